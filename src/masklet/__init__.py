@@ -1,0 +1,60 @@
+"""Promptable segmentation of pictures and video: SAM 2 and 2.1, from a click to masks that follow.
+
+Names are loaded when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "EmbeddedImage": "segmenter",
+    "Masks": "masks",
+    "MaskletError": "errors",
+    "Prompt": "prompts",
+    "Segmenter": "segmenter",
+    "box": "prompts",
+    "click": "prompts",
+    "clicks": "prompts",
+    "load": "segmenter",
+    "mask": "prompts",
+    "read_image": "images",
+    "read_mask": "images",
+}
+
+__all__ = [
+    "EmbeddedImage",
+    "Masks",
+    "MaskletError",
+    "Prompt",
+    "Segmenter",
+    "box",
+    "click",
+    "clicks",
+    "load",
+    "mask",
+    "read_image",
+    "read_mask",
+]
+
+if TYPE_CHECKING:
+    from masklet.errors import MaskletError
+    from masklet.images import read_image, read_mask
+    from masklet.masks import Masks
+    from masklet.prompts import Prompt, box, click, clicks, mask
+    from masklet.segmenter import EmbeddedImage, Segmenter, load
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'masklet' has no attribute {name!r}")
+    value = getattr(import_module(f"masklet.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

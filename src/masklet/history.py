@@ -1,0 +1,153 @@
+"""What a correction far in the past may need, put away on disk so that memory stays constant."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUDGET = 4 << 30  # bytes of disk; about 5,000 frames of one object at 1024, 20,000 at 512
+Arrays = list[NDArray[Any]]
+Value = TypeVar("Value")
+
+
+def numbers(values: Iterable[int]) -> NDArray[Any]:
+    """Whole numbers as an array, to be put away beside others."""
+    return np.array([*values], np.int64)
+
+
+class _Place(NamedTuple):
+    offset: int
+    forms: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of each array
+    nbytes: int
+
+
+class History:
+    """Lists of arrays by key in one temporary file that disappears with the object.
+
+    Beyond `budget` bytes, or when the disk is full, the oldest entries make room.
+    """
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self._budget = budget
+        self._places: dict[Hashable, _Place] = {}
+        self._free: dict[int, list[int]] = {}  # offsets of dropped entries by size; entries are mostly alike
+        self._end = 0
+        self._file: BinaryIO | None = None
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._places
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(list(self._places))
+
+    def put(self, key: Hashable, arrays: Arrays) -> None:
+        """Keep `arrays` under `key`, in place of what was there."""
+        self.drop(key)
+        data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+        forms = tuple((array.dtype.str, array.shape) for array in arrays)
+        offset = self._room(len(data))
+        if offset is not None and self._write(offset, data):
+            self._places[key] = _Place(offset, forms, len(data))
+
+    def get(self, key: Hashable) -> Arrays:
+        """The arrays under `key`; KeyError without."""
+        offset, forms, nbytes = self._places[key]
+        assert self._file is not None, "a kept entry has a file"
+        self._file.seek(offset)
+        data, start, arrays = bytearray(self._file.read(nbytes)), 0, []
+        for dtype, shape in forms:
+            count = int(np.prod(shape, dtype=np.int64))
+            arrays.append(np.frombuffer(data, dtype, count, start).reshape(shape))
+            start += count * np.dtype(dtype).itemsize
+        return arrays
+
+    def drop(self, key: Hashable) -> None:
+        """Forget `key` if it is there."""
+        if place := self._places.pop(key, None):
+            self._free.setdefault(place.nbytes, []).append(place.offset)
+
+    def _room(self, nbytes: int) -> int | None:
+        """Where to write, making room if need be; None where nothing can make enough."""
+        while not self._free.get(nbytes):
+            if self._end + nbytes <= self._budget:
+                self._end += nbytes
+                return self._end - nbytes
+            if not self._places:
+                return None
+            self.drop(next(iter(self._places)))
+        return self._free[nbytes].pop()
+
+    def _write(self, offset: int, data: bytes) -> bool:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="masklet-")  # noqa: SIM115 - lives as long as this object
+            self._file.seek(offset)
+            self._file.write(data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self._budget = offset  # nothing more fits: from here on old entries make room
+            return False
+        return True
+
+
+class Shelf(MutableMapping[int, Value], Generic[Value]):
+    """Values by frame: those at hand, and those put away in a history, which look the same from outside."""
+
+    def __init__(
+        self,
+        history: History,
+        name: Hashable,
+        pack: Callable[[Value], Arrays],
+        unpack: Callable[[Arrays], Value],
+    ) -> None:
+        self.near: dict[int, Value] = {}
+        self._history, self._name, self._pack, self._unpack = history, name, pack, unpack
+        self._far: set[int] = set()
+
+    def put_away(self, frame: int) -> None:
+        """Move the value of `frame` to the history."""
+        self._history.put((self._name, frame), self._pack(self.near.pop(frame)))
+        self._far.add(frame)
+
+    def __getitem__(self, frame: int) -> Value:
+        if frame in self.near:
+            return self.near[frame]
+        if not self._kept(frame):
+            raise KeyError(frame)
+        return self._unpack(self._history.get((self._name, frame)))
+
+    def __setitem__(self, frame: int, value: Value) -> None:
+        self._discard(frame)
+        self.near[frame] = value
+
+    def __delitem__(self, frame: int) -> None:
+        if frame not in self:
+            raise KeyError(frame)
+        self.near.pop(frame, None)
+        self._discard(frame)
+
+    def __contains__(self, frame: object) -> bool:
+        return frame in self.near or (isinstance(frame, int) and self._kept(frame))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted({*self.near, *(frame for frame in self._far if self._kept(frame))}))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _kept(self, frame: int) -> bool:
+        """Whether the history still has what was put away; the oldest may have made room."""
+        if frame in self._far and (self._name, frame) not in self._history:
+            self._far.discard(frame)
+        return frame in self._far
+
+    def _discard(self, frame: int) -> None:
+        if frame in self._far:
+            self._history.drop((self._name, frame))
+            self._far.discard(frame)

@@ -1,0 +1,105 @@
+"""From features and prompt tokens to four masks, their expected quality, and whether the object is there (spec §5)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from masklet.backend import Features
+from masklet.config import ModelConfig
+from masklet.model.attention import Attention
+from masklet.model.layers import MLP, ChannelNorm
+
+MASKS = 4  # the single mask, then three for an ambiguous prompt
+HEADS = 8
+
+
+class MaskDecoder(nn.Module):
+    """A two-way transformer between prompt tokens and features, then one small network per mask."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.object_token = nn.Parameter(torch.zeros(1, channels))
+        self.iou_token = nn.Parameter(torch.zeros(1, channels))
+        self.mask_tokens = nn.Parameter(torch.zeros(MASKS, channels))
+        self.transformer = TwoWayTransformer(channels, config.decoder_hidden)
+        self.upscale1 = nn.ConvTranspose2d(channels, channels // 4, 2, stride=2)
+        self.upscale_norm = ChannelNorm(channels // 4)
+        self.upscale2 = nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2)
+        self.mask_heads = nn.ModuleList(MLP(channels, channels, channels // 8, 3) for _ in range(MASKS))
+        self.iou_head = MLP(channels, channels, MASKS, 3)
+        self.object_head = MLP(channels, channels, 1, 3)
+
+    def forward(
+        self, features: Features, places: Tensor, prompts: Tensor, dense: Tensor, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits (B, 4, 4h, 4w), IoU (B, 4) in [0, 1], object score (B, 1), mask tokens (B, 4, C).
+
+        `places` (1, C, h, w) is the positions of the features, `prompts` (B, P, C) the prompt tokens, of which those
+        where `present` (B, P) is false do not count, `dense` (B or 1, C, h, w) the mask prompt.
+        """
+        batch, learned = len(prompts), torch.cat((self.object_token, self.iou_token, self.mask_tokens))
+        tokens = torch.cat((learned.expand(batch, -1, -1), prompts), dim=1)
+        if present is not None:
+            present = F.pad(present, (len(learned), 0), value=True)
+        image = (features.stride16 + dense).expand(batch, -1, -1, -1)
+        tokens, image = self.transformer(tokens, image, places, present)
+        masks = tokens[:, 2 : 2 + MASKS]
+        logits = self._masks(features, image, masks)
+        return logits, self.iou_head(tokens[:, 1]).sigmoid(), self.object_head(tokens[:, 0]), masks
+
+    def _masks(self, features: Features, image: Tensor, tokens: Tensor) -> Tensor:
+        x = F.gelu(self.upscale_norm(self.upscale1(image) + features.stride8))
+        x = F.gelu(self.upscale2(x) + features.stride4)
+        weights = torch.stack([head(tokens[:, index]) for index, head in enumerate(self.mask_heads)], dim=1)
+        return (weights @ x.flatten(2)).unflatten(2, x.shape[-2:])
+
+
+class TwoWayTransformer(nn.Module):
+    """Two layers in which tokens and features look at each other, then a last look of the tokens (spec §5.1)."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayLayer(channels, hidden, opening=index == 0) for index in range(2))
+        self.to_image = Attention(channels, HEADS, inner=channels // 2)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, image: Tensor, places: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, C) and image (B, C, h, w) → both, changed. The first tokens are their own positions."""
+        shape = image.shape[-2:]
+        image, places = image.flatten(2).mT, places.flatten(2).mT
+        first = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, first, places, present)
+        tokens = self.norm(tokens + self.to_image(tokens + first, image + places, image))
+        return tokens, image.mT.unflatten(2, shape)
+
+
+class TwoWayLayer(nn.Module):
+    """Tokens → tokens, tokens → image, MLP, image → tokens; norms after each (spec §5.1)."""
+
+    def __init__(self, channels: int, hidden: int, *, opening: bool) -> None:
+        """The `opening` layer looks around without positions and without a residual, as released (spec §12, G19)."""
+        super().__init__()
+        self.opening = opening
+        self.self_attention = Attention(channels, HEADS)
+        self.norm1 = nn.LayerNorm(channels)
+        self.to_image = Attention(channels, HEADS, inner=channels // 2)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, hidden, channels, 2)
+        self.norm3 = nn.LayerNorm(channels)
+        self.to_tokens = Attention(channels, HEADS, inner=channels // 2)
+        self.norm4 = nn.LayerNorm(channels)
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, first: Tensor, places: Tensor, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        placed = tokens if self.opening else tokens + first
+        looked = self.self_attention(placed, placed, tokens, present)
+        tokens = self.norm1(looked if self.opening else tokens + looked)
+        tokens = self.norm2(tokens + self.to_image(tokens + first, image + places, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.to_tokens(image + places, tokens + first, tokens, present))
+        return tokens, image

@@ -1,0 +1,63 @@
+"""What was seen and what was answered, packed into one small map to remember (spec §6.1)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from masklet.config import ModelConfig
+from masklet.model.layers import ChannelNorm
+
+
+class MemoryEncoder(nn.Module):
+    """Raw features (B, C, h, w) and a mask (B, 1, 16h, 16w) in [−10, 10] → memory (B, c, h, w)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.mask = MaskDownsampler(channels)
+        self.image = nn.Conv2d(channels, channels, 1)
+        self.fuser = nn.ModuleList(FuserBlock(channels) for _ in range(2))
+        self.out = nn.Conv2d(channels, config.memory_channels, 1)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        x = self.image(image) + self.mask(mask)
+        for block in self.fuser:
+            x = block(x)
+        return self.out(x)
+
+
+class MaskDownsampler(nn.Module):
+    """Four strided convolutions, each to four times the channels until there are enough."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        widths = [1, *(channels // 4**power for power in (3, 2, 1, 0))]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(ChannelNorm(width) for width in widths[1:])
+        self.out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = F.gelu(norm(conv(x)))
+        return self.out(x)
+
+
+class FuserBlock(nn.Module):
+    """A ConvNeXt block with a learned gain."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.up = nn.Linear(channels, 4 * channels)
+        self.down = nn.Linear(4 * channels, channels)
+        self.gain = nn.Parameter(torch.full((channels,), 1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.gain * self.down(F.gelu(self.up(y)))
+        return x + y.permute(0, 3, 1, 2)

@@ -1,0 +1,35 @@
+"""The neck: four trunk maps become the three that prompts, memories and masks use (spec §3.2, §3.3)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from masklet.backend import Features
+from masklet.config import ModelConfig
+
+
+class Neck(nn.Module):
+    """Trunk maps (strides 4, 8, 16, 32) → `Features` (strides 4, 8, 16)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in config.widths)  # finest first
+        self.stride4 = nn.Conv2d(channels, channels // 8, 1)
+        self.stride8 = nn.Conv2d(channels, channels // 4, 1)
+
+    def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> Features:
+        stride16 = self.laterals[2](maps[2]) + F.interpolate(self.laterals[3](maps[3]), scale_factor=2, mode="nearest")
+        return Features(
+            _both(self.laterals[0], self.stride4, maps[0]), _both(self.laterals[1], self.stride8, maps[1]), stride16
+        )
+
+
+def _both(first: nn.Module, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """Two 1 × 1 convolutions as one: nothing else reads what lies between them at strides 4 and 8."""
+    assert isinstance(first, nn.Conv2d)
+    inner, outer = first.weight.flatten(1), second.weight.flatten(1)
+    assert first.bias is not None and second.bias is not None
+    bias = F.linear(first.bias, outer, second.bias)
+    return F.conv2d(x, (outer @ inner)[:, :, None, None], bias)

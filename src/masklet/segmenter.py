@@ -1,0 +1,157 @@
+"""What `masklet.load` gives: a model that segments pictures and follows objects through video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from masklet.backend import Answers, Backend, Features, Query, ask
+from masklet.config import ModelConfig
+from masklet.errors import BackendError, PromptError
+from masklet.images import read_image
+from masklet.masks import Masks
+from masklet.memory import Recall
+from masklet.prompts import Prompt
+
+Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
+
+
+def load(
+    model: str | Path = "sam2.1-tiny", *, device: str | None = None, dtype: str | None = None, size: int | None = None
+) -> Segmenter:
+    """The model of that name (`masklet models list`) or file, ready to use.
+
+    A file may be a released checkpoint (.pt) or safetensors with our, the released or the transformers names; its
+    architecture is read from it. `device` is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is. `dtype`
+    is "float32" (default), "bfloat16", "float16" or "float64". `size` is the side of the square that pictures are
+    resized to, a multiple of 32; by default the one that the weights were trained for.
+
+    Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
+    """
+    from masklet.checkpoints import read_tensors
+    from masklet.model import weights
+    from masklet.releases import locate
+
+    tensors = weights.to_ours(read_tensors(locate(model)))
+    config = weights.identify({name: value.shape for name, value in tensors.items()})
+    return Segmenter(_torch().build(config, tensors, device=device, dtype=dtype, size=size))
+
+
+@dataclass(frozen=True, slots=True)
+class Segmenter:
+    """A model with a runtime under it."""
+
+    backend: Backend
+
+    @property
+    def config(self) -> ModelConfig:
+        """What kind of network it is."""
+        return self.backend.config
+
+    @property
+    def size(self) -> int:
+        """The side of the square that pictures are resized to."""
+        return self.backend.size
+
+    @overload
+    def embed(self, image: Sequence[Any]) -> list[EmbeddedImage]: ...
+    @overload
+    def embed(self, image: Any) -> EmbeddedImage: ...
+    def embed(self, image: Any) -> EmbeddedImage | list[EmbeddedImage]:
+        """Encode a picture: the slow part, done once. Takes whatever `read_image` takes.
+
+        A list of pictures, of any sizes, is encoded in one call and gives a list.
+        """
+        many = isinstance(image, list | tuple)
+        pictures = [read_image(one) for one in (image if many else [image])]
+        embedded = [
+            EmbeddedImage(self.backend, self.backend.attend(features, [Recall()]), picture.shape[:2])
+            for picture, features in zip(pictures, self.backend.encode(pictures) if pictures else [], strict=True)
+        ]
+        return embedded if many else embedded[0]
+
+    def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
+        """`embed` and `predict` in one go, for a picture that is asked once."""
+        return self.embed(read_image(image)).predict(prompts, multimask=multimask)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedImage:
+    """An encoded picture, ready for any number of prompts. `size` is its (H, W)."""
+
+    backend: Backend
+    features: Features
+    size: tuple[int, int]
+
+    def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
+        """The masks of one prompt, of several (objects 1, 2, …) or of `{object_id: prompt}`, in one decoder call.
+
+        One mask each by default: the best of three for a lone click, which is ambiguous, and the single mask for
+        anything that says more. `multimask=True` gives all three of each prompt, under the same object id;
+        `multimask=False` always the single one. `refine` feeds earlier masks back: for each prompt the best mask of
+        its object, or the one mask there is.
+
+        Raises `PromptError` for prompts outside the picture and for masks to refine that do not fit.
+        """
+        asked = _by_object(prompts)
+        earlier = _earlier(asked, refine)
+        queries = [self._query(prompt, earlier.get(key), multimask) for key, prompt in asked.items()]
+        decoded = self.backend.decode(self.features, queries)
+        if multimask:
+            return self._masks(self.backend.fetch_candidates(decoded), [key for key in asked for _ in range(3)])
+        return self._masks(self.backend.fetch([decoded]), list(asked))
+
+    def _query(self, prompt: Prompt, earlier: Masks | None, multimask: bool | None) -> Query:
+        mask = prompt.mask if earlier is None else earlier.low_res[0]
+        ambiguous = prompt.clicks <= 1 and mask is None if multimask is None else multimask
+        return ask(prompt.within(self.size), prompt.labels, mask, ambiguous=ambiguous)
+
+    def _masks(self, answers: Answers, object_ids: Sequence[int]) -> Masks:
+        return Masks(
+            low_res=answers.logits,
+            size=self.size,
+            scores=answers.iou.astype(np.float32),
+            object_ids=tuple(object_ids),
+            object_scores=answers.object_score.astype(np.float32),
+        )
+
+
+def _by_object(prompts: Prompts) -> dict[int, Prompt]:
+    if isinstance(prompts, Prompt):
+        return {1: prompts}
+    asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(prompts, start=1))
+    if not asked:
+        raise PromptError("bad-prompt", "no prompt given; say what to segment with click(), box() or mask()")
+    return asked
+
+
+def _earlier(asked: Mapping[int, Prompt], refine: Masks | None) -> dict[int, Masks]:
+    """The mask to start from, per object."""
+    if refine is None:
+        return {}
+    if len(asked) == 1 and len(set(refine.object_ids)) == 1:
+        return dict.fromkeys(asked, refine.best)
+    unknown = [key for key in asked if key not in refine.object_ids]
+    if unknown:
+        raise PromptError(
+            "bad-prompt", f"refine has no mask of object {unknown[0]}, only of {sorted(set(refine.object_ids))}"
+        )
+    if any(prompt.mask is not None for prompt in asked.values()):
+        raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
+    return {key: refine.of(key).best for key in asked}
+
+
+def _torch() -> Any:
+    try:
+        from masklet import torch_backend
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise BackendError(
+            "backend-missing", "this model needs PyTorch, which is not installed", hint='pip install "masklet[torch]"'
+        ) from missing
+    return torch_backend

@@ -1,0 +1,234 @@
+"""Follows objects through frames: which were prompted, what was answered, what to recall. No array is touched here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, NamedTuple, Protocol
+
+from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
+from masklet.errors import PromptError, StateError, VideoError
+from masklet.history import History, Shelf, numbers
+from masklet.masks import Masks
+from masklet.memory import Memory, MemoryBank, unreachable
+from masklet.prompts import Prompt
+
+Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
+
+
+class Frames(Protocol):
+    """What a tracker needs of a video, so that earlier frames can be prompted again."""
+
+    def __getitem__(self, index: int) -> Image: ...
+
+
+class Answer(NamedTuple):
+    """What was found of one object on one frame, and how."""
+
+    decoded: Decoded
+    step: int  # the direction in which the frame was last tracked; 0 if it was only prompted
+    basis: int  # stands for exactly the memories that were recalled
+    stamp: int  # stands for exactly this answer
+
+
+@dataclass(slots=True)
+class Track:
+    """One object: its prompts and answers by frame, and its memories."""
+
+    bank: MemoryBank
+    answers: Shelf[Answer]
+    prompts: dict[int, Prompt] = field(default_factory=dict)
+
+    def basis(self, frame: int, step: int) -> int:
+        """A number for what `frame` would recall; while it stays the same, so does the answer."""
+        return hash(tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers))
+
+    def stands(self, frame: int, step: int) -> bool:
+        """Whether the answer on `frame` would come out the same again."""
+        if frame in self.prompts:
+            return True
+        answer = self.answers.get(frame)
+        return answer is not None and answer.step == step and answer.basis == self.basis(frame, step)
+
+
+class Tracker:
+    """Objects in a video or a stream. Frames come in any order; memory does not grow with their number.
+
+    A frame is given as an image (H, W, 3) uint8 RGB with its number, or by its number alone where the tracker has a
+    `video`. `length` is the number of frames where it is known and short clips should be answered as the reference
+    implementation does; a stream leaves it out. `history` keeps what corrections in the past need, on disk; with
+    `History(0)` nothing is kept, and a correction recalls only prompted frames and those just tracked.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        video: Frames | None = None,
+        *,
+        length: int | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.backend = backend
+        self.video = video
+        self.length = length
+        self.history = History() if history is None else history
+        self.tracks: dict[int, Track] = {}
+        self.size: tuple[int, int] | None = None
+        self._stamps = count(1)
+        self._encoded: tuple[int, Features] | None = None
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects, in the order in which they were first prompted."""
+        return tuple(self.tracks)
+
+    def prompt(self, frame: int, prompts: Mapping[int, Prompt], image: Image | None = None) -> Masks:
+        """Prompt objects, new or known, on any frame, and see all objects' masks there.
+
+        A prompt replaces the earlier one of the same object on the same frame but starts from the mask found so far.
+        It stands: tracking never overwrites it and every other frame recalls it. On a frame that was already tracked
+        it is a correction, which sees the object's memories. A mask alone is taken as it is given.
+
+        Raises `PromptError` for prompts that lie outside the picture, `StateError` where the image is missing.
+        """
+        if not prompts:
+            raise PromptError("bad-prompt", "no prompt given; say what to follow with click(), box() or mask()")
+        features = self._features(frame, image)
+        assert self.size is not None, "an encoded frame has a size"
+        for prompt in prompts.values():
+            prompt.within(self.size)  # before any object changes
+        given = {key: prompt for key, prompt in prompts.items() if prompt.mask is not None and not prompt.clicks}
+        asked = {key: prompt for key, prompt in prompts.items() if key not in given}
+        if given:
+            self._settle(frame, given, features, self.backend.adopt(features, [p.mask for p in given.values()]))
+        if asked:
+            self._settle(frame, asked, features, self._asked(frame, asked, features))
+        return self.masks(frame)
+
+    def step(self, frame: int, image: Image | None = None, *, step: int = 1) -> Masks:
+        """Track every object to `frame`, walking forward (`step` 1) or backward (−1), and give their masks.
+
+        Objects whose answer would come out the same are not computed again.
+        """
+        if not self.tracks:
+            raise StateError("no-prompts", "nothing to track; prompt an object first")
+        due = {key: track for key, track in self.tracks.items() if not track.stands(frame, step)}
+        if due:
+            self._track(frame, due, self._features(frame, image), step)
+        for track in self.tracks.values():
+            if frame in track.prompts:
+                track.answers[frame] = track.answers[frame]._replace(step=step)
+            self._trim(track, frame, step)
+        return self.masks(frame)
+
+    def masks(self, frame: int) -> Masks:
+        """The masks of all objects on `frame` as they stand; an object without an answer there is hidden."""
+        if self.size is None:
+            raise StateError("no-prompts", "nothing to show; prompt an object first")
+        answers = [track.answers.get(frame) for track in self.tracks.values()]
+        if not answers:
+            return Masks.empty(self.size)
+        logits, iou, score = self.backend.fetch([None if answer is None else answer.decoded for answer in answers])
+        return Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
+
+    def unprompt(self, frame: int, object_id: int) -> None:
+        """Take an object's prompt on `frame` back; an object that loses its last prompt is removed."""
+        track = self._known(object_id)
+        if track.prompts.pop(frame, None) is None:
+            raise PromptError("unknown-frame", f"object {object_id} has no prompt on frame {frame}")
+        track.bank.forget(frame)
+        del track.answers[frame]
+        if not track.prompts:
+            self.remove(object_id)
+
+    def remove(self, object_id: int) -> None:
+        """Forget an object; the others' masks do not change."""
+        track = self._known(object_id)
+        del self.tracks[object_id]
+        track.answers.clear()
+        track.bank.recent.clear()
+
+    def _known(self, object_id: int) -> Track:
+        if object_id not in self.tracks:
+            raise PromptError("unknown-object", f"no object {object_id}; there are {list(self.tracks) or 'none'}")
+        return self.tracks[object_id]
+
+    def _asked(self, frame: int, prompts: Mapping[int, Prompt], features: Features) -> Decoded:
+        """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories."""
+        assert self.size is not None
+        recalls, queries = [], []
+        for key, prompt in prompts.items():
+            track = self.tracks.get(key) or self._new(key)
+            before = track.answers.get(frame)
+            tracked = before is not None and before.step != 0
+            bank = track.bank if tracked else MemoryBank()
+            recalls.append(bank.recall(frame, before.step if before and tracked else 1, length=self.length))
+            mask = prompt.mask if prompt.mask is not None or before is None else before.decoded.logits
+            queries.append(ask(prompt.within(self.size), prompt.labels, mask, ambiguous=prompt.clicks <= 1))
+        return self.backend.decode(self.backend.attend(features, recalls), queries, hide=True)
+
+    def _settle(self, frame: int, prompts: Mapping[int, Prompt], features: Features, decoded: Decoded) -> None:
+        """Prompted answers stand and are memorized at once."""
+        memories = self.backend.memorize(features, decoded, [True] * len(prompts))
+        for row, (key, prompt) in enumerate(prompts.items()):
+            track = self.tracks.setdefault(key, self._new(key))
+            before = track.answers.get(frame)
+            track.prompts[frame] = prompt
+            track.bank.remember(frame, memories[row], prompted=True)
+            step = before.step if before else 0
+            track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps))
+
+    def _track(self, frame: int, due: Mapping[int, Track], features: Features, step: int) -> None:
+        bases = [track.basis(frame, step) for track in due.values()]
+        recalls = [track.bank.recall(frame, step, length=self.length) for track in due.values()]
+        seen = self.backend.attend(features, recalls)
+        decoded = self.backend.decode(seen, [NO_PROMPT] * len(due), hide=True)
+        memories = self.backend.memorize(features, decoded, [False] * len(due))
+        for row, track in enumerate(due.values()):
+            track.bank.remember(frame, memories[row])
+            track.answers[frame] = Answer(decoded.at(row), step, bases[row], next(self._stamps))
+
+    def _trim(self, track: Track, frame: int, step: int) -> None:
+        """Put away what a walk past `frame` does not recall; what was prompted stays at hand."""
+        recent = track.bank.recent
+        assert isinstance(recent, Shelf)
+        for shelf in (recent, track.answers):
+            for other in unreachable(shelf.near, frame, step):
+                if other not in track.prompts:
+                    shelf.put_away(other)
+
+    def _features(self, frame: int, image: Image | None) -> Features:
+        if self._encoded is not None and self._encoded[0] == frame:
+            return self._encoded[1]
+        picture = self._image(frame) if image is None else image
+        size = (int(picture.shape[0]), int(picture.shape[1]))
+        if self.size is not None and size != self.size:
+            raise VideoError("resolution-changed", f"frame {frame} has size {size}, the frames before it {self.size}")
+        self.size = size
+        self._encoded = (frame, self.backend.encode([picture])[0])
+        return self._encoded[1]
+
+    def _image(self, frame: int) -> Image:
+        if self.video is None:
+            raise StateError(
+                "frame-missing", f"frame {frame} is not at hand; pass its image, or give the tracker a video"
+            )
+        return self.video[frame]
+
+    def _new(self, object_id: int) -> Track:
+        recent: Shelf[Memory] = Shelf(self.history, (object_id, "memory"), self._pack_memory, self._unpack_memory)
+        answers: Shelf[Answer] = Shelf(self.history, (object_id, "answer"), self._pack_answer, self._unpack_answer)
+        return Track(MemoryBank(recent=recent), answers)
+
+    def _pack_memory(self, memory: Memory) -> list[Any]:
+        return self.backend.store(memory)
+
+    def _unpack_memory(self, arrays: list[Any]) -> Memory:
+        return Memory(*self.backend.restore(arrays))
+
+    def _pack_answer(self, answer: Answer) -> list[Any]:
+        return [*self.backend.store(answer.decoded[:4]), numbers(answer[1:])]
+
+    def _unpack_answer(self, arrays: list[Any]) -> Answer:
+        return Answer(Decoded(*self.backend.restore(arrays[:4])), *arrays[4].tolist())

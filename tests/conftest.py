@@ -1,0 +1,63 @@
+"""What all tests share: the `--slow` flag, weights and pictures by formula, and where the shared material lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+PARITY = Path(__file__).parent / "parity"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the checks that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared material beside the checkout; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("no shared material beside this checkout")
+    return SHARED
+
+
+@cache
+def shapes() -> dict[str, dict[str, list[int]]]:
+    """Every entry of ten released-format state dicts: configuration → name → shape."""
+    found: dict[str, dict[str, list[int]]] = json.loads((PARITY / "shapes.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+    """`checkpoint("sam2.1-micro", seed)`: a released-format .pt file with weights by formula."""
+    torch = pytest.importorskip("torch")
+    from parity.inputs import weights
+
+    made: dict[tuple[str, int], Path] = {}
+
+    def make(name: str, seed: int = 1) -> Path:
+        if (name, seed) not in made:
+            path = tmp_path_factory.mktemp("checkpoints") / f"{name}_{seed}.pt"
+            tensors: dict[str, Any] = {
+                k: torch.from_numpy(np.asarray(v)) for k, v in weights(shapes()[name], seed).items()
+            }
+            torch.save({"model": tensors}, path)
+            made[name, seed] = path
+        return made[name, seed]
+
+    return make
