@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "atomic"},
     {"prompts", "masks", "rle", "components", "drawing"},
     {"images", "video", "config", "memory"},
-    {"backend", "checkpoints", "releases"},
+    {"backend", "checkpoints", "downloads", "releases"},
     {"model"},
     {"torch_backend", "onnx_backend"},
     {"tracker", "segmenter", "automatic", "formats"},

@@ -59,7 +59,20 @@ CONFIGS: dict[str, ModelConfig] = {
         replace(size, name=f"sam2-{size.name}", occlusion=False, pointer_times=False),
     )
 }
-"""Every configuration by name: the eight released ones and `micro` in both releases."""
+CONFIGS["nano"] = ModelConfig(
+    "nano",
+    48,
+    1,
+    (1, 2, 5, 1),
+    (5, 7),
+    windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
+    size=512,
+    channels=128,
+    decoder_hidden=512,
+    attention_layers=2,
+    attention_hidden=512,
+)
+"""Every configuration by name: the eight released ones, `micro` in both releases, and the embedded model's `nano`."""
 
 STRIDE = 32  # the coarsest features; the input's side must be a multiple of it
 MAX_SIZE = 4096

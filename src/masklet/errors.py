@@ -40,11 +40,14 @@ EXIT_STATUS: dict[str, int] = {
     "unknown-object": 65,
     "no-prompts": 2,
     "frame-missing": 65,
+    "resume-mismatch": 78,
+    "session-broken": 65,
     "bad-rle": 65,
     # video
     "resolution-changed": 65,
     # checkpoints
     "unknown-model": 78,
+    "bad-mirror": 78,
     "bad-size": 78,
     "bad-dtype": 78,
     "unsafe-pickle": 77,
@@ -68,6 +71,10 @@ EXIT_STATUS: dict[str, int] = {
     # data
     "dataset-broken": 65,
     "pack-broken": 65,
+    # training
+    "bad-settings": 78,
+    "training-diverged": 70,
+    "training-collapsed": 70,
     # writing
     "disk-full": 74,
     "output-failed": 74,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 BUDGET = 4 << 30  # bytes of disk; about 5,000 frames of one object at 1024, 20,000 at 512
 Arrays = list[NDArray[Any]]
+Key = tuple[Hashable, int]
 Value = TypeVar("Value")
 
 
@@ -27,25 +28,25 @@ class _Place(NamedTuple):
 
 
 class History:
-    """Lists of arrays by key in one temporary file that disappears with the object.
+    """Lists of arrays by (name, frame) in one temporary file that disappears with the object.
 
     Beyond `budget` bytes, or when the disk is full, the oldest entries make room.
     """
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
-        self._places: dict[Hashable, _Place] = {}
+        self._places: dict[Key, _Place] = {}
         self._free: dict[int, list[int]] = {}  # offsets of dropped entries by size; entries are mostly alike
         self._end = 0
         self._file: BinaryIO | None = None
 
-    def __contains__(self, key: Hashable) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._places
 
-    def __iter__(self) -> Iterator[Hashable]:
+    def __iter__(self) -> Iterator[Key]:
         return iter(list(self._places))
 
-    def put(self, key: Hashable, arrays: Arrays) -> None:
+    def put(self, key: Key, arrays: Arrays) -> None:
         """Keep `arrays` under `key`, in place of what was there."""
         self.drop(key)
         data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
@@ -54,7 +55,7 @@ class History:
         if offset is not None and self._write(offset, data):
             self._places[key] = _Place(offset, forms, len(data))
 
-    def get(self, key: Hashable) -> Arrays:
+    def get(self, key: Key) -> Arrays:
         """The arrays under `key`; KeyError without."""
         offset, forms, nbytes = self._places[key]
         assert self._file is not None, "a kept entry has a file"
@@ -66,7 +67,7 @@ class History:
             start += count * np.dtype(dtype).itemsize
         return arrays
 
-    def drop(self, key: Hashable) -> None:
+    def drop(self, key: Key) -> None:
         """Forget `key` if it is there."""
         if place := self._places.pop(key, None):
             self._free.setdefault(place.nbytes, []).append(place.offset)
@@ -107,47 +108,42 @@ class Shelf(MutableMapping[int, Value], Generic[Value]):
         unpack: Callable[[Arrays], Value],
     ) -> None:
         self.near: dict[int, Value] = {}
-        self._history, self._name, self._pack, self._unpack = history, name, pack, unpack
-        self._far: set[int] = set()
+        self.pack, self.unpack = pack, unpack
+        self._history, self._name = history, name
 
     def put_away(self, frame: int) -> None:
         """Move the value of `frame` to the history."""
-        self._history.put((self._name, frame), self._pack(self.near.pop(frame)))
-        self._far.add(frame)
+        self.put_far(frame, self.packed(frame))
+
+    def put_far(self, frame: int, arrays: Arrays) -> None:
+        """Put a packed value straight into the history."""
+        self.near.pop(frame, None)
+        self._history.put((self._name, frame), arrays)
+
+    def packed(self, frame: int) -> Arrays:
+        """The value of `frame` as arrays, wherever it is; KeyError without."""
+        if frame in self.near:
+            return self.pack(self.near[frame])
+        return self._history.get((self._name, frame))
 
     def __getitem__(self, frame: int) -> Value:
-        if frame in self.near:
-            return self.near[frame]
-        if not self._kept(frame):
-            raise KeyError(frame)
-        return self._unpack(self._history.get((self._name, frame)))
+        return self.near[frame] if frame in self.near else self.unpack(self.packed(frame))
 
     def __setitem__(self, frame: int, value: Value) -> None:
-        self._discard(frame)
+        self._history.drop((self._name, frame))
         self.near[frame] = value
 
     def __delitem__(self, frame: int) -> None:
         if frame not in self:
             raise KeyError(frame)
         self.near.pop(frame, None)
-        self._discard(frame)
+        self._history.drop((self._name, frame))
 
     def __contains__(self, frame: object) -> bool:
-        return frame in self.near or (isinstance(frame, int) and self._kept(frame))
+        return frame in self.near or (self._name, frame) in self._history
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted({*self.near, *(frame for frame in self._far if self._kept(frame))}))
+        return iter(sorted({*self.near, *(frame for name, frame in self._history if name == self._name)}))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def _kept(self, frame: int) -> bool:
-        """Whether the history still has what was put away; the oldest may have made room."""
-        if frame in self._far and (self._name, frame) not in self._history:
-            self._far.discard(frame)
-        return frame in self._far
-
-    def _discard(self, frame: int) -> None:
-        if frame in self._far:
-            self._history.drop((self._name, frame))
-            self._far.discard(frame)

@@ -110,12 +110,12 @@ def mask(array: Any) -> Prompt:
 
 def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "bui":
-        return values != 0
+        return np.asarray(values != 0)
     if values.dtype.kind != "f":
         raise PromptError("mask-shape", f"a mask prompt must hold booleans or numbers, got {values.dtype}")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         raise _bad("a mask prompt of fractions must lie in [0, 1]; for logits pass `logits > 0`")
-    return values >= 0.5
+    return np.asarray(values >= 0.5)
 
 
 def _numbers(values: ArrayLike | Sequence[Any], what: str) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
 STORED = torch.bfloat16  # memories are kept in bfloat16 whatever they were computed in, as released (spec §7.4)
+TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
 PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -65,6 +66,7 @@ def build(
     with _translated():
         model = model.to(device=_device(device), dtype=chosen)
     waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
+    model.trunk.tokens_at_once = TILE_TOKENS if model.no_pointer.device.type == "cpu" else None
     return TorchBackend(model.eval().requires_grad_(False), check_size(size or config.size), weights.identity(tensors))
 
 

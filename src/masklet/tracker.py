@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
@@ -15,6 +16,10 @@ from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
+
+
+NEAR = 5  # frames: a prompt this close says enough about a doubtful mask
+DOUBTS = 64  # frames per object that are remembered as doubtful
 
 
 class Frames(Protocol):
@@ -34,11 +39,16 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class Track:
-    """One object: its prompts and answers by frame, and its memories."""
+    """One object: its prompts and answers by frame, and its memories, of which `recent` are the bank's tracked ones."""
 
-    bank: MemoryBank
+    recent: Shelf[Memory]
     answers: Shelf[Answer]
+    bank: MemoryBank = field(init=False)
     prompts: dict[int, Prompt] = field(default_factory=dict)
+    doubts: dict[int, float] = field(default_factory=dict)  # of the frames most in doubt
+
+    def __post_init__(self) -> None:
+        self.bank = MemoryBank(recent=self.recent)
 
     def basis(self, frame: int, step: int) -> int:
         """A number for what `frame` would recall; while it stays the same, so does the answer."""
@@ -50,6 +60,12 @@ class Track:
             return True
         answer = self.answers.get(frame)
         return answer is not None and answer.step == step and answer.basis == self.basis(frame, step)
+
+    def note(self, frame: int, doubt: float) -> None:
+        """Remember how doubtful the mask on `frame` is, if it is among the most doubtful ones."""
+        self.doubts[frame] = doubt
+        if len(self.doubts) > DOUBTS:
+            del self.doubts[min(self.doubts, key=self.doubts.__getitem__)]
 
 
 class Tracker:
@@ -98,10 +114,15 @@ class Tracker:
         assert self.size is not None, "an encoded frame has a size"
         for prompt in prompts.values():
             prompt.within(self.size)  # before any object changes
-        given = {key: prompt for key, prompt in prompts.items() if prompt.mask is not None and not prompt.clicks}
+        given = {key: prompt for key, prompt in prompts.items() if not prompt.clicks}
         asked = {key: prompt for key, prompt in prompts.items() if key not in given}
         if given:
-            self._settle(frame, given, features, self.backend.adopt(features, [p.mask for p in given.values()]))
+            self._settle(
+                frame,
+                given,
+                features,
+                self.backend.adopt(features, [prompt.mask for prompt in given.values() if prompt.mask is not None]),
+            )
         if asked:
             self._settle(frame, asked, features, self._asked(frame, asked, features))
         return self.masks(frame)
@@ -120,7 +141,20 @@ class Tracker:
             if frame in track.prompts:
                 track.answers[frame] = track.answers[frame]._replace(step=step)
             self._trim(track, frame, step)
-        return self.masks(frame)
+        masks = self.masks(frame)
+        for track, doubt in zip(self.tracks.values(), masks.doubts.tolist(), strict=True):
+            track.note(frame, doubt)
+        return masks
+
+    def suggest(self) -> tuple[int, int] | None:
+        """The frame and the object whose mask is most in doubt, far enough from what was prompted: annotate it next."""
+        doubtful = [
+            (doubt, -frame, key)
+            for key, track in self.tracks.items()
+            for frame, doubt in track.doubts.items()
+            if all(abs(frame - prompted) > NEAR for prompted in track.prompts)
+        ]
+        return (-max(doubtful)[1], max(doubtful)[2]) if doubtful else None
 
     def masks(self, frame: int) -> Masks:
         """The masks of all objects on `frame` as they stand; an object without an answer there is hidden."""
@@ -147,7 +181,13 @@ class Tracker:
         track = self._known(object_id)
         del self.tracks[object_id]
         track.answers.clear()
-        track.bank.recent.clear()
+        track.recent.clear()
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one file, whole or not at all: prompts, masks, memories and which model they are of."""
+        from masklet.session import write
+
+        write(self, Path(path))
 
     def _known(self, object_id: int) -> Track:
         if object_id not in self.tracks:
@@ -159,7 +199,7 @@ class Tracker:
         assert self.size is not None
         recalls, queries = [], []
         for key, prompt in prompts.items():
-            track = self.tracks.get(key) or self._new(key)
+            track = self.tracks.get(key) or self.new_track(key)
             before = track.answers.get(frame)
             tracked = before is not None and before.step != 0
             bank = track.bank if tracked else MemoryBank()
@@ -172,7 +212,7 @@ class Tracker:
         """Prompted answers stand and are memorized at once."""
         memories = self.backend.memorize(features, decoded, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
-            track = self.tracks.setdefault(key, self._new(key))
+            track = self.tracks.setdefault(key, self.new_track(key))
             before = track.answers.get(frame)
             track.prompts[frame] = prompt
             track.bank.remember(frame, memories[row], prompted=True)
@@ -191,9 +231,7 @@ class Tracker:
 
     def _trim(self, track: Track, frame: int, step: int) -> None:
         """Put away what a walk past `frame` does not recall; what was prompted stays at hand."""
-        recent = track.bank.recent
-        assert isinstance(recent, Shelf)
-        for shelf in (recent, track.answers):
+        for shelf in (track.recent, track.answers):
             for other in unreachable(shelf.near, frame, step):
                 if other not in track.prompts:
                     shelf.put_away(other)
@@ -216,10 +254,12 @@ class Tracker:
             )
         return self.video[frame]
 
-    def _new(self, object_id: int) -> Track:
-        recent: Shelf[Memory] = Shelf(self.history, (object_id, "memory"), self._pack_memory, self._unpack_memory)
-        answers: Shelf[Answer] = Shelf(self.history, (object_id, "answer"), self._pack_answer, self._unpack_answer)
-        return Track(MemoryBank(recent=recent), answers)
+    def new_track(self, object_id: int) -> Track:
+        """An object without prompts, not yet among the tracks."""
+        return Track(
+            recent=Shelf(self.history, (object_id, "memory"), self._pack_memory, self._unpack_memory),
+            answers=Shelf(self.history, (object_id, "answer"), self._pack_answer, self._unpack_answer),
+        )
 
     def _pack_memory(self, memory: Memory) -> list[Any]:
         return self.backend.store(memory)

@@ -1,7 +1,8 @@
 """Hiera: the trunk that turns a picture into features at four strides (spec §3.1).
 
 The first two stages attend only within small windows that pooling halves exactly, so they run tile by tile: a tile
-is a little picture of its own, and no window is cut out or put back until the third stage.
+is a little picture of its own, and no window is cut out or put back until the third stage. Tiles do not see each
+other, so they can be taken a few at a time, which keeps them in a processor's cache.
 """
 
 from __future__ import annotations
@@ -29,19 +30,36 @@ class Hiera(nn.Module):
         self.window_positions = nn.Parameter(torch.zeros(1, config.width, self.tile, self.tile))
         self.blocks = nn.ModuleList(_blocks(config))
         self.stage_ends = [sum(config.stages[: stage + 1]) - 1 for stage in range(4)]
+        self.tokens_at_once: int | None = None  # how many tokens run through the tile stages together; None: all
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.patches(image)
         across = x.shape[-1] // self.tile
-        x = _cut((x + self._table(*x.shape[-2:])).permute(0, 2, 3, 1), self.tile)
+        tiles = _cut((x + self._table(*x.shape[-2:])).permute(0, 2, 3, 1), self.tile)
+        group = len(tiles) if self.tokens_at_once is None else max(1, self.tokens_at_once // self.tile**2)
+        parts = [self._tiles(part) for part in tiles.split(group)]
+        first, second, x = (_paste(torch.cat(level), across) for level in zip(*parts, strict=True))
         outputs = []
-        for index, block in enumerate(self.blocks):
-            if index == self.stage_ends[1] + 2:  # after the pooling block that opens stage 3
-                x = _paste(x, across)
+        for index, block in enumerate(self.blocks[self._opening + 1 :], start=self._opening + 1):
             x = block(x)
             if index in self.stage_ends:
-                outputs.append((_paste(x, across) if index <= self.stage_ends[1] else x).permute(0, 3, 1, 2))
-        return outputs[0], outputs[1], outputs[2], outputs[3]
+                outputs.append(x)
+        first, second, third, fourth = (level.permute(0, 3, 1, 2) for level in (first, second, *outputs))
+        return first, second, third, fourth
+
+    @property
+    def _opening(self) -> int:
+        """The pooling block that opens the third stage: the last that runs tile by tile."""
+        return self.stage_ends[1] + 1
+
+    def _tiles(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tiles (n, side, side, C) after the first stage, the second, and the block that opens the third."""
+        ends = []
+        for index, block in enumerate(self.blocks[: self._opening + 1]):
+            x = block(x)
+            if index in (*self.stage_ends[:2], self._opening):
+                ends.append(x)
+        return ends[0], ends[1], ends[2]
 
     def _table(self, height: int, width: int) -> Tensor:
         """(1, C, H, W): the coarse table stretched over the picture plus the fine one repeated in every tile."""

@@ -71,7 +71,7 @@ class FourierPositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("gaussian", torch.randn(2, channels // 2))
+        self.register_buffer("gaussian", torch.zeros(2, channels // 2))  # drawn once, before training
 
     def forward(self, places: Tensor) -> Tensor:
         """(…, 2) xy fractions → (…, channels)."""

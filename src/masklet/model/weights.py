@@ -274,7 +274,7 @@ def check(found: Mapping[str, Shape], expected: Mapping[str, Shape], config: Mod
         raise CheckpointError(
             "checkpoint-mismatch",
             f"{'; '.join(told)}; the file looks most like {config.name}",
-            **{kind.replace(" ", "_"): names[:10] for kind, names in problems.items()},
+            problems={kind: names[:10] for kind, names in problems.items()},
         )
 
 

@@ -1,0 +1,171 @@
+"""A tracking session in one file: stop here, go on there, on another machine or another runtime.
+
+The file is safetensors: arrays bit for bit, and in its header a JSON text with everything else.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from masklet.atomic import atomic_write
+from masklet.backend import Backend
+from masklet.errors import CheckpointError, InputNotFound, StateError
+from masklet.history import History
+from masklet.prompts import Prompt
+from masklet.tracker import Frames, Track, Tracker
+
+VERSION = 1
+_DTYPES = {
+    "<f4": "F32",
+    "<f8": "F64",
+    "<f2": "F16",
+    "<u2": "U16",
+    "<i8": "I64",
+    "<i4": "I32",
+    "|u1": "U8",
+    "|b1": "BOOL",
+}
+Form = tuple[str, tuple[int, ...]]
+
+
+def write(tracker: Tracker, path: Path) -> None:
+    """Write `tracker` to `path`, array by array; a kill leaves the old file or the new one.
+
+    Raises `ResourceError` where the file cannot be written.
+    """
+    header: dict[str, Any] = {"__metadata__": {"masklet": json.dumps(_told(tracker))}}
+    offset = 0
+    for name, array in _arrays(tracker):  # sizes first, so that no two arrays are held at once
+        header[name] = {
+            "dtype": _DTYPES[array.dtype.str],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset := offset + array.nbytes],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, array in _arrays(tracker):
+            file.write(np.ascontiguousarray(array).tobytes())
+
+
+def read(path: Path, backend: Backend, video: Frames | None = None, *, history: History | None = None) -> Tracker:
+    """The tracker that was written to `path`, as if it had never stopped, over `backend` and perhaps `video`.
+
+    Raises `InputNotFound`, `CheckpointError` for a file that is no session, and `StateError` where the session is of
+    another model, or of the same one at another size.
+    """
+    if not path.is_file():
+        raise InputNotFound("input-not-found", f"{path}: no such session file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            told = json.loads((file.metadata() or {})["masklet"])
+            _check(told, backend, path)
+            tracker = Tracker(backend, video, length=told["length"], history=history)
+            tracker.size = tuple(told["picture"]) if told["picture"] else None
+            for one in told["objects"]:
+                tracker.tracks[one["id"]] = _track(tracker, one, file)
+    except (SafetensorError, KeyError, ValueError, TypeError, json.JSONDecodeError) as cause:
+        if isinstance(cause, StateError | CheckpointError):
+            raise
+        raise CheckpointError(
+            "session-broken", f"{path}: not a tracking session of masklet, or a broken one"
+        ) from cause
+    tracker._stamps = count(told["stamp"])
+    return tracker
+
+
+def _told(tracker: Tracker) -> dict[str, Any]:
+    """Everything about a session that is not an array."""
+    return {
+        "version": VERSION,
+        "model": tracker.backend.config.name,
+        "identity": tracker.backend.identity,
+        "size": tracker.backend.size,
+        "picture": tracker.size,
+        "length": tracker.length,
+        "stamp": next(tracker._stamps),
+        "objects": [
+            {
+                "id": key,
+                "prompts": {frame: list(prompt.mask.shape) if prompt.mask is not None else None
+                            for frame, prompt in track.prompts.items()},
+                "prompted": list(track.bank.prompted),
+                "recent": list(track.recent),
+                "answers": list(track.answers),
+                "doubts": track.doubts,
+            }
+            for key, track in tracker.tracks.items()
+        ],
+    }  # fmt: skip
+
+
+def _arrays(tracker: Tracker) -> Iterator[tuple[str, NDArray[Any]]]:
+    for key, track in tracker.tracks.items():
+        for frame, prompt in track.prompts.items():
+            yield f"{key}/prompt/{frame}/points", prompt.points
+            yield f"{key}/prompt/{frame}/labels", prompt.labels
+            if prompt.mask is not None:
+                yield f"{key}/prompt/{frame}/mask", np.packbits(prompt.mask)
+        for frame, memory in track.bank.prompted.items():
+            yield from _numbered(f"{key}/prompted/{frame}", track.recent.pack(memory))
+        for frame in track.recent:
+            yield from _numbered(f"{key}/recent/{frame}", track.recent.packed(frame))
+        for frame in track.answers:
+            yield from _numbered(f"{key}/answers/{frame}", track.answers.packed(frame))
+
+
+def _numbered(name: str, arrays: list[NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
+    for index, array in enumerate(arrays):
+        yield f"{name}/{index}", array
+
+
+def _check(told: dict[str, Any], backend: Backend, path: Path) -> None:
+    found = (told["version"], told["identity"], told["size"])
+    expected = (VERSION, backend.identity, backend.size)
+    if found != expected:
+        raise StateError(
+            "resume-mismatch",
+            f"{path}: the session is of {told['model']} at size {told['size']} (weights {told['identity'][:8]}), "
+            f"the model here is {backend.config.name} at size {backend.size} (weights {backend.identity[:8]})",
+            hint="load the model that the session was made with",
+        )
+
+
+def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
+    key, track = told["id"], tracker.new_track(told["id"])
+    names = set(file.keys())
+
+    def arrays(kind: str, frame: int | str) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = []
+        while (name := f"{key}/{kind}/{frame}/{len(found)}") in names:
+            found.append(file.get_tensor(name))
+        return found
+
+    for frame, shape in told["prompts"].items():
+        points, labels = (file.get_tensor(f"{key}/prompt/{frame}/{part}") for part in ("points", "labels"))
+        mask = None
+        if shape is not None:
+            bits = np.unpackbits(file.get_tensor(f"{key}/prompt/{frame}/mask"), count=shape[0] * shape[1])
+            mask = bits.reshape(shape).astype(bool)
+        track.prompts[int(frame)] = Prompt(points, labels, mask)
+    for frame in told["prompted"]:
+        track.bank.prompted[frame] = track.recent.unpack(arrays("prompted", frame))
+    for frame in told["recent"]:
+        track.recent.put_far(frame, arrays("recent", frame))
+    for frame in told["answers"]:
+        if frame in track.prompts:
+            track.answers[frame] = track.answers.unpack(arrays("answers", frame))
+        else:
+            track.answers.put_far(frame, arrays("answers", frame))
+    track.doubts.update({int(frame): doubt for frame, doubt in told["doubts"].items()})
+    return track
