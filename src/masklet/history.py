@@ -40,6 +40,11 @@ class History:
         self._end = 0
         self._file: BinaryIO | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """The size of the file."""
+        return self._end
+
     def __contains__(self, key: object) -> bool:
         return key in self._places
 

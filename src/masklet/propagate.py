@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from masklet.errors import PromptError
 from masklet.masks import Masks
 from masklet.prompts import Prompt
 from masklet.tracker import Tracker
-from masklet.video import Frame
+
+if TYPE_CHECKING:
+    from masklet.video import Frame
 
 Schedule = Mapping[int, Mapping[int, Prompt]]
 """Prompts by frame, then by object: {frame: {object_id: prompt}}."""

@@ -1,0 +1,1 @@
+"""What masklet costs on this machine: `scripts/bench image`, `scripts/bench video`."""

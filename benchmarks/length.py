@@ -1,0 +1,89 @@
+"""Peak memory of tracking against the number of frames: the micro model on a generated clip, history on disk.
+
+Each length runs in a process of its own; frames are made one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from typing import Any
+
+LENGTHS = "100,1000,10000"
+
+
+def main(arguments: list[str]) -> list[dict[str, Any]]:
+    """Measure every length asked for; a row each."""
+    parser = argparse.ArgumentParser(prog="scripts/bench length", description=__doc__)
+    parser.add_argument("--lengths", default=LENGTHS)
+    parser.add_argument("--objects", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    rows = []
+    for length in asked.lengths.split(","):
+        code = f"from benchmarks.length import measure; measure({int(length)}, {asked.objects})"
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout))
+    return rows
+
+
+def columns() -> list[tuple[str, str, str]]:
+    """(key, heading, format) of the table."""
+    return [
+        ("frames", "frames", "{}"),
+        ("objects", "objects", "{}"),
+        ("peak_mb", "peak memory, MB", "{:.1f}"),
+        ("disk_mb", "history on disk, MB", "{:.0f}"),
+        ("ms_per_frame", "ms per frame", "{:.1f}"),
+    ]
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """Peak memory against length as an SVG."""
+    from math import log10
+
+    wide, high, top = 560, 240, 1.15 * max(row["peak_mb"] for row in rows)
+    low, span = log10(rows[0]["frames"]), max(log10(rows[-1]["frames"] / rows[0]["frames"]), 1e-9)
+    places = [(60 + 460 * (log10(r["frames"]) - low) / span, 190 - 160 * r["peak_mb"] / top, r) for r in rows]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#0072b2"/>'
+        f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{r["peak_mb"]:.0f} MB</text>'
+        f'<text x="{x:.1f}" y="210" text-anchor="middle">{r["frames"]:,} frames</text>'
+        for x, y, r in places
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">'
+        f'<rect width="{wide}" height="{high}" fill="white"/>'
+        f'<path d="M60 20V190H530" fill="none" stroke="#888"/><text x="60" y="14">peak memory of the process</text>'
+        f'<polyline points="{line}" fill="none" stroke="#0072b2" stroke-width="2"/>{marks}</svg>'
+    )
+
+
+def measure(length: int, objects: int) -> None:
+    """Track a generated clip of `length` frames in this process and print a row as JSON."""
+    import resource
+    import time
+
+    import numpy as np
+
+    import masklet
+    from benchmarks.checkpoints import checkpoint
+    from masklet.tracker import Tracker
+
+    tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu").backend)
+    ground = np.random.RandomState(0).randint(0, 256, (180, 320, 3), np.uint8)
+    tracker.prompt(0, {k: masklet.box(20 + 40 * k, 40, 90 + 40 * k, 120) for k in range(objects)}, ground)
+    start = time.perf_counter()
+    for frame in range(1, length):
+        tracker.step(frame, np.roll(ground, frame, axis=1))
+    row = {
+        "frames": length,
+        "objects": objects,
+        "device": "cpu",
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "disk_mb": tracker.history.nbytes / 1e6,
+        "ms_per_frame": 1e3 * (time.perf_counter() - start) / length,
+    }
+    print(json.dumps(row))

@@ -1,0 +1,33 @@
+"""The reference generator's recorded findings: 8 points a side, 16 points a batch, thresholds 0, box NMS 0.97."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import PARITY
+from masklet.automatic import Search, everything
+
+pytest.importorskip("torch")
+
+from parity.inputs import frames
+from parity.test_video import backend
+
+SEARCH = Search(
+    points_per_side=8, points_per_batch=16, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.97
+)
+
+
+@pytest.mark.parametrize("case", ["sam2-micro_1", "sam2.1-micro_1"])
+def test_everything_in_a_picture_is_what_the_reference_recorded_in_float64(case: str) -> None:
+    recorded = np.load(PARITY / f"image_{case}.npz")
+    records = everything(backend(case, "float64"), frames(1, 180, 320, 1)[0], SEARCH).records()
+    for name, key in (
+        ("bbox", "bbox"),
+        ("area", "area"),
+        ("iou", "predicted_iou"),
+        ("stability", "stability_score"),
+    ):
+        found = np.array([record[key] for record in records])
+        assert found.shape == recorded[f"everything_{name}"].shape
+        assert np.abs(found - recorded[f"everything_{name}"]).max() < 1e-6, name  # recorded as float32

@@ -1,0 +1,206 @@
+"""Pictures through the public path: what must not matter, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import masklet
+from masklet import EmbeddedImage, Masks, Segmenter, box, click, clicks, mask
+from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError
+
+torch = pytest.importorskip("torch")
+
+SIZE = (90, 160)
+CLOSE = 1e-4  # of logits up to about 20: float32 sums in another order
+
+
+@pytest.fixture(scope="module")
+def path(checkpoint: Callable[[str, int], Path]) -> Path:
+    return checkpoint("sam2.1-micro", 5)
+
+
+@pytest.fixture(scope="module")
+def model(path: Path) -> Segmenter:
+    # float64, where random networks do not amplify rounding into visible differences
+    return masklet.load(path, device="cpu", dtype="float64")
+
+
+@pytest.fixture(scope="module")
+def picture(model: Segmenter) -> EmbeddedImage:
+    return model.embed(image(1))
+
+
+def image(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    return np.random.RandomState(seed).randint(0, 256, (*size, 3), np.uint8)
+
+
+def close(a: Masks, b: Masks) -> bool:
+    return bool(np.abs(a.low_res - b.low_res).max() < CLOSE and np.abs(a.scores - b.scores).max() < CLOSE)
+
+
+points = st.tuples(st.integers(0, SIZE[1]), st.integers(0, SIZE[0]))
+
+
+def test_the_same_call_twice_gives_the_same_bits(model: Segmenter) -> None:
+    first, second = (model.segment(image(2), click(30, 40)) for _ in range(2))
+    assert first.low_res.tobytes() == second.low_res.tobytes()
+
+
+def test_inputs_are_never_changed(model: Segmenter) -> None:
+    picture, marked = image(2), np.zeros(SIZE, bool)
+    marked[20:50, 30:60] = True
+    before = picture.copy(), marked.copy()
+    model.segment(picture, mask(marked) + click(40, 30))
+    assert np.array_equal(picture, before[0])
+    assert np.array_equal(marked, before[1])
+
+
+def test_pictures_of_different_sizes_in_one_call_are_answered_like_one_by_one(model: Segmenter) -> None:
+    pictures = [image(1), image(2, (40, 200)), image(3, (256, 256))]
+    for embedded, alone in zip(model.embed(pictures), map(model.embed, pictures), strict=True):
+        assert embedded.size == alone.size
+        assert close(embedded.predict(click(9, 9)), alone.predict(click(9, 9)))
+
+
+def test_no_pictures_give_no_embeddings(model: Segmenter) -> None:
+    assert model.embed([]) == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(points, min_size=1, max_size=4), min_size=2, max_size=5))
+def test_prompts_in_one_call_are_answered_like_one_by_one(
+    picture: EmbeddedImage, asked: list[list[tuple[int, int]]]
+) -> None:
+    # they have different numbers of points: a point that only fills up the batch must not count
+    prompts = [clicks(one) for one in asked]
+    together = picture.predict(prompts)
+    for k, prompt in enumerate(prompts):
+        assert close(together[k], picture.predict(prompt))
+
+
+def test_a_prompt_with_a_mask_beside_one_without_is_answered_like_alone(picture: EmbeddedImage) -> None:
+    marked = np.zeros(SIZE, bool)
+    marked[20:50, 30:60] = True
+    prompts = [mask(marked) + click(40, 30), click(40, 30)]
+    together = picture.predict(prompts, multimask=False)
+    for k, prompt in enumerate(prompts):
+        assert close(together[k], picture.predict(prompt, multimask=False))
+
+
+def test_a_mask_alone_is_answered(picture: EmbeddedImage) -> None:
+    marked = np.zeros((45, 80), bool)  # of another size than the picture: it covers the whole of it
+    marked[10:25, 15:30] = True
+    assert len(picture.predict(mask(marked))) == 1
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(4)))
+def test_the_order_of_objects_does_not_matter(picture: EmbeddedImage, order: list[int]) -> None:
+    prompts = {k: click(10 + 30 * k, 20 + 15 * k) for k in range(4)}
+    straight = picture.predict(prompts)
+    mixed = picture.predict({k: prompts[k] for k in order})
+    for k in range(4):
+        assert close(straight.of(k), mixed.of(k))
+
+
+@settings(max_examples=10, deadline=None)
+@given(points, points)
+def test_a_box_is_its_two_labelled_corners(picture: EmbeddedImage, a: tuple[int, int], b: tuple[int, int]) -> None:
+    (x0, x1), (y0, y1) = sorted((a[0], b[0])), sorted((a[1], b[1]))
+    if x0 == x1 or y0 == y1:
+        return
+    corners = masklet.Prompt(np.array([(x0, y0), (x1, y1)], np.float32), np.array([2, 3], np.int32))
+    assert close(picture.predict(box(x0, y0, x1, y1)), picture.predict(corners))
+
+
+@settings(max_examples=10, deadline=None)
+@given(points, st.sampled_from([0.5, 2.0, 4.0]))
+def test_prompts_scale_with_the_picture(model: Segmenter, point: tuple[int, int], scale: float) -> None:
+    flat = np.full((*SIZE, 3), 90, np.uint8)
+    scaled = np.full((int(SIZE[0] * scale), int(SIZE[1] * scale), 3), 90, np.uint8)
+    small, large = model.embed(flat), model.embed(scaled)
+    assert close(small.predict(click(*point)), large.predict(click(point[0] * scale, point[1] * scale)))
+
+
+def test_multimask_gives_three_masks_of_one_object(picture: EmbeddedImage) -> None:
+    masks = picture.predict(click(30, 40), multimask=True)
+    assert masks.object_ids == (1, 1, 1)
+    assert masks.best.scores[0] == masks.scores.max()
+
+
+def test_a_lone_click_is_ambiguous_and_gets_the_best_of_three(picture: EmbeddedImage) -> None:
+    assert close(picture.predict(click(30, 40)), picture.predict(click(30, 40), multimask=True).best)
+
+
+def test_a_box_is_not_ambiguous(picture: EmbeddedImage) -> None:
+    asked = box(10, 10, 90, 70)
+    assert close(picture.predict(asked), picture.predict(asked, multimask=False))
+
+
+def test_refining_starts_from_the_best_mask_of_each_object(picture: EmbeddedImage) -> None:
+    prompts = {3: click(30, 40), 8: click(90, 20)}
+    first = picture.predict(prompts, multimask=True)
+    together = picture.predict(prompts, refine=first, multimask=False)
+    for key, prompt in prompts.items():
+        assert close(together.of(key), picture.predict(prompt, refine=first.of(key).best, multimask=False))
+
+
+def test_refining_an_object_without_a_mask_is_refused(picture: EmbeddedImage) -> None:
+    first = picture.predict({1: click(30, 40), 2: click(90, 20)})
+    with pytest.raises(PromptError, match="no mask of object 3"):
+        picture.predict({1: click(1, 1), 3: click(1, 1)}, refine=first)
+
+
+@pytest.mark.parametrize("size", [64, 96, 128, 160, 512])
+def test_any_multiple_of_32_is_a_size(path: Path, size: int) -> None:
+    model = masklet.load(path, device="cpu", size=size)
+    masks = model.segment(image(1), click(30, 40))
+    assert masks.low_res.shape == (1, size // 4, size // 4)
+    assert masks.binary.shape == (1, *SIZE)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_every_number_format_gives_finite_masks(path: Path, dtype: str) -> None:
+    masks = masklet.load(path, device="cpu", dtype=dtype).segment(image(1), click(30, 40))
+    assert masks.low_res.dtype == np.float32
+    assert np.isfinite(masks.low_res).all()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "fault", "code"),
+    [
+        ({"size": 1000}, SettingsError, "bad-size"),
+        ({"size": 8192}, SettingsError, "bad-size"),
+        ({"dtype": "int8"}, SettingsError, "bad-dtype"),
+        ({"device": "cuda:99"}, ResourceError, "device-unavailable"),
+        ({"device": "toaster"}, ResourceError, "device-unavailable"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_when_loading(
+    path: Path, keywords: dict[str, object], fault: type[MaskletError], code: str
+) -> None:
+    with pytest.raises(fault) as caught:
+        masklet.load(path, **keywords)  # type: ignore[arg-type]
+    assert caught.value.code == code
+
+
+def test_a_point_outside_the_picture_is_refused(picture: EmbeddedImage) -> None:
+    with pytest.raises(PromptError, match="outside the picture of 160 × 90"):
+        picture.predict(click(200, 20))
+
+
+def test_no_prompt_is_refused(picture: EmbeddedImage) -> None:
+    with pytest.raises(PromptError, match="no prompt given"):
+        picture.predict([])
+
+
+def test_weights_keep_their_identity_in_every_format(path: Path) -> None:
+    identities = {masklet.load(path, device="cpu", dtype=dtype).backend.identity for dtype in ("float32", "float64")}
+    assert len(identities) == 1
