@@ -13,15 +13,15 @@ import masklet
 
 PACKAGE = Path(masklet.__file__).parent
 LAYERS = [
-    {"errors", "atomic"},
-    {"prompts", "masks", "rle", "components", "drawing"},
-    {"images", "video", "config", "memory"},
+    {"errors", "atomic", "lock", "inputs", "signatures", "notices"},
+    {"prompts", "masks", "rle", "components", "drawing", "interpolation", "labelmap", "overlap", "resampling"},
+    {"images", "video", "camera", "config", "memory", "history"},
     {"backend", "checkpoints", "downloads", "releases"},
     {"model"},
     {"torch_backend", "onnx_backend"},
-    {"tracker", "segmenter", "automatic", "formats"},
+    {"tracker", "propagate", "walk", "session", "segmenter", "automatic", "findings", "formats", "journal", "job"},
     {"export", "data", "train", "evaluate"},
-    {"cli"},
+    {"cli", "__main__"},
 ]
 LONELY = {
     "torch": {"model", "torch_backend", "export", "data", "train"},

@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "EmbeddedImage": "segmenter",
-    "Masks": "masks",
     "MaskletError": "errors",
+    "Masks": "masks",
     "Prompt": "prompts",
     "Segmenter": "segmenter",
     "box": "prompts",
@@ -27,8 +27,8 @@ _HOMES = {
 
 __all__ = [
     "EmbeddedImage",
-    "Masks",
     "MaskletError",
+    "Masks",
     "Prompt",
     "Segmenter",
     "box",

@@ -34,6 +34,7 @@ from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
 STORED = torch.bfloat16  # memories are kept in bfloat16 whatever they were computed in, as released (spec §7.4)
 TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
+SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
 PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -66,7 +67,9 @@ def build(
     with _translated():
         model = model.to(device=_device(device), dtype=chosen)
     waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
-    model.trunk.tokens_at_once = TILE_TOKENS if model.no_pointer.device.type == "cpu" else None
+    if model.no_pointer.device.type == "cpu":
+        model.trunk.tokens_at_once = TILE_TOKENS
+        model.memory_attention.scores_at_once = SCORES
     return TorchBackend(model.eval().requires_grad_(False), check_size(size or config.size), weights.identity(tensors))
 
 
@@ -183,7 +186,7 @@ class TorchBackend:
 
     def _normalised(self, image: NDArray[np.uint8]) -> Tensor:
         """One picture as (1, 3, size, size): squashed to the square by antialiased bilinear resizing of fractions."""
-        x = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        x = torch.tensor(image, device=self.device)
         x = x.permute(2, 0, 1)[None].to(precise(self.dtype)) / 255
         x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (MEAN, STD))
@@ -191,7 +194,7 @@ class TorchBackend:
 
     def _squared(self, mask: NDArray[np.bool_]) -> Tensor:
         """A mask as (1, 1, size, size) of zeros and ones."""
-        x = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None].to(precise(self.dtype))
+        x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
             x = (x >= 0.5).to(x.dtype)
@@ -241,7 +244,7 @@ class TorchBackend:
         """A mask prompt as low-res logits (1, 1, size/4, size/4)."""
         side = self.size // 4
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-            x = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device)[None, None].to(precise(self.dtype))
+            x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
             x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
             return (x * MASK_SCALE + MASK_BIAS).to(self.dtype)
         x = torch.as_tensor(mask, device=self.device, dtype=self.dtype)[..., :, :].reshape(1, 1, *mask.shape[-2:])

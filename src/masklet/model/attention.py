@@ -38,22 +38,30 @@ class Attention(nn.Module):
 
 
 class RotaryAttention(Attention):
-    """One head whose queries and keys are turned by their place in the feature map (spec §6.2).
+    """One head whose queries and keys are turned by their place in the feature map (spec §6.2)."""
 
-    Keys may be several maps after one another, each with the same rotation, followed by tokens without a place
-    (object pointers), which are not turned.
-    """
-
-    def rotated(
-        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, present: Tensor | None = None
+    def forward(  # type: ignore[override]
+        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, scores_at_once: int | None = None
     ) -> Tensor:
-        """Attend with `rotation` of one map's tokens; the last keys that fill no whole map are pointers."""
-        q, k, v = self.split(self.q(queries)), self.split(self.k(keys)), self.split(self.v(values))
+        """Attend with `rotation`, that of one map's tokens.
+
+        Keys may be several maps after one another, each turned alike, and then tokens without a place (object
+        pointers) that fill no whole map and are not turned. Queries may be shared by a batch of keys. Values are
+        projected after they are weighted, which is the same, since weights add up to one, and costs less where there
+        are more keys than queries. `scores_at_once` bounds how many scores exist at a time; by default PyTorch's own
+        attention decides.
+        """
+        q, k = self.q(queries), self.k(keys)
         maps = k.shape[-2] // q.shape[-2]
         placed, pointers = k.split((maps * q.shape[-2], k.shape[-2] - maps * q.shape[-2]), dim=-2)
         placed = rotation.turn(placed.unflatten(-2, (maps, -1))).flatten(-3, -2)
-        mask = None if present is None else present[:, None, None, :]
-        answer = F.scaled_dot_product_attention(
-            rotation.turn(q), torch.cat((placed, pointers), dim=-2), v, attn_mask=mask
-        )
-        return self.join(answer)
+        weighted = _weighted(rotation.turn(q), torch.cat((placed, pointers), dim=-2), values, scores_at_once)
+        return self.out(self.v(weighted))
+
+
+def _weighted(q: Tensor, k: Tensor, v: Tensor, scores_at_once: int | None) -> Tensor:
+    """softmax(q kᵀ / √c) v for B N c, B M c, B M d; the batch of q may be 1."""
+    if scores_at_once is None:
+        return F.scaled_dot_product_attention(q.expand(k.shape[0], -1, -1), k, v)
+    scaled, rows = q * q.shape[-1] ** -0.5, max(1, scores_at_once // k.shape[-2])
+    return torch.cat([(part @ k.mT).softmax(dim=-1) @ v for part in scaled.split(rows, dim=-2)], dim=-2)

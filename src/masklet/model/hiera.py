@@ -36,8 +36,8 @@ class Hiera(nn.Module):
         x = self.patches(image)
         across = x.shape[-1] // self.tile
         tiles = _cut((x + self._table(*x.shape[-2:])).permute(0, 2, 3, 1), self.tile)
-        group = len(tiles) if self.tokens_at_once is None else max(1, self.tokens_at_once // self.tile**2)
-        parts = [self._tiles(part) for part in tiles.split(group)]
+        groups = (tiles,) if self.tokens_at_once is None else tiles.split(max(1, self.tokens_at_once // self.tile**2))
+        parts = [self._tiles(group) for group in groups]
         first, second, x = (_paste(torch.cat(level), across) for level in zip(*parts, strict=True))
         outputs = []
         for index, block in enumerate(self.blocks[self._opening + 1 :], start=self._opening + 1):

@@ -40,7 +40,7 @@ class MaskDecoder(nn.Module):
         `places` (1, C, h, w) is the positions of the features, `prompts` (B, P, C) the prompt tokens, of which those
         where `present` (B, P) is false do not count, `dense` (B or 1, C, h, w) the mask prompt.
         """
-        batch, learned = len(prompts), torch.cat((self.object_token, self.iou_token, self.mask_tokens))
+        batch, learned = prompts.shape[0], torch.cat((self.object_token, self.iou_token, self.mask_tokens))
         tokens = torch.cat((learned.expand(batch, -1, -1), prompts), dim=1)
         if present is not None:
             present = F.pad(present, (len(learned), 0), value=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,24 +20,41 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(MemoryLayer(config) for _ in range(config.attention_layers))
         self.norm = nn.LayerNorm(config.channels)
+        self.scores_at_once: int | None = None  # a processor takes objects, and these scores, in turn; None: together
 
-    def forward(self, image: Tensor, memory: Tensor, places: Tensor, present: Tensor | None = None) -> Tensor:
-        """Image (B, C, h, w) → the same, having looked at `memory` (B, M, c) with its positions `places` (B, M, c).
+    def forward(self, image: Tensor, memory: Tensor, places: Tensor) -> Tensor:
+        """Image (1 or B, C, h, w) as each of B objects sees it: `memory` (B, M, c) with its positions `places` alike.
 
-        Memory tokens are whole maps of h·w tokens, oldest first or in any order, then pointers. Tokens where
-        `present` (B, M) is false do not count.
+        Memory tokens are whole maps of h·w tokens, in any order, then pointers. An image that objects share looks at
+        itself once for all of them, until the first layer meets their memories.
         """
         channels, height, width = image.shape[1:]
         table = sine_table(height, width, channels, image)
         rotation = axial_rotation(height, channels, image)
-        x = (image + POSITION_WEIGHT * table).flatten(2).mT
-        for layer in self.layers:
-            x = layer(x, memory, memory + places, rotation, present)
-        return self.norm(x).mT.unflatten(2, (height, width))
+        x = self._layers[0].look_around((image + POSITION_WEIGHT * table).flatten(2).mT, rotation)
+        if self.scores_at_once is None:
+            seen = self._recall(x, memory, places, rotation)
+        else:
+            x, objects = x.expand(memory.shape[0], -1, -1), range(memory.shape[0])
+            seen = torch.cat(
+                [self._recall(x[k : k + 1], memory[k : k + 1], places[k : k + 1], rotation) for k in objects]
+            )
+        return seen.mT.unflatten(2, (height, width))
+
+    def _recall(self, x: Tensor, memory: Tensor, places: Tensor, rotation: Rotation) -> Tensor:
+        """Tokens that have looked around once → the same after all layers."""
+        for index, layer in enumerate(self._layers):
+            x = x if index == 0 else layer.look_around(x, rotation)
+            x = layer.recall(x, memory, memory + places, rotation, self.scores_at_once)
+        return self.norm(x)
+
+    @property
+    def _layers(self) -> list[MemoryLayer]:
+        return [layer for layer in self.layers if isinstance(layer, MemoryLayer)]
 
 
 class MemoryLayer(nn.Module):
-    """One layer: positions of memories are in the keys only."""
+    """One layer, in two halves; positions of memories are in the keys only."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,8 +67,12 @@ class MemoryLayer(nn.Module):
         self.up = nn.Linear(channels, config.attention_hidden)
         self.down = nn.Linear(config.attention_hidden, channels)
 
-    def forward(self, x: Tensor, memory: Tensor, keys: Tensor, rotation: Rotation, present: Tensor | None) -> Tensor:
+    def look_around(self, x: Tensor, rotation: Rotation) -> Tensor:
+        """Self-attention."""
         normed = self.norm1(x)
-        x = x + self.self_attention.rotated(normed, normed, normed, rotation)
-        x = x + self.to_memory.rotated(self.norm2(x), keys, memory, rotation, present)
+        return x + self.self_attention(normed, normed, normed, rotation)
+
+    def recall(self, x: Tensor, memory: Tensor, keys: Tensor, rotation: Rotation, scores_at_once: int | None) -> Tensor:
+        """Attention to memories, then the MLP."""
+        x = x + self.to_memory(self.norm2(x), keys, memory, rotation, scores_at_once)
         return x + self.down(F.relu(self.up(self.norm3(x))))

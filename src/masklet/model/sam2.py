@@ -64,9 +64,9 @@ class Sam2(nn.Module):
         `memories` (B, T, c, h, w) in temporal `slots` (B, T); `pointers` (B, P, C) made `times` (B, P) ago, as
         fractions of the longest time. With T = 0 there is nothing to remember, which the features are told.
         """
-        image = features.stride16.expand(len(memories), -1, -1, -1)
         if memories.shape[1] == 0:
-            return features._replace(stride16=image + self.no_memory.mT[..., None])
+            alone = features.stride16 + self.no_memory.mT[..., None]
+            return features._replace(stride16=alone.expand(memories.shape[0], -1, -1, -1))
         channels, height, width = memories.shape[2:]
         place = sine_table(height, width, channels, memories).flatten(1).mT
         places = (place + self.slots[slots].flatten(2, 4)[:, :, None]).flatten(1, 2)
@@ -74,7 +74,7 @@ class Sam2(nn.Module):
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
         )
         places = torch.cat((places, self._pointer_places(pointers, times)), dim=1)
-        return features._replace(stride16=self.memory_attention(image, tokens, places))
+        return features._replace(stride16=self.memory_attention(features.stride16, tokens, places))
 
     def decode(
         self,

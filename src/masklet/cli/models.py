@@ -1,0 +1,190 @@
+"""`masklet models`: list, inspect, download, verify and convert checkpoints."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from masklet.cli.console import print_json, print_line, print_table
+from masklet.cli.options import Json, Overwrite, fetched, megabytes
+from masklet.errors import CheckpointError, ResourceError, SettingsError
+
+if TYPE_CHECKING:
+    from masklet.releases import Release
+
+app = typer.Typer(help="List, inspect, download, verify and convert checkpoints.")
+
+Model = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name from `masklet models list`, or a file.")]
+
+
+class Names(str, Enum):
+    """Whose names the tensors of a written file get."""
+
+    RELEASED = "released"
+    TRANSFORMERS = "transformers"
+
+
+@app.command("list")
+def list_models(json: Json = False) -> None:
+    """Show the released models, and which of them are here."""
+    from masklet.releases import RELEASES
+
+    records = [_listed(release) for release in RELEASES.values()]
+    if json:
+        print_json(records)
+        return
+    rows = [(r["name"], _millions(r["parameters"]), megabytes(r["bytes"]), r["state"], str(r["path"])) for r in records]
+    print_table(("name", "parameters", "size", "state", "path"), rows)
+
+
+@app.command()
+def info(model: Model, json: Json = False) -> None:
+    """Show what a checkpoint is: architecture, release, tensors, number format, SHA-256."""
+    from masklet import releases
+    from masklet.checkpoints import read_checkpoint
+    from masklet.model import weights
+
+    path = releases.find(model)
+    checkpoint = read_checkpoint(path)
+    config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    digest = releases.fingerprint(path)
+    release = releases.recognise(digest)
+    record = {
+        "path": path,
+        "architecture": config.name,
+        "release": release.name if release else None,
+        "format": checkpoint.kind,
+        "names": weights.layout(checkpoint.tensors),
+        "tensors": len(checkpoint.tensors),
+        "parameters": checkpoint.parameters,
+        "dtype": ", ".join(checkpoint.formats),
+        "size": config.size,
+        "bytes": path.stat().st_size,
+        "sha256": digest,
+    }
+    _print_record(record, as_json=json)
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `masklet models list`.")],
+    mirror: Annotated[str | None, typer.Option(metavar="URL", help="A folder that has the released files.")] = None,
+    json: Json = False,
+) -> None:
+    """Download a released model, or go on with it, and check it. Prints where it is.
+
+    A mirror for every time is the address in the file mirror.txt of masklet's folder, which is $MASKLET_HOME or the
+    system's place for caches.
+    """
+    from masklet import releases
+
+    release = releases.release_named(name)
+    path = releases.pull(name) if releases.place(release).exists() else fetched(release, mirror)
+    if json:
+        print_json({"name": name, "path": path})
+    else:
+        print_line(str(path))
+
+
+@app.command()
+def verify(model: Model, json: Json = False) -> None:
+    """Check a file: byte for byte against its release, or else that it is sound and a known architecture."""
+    from masklet import releases
+    from masklet.checkpoints import read_checkpoint
+    from masklet.model import weights
+
+    path = releases.find(model)
+    release = releases.verify(path)
+    checkpoint = read_checkpoint(path)
+    config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    if json:
+        print_json({"path": path, "release": release.name if release else None, "architecture": config.name})
+    elif release:
+        print_line(f"{path}: the released {release.name}, byte for byte")
+    else:
+        print_line(
+            f"{path}: not a released file, but sound: {config.name}, {len(checkpoint.tensors)} tensors, all finite"
+        )
+
+
+@app.command()
+def convert(
+    model: Model,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A .pt or .safetensors file to write.")],
+    names: Annotated[
+        Names, typer.Option(help="Whose names the tensors get; a .pt has the released ones.")
+    ] = Names.RELEASED,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Write a checkpoint in another format: the released .pt layout, or safetensors."""
+    from masklet.checkpoints import read_tensors, write_released, write_tensors
+    from masklet.model import weights
+    from masklet.releases import find
+
+    _check_output(output, names, overwrite=overwrite)
+    path = find(model)
+    ours = weights.to_ours(read_tensors(path))
+    config = weights.identify({name: value.shape for name, value in ours.items()})
+    _check_names(path, ours, config.name)
+    tensors = weights.to_released(ours) if names is Names.RELEASED else weights.to_transformers(ours)
+    (write_released if output.suffix == ".pt" else write_tensors)(output, tensors)
+    if json:
+        print_json({"path": output, "architecture": config.name, "names": names.value, "tensors": len(tensors)})
+    else:
+        print_line(str(output))
+
+
+def _listed(release: Release) -> dict[str, Any]:
+    from masklet.releases import place
+
+    path = place(release)
+    size = path.stat().st_size if path.is_file() else None
+    return {
+        "name": release.name,
+        "parameters": release.parameters,
+        "bytes": release.size,
+        "state": "not here" if size is None else "here" if size == release.size else "wrong size",
+        "path": path,
+        "url": release.url,
+        "sha256": release.sha256,
+    }
+
+
+def _print_record(record: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(record)
+        return
+    width = max(map(len, record))
+    for key, value in record.items():
+        print_line(f"{key.ljust(width)}  {'none' if value is None else value}")
+
+
+def _check_output(output: Path, names: Names, *, overwrite: bool) -> None:
+    if output.suffix not in (".pt", ".safetensors"):
+        raise SettingsError("bad-usage", f"OUT must end in .pt or .safetensors, got {output}")
+    if output.suffix == ".pt" and names is not Names.RELEASED:
+        raise SettingsError(
+            "bad-usage", f"a .pt has the released names; write {output.with_suffix('.safetensors')} instead"
+        )
+    if output.exists() and not overwrite:
+        raise ResourceError("output-exists", f"{output} exists", hint="--overwrite replaces it")
+
+
+def _check_names(path: Path, ours: dict[str, Any], architecture: str) -> None:
+    from masklet.model import weights
+
+    unknown = [name for name in ours if weights.rename(name, "ours", "released") is None]
+    if unknown:
+        raise CheckpointError(
+            "checkpoint-mismatch",
+            f"{path}: {len(unknown)} tensors do not belong to {architecture}, the first is {unknown[0]!r}",
+            unknown=unknown[:10],
+        )
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M"

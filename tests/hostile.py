@@ -1,0 +1,352 @@
+"""Checkpoint files that are broken, dangerous or something else altogether, each with the code of its refusal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from masklet.checkpoints import write_released
+
+STORAGE = b"ctorch\nFloatStorage\n"
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
+ORDERED = b"ccollections\nOrderedDict\n)R"
+ROW = np.arange(12, dtype="<f4").tobytes()
+WEIGHTS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(5, np.float16)}
+
+
+class Case(NamedTuple):
+    """A file's content and the code that refuses it."""
+
+    name: str
+    content: bytes
+    code: str
+
+
+class Evil:
+    """Makes a file when unpickled."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.canary}'",)
+
+
+def corpus(folder: Path, canary: Path) -> list[tuple[Case, Path]]:
+    """Every case, written into the folder. Any code in them would make the file `canary`."""
+    good = released(folder)
+    cases = [*other_kinds(canary), *pickles(canary), *descriptions(), *archives(good), *numbers(folder), *tables()]
+    written = []
+    for case in cases:
+        path = folder / f"{case.name}.pt"
+        path.write_bytes(case.content)
+        written.append((case, path))
+    return written
+
+
+def released(folder: Path) -> bytes:
+    """A sound file."""
+    write_released(folder / "good.pt", WEIGHTS)
+    return (folder / "good.pt").read_bytes()
+
+
+def other_kinds(canary: Path) -> Iterator[Case]:
+    yield Case("empty", b"", "input-empty")
+    yield Case("html", b"<!DOCTYPE html><html>Not found</html>", "checkpoint-html")
+    yield Case("html-late", b"\n  <!-- cached -->\n<HTML><body>Log in</body></HTML>", "checkpoint-html")
+    yield Case("xml-error", b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "checkpoint-html")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 156008466\n"
+    yield Case("lfs-pointer", pointer, "checkpoint-lfs-pointer")
+    yield Case("tar", tarred({"pickle": pickle.dumps(Evil(canary), 2), "storages": b""}), "checkpoint-tar")
+    for protocol in range(6):
+        bare = pickle.dumps({"model": Evil(canary)} if protocol > 1 else Evil(canary), protocol)
+        yield Case(f"bare-pickle-{protocol}", bare, "checkpoint-bare-pickle")
+    yield Case("torchscript", zipped({"m/data.pkl": b"\x80\x02}.", "m/code/a.py": b"1"}), "checkpoint-torchscript")
+    yield Case("torchscript-constants", zipped({"m/data.pkl": b"", "m/constants.pkl": b""}), "checkpoint-torchscript")
+    yield Case("zip-of-a-zip", zipped({"good.pt": zipped({"m/data.pkl": b""})}), "checkpoint-unknown-format")
+    yield Case("zip-empty", zipped({}), "checkpoint-unknown-format")
+    yield Case("npz", npz(), "checkpoint-unknown-format")
+    for name, head in (
+        ("png", b"\x89PNG\r\n\x1a\n"),
+        ("gzip", b"\x1f\x8b\x08\x00"),
+        ("text", b"hello"),
+        ("short", b"PK"),
+    ):
+        yield Case(name, head, "checkpoint-unknown-format")
+
+
+def pickles(canary: Path) -> Iterator[Case]:
+    """Pickles that would run code, or that use more than weights need."""
+    for protocol in range(6):
+        program = pickle.dumps({"model": {"a": 1.5, "b": Evil(canary)}}, protocol)
+        yield Case(f"reduce-{protocol}", archived(program), "unsafe-pickle")
+    touch = b"X" + struct.pack("<I", len(str(canary)) + 6) + b"touch " + str(canary).encode()
+    evil = b"cposix\nsystem\n" + touch + b"\x85R"
+    for name, program in {
+        "eval": b"\x80\x02cbuiltins\neval\nX\x01\x00\x00\x001\x85R.",
+        "getattr": b"\x80\x02cbuiltins\ngetattr\ncos\nsystem\n\x85R.",
+        "inst": b"(S'true'\nios\nsystem\n.",
+        "inst-first": b"(ios\nsystem\n.",
+        "obj": b"\x80\x02(cposix\nsystem\n" + touch + b"o.",
+        "newobj": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+        "stack-global": b"\x80\x04\x8c\x05posix\x8c\x06system\x93" + touch + b"\x85R.",
+        "stack-global-dotted": b"\x80\x04\x8c\x05torch\x8c\x0fos.system.__len\x93.",
+        "extension": b"\x80\x02\x82\x01.",
+        "persistent-id-0": b"P0\n.",
+        "build-on-a-list": b"\x80\x02]}b.",
+        "build-a-setstate": b"\x80\x02" + ORDERED + b"]b.",
+        "call-of-a-storage": b"\x80\x02" + STORAGE + b")R.",
+        "call-of-a-dict": b"\x80\x02})R.",
+        "sparse": b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n)R.",
+        "numpy-scalar": b"\x80\x02cnumpy.core.multiarray\nscalar\n)R.",
+        "torch-load": b"\x80\x02ctorch\nload\n)R.",
+        "evil-after-the-weights": weights()[:-1] + b"0" + evil + b".",
+        "evil-beside-the-weights": b"\x80\x02}(" + text("model") + weights()[2:-1] + text("optimizer") + evil + b"u.",
+        "evil-key": b"\x80\x02}(" + evil + b"K\x01u.",
+        "evil-hooks": weights(hooks=evil),
+        "evil-metadata": weights(hooks=ORDERED + evil),
+    }.items():
+        yield Case(name, archived(program), "unsafe-pickle")
+    for name, program in {
+        "pickle-empty": b"",
+        "pickle-cut": b"\x80\x02}q",
+        "pickle-underflow": b"\x80\x02\x86.",
+        "pickle-no-mark": b"\x80\x02}u.",
+        "pickle-no-memo": b"\x80\x02h\x09.",
+        "pickle-two-values": b"\x80\x02}}.",
+        "pickle-open-mark": b"\x80\x02(}.",
+        "pickle-trailing": b"\x80\x02}.}.",
+        "pickle-long-text": b"\x80\x02X\xff\xff\xff\xff.",
+        "pickle-bad-text": b"\x80\x02X\x02\x00\x00\x00\xff\xff.",
+        "pickle-odd-items": b"\x80\x02}(K\x01u.",
+        "pickle-append-to-a-dict": b"\x80\x02}K\x01a.",
+        "pickle-set-in-a-list": b"\x80\x02]K\x01K\x02s.",
+        "pickle-laughing-key": b"\x80\x02}" + b")" + b"q\x00h\x00\x86" * 200 + b"K\x01s.",
+    }.items():
+        yield Case(name, archived(program), "checkpoint-corrupt")
+    yield Case("pickle-endless", archived(b"\x80\x02" + b"N" * 500_001 + b"."), "checkpoint-bomb")
+    yield Case(
+        "pickle-enormous", archived(b"\x80\x02X" + struct.pack("<I", 17 << 20) + b"a" * (17 << 20)), "checkpoint-bomb"
+    )
+    for name, program in {
+        "no-weights": b"\x80\x02K\x01.",
+        "no-weights-in-the-model": b"\x80\x02}" + text("model") + b"}s.",
+        "a-lone-tensor": tensor() + b".",
+        "itself-as-the-model": b"\x80\x02}q\x00" + text("model") + b"h\x00s.",
+    }.items():
+        yield Case(name, archived(program), "checkpoint-mismatch")
+
+
+def descriptions() -> Iterator[Case]:
+    """Tensors that do not fit their numbers."""
+    for name, wrong in {
+        "view-expanded": {"shape": (1000, 1000, 1000), "strides": (0, 0, 0)},
+        "view-repeated": {"shape": (3, 4, 2), "strides": (4, 1, 0)},
+        "view-too-long": {"shape": (4, 4), "strides": (4, 1)},
+        "view-overlapping": {"shape": (6, 6), "strides": (1, 1)},
+        "view-beyond": {"offset": 1},
+        "view-before": {"offset": -1},
+        "view-backwards": {"strides": (-4, 1)},
+        "view-negative": {"shape": (-3, -4)},
+        "view-of-one-stride": {"strides": (1,)},
+        "view-empty-enormous": {"shape": (0, 2**40, 2**40), "strides": (1, 1, 1)},
+        "view-of-many-sides": {"shape": (1,) * 100, "strides": (1,) * 100},
+        "storage-missing": {"key": "7"},
+        "storage-outside": {"key": "../data.pkl"},
+        "storage-too-long": {"length": 13},
+        "storage-too-short": {"length": 11},
+        "storage-negative": {"length": -12},
+        "storage-of-other-numbers": {"storage": b"ctorch\nHalfStorage\n"},
+    }.items():
+        yield Case(name, archived(weights(**wrong)), "checkpoint-corrupt")
+    two = weights()[:-2] + text("b") + tensor(storage=b"ctorch\nIntStorage\n")[2:] + b"u."
+    yield Case("storage-of-two-kinds", archived(two), "checkpoint-corrupt")
+
+
+def archives(good: bytes) -> Iterator[Case]:
+    """ZIP archives that PyTorch never writes, and damaged ones."""
+    sound = {"m/data.pkl": weights(), "m/data/0": ROW}
+    deflated = zipfile.ZIP_DEFLATED
+    yield Case("deflated", zipped(sound, deflated), "checkpoint-bomb")
+    yield Case("deflate-bomb", zipped({**sound, "m/data/1": bytes(10_000_000)}, deflated), "checkpoint-bomb")
+    yield Case("two-pickles", zipped({**sound, "n/data.pkl": weights()}), "checkpoint-unknown-format")
+    for name, member in (("up", "m/../../x"), ("absolute", "/etc/x"), ("backslash", "m\\..\\x"), ("drive", "C:/x")):
+        yield Case(f"name-{name}", zipped({**sound, member: b"1"}), "checkpoint-corrupt")
+    yield Case("name-twice", twice(sound), "checkpoint-corrupt")
+    yield Case("big-endian", zipped({**sound, "m/byteorder": b"big"}), "checkpoint-unknown-format")
+    plain = zipped(sound)
+    yield Case("damaged-numbers", swapped(plain, ROW, ROW[:-1] + b"\x01"), "checkpoint-corrupt")
+    yield Case(
+        "damaged-pickle", swapped(plain, b"Xa"[:1] + b"\x01\x00\x00\x00a", b"X\x01\x00\x00\x00b"), "checkpoint-corrupt"
+    )
+    yield Case("damaged-spare", swapped(zipped({**sound, "m/x": b"spare"}), b"spare", b"spore"), "checkpoint-corrupt")
+    directory = plain.index(b"PK\x01\x02")
+    yield Case("encrypted", patched(plain, directory + 8, b"\x01\x00"), "checkpoint-corrupt")
+    yield Case("member-elsewhere", patched(plain, directory + 42, b"\x07\x00\x00\x00"), "checkpoint-corrupt")
+    yield Case("member-beyond", patched(plain, directory + 42, b"\xf0\xff\xff\x7f"), "checkpoint-corrupt")
+    second = plain.index(b"PK\x01\x02", directory + 4)
+    yield Case("members-overlap", patched(plain, second + 42, b"\x00\x00\x00\x00"), "checkpoint-bomb")
+    yield Case("directory-broken", patched(plain, directory, b"XX"), "checkpoint-corrupt")
+    yield Case("directory-enormous", zipped({f"m/{k:050}": b"" for k in range(11_000)} | sound), "checkpoint-bomb")
+    for tenth in range(1, 10):
+        yield Case(f"cut-{tenth}", good[: len(good) * tenth // 10], "checkpoint-truncated")
+    yield Case("cut-last", good[:-23], "checkpoint-truncated")
+
+
+def numbers(folder: Path) -> Iterator[Case]:
+    """Sound files with numbers that are none."""
+    for name, value, kind in (
+        ("nan", np.nan, np.float32),
+        ("infinity", np.inf, np.float64),
+        ("minus-infinity", -np.inf, np.float16),
+    ):
+        array = np.ones(1000, kind)
+        array[777] = value
+        write_released(folder / "scratch.pt", {**WEIGHTS, "c": array})
+        yield Case(name, (folder / "scratch.pt").read_bytes(), "non-finite-weights")
+    both = np.float32([np.inf, -np.inf]).tobytes()
+    yield Case("infinities", archived(weights(length=2, shape=(2,), strides=(1,)), both), "non-finite-weights")
+    half = weights(storage=b"ctorch\nBFloat16Storage\n", length=2, shape=(2,), strides=(1,))
+    yield Case("bfloat16-nan", archived(half, b"\x80\x3f\xc0\x7f"), "non-finite-weights")
+
+
+def tables() -> Iterator[Case]:
+    """safetensors that do not hold together."""
+    entry = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}
+    yield Case("table-of-nothing", bytes(8) + b"{}", "checkpoint-corrupt")
+    yield Case("table-2^63", struct.pack("<Q", 1 << 63) + b"{}", "checkpoint-bomb")
+    yield Case("table-enormous", struct.pack("<Q", (16 << 20) + 1) + b"{" + bytes(17 << 20), "checkpoint-bomb")
+    yield Case("table-cut", struct.pack("<Q", 1000) + b'{"a":', "checkpoint-truncated")
+    yield Case("table-no-json", tabled(b"{a"), "checkpoint-corrupt")
+    yield Case("table-no-text", tabled(b'{"\xff":1}'), "checkpoint-corrupt")
+    yield Case("table-deep", tabled(b'{"a":' + b"[" * 100_000), "checkpoint-corrupt")
+    yield Case("table-of-a-number", tabled(b'{"a":1}'), "checkpoint-corrupt")
+    yield Case(
+        "table-with-a-name-twice",
+        tabled(b'{"a":%b,"a":%b}' % ((json.dumps(entry).encode(),) * 2), ROW[:12]),
+        "checkpoint-corrupt",
+    )
+    for name, entries, code in (
+        (
+            "data-cut",
+            {"a": {**entry, "data_offsets": [0, 12]}, "b": {**entry, "data_offsets": [12, 24]}},
+            "checkpoint-truncated",
+        ),
+        ("data-overlap", {"a": entry, "b": entry}, "checkpoint-corrupt"),
+        ("data-hole", {"a": {"dtype": "U8", "shape": [1], "data_offsets": [11, 12]}}, "checkpoint-corrupt"),
+        ("data-of-another-shape", {"a": {**entry, "shape": [4]}}, "checkpoint-corrupt"),
+        ("data-negative", {"a": {**entry, "data_offsets": [-12, 0]}}, "checkpoint-corrupt"),
+        ("data-backwards", {"a": {**entry, "data_offsets": [12, 0]}}, "checkpoint-corrupt"),
+        ("data-overflow", {"a": {**entry, "shape": [2**40, 2**40]}}, "checkpoint-corrupt"),
+        ("data-unknown", {"a": {**entry, "dtype": "X9"}}, "checkpoint-corrupt"),
+        (
+            "data-8-bits",
+            {"a": {"dtype": "F8_E4M3", "shape": [12], "data_offsets": [0, 12]}},
+            "checkpoint-unknown-format",
+        ),
+    ):
+        yield Case(name, tabled(json.dumps(entries).encode(), ROW[:12]), code)
+    yield Case("data-too-long", tabled(json.dumps({"a": entry}).encode(), ROW), "checkpoint-corrupt")
+    nan = np.float32([1, np.nan, 2]).tobytes()
+    yield Case("data-nan", tabled(json.dumps({"a": entry}).encode(), nan), "non-finite-weights")
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def integer(value: int) -> bytes:
+    return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+
+
+def integers(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(map(integer, values)) + b"t"
+
+
+def tensor(
+    storage: bytes = STORAGE,
+    key: str = "0",
+    length: int = 12,
+    offset: int = 0,
+    shape: tuple[int, ...] = (3, 4),
+    strides: tuple[int, ...] = (4, 1),
+    hooks: bytes = ORDERED,
+) -> bytes:
+    """The pickle of one tensor, without an end."""
+    row = b"(" + text("storage") + storage + text(key) + text("cpu") + integer(length) + b"tQ"
+    return (
+        b"\x80\x02"
+        + REBUILD
+        + b"("
+        + row
+        + integer(offset)
+        + integers(shape)
+        + integers(strides)
+        + b"\x89"
+        + hooks
+        + b"tR"
+    )
+
+
+def weights(**wrong: Any) -> bytes:
+    """The pickle of a bare state dict with one tensor called "a"."""
+    return b"\x80\x02}(" + text("a") + tensor(**wrong)[2:] + b"u."
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, content, compression)
+    return buffer.getvalue()
+
+
+def archived(program: bytes, row: bytes = ROW) -> bytes:
+    return zipped({"m/data.pkl": program, "m/data/0": row, "m/version": b"3\n"})
+
+
+def twice(members: dict[str, bytes]) -> bytes:
+    """An archive whose first member appears again under the same name."""
+    content = zipped({**members, "m/data.pkX": b"1"})
+    return content.replace(b"m/data.pkX", b"m/data.pkl")
+
+
+def swapped(content: bytes, old: bytes, new: bytes) -> bytes:
+    assert content.count(old) == 1 and len(old) == len(new)
+    return content.replace(old, new)
+
+
+def patched(content: bytes, position: int, patch: bytes) -> bytes:
+    return content[:position] + patch + content[position + len(patch) :]
+
+
+def tarred(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.ones(3))
+    return buffer.getvalue()
+
+
+def tabled(table: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(table)) + table + data
