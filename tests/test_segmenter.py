@@ -204,3 +204,41 @@ def test_no_prompt_is_refused(picture: EmbeddedImage) -> None:
 def test_weights_keep_their_identity_in_every_format(path: Path) -> None:
     identities = {masklet.load(path, device="cpu", dtype=dtype).backend.identity for dtype in ("float32", "float64")}
     assert len(identities) == 1
+
+
+@pytest.fixture(scope="module")
+def small(path: Path) -> Segmenter:
+    return masklet.load(path, device="cpu", size=64)
+
+
+def clip(count: int) -> NDArray[np.uint8]:
+    return np.stack([np.roll(image(7), 3 * shift, axis=1) for shift in range(count)])
+
+
+def test_a_video_is_tracked_from_its_prompt_to_its_end(small: Segmenter) -> None:
+    found = list(small.track(clip(4), {5: box(20, 20, 70, 70)}))
+    assert [frame.index for frame in found] == [0, 1, 2, 3]
+    assert all(frame.masks.object_ids == (5,) for frame in found)
+
+
+def test_a_stream_is_answered_like_a_video_bit_for_bit(small: Segmenter) -> None:
+    frames = clip(18)  # at least 16: in shorter clips the reference tells times as fractions of the length
+    filed = list(small.track(frames, box(20, 20, 70, 70)))
+    streamed = list(small.track(iter(frames), box(20, 20, 70, 70)))
+    assert len(filed) == len(streamed) == 18
+    for a, b in zip(filed, streamed, strict=True):
+        assert a.masks.low_res.tobytes() == b.masks.low_res.tobytes()
+
+
+def test_both_ways_reach_every_frame_once(small: Segmenter) -> None:
+    found = [frame.index for frame in small.track(clip(5), {2: {1: click(30, 40)}}, direction="both")]
+    assert found == [2, 3, 4, 1, 0]
+
+
+def test_a_range_is_what_python_means(small: Segmenter) -> None:
+    assert [frame.index for frame in small.track(clip(6), click(30, 40), start=1, stop=4)] == [1, 2, 3]
+
+
+def test_backward_goes_from_the_prompt_to_the_start(small: Segmenter) -> None:
+    found = small.track(clip(4), {2: {1: click(30, 40)}}, direction="backward")
+    assert [frame.index for frame in found] == [2, 1, 0]

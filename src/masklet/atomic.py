@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 from masklet.errors import ResourceError
 
+_PART = ".masklet-{}.part"
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
@@ -26,14 +28,14 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     block raises passes through, an `OSError` of the network too.
     """
     target = _target(path)
-    part = target.with_name(f".masklet-{secrets.token_hex(8)}.part")
-    with _explained(target):
+    part = target.with_name(_PART.format(secrets.token_hex(8)))
+    with explained(target):
         output = _Output(part, target)
     try:
         handle = io.BufferedWriter(output)
         yield handle
         handle.close()
-        with _explained(target):
+        with explained(target):
             _sync(part)
             part.replace(target)
     except BaseException:
@@ -42,7 +44,25 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
+
+
+@contextmanager
+def explained(target: Path, needed: int = 0) -> Iterator[None]:
+    """Turns an `OSError` of writing `target` into a `ResourceError`; `needed` are the bytes that were to be written."""
+    try:
+        yield
+    except ResourceError:
+        raise
+    except OSError as cause:
+        raise _explanation(target, cause, needed) from cause
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left unfinished in `folder`; nobody may be writing there."""
+    for part in folder.glob(_PART.format("*")):
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 class _Output(io.FileIO):
@@ -54,7 +74,7 @@ class _Output(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Writes and returns the number of bytes written; a fault raises `ResourceError`."""
-        with _explained(self._target, memoryview(data).nbytes):
+        with explained(self._target, memoryview(data).nbytes):
             return super().write(data)
 
     def fileno(self) -> int:
@@ -70,16 +90,6 @@ def _target(path: Path) -> Path:
         kind = "a folder" if target.is_dir() else "not a regular file"
         raise ResourceError("output-unwritable", f"{path} is {kind}; name a file to write")
     return target
-
-
-@contextmanager
-def _explained(target: Path, needed: int = 0) -> Iterator[None]:
-    try:
-        yield
-    except ResourceError:
-        raise
-    except OSError as cause:
-        raise _explanation(target, cause, needed) from cause
 
 
 def _explanation(target: Path, cause: OSError, needed: int) -> ResourceError:
@@ -102,7 +112,7 @@ def _sync(part: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes the new name last; the file is in place already, so a file system that cannot do it is left alone."""
     if os.name != "posix":
         return

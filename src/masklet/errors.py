@@ -41,10 +41,22 @@ EXIT_STATUS: dict[str, int] = {
     "no-prompts": 2,
     "frame-missing": 65,
     "resume-mismatch": 78,
+    "job-locked": 75,
     "session-broken": 65,
     "bad-rle": 65,
+    "annotation-broken": 65,
     # video
+    "reference-file-refused": 77,
+    "no-video-stream": 65,
+    "video-no-frames": 65,
     "resolution-changed": 65,
+    "frame-corrupt": 65,
+    "frames-inconsistent": 65,
+    "codec-unavailable": 69,
+    "decoder-crashed": 65,
+    "decoder-timeout": 65,
+    "camera-lost": 69,
+    "camera-not-found": 69,
     # checkpoints
     "unknown-model": 78,
     "bad-mirror": 78,
@@ -89,7 +101,7 @@ EXIT_STATUS: dict[str, int] = {
 }
 """Every code and the exit status that the command line ends with."""
 
-RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory"})
+RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory", "job-locked"})
 """Codes of faults that may be gone at the next try."""
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from masklet.automatic import Search, everything
 from masklet.backend import Answers, Backend, Features, Query, ask
 from masklet.config import ModelConfig
 from masklet.errors import BackendError, PromptError
+from masklet.findings import Findings
+from masklet.history import History
 from masklet.images import read_image
 from masklet.masks import Masks
 from masklet.memory import Recall
 from masklet.prompts import Prompt
+from masklet.propagate import Schedule, TrackedFrame, scheduled, stream
+from masklet.tracker import Tracker
+from masklet.video import open_video
+from masklet.walk import Direction, walk_through
+
+if TYPE_CHECKING:
+    from masklet.video import Video
 
 Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
@@ -77,6 +87,51 @@ class Segmenter:
     def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
         """`embed` and `predict` in one go, for a picture that is asked once."""
         return self.embed(read_image(image)).predict(prompts, multimask=multimask)
+
+    def tracker(self, video: Video | None = None) -> Tracker:
+        """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
+        return Tracker(self.backend, video, length=None if video is None else len(video))
+
+    def track(
+        self,
+        source: Any,
+        prompts: Prompt | Mapping[int, Prompt] | Schedule,
+        *,
+        direction: Direction = "forward",
+        start: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[TrackedFrame]:
+        """Masks of the prompted objects on every frame they are followed to, as they are found.
+
+        `source` is whatever `open_video` takes, or a video. `prompts` is one prompt, `{object_id: prompt}` for frame
+        `start`, or `{frame: {object_id: prompt}}`. A video is walked within range(start, stop), by default all of it:
+        forward from the first prompted frame, backward from the last one, or both ways from the first. A camera or an
+        iterator is prompted when its frames come.
+
+        Raises what `open_video`, `Tracker.prompt` and `walk_through` raise.
+        """
+        video: Any = source if hasattr(source, "frames") else open_video(source)
+        schedule = scheduled(prompts, start or 0)
+        if not hasattr(video, "frames"):
+            yield from stream(Tracker(self.backend, history=History(0)), video, schedule)
+            return
+        walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
+        tracker = self.tracker(video)
+        for frame, asked in sorted(schedule.items()):
+            tracker.prompt(frame, asked)
+        for visit in walk.visits(video):
+            if visit.frame is not None:
+                masks = tracker.step(visit.index, visit.frame.image, step=visit.step)
+                yield TrackedFrame(visit.index, visit.time, masks)
+
+    def everything(
+        self, image: Any, search: Search | None = None, *, progress: Callable[[int, int], None] | None = None
+    ) -> Findings:
+        """All there is in a picture, without a prompt: see `masklet.automatic`, which says what `search` can be.
+
+        `progress(clicks done, clicks in all)` is told how far it is.
+        """
+        return everything(self.backend, read_image(image), search, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.memory import Memory, Recall
 from masklet.model import weights
 from masklet.model.position import precise
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2
+from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
 STORED = torch.bfloat16  # memories are kept in bfloat16 whatever they were computed in, as released (spec §7.4)
@@ -202,21 +202,19 @@ class TorchBackend:
 
     def _memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps (B, T, c, h, w), slots (B, T), pointers (B, P, C) and times (B, P) of recalls of equal counts."""
-        side, count = self.size // 16, len(recalls)
-        maps = [memory.features for recall in recalls for _, memory in recall.spatial]
-        pointers = [memory.pointer for recall in recalls for _, memory in recall.pointers]
-        slots = [[slot for slot, _ in recall.spatial] for recall in recalls]
-        times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
-        empty = torch.zeros(0, self.config.memory_channels, side, side, device=self.device, dtype=self.dtype)
+        slots = torch.tensor([[slot for slot, _ in recall.spatial] for recall in recalls], dtype=torch.long)
+        times = torch.tensor(
+            [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls], dtype=torch.float64
+        )
+        like = self.model.no_pointer  # memories may have been made in another number format, or elsewhere
+        maps = [memory.features.to(like) for recall in recalls for _, memory in recall.spatial]
+        pointers = [memory.pointer.to(like) for recall in recalls for _, memory in recall.pointers]
+        shape = (self.config.memory_channels, self.size // STRIDE, self.size // STRIDE)
         return (
-            torch.cat([empty, *(m.to(empty) for m in maps)]).unflatten(0, (count, -1))
-            if maps
-            else empty[None].repeat(count, 1, 1, 1, 1),
-            torch.tensor(slots, device=self.device, dtype=torch.long).reshape(count, -1),
-            torch.cat(pointers).unflatten(0, (count, -1))
-            if pointers
-            else empty.new_zeros(count, 0, self.config.channels),
-            torch.tensor(times, device=self.device, dtype=precise(self.dtype)).reshape(count, -1),
+            torch.cat([like.new_zeros(0, *shape), *maps]).reshape(*slots.reshape(len(recalls), -1).shape, *shape),
+            slots.reshape(len(recalls), -1).to(self.device),
+            torch.cat([like[:0], *pointers]).reshape(*times.reshape(len(recalls), -1).shape, like.shape[1]),
+            times.reshape(len(recalls), -1).to(device=self.device, dtype=precise(self.dtype)),
         )
 
     def _decode(self, features: Features, queries: Sequence[Query]) -> Candidates:

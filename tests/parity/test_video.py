@@ -7,6 +7,7 @@ from there, one object removed, forward again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from conftest import PARITY, shapes
 from masklet.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
+from masklet.session import read
 from masklet.tracker import Tracker
 
 torch = pytest.importorskip("torch")
 
-from masklet.backend import NO_OBJECT  # noqa: E402
 from masklet.model import weights  # noqa: E402
 from masklet.torch_backend import TorchBackend, build  # noqa: E402
 from parity.inputs import frames  # noqa: E402
@@ -92,6 +93,21 @@ def test_every_frame_of_a_recorded_session_is_answered_alike_in_float64(case: st
         compare_objects(tracker, recorded, name, frame)
         seen.add(name)
     assert seen == set(names(recorded))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_first_frames_come_close_in_float32(case: str, tmp_path: Path) -> None:
+    # A random network makes 0.9 of a difference of 0.0008 when a mask is fed back, so both walk from the same prompts.
+    clip = clip_of(case, np.load(PARITY / f"video_{case}.npz"))
+    exact = Tracker(backend(case, "float64"), clip, length=len(clip))
+    for name, _ in story(exact, clip):
+        if name == "prompt_3":
+            break
+    exact.save(tmp_path / "prompted")
+    single = read(tmp_path / "prompted", backend(case, "float32"), clip)
+    for frame in range(3):
+        a, b = single.step(frame).binary, exact.step(frame).binary
+        assert (a & b).sum() >= 0.99 * (a | b).sum(), frame
 
 
 def compare_objects(tracker: Tracker, recorded: Any, name: str, frame: int | None) -> None:

@@ -1,0 +1,88 @@
+"""Prompts of a video in a JSON file: who is where on which frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masklet import rle
+from masklet.errors import FormatError, PromptError
+from masklet.formats import masks_at
+from masklet.formats.records import Fields, read_json
+from masklet.prompts import Prompt, box, clicks, mask
+
+_FIELDS = {"frame", "object", "points", "box", "mask"}
+
+
+def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
+    """Frame, object and prompt of each entry in a file such as
+
+        {"prompts": [{"frame": 0, "object": 1, "points": [[230, 150, 1], [90, 60, 0]], "box": [40, 20, 420, 290]},
+                     {"frame": 12, "object": 2, "mask": "second.png"}]}
+
+    A point is x, y and 1 on the object or 0 off it. A mask is a run-length code or a file, its path seen from this
+    one. Raises `InputNotFound`, `FormatError`, `PromptError`.
+    """
+    found = read_json(path)
+    rows = Fields(found if isinstance(found, dict) else {"prompts": found}, path)
+    return [_part(row, place, path) for place, row in enumerate(rows.each("prompts"))]
+
+
+def _part(row: Fields, place: int, path: Path) -> tuple[int, int, Prompt]:
+    where = f"{path}, prompt {place}"
+    unknown = row.names - _FIELDS
+    if unknown:
+        raise FormatError("annotation-broken", f"{where}: unknown field {min(unknown)!r}; known are {sorted(_FIELDS)}")
+    frame, object_id = row.whole("frame", 0), row.whole("object", 1)
+    if frame < 0 or object_id < 1:
+        raise FormatError(
+            "annotation-broken", f"{where}: frames count from 0, objects from 1, got {frame}, {object_id}"
+        )
+    try:
+        parts = [_corners(row), _clicks(row), _mask(row, path, frame, object_id)]
+    except PromptError as error:
+        raise PromptError(error.code, f"{where}: {error.message}") from error
+    prompts = [part for part in parts if part is not None]
+    if not prompts:
+        raise FormatError("annotation-broken", f"{where} has no points, no box and no mask")
+    joined = prompts[0]
+    for part in prompts[1:]:
+        joined = joined + part
+    return frame, object_id, joined
+
+
+def _corners(row: Fields) -> Prompt | None:
+    corners = row.get("box")
+    if corners is None:
+        return None
+    if not _numbers(corners, 4):
+        raise PromptError("bad-prompt", f"a box must be [x0, y0, x1, y1], got {corners!r:.60}")
+    return box(*corners)
+
+
+def _clicks(row: Fields) -> Prompt | None:
+    points = row.get("points")
+    if not points:
+        return None
+    if not isinstance(points, list) or not all(_numbers(point, 3) for point in points):
+        raise PromptError("bad-prompt", f"points must be [[x, y, 1 or 0], …], got {points!r:.60}")
+    return clicks([point[:2] for point in points], [point[2] for point in points])
+
+
+def _mask(row: Fields, path: Path, frame: int, object_id: int) -> Prompt | None:
+    given = row.get("mask")
+    if given is None:
+        return None
+    if isinstance(given, dict):
+        return mask(rle.decode(given))
+    if not isinstance(given, str):
+        raise PromptError("bad-prompt", f"a mask must be a file or a run-length code, got {given!r:.60}")
+    masks = masks_at(path.parent / given, frame)
+    return mask(np.asarray((masks if len(masks) == 1 else masks.of(object_id)).binary[0]))
+
+
+def _numbers(values: Any, count: int) -> bool:
+    kinds = (int, float)
+    return isinstance(values, list) and len(values) == count and all(isinstance(value, kinds) for value in values)

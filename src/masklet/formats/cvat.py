@@ -1,0 +1,61 @@
+"""All masks of a video as CVAT's XML for videos: a track per object, an outline per frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import BinaryIO
+from xml.sax.saxutils import escape
+
+from masklet import rle
+from masklet.coded import CodedFrame
+from masklet.formats.cvat_reading import read
+from masklet.formats.form import Clip, FileFormat
+from masklet.formats.outlines import polygon
+
+_LABEL = "object"  # tracking does not name things
+
+
+def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
+    """A polygon per object and frame, all of them key frames; CVAT's tracks have no masks. Where an object is hidden
+    its last outline stays, marked as outside; before it is first seen there is nothing."""
+    handle.write(_head(frames, clip).encode())
+    for object_id in clip.object_ids:
+        handle.write(f'<track id="{object_id}" label="{_LABEL}" source="auto">\n'.encode())
+        last = ""
+        for frame in frames:
+            mask = frame.of(object_id)
+            points = _points(mask.code) if mask else ""
+            last = points or last
+            if last:
+                handle.write(
+                    f'<polygon frame="{frame.index}" keyframe="1" outside="{0 if points else 1}" occluded="0" '
+                    f'points="{last}" z_order="0"></polygon>\n'.encode()
+                )
+        handle.write(b"</track>\n")
+    handle.write(b"</annotations>\n")
+
+
+CVAT = FileFormat("cvat", "cvat.xml", write, read)
+
+
+def _points(code: dict[str, object]) -> str:
+    return ";".join(f"{x:.1f},{y:.1f}" for x, y in polygon(rle.decode(code)).tolist())
+
+
+def _head(frames: Iterable[CodedFrame], clip: Clip) -> str:
+    """What the video is: `start_frame`, `stop_frame` and `step` tell which of its frames were tracked."""
+    first, last, step, count = None, 0, 0, 0
+    for frame in frames:
+        step = 0 if first is None else math.gcd(step, frame.index - last)
+        first = frame.index if first is None else first
+        last, count = frame.index, count + 1
+    height, width = clip.size
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
+        f"<name>{escape(clip.name)}</name>\n<size>{count}</size>\n<mode>interpolation</mode>\n"
+        f"<start_frame>{first or 0}</start_frame>\n<stop_frame>{last}</stop_frame>\n"
+        f"<frame_filter>step={step or 1}</frame_filter>\n"
+        f"<labels>\n<label><name>{_LABEL}</name><type>polygon</type><attributes></attributes></label>\n</labels>\n"
+        f"<original_size><width>{width}</width><height>{height}</height></original_size>\n</task>\n</meta>\n"
+    )

@@ -1,0 +1,61 @@
+"""All masks of a video as MOTS text: a line per mask with frame, id, class, size and run-length code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from masklet import rle
+from masklet.coded import CodedFrame
+from masklet.errors import FormatError
+from masklet.formats.form import Clip, FileFormat
+from masklet.formats.records import ReadMask, frame_of
+from masklet.inputs import open_input
+from masklet.propagate import TrackedFrame
+
+CLASS = 2  # pedestrian, the one class that both KITTI MOTS and MOTSChallenge evaluate; tracking does not name things
+_PER_CLASS = 1000  # an id is class × 1000 + object
+
+
+def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
+    """A line per mask that is not empty. Masks must not overlap in MOTS: the smallest object id wins."""
+    for frame in frames:
+        taken = np.zeros(frame.size, bool)
+        for mask in sorted(frame, key=lambda mask: mask.object_id):
+            own = rle.decode(mask.code) & ~taken
+            taken |= own
+            if own.any():
+                height, width = frame.size
+                number = CLASS * _PER_CLASS + mask.object_id
+                line = f"{frame.index} {number} {CLASS} {height} {width} {rle.encode(own)['counts']}\n"
+                handle.write(line.encode())
+
+
+def read(path: Path) -> Iterator[TrackedFrame]:
+    """The frames that have masks; the format does not tell of others. Areas to ignore (class 10) are left out."""
+    rows = sorted(_rows(path), key=lambda row: row[0])
+    for index, group in groupby(rows, key=lambda row: row[0]):
+        masks = [mask for _, mask in group]
+        height, width = masks[0].code["size"]
+        yield frame_of(index, None, (height, width), masks)
+
+
+MOTS = FileFormat("mots", "mots.txt", write, read)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, ReadMask]]:
+    with open_input(path) as handle:
+        for number, line in enumerate(handle, start=1):
+            try:
+                index, name, kind, height, width = (int(part) for part in line.split()[:5])
+                counts = line.split()[5].decode("ascii")
+            except (ValueError, IndexError) as cause:
+                message = f"{path}, line {number}: expected frame, id, class, height, width and a code"
+                raise FormatError("annotation-broken", message, path=str(path)) from cause
+            if kind != 10:  # "ignore" in both data sets
+                code = {"size": [height, width], "counts": counts}
+                yield index, ReadMask(name - kind * _PER_CLASS, 1.0, code)

@@ -1,0 +1,89 @@
+"""Masks out of whatever file or folder they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from masklet.errors import FormatError, PromptError
+from masklet.formats import arrays, coco, cvat_reading, labelme, labels, mots, yolo, ytvis
+from masklet.formats.form import Reader
+from masklet.formats.records import Fields, ReadMask, frame_of, read_json
+from masklet.inputs import require_input
+from masklet.masks import Masks
+from masklet.propagate import TrackedFrame
+
+_PICTURES = {".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".npy"}
+
+
+def read(path: str | Path) -> Iterator[TrackedFrame]:
+    """The frames of a file or folder in any format that has masks, one at a time, in order.
+
+    The format is told by the name's suffix, for JSON by what it holds, for a folder by what is in it. Raises
+    `InputNotFound`, and `FormatError` (`unsupported-format`, `annotation-broken`, `bad-rle`).
+    """
+    place = require_input(path)
+    return _reader(place)(place)
+
+
+def masks_at(path: str | Path, frame: int = 0) -> Masks:
+    """The masks of one frame; of a file that is not a video's, its masks, whatever frame they are meant for.
+
+    Raises `PromptError` (`unknown-frame`) where the file does not have the frame.
+    """
+    seen: list[int] = []
+    last = None
+    for last in read(path):
+        seen.append(last.index)
+        if last.index == frame:
+            return last.masks
+    if last is not None and len(seen) == 1 and Path(path).is_file():
+        return last.masks
+    held = f"frames {seen[0]} to {seen[-1]}" if seen else "no frames"
+    raise PromptError("unknown-frame", f"{path} holds {held}, not {frame}")
+
+
+def _reader(path: Path) -> Reader:
+    if path.is_dir():
+        return _folder_reader(path)
+    suffix = path.suffix.lower()
+    if suffix in _PICTURES:
+        return labels.read_frames
+    readers = {".npz": arrays.read, ".xml": cvat_reading.read, ".txt": mots.read, ".json": _read_json}
+    if suffix not in readers:
+        message = f"{path}: masks are read from pictures, .npy, .npz, .json, .xml and .txt, or a folder of them"
+        raise FormatError("unsupported-format", message, path=str(path))
+    return readers[suffix]
+
+
+def _folder_reader(path: Path) -> Reader:
+    names = {entry.name for entry in path.iterdir()}
+    suffixes = {Path(name).suffix.lower() for name in names if not name.startswith(".")}
+    if "labels" in names:
+        return yolo.read
+    if ".png" in suffixes:
+        return labels.read_frames
+    if ".json" in suffixes:
+        return labelme.read
+    return labels.read_objects
+
+
+def _read_json(path: Path) -> Iterator[TrackedFrame]:
+    file = Fields(read_json(path), path)
+    if "shapes" in file.names:
+        return labelme.read(path)
+    if "videos" in file.names and "images" not in file.names:
+        return ytvis.read(path)
+    if "images" in file.names:
+        return coco.read(path)
+    if {"size", "masks"} <= file.names:
+        return _read_masks(file)
+    message = f"{path} is none of the JSON files that hold masks: COCO, YouTube-VIS, LabelMe, or saved by Masks.save"
+    raise FormatError("unsupported-format", message, path=str(path))
+
+
+def _read_masks(file: Fields) -> Iterator[TrackedFrame]:
+    """What `Masks.save` writes."""
+    height, width = file.rows("size")
+    rows = [ReadMask(row.whole("object_id"), row.number("score", 1.0), row.get("rle")) for row in file.each("masks")]
+    yield frame_of(0, None, (height, width), rows)

@@ -1,0 +1,93 @@
+"""Masks as YOLO segmentation labels: a text file per frame, a line per object with its outline in fractions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet import rle
+from masklet.coded import CodedFrame
+from masklet.errors import FormatError
+from masklet.formats.folders import numbered
+from masklet.formats.form import Clip, FolderFormat
+from masklet.formats.outlines import fill, polygon
+from masklet.inputs import open_input
+from masklet.masks import Masks
+from masklet.propagate import TrackedFrame
+
+_DESCRIPTION = "data.yaml"
+_MOST_BYTES = 1 << 20  # of a description
+
+
+def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
+    """A line `class x y x y …` per object that is in the picture; a class is an object's place among the clip's."""
+    classes = {object_id: place for place, object_id in enumerate(clip.object_ids)}
+    lines = [
+        f"{classes[mask.object_id]} {_fractions(outline, frame.size)}\n"
+        for mask in frame
+        if len(outline := polygon(rle.decode(mask.code)))
+    ]
+    return {f"labels/{clip.stem(frame.index)}.txt": "".join(lines).encode()}
+
+
+def shared(clip: Clip) -> Mapping[str, bytes]:
+    """What the classes are called, as training tools read it. YOLO labels do not tell the pictures' size: we do."""
+    names = "".join(f"  {place}: object {object_id}\n" for place, object_id in enumerate(clip.object_ids))
+    height, width = clip.size
+    text = f"# {json.dumps({'size': [height, width]})}\npath: .\ntrain: images\nval: images\nnames:\n{names}"
+    return {_DESCRIPTION: text.encode()}
+
+
+def read(path: Path) -> Iterator[TrackedFrame]:
+    """The frames of a folder with `labels/` and `data.yaml`, as written here. Raises `FormatError`."""
+    size, names = _description(path / _DESCRIPTION)
+    for index, file in numbered(path / "labels", ".txt"):
+        found = dict(_lines(file, names, size))
+        masks = Masks.from_binary(np.stack([*found.values()]), object_ids=[*found]) if found else Masks.empty(size)
+        yield TrackedFrame(index, None, masks)
+
+
+YOLO = FolderFormat("yolo", "yolo", files, read, shared)
+
+
+def _fractions(outline: NDArray[np.int32], size: tuple[int, int]) -> str:
+    height, width = size
+    return " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in outline.tolist())
+
+
+def _lines(file: Path, names: Mapping[int, int], size: tuple[int, int]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Each object's mask; an object may have several lines."""
+    drawn: dict[int, list[NDArray[np.float64]]] = {}
+    height, width = size
+    for line in file.read_text("utf-8", "replace").splitlines():
+        kind, vertices = _line(line, file)
+        if kind not in names:
+            raise FormatError("annotation-broken", f"{file}: class {kind} is not in {_DESCRIPTION}", path=str(file))
+        drawn.setdefault(names[kind], []).append(vertices * (width, height))
+    for object_id, outlines in drawn.items():
+        yield object_id, fill(outlines, size)
+
+
+def _line(line: str, file: Path) -> tuple[int, NDArray[np.float64]]:
+    try:
+        kind, *values = line.split()
+        return int(kind), np.array(values, np.float64).reshape(-1, 2)
+    except ValueError as cause:
+        message = f"{file}: expected a class and pairs of fractions, got {line!r:.60}"
+        raise FormatError("annotation-broken", message, path=str(file)) from cause
+
+
+def _description(path: Path) -> tuple[tuple[int, int], dict[int, int]]:
+    """The pictures' size and the object of each class; of YAML only what `shared` writes is understood."""
+    with open_input(path) as handle:
+        text = handle.read(_MOST_BYTES).decode("utf-8", "replace")
+    size = re.search(r'^# \{"size": \[(\d+), (\d+)\]\}$', text, re.MULTILINE)
+    names = {int(place): int(number) for place, number in re.findall(r"^ +(\d+): object (\d+)$", text, re.MULTILINE)}
+    if size is None:
+        raise FormatError("annotation-broken", f"{path} does not tell the pictures' size as masklet writes it")
+    return (int(size[1]), int(size[2])), names

@@ -1,0 +1,103 @@
+"""All masks of a video as one YouTube-VIS JSON file: one annotation per object, with a code or null for every frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from masklet import rle
+from masklet.coded import CodedFrame, CodedMask
+from masklet.errors import FormatError
+from masklet.formats.coco import CATEGORY, as_code, xywh
+from masklet.formats.form import Clip, FileFormat
+from masklet.formats.records import Fields, ReadMask, frame_of, read_json
+from masklet.propagate import TrackedFrame
+
+
+def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
+    """The video, then each object; the frames are gone through once per object and list, none is kept."""
+    first = next(iter(frames), None)
+    assert first is not None, "a video has frames"
+    height, width = first.size
+    handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n"videos": [\n'.encode())
+    handle.write(f'{{"id": 1, "name": {json.dumps(clip.name)}, "height": {height}, "width": {width}'.encode())
+    for name, value in {
+        "file_names": (clip.picture(frame.index) for frame in frames),
+        "frame_indices": (frame.index for frame in frames),
+        "times": (frame.time for frame in frames),
+    }.items():
+        _write_list(handle, name, value)
+    handle.write(f', "length": {sum(1 for _ in frames)}}}\n],\n"annotations": ['.encode())
+    for number, object_id in enumerate(clip.object_ids):
+        handle.write(b",\n" if number else b"\n")
+        _write_object(handle, frames, object_id, first.size)
+    handle.write(b"\n]}\n")
+
+
+def read(path: Path) -> Iterator[TrackedFrame]:
+    """The frames of the first video of a YouTube-VIS file. An object is an annotation by its `id`."""
+    file = Fields(read_json(path), path)
+    video = next(file.each("videos"), None)
+    if video is None:
+        raise FormatError("annotation-broken", f"{path} has no video")
+    size, length = (video.whole("height"), video.whole("width")), video.whole("length")
+    own = [row for row in file.each("annotations") if row.whole("video_id") == video.whole("id")]
+    tracks = [(row.whole("id"), row.rows("segmentations"), _scores(row, length)) for row in own]
+    indices, times = (_listed(video, name, length) for name in ("frame_indices", "times"))
+    if any(len(codes) != length for _, codes, _ in tracks):
+        raise FormatError("annotation-broken", f"{path}: an annotation must have {length} segmentations, one per frame")
+    for place in range(length):
+        masks = [
+            ReadMask(object_id, scores[place], as_code(codes[place], size, path))
+            for object_id, codes, scores in tracks
+            if codes[place] is not None
+        ]
+        index = place if indices is None else int(indices[place])
+        yield frame_of(index, None if times is None else times[place], size, masks)
+
+
+YTVIS = FileFormat("ytvis", "ytvis.json", write, read)
+
+
+def _write_object(handle: BinaryIO, frames: Iterable[CodedFrame], object_id: int, size: tuple[int, int]) -> None:
+    head = {"id": object_id, "video_id": 1, "category_id": CATEGORY["id"], "iscrowd": 0}
+    head |= {"height": size[0], "width": size[1]}
+    handle.write(json.dumps(head)[:-1].encode())
+    parts: dict[str, Callable[[CodedMask], Any]] = {
+        "segmentations": lambda mask: mask.code,
+        "bboxes": lambda mask: xywh(mask.code),
+        "areas": lambda mask: rle.area(mask.code),
+        "scores": lambda mask: mask.score,
+    }
+    for name, part in parts.items():
+        seen = (_seen(frame, object_id) for frame in frames)
+        _write_list(handle, name, (None if mask is None else part(mask) for mask in seen))
+    handle.write(b"}")
+
+
+def _seen(frame: CodedFrame, object_id: int) -> CodedMask | None:
+    mask = frame.of(object_id)
+    return mask if mask is not None and rle.area(mask.code) else None
+
+
+def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
+    handle.write(f', "{name}": ['.encode())
+    for number, value in enumerate(values):
+        handle.write((", " if number else "").encode() + json.dumps(value, allow_nan=False).encode())
+    handle.write(b"]")
+
+
+def _listed(row: Fields, name: str, length: int) -> list[Any] | None:
+    if row.get(name) is None:
+        return None
+    values = row.rows(name)
+    if len(values) != length or not all(value is None or isinstance(value, int | float) for value in values):
+        raise FormatError("annotation-broken", f"{name!r} must be a list of {length} numbers")
+    return values
+
+
+def _scores(row: Fields, length: int) -> list[float]:
+    values = _listed(row, "scores", length)
+    return [1.0] * length if values is None else [1.0 if value is None else float(value) for value in values]

@@ -1,0 +1,146 @@
+"""Picture files, opened by Pillow, checked before they are decoded, decoded and turned upright."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, BinaryIO
+
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError
+from masklet.images.arrays import check_sides
+from masklet.images.colours import DEEP, Picture
+from masklet.images.truncation import cut_short
+from masklet.inputs import open_input
+from masklet.notices import notice
+from masklet.signatures import HEAD, kind_of
+
+MAX_PIXELS = 178_956_970  # 512 MiB of RGB; what Pillow refuses, too
+
+# Each format is opened by its own class: what Image.open may open is a setting of the whole process.
+_OPENERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+_FAULTS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
+    *(RuntimeError, AssertionError, struct.error, zlib.error),
+)
+_SUBFILE, _PHOTOMETRIC, _ORIENTATION, _DNG_VERSION = 254, 262, 274, 50706  # tags of TIFF and EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def name_of(source: Any) -> str:
+    """What messages call it."""
+    return str(source) if isinstance(source, str | os.PathLike) else "the picture"
+
+
+def open_handle(source: Any) -> BinaryIO:
+    """A path, bytes or an open binary file as an open file at its beginning. Raises `InputNotFound`, `ImageError`."""
+    if isinstance(source, str | os.PathLike):
+        return open_input(source)
+    if hasattr(source, "read"):
+        source = source.read()
+    if not isinstance(source, bytes | bytearray | memoryview):
+        kind = type(source).__name__
+        message = f"a picture is a path, bytes, a binary file, an array, a PIL image or a tensor, not {kind}"
+        raise ImageError("bad-image", message)
+    if not len(source):
+        raise InputNotFound("input-empty", "the picture is empty; it holds no bytes at all")
+    return io.BytesIO(source)
+
+
+def decode(handle: BinaryIO, name: str, max_pixels: int) -> Picture:
+    """The picture in an open file, decoded and upright. Raises `ImageError`."""
+    handle.seek(0)
+    kind = kind_of(handle.read(HEAD))
+    if kind not in _OPENERS:
+        message = f"{name} is {kind}; pictures are read from JPEG, PNG, WebP, TIFF and BMP"
+        raise ImageError("unsupported-format", message, path=name, kind=kind)
+    handle.seek(0)
+    with explained(name, lambda: cut_short(handle, kind)):
+        return finish(_OPENERS[kind](handle), name, max_pixels)
+
+
+def finish(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Picture:
+    """Check what the header says, decode, turn upright."""
+    check_size(image.size, name, max_pixels)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_SUBFILE, 0) & 1 or _DNG_VERSION in tags:
+        message = f"{name}: its first picture is only a preview, as in camera raw files; develop it to PNG or TIFF"
+        raise ImageError("unsupported-format", message, path=name)
+    if getattr(tags, "next", 0) or getattr(image, "is_animated", False):
+        notice("first-picture-only", f"{name} holds several pictures; took the first")
+    bits, white_is_zero = _bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
+    image.load()
+    turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns TIFF itself and forgets the tag
+    return Picture(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
+
+
+def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    """Raises `ImageError` (`bad-dimensions`, `too-many-pixels`) for a (width, height) that is not decoded."""
+    width, height = size
+    check_sides(width, height, name)
+    if width * height > max_pixels:
+        message = f"{name} has {width} × {height} = {width * height} pixels, more than max_pixels={max_pixels}"
+        raise ImageError("too-many-pixels", message, path=name, limit=max_pixels, actual=width * height)
+
+
+@contextmanager
+def explained(name: str, truncated: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Turns whatever Pillow raises into ours."""
+    try:
+        yield
+        cut = ImageFile.LOAD_TRUNCATED_IMAGES and truncated()  # another library may have told Pillow not to mind
+    except MaskletError:
+        raise
+    except MemoryError as cause:
+        raise ResourceError("out-of-memory", f"{name}: not enough memory to decode the picture") from cause
+    except Image.DecompressionBombError as cause:  # of WebP, whose class looks for itself
+        raise ImageError("too-many-pixels", f"{name}: {_reason(cause)}", path=name) from cause
+    except _FAULTS as cause:
+        if getattr(cause, "errno", None) is not None:
+            raise InputNotFound("input-unreadable", f"{name} cannot be read: {cause}", path=name) from cause
+        if not (truncated() or "truncated" in str(cause).lower()):
+            message = f"{name}: the picture is broken ({_reason(cause)}); save it again"
+            raise ImageError("image-broken", message, path=name) from cause
+        cut = True
+    if cut:
+        message = f"{name}: the picture is cut off before its end; copy or download it again"
+        raise ImageError("image-truncated", message, path=name)
+
+
+def _bits(image: ImageFile.ImageFile) -> int:
+    """Bits per channel in the file, from the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
+    arguments = image.tile[0].args if image.tile else ""
+    layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or [""])))
+    found = None if layout.startswith("BGR") else re.search(r";(\d+)", layout)
+    return int(found[1]) if found else 8
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _FAULTS:
+        return 1  # broken EXIF says nothing; every viewer shows such a picture as it lies
+
+
+def _reason(cause: BaseException) -> str:
+    return " ".join(str(cause).split())[:100] or type(cause).__name__

@@ -1,0 +1,137 @@
+"""Tracking through a video that may be killed at any moment and goes on where it was, with the same masks.
+
+Finished frames are in a journal. Beside it lies, from time to time, all that the tracker knows: a new start reads the
+newest of these states and tracks the few frames again that were finished since, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from masklet import session
+from masklet.atomic import remove_leftovers
+from masklet.backend import Backend
+from masklet.coded import CodedFrame, coded
+from masklet.errors import CheckpointError
+from masklet.journal import Journal
+from masklet.masks import Masks
+from masklet.memory import POINTERS, unreachable
+from masklet.propagate import Schedule, TrackedFrame
+from masklet.tracker import Tracker
+from masklet.video import Video
+from masklet.walk import Visit, Walk
+
+SHARE = 0.1  # of the time that may go into writing states
+_STATE = re.compile(r"state-(\d+)\.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`."""
+
+    backend: Backend
+    video: Video
+    schedule: Schedule
+    walk: Walk
+
+    def __getitem__(self, place: int) -> Any:
+        """The picture at a place of the walk: what the tracker takes for its video."""
+        return self.video[self.walk.frames[place]]
+
+
+def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
+    """Every frame that the journal does not have yet, in the order of the walk.
+
+    Whoever takes a frame appends it to the journal before asking for the next one. Neither memory nor disk grow: what
+    no later frame recalls is forgotten.
+    """
+    states = _States(journal.path.parent)
+    if len(journal) == len(job.walk):
+        states.clear()
+        return
+    tracker, start = _restored(job, states, len(journal))
+    for number, visit in enumerate(job.walk.visits(job.video, start), start=start + 1):
+        frame = _visited(job, tracker, visit)
+        if visit.index not in journal:
+            yield frame
+            assert visit.index in journal, "a frame is appended to the journal before the next one is taken"
+        _forget(tracker, visit, _for_the_way_back(job.walk, visit))
+        states.offer(tracker, number)
+    states.clear()
+
+
+def _visited(job: Job, tracker: Tracker, visit: Visit) -> CodedFrame:
+    """A frame's masks; one that could not be decoded has none, unless the user prompted it."""
+    frame = visit.frame
+    if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
+        empty = TrackedFrame(visit.index, visit.time, Masks.empty(job.video.size))
+        return replace(coded(empty), corrupt=frame is not None)
+    masks = tracker.step(visit.place, frame.image, step=visit.step)
+    return coded(TrackedFrame(visit.index, visit.time, masks))
+
+
+def _forget(tracker: Tracker, visit: Visit, needed: range) -> None:
+    """Drop what no later visit recalls; what was prompted stays, and what is `needed`."""
+    if not visit.step:
+        return
+    for track in tracker.tracks.values():
+        for shelf in (track.recent, track.answers):
+            for place in unreachable(list(shelf), visit.place, visit.step):
+                if place not in needed and place not in track.prompts:
+                    del shelf[place]
+
+
+def _for_the_way_back(walk: Walk, visit: Visit) -> range:
+    """The places that the first steps backward recall, while the walk still goes forward."""
+    first = walk.prompted[0]
+    return range(first, first + POINTERS) if walk.turn is not None and visit.step > 0 else range(0)
+
+
+def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
+    """A tracker as it was after a number of visits, all of them finished; at worst after none."""
+    for number, path in sorted(states.found(), reverse=True):
+        # A broken state does no harm: an older one, or none, leads to the same masks.
+        with contextlib.suppress(CheckpointError):
+            if number <= finished:
+                return session.read(path, job.backend, job), number
+    tracker = Tracker(job.backend, job, length=len(job.walk))
+    for frame, prompts in sorted(job.schedule.items()):
+        tracker.prompt(job.walk.place(frame), prompts)
+    return tracker, 0
+
+
+class _States:
+    """The tracker's states in a folder, each named by how many visits it has behind it; only the newest is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cost, self._last = 0.1, time.monotonic()  # seconds that writing one takes, and when it was done last
+        remove_leftovers(folder)
+
+    def offer(self, tracker: Tracker, number: int) -> None:
+        """Write the state if that is worth its time: so often that writing takes `SHARE` of all time."""
+        started = time.monotonic()
+        if (started - self._last) * SHARE < self._cost:
+            return
+        older = self.found()
+        tracker.save(self._folder / f"state-{number}.session")
+        for found, path in older:
+            if found != number:
+                path.unlink()
+        self._last = time.monotonic()
+        self._cost = self._last - started
+
+    def found(self) -> list[tuple[int, Path]]:
+        """The states that are there, by number of visits."""
+        return [(int(name[1]), path) for path in self._folder.iterdir() if (name := _STATE.fullmatch(path.name))]
+
+    def clear(self) -> None:
+        """Remove all states."""
+        for _, path in self.found():
+            path.unlink()

@@ -1,0 +1,87 @@
+"""Decodes one video file: any frame by its exact number, in memory that does not depend on the file's length."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from masklet.errors import VideoError
+from masklet.video.filestream import FileStream
+from masklet.video.numbering import ByCount, ByTime, Numbering
+from masklet.video.options import VideoOptions
+from masklet.video.raw import UNTURNED, Facts, Matrix, RawFrame, display_matrix, is_right_angle, shown_size, to_raw
+from masklet.video.table import FrameTable, read_table
+
+_PROMISED = 0.9  # the share of the promised duration that must be there
+
+
+class Decoder:
+    """A file's frames by number, for one thread at a time. `alive` is called at every sign of life.
+
+    Raises `InputNotFound` and `VideoError` when built.
+    """
+
+    def __init__(self, path: Path, options: VideoOptions, alive: Callable[[], None] = lambda: None) -> None:
+        self._options = options
+        self._stream = FileStream(path, options, alive)
+        table = read_table(self._stream.packets(), self._stream.shows)
+        self._numbering = self._choose(table)
+        try:
+            first = self._numbering.frame(0).frame
+        except IndexError:
+            message = f"{path} has no decodable frame (0 of {table.packets} packets)"
+            raise VideoError("video-no-frames", message, path=str(path)) from None
+        self._size = self._shown_size(first)
+        matrix = display_matrix(first) if options.autorotate else UNTURNED
+        length = len(table) if isinstance(self._numbering, ByTime) else None
+        self.facts = Facts(*self._size, matrix, length, tuple(self._notices(table, matrix)))
+
+    def times(self) -> array[float]:
+        """The time of every frame in seconds, nan where there is none; as many as there are frames."""
+        return self._numbering.times()
+
+    def picture(self, index: int) -> RawFrame:
+        """Frame `index`; `IndexError` where there is none."""
+        if index < 0:
+            raise IndexError(index)
+        frame, time, lost = self._numbering.frame(index)
+        size = self._size if self._options.rescale else self._shown_size(frame)
+        return to_raw(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
+
+    def _choose(self, table: FrameTable) -> Numbering:
+        """AVI has no presentation times: those that FFmpeg makes up are wrong where frames are reordered."""
+        avi = self._stream.kind == "an AVI video"
+        reordered = len(table.keys) < len(table)
+        if table.regular and not (avi and reordered):
+            return ByTime(self._stream, table)
+        return ByCount(self._stream, self._stream.stream.average_rate if avi else None)
+
+    def _shown_size(self, frame: Any) -> tuple[int, int]:
+        return shown_size(frame, self._stream.stream.sample_aspect_ratio)
+
+    def _notices(self, table: FrameTable, matrix: Matrix) -> list[tuple[str, str]]:
+        name, promised = self._stream.name, self._stream.stream.frames
+        found = []
+        if self._stream.cut_short or table.damaged or self._ends_early(table):
+            found.append(("video-truncated", f"{name} ends before its end; what there is is used"))
+        if not table.regular:
+            found.append(("pts-irregular", f"{name} has times that are missing, repeat or go back; frames are counted"))
+        if promised and promised != table.packets:
+            found.append(("frame-count-mismatch", f"{name} promises {promised} frames and has {table.packets}"))
+        if not is_right_angle(matrix):
+            found.append(("rotation-unusual", f"{name} asks for an odd rotation; took the nearest multiple of 90°"))
+        return found
+
+    def _ends_early(self, table: FrameTable) -> bool:
+        """Whether the frames of a Matroska file, which does not count them, end long before the promised duration."""
+        stream, container = self._stream.stream, self._stream.container
+        if self._stream.kind != "a Matroska or WebM video" or not container.duration or len(container.streams) > 1:
+            return False
+        return bool(table.end * stream.time_base < container.duration / 1e6 * _PROMISED - 0.5)

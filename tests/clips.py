@@ -1,0 +1,72 @@
+"""Tiny clips whose frames say their own number, in any container, and ways to twist them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+BITS = 8  # of the number that a frame shows, as black and white blocks across its top half
+SIZE = (48, 128)  # H, W
+
+
+def numbered(number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) that shows its number; its bottom left quarter is red, so that turns and flips show."""
+    height, width = size
+    image = np.full((height, width, 3), 90, np.uint8)
+    for bit in range(BITS):
+        image[: height // 2, bit * width // BITS : (bit + 1) * width // BITS] = 255 if number >> bit & 1 else 0
+    image[height // 2 :, : width // 2] = (220, 20, 20)
+    return image
+
+
+def number_of(image: NDArray[np.uint8]) -> int:
+    """The number that a picture shows."""
+    height, width = image.shape[:2]
+    centres = [(2 * bit + 1) * width // (2 * BITS) for bit in range(BITS)]
+    return sum(int(image[height // 4, x].mean() > 128) << bit for bit, x in enumerate(centres))
+
+
+def write_clip(
+    path: Path,
+    frames: int | Sequence[int] = 12,
+    codec: str = "libx264",
+    *,
+    size: tuple[int, int] = SIZE,
+    times: Sequence[int] | None = None,
+    options: dict[str, str] | None = None,
+    **settings: Any,
+) -> Path:
+    """A clip of numbered frames at 10 per second, or at `times` in tenths of a second."""
+    numbers = range(frames) if isinstance(frames, int) else frames
+    format_options = settings.pop("container", {})
+    with av.open(str(path), "w", options=format_options) as output:
+        stream = output.add_stream(codec, rate=10, options=options or {})
+        stream.height, stream.width = size
+        stream.pix_fmt = settings.pop("pix_fmt", "yuvj420p" if codec == "mjpeg" else "yuv420p")
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
+        for place, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray(numbered(number, size), "rgb24")
+            frame.pts = place if times is None else times[place]
+            frame.time_base = Fraction(1, 10)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def turned(path: Path, matrix: Sequence[float]) -> Path:
+    """Rewrites the display matrix (a, b, c, d) of an MP4 in place."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 4
+    offset = start + (4 + 32 if data[start] == 0 else 4 + 44) + 4
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[offset : offset + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path

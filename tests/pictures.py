@@ -1,0 +1,84 @@
+"""Small picture files, byte by byte where no library writes them, and ways to damage them."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from typing import Any
+
+from numpy.typing import NDArray
+from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "BMP")
+
+
+def encoded(picture: Image.Image | NDArray[Any], form: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a picture file, written by Pillow."""
+    buffer = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes, **chunks: bytes) -> bytes:
+    """A PNG with this header and these raw rows, whatever they are; `colour` is its colour type."""
+    header = struct.pack(">2I5B", width, height, bits, colour, 0, 0, 0)
+    stride = len(rows) // max(height, 1)
+    lines = b"".join(b"\0" + rows[start : start + stride] for start in range(0, len(rows), max(stride, 1)))
+    parts = {"IHDR": header, **chunks, "IDAT": zlib.compress(lines), "IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name.encode(), data) for name, data in parts.items())
+
+
+def tiff(width: int, height: int, bits: tuple[int, ...], photometric: int, pixels: bytes, **tags: int) -> bytes:
+    """An uncompressed little-endian TIFF in one strip; `tags` are named t123 for tag 123, each one short."""
+    many = struct.pack(f"<{len(bits)}H", *bits)
+    entries = {
+        256: (4, 1, struct.pack("<I", width)),
+        257: (4, 1, struct.pack("<I", height)),
+        258: (3, len(bits), many),
+        259: (3, 1, struct.pack("<HH", 1, 0)),
+        262: (3, 1, struct.pack("<HH", photometric, 0)),
+        273: (4, 1, b""),
+        277: (3, 1, struct.pack("<HH", len(bits), 0)),
+        278: (4, 1, struct.pack("<I", height)),
+        279: (4, 1, struct.pack("<I", len(pixels))),
+        **{int(name[1:]): (3, 1, struct.pack("<HH", value, 0)) for name, value in tags.items()},
+    }
+    after = 8 + 2 + 12 * len(entries) + 4
+    extra = many if len(many) > 4 else b""
+    entries[273] = (4, 1, struct.pack("<I", after + len(extra)))
+    if extra:
+        entries[258] = (3, len(bits), struct.pack("<I", after))
+    listed = b"".join(
+        struct.pack("<HHI", tag, form, count) + value.ljust(4, b"\0")
+        for tag, (form, count, value) in sorted(entries.items())
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + struct.pack("<I", 0) + extra + pixels
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """The file with a few bytes changed, a piece cut, doubled or moved, or its end missing."""
+    broken = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 5, 20))):
+        place, kind = rng.randrange(len(broken)), rng.randrange(6)
+        length = rng.randrange(1, 40)
+        if kind == 0:
+            broken[place] = rng.randrange(256)
+        elif kind == 1:
+            broken[place] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            broken[place : place + 4] = rng.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"))
+        elif kind == 3:
+            del broken[place : place + length]
+        elif kind == 4:
+            broken[place:place] = broken[place : place + length]
+        else:
+            del broken[max(place, 16) :]
+        if len(broken) < 2:
+            break
+    return bytes(broken)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

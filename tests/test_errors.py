@@ -1,0 +1,47 @@
+"""Faults have stable codes, natural classes and an exit status each."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from masklet import errors
+from masklet.errors import EXIT_STATUS, RETRYABLE, MaskletError
+
+PACKAGE = Path(errors.__file__).parent
+SOURCES = {path: path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "errors.py"}
+STATUSES = {2, 65, 66, 69, 70, 73, 74, 75, 77, 78}
+CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MaskletError)]
+
+
+@pytest.mark.parametrize("code", EXIT_STATUS)
+def test_every_code_is_used_and_ends_with_a_known_status(code: str) -> None:
+    assert any(f'"{code}"' in text for text in SOURCES.values()), f"nothing raises {code}"
+    assert EXIT_STATUS[code] in STATUSES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_code_that_is_raised_is_in_the_table(path: Path) -> None:
+    raised = re.findall(r"\b(?:\w*Error|InputNotFound|fault)\(\s*\"([a-z0-9-]+)\"\s*,", SOURCES[path])
+    assert [code for code in raised if code not in EXIT_STATUS] == []
+
+
+def test_retryable_codes_are_codes() -> None:
+    assert set(EXIT_STATUS) >= RETRYABLE
+
+
+@pytest.mark.parametrize("fault", [c for c in CLASSES if c is not MaskletError])
+def test_every_class_is_also_the_natural_builtin(fault: type[MaskletError]) -> None:
+    assert len(fault.__mro__) > 4
+    assert issubclass(fault, (ValueError, OSError, RuntimeError))
+    assert fault.__doc__
+
+
+def test_an_error_carries_its_code_its_values_and_its_status() -> None:
+    error = errors.PromptError("bad-prompt", "no", hint="try", point=(1, 2))
+    assert (str(error), error.code, error.hint, error.context) == ("no", "bad-prompt", "try", {"point": (1, 2)})
+    assert error.exit_status == 65
+    assert not error.retryable

@@ -1,0 +1,143 @@
+"""A job that is stopped anywhere and started again has the masks of one that was not."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import FakeBackend
+from masklet import job as jobs
+from masklet.coded import CodedFrame, coded
+from masklet.job import Job, finish
+from masklet.journal import Journal
+from masklet.prompts import Prompt, box, click
+from masklet.propagate import TrackedFrame
+from masklet.tracker import Tracker
+from masklet.video import Video, open_video
+from masklet.walk import Direction, walk_through
+
+LENGTH = 26
+SCHEDULES: list[Mapping[int, Mapping[int, Prompt]]] = [
+    {0: {1: click(3, 3)}},
+    {6: {1: click(3, 3), 7: box(1, 1, 9, 9)}},
+    {5: {1: click(3, 3)}, 22: {1: click(9, 9, positive=False), 2: box(2, 3, 8, 9)}},
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cuts the power here; waiting for the disk would take most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def video() -> Video:
+    return open_video(np.random.default_rng(0).integers(0, 255, (LENGTH, 12, 16, 3)).astype(np.uint8))  # type: ignore[return-value]
+
+
+def made(video: Video, number: int, direction: Direction, every: int = 1) -> Job:
+    schedule = SCHEDULES[number]
+    return Job(FakeBackend(), video, schedule, walk_through(LENGTH, schedule, direction=direction, every=every))
+
+
+def run(job: Job, folder: Path, frames: int | None = None) -> list[CodedFrame]:
+    """Goes on with a job for some frames; returns all that are finished."""
+    with Journal(folder, {}) as journal:
+        for number, frame in enumerate(finish(job, journal)):
+            if number == frames:
+                break
+            journal.append(frame)
+        return list(journal)
+
+
+def by_tracker(job: Job) -> dict[int, CodedFrame]:
+    """What one tracker, which forgets nothing, says along the walk."""
+    tracker = Tracker(job.backend, job, length=len(job.walk))
+    for frame, prompts in job.schedule.items():
+        tracker.prompt(job.walk.place(frame), prompts)
+    frames = {}
+    for visit in job.walk.visits(job.video):
+        if visit.frame is not None:
+            masks = tracker.step(visit.place, visit.frame.image, step=visit.step)
+            frames[visit.index] = coded(TrackedFrame(visit.index, visit.time, masks))
+    return frames
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("number", range(len(SCHEDULES)))
+def test_a_job_says_what_a_tracker_says_that_forgets_nothing(
+    number: int, direction: Direction, video: Video, tmp_path: Path
+) -> None:
+    job = made(video, number, direction)
+    wanted = by_tracker(job)
+    frames = run(job, tmp_path)
+    assert [frame.index for frame in frames] == list(range(LENGTH))
+    assert all(frame == wanted[frame.index] for frame in frames if frame.index in wanted)
+    assert all(frame.object_ids == () for frame in frames if frame.index not in wanted)
+
+
+@pytest.mark.parametrize("share", [1e9, 0.1], ids=["a state after every frame", "states as always"])
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_stopping_anywhere_changes_no_mask(
+    share: float, direction: Direction, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", share)
+    chance = random.Random(direction)
+    for number in range(len(SCHEDULES)):
+        for every in (1, 3):
+            whole = run(made(video, number, direction, every), tmp_path / f"whole {number} {every}")
+            folder, done = tmp_path / f"parts {number} {every}", 0
+            while done < len(whole):
+                done = len(run(made(video, number, direction, every), folder, chance.randint(0, 9)))
+            assert run(made(video, number, direction, every), folder) == whole
+
+
+def test_a_state_spares_tracking_again_what_was_finished(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    run(made(video, 0, "forward"), tmp_path, 20)
+    job = made(video, 0, "forward")
+    run(job, tmp_path)
+    assert isinstance(job.backend, FakeBackend)
+    assert job.backend.verbs().count("encode") == LENGTH - 20
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+def test_a_state_that_is_lost_costs_time_but_changes_no_mask(
+    damage: str, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    whole = run(made(video, 1, "both"), tmp_path / "whole")
+    for frames in (3, 17, 23):
+        folder = tmp_path / f"{frames}"
+        run(made(video, 1, "both"), folder, frames)
+        (state,) = folder.glob("*.session")
+        state.write_bytes(state.read_bytes()[:100]) if damage == "cut" else state.unlink()
+        assert run(made(video, 1, "both"), folder) == whole
+
+
+def test_a_finished_job_computes_nothing_and_leaves_only_the_journal(video: Video, tmp_path: Path) -> None:
+    run(made(video, 2, "both"), tmp_path)
+    job = made(video, 2, "both")
+    run(job, tmp_path)
+    assert isinstance(job.backend, FakeBackend) and not job.backend.asked
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "lock"]
+
+
+def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 255, (6, 12, 16, 3)).astype(np.uint8)
+    items: list[object] = [*images]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    items[3] = tmp_path / "broken.png"
+    video = open_video(items)
+    job = Job(FakeBackend(), video, SCHEDULES[0], walk_through(6, [0]))  # type: ignore[arg-type]
+    with pytest.warns(match="frame-corrupt"):
+        frames = run(job, tmp_path / "journal")
+    assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
+    assert frames[3].object_ids == () and frames[4].object_ids == (1,)
