@@ -62,6 +62,7 @@ class RotaryAttention(Attention):
 def _weighted(q: Tensor, k: Tensor, v: Tensor, scores_at_once: int | None) -> Tensor:
     """softmax(q kᵀ / √c) v for B N c, B M c, B M d; the batch of q may be 1."""
     if scores_at_once is None:
-        return F.scaled_dot_product_attention(q.expand(k.shape[0], -1, -1), k, v)
+        q, k, v = q.expand(k.shape[0], -1, -1)[:, None], k[:, None], v[:, None]
+        return F.scaled_dot_product_attention(q, k, v)[:, 0]
     scaled, rows = q * q.shape[-1] ** -0.5, max(1, scores_at_once // k.shape[-2])
     return torch.cat([(part @ k.mT).softmax(dim=-1) @ v for part in scaled.split(rows, dim=-2)], dim=-2)
