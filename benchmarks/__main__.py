@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length")
+KINDS = ("image", "video", "length", "data")
 
 
 def main() -> int:
