@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length", "data")
+KINDS = ("image", "video", "length", "data", "regions")
 
 
 def main() -> int:

@@ -147,9 +147,17 @@ def coco(root: Path) -> Path:
     entries = [
         {"id": 31, "image_id": 1, "category_id": 3, "segmentation": [[4.0, 2.0, 9.0, 2.0, 9.0, 8.0, 4.0, 8.0]]},
         {"id": 32, "image_id": 1, "category_id": 4, "segmentation": {"size": list(SIZE), "counts": counts}},
-        {"id": 33, "image_id": 1, "category_id": 3, "iscrowd": 1, "segmentation": {"size": list(SIZE), "counts": counts}},
+        {
+            "id": 33,
+            "image_id": 1,
+            "category_id": 3,
+            "iscrowd": 1,
+            "segmentation": {"size": list(SIZE), "counts": counts},
+        },
     ]
-    images = [{"id": k, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]} for k, name in ((1, "a"), (2, "b"))]
+    images = [
+        {"id": k, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]} for k, name in ((1, "a"), (2, "b"))
+    ]
     categories = [{"id": 3, "name": "cat"}, {"id": 4, "name": "yak"}]
     return dump(root / "instances.json", {"images": images, "annotations": entries, "categories": categories})
 

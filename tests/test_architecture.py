@@ -18,9 +18,11 @@ LAYERS = [
     {"images", "video", "camera", "config", "memory", "history"},
     {"backend", "checkpoints", "downloads", "releases"},
     {"model"},
+    {"graphs"},
     {"torch_backend", "onnx_backend"},
     {
         "tracker",
+        "fingerprint",
         "propagate",
         "walk",
         "coded",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from masklet.data.folders import open_clip_folders, open_label_tree
 from masklet.data.layouts import open_clips, open_images, open_truth
 from masklet.data.lvos import open_lvos
 from masklet.data.mose import open_mose
+from masklet.data.samples import Clip
 from masklet.data.sav import open_sav, open_sav_train, read_masklets
+from masklet.data.writers import write_davis, write_davis_split, write_sav
 from masklet.data.youtube_vos import open_youtube_vos
 from masklet.errors import FormatError, InputNotFound, PromptError, SettingsError
 
@@ -248,6 +251,8 @@ def test_davis_of_2016_is_chosen_by_its_year(tmp_path: Path) -> None:
     assert open_clips(tmp_path, "2016/val").kind == "davis-2016"
     with pytest.raises(SettingsError, match="2016 or 2017, not 2018"):
         open_clips(tmp_path, "2018/val")
+    with pytest.raises(SettingsError, match="no split 'test-dev'; there are val, train"):
+        open_clips(tmp_path, "test-dev")
 
 
 def test_masks_of_sav_train_are_found_below_a_folder(tmp_path: Path) -> None:
@@ -261,3 +266,42 @@ def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
         open_clips(tmp_path)
     with pytest.raises(InputNotFound, match="no such data set"):
         open_clips(tmp_path / "nowhere")
+
+
+def composed(frames: int = 9) -> Clip:
+    """A square of 12 pixels that moves, and one that stands, on grey."""
+    images = np.full((frames, 32, 48, 3), 40, np.uint8)
+    masks = np.zeros((frames, 2, 32, 48), bool)
+    for frame in range(frames):
+        masks[frame, 0, 4:16, frame : frame + 12] = True
+        masks[frame, 1, 18:30, 30:42] = True
+        images[frame, masks[frame].any(0)] = 200
+    return Clip(images, masks, ("instance", "instance"))
+
+
+def test_what_the_engine_writes_as_davis_is_read_back(tmp_path: Path) -> None:
+    write_davis(tmp_path, "one", composed())
+    write_davis_split(tmp_path, "train", ["one"])
+    data = open_clips(tmp_path)
+    assert (data.kind, data.split, data.names) == ("davis-2017", "train", ("one",))  # the only split there is
+    assert (data["one"].annotation(3).mask(1) == composed().masks[3, 0]).all()
+
+
+def test_what_the_engine_writes_as_sav_is_read_back_with_its_video(tmp_path: Path) -> None:
+    write_sav(tmp_path, "sav_000001", composed())
+    clip = open_clips(tmp_path)["sav_000001"]
+    assert (len(clip), clip.annotated) == (9, (0, 4, 8))
+    with closing(clip.video()) as video:
+        image = video[8]
+    annotation = clip.annotation(8)
+    moved = annotation.mask(annotation.object_ids[0])
+    assert (moved == composed().masks[8, 0]).all()
+    assert image[moved].mean() > 150 > image[~composed().masks[8].any(0)].mean()  # compressed, but there
+
+
+def test_a_video_of_another_length_than_its_annotations_is_refused(tmp_path: Path) -> None:
+    write_sav(tmp_path, "sav_000001", composed())
+    path = tmp_path / "sav_000001_manual.json"
+    path.write_text(path.read_text().replace('"video_frame_count": 9', '"video_frame_count": 10'))
+    with pytest.raises(FormatError, match=r"sav_000001\.mp4 has 9 frames, there should be 10"):
+        open_clips(tmp_path)["sav_000001"].video()

@@ -25,6 +25,7 @@ corner = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside pycocotools
 @settings(deadline=None)
 @given(
     corners=st.lists(st.tuples(corner, corner), min_size=3, max_size=9),

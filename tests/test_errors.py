@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 from pathlib import Path
 
@@ -45,3 +46,9 @@ def test_an_error_carries_its_code_its_values_and_its_status() -> None:
     assert (str(error), error.code, error.hint, error.context) == ("no", "bad-prompt", "try", {"point": (1, 2)})
     assert error.exit_status == 65
     assert not error.retryable
+
+
+def test_an_error_crosses_a_process_border_whole() -> None:
+    error = pickle.loads(pickle.dumps(errors.InputNotFound("input-not-found", "no", hint="try", path="x")))
+    assert isinstance(error, FileNotFoundError)
+    assert (str(error), error.code, error.hint, error.context) == ("no", "input-not-found", "try", {"path": "x"})

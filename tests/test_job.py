@@ -57,7 +57,7 @@ def run(job: Job, folder: Path, frames: int | None = None) -> list[CodedFrame]:
 
 def by_tracker(job: Job) -> dict[int, CodedFrame]:
     """What one tracker, which forgets nothing, says along the walk."""
-    tracker = Tracker(job.backend, job, length=len(job.walk))
+    tracker = Tracker(job.backend, job, length=len(job.video))
     for frame, prompts in job.schedule.items():
         tracker.prompt(job.walk.place(frame), prompts)
     frames = {}

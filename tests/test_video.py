@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +20,10 @@ import numpy as np
 import pytest
 
 from clips import number_of, numbered, turned, write_clip
-from masklet.errors import InputNotFound, MaskletError, MaskletWarning, PromptError, VideoError
+from masklet.errors import InputNotFound, MaskletError, MaskletWarning, PromptError, SettingsError, VideoError
 from masklet.video import VideoOptions, open_video
 from masklet.video.file import VideoFile
+from pictures import damaged
 
 HERE = VideoOptions(isolated=False)
 """In this process: a decoder process of their own costs most tests a fraction of a second for nothing."""
@@ -190,6 +193,12 @@ def test_images_may_be_written_to_without_changing_later_ones(clip: Any, opened:
 
 def test_one_frame_is_a_video(tmp_path: Path, opened: Any) -> None:
     assert numbers(opened(write_clip(tmp_path / "one.mp4", [9]))) == [9]
+
+
+def test_a_with_block_closes_the_video(clip: Any) -> None:
+    with open_video(clip("h264.mp4"), HERE) as video:
+        assert number_of(video[5]) == 5
+    assert list(video) == []
 
 
 def test_a_closed_video_gives_no_frames(clip: Any, opened: Any) -> None:
@@ -432,6 +441,20 @@ def test_frames_are_counted_not_promised(clip: Any, tmp_path: Path, opened: Any)
     assert len(video) == 25
 
 
+@pytest.mark.filterwarnings("ignore::masklet.errors.MaskletWarning")
+@pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "h264.ts", "vp9.webm", "h264.avi"])
+def test_damaged_files_raise_only_our_errors_and_quickly(name: str, clip: Any, tmp_path: Path) -> None:
+    data, rng, slowest = clip(name).read_bytes(), random.Random(name), 0.0
+    path = tmp_path / name
+    for _ in range(40):
+        path.write_bytes(damaged(data, rng))
+        start = time.monotonic()
+        with contextlib.suppress(MaskletError), open_video(path, HERE) as video:
+            assert len(list(video)) == len(video)
+        slowest = max(slowest, time.monotonic() - start)
+    assert slowest < 10
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 REFERENCES = {
@@ -593,6 +616,36 @@ def test_a_crashed_decoder_is_an_error(clip: Any, opened: Any) -> None:
     assert caught.value.code == "decoder-crashed"
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "os.write(1, b'\\xff' * 4); time.sleep(9)",
+        'os.write(1, struct.pack(\'>I\', 44) + b\'{"kind": "times", "bytes": 99999999999999999}\'); time.sleep(9)',
+    ],
+)
+def test_a_decoder_that_answers_nonsense_is_stopped(nonsense: str, clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("masklet.video.remote._PROGRAM", f"import os, struct, time; {nonsense}")
+    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=5))) == "decoder-crashed"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts with a signal")
+def test_an_interrupted_request_does_not_spoil_the_next(clip: Any, opened: Any) -> None:
+    video = opened(clip("h264.mp4"), VideoOptions())
+    decoder, seen = video._decoder, video._decoder._read
+
+    def interrupted(length: int) -> bytearray:
+        if length > 1000:
+            seen(100)  # of a frame
+            raise KeyboardInterrupt
+        return bytearray(seen(length))
+
+    decoder._read = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        video[3]
+    decoder._read = seen
+    assert number_of(video[7]) == 7
+
+
 def test_a_decoder_that_hangs_while_opening_is_killed(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("masklet.video.remote._PROGRAM", "import time; time.sleep(60)")
     start = time.monotonic()
@@ -606,7 +659,7 @@ def test_signs_of_life_keep_a_slow_decoder_alive(clip: Any, monkeypatch: pytest.
     )
     slow = f"import struct, sys, time\nfor _ in range(5): {alive}\nsys.exit(3)"
     monkeypatch.setattr("masklet.video.remote._PROGRAM", slow)
-    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=1.0))) == "decoder-crashed"
+    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=1.8))) == "decoder-crashed"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="looks for a process by its number")
@@ -616,6 +669,12 @@ def test_a_dropped_video_ends_its_process(clip: Any) -> None:
     process = video._decoder._process
     del video
     assert process.poll() is not None
+
+
+def test_a_program_without_python_says_what_to_do(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(SettingsError, match="isolated=False"):
+        open_video(clip("h264.mp4"))
 
 
 # --- real files ------------------------------------------------------------------------------------------------------

@@ -16,11 +16,13 @@ _HOMES = {
     "Masks": "masks",
     "Prompt": "prompts",
     "Segmenter": "segmenter",
+    "Tracker": "tracker",
     "box": "prompts",
     "click": "prompts",
     "clicks": "prompts",
     "load": "segmenter",
     "mask": "prompts",
+    "open_video": "video",
     "read_image": "images",
     "read_mask": "images",
 }
@@ -31,11 +33,13 @@ __all__ = [
     "Masks",
     "Prompt",
     "Segmenter",
+    "Tracker",
     "box",
     "click",
     "clicks",
     "load",
     "mask",
+    "open_video",
     "read_image",
     "read_mask",
 ]
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
     from masklet.masks import Masks
     from masklet.prompts import Prompt, box, click, clicks, mask
     from masklet.segmenter import EmbeddedImage, Segmenter, load
+    from masklet.tracker import Tracker
+    from masklet.video import open_video
 
 
 def __getattr__(name: str) -> object:

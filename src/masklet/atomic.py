@@ -94,7 +94,7 @@ def _target(path: Path) -> Path:
 
 def _explanation(target: Path, cause: OSError, needed: int) -> ResourceError:
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(target.parent).free
+        free = shutil.disk_usage(next(folder for folder in target.parents if folder.exists())).free
         missing = f"{needed} more bytes are needed, " if needed else ""
         message = f"{target}: the disk is full, {missing}{free} bytes are free; free some space and run it again"
         return ResourceError("disk-full", message, needed=needed, free=free)

@@ -74,12 +74,17 @@ EXIT_STATUS: dict[str, int] = {
     "checkpoint-mismatch": 65,
     "checkpoint-unknown-format": 65,
     "non-finite-weights": 65,
+    "manifest-broken": 65,
+    "onnx-broken": 65,
+    "onnx-external-data": 77,
+    "onnx-refused": 77,
     "hash-mismatch": 77,
     # running
     "backend-missing": 69,
     "device-unavailable": 69,
     "out-of-memory": 75,
     "non-finite-output": 70,
+    "onnx-failed": 70,
     # data
     "dataset-broken": 65,
     "pack-broken": 65,
@@ -119,6 +124,10 @@ class MaskletError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process borders whole."""
+        return _remade, (type(self), self.code, self.message, self.hint, self.context)
+
     @property
     def exit_status(self) -> int:
         """The exit status of the command line for this fault."""
@@ -128,6 +137,10 @@ class MaskletError(Exception):
     def retryable(self) -> bool:
         """Whether the same call may succeed later."""
         return self.code in RETRYABLE
+
+
+def _remade(kind: type[MaskletError], code: str, message: str, hint: str, context: dict[str, Any]) -> MaskletError:
+    return kind(code, message, hint=hint, **context)
 
 
 class InputNotFound(MaskletError, FileNotFoundError):

@@ -100,7 +100,7 @@ def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
         with contextlib.suppress(CheckpointError):
             if number <= finished:
                 return session.read(path, job.backend, job), number
-    tracker = Tracker(job.backend, job, length=len(job.walk))
+    tracker = Tracker(job.backend, job, length=len(job.video))
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.walk.place(frame), prompts)
     return tracker, 0
@@ -111,11 +111,11 @@ class _States:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._cost, self._last = 0.1, time.monotonic()  # seconds that writing one takes, and when it was done last
+        self._cost, self._last = 0.0, time.monotonic()  # seconds that writing one takes, and when it was done last
         remove_leftovers(folder)
 
     def offer(self, tracker: Tracker, number: int) -> None:
-        """Write the state if that is worth its time: so often that writing takes `SHARE` of all time."""
+        """Write the state if that is worth its time: at once, then so often that writing takes `SHARE` of all time."""
         started = time.monotonic()
         if (started - self._last) * SHARE < self._cost:
             return

@@ -20,6 +20,7 @@ from masklet.masks import Masks
 from masklet.memory import Recall
 from masklet.prompts import Prompt
 from masklet.propagate import Schedule, TrackedFrame, scheduled, stream
+from masklet.session import read
 from masklet.tracker import Tracker
 from masklet.video import open_video
 from masklet.walk import Direction, walk_through
@@ -92,6 +93,13 @@ class Segmenter:
         """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
         return Tracker(self.backend, video, length=None if video is None else len(video))
 
+    def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
+        """The tracker that was saved to `path`, as if it had never stopped: see `Tracker.save`.
+
+        Raises `InputNotFound`, `CheckpointError` for a file that is no session, `StateError` for one of another model.
+        """
+        return read(Path(path), self.backend, video)
+
     def track(
         self,
         source: Any,
@@ -147,7 +155,7 @@ class EmbeddedImage:
 
         One mask each by default: the best of three for a lone click, which is ambiguous, and the single mask for
         anything that says more. `multimask=True` gives all three of each prompt, under the same object id;
-        `multimask=False` always the single one. `refine` feeds earlier masks back: for each prompt the best mask of
+        `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the best mask of
         its object, or the one mask there is.
 
         Raises `PromptError` for prompts outside the picture and for masks to refine that do not fit.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -72,16 +72,17 @@ def schedule_of(
     box: Sequence[str] | None,
     mask: Sequence[str] | None,
     file: Path | None = None,
+    first: int = 0,
 ) -> dict[int, dict[int, Prompt]]:
-    """The prompts of each frame and object of a video. Parts that name no frame belong to frame 0."""
+    """The prompts of each frame and object of a video. Options that name no frame mean frame `first`."""
     from masklet.prompts import box as box_prompt
     from masklet.prompts import click
 
     parts = [] if file is None else _from_file(file)
-    parts += [_part("--box", text, box_prompt, 4) for text in box or ()]
-    parts += [_part("--point", text, click, 2) for text in point or ()]
-    parts += [_part("--negative", text, lambda x, y: click(x, y, positive=False), 2) for text in negative or ()]
-    parts += [part for text in mask or () for part in _masks(text)]
+    parts += [_part("--box", text, box_prompt, first) for text in box or ()]
+    parts += [_part("--point", text, click, first) for text in point or ()]
+    parts += [_part("--negative", text, _negative_click, first) for text in negative or ()]
+    parts += [part for text in mask or () for part in _masks(text, first)]
     return _joined(parts)
 
 
@@ -104,25 +105,32 @@ def _joined(parts: Sequence[Part]) -> dict[int, dict[int, Prompt]]:
     return {frame: schedule[frame] for frame in sorted(schedule)}
 
 
-def _part(option: str, text: str, make: Any, count: int) -> Part:
-    what, frame, object_id = _place(option, text)
+def _negative_click(x: float, y: float) -> Prompt:
+    from masklet.prompts import click
+
+    return click(x, y, positive=False)
+
+
+def _part(option: str, text: str, make: Callable[..., Prompt], first: int) -> Part:
+    what, frame, object_id = _place(option, text, first)
+    example = "40,20,420,290" if option == "--box" else "230,150"
+    count = len(example.split(","))
     try:
         numbers = [float(number) for number in what.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != count:
-        example = "230,150" if count == 2 else "40,20,420,290"
         raise SettingsError(
             "bad-usage", f"{option} takes {count} numbers joined by commas, such as {example}, got {text!r}"
         )
     return Part(make(*numbers), frame, 1 if object_id is None else object_id)
 
 
-def _masks(text: str) -> Iterator[Part]:
+def _masks(text: str, first: int) -> Iterator[Part]:
     from masklet.formats import masks_at
     from masklet.prompts import mask
 
-    what, frame, object_id = (text, 0, None) if Path(text).exists() else _place("--mask", text)
+    what, frame, object_id = (text, first, None) if Path(text).exists() else _place("--mask", text, first)
     masks = masks_at(Path(what), frame)
     if not len(masks):
         raise PromptError("bad-prompt", f"{what} shows no object on frame {frame}; mark it in the file")
@@ -136,7 +144,7 @@ def _masks(text: str) -> Iterator[Part]:
         raise PromptError("unknown-object", f"{what} has the objects {list(masks.object_ids)}, not {object_id}")
 
 
-def _place(option: str, text: str) -> tuple[str, int, int | None]:
+def _place(option: str, text: str, first: int) -> tuple[str, int, int | None]:
     """What comes before `@FRAME` and `#ID`, and these."""
     found = _PLACE.fullmatch(text)
     if found is None:
@@ -144,4 +152,4 @@ def _place(option: str, text: str) -> tuple[str, int, int | None]:
     object_id = None if found["object"] is None else int(found["object"])
     if object_id == 0:
         raise SettingsError("bad-usage", f"{option} {text!r}: objects are numbered from 1, 0 is the background")
-    return found["what"], int(found["frame"] or 0), object_id
+    return found["what"], first if found["frame"] is None else int(found["frame"]), object_id

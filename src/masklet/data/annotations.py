@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,13 +72,15 @@ def from_labels(labels: NDArray[Any], *, binary: bool = False) -> Annotation:
     if binary:
         found = labels != 0
         return Annotation(found.shape, {1: partial(np.asarray, found)} if found.any() else {})
-    values = set(_values(labels)) - {0}
+    values = label_values(labels) - {0}
     void = labels == VOID if labels.dtype == np.uint8 and VOID in values else None
     objects = values if void is None else values - {VOID}
     return Annotation(labels.shape, {value: partial(np.equal, labels, value) for value in objects}, void)
 
 
-def _values(labels: NDArray[Any]) -> list[int]:
-    """The different values of a label map; counting is faster than sorting where there are few."""
-    found = np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)
-    return [int(value) for value in found]
+def label_values(labels: NDArray[Any]) -> set[int]:
+    """The different values of a label map; where there are few, counting is faster than sorting."""
+    if labels.dtype != np.uint8:
+        return set(np.unique(labels).tolist())
+    counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])
+    return set(np.flatnonzero(counts).tolist())

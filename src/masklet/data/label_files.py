@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.data.annotations import Annotation, from_labels, from_masks
+from masklet.data.annotations import Annotation, from_labels, from_masks, label_values
 from masklet.images import MAX_PIXELS, read_mask
 from masklet.images.opening import decode, open_handle
 
@@ -42,4 +42,4 @@ def read_object_masks(paths: Mapping[int, Path]) -> Annotation:
 
 def black_and_white(labels: NDArray[Any]) -> bool:
     """Whether a map has no other values than 0 and 255: one object, not number 255."""
-    return labels.dtype == np.uint8 and set(np.unique(labels).tolist()) <= _BLACK_AND_WHITE
+    return labels.dtype == np.uint8 and label_values(labels) <= _BLACK_AND_WHITE

@@ -135,11 +135,14 @@ def _davis(path: Path, split: str | None) -> Clips | None:
     """`split` may begin with the year, as in 2016/val; by default it is 2017 where that is there."""
     if not (path / "ImageSets").is_dir():
         return None
-    year, _, name = (split or "val").rpartition("/")
+    year, _, name = (split or "").rpartition("/")
     if year not in ("", "2016", "2017"):
         raise SettingsError("bad-usage", f"DAVIS is of 2016 or 2017, not {year}")
     recent = (path / "ImageSets" / "2017").is_dir() if not year else year == "2017"
-    return open_davis(path, name, year=2017 if recent else 2016)
+    lists = [path / "ImageSets" / folder for folder in (["2017"] if recent else ["2016", "480p"])]
+    there = {file.stem for folder in lists for file in folder.glob("*.txt")}
+    ordered = [name for name in _SPLITS if name in there] + sorted(there - set(_SPLITS))
+    return open_davis(path, _chosen(path, name or None, ordered), year=2017 if recent else 2016)
 
 
 def _split_folders(path: Path, split: str | None) -> Clips | None:

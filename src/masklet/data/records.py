@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.data.annotations import Annotation
+from masklet.data.annotations import Annotation, Mask
 from masklet.errors import FormatError, InputNotFound, PromptError
 
 if TYPE_CHECKING:
@@ -78,6 +78,24 @@ class AnnotatedClip:
             raise PromptError("unknown-frame", f"{self.name}: frame {frame} is not annotated")
         return self.annotations[frame]()
 
+    def first_masks(self) -> dict[int, dict[int, Mask]]:
+        """By frame and object, the first mask of each object that is not empty: what objects are shown by.
+
+        Raises `FormatError` if there is none.
+        """
+        starts: dict[int, dict[int, Mask]] = {}
+        known: set[int] = set()
+        for frame in self.annotated:
+            annotation = self.annotation(frame)
+            masks = {key: annotation.mask(key) for key in annotation.object_ids if key not in known}
+            new = {key: mask for key, mask in masks.items() if mask.any()}
+            if new:
+                starts[frame] = new
+                known.update(new)
+        if not starts:
+            raise FormatError("dataset-broken", f"{self.name}: no object in any of its masks; nothing can be followed")
+        return starts
+
     def video(self) -> Video:
         """The frames, to be closed after use. Raises `InputNotFound` where there are masks only, `FormatError` where
         there are not as many frames as there should be, and what `open_video` raises."""
@@ -85,7 +103,7 @@ class AnnotatedClip:
 
         if self.source is None:
             raise InputNotFound("input-not-found", f"{self.name} has no frames, only masks; give the whole data set")
-        video = cast("Video", open_video(self.source))  # as it is for every path
+        video = open_video(self.source)
         if len(video) != len(self):
             video.close()
             raise FormatError("dataset-broken", f"{self.source} has {len(video)} frames, there should be {len(self)}")

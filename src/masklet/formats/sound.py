@@ -90,11 +90,15 @@ def _track(stream: Any, target: Any) -> _Copied | _Encoded:
 
 
 def _copies(stream: Any, container: str) -> bool:
-    """Whether a file of that kind takes the stream as it is; only writing its head tells."""
+    """Whether a file of that kind takes the stream as it is; only writing a packet of it tells."""
+    source = stream.container
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(stream)
-            trial.start_encoding()
+            packet = next(source.demux(stream))
+            packet.stream = trial.add_stream_from_template(stream)
+            trial.mux(packet)
     except (av.FFmpegError, ValueError):
         return False
+    finally:
+        source.seek(0)
     return True

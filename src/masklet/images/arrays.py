@@ -27,7 +27,7 @@ def array_to_rgb(array: NDArray[Any], value_range: Range | None = None) -> NDArr
     check_sides(array.shape[1], array.shape[0], "the array")
     pixels = to_eight_bits(array, "the array", value_range)
     if pixels.shape[2] == 4:
-        return np.array(on_black(Image.fromarray(np.ascontiguousarray(pixels)), "the array"))
+        return np.array(on_black(Image.fromarray(np.ascontiguousarray(pixels))))
     return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
 
 

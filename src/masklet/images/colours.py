@@ -25,28 +25,28 @@ class Picture(NamedTuple):
 
 def picture_to_rgb(picture: Picture, value_range: Range | None = None) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB."""
-    image, name = picture.image, picture.name
+    image = picture.image
     if image.mode in DEEP:
         return _from_numbers(picture, value_range)
     key = image.info.get("transparency")
     if picture.bits == 16:  # of which Pillow has kept the high 8
-        warn_depth(name)
+        warn_depth()
         image.info.pop("transparency", None)  # a key colour of 16 bits means nothing among colours of 8
     elif picture.bits in {2, 4} and image.mode == "L" and isinstance(key, int):
         image.info["transparency"] = key * 255 // (2**picture.bits - 1)  # Pillow has stretched the greys only
     if image.mode == "LAB":
         image = _from_lab(image)
     if image.has_transparency_data:
-        image = on_black(image, name)
+        image = on_black(image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def on_black(image: Image.Image, name: str) -> Image.Image:
+def on_black(image: Image.Image) -> Image.Image:
     """A PIL image with transparency, composited on black; warns where that changes a pixel."""
     layers = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     if layers.getchannel("A").getextrema() == (255, 255):
         return layers.convert("RGB")
-    notice("alpha-composited", f"{name} is transparent in places; put on black")
+    notice("alpha-composited", "put on black what is transparent")
     flat = Image.new("RGB", layers.size)
     flat.paste(layers, mask=layers)
     return flat

@@ -25,7 +25,7 @@ def to_eight_bits(values: NDArray[Any], name: str, value_range: Range | None, *,
     if value_range is not None:
         return _stretched(values, value_range)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        warn_depth(name, bits)
+        warn_depth(bits)
         return np.asarray(np.minimum(values >> (bits - 8), 255), np.uint8)
     message = f"{name} holds {values.dtype} numbers; value_range=(low, high) must say which are black and white"
     raise ImageError("float-needs-range", message)
@@ -40,9 +40,9 @@ def check_range(value_range: Range | None) -> None:
         raise SettingsError("bad-usage", f"value_range must be (low, high) with low < high, got {value_range}")
 
 
-def warn_depth(name: str, bits: int = 16) -> None:
-    """Tell that only the high 8 bits were taken."""
-    notice("depth-reduced", f"{name} has {bits} bits a channel; took the high 8")
+def warn_depth(bits: int = 16) -> None:
+    """Tell that only the high 8 bits were taken; without a name, so that a folder of such pictures says it once."""
+    notice("depth-reduced", f"took the high 8 of {bits} bits a channel")
 
 
 def _stretched(values: NDArray[Any], value_range: Range) -> NDArray[np.uint8]:

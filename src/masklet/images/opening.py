@@ -87,7 +87,7 @@ def finish(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Picture:
         message = f"{name}: its first picture is only a preview, as in camera raw files; develop it to PNG or TIFF"
         raise ImageError("unsupported-format", message, path=name)
     if getattr(tags, "next", 0) or getattr(image, "is_animated", False):
-        notice("first-picture-only", f"{name} holds several pictures; took the first")
+        notice("first-picture-only", "took the first of several pictures in a file")
     bits, white_is_zero = _bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
     image.load()
     turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns TIFF itself and forgets the tag

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from masklet.errors import ResourceError, VideoError
-from masklet.video.frames import Frame, Image
+from masklet.video.frames import Closes, Frame, Image
 from masklet.video.pictures import fitted
 
 _PAUSE = 0.02  # seconds after which a source is asked again that has just had nothing
@@ -92,7 +92,7 @@ class CvGrabber:
         self._capture.release()
 
 
-class Camera:
+class Camera(Closes):
     """A `LiveVideo` over pictures that `connect` gives access to. Frames are numbered as they are taken.
 
     The source is read in a thread. A read that never returns is left behind, with its thread, and the source is
@@ -213,6 +213,8 @@ class _Line:
             return
         with self._change:
             self._change.wait_for(lambda: live or self._shot is None or self.over)
+            if self.over:
+                return
             self.dropped += self._shot is not None
             self._shot = shot._replace(arrived=time.monotonic())
             self.digest, self.size = digest, _size(shot.image)

@@ -29,16 +29,18 @@ def serve(path: str, options: dict[str, Any]) -> None:
     out = _own_output()
     _limit(options["max_pixels"])
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    try:
-        decoder = Decoder(Path(path), VideoOptions(**options), _Pulse(out))
+    with contextlib.suppress(BrokenPipeError):  # the other end has gone
+        try:
+            decoder = Decoder(Path(path), VideoOptions(**options), _Pulse(out))
+        except MaskletError as error:
+            _send_error(out, error)
+            return
         _send(out, {"kind": "facts", "facts": decoder.facts})
         for line in sys.stdin:
-            _answer(out, decoder, line.split())
-    except MaskletError as error:
-        fault = {"type": type(error).__name__, "code": error.code, "message": error.message, "context": error.context}
-        _send(out, {"kind": "error", **fault})
-    except BrokenPipeError:
-        return  # the other end has gone
+            try:
+                _answer(out, decoder, line.split())
+            except MaskletError as error:
+                _send_error(out, error)
 
 
 def _answer(out: BinaryIO, decoder: Decoder, request: list[str]) -> None:
@@ -52,6 +54,11 @@ def _answer(out: BinaryIO, decoder: Decoder, request: list[str]) -> None:
         _send(out, {"kind": "end"})
         return
     _send(out, {"kind": "picture", "frame": head, "bytes": len(pixels)}, pixels)
+
+
+def _send_error(out: BinaryIO, error: MaskletError) -> None:
+    fault = {"type": type(error).__name__, "code": error.code, "message": error.message, "context": error.context}
+    _send(out, {"kind": "error", **fault})
 
 
 def _send(out: BinaryIO, header: dict[str, Any], payload: Any = b"") -> None:

@@ -24,8 +24,8 @@ KNOWN = {
     "a Windows Media file",
     "an Ogg file",
 }
-_REFERENCES = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"v=0\n", b"v=0\r")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,|concat:|async:|cache:", re.IGNORECASE)
+_REFERENCES = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"v=0 o=")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,", re.IGNORECASE)
 _PICTURES = {"JPEG", "PNG", "WebP", "TIFF", "BMP"}
 
 
@@ -43,7 +43,7 @@ def refuse_references(handle: BinaryIO, name: str) -> str:
     handle.seek(0)
     kind = kind_of(head)
     text = re.sub(rb"<\?xml.*?\?>|<!--.*?-->|\s+", b" ", head.lower(), flags=re.DOTALL).lstrip(b"\xef\xbb\xbf ")
-    if text.startswith(_REFERENCES) or head.startswith((b"v=0\n", b"v=0\r")):
+    if text.startswith(_REFERENCES):
         message = f"{name} only refers to other files (a playlist or a script); open those files themselves"
         raise VideoError("reference-file-refused", message, path=name)
     if kind in _PICTURES:
@@ -65,6 +65,8 @@ def cut_short(handle: BinaryIO, kind: str) -> bool:
             return _riff_end(handle, size) > size
         if kind == "a Matroska or WebM video":
             return _segment_end(handle) > size
+        if kind == "a Flash video":
+            return _tags_end(handle, size) != size
         return kind == "an MPEG transport stream" and size % 188 != 0
     except struct.error:
         return True
@@ -95,6 +97,15 @@ def _riff_end(handle: BinaryIO, size: int) -> int:
         if name != b"RIFF":
             break
         place += 8 + length + length % 2
+    return place
+
+
+def _tags_end(handle: BinaryIO, size: int) -> int:
+    """Where the last tag of a Flash video ends, with its length behind it."""
+    place = 13  # after the header and a first length of 0
+    while place < size:
+        handle.seek(place)
+        place += 11 + int.from_bytes(struct.unpack("B3s", handle.read(4))[1], "big") + 4
     return place
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import VideoError
-from masklet.video.filestream import FileStream
+from masklet.video.filestream import FAULTS, FileStream
 from masklet.video.numbering import ByCount, ByTime, Numbering
 from masklet.video.options import VideoOptions
 from masklet.video.raw import UNTURNED, Facts, Matrix, RawFrame, display_matrix, is_right_angle, shown_size, to_raw
@@ -27,17 +27,11 @@ class Decoder:
     def __init__(self, path: Path, options: VideoOptions, alive: Callable[[], None] = lambda: None) -> None:
         self._options = options
         self._stream = FileStream(path, options, alive)
-        table = read_table(self._stream.packets(), self._stream.shows)
-        self._numbering = self._choose(table)
         try:
-            first = self._numbering.frame(0).frame
-        except IndexError:
-            message = f"{path} has no decodable frame (0 of {table.packets} packets)"
-            raise VideoError("video-no-frames", message, path=str(path)) from None
-        self._size = self._shown_size(first)
-        matrix = display_matrix(first) if options.autorotate else UNTURNED
-        length = len(table) if isinstance(self._numbering, ByTime) else None
-        self.facts = Facts(*self._size, matrix, length, tuple(self._notices(table, matrix)))
+            self.facts = self._read_facts()
+        except VideoError:
+            self.close()
+            raise
 
     def times(self) -> array[float]:
         """The time of every frame in seconds, nan where there is none; as many as there are frames."""
@@ -49,11 +43,28 @@ class Decoder:
             raise IndexError(index)
         frame, time, lost = self._numbering.frame(index)
         size = self._size if self._options.rescale else self._shown_size(frame)
-        return to_raw(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
+        try:
+            return to_raw(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
+        except FAULTS as cause:
+            message = f"{self._stream.name}: frame {index} cannot be shown as RGB ({cause})"
+            raise VideoError("decoder-crashed", message, path=self._stream.name, frame=index) from cause
 
     def close(self) -> None:
         """Let go of the file."""
         self._stream.close()
+
+    def _read_facts(self) -> Facts:
+        table = read_table(self._stream.packets(), self._stream.shows)
+        self._numbering = self._choose(table)
+        try:
+            first = self._numbering.frame(0).frame
+        except IndexError:
+            message = f"{self._stream.name} has no decodable frame (0 of {table.packets} packets)"
+            raise VideoError("video-no-frames", message, path=self._stream.name) from None
+        self._size = self._shown_size(first)
+        matrix = display_matrix(first) if self._options.autorotate else UNTURNED
+        length = len(table) if isinstance(self._numbering, ByTime) else None
+        return Facts(*self._size, matrix, length, tuple(self._notices(table, matrix)))
 
     def _choose(self, table: FrameTable) -> Numbering:
         """AVI has no presentation times: those that FFmpeg makes up are wrong where frames are reordered."""
@@ -64,7 +75,11 @@ class Decoder:
         return ByCount(self._stream, self._stream.stream.average_rate if avi else None)
 
     def _shown_size(self, frame: Any) -> tuple[int, int]:
-        return shown_size(frame, self._stream.stream.sample_aspect_ratio)
+        height, width = shown_size(frame, self._stream.stream.sample_aspect_ratio)
+        if height * width > self._options.max_pixels:
+            message = f"{self._stream.name} has frames of {width} × {height} pixels"
+            raise VideoError("too-many-pixels", f"{message}, more than max_pixels={self._options.max_pixels}")
+        return height, width
 
     def _notices(self, table: FrameTable, matrix: Matrix) -> list[tuple[str, str]]:
         name, promised = self._stream.name, self._stream.stream.frames

@@ -13,7 +13,7 @@ from typing import Protocol
 from masklet.errors import PromptError, VideoError
 from masklet.notices import notice
 from masklet.video.ahead import ahead
-from masklet.video.frames import Frame, Image
+from masklet.video.frames import Closes, Frame, Image
 from masklet.video.options import VideoOptions
 from masklet.video.raw import Facts, RawFrame
 from masklet.video.remote import RemoteDecoder
@@ -33,7 +33,7 @@ class _Decodes(Protocol):
     def close(self) -> None: ...
 
 
-class VideoFile:
+class VideoFile(Closes):
     """A `Video` over a file. Closes when it is dropped; `with` closes it at once."""
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
@@ -47,12 +47,6 @@ class VideoFile:
         self._length = facts.length
         for code, message in facts.notices:
             notice(code, message)
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __len__(self) -> int:
         if self._length is None:
@@ -112,7 +106,8 @@ class VideoFile:
         for frame in frames:
             if frame.corrupt and not told:
                 told = True
-                notice("frame-corrupt", f"{self.name}: frame {frame.index} is corrupt; the picture before it stands in")
+                message = f"{self.name}: frame {frame.index} is corrupt; what there is of it or before it stands in"
+                notice("frame-corrupt", message)
             yield frame
 
     def _frame(self, index: int) -> Frame:
@@ -127,8 +122,10 @@ class VideoFile:
         image = upright(raw, self._decoder.facts.matrix)
         size = image.shape[:2]
         if size != self.size:
-            message = f"{self.name}: frame {index} has size {size}, the first one {self.size}; \
-pass VideoOptions(rescale=True) to bring it to that"
+            message = (
+                f"{self.name}: frame {index} has size {size}, the first one {self.size}; "
+                "pass VideoOptions(rescale=True) to bring it to that"
+            )
             raise VideoError("resolution-changed", message, path=self.name, frame=index)
         return Frame(index, raw.time, image, raw.corrupt)
 

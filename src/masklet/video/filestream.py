@@ -16,7 +16,7 @@ from masklet.video.options import VideoOptions
 
 _BUFFER = 1 << 18  # bytes per read
 _THREADS = 8  # more of them hold more frames in memory and are not faster
-_FAULTS = (av.FFmpegError, OSError, ValueError, EOFError, MemoryError)
+FAULTS = (av.FFmpegError, OSError, ValueError, EOFError, MemoryError)
 
 
 class FileStream:
@@ -27,9 +27,13 @@ class FileStream:
         self.container: Any = None  # while it is open
         self.stream: Any = None
         self._handle = open_input(path)
-        self.kind = refuse_references(self._handle, self.name)
-        self.cut_short = self.kind in KNOWN and cut_short(self._handle, self.kind)
-        self._open()
+        try:
+            self.kind = refuse_references(self._handle, self.name)
+            self.cut_short = self.kind in KNOWN and cut_short(self._handle, self.kind)
+            self._open()
+        except VideoError:
+            self.close()
+            raise
 
     def packets(self) -> Iterator[Any]:
         """The packets from here on, until the end or until the reader gives up."""
@@ -37,7 +41,7 @@ class FileStream:
         while container is self.container:  # reading on in a closed one would crash
             try:
                 packet = next(packets)
-            except (StopIteration, *_FAULTS):
+            except (StopIteration, *FAULTS):
                 return
             self._alive()
             if packet.size:
@@ -60,7 +64,7 @@ class FileStream:
         """Go on at the key frame before that time, or near it. False if the file does not let us."""
         try:
             self.container.seek(time, stream=self.stream, backward=True)
-        except _FAULTS:
+        except FAULTS:
             return False
         return True
 
@@ -71,14 +75,15 @@ class FileStream:
 
     def close(self) -> None:
         """Let go of the file; what is still reading ends."""
-        self.container.close()
+        if self.container is not None:
+            self.container.close()
         self.container = None
         self._handle.close()
 
     def _decoded(self, packet: Any) -> Iterator[Any]:
         try:
             frames = self.stream.codec_context.decode(packet)
-        except _FAULTS:
+        except FAULTS:
             return
         for frame in frames:
             self._alive()
@@ -94,7 +99,7 @@ class FileStream:
             self.container = av.open(
                 handle, "r", options={**rules, **limits}, buffer_size=_BUFFER, io_open=_refuse_to_open
             )
-        except _FAULTS as cause:
+        except FAULTS as cause:
             raise self._refusal(cause) from cause
         self.stream = self._chosen()
         context = self.stream.codec_context
@@ -113,6 +118,8 @@ class FileStream:
         preferred = [stream for stream in streams if stream.disposition & av.stream.Disposition.default]
         stream = (preferred or streams)[0]
         context: Any = stream.codec_context
+        if context is None and self.cut_short:
+            raise self._refusal(EOFError("the description of its codec is missing"))
         if context is None:
             message = f"{self.name}: this build of FFmpeg has no decoder for its video"
             raise VideoError("codec-unavailable", message, path=self.name)

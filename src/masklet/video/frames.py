@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Own = TypeVar("Own")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,10 @@ class LiveVideo(Protocol):
     def close(self) -> None:
         """Let go of the source. Iterating after that gives no frames."""
 
+    def __enter__(self: Own) -> Own: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
 
 class Video(LiveVideo, Protocol):
     """A video that can be asked for any frame. `len(video)` is the exact number of frames, counted, not promised."""
@@ -60,3 +66,16 @@ class Video(LiveVideo, Protocol):
 
     def frames(self, indices: range) -> Iterator[Frame]:
         """The frames of a range in its order, backward too, without holding more than a few of them."""
+
+
+class Closes(ABC):
+    """What is closed at the end of a `with` block."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self: Own) -> Own:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -37,7 +37,7 @@ class ByTime:
     def __init__(self, stream: FileStream, table: FrameTable) -> None:
         self._stream, self._table, self._unit = stream, table, float(stream.stream.time_base)
         self._restart()
-        table.start_at(table.end if self._next is None else self._next.pts)
+        table.start_at(None if self._next is None else self._next.pts)
 
     def times(self) -> array[float]:
         """The time of every frame in seconds."""

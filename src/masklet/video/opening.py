@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
+
+from numpy.typing import NDArray
 
 from masklet.errors import VideoError
 from masklet.inputs import require_input
@@ -17,6 +19,14 @@ from masklet.video.options import VideoOptions
 from masklet.video.pictures import PictureIterator, Pictures
 
 
+@overload
+def open_video(source: int, options: VideoOptions | None = None) -> LiveVideo: ...
+@overload
+def open_video(
+    source: str | os.PathLike[str] | list[Any] | tuple[Any, ...] | NDArray[Any], options: VideoOptions | None = None
+) -> Video: ...
+@overload
+def open_video(source: Any, options: VideoOptions | None = None) -> Video | LiveVideo: ...
 def open_video(source: Any, options: VideoOptions | None = None) -> Video | LiveVideo:
     """A video over a file, a folder, a pattern, a list, an array, an iterator or a camera.
 
@@ -31,7 +41,7 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
 
     All others are a `Video`: `len(video)`, `video[7]`, `for frame in video`, `video.frames(range(20, 0, -1))`. Files
     may not open other files; addresses are refused here, `stream(url)` opens them. Times are those that the file has.
-    A truncated or damaged file gives what can be decoded, with a warning.
+    A truncated or damaged file gives what can be decoded, with a warning. Nothing is deinterlaced or tone-mapped.
 
     Raises `InputNotFound`; `VideoError`: `reference-file-refused`, `unsupported-format`, `no-video-stream`,
     `video-no-frames`, `codec-unavailable`, `too-many-pixels`, `frames-inconsistent`, `decoder-timeout`,

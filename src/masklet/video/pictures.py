@@ -13,14 +13,14 @@ from masklet.errors import ImageError, InputNotFound, PromptError, VideoError
 from masklet.images import read_image
 from masklet.notices import notice
 from masklet.video.ahead import ahead
-from masklet.video.frames import Frame, Image
+from masklet.video.frames import Closes, Frame, Image
 from masklet.video.options import VideoOptions
 
 _AHEAD = 4  # pictures that are read before they are asked for
 _CORRUPT = {"image-broken", "image-truncated", "input-empty"}
 
 
-class Pictures:
+class Pictures(Closes):
     """A `Video` over anything with a length that gives what `read_image` takes. `names` are for messages.
 
     A broken picture is a corrupt frame; the first one must be sound. Pictures of several sizes raise `VideoError`
@@ -91,7 +91,7 @@ class Pictures:
         return fitted(image, self.size)
 
 
-class PictureIterator:
+class PictureIterator(Closes):
     """A `LiveVideo` over an iterator of what `read_image` takes."""
 
     def __init__(self, items: Iterable[Any], options: VideoOptions) -> None:

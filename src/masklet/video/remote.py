@@ -13,11 +13,11 @@ import threading
 import time
 import weakref
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
-from masklet import errors
-from masklet.errors import SettingsError, VideoError
+from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, SettingsError, VideoError
 from masklet.video.options import VideoOptions
 from masklet.video.raw import Facts, RawFrame
 
@@ -28,7 +28,10 @@ from masklet.video.child import serve
 serve(sys.argv[2], json.loads(sys.argv[3]))
 """
 _LONGEST_HEADER = 1 << 20
-_LONGEST_PAYLOAD = 1 << 33
+_PADDING = 1 << 28  # bytes that rows may be padded with, and more than all times of a video take
+_KINDS: dict[str, type[MaskletError]] = {
+    kind.__name__: kind for kind in (VideoError, InputNotFound, ImageError, ResourceError)
+}
 _PIPE = 1 << 20  # bytes; through a larger pipe a frame goes in fewer turns
 
 
@@ -36,46 +39,70 @@ class RemoteDecoder:
     """Works like `Decoder`. Raises `decoder-timeout` when there is no sign of life, `decoder-crashed` when it ends."""
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
-        self._name, self._options = str(path), options
-        self._process = _start(path, options)
-        self._watch = _Watch(self._process)
-        self._finish = weakref.finalize(self, _stop, self._process, self._watch)
-        height, width, matrix, length, notices = self._receive(options.seconds_to_open)[0]["facts"]
-        self.facts = Facts(height, width, tuple(matrix), length, tuple((code, text) for code, text in notices))
+        self._path, self._options = path, options
+        self._begin()
 
     def times(self) -> array[float]:
         """The time of every frame in seconds, nan where there is none."""
-        return array("d", bytes(self._ask("times")[1]))
+        _, payload = self._ask("times")
+        with self._sensible():
+            return array("d", bytes(payload))
 
     def picture(self, index: int) -> RawFrame:
         """Frame `index`; `IndexError` after the last one."""
         header, payload = self._ask(f"picture {index}")
         if header["kind"] == "end":
             raise IndexError(index)
-        seconds, corrupt, height, width, stride, channels = header["frame"]
-        return RawFrame(seconds, corrupt, height, width, stride, channels, payload)
+        with self._sensible():
+            seconds, corrupt, height, width, stride, channels = header["frame"]
+            _require(channels in {3, 4} and 0 < width * channels <= stride and 0 < height * stride <= len(payload))
+            return RawFrame(seconds, corrupt, height, width, stride, channels, payload)
 
     def close(self) -> None:
         """End the process."""
         self._finish()
 
+    def _begin(self) -> None:
+        self._process, self._interrupted = _start(self._path, self._options), False
+        self._watch = _Watch(self._process)
+        self._finish = weakref.finalize(self, _stop, self._process, self._watch)
+        header, _ = self._receive(self._options.seconds_to_open)
+        with self._sensible():
+            height, width, (a, b, c, d), length, notices = header["facts"]
+            self.facts = Facts(height, width, (a, b, c, d), length, tuple((code, text) for code, text in notices))
+
     def _ask(self, request: str) -> tuple[dict[str, Any], bytearray]:
+        if self._interrupted:  # in the middle of an answer
+            self._finish()
+            self._begin()
         with contextlib.suppress(OSError):  # a process that has ended says so in its answer
             _pipe(self._process.stdin).write(f"{request}\n".encode())
         return self._receive(self._options.seconds_per_frame)
 
     def _receive(self, patience: float) -> tuple[dict[str, Any], bytearray]:
         """The next answer that is more than a sign of life."""
-        while True:
-            with self._watch.expecting(patience):
-                (length,) = struct.unpack(">I", self._read(4))
-                header = json.loads(self._read(min(length, _LONGEST_HEADER)))
-                payload = self._read(min(header.get("bytes", 0), _LONGEST_PAYLOAD))
-            if header["kind"] == "error":
-                kind = getattr(errors, header["type"])
-                raise kind(header["code"], header["message"], **header["context"])
-            if header["kind"] != "alive":
-                return header, payload
+        try:
+            while True:
+                with self._watch.expecting(patience):
+                    header, payload = self._read_answer()
+                if header["kind"] != "alive":
+                    break
+        except KeyboardInterrupt:
+            self._interrupted = True
+            raise
+        if header["kind"] == "error":
+            with self._sensible():
+                raise _KINDS[header["type"]](header["code"], header["message"], **header["context"])
+        return header, payload
+
+    def _read_answer(self) -> tuple[dict[str, Any], bytearray]:
+        (length,) = struct.unpack(">I", self._read(4))
+        with self._sensible():
+            _require(length <= _LONGEST_HEADER)
+            header = json.loads(self._read(length))
+            payload = header.get("bytes", 0)
+            _require(header["kind"] and 0 <= payload <= 4 * self._options.max_pixels + _PADDING)
+        return header, self._read(payload)
 
     def _read(self, length: int) -> bytearray:
         data = bytearray(length)
@@ -83,19 +110,29 @@ class RemoteDecoder:
         while place < length:
             got = _pipe(self._process.stdout).readinto(rest[place:])  # type: ignore[attr-defined]
             if not got:
-                self._explain()
+                raise self._ended()
             place += got
         return data
 
-    def _explain(self) -> NoReturn:
-        """Says how the process ended."""
+    @contextlib.contextmanager
+    def _sensible(self) -> Iterator[None]:
+        """A broken process can answer anything: what makes no sense ends it."""
+        try:
+            yield
+        except MaskletError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as cause:
+            raise self._ended("answers without sense") from cause
+
+    def _ended(self, reason: str = "") -> VideoError:
+        """How the process ended, or for what reason it is ended here."""
         self._process.kill()
-        status = self._process.wait()
+        status, name = self._process.wait(), str(self._path)
         if self._watch.fired:
-            message = f"{self._name}: the decoder hung for {self._watch.fired:g} s and was stopped; the file is broken"
-            raise VideoError("decoder-timeout", message, path=self._name)
-        reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        raise VideoError("decoder-crashed", f"{self._name}: the decoder crashed ({reason})", path=self._name)
+            message = f"{name}: the decoder hung for {self._watch.fired:g} s and was stopped; the file is broken"
+            return VideoError("decoder-timeout", message, path=name)
+        reason = reason or (signal.Signals(-status).name if status < 0 else f"exit status {status}")
+        return VideoError("decoder-crashed", f"{name}: the decoder crashed ({reason})", path=name)
 
 
 class _Watch:
@@ -108,7 +145,7 @@ class _Watch:
         threading.Thread(target=self._run, daemon=True).start()
 
     @contextlib.contextmanager
-    def expecting(self, patience: float) -> Any:
+    def expecting(self, patience: float) -> Iterator[None]:
         """An answer must come before the block has lasted that many seconds."""
         with self._change:
             self._patience, self._deadline = patience, time.monotonic() + patience
@@ -132,6 +169,11 @@ class _Watch:
                     self._process.kill()
                     return
                 self._change.wait(min(left, 3600))
+
+
+def _require(claim: bool) -> None:
+    if not claim:
+        raise ValueError("an answer that cannot be")
 
 
 def _start(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:

@@ -35,9 +35,9 @@ class FrameTable:
     def __len__(self) -> int:
         return len(self.shown)
 
-    def start_at(self, shown: int) -> None:
-        """Forget the frames before that time: no decoder can show them."""
-        del self.shown[: bisect_left(self.shown, shown)]
+    def start_at(self, shown: int | None) -> None:
+        """Forget the frames before that time, or all: no decoder can show them."""
+        del self.shown[: None if shown is None else bisect_left(self.shown, shown)]
 
     def place(self, shown: int) -> int:
         """The index of the frame shown at that time, or of the next one after it."""

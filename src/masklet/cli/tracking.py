@@ -1,0 +1,257 @@
+"""A tracking job as the command line runs it: checked first, written frame by frame, summed up at the end."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from masklet import fingerprint, rle
+from masklet.cli import console
+from masklet.cli.meter import meter
+from masklet.cli.options import located
+from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
+from masklet.formats import FORMATS, Clip, FolderFormat, Format, Output
+from masklet.job import Job, finish
+from masklet.journal import NAME, Journal
+from masklet.lock import Lock
+from masklet.propagate import Schedule
+from masklet.segmenter import Segmenter, load
+from masklet.video import open_video
+from masklet.video.folder import pictures_in
+from masklet.walk import walk_through
+
+FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which frames are visited, and in which order."""
+
+    direction: Literal["forward", "backward", "both"]
+    start: int
+    stop: int | None
+    every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Which model runs, and how; None is what `load` chooses."""
+
+    model: str
+    size: int | None
+    device: str | None
+    dtype: str | None
+
+    def load(self) -> Segmenter:
+        """The model, downloaded if need be."""
+        return load(located(self.model), size=self.size, device=self.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked for."""
+
+    source: Path
+    schedule: Schedule
+    range: Range
+    runtime: Runtime
+    out: Path
+    formats: list[Format]
+    resume: bool
+    overwrite: bool
+
+
+def run(wishes: Wishes) -> dict[str, Any]:
+    """Track, write everything, and tell what came of it. After an interrupt or a fault a line says how to go on."""
+    with _warnings_told():
+        video: Any = open_video(wishes.source)
+        walk = walk_through(len(video), wishes.schedule, **asdict(wishes.range))
+        for prompts in wishes.schedule.values():
+            for prompt in prompts.values():
+                prompt.within(video.size)  # before the model is loaded
+        _check_free(wishes)
+        job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk)
+        with _way_on(wishes):
+            if wishes.overwrite:
+                _clear(wishes.out)
+            with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
+                return _Run(job, journal, wishes).done()
+
+
+class _Run:
+    """One start of a job."""
+
+    def __init__(self, job: Job, journal: Journal, wishes: Wishes) -> None:
+        self._job, self._journal, self._formats = job, journal, wishes.formats
+        object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
+        self._clip = Clip(
+            name=wishes.source.resolve().stem,
+            size=job.video.size,
+            object_ids=tuple(object_ids),
+            video=job.video,
+            path=wishes.source,
+            names=[path.name for path in pictures_in(wishes.source)] if wishes.source.is_dir() else None,
+        )
+        self._output = Output(wishes.out, self._clip)
+        self._before, self._started = len(journal), time.monotonic()
+
+    def done(self) -> dict[str, Any]:
+        """Do what is left to do; tell what there is."""
+        stopped: VideoError | None = None
+        try:
+            self._track()
+        except VideoError as error:  # the video cannot be read any further: what was finished until there stays
+            if not len(self._journal):
+                raise
+            console.print_error(stopped := error)
+        seconds = time.monotonic() - self._started
+        for form in self._formats:
+            self._write(form, final=stopped is None)
+        return self._record(seconds, stopped)
+
+    def _track(self) -> None:
+        live = [form for form in self._formats if isinstance(form, FolderFormat)]
+        for form in live:
+            self._output.prepare(form)
+        self._journal.note(live=[form.name for form in live])
+        title = f"tracking {self._clip.name}"
+        with meter(title, len(self._job.walk), self._before, len(self._clip.object_ids)) as report:
+            for frame in finish(self._job, self._journal):
+                for form in live:
+                    self._output.add(form, frame)  # before the journal says so
+                self._journal.append(frame)
+                report(len(self._journal))
+
+    def _write(self, form: Format, *, final: bool) -> None:
+        """Write what is not there yet of a format."""
+        notes = self._journal.notes
+        always = all(form.name in note["live"] for note in notes if "live" in note)
+        if {"wrote": form.name} in notes and self._output.place(form).exists():
+            return
+        if not isinstance(form, FolderFormat) or not always:
+            console.say(f"writing {self._output.place(form)}")
+            self._output.write(form, self._journal)
+        if final:
+            self._journal.note(wrote=form.name)
+
+    def _record(self, seconds: float, stopped: MaskletError | None) -> dict[str, Any]:
+        seen: dict[int, dict[str, Any]] = {
+            object_id: {"id": object_id, "visible_frames": 0, "lowest_score": None, "lowest_score_frame": None}
+            for object_id in self._clip.object_ids
+        }
+        corrupt = []
+        for frame in self._journal:
+            corrupt += [frame.index] if frame.corrupt else []
+            for mask in frame:
+                if rle.area(mask.code):
+                    own = seen[mask.object_id]
+                    own["visible_frames"] += 1
+                    if own["lowest_score"] is None or mask.score < own["lowest_score"]:
+                        own["lowest_score"], own["lowest_score_frame"] = round(mask.score, 4), frame.index
+        fresh = len(self._journal) - self._before
+        return {
+            "video": str(self._clip.path),
+            "frames": len(self._journal),
+            "frames_finished_before": self._before,
+            "seconds": round(seconds, 3),
+            "frames_per_second": round(fresh / seconds, 3) if seconds else None,
+            "objects": [*seen.values()],
+            "corrupt_frames": corrupt,
+            "truncated": self._job.video.truncated,
+            "error": console.error_record(stopped) if stopped else None,
+            "files": {form.name: str(self._output.place(form)) for form in self._formats},
+        }
+
+
+def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
+    """Everything that decides the masks."""
+    return {
+        "video": fingerprint.of_source(wishes.source),
+        "prompts": fingerprint.of_prompts(wishes.schedule),
+        "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},
+        "dtype": wishes.runtime.dtype or "float32",
+        "range": asdict(wishes.range),
+    }
+
+
+def _check_free(wishes: Wishes) -> None:
+    """Raises `ResourceError` (`output-exists`) where something is in the way that the user has not said to replace."""
+    if wishes.overwrite:
+        return
+    if (wishes.out / FOLDER / NAME).exists():
+        if not wishes.resume:
+            hint = "--resume goes on with it, --overwrite starts anew, --out writes elsewhere"
+            raise ResourceError("output-exists", f"{wishes.out} holds a job already", hint=hint)
+        return
+    for form in wishes.formats:
+        place = wishes.out / (form.folder if isinstance(form, FolderFormat) else form.file)
+        if place.exists():
+            hint = "--overwrite writes over it, --out writes elsewhere"
+            raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier job and what it wrote; files that belong to no job are left alone, and written over."""
+    folder = out / FOLDER
+    if not (folder / NAME).exists():
+        return
+    lock = Lock(folder / "lock")
+    try:
+        for form in FORMATS.values():
+            if isinstance(form, FolderFormat):
+                shutil.rmtree(out / form.folder, ignore_errors=True)
+            else:
+                (out / form.file).unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _way_on(wishes: Wishes) -> Iterator[None]:
+    """Whatever stops a job that has begun, the user learns how to go on with it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if (wishes.out / FOLDER / NAME).exists():
+            console.say(_advice())
+        raise
+    except MaskletError as error:
+        if not error.hint and error.code not in ("resume-mismatch", "job-locked"):
+            error.hint = _advice()
+        raise
+
+
+def _advice() -> str:
+    program, *words = sys.argv
+    if Path(program).stem not in ("masklet", "__main__"):  # called by another program
+        return "what is finished is kept; run the same with --resume to go on"
+    kept = [word for word in words if word not in ("--resume", "--overwrite")]
+    return f"what is finished is kept; go on with: {shlex.join(['masklet', *kept, '--resume'])}"
+
+
+@contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Warnings of ours in the words of the command line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MaskletWarning)
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, MaskletWarning):
+                console.say(f"masklet: warning: {message}")
+            else:
+                before(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,183 @@
+"""Let a simulated user correct the worst frame, again and again: interactive segmentation of clips, over any model.
+
+Offline, the user looks through the whole clip, corrects the worst frame, and the clip is done anew; online, the user
+watches once and corrects where the mask gets bad, and nothing that was seen is changed (SAM 2, appendix E.1.2).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.data.records import AnnotatedClip
+from masklet.evaluate.regions import Overlap, overlap
+from masklet.evaluate.vos import correct, pictures
+from masklet.history import History
+from masklet.masks import Masks
+from masklet.prompts import Prompt
+from masklet.segmenter import Segmenter
+from masklet.tracker import Tracker
+
+if TYPE_CHECKING:
+    from masklet.video import Video
+
+Mask = NDArray[np.bool_]
+Tick = Callable[[], object]
+Mode = Literal["offline", "online"]
+
+CLICKS = 3  # per frame that is prompted
+ROUNDS = 8  # frames that are prompted
+GOOD_ENOUGH = 0.75  # online, a frame whose IoU is below is corrected
+SECONDS_TO_FIND, SECONDS_TO_CLICK, SECONDS_TO_WATCH = 1.0, 1.5, 30 / 300  # a frame, a point, one frame of a clip
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRounds:
+    """One object of a clip: J and F after 1, 2, … prompted frames, and the frames that were prompted last.
+
+    J and F are means over the annotated frames from the object's first on.
+    """
+
+    clip: str
+    object_id: int
+    frames: int
+    rounds: tuple[Overlap, ...]
+    prompted: tuple[int, ...]
+
+    def seconds(self, mode: Mode) -> tuple[float, ...]:
+        """How long a user would take for 1, 2, … prompted frames: to watch, to find a frame and to click on it."""
+        watching = SECONDS_TO_WATCH * self.frames
+        prompting = SECONDS_TO_FIND + CLICKS * SECONDS_TO_CLICK
+        counts = range(1, len(self.rounds) + 1)
+        return tuple((watching + prompting) * n if mode == "offline" else watching + prompting * n for n in counts)
+
+
+def evaluate_clip(
+    model: Segmenter, clip: AnnotatedClip, mode: Mode, rounds: int = ROUNDS, tick: Tick = lambda: None
+) -> list[ObjectRounds]:
+    """The rounds of every object of one clip, by object id.
+
+    An object's clip starts where the object first appears. Objects that start together are followed together, which
+    changes nothing, since objects do not influence each other. `tick` is called after every frame of every round.
+    Raises what the clip's readers raise.
+    """
+    play = _offline if mode == "offline" else _online
+    results: list[ObjectRounds] = []
+    with closing(clip.video()) as video:
+        for start, truths in clip.first_masks().items():
+            results += play(model, _Part(clip, video, start, tuple(truths), tick), rounds)
+    return sorted(results, key=lambda result: result.object_id)
+
+
+def area_under_curve(values: Sequence[float]) -> float:
+    """The mean height of the line through values at 1, 2, … prompted frames."""
+    if len(values) == 1:
+        return values[0]
+    return (sum(values) - (values[0] + values[-1]) / 2) / (len(values) - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """What is played: a clip from the frame on which some objects, `keys`, appear together."""
+
+    clip: AnnotatedClip
+    video: Video
+    start: int
+    keys: tuple[int, ...]
+    tick: Tick
+
+    @property
+    def frames(self) -> range:
+        return range(self.start, len(self.clip))
+
+    def tracker(self, model: Segmenter, history: History | None = None) -> Tracker:
+        return Tracker(model.backend, length=len(self.frames), history=history)
+
+    def truths(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
+        annotation = self.clip.annotation(frame)
+        return {key: annotation.mask(key) for key in keys}
+
+
+class _Log:
+    """J and F of some objects by frame, and after each round."""
+
+    def __init__(self, part: _Part) -> None:
+        self.part = part
+        self.scores: dict[int, dict[int, Overlap]] = {key: {} for key in part.keys}
+        self.rounds: dict[int, list[Overlap]] = {key: [] for key in part.keys}
+        self.prompted: dict[int, list[int]] = {key: [] for key in part.keys}
+
+    def note(self, frame: int, masks: Masks) -> dict[int, float]:
+        """Compares the masks of an annotated frame with the truth; gives J of each object."""
+        annotation = self.part.clip.annotation(frame)
+        for key in self.part.keys:
+            self.scores[key][frame] = overlap(annotation.mask(key), masks.of(key).binary[0], annotation.void)
+        return {key: scores[frame].j for key, scores in self.scores.items()}
+
+    def end_round(self) -> None:
+        """Sums up what was noted since the last round."""
+        for key, scores in self.scores.items():
+            j, f = np.mean(list(scores.values()), axis=0).tolist()
+            self.rounds[key].append(Overlap(j, f))
+
+    def results(self) -> list[ObjectRounds]:
+        name, length = self.part.clip.name, len(self.part.frames)
+        return [
+            ObjectRounds(name, key, length, tuple(self.rounds[key]), tuple(self.prompted[key]))
+            for key in self.part.keys
+        ]
+
+
+def _offline(model: Segmenter, part: _Part, rounds: int) -> list[ObjectRounds]:
+    """Every round corrects each object's worst frame of the round before and goes through the clip anew."""
+    log, tracker = _Log(part), part.tracker(model)
+    prompts: dict[int, dict[int, Prompt]] = defaultdict(dict)  # by frame and object; earlier clicks are kept
+    due = dict.fromkeys(part.keys, part.start)
+    for _ in range(rounds):
+        for frame in sorted(set(due.values())):
+            keys = [key for key in part.keys if due[key] == frame]
+            correct(tracker, frame, part.video[frame], part.truths(frame, keys), prompts[frame], CLICKS)
+            for key in keys:
+                log.prompted[key].append(frame)
+        for frame, image in pictures(part.video, part.frames):
+            masks = tracker.step(frame, image)
+            if frame in part.clip.annotations:
+                log.note(frame, masks)
+            part.tick()
+        log.end_round()
+        due = {key: min(scores, key=lambda frame: scores[frame].j) for key, scores in log.scores.items()}
+    return log.results()
+
+
+def _online(model: Segmenter, part: _Part, rounds: int) -> list[ObjectRounds]:
+    """Every round is one pass with one more frame to prompt: where the mask first gets bad, and so on."""
+    log = _Log(part)
+    for allowed in range(1, rounds + 1):
+        log.prompted = _one_pass(model, part, allowed, log)
+        log.end_round()
+    return log.results()
+
+
+def _one_pass(model: Segmenter, part: _Part, allowed: int, log: _Log) -> dict[int, list[int]]:
+    """Watch once, prompting at most so many frames of each object; which they were."""
+    tracker = part.tracker(model, History(0))
+    prompted: dict[int, list[int]] = {key: [] for key in part.keys}
+    for frame, image in pictures(part.video, part.frames):
+        bad = list(part.keys) if frame == part.start else []
+        masks = tracker.step(frame, image) if tracker.tracks else None
+        if masks is not None and frame in part.clip.annotations:
+            j = log.note(frame, masks)
+            bad = [key for key in part.keys if j[key] < GOOD_ENOUGH and len(prompted[key]) < allowed]
+        if bad:
+            correct(tracker, frame, image, part.truths(frame, bad), {}, CLICKS)
+            log.note(frame, tracker.step(frame, image))
+            for key in bad:
+                prompted[key].append(frame)
+        part.tick()
+    return prompted

@@ -1,0 +1,95 @@
+"""The worst answers of a run as pictures, to see what goes wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.data.records import AnnotatedClip, Clips, Images
+from masklet.evaluate.answers import Answers
+from masklet.evaluate.averages import ObjectScores
+from masklet.evaluate.clicker import next_click, tight_box
+from masklet.evaluate.gallery import comparison
+from masklet.evaluate.images import ObjectResult
+from masklet.evaluate.report import Picture
+from masklet.masks import Masks
+from masklet.prompts import Prompt, mask
+from masklet.segmenter import EmbeddedImage, Segmenter
+
+COUNT = 12
+OF_ONE = 2  # of one scene come first, so that one that fails altogether leaves room for others
+
+Result = TypeVar("Result")
+
+Mask = NDArray[np.bool_]
+
+
+def worst_objects(model: Segmenter, data: Images, results: Sequence[ObjectResult], name: str) -> list[Picture]:
+    """The objects with the lowest IoUs after the prompt of that name, asked again."""
+    pictures = []
+    ordered = sorted(results, key=lambda result: result.ious[name])
+    for result in _of_many_scenes(ordered, lambda result: result.image):
+        image, annotation = data[result.image].read()
+        truth = annotation.mask(result.object_id)
+        prompt, answer = ask_again(model.embed(image), truth, name)
+        what = annotation.categories.get(result.object_id, "")
+        caption = f"{result.image}, object {result.object_id} {what}".strip()
+        jpeg = comparison(image, truth, answer, prompt)
+        pictures.append(Picture(f"{caption}: {name}, IoU {100 * result.ious[name]:.1f}", jpeg))
+    return pictures
+
+
+def worst_frames(scores: Sequence[ObjectScores], truth: Clips, answers: Answers) -> list[Picture]:
+    """The frame with the lowest J of each of the worst objects."""
+    pictures = []
+    ordered = sorted(scores, key=lambda score: float(score.j.mean() + score.f.mean()))
+    for score in _of_many_scenes(ordered, lambda score: score.clip):
+        clip = truth[score.clip]
+        frame = score.frames[int(score.j.argmin())]
+        true = clip.annotation(frame)
+        answer = answers.of(clip.name).read(clip.frame_names[frame], true.size)
+        image = _picture(clip, frame, true.size)
+        caption = f"{score.clip}, object {score.object_id}, frame {clip.frame_names[frame]}"
+        jpeg = comparison(image, true.mask(score.object_id), answer.mask(score.object_id))
+        pictures.append(Picture(f"{caption}: J {100 * score.j.min():.1f}", jpeg))
+    return pictures
+
+
+def ask_again(embedded: EmbeddedImage, truth: Mask, name: str) -> tuple[Prompt, Mask]:
+    """The prompt of that name for an object, and the answer to it."""
+    if not name.endswith("-click"):
+        prompt = tight_box(truth) if name == "box" else mask(truth)
+        return prompt, embedded.predict(prompt).binary[0]
+    clicks: Prompt | None = None
+    found: Masks | None = None
+    for _ in range(int(name.removesuffix("-click"))):
+        new = next_click(truth, None if found is None else found.binary[0])
+        if new is None:
+            break
+        clicks = new if clicks is None else clicks + new
+        found = embedded.predict(clicks, refine=found)
+    assert clicks is not None and found is not None, "an object that is not empty gets a click"
+    return clicks, found.binary[0]
+
+
+def _of_many_scenes(ordered: Sequence[Result], scene: Callable[[Result], str]) -> list[Result]:
+    """The first few, those last that follow `OF_ONE` others of their scene."""
+    seen: Counter[str] = Counter()
+    late = []
+    for result in ordered:
+        seen[scene(result)] += 1
+        late.append(seen[scene(result)] > OF_ONE)
+    return [ordered[place] for place in sorted(range(len(ordered)), key=late.__getitem__)[:COUNT]]
+
+
+def _picture(clip: AnnotatedClip, frame: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The frame, or grey where there are true masks only."""
+    if clip.source is None:
+        return np.full((*size, 3), 128, np.uint8)
+    with closing(clip.video()) as video:
+        return video[frame]

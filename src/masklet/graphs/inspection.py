@@ -1,0 +1,133 @@
+"""Is this ONNX file safe to hand to a runtime? Read field by field, before any of its contents is used.
+
+A graph may compute, and nothing else: no operators from outside ONNX (they are foreign code), no data in other files
+(they may be anybody's), no functions, and no more of anything than a network has.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NoReturn
+
+from masklet.errors import CheckpointError, InputNotFound
+from masklet.graphs import protobuf
+
+LARGEST = 2 << 30  # bytes; also the most that the format itself can hold
+MOST_NODES = 50_000
+MOST_CONSTANTS = 50_000
+MOST_INPUTS = 1_000  # older files list their constants here too
+MOST_PER_BYTE = 2  # numbers of a constant for each byte of it: the smallest have four bits
+DEEPEST = 4  # graphs within graphs
+_ONNX = ("", "ai.onnx")
+_EXTERNAL = 1  # TensorProto.data_location
+
+
+def read_onnx(path: Path) -> bytes:
+    """The contents of an ONNX file that is safe to load.
+
+    Raises `InputNotFound`, or `CheckpointError`: `onnx-refused` for a graph that does more than compute, or too much;
+    `onnx-external-data` for one whose data is elsewhere; `onnx-broken` for what is no ONNX file.
+    """
+    if not path.is_file():
+        raise InputNotFound("input-not-found", f"{path}: no such graph")
+    if path.stat().st_size > LARGEST:
+        raise CheckpointError("onnx-refused", f"{path}: {path.stat().st_size} bytes; a graph may have {LARGEST}")
+    content = path.read_bytes()
+    inspect(content, str(path))
+    return content
+
+
+def inspect(content: bytes, name: str) -> None:
+    """Raise `CheckpointError` unless `content` is safe to load: see `read_onnx`. `name` is what messages call it."""
+    try:
+        _Inspection(name).model(memoryview(content))
+    except (ValueError, UnicodeDecodeError) as cause:
+        raise CheckpointError("onnx-broken", f"{name}: not an ONNX file: {cause}") from cause
+
+
+class _Inspection:
+    def __init__(self, name: str) -> None:
+        self.name, self.nodes, self.constants = name, 0, 0
+
+    def model(self, message: memoryview) -> None:
+        graphs = 0
+        for field, value in protobuf.fields(message):
+            if field == 7:
+                self.graph(_message(value), depth=1)
+                graphs += 1
+            elif field == 8:
+                self._domain(_message(value), field=1)
+            elif field in (20, 25):
+                self._refuse("it brings functions or training of its own")
+        if graphs != 1:
+            raise ValueError(f"{graphs} graphs")
+
+    def graph(self, message: memoryview, depth: int) -> None:
+        if depth > DEEPEST:
+            self._refuse("its graphs are nested too deep")
+        inputs = 0
+        for field, value in protobuf.fields(message):
+            inputs += field == 11
+            if field == 1:
+                self._node(_message(value), depth)
+            elif field == 5:
+                self._tensor(_message(value))
+            elif field == 15:
+                self._refuse("it has sparse tensors")
+        if inputs > MOST_INPUTS:
+            self._refuse(f"it has over {MOST_INPUTS} inputs")
+
+    def _node(self, message: memoryview, depth: int) -> None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            self._refuse(f"it has over {MOST_NODES} nodes")
+        self._domain(message, field=7)
+        for field, value in protobuf.fields(message):
+            if field == 5:
+                self._attribute(_message(value), depth)
+
+    def _attribute(self, message: memoryview, depth: int) -> None:
+        for field, value in protobuf.fields(message):
+            if field in (5, 10):
+                self._tensor(_message(value))
+            elif field in (6, 11):
+                self.graph(_message(value), depth + 1)
+            elif field in (22, 23):
+                self._refuse("it has sparse tensors")
+
+    def _tensor(self, message: memoryview) -> None:
+        self.constants += 1
+        if self.constants > MOST_CONSTANTS:
+            self._refuse(f"it has over {MOST_CONSTANTS} constants")
+        count = 1
+        for field, value in protobuf.fields(message):
+            if field == 1:
+                count *= math.prod(_numbers(value))
+            elif field == 13 or (field == 14 and value == _EXTERNAL):
+                raise CheckpointError(
+                    "onnx-external-data",
+                    f"{self.name}: refused: its data is in another file",
+                    hint="save the graph with its weights inside",
+                )
+        if not 0 <= count <= MOST_PER_BYTE * len(message):
+            raise ValueError(f"a constant of {count} numbers in {len(message)} bytes")
+
+    def _domain(self, message: memoryview, field: int) -> None:
+        for found, value in protobuf.fields(message):
+            if found == field and (domain := bytes(_message(value)).decode()) not in _ONNX:
+                self._refuse(f"it needs operators of {domain!r}, which are not ONNX's")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise CheckpointError("onnx-refused", f"{self.name}: refused: {why}", hint="use a graph that masklet exported")
+
+
+def _numbers(value: protobuf.Value) -> list[int]:
+    """One whole number, or several packed into bytes."""
+    return [value] if isinstance(value, int) else list(protobuf.varints(value))
+
+
+def _message(value: protobuf.Value) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number in place of a message")
+    return value

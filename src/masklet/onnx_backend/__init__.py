@@ -1,0 +1,5 @@
+"""The seam over onnxruntime, which needs no PyTorch: `load` opens an exported folder, `build` writes its own graphs."""
+
+from masklet.onnx_backend.backend import OnnxBackend, build, host, load
+
+__all__ = ["OnnxBackend", "build", "host", "load"]

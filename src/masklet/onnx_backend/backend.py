@@ -1,0 +1,221 @@
+"""The seam over four graphs: pictures and objects in, numpy answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, choose
+from masklet.config import ModelConfig, check_size
+from masklet.errors import BackendError, SettingsError
+from masklet.graphs import DTYPES, VERBS, Verb, tables, write_graph
+from masklet.graphs.manifest import open_folder
+from masklet.graphs.shapes import expected_shapes
+from masklet.memory import Memory, Recall
+from masklet.model import weights
+from masklet.onnx_backend import arrays
+from masklet.onnx_backend.sessions import Session, device_named
+
+PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
+
+
+def load(folder: Path, *, device: str | None = None, dtype: str | None = None, size: int | None = None) -> OnnxBackend:
+    """A backend over an exported folder. `dtype` and `size` are what it was exported with; others are refused.
+
+    Raises `InputNotFound`, `CheckpointError`, `SettingsError` or `ResourceError`.
+    """
+    opened, where = open_folder(folder), device_named(device)
+    manifest = opened.manifest
+    precise = {"fp32": "float32", "fp16": "float16", "int8": "int8"}.get(manifest.precision)
+    for name, wanted, found in (("size", size, manifest.size), ("dtype", dtype, precise)):
+        if wanted is not None and wanted != found:
+            raise SettingsError(
+                "bad-usage",
+                f"{folder}: exported with {name} {found}, cannot run with {wanted}",
+                hint=f"leave {name}= out, or export the model again",
+            )
+    graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
+    return OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables())
+
+
+def build(
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[Any]],
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    size: int | None = None,
+) -> OnnxBackend:
+    """A backend with these weights (our names), whose graphs are written when they are first needed.
+
+    `device` is one of `sessions.KINDS`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
+    the side of the square that pictures are resized to, by default the one the weights were trained for.
+    """
+    if dtype not in (None, *DTYPES):
+        raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    weights.check({name: value.shape for name, value in tensors.items()}, expected_shapes(config), config)
+    side, where = check_size(size or config.size), device_named(device)
+    write = partial(write_graph, config=config, tensors=tensors, size=side, dtype=dtype or "float32")
+    graphs = {verb: Session(verb, partial(write, verb), where) for verb in VERBS}
+    return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors))
+
+
+class OnnxBackend:
+    """`Backend` over the four graphs of one model and the small tensors between them (see `masklet.graphs.tables`)."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        size: int,
+        identity: str,
+        graphs: Mapping[Verb, Session],
+        tables: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        self.config = config
+        self.size = size
+        self.identity = identity
+        self.graphs, self.tables = graphs, tables
+
+    def warm_up(self) -> None:
+        """Load all graphs and run each once, so that the first answer does not take longer than the others."""
+        image = np.zeros((self.size, self.size, 3), np.uint8)
+        features = self.encode([image])[0]
+        decoded = self.decode(self.attend(features, [Recall()]), [NO_PROMPT])
+        memory = self.memorize(features, decoded, [True])[0]
+        self.attend(features, [Recall(((0, memory),), ((1, memory),))])
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+        found = (self.graphs["encode"](images=arrays.normalised(image, self.size)) for image in images)
+        return [Features(one["stride4"], one["stride8"], one["stride16"]) for one in found]
+
+    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+        groups = _alike(recalls)
+        parts = [self._attended(features, [recalls[k] for k in group]) for group in groups]
+        if len(parts) == 1:
+            return features._replace(stride16=parts[0])
+        rows = [
+            np.broadcast_to(host(part), (len(group), *host(part).shape[1:]))
+            for part, group in zip(parts, groups, strict=True)
+        ]
+        return features._replace(stride16=np.concatenate(rows)[np.argsort(np.concatenate(groups))])
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        turns = [self._decoded(*turn) for turn in _turns(features, queries)]
+        logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*turns, strict=True))
+        if hide:
+            logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
+        masks, tokens = choose(iou, arrays.stability(logits[:, 0]), [query.ambiguous for query in queries])
+        rows = np.arange(len(masks))
+        return Decoded(
+            logits[rows, masks][:, None],
+            iou[rows, masks][:, None],
+            score,
+            pointers[rows, tokens],
+            Candidates(logits, iou, score, pointers),
+        )
+
+    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        full = np.concatenate([arrays.squared(mask, self.size) for mask in masks])
+        fours = full.reshape(len(full), self.size // 4, 4, self.size // 4, 4)
+        prompts = np.einsum("nyaxb,ab->nyx", fours, self.tables["mask_weight"]) + self.tables["mask_bias"]
+        points = arrays.points_of([NO_PROMPT] * len(masks))
+        pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(full), bool)).pointers
+        visible = full.reshape(len(full), -1).any(axis=1, keepdims=True)
+        score = np.where(visible, np.float32(10), np.float32(-10))
+        pointer = np.where(
+            visible, pointers[:, 0], self.tables["no_pointer"]
+        )  # mixed twice, as released (spec §12, G14)
+        return Decoded(arrays.quartered(full), np.ones_like(score), score, pointer)
+
+    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+        maps = self.graphs["memorize"](
+            stride16=features.stride16,
+            logits=np.asarray(decoded.logits),
+            score=np.asarray(decoded.object_score),
+            binarize=np.array(prompted, bool),
+        )["memories"]
+        kept = arrays.to_bfloat16(host(maps).astype(np.float32))
+        return [Memory(kept[k : k + 1], decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
+
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+        present = [self._absent() if one is None else one[:3] for one in decoded]
+        logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
+        return _answers(logits, iou, score)
+
+    def fetch_candidates(self, decoded: Decoded) -> Answers:
+        assert decoded.candidates is not None, "an adopted mask has no candidates"
+        logits, iou, score, _ = decoded.candidates
+        return _answers(logits[:, 1:].reshape(-1, *logits.shape[2:]), iou[:, 1:].ravel(), score.repeat(3))
+
+    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+        return [np.asarray(array) for array in arrays]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        return list(arrays)
+
+    def _attended(self, features: Features, recalls: Sequence[Recall]) -> Any:
+        """The features as objects see them that have equally many memories: (N, C, h, w), or (1, …) with none."""
+        if not recalls[0]:
+            return host(features.stride16) + self.tables["no_memory"]
+        return self.graphs["attend"](stride16=features.stride16, **arrays.memories_of(recalls))["attended"]
+
+    def _decoded(self, features: Features, queries: Sequence[Query]) -> Candidates:
+        given = [query.mask is not None for query in queries]
+        if not any(given):  # one mask that counts for none: what does not depend on prompts is computed once
+            empty = np.zeros((1, 1, self.size // 4, self.size // 4), np.float32)
+            return self._run_decode(features, arrays.points_of(queries), empty, np.zeros(1, bool))
+        side = self.size // 4
+        nothing = np.zeros((1, 1, side, side), np.float32)
+        masks = [nothing if query.mask is None else arrays.mask_logits(query.mask, side) for query in queries]
+        return self._run_decode(features, arrays.points_of(queries), np.concatenate(masks), np.array(given))
+
+    def _run_decode(
+        self, features: Features, points: arrays.Points, mask: NDArray[np.float32], masked: NDArray[np.bool_]
+    ) -> Candidates:
+        """The graph's answers, on the host."""
+        found = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
+        return Candidates(*(host(found[name]).astype(np.float32, copy=False) for name in Candidates._fields))
+
+    def _absent(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        side = self.size // 4
+        nothing = np.zeros((1, 1), np.float32)
+        return np.full((1, 1, side, side), NO_OBJECT, np.float32), nothing, nothing + np.float32(NO_OBJECT)
+
+
+def host(value: Any) -> NDArray[Any]:
+    """An array as numpy, wherever it is."""
+    return value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
+
+
+def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Answers:
+    if not all(np.isfinite(array).all() for array in (logits, iou, score)):
+        raise BackendError(
+            "non-finite-output",
+            "the network answered with NaN or infinity",
+            hint="use a model that was exported with precision fp32",
+        )
+    return Answers(logits, iou, score)
+
+
+def _alike(recalls: Sequence[Recall]) -> list[list[int]]:
+    """Positions of the recalls, grouped by how many maps and pointers they hold: one batch each."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k, recall in enumerate(recalls):
+        groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
+    return list(groups.values())
+
+
+def _turns(features: Features, queries: Sequence[Query]) -> Iterator[tuple[Features, Sequence[Query]]]:
+    """Queries a few at a time, with the features that their objects see, where these do not all see the same."""
+    if len(queries) <= PROMPTS_AT_ONCE:
+        yield features, queries
+        return
+    seen = host(features.stride16)
+    for start in range(0, len(queries), PROMPTS_AT_ONCE):
+        rows = slice(start, start + PROMPTS_AT_ONCE)
+        yield features if len(seen) == 1 else features._replace(stride16=seen[rows]), queries[rows]

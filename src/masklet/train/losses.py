@@ -1,0 +1,104 @@
+"""How wrong is an answer? The loss of a mask, of the IoU predicted for it, and of "is it there" (spec §10.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from masklet.backend import Candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each part of the loss counts; the defaults are the paper's."""
+
+    focal: float = 20.0
+    dice: float = 1.0
+    iou: float = 1.0
+    occlusion: float = 1.0
+    alpha: float = 0.25  # of focal: the share of the object against the rest; negative for no such weighting
+    gamma: float = 2.0  # of focal: how little the pixels count that are right already
+
+
+class Parts(NamedTuple):
+    """The parts of a loss, unweighted; sums over objects, each a scalar."""
+
+    focal: Tensor
+    dice: Tensor
+    iou: Tensor
+    occlusion: Tensor
+
+    def total(self, weights: Weights) -> Tensor:
+        """The weighted sum."""
+        return (
+            weights.focal * self.focal
+            + weights.dice * self.dice
+            + weights.iou * self.iou
+            + weights.occlusion * self.occlusion
+        )
+
+    def plus(self, other: Parts) -> Parts:
+        """Part by part."""
+        return Parts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def answer_loss(
+    answer: Candidates, truth: Tensor, ambiguous: Tensor, weights: Weights, known: Tensor | None = None
+) -> Parts:
+    """The loss of one answer for N objects.
+
+    `truth` (N, 1, H, W) in [0, 1]; where it is finer than the logits, those are stretched to it. Where `ambiguous`
+    (N,) the best of the three masks counts and the predicted IoU of all three, elsewhere the single mask. Hidden
+    objects have no mask loss; objects whose truth is not `known` (N,) have none at all.
+    """
+    logits = answer.logits.float()
+    if logits.shape[-2:] != truth.shape[-2:]:
+        logits = F.interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=False)
+    present = truth.flatten(1).amax(dim=1) > 0
+    known = torch.ones_like(present) if known is None else known
+    visible = (present & known).to(logits.dtype)
+    focal, dice = focal_loss(logits, truth, weights.alpha, weights.gamma), dice_loss(logits, truth)
+    best = chosen_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
+    errors = (answer.iou.float() - overlap(logits, truth)).abs()
+    error = torch.where(ambiguous, errors[:, 1:].mean(dim=1), errors[:, 0])
+    unseen = F.binary_cross_entropy_with_logits(answer.object_score[:, 0].float(), present.float(), reduction="none")
+    return Parts(
+        (focal.gather(1, best)[:, 0] * visible).sum(),
+        (dice.gather(1, best)[:, 0] * visible).sum(),
+        (error * visible).sum(),
+        (unseen * known).sum(),
+    )
+
+
+def chosen_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
+    """(N, 1): which of the four masks of least `cost` (N, 4) to train: one of the three, or the single mask."""
+    return torch.where(ambiguous, 1 + cost[:, 1:].argmin(dim=1), 0)[:, None]
+
+
+def focal_loss(logits: Tensor, truth: Tensor, alpha: float, gamma: float) -> Tensor:
+    """(N, M): mean over the pixels of logits (N, M, H, W) against truth (N, 1, H, W), which may be fractions."""
+    truth = truth.expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    loss = entropy * (logits.sigmoid() - truth).abs() ** gamma
+    if alpha >= 0:
+        loss = loss * (alpha * truth + (1 - alpha) * (1 - truth))
+    return loss.mean(dim=(2, 3))
+
+
+def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """(N, M): 1 − (2 Σpt + 1) / (Σp + Σt + 1)."""
+    shares = logits.sigmoid()
+    both = (shares * truth).sum(dim=(2, 3))
+    return 1 - (2 * both + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)
+
+
+@torch.no_grad()
+def overlap(logits: Tensor, truth: Tensor) -> Tensor:
+    """(N, M): the IoU that masks of these logits really have; an empty union counts as one pixel."""
+    found, real = logits > 0, truth > 0.5
+    both, either = (found & real).sum(dim=(2, 3)), (found | real).sum(dim=(2, 3))
+    return both / either.clamp(min=1)

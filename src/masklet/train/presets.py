@@ -1,0 +1,139 @@
+"""Starting points of experiments by name: the paper's recipe, fine-tuning, and the embedded model's own training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from masklet.errors import SettingsError
+from masklet.train.settings import Settings, changed, nearest, parsed, read_toml
+
+_DEMO = Settings(
+    model="nano",
+    objects=4,
+    easy=0.6,
+    picture_mask=0.05,
+    picture_click=0.55,
+    picture_box=0.4,
+    clicks=(0, 2),
+    centred=0.5,
+    focal=1.0,
+    focal_alpha=-1.0,
+    focal_gamma=0.0,  # plain cross-entropy: a network that knows nothing yet learns several times quicker
+    coarse=True,
+    grouping=0.3,
+    rate=1e-3,
+    trunk_rate=0.7,
+    last_rate=0.05,
+    warmup=100,
+    weight_decay=0.05,
+    momentum=0.98,
+    clip=1.0,
+)
+
+PRESETS: dict[str, Settings] = {
+    "pretrain-images": Settings(
+        model="sam2.1-tiny",
+        pictures=256,
+        objects=64,
+        rate=4e-4,
+        layer_decay=0.8,
+        drop_path=0.1,
+        precision="bfloat16",
+        compile=True,
+        recompute=True,
+        minutes=0.0,
+        steps=90_000,
+    ),
+    "full": Settings(
+        model="sam2.1-tiny",
+        pictures=256,
+        objects=64,
+        clips=256,
+        frames=(8, 8, 16),
+        video=0.82,
+        trunk_rate=0.2,
+        layer_decay=0.8,
+        drop_path=0.1,
+        warmup=15_000,
+        precision="bfloat16",
+        compile=True,
+        recompute=True,
+        minutes=0.0,
+        steps=300_000,
+    ),
+    "finetune": Settings(
+        model="sam2.1-tiny",
+        start="sam2.1-tiny",
+        pictures=8,
+        objects=8,
+        clips=8,
+        video=0.5,
+        rate=5e-6,
+        trunk_rate=0.6,
+        layer_decay=0.9,
+        drop_path=0.1,
+        warmup=100,
+        precision="bfloat16",
+        recompute=True,
+        minutes=0.0,
+        steps=5_000,
+    ),
+    "finetune-decoder": Settings(
+        model="sam2.1-tiny",
+        start="sam2.1-tiny",
+        trained=("mask_decoder", "prompt_encoder"),
+        pictures=2,
+        objects=8,
+        clicks=(3, 3),
+        rate=1e-4,
+        warmup=100,
+        precision="bfloat16",
+        recompute=True,
+        minutes=0.0,
+        steps=5_000,
+    ),
+    "lora": Settings(
+        model="sam2.1-tiny",
+        start="sam2.1-tiny",
+        trained=("mask_decoder",),
+        lora_rank=8,
+        pictures=4,
+        objects=8,
+        clicks=(3, 3),
+        rate=1e-4,
+        warmup=100,
+        precision="bfloat16",
+        recompute=True,
+        minutes=0.0,
+        steps=5_000,
+    ),
+    "nano-images": replace(_DEMO, sizes=(128, 192, 256), size_starts=(0.0, 0.5, 0.75), minutes=120.0),
+    "nano-video": replace(
+        _DEMO,
+        easy=0.0,
+        sizes=(256,),
+        video=0.7,
+        clips=2,
+        frames=(4, 4, 8),
+        trunk_rate=0.2,
+        rate=3e-4,
+        warmup=100,
+        minutes=30.0,
+    ),
+}
+"""Starting points by name; the released sizes are chosen with `--set model=…`."""
+
+
+def resolve(preset: str, file: Path | None = None, changes: Iterable[str] = ()) -> Settings:
+    """The settings of a preset, changed by a TOML file and then by `name=value` texts.
+
+    Raises `SettingsError`, which answers an unknown name with the nearest one, or `InputNotFound` for the file.
+    """
+    if preset not in PRESETS:
+        raise SettingsError(
+            "bad-settings", f"no preset {preset!r}{nearest(preset, PRESETS)}; there are {', '.join(PRESETS)}"
+        )
+    settings = PRESETS[preset] if file is None else changed(PRESETS[preset], read_toml(file))
+    return changed(settings, dict(map(parsed, changes)))

@@ -1,0 +1,155 @@
+"""Where training pictures and clips come from: the engine's packs and labelled data, mixed by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from masklet.data.bank import Bank, load_bank
+from masklet.data.clips import ClipComposer
+from masklet.data.compose import Composer, PictureSettings
+from masklet.data.layouts import open_clips, open_images
+from masklet.data.pack import BLOB, INDEX, open_pack
+from masklet.data.real import read_labelled, real_clips, real_pictures
+from masklet.data.render import Model
+from masklet.data.renders import load_models
+from masklet.data.samples import Clip, Sample
+from masklet.errors import InputNotFound, SettingsError
+from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
+
+EASY = PictureSettings(objects=(1, 3), area=(0.05, 0.6))
+LEAST_AREA = 64.0  # pixels of a target at the size it is trained at: four by four cells of the mask's grid are few
+
+
+class Pictures(Protocol):
+    """An endless set: `sample(index)` is picture number `index`, the same for ever."""
+
+    def sample(self, index: int) -> Sample: ...
+
+
+class Clips(Protocol):
+    """An endless set of clips."""
+
+    def sample(self, index: int) -> Clip: ...
+
+
+class Source(Protocol):
+    """Data that can be had at any size."""
+
+    @property
+    def composed(self) -> bool:
+        """Whether the engine makes it, and can make it easy."""
+
+    def pictures(self, size: int, *, easy: bool) -> Pictures: ...
+
+    def clips(self, size: int, frames: int) -> Clips: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """What is composed from a pack."""
+
+    bank: Bank
+    models: Callable[[], tuple[Model, ...]]
+    seed: int
+    composed: bool = True
+
+    def pictures(self, size: int, *, easy: bool) -> Pictures:
+        area = (max(0.003, LEAST_AREA / size**2), 0.6)
+        return Composer(self.bank, size, self.seed, EASY if easy else PictureSettings(area=area))
+
+    def clips(self, size: int, frames: int) -> Clips:
+        return ClipComposer(self.bank, self.models(), size, frames, self.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Real pictures and clips with label maps, named by an index file."""
+
+    index: Path
+    seed: int
+    composed: bool = False
+
+    def pictures(self, size: int, *, easy: bool) -> Pictures:
+        return real_pictures(self.index, size, self.seed)
+
+    def clips(self, size: int, frames: int) -> Clips:
+        return real_clips(self.index, size, frames, self.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotated:
+    """A data set in any layout that `masklet evaluate` reads."""
+
+    path: Path
+    seed: int
+    composed: bool = False
+
+    def pictures(self, size: int, *, easy: bool) -> Pictures:
+        return AnnotatedPictures(open_images(self.path), size, self.seed)
+
+    def clips(self, size: int, frames: int) -> Clips:
+        return AnnotatedClips(open_clips(self.path), size, frames, self.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Several sources, each with a weight."""
+
+    sources: tuple[Source, ...]
+    weights: tuple[float, ...]
+
+    def draw(self, rng: Generator, *, easy: bool = False) -> int:
+        """Which source the next sample is from; easy ones come from the engine, if there is one."""
+        composed = [source.composed for source in self.sources]
+        shares = np.array(self.weights) * (composed if easy and any(composed) else 1)
+        return int(rng.choice(len(shares), p=shares / shares.sum()))
+
+
+def open_mixture(texts: Sequence[str], seed: int) -> Mixture:
+    """Data named as `path` or `path=weight`: see `open_source`. Raises `SettingsError` where there is none."""
+    if not texts:
+        raise SettingsError("bad-settings", "no data to train on; name some with --data PATH")
+    cv2.setNumThreads(0)  # OpenCV's pool of threads does not survive the fork into processes that compose batches
+    named = [_weighed(text) for text in texts]
+    return Mixture(tuple(open_source(path, seed) for path, _ in named), tuple(weight for _, weight in named))
+
+
+def open_source(path: Path, seed: int, *, held_out: bool = False) -> Source:
+    """The data at `path`, checked: a pack's folder, the index file of labelled pictures, or any annotated data set.
+
+    Of a pack with `held_out` the assets that training never sees. Raises `InputNotFound`, or `FormatError` and
+    `ImageError` naming the file that is broken.
+    """
+    if not path.exists():
+        raise InputNotFound("input-not-found", f"{path}: no such training data", path=str(path))
+    if (path / INDEX).is_file() and (path / BLOB).is_file():
+        pack = open_pack(path)
+        models = cache(lambda: load_models(pack, held_out=held_out))  # half a minute, which pictures do without
+        return Engine(load_bank(pack, held_out=held_out), models, seed)
+    if path.name == INDEX:
+        for entry in real_pictures(path, 256, seed).entries:
+            read_labelled(entry.image, entry.mask)
+        return Labelled(path, seed)
+    check(open_images(path))
+    return Annotated(path, seed)
+
+
+def _weighed(text: str) -> tuple[Path, float]:
+    path, equals, weight = text.rpartition("=")
+    if not equals:
+        return Path(text), 1.0
+    try:
+        value = float(weight)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise SettingsError("bad-settings", f"the weight after = must be a positive number, got {text!r}")
+    return Path(path), value
