@@ -79,6 +79,6 @@ def test_float16_overflow_is_an_error_and_never_a_mask(checkpoint: Callable[[str
     backend = masklet.load(checkpoint("sam2.1-micro", 5), device="cpu", dtype="float16", size=64).backend
     features = backend.encode([CLIP[0]])[0]
     broken = features._replace(stride16=features.stride16 * float("inf"))
-    with pytest.raises(masklet.MaskletError, match="dtype='float32'|NaN") as caught:
+    with pytest.raises(masklet.MaskletError, match="NaN") as caught:
         backend.fetch([backend.decode(broken, [NO_PROMPT])])
     assert caught.value.code == "non-finite-output"

@@ -155,8 +155,8 @@ class EmbeddedImage:
 
         One mask each by default: the best of three for a lone click, which is ambiguous, and the single mask for
         anything that says more. `multimask=True` gives all three of each prompt, under the same object id;
-        `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the best mask of
-        its object, or the one mask there is.
+        `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the
+        best mask of its object, or the one mask there is.
 
         Raises `PromptError` for prompts outside the picture and for masks to refine that do not fit.
         """

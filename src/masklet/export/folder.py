@@ -18,17 +18,17 @@ from masklet.config import ModelConfig, check_size
 from masklet.errors import ResourceError, SettingsError
 from masklet.export import checking
 from masklet.export.cost import Cost, measure
-from masklet.export.exercise import record
-from masklet.export.quantise import quantise
+from masklet.export.ranges import seen_ranges
 from masklet.graphs import VERBS, Verb, tables, write_graph
 from masklet.graphs.graph import OPSET
 from masklet.graphs.manifest import NAME, TABLES, Manifest
+from masklet.graphs.rounding import Rounding
 from masklet.graphs.shapes import expected_shapes
 from masklet.model import weights
-from masklet.onnx_backend import OnnxBackend, build, load
+from masklet.onnx_backend import build, load
 from masklet.releases import locate
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 Picture = NDArray[np.uint8]
 
 
@@ -75,9 +75,13 @@ def export_onnx(
         raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
     network = read_network(model, size)
     graphs = _graphs(network, precision, pictures if calibrate else ())
-    told = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
+    told: dict[str, Any] = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
     manifest = _write(folder, network, precision, graphs, told)
-    costs = measure(_full(network), load(folder), pictures) if precision == "int8" and pictures else ()
+    costs = (
+        measure(build(network.config, network.tensors, size=network.size), load(folder), pictures)
+        if precision == "int8" and pictures
+        else ()
+    )
     return Exported(folder, manifest, tuple(costs))
 
 
@@ -91,20 +95,13 @@ def read_network(model: str | Path, size: int | None) -> Network:
 
 
 def _graphs(network: Network, precision: str, pictures: Sequence[Picture]) -> dict[Verb, bytes]:
-    dtype = "float16" if precision == "fp16" else "float32"
-    graphs = {verb: write_graph(verb, network.config, network.tensors, network.size, dtype) for verb in VERBS}
-    if precision != "int8":
-        return graphs
-    samples = record(_full(network), pictures) if pictures else {}
-    return {verb: quantise(content, samples.get(verb)) for verb, content in graphs.items()}
-
-
-def _full(network: Network) -> OnnxBackend:
-    return build(network.config, network.tensors, size=network.size)
+    parts = network.config, network.tensors, network.size
+    rounding = Rounding(seen_ranges(*parts, pictures)) if pictures else None
+    return {verb: write_graph(verb, *parts, PRECISIONS[precision], rounding) for verb in VERBS}
 
 
 def _write(
-    folder: Path, network: Network, precision: str, graphs: Mapping[Verb, bytes], told: Mapping[Verb, Mapping[str, Any]]
+    folder: Path, network: Network, precision: str, graphs: Mapping[Verb, bytes], told: Mapping[str, Mapping[str, Any]]
 ) -> Manifest:
     """Every file whole or not at all, the manifest last."""
     files = {f"{verb}.onnx": content for verb, content in graphs.items()} | {TABLES: save(tables(network.tensors))}

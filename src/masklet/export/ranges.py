@@ -36,7 +36,7 @@ class _Watched:
         self._graph, self._ranges = graph, ranges
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
-        found = self._graph(**inputs)
+        found: dict[str, Any] = self._graph(**inputs)
         suffix, _ = ends("")
         for name in [name.removesuffix(suffix) for name in found if name.endswith(suffix)]:
             least, greatest = (float(host(found[end])) for end in ends(name))

@@ -110,4 +110,6 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as cause:
-        raise ResourceError("output-failed", f"the video cannot be encoded: {cause.strerror}; choose another --format") from cause
+        raise ResourceError(
+            "output-failed", f"the video cannot be encoded: {cause.strerror}; try another --format"
+        ) from cause

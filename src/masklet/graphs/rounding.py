@@ -1,4 +1,4 @@
-"""Which layers may be rounded to eight bits, and to which numbers; attention, heads and small layers stay as they are."""
+"""Which layers may be rounded to eight bits, and to which numbers; attention, heads and small ones stay as they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 LARGE = re.compile(
     r"trunk\.blocks\.\d+\.(attention\.(q|k|v|proj)|mlp\.(up|down)|shortcut)"
     r"|memory_attention\.layers\.\d+\.(up|down)"
-    r"|mask_decoder\.transformer\.layers\.\d+\.mlp\.layers\.\d+"
     r"|memory_encoder\.fuser\.\d+\.(up|down)"
 )
 """The names of the layers that do most of the work and take most of the room."""

@@ -1,8 +1,10 @@
-"""Which tensors a configuration has, by our names, and their shapes: what `Sam2(config).state_dict()` says, without it."""
+"""Which tensors a configuration has, by our names, and their shapes: what `Sam2(config).state_dict()` says, alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from itertools import pairwise
 
 from masklet.config import ModelConfig
 from masklet.memory import SLOTS
@@ -29,7 +31,7 @@ def _norm(name: str, channels: int) -> Iterator[Entry]:
 
 
 def _mlp(name: str, *widths: int) -> Iterator[Entry]:
-    for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (before, after) in enumerate(pairwise(widths)):
         yield from _layer(f"{name}.layers.{index}", after, before)
 
 

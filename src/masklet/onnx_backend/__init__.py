@@ -1,5 +1,6 @@
 """The seam over onnxruntime, which needs no PyTorch: `load` opens an exported folder, `build` writes its own graphs."""
 
 from masklet.onnx_backend.backend import OnnxBackend, build, host, load
+from masklet.onnx_backend.sessions import KINDS, Session
 
-__all__ = ["OnnxBackend", "build", "host", "load"]
+__all__ = ["KINDS", "OnnxBackend", "Session", "build", "host", "load"]

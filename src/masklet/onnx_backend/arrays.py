@@ -22,8 +22,7 @@ def normalised(image: NDArray[np.uint8], side: int) -> Floats:
     """A picture as (1, 3, side, side): squashed to the square by antialiased bilinear resizing of fractions."""
     planes = np.stack([plane.astype(np.float32) for plane in cv2.split(image)])
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
-    normal: Floats = (resample(planes, (side, side)) / 255 - mean) / std
-    return normal[None]
+    return np.asarray((resample(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
 
 
 def squared(mask: NDArray[np.bool_], side: int) -> Floats:

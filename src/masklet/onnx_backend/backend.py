@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,12 @@ def build(
     return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors))
 
 
+class Graph(Protocol):
+    """A graph that is called like a function: see `Session`."""
+
+    def __call__(self, **inputs: Any) -> dict[str, Any]: ...
+
+
 class OnnxBackend:
     """`Backend` over the four graphs of one model and the small tensors between them (see `masklet.graphs.tables`)."""
 
@@ -73,7 +79,7 @@ class OnnxBackend:
         config: ModelConfig,
         size: int,
         identity: str,
-        graphs: Mapping[Verb, Session],
+        graphs: Mapping[Verb, Graph],
         tables: Mapping[str, NDArray[np.float32]],
     ) -> None:
         self.config = config

@@ -59,7 +59,7 @@ class Device(NamedTuple):
     """Where graphs run: a kind, and which of several."""
 
     name: str = "cpu"
-    index: int = 0
+    number: int = 0
 
     @property
     def kind(self) -> Kind:
@@ -86,8 +86,8 @@ def device_named(text: str | None) -> Device:
 class Session:
     """One graph on one device, loaded when it is first called. Its results stay on the device."""
 
-    def __init__(self, name: str, read: Callable[[], bytes], device: Device) -> None:
-        self.name, self._read, self._device = name, read, device
+    def __init__(self, name: str, read: Callable[[], bytes], device: Device | None = None) -> None:
+        self.name, self._read, self._device = name, read, device or Device()
         self._session: Any = None
 
     def __call__(self, **inputs: Input) -> dict[str, Value]:
@@ -100,7 +100,7 @@ class Session:
             binding.bind_ortvalue_input(name, value)
         names = [one.name for one in session.get_outputs()]
         for name in names:
-            binding.bind_output(name, self._device.kind.memory, self._device.index)
+            binding.bind_output(name, self._device.kind.memory, self._device.number)
         try:
             session.run_with_iobinding(binding)
         except _FAULTS as cause:
@@ -125,7 +125,7 @@ class Session:
         if not isinstance(value, np.ndarray):
             return value
         array: NDArray[Any] = np.ascontiguousarray(value, dtype)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.index)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.number)
 
 
 def options(device: Device) -> Any:
@@ -155,7 +155,7 @@ def processors() -> int:
 
 def _providers(device: Device) -> Sequence[Any]:
     """onnxruntime's list: what the device lacks runs on the processor, or for TensorRT first on CUDA."""
-    chosen = {"device_id": device.index} if device.name not in _ALONE else {}
+    chosen = {"device_id": device.number} if device.name not in _ALONE else {}
     beside = [(KINDS["cuda"].provider, chosen)] if device.name == "tensorrt" else []
     last = [] if device.name == "cpu" else [KINDS["cpu"].provider]
     return [(device.kind.provider, chosen), *beside, *last]
