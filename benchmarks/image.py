@@ -17,7 +17,7 @@ from typing import Any
 
 GMAC = {("tiny", 1024): 146.2, ("large", 1024): 911.4, ("tiny", 512): 31.4, ("large", 512): 217.0}
 """Multiply-adds of the reference implementation's encoder, in thousand millions, counted from the architecture."""
-RUNS = 7
+RUNS = 5
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,7 +13,7 @@ import numpy as np
 from masklet.automatic import Search, everything
 from masklet.backend import Answers, Backend, Features, Query, ask
 from masklet.config import ModelConfig
-from masklet.errors import BackendError, PromptError
+from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.findings import Findings
 from masklet.history import History
 from masklet.images import read_image
@@ -32,14 +33,23 @@ Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
 def load(
-    model: str | Path = "sam2.1-tiny", *, device: str | None = None, dtype: str | None = None, size: int | None = None
+    model: str | Path = "sam2.1-tiny",
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    size: int | None = None,
+    runtime: str | None = None,
 ) -> Segmenter:
-    """The model of that name (`masklet models list`) or file, ready to use.
+    """The model of that name (`masklet models list`), file or exported folder, ready to use.
 
     A file may be a released checkpoint (.pt) or safetensors with our, the released or the transformers names; its
-    architecture is read from it. `device` is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is. `dtype`
-    is "float32" (default), "bfloat16", "float16" or "float64". `size` is the side of the square that pictures are
-    resized to, a multiple of 32; by default the one that the weights were trained for.
+    architecture is read from it. `runtime` is "torch" or "onnx", by default PyTorch where it is installed and
+    onnxruntime elsewhere; an exported folder always runs on onnxruntime.
+
+    `device` on PyTorch is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is; on onnxruntime "cpu" (by
+    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". `dtype` is "float32" (default), "float16", on
+    PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the side of the square that pictures
+    are resized to, a multiple of 32; by default the one that the weights were trained for.
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
@@ -47,9 +57,14 @@ def load(
     from masklet.model import weights
     from masklet.releases import locate
 
+    if Path(model).is_dir():
+        if runtime == "torch":
+            raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
+        return Segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size))
+    chosen = _runtime(runtime)
     tensors = weights.to_ours(read_tensors(locate(model)))
     config = weights.identify({name: value.shape for name, value in tensors.items()})
-    return Segmenter(_torch().build(config, tensors, device=device, dtype=dtype, size=size))
+    return Segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +223,12 @@ def _earlier(asked: Mapping[int, Prompt], refine: Masks | None) -> dict[int, Mas
     return {key: refine.of(key).best for key in asked}
 
 
+def _runtime(name: str | None) -> Any:
+    if name not in (None, "torch", "onnx"):
+        raise SettingsError("bad-usage", f"runtime must be torch or onnx, got {name!r}")
+    return _torch() if name == "torch" or (name is None and find_spec("torch")) else _onnx()
+
+
 def _torch() -> Any:
     try:
         from masklet import torch_backend
@@ -215,6 +236,12 @@ def _torch() -> Any:
         if missing.name != "torch":
             raise
         raise BackendError(
-            "backend-missing", "this model needs PyTorch, which is not installed", hint='pip install "masklet[torch]"'
+            "backend-missing", "PyTorch is not installed", hint='pip install "masklet[torch]", or use runtime="onnx"'
         ) from missing
     return torch_backend
+
+
+def _onnx() -> Any:
+    from masklet import onnx_backend
+
+    return onnx_backend

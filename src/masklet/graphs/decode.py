@@ -7,16 +7,27 @@ arithmetic in another order, with half the work. What does not depend on the pro
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.config import ModelConfig
 from masklet.graphs.graph import Graph
-from masklet.graphs.tables import centres
+from masklet.graphs.prompts import mask_pixels, place_table, point_tokens
 
 HEADS, MASKS, LEARNED = 8, 4, 6
 NEVER = -30_000.0  # a score that no softmax notices, in half precision too
 EPSILON = 1e-5  # of the transformer's norms
+
+
+class Found(NamedTuple):
+    """What the decoder says, as values of a graph."""
+
+    logits: str  # (N, 4, h, w)
+    iou: str  # (N, 4)
+    object_score: str  # (N, 1)
+    tokens: str  # (N, 4, C)
 
 
 def write_decode(graph: Graph, config: ModelConfig, size: int) -> None:
@@ -27,57 +38,18 @@ def write_decode(graph: Graph, config: ModelConfig, size: int) -> None:
     stride16 = graph.input("stride16", ["seen", channels, side, side])
     points = graph.input("points", ["prompts", "points", 2], "float32")
     labels = graph.input("labels", ["prompts", "points"], "int64")
-    tokens = _tokens(graph, points, labels, size)
-    image = graph.add(graph.pixels(stride16, channels, side), _dense(graph, side))
     present = graph.input("present", ["prompts", "points"], "bool")
-    transformer = _Transformer(graph, tokens, _absence(graph, present), _places(graph, side))
-    tokens, image = transformer.run(tokens, image)
-    score, iou, masks = (graph.part(tokens, *span, axis=1) for span in ((0, 1), (1, 2), (2, LEARNED)))
-    logits = _logits(graph, image, (stride8, stride4), _mask_weights(graph, masks), side)
-    score = graph.mlp(score, "mask_decoder.object_head", 3)
-    pointers = graph.mlp(masks, "pointer_head", 3)
-    visible = graph.op("Greater", score, graph.constant(0.0))
-    iou = graph.op("Sigmoid", graph.mlp(iou, "mask_decoder.iou_head", 3))
-    graph.output("logits", graph.full(logits), ["prompts", MASKS, 4 * side, 4 * side], "float32")
-    graph.output("iou", graph.full(graph.reshape(iou, 0, MASKS)), ["prompts", MASKS], "float32")
-    graph.output("object_score", graph.full(graph.reshape(score, 0, 1)), ["prompts", 1], "float32")
-    pointers = graph.where(visible, pointers, graph.weight("no_pointer"))
-    graph.output("pointers", pointers, ["prompts", MASKS, channels])
-
-
-def _tokens(graph: Graph, points: str, labels: str, size: int) -> str:
-    """The learned tokens, then one for each point (N, 6 + P, C)."""
-    waves = graph.array("prompt_encoder.fourier.gaussian").astype(np.float64)
-    start = 2 * np.pi * (1 / size - 1) * waves.sum(axis=0)  # half a pixel: points are told by their centres
-    angles = graph.affine(points, 4 * np.pi * waves, start, "prompt_encoder.fourier", dtype="float32")
-    places = graph.own(graph.concat([graph.op("Sin", angles), graph.op("Cos", angles)], axis=-1))
-    kinds = ["not_a_point", *(f"labels.{label}" for label in range(4))]
-    table = np.concatenate([graph.array(f"prompt_encoder.{kind}") for kind in kinds])
-    kind = graph.op("Gather", graph.constant(table, "prompt_encoder.kinds"), graph.add(labels, graph.constant(1)))
-    is_point = graph.unsqueeze(graph.op("GreaterOrEqual", labels, graph.constant(0)), 2)
-    places = graph.where(is_point, places, graph.constant(0.0))
-    names = ["object_token", "iou_token", "mask_tokens"]
-    learned = np.concatenate([graph.array(f"mask_decoder.{name}") for name in names])
-    count = graph.op("Shape", points, start=0, end=1)
-    shape = graph.concat([count, graph.constant(np.array(learned.shape))], axis=0)
-    repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
-    return graph.concat([repeated, graph.add(places, kind)], axis=1)
-
-
-def _dense(graph: Graph, side: int) -> str:
-    """The mask prompts as pixels (1 or N, pixels, C), or the learned "no mask" where there is none."""
     mask = graph.input("mask", ["masks", 1, 4 * side, 4 * side], "float32")
     masked = graph.input("masked", ["masks"], "bool")
-    fours = [-1, side, 2, 2, side, 2, 2]  # y from coarse to fine, then x
-    x = graph.rearrange(graph.own(mask), fours, [0, 1, 4, 2, 5, 3, 6], [-1, 4 * side * side, 4])
-    for layer, (channels, pixels) in ((1, (4, 4)), (2, (16, 1))):
-        name = f"prompt_encoder.mask{layer}"
-        kernel = graph.array(f"{name}.weight").transpose(0, 2, 3, 1).reshape(channels, -1)
-        x = graph.affine(x, kernel.T, graph.array(f"{name}.bias"), name)
-        x = graph.gelu(graph.norm(x, f"prompt_encoder.mask_norm{layer}"))
-        x = graph.reshape(x, 0, side * side, 16) if pixels > 1 else x
-    prompted = graph.linear(x, "prompt_encoder.mask3")
-    return graph.where(graph.unsqueeze(masked, 1, 2), prompted, graph.weight("prompt_encoder.no_mask"))
+    image = graph.add(graph.pixels(stride16, channels, side), mask_pixels(graph, mask, masked, side))
+    decoder = Decoder(graph, place_table(graph, side), _absence(graph, present))
+    found = decoder.find(image, point_tokens(graph, points, labels, size), (stride8, stride4), side)
+    visible = graph.unsqueeze(graph.op("Greater", found.object_score, graph.constant(0.0)), 2)
+    pointers = graph.where(visible, graph.mlp(found.tokens, "pointer_head", 3), graph.weight("no_pointer"))
+    graph.output("logits", graph.full(found.logits), ["prompts", MASKS, 4 * side, 4 * side], "float32")
+    graph.output("iou", graph.full(found.iou), ["prompts", MASKS], "float32")
+    graph.output("object_score", graph.full(found.object_score), ["prompts", 1], "float32")
+    graph.output("pointers", pointers, ["prompts", MASKS, channels])
 
 
 def _absence(graph: Graph, present: str) -> str:
@@ -86,23 +58,38 @@ def _absence(graph: Graph, present: str) -> str:
     return graph.unsqueeze(graph.op("Pad", bias, graph.constant(np.array([0, LEARNED, 0, 0]))), 1, 2)
 
 
-def _places(graph: Graph, side: int) -> str:
-    """(1, pixels, C): where the pixels are."""
-    waves = graph.array("prompt_encoder.fourier.gaussian").astype(np.float64)
-    angles = 2 * np.pi * ((2 * centres(side) - 1) @ waves)
-    return graph.constant(np.concatenate((np.sin(angles), np.cos(angles)), axis=-1)[None])
+class Decoder:
+    """Tokens and pixels that look at each other (spec §5.1), and what is made of them.
 
+    `places` (1, pixels, C) are where pixels are, `absence` (N, 1, 1, T) is added to the scores of tokens.
+    """
 
-class _Transformer:
-    """Tokens and pixels that look at each other (spec §5.1). The first tokens are their own positions."""
+    def __init__(self, graph: Graph, places: str, absence: str | None = None) -> None:
+        self.graph, self.places, self.absence = graph, places, absence
+        self.channels = graph.array("no_pointer").shape[1]
+        self.first = ""
 
-    def __init__(self, graph: Graph, first: str, absence: str, places: str) -> None:
-        self.graph, self.first, self.absence, self.places = graph, first, absence, places
-        self.channels = len(graph.array("no_pointer")[0])
+    def find(self, image: str, prompts: str, features: tuple[str, str], side: int) -> Found:
+        """`image` (1 or N, pixels, C) with mask prompts, `prompts` (N, P, C); `features` of strides 8 and 4."""
+        graph = self.graph
+        tokens, image = self._transformed(self._with_learned(prompts), image)
+        score, iou, masks = (graph.part(tokens, *span, axis=1) for span in ((0, 1), (1, 2), (2, LEARNED)))
+        score = graph.reshape(graph.mlp(score, "mask_decoder.object_head", 3), 0, 1)
+        iou = graph.op("Sigmoid", graph.mlp(graph.reshape(iou, 0, self.channels), "mask_decoder.iou_head", 3))
+        return Found(_logits(graph, image, features, _mask_weights(graph, masks), side), iou, score, masks)
 
-    def run(self, tokens: str, image: str) -> tuple[str, str]:
-        """Two layers, then a last look of the tokens."""
-        graph, name = self.graph, "mask_decoder.transformer"
+    def _with_learned(self, prompts: str) -> str:
+        """The learned tokens, then the prompts': (N, 6 + P, C)."""
+        graph, names = self.graph, ("object_token", "iou_token", "mask_tokens")
+        learned = np.concatenate([graph.array(f"mask_decoder.{name}") for name in names])
+        count = graph.op("Shape", prompts, start=0, end=1)
+        shape = graph.concat([count, graph.constant(np.array(learned.shape))], axis=0)
+        repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
+        return graph.concat([repeated, prompts], axis=1)
+
+    def _transformed(self, tokens: str, image: str) -> tuple[str, str]:
+        """Two layers, then a last look of the tokens. The first tokens are their own positions."""
+        graph, name, self.first = self.graph, "mask_decoder.transformer", tokens
         for index in range(2):
             tokens, image = self._layer(f"{name}.layers.{index}", tokens, image, opening=index == 0)
         looked = self._to_image(f"{name}.to_image", tokens, image, graph.add(image, self.places))
