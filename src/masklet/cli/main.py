@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import masklet
-from masklet.cli import data, evaluate, models, segment, track, train, webcam
+from masklet.cli import data, evaluate, models, segment, track, train
 from masklet.cli.console import print_error, say
 from masklet.errors import MaskletError
 
@@ -32,7 +32,6 @@ app = typer.Typer(
 app.command("segment")(segment.segment)
 app.command("track")(track.track)
 app.command("train")(train.train)
-app.command("webcam")(webcam.webcam)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
