@@ -28,7 +28,11 @@ from parity.inputs import frames  # noqa: E402
 from parity.inputs import weights as by_formula  # noqa: E402
 
 SIZE = (180, 320)
-CASES = ["sam2-micro_3", "sam2.1-micro_7", "sam2.1-micro_9", pytest.param("sam2.1-tiny_4", marks=pytest.mark.slow)]
+CASES = [
+    "sam2-micro_3",
+    "sam2.1-micro_7",
+    *(pytest.param(case, marks=pytest.mark.slow) for case in ("sam2.1-micro_9", "sam2.1-tiny_4")),
+]
 Step = tuple[str, Masks, Tracker]
 
 
