@@ -85,6 +85,7 @@ EXIT_STATUS: dict[str, int] = {
     "out-of-memory": 75,
     "non-finite-output": 70,
     "onnx-failed": 70,
+    "pictures-only": 69,
     # data
     "dataset-broken": 65,
     "pack-broken": 65,

@@ -14,6 +14,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,13 @@ class Journal:
         self.path = folder / NAME
         self.notes: list[dict[str, Any]] = []
         self._places: dict[int, tuple[int, int]] = {}  # of each frame: where its line starts, and its length
-        with explained(self.path):
+        with ExitStack() as opened, explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(folder / "lock")
+            opened.callback(Lock(folder / "lock").release)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        try:
+            opened.callback(os.close, self._descriptor)
             self._end = self._recovered(job)
-        except BaseException:
-            self.close()
-            raise
+            self.close = opened.pop_all().close  # nothing stays open where something failed
 
     def append(self, frame: CodedFrame) -> None:
         """A frame is finished. When this returns it is on the disk. Raises `ResourceError` and stays as it was."""
@@ -76,11 +75,6 @@ class Journal:
                 start, length = self._places[index]
                 file.seek(start)
                 yield _frame(_checked(file.read(length)) or {})
-
-    def close(self) -> None:
-        """Let go of the file; another process may hold it then."""
-        os.close(self._descriptor)
-        self._lock.release()
 
     def __enter__(self) -> Journal:
         return self

@@ -17,30 +17,36 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _take(self._descriptor)
-        except OSError as cause:
-            holder = os.read(self._descriptor, 300).decode("utf-8", "replace").strip() or "another process"
+            if not _taken(self._descriptor):
+                holder = os.read(self._descriptor, 300).decode("utf-8", "replace").strip() or "another process"
+                message = f"{path.parent} is being worked on by {holder}; wait for it, or choose another place"
+                raise StateError("job-locked", message, holder=holder)
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except BaseException:
             os.close(self._descriptor)
-            if cause.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                raise
-            message = f"{path.parent} is being worked on by {holder}; wait for it, or choose another place"
-            raise StateError("job-locked", message, holder=holder) from cause
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            raise
 
     def release(self) -> None:
         """Let go; the file stays, since removing it could remove another's lock."""
         os.close(self._descriptor)
 
 
-def _take(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
+def _taken(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which others read
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which others read
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as cause:
+        if cause.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise
+        return False
+    finally:
         os.lseek(descriptor, 0, os.SEEK_SET)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True

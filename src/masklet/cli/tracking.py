@@ -234,7 +234,7 @@ def _way_on(wishes: Wishes) -> Iterator[None]:
 
 def _advice() -> str:
     program, *words = sys.argv
-    if Path(program).stem not in ("masklet", "__main__"):  # called by another program
+    if "masklet" not in Path(program).parts[-2:] and Path(program).stem != "masklet":  # called by another program
         return "what is finished is kept; run the same with --resume to go on"
     kept = [word for word in words if word not in ("--resume", "--overwrite")]
     return f"what is finished is kept; go on with: {shlex.join(['masklet', *kept, '--resume'])}"

@@ -1,5 +1,7 @@
 """Models as folders of ONNX graphs, in our layout and in those of others."""
 
-from masklet.export.folder import PRECISIONS, Exported, export_onnx
+from masklet.export.folder import Exported, export_layout, export_onnx, read_network
+from masklet.export.layouts import LAYOUTS
+from masklet.graphs import PRECISIONS
 
-__all__ = ["PRECISIONS", "Exported", "export_onnx"]
+__all__ = ["LAYOUTS", "PRECISIONS", "Exported", "export_layout", "export_onnx", "read_network"]

@@ -12,81 +12,40 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from masklet.atomic import atomic_write
+from masklet.atomic import atomic_write, explained
 from masklet.checkpoints import read_tensors
-from masklet.config import ModelConfig, check_size
+from masklet.config import check_size
 from masklet.errors import ResourceError, SettingsError
 from masklet.export import checking
 from masklet.export.cost import Cost, measure
+from masklet.export.layouts import LAYOUTS
 from masklet.export.ranges import seen_ranges
-from masklet.graphs import VERBS, Verb, tables, write_graph
+from masklet.graphs import PRECISIONS, VERBS, Verb, tables, write_graph
 from masklet.graphs.graph import OPSET
 from masklet.graphs.manifest import NAME, TABLES, Manifest
+from masklet.graphs.network import Network
 from masklet.graphs.rounding import Rounding
 from masklet.graphs.shapes import expected_shapes
 from masklet.model import weights
 from masklet.onnx_backend import build, load
 from masklet.releases import locate
 
-PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: the folder, its manifest, and for int8 what that costs on the pictures that were given."""
+    """What was written, and for int8 what rounding costs on the pictures that were given."""
 
-    folder: Path
-    manifest: Manifest
+    files: tuple[Path, ...]
     costs: tuple[Cost, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A model that is about to be exported."""
+def read_network(model: str | Path, size: int | None = None) -> Network:
+    """The checked weights of a model by name or file, for pictures of `size`, by default what they were trained for.
 
-    config: ModelConfig
-    tensors: Mapping[str, NDArray[Any]]  # by our names
-    size: int
-
-
-def export_onnx(
-    model: str | Path,
-    folder: Path,
-    *,
-    size: int | None = None,
-    precision: str = "fp32",
-    pictures: Sequence[Picture] = (),
-    calibrate: bool = False,
-) -> Exported:
-    """Write the model of that name or file into `folder`, for pictures of `size`, as `masklet.load` opens it.
-
-    `precision` is one of `PRECISIONS`. For int8 the weights of large layers are rounded to whole numbers; what flows
-    between them is scaled anew for each picture, or with `calibrate` by what was seen in `pictures`, which is faster.
-    What it costs is measured on the pictures, if there are any.
-
-    The manifest is written last: a folder without one is not complete. Needs the package onnx, not PyTorch. Raises
-    `InputNotFound`, `CheckpointError`, `SettingsError`, `BackendError` or `ResourceError`.
+    Raises `InputNotFound`, `CheckpointError`, `SettingsError` or `ResourceError`.
     """
-    checking.require_onnx()
-    if precision not in PRECISIONS:
-        raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if calibrate and (precision != "int8" or not pictures):
-        raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
-    network = read_network(model, size)
-    graphs = _graphs(network, precision, pictures if calibrate else ())
-    told: dict[str, Any] = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
-    manifest = _write(folder, network, precision, graphs, told)
-    costs = (
-        measure(build(network.config, network.tensors, size=network.size), load(folder), pictures)
-        if precision == "int8" and pictures
-        else ()
-    )
-    return Exported(folder, manifest, tuple(costs))
-
-
-def read_network(model: str | Path, size: int | None) -> Network:
-    """The checked weights of a model by name or file."""
     tensors = weights.to_ours(read_tensors(locate(model)))
     found = {name: value.shape for name, value in tensors.items()}
     config = weights.identify(found)
@@ -94,16 +53,58 @@ def read_network(model: str | Path, size: int | None) -> Network:
     return Network(config, tensors, check_size(size or config.size))
 
 
-def _graphs(network: Network, precision: str, pictures: Sequence[Picture]) -> dict[Verb, bytes]:
-    parts = network.config, network.tensors, network.size
-    rounding = Rounding(seen_ranges(*parts, pictures)) if pictures else None
-    return {verb: write_graph(verb, *parts, PRECISIONS[precision], rounding) for verb in VERBS}
+def export_onnx(
+    network: Network,
+    folder: Path,
+    precision: str = "fp32",
+    *,
+    pictures: Sequence[Picture] = (),
+    calibrate: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the four graphs of a network into `folder`, as `masklet.load` opens it.
+
+    `precision` is one of `PRECISIONS`. For int8 the weights of large layers are rounded to whole numbers; what flows
+    into them is scaled anew each time, or with `calibrate` by what was seen in `pictures`, which is faster. What it
+    costs is measured on the pictures, if there are any.
+
+    The manifest is written last: a folder without one is not complete. Needs the package onnx, and no PyTorch. Raises
+    `SettingsError`, `BackendError` or `ResourceError`.
+    """
+    checking.require_onnx()
+    if precision not in PRECISIONS:
+        raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if calibrate and (precision != "int8" or not pictures):
+        raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
+    _make(folder, overwrite=overwrite)
+    rounding = Rounding(seen_ranges(network, pictures)) if calibrate else None
+    graphs = {verb: write_graph(verb, network, PRECISIONS[precision], rounding) for verb in VERBS}
+    files = _write(folder, _with_manifest(network, precision, graphs))
+    if precision != "int8" or not pictures:
+        return Exported(files)
+    exact = build(network.config, network.tensors, size=network.size)
+    return Exported(files, tuple(measure(exact, load(folder), pictures)))
 
 
-def _write(
-    folder: Path, network: Network, precision: str, graphs: Mapping[Verb, bytes], told: Mapping[str, Mapping[str, Any]]
-) -> Manifest:
-    """Every file whole or not at all, the manifest last."""
+def export_layout(network: Network, folder: Path, layout: str, *, overwrite: bool = False) -> Exported:
+    """Write the picture graphs of a network into `folder` as another tool has them: one of `LAYOUTS`.
+
+    Raises `SettingsError`, `BackendError` or `ResourceError`.
+    """
+    checking.require_onnx()
+    if layout not in LAYOUTS:
+        raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
+    _make(folder, overwrite=overwrite)
+    files = LAYOUTS[layout](network)
+    for name, content in files.items():
+        if name.endswith(".onnx"):
+            checking.checked(name, content)
+    return Exported(_write(folder, files))
+
+
+def _with_manifest(network: Network, precision: str, graphs: Mapping[Verb, bytes]) -> dict[str, bytes]:
+    """The files of an exported folder, the manifest last."""
+    told: dict[str, Any] = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
     files = {f"{verb}.onnx": content for verb, content in graphs.items()} | {TABLES: save(tables(network.tensors))}
     manifest = Manifest(
         config=network.config,
@@ -113,16 +114,21 @@ def _write(
         graphs={verb: f"{verb}.onnx" for verb in graphs},
         sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    write_files(folder, files | {NAME: manifest.text(told, OPSET).encode()})
-    return manifest
+    return files | {NAME: manifest.text(told, OPSET).encode()}
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Files into a folder that is made if it is missing, in order."""
-    try:
+def _make(folder: Path, *, overwrite: bool) -> None:
+    """An empty folder, or one that may be written over: its manifest goes first, since it will be wrong soon."""
+    if folder.exists() and not (folder.is_dir() and (overwrite or not any(folder.iterdir()))):
+        raise ResourceError("output-exists", f"{folder}: exists and is not empty", hint="use --overwrite to replace it")
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise ResourceError("output-unwritable", f"{folder}: cannot be made: {cause.strerror}") from cause
+        (folder / NAME).unlink(missing_ok=True)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Each file whole or not at all, in order."""
     for name, content in files.items():
         with atomic_write(folder / name) as handle:
             handle.write(content)
+    return tuple(folder / name for name in files)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import ModelConfig
 from masklet.export.exercise import exercise
 from masklet.graphs import VERBS, tables, write_graph
+from masklet.graphs.network import Network
 from masklet.graphs.rounding import Range, Rounding, ends
 from masklet.onnx_backend import OnnxBackend, Session, host
 
 
-def seen_ranges(
-    config: ModelConfig, tensors: Mapping[str, NDArray[Any]], size: int, pictures: Sequence[NDArray[np.uint8]]
-) -> dict[str, Range]:
+def seen_ranges(network: Network, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Range]:
     """The least and the greatest number that flowed into each large layer while the pictures were worked on."""
     ranges: dict[str, Range] = {}
-    watch = partial(write_graph, config=config, tensors=tensors, size=size, rounding=Rounding(watch=True))
+    watch = partial(write_graph, network=network, rounding=Rounding(watch=True))
     graphs = {verb: _Watched(Session(verb, partial(watch, verb)), ranges) for verb in VERBS}
-    backend = OnnxBackend(config, size, "", graphs, tables(tensors))
+    backend = OnnxBackend(network.config, network.size, "", graphs, tables(network.tensors))
     for picture in pictures:
         exercise(backend, picture)
     return ranges

@@ -19,6 +19,7 @@ from masklet.graphs.decode import write_decode
 from masklet.graphs.encode import write_encode
 from masklet.graphs.graph import Graph
 from masklet.graphs.memorize import write_memorize
+from masklet.graphs.network import Network
 from masklet.graphs.rounding import Rounding
 
 Verb = Literal["encode", "attend", "decode", "memorize"]
@@ -28,26 +29,19 @@ VERBS: dict[Verb, Callable[[Graph, ModelConfig, int], None]] = {
     "decode": write_decode,
     "memorize": write_memorize,
 }
-DTYPES = ("float32", "float16", "int8")
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+"""What a graph can be written in, by the names that exported folders use."""
+
+DTYPES = tuple(PRECISIONS.values())
 
 
-def write_graph(
-    verb: Verb,
-    config: ModelConfig,
-    tensors: Mapping[str, NDArray[Any]],
-    size: int,
-    dtype: str = "float32",
-    rounding: Rounding | None = None,
-) -> bytes:
-    """One graph as an ONNX file, for pictures of `size`.
-
-    Tensors (our names) and most arithmetic are of `dtype`, one of `DTYPES`: "int8" is float32 with the large layers
-    rounded, by `rounding` or dynamically.
-    """
+def write_graph(verb: Verb, network: Network, dtype: str = "float32", rounding: Rounding | None = None) -> bytes:
+    """One graph as an ONNX file. Tensors and most arithmetic are of `dtype`, one of `DTYPES`: "int8" is float32 with
+    the large layers rounded, by `rounding` or dynamically."""
     if dtype == "int8":
         dtype, rounding = "float32", rounding or Rounding()
-    graph = Graph(verb, tensors, dtype, rounding)
-    VERBS[verb](graph, config, size)
+    graph = Graph(verb, network.tensors, dtype, rounding)
+    VERBS[verb](graph, network.config, network.size)
     return graph.file()
 
 

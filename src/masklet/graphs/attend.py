@@ -33,8 +33,8 @@ def write_attend(graph: Graph, config: ModelConfig, size: int) -> None:
         x = graph.add(x, look.back(f"{name}.to_memory", graph.norm(x, f"{name}.norm2", EPSILON), memories))
         hidden = graph.op("Relu", graph.linear(graph.norm(x, f"{name}.norm3", EPSILON), f"{name}.up"))
         x = graph.add(x, graph.linear(hidden, f"{name}.down"))
-    x = graph.transpose(graph.norm(x, "memory_attention.norm", EPSILON), 0, 2, 1)
-    graph.output("attended", graph.reshape(x, 0, channels, side, side), ["objects", channels, side, side])
+    x = graph.planes(graph.norm(x, "memory_attention.norm", EPSILON), channels, side)
+    graph.output("attended", x, ["objects", channels, side, side])
 
 
 class _Memories(NamedTuple):
@@ -48,7 +48,7 @@ def _memories(graph: Graph, config: ModelConfig, side: int) -> _Memories:
     memories = graph.input("memories", ["objects", "memories", width, side, side])
     slots = graph.input("slots", ["objects", "memories"], "int64")
     pointers = graph.input("pointers", ["objects", "pointers", channels])
-    times = graph.input("times", ["objects", "pointers"], "float32")
+    times = graph.input("times", ["objects", "pointers"], graph.precise)
     pieces = channels // width  # a pointer is cut into so many tokens; they come piece by piece
     maps = graph.transpose(graph.reshape(memories, 0, 0, width, side * side), 0, 1, 3, 2)
     tokens = graph.concat(graph.split(pointers, pieces, axis=2), axis=1)
@@ -56,7 +56,7 @@ def _memories(graph: Graph, config: ModelConfig, side: int) -> _Memories:
     placed = graph.add(maps, graph.add(graph.unsqueeze(slot, 2), graph.constant(sine_table(side, width))))
     timed = tokens
     if config.pointer_times:
-        speeds = graph.constant(1 / wavelengths(channels // 2), dtype="float32")
+        speeds = graph.constant(1 / wavelengths(channels // 2), dtype=graph.precise)
         angles = graph.mul(graph.unsqueeze(times, 2), speeds)
         table = graph.own(graph.concat([graph.op("Sin", angles), graph.op("Cos", angles)], axis=2))
         timed = graph.add(tokens, graph.concat([graph.linear(table, "pointer_times")] * pieces, axis=1))

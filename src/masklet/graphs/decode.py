@@ -36,19 +36,19 @@ def write_decode(graph: Graph, config: ModelConfig, size: int) -> None:
     stride4 = graph.input("stride4", ["pictures", channels // 8, 4 * side, 4 * side])
     stride8 = graph.input("stride8", ["pictures", channels // 4, 2 * side, 2 * side])
     stride16 = graph.input("stride16", ["seen", channels, side, side])
-    points = graph.input("points", ["prompts", "points", 2], "float32")
+    points = graph.input("points", ["prompts", "points", 2], graph.precise)
     labels = graph.input("labels", ["prompts", "points"], "int64")
     present = graph.input("present", ["prompts", "points"], "bool")
-    mask = graph.input("mask", ["masks", 1, 4 * side, 4 * side], "float32")
+    mask = graph.input("mask", ["masks", 1, 4 * side, 4 * side], graph.precise)
     masked = graph.input("masked", ["masks"], "bool")
     image = graph.add(graph.pixels(stride16, channels, side), mask_pixels(graph, mask, masked, side))
-    decoder = Decoder(graph, place_table(graph, side), _absence(graph, present))
-    found = decoder.find(image, point_tokens(graph, points, labels, size), (stride8, stride4), side)
+    looking = Looking(graph, side, place_table(graph, side), _absence(graph, present))
+    found = find(looking, image, point_tokens(graph, points, labels, size), (stride8, stride4))
     visible = graph.unsqueeze(graph.op("Greater", found.object_score, graph.constant(0.0)), 2)
     pointers = graph.where(visible, graph.mlp(found.tokens, "pointer_head", 3), graph.weight("no_pointer"))
-    graph.output("logits", graph.full(found.logits), ["prompts", MASKS, 4 * side, 4 * side], "float32")
-    graph.output("iou", graph.full(found.iou), ["prompts", MASKS], "float32")
-    graph.output("object_score", graph.full(found.object_score), ["prompts", 1], "float32")
+    graph.output("logits", graph.full(found.logits), ["prompts", MASKS, 4 * side, 4 * side], graph.precise)
+    graph.output("iou", graph.full(found.iou), ["prompts", MASKS], graph.precise)
+    graph.output("object_score", graph.full(found.object_score), ["prompts", 1], graph.precise)
     graph.output("pointers", pointers, ["prompts", MASKS, channels])
 
 
@@ -58,53 +58,50 @@ def _absence(graph: Graph, present: str) -> str:
     return graph.unsqueeze(graph.op("Pad", bias, graph.constant(np.array([0, LEARNED, 0, 0]))), 1, 2)
 
 
-class Decoder:
-    """Tokens and pixels that look at each other (spec §5.1), and what is made of them.
+def find(looking: Looking, image: str, prompts: str, features: tuple[str, str]) -> Found:
+    """What is found in `image` (1 or N, side², C), with mask prompts added, for the tokens `prompts` (N, P, C).
+    `features` are those of strides 8 and 4."""
+    graph, names = looking.graph, ("object_token", "iou_token", "mask_tokens")
+    learned = np.concatenate([graph.array(f"mask_decoder.{name}") for name in names])
+    count = graph.op("Shape", prompts, start=0, end=1)
+    shape = graph.concat([count, graph.constant(np.array(learned.shape))], axis=0)
+    repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
+    tokens, image = looking.run(graph.concat([repeated, prompts], axis=1), image)
+    score, iou, masks = (graph.part(tokens, *span, axis=1) for span in ((0, 1), (1, 2), (2, LEARNED)))
+    score = graph.reshape(graph.mlp(score, "mask_decoder.object_head", 3), 0, 1)
+    iou = graph.op("Sigmoid", graph.reshape(graph.mlp(iou, "mask_decoder.iou_head", 3), 0, MASKS))
+    return Found(_logits(graph, image, features, _mask_weights(graph, masks), looking.side), iou, score, masks)
 
-    `places` (1, pixels, C) are where pixels are, `absence` (N, 1, 1, T) is added to the scores of tokens.
+
+class Looking:
+    """Tokens and pixels that look at each other (spec §5.1).
+
+    `places` (1, side², C) are where the pixels are, `absence` (N, 1, 1, T) is added to the scores of tokens.
     """
 
-    def __init__(self, graph: Graph, places: str, absence: str | None = None) -> None:
-        self.graph, self.places, self.absence = graph, places, absence
+    def __init__(self, graph: Graph, side: int, places: str, absence: str = "") -> None:
+        self.graph, self.side, self.places = graph, side, places
+        self.absence = absence or graph.constant(np.zeros((1, 1, 1, 1)))
         self.channels = graph.array("no_pointer").shape[1]
-        self.first = ""
 
-    def find(self, image: str, prompts: str, features: tuple[str, str], side: int) -> Found:
-        """`image` (1 or N, pixels, C) with mask prompts, `prompts` (N, P, C); `features` of strides 8 and 4."""
-        graph = self.graph
-        tokens, image = self._transformed(self._with_learned(prompts), image)
-        score, iou, masks = (graph.part(tokens, *span, axis=1) for span in ((0, 1), (1, 2), (2, LEARNED)))
-        score = graph.reshape(graph.mlp(score, "mask_decoder.object_head", 3), 0, 1)
-        iou = graph.op("Sigmoid", graph.mlp(graph.reshape(iou, 0, self.channels), "mask_decoder.iou_head", 3))
-        return Found(_logits(graph, image, features, _mask_weights(graph, masks), side), iou, score, masks)
-
-    def _with_learned(self, prompts: str) -> str:
-        """The learned tokens, then the prompts': (N, 6 + P, C)."""
-        graph, names = self.graph, ("object_token", "iou_token", "mask_tokens")
-        learned = np.concatenate([graph.array(f"mask_decoder.{name}") for name in names])
-        count = graph.op("Shape", prompts, start=0, end=1)
-        shape = graph.concat([count, graph.constant(np.array(learned.shape))], axis=0)
-        repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
-        return graph.concat([repeated, prompts], axis=1)
-
-    def _transformed(self, tokens: str, image: str) -> tuple[str, str]:
-        """Two layers, then a last look of the tokens. The first tokens are their own positions."""
-        graph, name, self.first = self.graph, "mask_decoder.transformer", tokens
+    def run(self, first: str, image: str) -> tuple[str, str]:
+        """Two layers, then a last look of the tokens. The `first` tokens are their own positions."""
+        graph, name, tokens = self.graph, "mask_decoder.transformer", first
         for index in range(2):
-            tokens, image = self._layer(f"{name}.layers.{index}", tokens, image, opening=index == 0)
-        looked = self._to_image(f"{name}.to_image", tokens, image, graph.add(image, self.places))
+            tokens, image = self._layer(f"{name}.layers.{index}", tokens, first, image, opening=index == 0)
+        looked = self._to_image(f"{name}.to_image", graph.add(tokens, first), image, graph.add(image, self.places))
         return graph.norm(graph.add(tokens, looked), f"{name}.norm", EPSILON), image
 
-    def _layer(self, name: str, tokens: str, image: str, *, opening: bool) -> tuple[str, str]:
+    def _layer(self, name: str, tokens: str, first: str, image: str, *, opening: bool) -> tuple[str, str]:
         """The opening layer looks around without positions and keeps only what it saw (spec §12, G19)."""
         graph = self.graph
-        looked = self._among(f"{name}.self_attention", tokens, tokens if opening else graph.add(tokens, self.first))
+        looked = self._among(f"{name}.self_attention", tokens, tokens if opening else graph.add(tokens, first))
         tokens = graph.norm(looked if opening else graph.add(tokens, looked), f"{name}.norm1", EPSILON)
         placed = graph.add(image, self.places)
-        tokens = graph.add(tokens, self._to_image(f"{name}.to_image", tokens, image, placed))
+        tokens = graph.add(tokens, self._to_image(f"{name}.to_image", graph.add(tokens, first), image, placed))
         tokens = graph.norm(tokens, f"{name}.norm2", EPSILON)
         tokens = graph.norm(graph.add(tokens, graph.mlp(tokens, f"{name}.mlp", 2)), f"{name}.norm3", EPSILON)
-        image = graph.add(image, self._to_tokens(f"{name}.to_tokens", tokens, placed))
+        image = graph.add(image, self._to_tokens(f"{name}.to_tokens", placed, tokens, graph.add(tokens, first)))
         return tokens, graph.norm(image, f"{name}.norm4", EPSILON)
 
     def _among(self, name: str, tokens: str, placed: str) -> str:
@@ -117,11 +114,11 @@ class Decoder:
         attended = graph.matmul(graph.softmax(graph.add(scores, self.absence)), v)
         return graph.linear(self._joined(attended), f"{name}.out")
 
-    def _to_image(self, name: str, tokens: str, image: str, placed: str) -> str:
+    def _to_image(self, name: str, asking: str, image: str, placed: str) -> str:
         """Tokens look at pixels. The keys' offset changes no softmax; the values' is added after the mean."""
         graph = self.graph
         to_k, to_v = (self._per_head(f"{name}.{which}") for which in "kv")
-        q = self._heads(graph.linear(graph.add(tokens, self.first), f"{name}.q"))
+        q = self._heads(graph.linear(asking, f"{name}.q"))
         q = graph.product(q, to_k * to_k.shape[1] ** -0.5, f"{name}.k")  # what each token looks for, in pixels' terms
         attended = graph.attention(self._stacked(q), graph.transpose(placed, 0, 2, 1), image)
         values = graph.product(self._unstacked(attended), to_v.transpose(0, 2, 1), f"{name}.v")
@@ -129,12 +126,12 @@ class Decoder:
         seen = offset + last @ graph.array(f"{name}.v.bias")
         return graph.affine(self._joined(values), last.T, seen, f"{name}.out")
 
-    def _to_tokens(self, name: str, tokens: str, placed: str) -> str:
+    def _to_tokens(self, name: str, placed: str, tokens: str, placed_tokens: str) -> str:
         """Pixels look at tokens. Each pixel's scores and its answer are single products with the tokens."""
         graph = self.graph
         to_q, offset = self._per_head(f"{name}.q"), graph.array(f"{name}.q.bias").reshape(HEADS, -1, 1)
         scale = to_q.shape[1] ** -0.5
-        k = self._heads(graph.linear(graph.add(tokens, self.first), f"{name}.k"))
+        k = self._heads(graph.linear(placed_tokens, f"{name}.k"))
         v = self._heads(graph.linear(tokens, f"{name}.v"))
         keys = self._stacked(graph.product(k, to_q * scale, f"{name}.q"))
         bias = graph.add(

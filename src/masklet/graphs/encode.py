@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from masklet.backend import Features
 from masklet.config import ModelConfig
 from masklet.graphs.graph import Graph
 from masklet.graphs.tables import cubic
@@ -21,21 +22,23 @@ SCORES_AT_ONCE = 1 << 24  # of attention among all tokens: 64 MiB, however large
 
 def write_encode(graph: Graph, config: ModelConfig, size: int) -> None:
     """`images` (pictures, 3, size, size) → `stride4`, `stride8`, `stride16`."""
-    channels, fine = config.channels, size // 4
-    coarse, half = fine // 4, fine // 8
-    first, second, third, fourth = _trunk(graph, config, fine)
+    features = encoded(graph, config, size, graph.input("images", ["pictures", 3, size, size], graph.precise))
+    for stride, channels in ((4, config.channels // 8), (8, config.channels // 4), (16, config.channels)):
+        name, side = f"stride{stride}", size // stride
+        graph.output(name, getattr(features, name), ["pictures", channels, side, side])
+
+
+def encoded(graph: Graph, config: ModelConfig, size: int, images: str) -> Features:
+    """The features of `images` (B, 3, size, size), float32, each B C H W."""
+    channels, coarse, half = config.channels, size // 16, size // 32
+    tiles = Tiles(size // 4 // config.windows[0], config.windows[0] // 4, 2)
+    first, second, third, fourth = _trunk(graph, config, tiles, images)
     level = graph.reshape(graph.linear(third, "neck.laterals.2"), -1, half, 2, half, 2, channels)
     deeper = graph.reshape(graph.linear(fourth, "neck.laterals.3"), -1, half, 1, half, 1, channels)
     both = graph.reshape(graph.add(level, deeper), -1, coarse, coarse, channels)  # each deep token for four
-    tiles = Tiles(fine // config.windows[0], config.windows[0] // 4, 2)
     stride4 = tiles.paste(graph, _lateral(graph, first, 0, "stride4"), channels // 8)
     stride8 = tiles.pooled.paste(graph, _lateral(graph, second, 1, "stride8"), channels // 4)
-    for name, x, width, side in (
-        ("stride4", stride4, channels // 8, fine),
-        ("stride8", stride8, channels // 4, fine // 2),
-        ("stride16", both, channels, coarse),
-    ):
-        graph.output(name, graph.transpose(x, 0, 3, 1, 2), ["pictures", width, side, side])
+    return Features(*(graph.transpose(x, 0, 3, 1, 2) for x in (stride4, stride8, both)))
 
 
 class Tiles(NamedTuple):
@@ -95,11 +98,10 @@ def _blocks(config: ModelConfig) -> Iterator[Block]:
             index += 1
 
 
-def _trunk(graph: Graph, config: ModelConfig, side: int) -> list[str]:
+def _trunk(graph: Graph, config: ModelConfig, tiles: Tiles, images: str) -> list[str]:
     """Tokens at the end of each stage: of the first two in tiles, of the last two row by row."""
-    tiles = Tiles(side // config.windows[0], config.windows[0] // 4, 2)
-    ends = (np.cumsum(config.stages) - 1).tolist()
-    x, outputs = tiles.cut(graph, _patches(graph, config, side), config.width), []
+    side, ends = tiles.side, (np.cumsum(config.stages) - 1).tolist()
+    x, outputs = tiles.cut(graph, _patches(graph, config, side, images), config.width), []
     for index, block in enumerate(_blocks(config)):
         in_tiles = index <= ends[1] + 1  # the block that opens the third stage is the last of them
         x = _tile_block(graph, x, block) if in_tiles else _block(graph, x, block, side)
@@ -111,9 +113,8 @@ def _trunk(graph: Graph, config: ModelConfig, side: int) -> list[str]:
     return outputs
 
 
-def _patches(graph: Graph, config: ModelConfig, side: int) -> str:
-    """The picture's patches with their positions, B H W C."""
-    images = graph.input("images", ["pictures", 3, 4 * side, 4 * side], "float32")
+def _patches(graph: Graph, config: ModelConfig, side: int, images: str) -> str:
+    """The pictures' patches with their positions, B H W C."""
     x = graph.conv(graph.own(images), "trunk.patches", strides=[4, 4], pads=[3, 3, 3, 3])
     stretch = cubic(config.background, side)
     rows = graph.matmul(graph.constant(stretch), graph.weight("trunk.positions"))

@@ -16,7 +16,16 @@ OPSET = 20  # the first with Gelu; LayerNormalization came with 17
 IR = 9  # the format of files that runtimes of that age read
 Dimensions = Sequence[int | str]
 Attribute = int | float | str | list[int]
-_KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int64": 7, "bool": 9, "float16": 10, "float64": 11}  # in ONNX files
+_KINDS = {  # what ONNX files call them
+    "float32": 1,
+    "uint8": 2,
+    "int8": 3,
+    "int32": 6,
+    "int64": 7,
+    "bool": 9,
+    "float16": 10,
+    "float64": 11,
+}
 
 
 class Graph:
@@ -130,6 +139,10 @@ class Graph:
         """B C H W → (B, H · W, C)."""
         return self.transpose(self.reshape(x, 0, channels, side * side), 0, 2, 1)
 
+    def planes(self, x: str, channels: int, side: int) -> str:
+        """(B, H · W, C) → B C H W."""
+        return self.reshape(self.transpose(x, 0, 2, 1), 0, channels, side, side)
+
     def concat(self, parts: Sequence[str], axis: int) -> str:
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
@@ -144,13 +157,22 @@ class Graph:
         """The maximum along `axes`, which are gone afterwards."""
         return self.op("ReduceMax", x, self.constant(np.array(axes, np.int64)), keepdims=0)
 
+    @property
+    def precise(self) -> str:
+        """The dtype of what more than half precision is needed for: points, times, pictures and answers."""
+        return "float64" if self.dtype == "float64" else "float32"
+
     def own(self, x: str) -> str:
-        """A float32 value in the graph's dtype."""
-        return x if self.dtype == "float32" else self.op("Cast", x, to=_KINDS[self.dtype])
+        """A precise value in the graph's dtype."""
+        return x if self.dtype == self.precise else self.op("Cast", x, to=_KINDS[self.dtype])
 
     def full(self, x: str) -> str:
-        """A value of the graph's dtype as float32."""
-        return x if self.dtype == "float32" else self.op("Cast", x, to=_KINDS["float32"])
+        """A value of the graph's dtype, precise."""
+        return x if self.dtype == self.precise else self.op("Cast", x, to=_KINDS[self.precise])
+
+    def whole(self, x: str) -> str:
+        """Numbers of any dtype as int64."""
+        return self.op("Cast", x, to=_KINDS["int64"])
 
     def linear(self, x: str, name: str) -> str:
         """A fully connected layer, or a 1 × 1 convolution, on the last dimension."""

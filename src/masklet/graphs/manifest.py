@@ -94,7 +94,7 @@ def open_folder(path: Path) -> Folder:
         manifest = Manifest(
             config=_config(told["model"]),
             size=check_size(told["size"]),
-            precision=str(told["precision"]),
+            precision=_precision(told["precision"]),
             identity=str(told["identity"]),
             graphs={
                 verb: _sibling(told["graphs"][verb]["file"]) for verb in ("encode", "attend", "decode", "memorize")
@@ -116,6 +116,12 @@ def _config(told: Mapping[str, Any]) -> ModelConfig:
 
 
 _EXAMPLE = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
+
+
+def _precision(name: Any) -> str:
+    if name not in ("fp32", "fp16", "int8"):
+        raise ValueError(f"unknown precision {name!r}")
+    return str(name)
 
 
 def _sibling(name: Any) -> str:

@@ -15,10 +15,10 @@ def write_memorize(graph: Graph, config: ModelConfig, size: int) -> None:
     """Raw features of one picture or of N objects, N low-res masks and scores → `memories`."""
     channels, width, side = config.channels, config.memory_channels, size // 16
     stride16 = graph.input("stride16", ["pictures", channels, side, side])
-    logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], "float32")
-    score = graph.input("score", ["objects", 1], "float32")
+    logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise)
+    score = graph.input("score", ["objects", 1], graph.precise)
     binarize = graph.input("binarize", ["objects"], "bool")
-    visible = graph.unsqueeze(graph.op("Greater", score, graph.constant(0.0, dtype="float32")), 2, 3)
+    visible = graph.unsqueeze(graph.op("Greater", score, graph.constant(0.0, dtype=graph.precise)), 2, 3)
     shown = graph.where(visible, graph.own(logits), graph.constant(NO_OBJECT))
     mask = _mask(graph, shown, graph.unsqueeze(binarize, 1, 2, 3))
     x = graph.add(graph.conv(stride16, "memory_encoder.image"), mask)

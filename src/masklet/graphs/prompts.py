@@ -12,7 +12,7 @@ def point_tokens(graph: Graph, points: str, labels: str, size: int) -> str:
     """One token for each point (N, P, C): `points` (N, P, 2) fractions of a picture of `size`, `labels` (N, P)."""
     waves = graph.array("prompt_encoder.fourier.gaussian")
     start = 2 * np.pi * (1 / size - 1) * waves.sum(axis=0)  # half a pixel: points are told by their centres
-    angles = graph.affine(points, 4 * np.pi * waves, start, "prompt_encoder.fourier", dtype="float32")
+    angles = graph.affine(points, 4 * np.pi * waves, start, "prompt_encoder.fourier", dtype=graph.precise)
     places = graph.own(graph.concat([graph.op("Sin", angles), graph.op("Cos", angles)], axis=-1))
     kinds = ["not_a_point", *(f"labels.{label}" for label in range(4))]
     table = np.concatenate([graph.array(f"prompt_encoder.{kind}") for kind in kinds])

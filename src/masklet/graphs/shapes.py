@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from itertools import pairwise
 
 from masklet.config import ModelConfig
 from masklet.memory import SLOTS

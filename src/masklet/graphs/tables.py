@@ -16,10 +16,15 @@ def wavelengths(count: int) -> Table:
 
 def sine_table(side: int, channels: int) -> Table:
     """(side², channels), row by row: the first half of the channels tells y, the second x (spec §3.4)."""
-    angles = (np.arange(1, side + 1) / (side + 1e-6) * 2 * np.pi)[:, None] / wavelengths(channels // 2)
-    waves = np.stack((np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])), axis=-1).reshape(side, -1)
+    waves = sine_waves(side, channels)
     rows, columns = np.broadcast_arrays(waves[:, None], waves[None])
     return np.concatenate((rows, columns), axis=-1).reshape(side * side, channels)
+
+
+def sine_waves(side: int, channels: int) -> Table:
+    """(side, channels / 2): one line of the sine table."""
+    angles = (np.arange(1, side + 1) / (side + 1e-6) * 2 * np.pi)[:, None] / wavelengths(channels // 2)
+    return np.stack((np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])), axis=-1).reshape(side, -1)
 
 
 def axial_angles(side: int, channels: int) -> Table:

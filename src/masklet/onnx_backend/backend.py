@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, choose
-from masklet.config import ModelConfig, check_size
-from masklet.errors import BackendError, SettingsError
-from masklet.graphs import DTYPES, VERBS, Verb, tables, write_graph
-from masklet.graphs.manifest import open_folder
-from masklet.graphs.shapes import expected_shapes
+from masklet.config import ModelConfig
+from masklet.errors import BackendError
+from masklet.graphs import Verb
 from masklet.memory import Memory, Recall
-from masklet.model import weights
 from masklet.onnx_backend import arrays
-from masklet.onnx_backend.sessions import Session, device_named
+from masklet.onnx_backend.sessions import host
 
 PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
-
-
-def load(folder: Path, *, device: str | None = None, dtype: str | None = None, size: int | None = None) -> OnnxBackend:
-    """A backend over an exported folder. `dtype` and `size` are what it was exported with; others are refused.
-
-    Raises `InputNotFound`, `CheckpointError`, `SettingsError` or `ResourceError`.
-    """
-    opened, where = open_folder(folder), device_named(device)
-    manifest = opened.manifest
-    precise = {"fp32": "float32", "fp16": "float16", "int8": "int8"}.get(manifest.precision)
-    for name, wanted, found in (("size", size, manifest.size), ("dtype", dtype, precise)):
-        if wanted is not None and wanted != found:
-            raise SettingsError(
-                "bad-usage",
-                f"{folder}: exported with {name} {found}, cannot run with {wanted}",
-                hint=f"leave {name}= out, or export the model again",
-            )
-    graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
-    return OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables())
-
-
-def build(
-    config: ModelConfig,
-    tensors: Mapping[str, NDArray[Any]],
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    size: int | None = None,
-) -> OnnxBackend:
-    """A backend with these weights (our names), whose graphs are written when they are first needed.
-
-    `device` is one of `sessions.KINDS`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
-    the side of the square that pictures are resized to, by default the one the weights were trained for.
-    """
-    if dtype not in (None, *DTYPES):
-        raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    weights.check({name: value.shape for name, value in tensors.items()}, expected_shapes(config), config)
-    side, where = check_size(size or config.size), device_named(device)
-    write = partial(write_graph, config=config, tensors=tensors, size=side, dtype=dtype or "float32")
-    graphs = {verb: Session(verb, partial(write, verb), where) for verb in VERBS}
-    return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors))
 
 
 class Graph(Protocol):
@@ -191,11 +145,6 @@ class OnnxBackend:
         side = self.size // 4
         nothing = np.zeros((1, 1), np.float32)
         return np.full((1, 1, side, side), NO_OBJECT, np.float32), nothing, nothing + np.float32(NO_OBJECT)
-
-
-def host(value: Any) -> NDArray[Any]:
-    """An array as numpy, wherever it is."""
-    return value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
 
 
 def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Answers:

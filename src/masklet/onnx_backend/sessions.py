@@ -128,6 +128,11 @@ class Session:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.number)
 
 
+def host(value: Any) -> NDArray[Any]:
+    """An array as numpy, wherever it is."""
+    return value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
+
+
 def options(device: Device) -> Any:
     """How sessions run: one operator at a time on all processors, which then sleep instead of waiting busily."""
     found = onnxruntime.SessionOptions()

@@ -1,0 +1,225 @@
+"""Opens picture graphs that other tools exported: sam2-onnx, samexporter (X-AnyLabeling) and ailia's sample.
+
+They encode a picture and decode one prompt at a time, and have no memory. Each tool's files are made to answer like our
+own graphs `encode` and `decode`, so whatever works on pictures works over them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.config import ModelConfig, check_size
+from masklet.errors import BackendError, CheckpointError, InputNotFound
+from masklet.graphs.inspection import read_onnx
+from masklet.onnx_backend.backend import Graph, OnnxBackend
+from masklet.onnx_backend.sessions import Device, Session, host
+
+VISIBLE = 10.0  # the object score where a graph gives none
+NOT_A_POINT = -1
+Array = NDArray[Any]
+
+
+def open_foreign(folder: Path, device: Device) -> OnnxBackend:
+    """A backend for pictures over a folder that another tool wrote.
+
+    Raises `InputNotFound` where there is none, and `CheckpointError` for graphs that are not what they should be.
+    """
+    for pattern, opened in (
+        ("encoder.onnx", _sam2_onnx),
+        ("*.encoder.onnx", _samexporter),
+        ("image_encoder_*", _ailia),
+    ):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return opened(found[0], device)
+    raise InputNotFound("input-not-found", f"{folder}: no exported model in it, neither ours nor one of a known tool")
+
+
+def _sam2_onnx(encoder: Path, device: Device) -> OnnxBackend:
+    names = {"stride4": "high_res_feat_0", "stride8": "high_res_feat_1", "stride16": "image_embed"}
+    decoder = _Decoder(_session(encoder.with_name("decoder.onnx"), device), names, "low_res_masks")
+    return _backend(encoder, _Encoder(_session(encoder, device), names), decoder)
+
+
+def _samexporter(encoder: Path, device: Device) -> OnnxBackend:
+    names = {"stride4": "high_res_feats_0", "stride8": "high_res_feats_1", "stride16": "image_embed"}
+    beside = encoder.with_name(encoder.name.replace(".encoder.", ".decoder."))
+    return _backend(
+        encoder, _Encoder(_session(encoder, device), names), _Decoder(_session(beside, device), names, "masks")
+    )
+
+
+def _ailia(encoder: Path, device: Device) -> OnnxBackend:
+    model = encoder.stem.removeprefix("image_encoder_")
+    prompts = encoder.with_name(f"prompt_encoder_with_mask_{model}.onnx")
+    decoder = encoder.with_name(f"mask_decoder_{model}.onnx")
+    names = {"stride4": "backbone_fpn_0", "stride8": "backbone_fpn_1", "stride16": "backbone_fpn_2"}
+    kept = _npz(encoder.with_name("pretrained_weights.npz"), f"_{model.removesuffix('_2.1')}_no_mem_embed")
+    answering = _AiliaDecoder(_session(prompts, device), _session(decoder, device))
+    return _backend(encoder, _Encoder(_session(encoder, device), names), answering, kept.reshape(1, -1, 1, 1))
+
+
+class _Encoder:
+    """Another tool's encoder, called like our own."""
+
+    def __init__(self, session: Session, names: Mapping[str, str]) -> None:
+        (self._input,) = _inputs(session)
+        self._session, self._names = session, names
+
+    @property
+    def size(self) -> int:
+        """The side of the square that it takes."""
+        shape = self._session.load().get_inputs()[0].shape
+        if len(shape) != 4 or shape[2] != shape[3] or not isinstance(shape[2], int):
+            raise CheckpointError("onnx-broken", f"{self._session.name}: takes pictures of {shape}, not of one square")
+        return check_size(shape[2])
+
+    def __call__(self, **inputs: Any) -> dict[str, Any]:
+        found = self._session(**{self._input: inputs["images"]})
+        return {ours: found[theirs] for ours, theirs in self._names.items()}
+
+
+class _Prompt(NamedTuple):
+    """One prompt as other tools take it: points in pixels of the square, without the token that is not a point."""
+
+    points: Array  # (1, P, 2)
+    labels: Array  # (1, P)
+    mask: Array  # (1, 1, h, w)
+    masked: bool
+
+
+def _prompts(inputs: Mapping[str, Any]) -> Iterator[_Prompt]:
+    size = 4 * inputs["mask"].shape[-1]
+    for row, present in enumerate(inputs["present"]):
+        points, labels = inputs["points"][row][present] * size, inputs["labels"][row][present]
+        if len(labels) > 1 and labels[-1] == NOT_A_POINT:
+            points, labels = points[:-1], labels[:-1]
+        elif not len(labels):  # a mask alone; they cannot do without a point
+            points, labels = np.zeros((1, 2), np.float32), np.array([NOT_A_POINT])
+        mask = row if len(inputs["mask"]) > 1 else 0
+        yield _Prompt(points[None], labels[None], inputs["mask"][mask : mask + 1], bool(inputs["masked"][mask]))
+
+
+class _Decoder:
+    """Another tool's decoder of three masks: called like our own, with the best of them as the single one."""
+
+    def __init__(self, session: Session, names: Mapping[str, str], masks: str) -> None:
+        wanted = {*names.values(), "point_coords", "point_labels", "mask_input", "has_mask_input"}
+        if set(_inputs(session)) != wanted:
+            raise _unexpected(session, wanted)
+        self._session, self._names, self._masks = session, names, masks
+        (self._flag,) = [len(one.shape) for one in session.load().get_inputs() if one.name == "has_mask_input"]
+
+    def __call__(self, **inputs: Any) -> dict[str, Any]:
+        features = {theirs: inputs[ours] for ours, theirs in self._names.items()}
+        answers = [self._one(features, prompt) for prompt in _prompts(inputs)]
+        return _stacked(answers)
+
+    def _one(self, features: Mapping[str, Any], prompt: _Prompt) -> tuple[Array, Array, float]:
+        found = self._session(
+            **features,
+            point_coords=prompt.points,
+            point_labels=prompt.labels,
+            mask_input=prompt.mask,
+            has_mask_input=np.full([1] * self._flag, prompt.masked),
+        )
+        logits, iou = host(found[self._masks])[0], host(found["iou_predictions"])[0]
+        best = [int(iou.argmax())]
+        return np.concatenate((logits[best], logits)), np.concatenate((iou[best], iou)), VISIBLE
+
+
+class _AiliaDecoder:
+    """Ailia's two graphs for prompts and masks: called like our own decoder."""
+
+    def __init__(self, prompts: Session, decoder: Session) -> None:
+        self._prompts, self._decoder = prompts, decoder
+        for session, wanted in (
+            (prompts, {"coords", "labels", "masks", "masks_enable"}),
+            (decoder, {"image_embeddings", "image_pe", "sparse_prompt_embeddings", "dense_prompt_embeddings"}),
+        ):
+            if not wanted <= set(_inputs(session)):
+                raise _unexpected(session, wanted)
+
+    def __call__(self, **inputs: Any) -> dict[str, Any]:
+        features = {"high_res_features1": inputs["stride4"], "high_res_features2": inputs["stride8"]}
+        return _stacked(
+            [self._one({"image_embeddings": inputs["stride16"], **features}, one) for one in _prompts(inputs)]
+        )
+
+    def _one(self, features: Mapping[str, Any], prompt: _Prompt) -> tuple[Array, Array, float]:
+        enabled = np.array([prompt.masked])
+        embedded = self._prompts(coords=prompt.points, labels=prompt.labels, masks=prompt.mask, masks_enable=enabled)
+        found = self._decoder(
+            **features,
+            image_pe=embedded["dense_pe"],
+            sparse_prompt_embeddings=embedded["sparse_embeddings"],
+            dense_prompt_embeddings=embedded["dense_embeddings"],
+        )
+        return host(found["masks"])[0], host(found["iou_pred"])[0], float(host(found["object_score_logits"]).ravel()[0])
+
+
+def _stacked(answers: Sequence[tuple[Array, Array, float]]) -> dict[str, Any]:
+    """Answers to several prompts as our decoder gives them; there are no pointers."""
+    logits, iou, score = zip(*answers, strict=True)
+    return {
+        "logits": np.stack(logits),
+        "iou": np.stack(iou),
+        "object_score": np.array(score, np.float32)[:, None],
+        "pointers": np.zeros((len(answers), 4, 1), np.float32),
+    }
+
+
+def _backend(encoder: Path, encode: _Encoder, decode: Graph, no_memory: Array | None = None) -> OnnxBackend:
+    refuse = partial(_refuse, encoder.parent)
+    nothing = np.zeros((1, 1, 1, 1), np.float32)
+    tables = {
+        "no_memory": nothing if no_memory is None else no_memory.astype(np.float32),
+        "no_pointer": np.zeros((1, 1), np.float32),
+        "mask_weight": np.zeros((4, 4), np.float32),
+        "mask_bias": np.zeros(1, np.float32),
+    }
+    config = ModelConfig(encoder.parent.name, 0, 0, (0, 0, 0, 0), (), size=encode.size)  # its trunk is not told
+    identity = hashlib.sha256(encoder.read_bytes()).hexdigest()[:32]
+    graphs: dict[Any, Graph] = {"encode": encode, "attend": refuse, "decode": decode, "memorize": refuse}
+    return OnnxBackend(config, encode.size, identity, graphs, tables)
+
+
+def _refuse(folder: Path, **inputs: Any) -> dict[str, Any]:
+    raise BackendError(
+        "pictures-only",
+        f"{folder}: has no memory graphs: it segments pictures and follows nothing",
+        hint="export the checkpoint with `masklet export onnx`",
+    )
+
+
+def _session(path: Path, device: Device) -> Session:
+    return Session(str(path), partial(read_onnx, path), device)
+
+
+def _inputs(session: Session) -> list[str]:
+    return [one.name for one in session.load().get_inputs()]
+
+
+def _npz(path: Path, suffix: str) -> Array:
+    """The array of a file whose name ends so."""
+    if not path.is_file():
+        raise InputNotFound("input-not-found", f"{path}: no such file; it belongs to the graphs beside it")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            (name,) = [name for name in arrays.files if name.endswith(suffix)]
+            return np.asarray(arrays[name])
+    except (ValueError, OSError, EOFError) as cause:
+        raise CheckpointError("checkpoint-corrupt", f"{path}: has no single array …{suffix}: {cause}") from cause
+
+
+def _unexpected(session: Session, wanted: set[str]) -> CheckpointError:
+    return CheckpointError(
+        "onnx-broken", f"{session.name}: takes {', '.join(_inputs(session))}, not {', '.join(sorted(wanted))}"
+    )

@@ -1,0 +1,67 @@
+"""Opens exported folders, and builds backends from weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from masklet.config import ModelConfig, check_size
+from masklet.errors import SettingsError
+from masklet.graphs import DTYPES, PRECISIONS, VERBS, tables, write_graph
+from masklet.graphs.manifest import NAME, open_folder
+from masklet.graphs.network import Network
+from masklet.graphs.shapes import expected_shapes
+from masklet.model import weights
+from masklet.onnx_backend.backend import OnnxBackend
+from masklet.onnx_backend.foreign import open_foreign
+from masklet.onnx_backend.sessions import Session, device_named
+
+
+def load(folder: Path, *, device: str | None = None, dtype: str | None = None, size: int | None = None) -> OnnxBackend:
+    """A backend over an exported folder: ours, or of pictures alone one of a tool that `foreign` knows.
+
+    `dtype` and `size` are what it was exported with; others are refused. Raises `InputNotFound`, `CheckpointError`,
+    `SettingsError` or `ResourceError`.
+    """
+    where = device_named(device)
+    if not (folder / NAME).exists():
+        backend, exported = open_foreign(folder, where), ""
+    else:
+        opened = open_folder(folder)
+        manifest, exported = opened.manifest, PRECISIONS[opened.manifest.precision]
+        graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
+        backend = OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables())
+    for name, wanted, found in (("size", size, backend.size), ("dtype", dtype, exported)):
+        if wanted is not None and wanted != found:
+            raise SettingsError(
+                "bad-usage",
+                f"{folder}: was exported with {name} {found or 'unknown'} and cannot run with {wanted}",
+                hint=f"leave {name} out, or export the model again",
+            )
+    return backend
+
+
+def build(
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[Any]],
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    size: int | None = None,
+) -> OnnxBackend:
+    """A backend with these weights (our names), whose graphs are written when they are first needed.
+
+    `device` is one of `sessions.KINDS`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
+    the side of the square that pictures are resized to, by default the one the weights were trained for.
+    """
+    if dtype not in (None, *DTYPES):
+        raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    weights.check({name: value.shape for name, value in tensors.items()}, expected_shapes(config), config)
+    side, where = check_size(size or config.size), device_named(device)
+    network = Network(config, tensors, side)
+    graphs = {verb: Session(verb, partial(write_graph, verb, network, dtype or "float32"), where) for verb in VERBS}
+    return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors))
