@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx.reference.op_run import OpRun  # noqa: E402
 
 from masklet.model.sam2 import Sam2  # noqa: E402
 
@@ -30,16 +31,27 @@ EXACT = 1e-9  # in float64, of the largest number; what random networks make of 
 
 @cache
 def model(name: str, size: int) -> Any:
-    """`Sam2` in float64."""
+    """`Sam2` in float64, but with the epsilons of its norms as ONNX files hold them: in float32."""
     made = Sam2(CONFIGS[name])
+    for norm in made.modules():
+        if isinstance(norm, torch.nn.LayerNorm):
+            norm.eps = float(np.float32(norm.eps))
     made.load_state_dict({key: torch.from_numpy(value) for key, value in network(name, size).tensors.items()})
     return made.double().eval().requires_grad_(False)
+
+
+class Gelu(OpRun):  # type: ignore[misc]
+    """ONNX's own knows the root of 2 to seven digits only."""
+
+    def _run(self, x: NDArray[np.float64], approximate: str) -> tuple[NDArray[np.float64]]:
+        return (torch.nn.functional.gelu(torch.from_numpy(x)).numpy(),)
 
 
 @cache
 def graph(name: str, size: int, verb: Verb) -> Any:
     """A graph in float64, which ONNX's own reference implementation runs."""
-    return ReferenceEvaluator(onnx.load_from_string(write_graph(verb, network(name, size), "float64")))
+    written = onnx.load_from_string(write_graph(verb, network(name, size), "float64"))
+    return ReferenceEvaluator(written, new_ops=[Gelu])
 
 
 def compare(found: Sequence[NDArray[Any]], wanted: Sequence[Any]) -> None:
@@ -93,7 +105,7 @@ def test_decode_is_the_method(name: str, counts: Counts) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("seen", "objects", "memories", "pointers"), [(1, 1, 1, 1), (1, 3, 4, 5), (2, 2, 2, 0)])
+@pytest.mark.parametrize(("seen", "objects", "memories", "pointers"), [(1, 1, 1, 1), (1, 3, 4, 3), (2, 2, 2, 0)])
 def test_attend_is_the_method(name: str, seen: int, objects: int, memories: int, pointers: int) -> None:
     rng, config = np.random.default_rng(2), CONFIGS[name]
     stride16 = rng.standard_normal((seen, config.channels, 4, 4))
@@ -125,7 +137,7 @@ def test_memorize_is_the_method(name: str, seen: int, objects: int) -> None:
     compare(found, [wanted])
 
 
-@pytest.mark.parametrize("size", [32, 224, 512])
+@pytest.mark.parametrize("size", [32, 224])
 def test_encode_is_the_method_at_sizes_that_windows_fit_and_do_not_fit(size: int) -> None:
     images = np.random.default_rng(4).standard_normal((1, 3, size, size))
     found = graph("sam2.1-micro", size, "encode").run(None, {"images": images})

@@ -233,7 +233,7 @@ def test_saved_states_hold_nothing_but_tensors_and_json(tmp_path: Path) -> None:
 def test_the_log_tells_of_every_stretch_once_though_the_run_was_cut(tmp_path: Path) -> None:
     many = replace(SETTINGS, steps=60, video=0.0, grouping=0.0, pictures=1, objects=1, clicks=(0, 0))
     trained(tmp_path, many, steps=21)
-    (tmp_path / LOG).open("a").write('{"step": 40, "left": "of a sitting that was killed"}\n{"step": 4')
+    (tmp_path / LOG).open("a").write('{"step": 40, "left": "of a stretch that was killed"}\n{"step": 4')
     trained(tmp_path, many, resume=True)
     steps = [line["step"] for line in read_lines(tmp_path / LOG)]
     assert steps == sorted(set(steps))

@@ -139,7 +139,7 @@ def keep(run: Run) -> None:
 
 
 class _Session:
-    """One sitting of a run: its clock, its saves, its journal, its validation."""
+    """One stretch of a run: its clock, its saves, its journal, its validation."""
 
     def __init__(self, run: Run, tell: Callable[[Line], None], validation: Mapping[str, Examples]) -> None:
         self.run, self.validation = run, validation

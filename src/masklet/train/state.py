@@ -26,7 +26,7 @@ class Progress:
     """How far a run is."""
 
     step: int = 0
-    seconds: float = 0.0  # of training, over all sittings
+    seconds: float = 0.0  # of training, over all stretches
 
 
 def save_state(
