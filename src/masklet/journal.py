@@ -49,7 +49,7 @@ class Journal:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             opened.callback(os.close, self._descriptor)
             self._end = self._recovered(job)
-            self.close = opened.pop_all().close  # nothing stays open where something failed
+            self._opened = opened.pop_all()  # until here, whatever fails closes all again
 
     def append(self, frame: CodedFrame) -> None:
         """A frame is finished. When this returns it is on the disk. Raises `ResourceError` and stays as it was."""
@@ -62,6 +62,10 @@ class Journal:
         """Anything else worth knowing at the next start; it is found in `notes`."""
         self._write({"note": what})
         self.notes.append(what)
+
+    def close(self) -> None:
+        """Let go of the file; another process may hold it then."""
+        self._opened.close()
 
     def __contains__(self, index: int) -> bool:
         return index in self._places

@@ -76,10 +76,25 @@ def _read_json(path: Path) -> Iterator[TrackedFrame]:
         return ytvis.read(path)
     if "images" in file.names:
         return coco.read(path)
+    if {"image", "annotations"} <= file.names:
+        return _read_findings(file)
     if {"size", "masks"} <= file.names:
         return _read_masks(file)
-    message = f"{path} is none of the JSON files that hold masks: COCO, YouTube-VIS, LabelMe, or saved by Masks.save"
+    message = (
+        f"{path} is none of the JSON files that hold masks: COCO, YouTube-VIS, LabelMe, SA-1B, or saved by Masks.save"
+    )
     raise FormatError("unsupported-format", message, path=str(path))
+
+
+def _read_findings(file: Fields) -> Iterator[TrackedFrame]:
+    """One picture of SA-1B, or what `Findings.save` writes: each annotation is an object."""
+    image = file.inner("image")
+    size = image.whole("height"), image.whole("width")
+    rows = [
+        ReadMask(number, row.number("predicted_iou", 1.0), row.get("segmentation"))
+        for number, row in enumerate(file.each("annotations"), start=1)
+    ]
+    yield frame_of(0, None, size, rows)
 
 
 def _read_masks(file: Fields) -> Iterator[TrackedFrame]:

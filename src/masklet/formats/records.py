@@ -63,6 +63,10 @@ class Fields:
             raise self._broken(f"{name!r} must be a list, got {type(value).__name__}")
         return value
 
+    def inner(self, name: str) -> Fields:
+        """An object within the object."""
+        return Fields(self._value.get(name), self._path)
+
     def each(self, name: str) -> Iterator[Fields]:
         """A list of objects."""
         return (Fields(row, self._path) for row in self.rows(name))

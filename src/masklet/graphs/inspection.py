@@ -42,6 +42,8 @@ def inspect(content: bytes, name: str) -> None:
     """Raise `CheckpointError` unless `content` is safe to load: see `read_onnx`. `name` is what messages call it."""
     try:
         _Inspection(name).model(memoryview(content))
+    except CheckpointError:  # which is a ValueError too
+        raise
     except (ValueError, UnicodeDecodeError) as cause:
         raise CheckpointError("onnx-broken", f"{name}: not an ONNX file: {cause}") from cause
 

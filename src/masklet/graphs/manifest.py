@@ -87,8 +87,9 @@ class Folder:
 def open_folder(path: Path) -> Folder:
     """The exported model in a folder. Raises `InputNotFound` or `CheckpointError` (`manifest-broken`)."""
     place = path / NAME
+    content = _read(place)
     try:
-        told = json.loads(_read(place))
+        told = json.loads(content)
         if told["format"] != FORMAT:
             raise ValueError(f"it is of format {told['format']!r}, not {FORMAT!r}")
         manifest = Manifest(
