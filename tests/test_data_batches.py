@@ -11,7 +11,17 @@ torch = pytest.importorskip("torch")
 
 from masklet.data.bank import load_bank  # noqa: E402
 from masklet.data.batch_compose import BatchComposer, ComposedBatch  # noqa: E402
-from masklet.data.batch_targets import INSTANCE, NONE, PART, REGION, UNION, SceneMaps, chosen_targets  # noqa: E402
+from masklet.data.batch_draws import Draws  # noqa: E402
+from masklet.data.batch_targets import (  # noqa: E402
+    INSTANCE,
+    NONE,
+    PART,
+    REGION,
+    UNION,
+    SceneMaps,
+    chosen_targets,
+    followed_targets,
+)
 from masklet.data.compose import PictureSettings  # noqa: E402
 from masklet.data.sprites import make_sprite  # noqa: E402
 from masklet.data.tensor_bank import LEVELS, SIDE, TensorBank, _atlas, level_place, tensor_bank  # noqa: E402
@@ -148,3 +158,40 @@ def test_unions_parts_and_regions_are_asked_for_now_and_then() -> None:
         assert kind not in expected or np.array_equal(mask, expected[kind])
         assert kind != PART or (mask.sum() == 150 and (objects[mask] == 1).all())
     assert seen == {INSTANCE, UNION, PART, REGION}
+
+
+@pytest.fixture(scope="module")
+def clips(bank: TensorBank) -> ComposedBatch:
+    return BatchComposer(bank, SIZE, 6, 1, TARGETS, FEW).clips(0, 4)
+
+
+def test_clips_have_the_shapes_that_training_wants(clips: ComposedBatch) -> None:
+    assert clips.frames.shape == (6, 4, SIZE, SIZE, 3) and clips.frames.dtype == torch.uint8
+    assert clips.truth.shape == (6, TARGETS, 4, SIZE, SIZE) and clips.truth.dtype == torch.bool
+
+
+def test_the_targets_of_a_clip_are_there_on_its_first_frame(clips: ComposedBatch) -> None:
+    areas = clips.truth[:, :, 0].sum((2, 3))
+    assert ((areas >= 16) == (clips.kinds != NONE)).all() and (clips.kinds != NONE).any()
+
+
+def test_frames_of_a_clip_are_more_alike_than_clips(clips: ComposedBatch) -> None:
+    pixels = clips.frames.float()
+    within = (pixels[:, 1] - pixels[:, 0]).abs().mean()
+    between = (pixels[1:, 0] - pixels[:-1, 0]).abs().mean()
+    assert 0 < within < 0.5 * between
+
+
+def test_an_object_is_followed_from_frame_to_frame() -> None:
+    objects = torch.zeros(4, 20, 20, dtype=torch.long)  # two clips of two frames
+    objects[0, 2:10, 2:10], objects[1, 4:12, 4:12], objects[2, 5:9, 5:9] = 1, 1, 2
+    whole = torch.tensor([[0.0, 64, 16]]).expand(4, -1)
+    masks, kinds = followed_targets(SceneMaps(objects, objects * 0, objects * 0, whole), 2, 1, generator(0))
+    assert torch.equal(masks[0, 0], objects[:2] == 1) and torch.equal(masks[1, 0], objects[2:] == 2)
+    assert kinds.tolist() == [[INSTANCE], [INSTANCE]]
+
+
+def test_a_drift_begins_at_nothing_and_stays_where_its_pace_is_none() -> None:
+    draw = Draws(torch.Generator().manual_seed(1), clips=2, frames=5, device=torch.device("cpu"))
+    path = draw.drift(torch.tensor([1.0] * 5 + [0.0] * 5), 2).view(2, 5, 2)
+    assert (path[:, 0] == 0).all() and (path[1] == 0).all() and (path[0, 1:].abs() > 0).all()

@@ -50,6 +50,17 @@ def test_a_fresh_network_knows_where_a_click_is() -> None:
     assert (one - other).abs().max() > 0.1
 
 
+def test_a_fresh_decoder_looks_at_what_is_near_a_prompt() -> None:
+    model = fresh(NANO, 1)
+    waves, look = model.prompt_encoder.fourier, model.mask_decoder.transformer.to_image
+    query, keys = (
+        look.split(look.q(waves(torch.tensor([[[0.31, 0.69]]])))),
+        look.split(look.k(waves.grid(8, 8).flatten(2).mT)),
+    )
+    seen = (query @ keys.mT / query.shape[-1] ** 0.5).softmax(dim=-1).mean(dim=1).view(8, 8)
+    assert seen[4:7, 1:4].sum() > 0.4  # of the nine cells around the prompt; 0.14 if it looked everywhere
+
+
 def test_only_what_is_named_is_trained() -> None:
     model = network(Settings(trained=("mask_decoder", "neck.laterals")), CPU)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}

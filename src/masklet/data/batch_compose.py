@@ -1,7 +1,8 @@
-"""Whole batches of pictures composed at once in PyTorch: on a graphics card thousands a second.
+"""Whole batches of pictures or clips composed at once in PyTorch: on a graphics card thousands a second.
 
-The same scenes as `compose` gives one by one, without what does not batch (bending, two-band blending, JPEG). Every
-step works on all pictures of the batch; layers are laid one after the other, the farthest first.
+The same scenes as `compose` and `clips` give one by one, without what does not batch (bending, true rotation, two-band
+blending, JPEG). Every step works on all pictures of the batch; layers are laid one after the other, the farthest first.
+The frames of a clip are pictures whose random draws are the same, but for places and turns, which drift.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from masklet.data.batch_targets import SceneMaps, chosen_targets
+from masklet.data.batch_draws import Draws
+from masklet.data.batch_targets import SceneMaps, chosen_targets, followed_targets
 from masklet.data.compose import PictureSettings
 from masklet.data.tensor_bank import GROUND_SIDE, LEVELS, SIDE, TensorBank, level_place
 
+PACES = (0.0, 0.01, 0.03, 0.06)
+"""How far objects and cameras go from frame to frame, in sides of the picture; one of these per clip or object."""
+TURN, GROWTH = 2.0, 0.8
+"""Radians, and logarithm of the size, that go with a pace of 1."""
+
 
 class ComposedBatch(NamedTuple):
-    """Pictures (B, S, S, 3) uint8 and the masks (B, K, S, S) bool of K targets in each.
+    """Pictures (B, S, S, 3) uint8 and the masks (B, K, S, S) bool of K targets in each, or clips with a T after the B
+    of the one and the K of the other.
 
     `kinds` (B, K): 0 instance, 1 union, 2 part, 3 region, -1 where a picture shows no target (its mask is empty).
     """
@@ -29,6 +37,14 @@ class ComposedBatch(NamedTuple):
     frames: Tensor
     truth: Tensor
     kinds: Tensor
+
+
+class _Scenes(NamedTuple):
+    """What was composed: pictures (B, 3, S, S) 0-255 and who is where in them."""
+
+    image: Tensor
+    maps: SceneMaps
+    draw: Draws
 
 
 class _Layer(NamedTuple):
@@ -56,55 +72,68 @@ class BatchComposer:
 
     @torch.no_grad()
     def sample(self, index: int) -> ComposedBatch:
-        """Batch `index`, on the bank's device."""
+        """Batch `index` of pictures, on the bank's device."""
+        scenes = self._composed(index, frames=1)
+        truth, kinds = chosen_targets(scenes.maps, self.targets, scenes.draw.generator)
+        return ComposedBatch(_pixels(scenes), truth, kinds)
+
+    @torch.no_grad()
+    def clips(self, index: int, frames: int) -> ComposedBatch:
+        """Batch `index` of clips, each of so many frames; the targets are visible on the first."""
+        scenes = self._composed(index, frames)
+        truth, kinds = followed_targets(scenes.maps, frames, self.targets, scenes.draw.generator)
+        return ComposedBatch(_pixels(scenes).unflatten(0, (self.batch, frames)), truth, kinds)
+
+    def _composed(self, index: int, frames: int) -> _Scenes:
         # Torch's CPU generator reads only 32 bits of a seed: seed and index are hashed together first.
         state = int(np.random.SeedSequence((self.seed, index)).generate_state(1)[0])
-        draw = _Draw(torch.Generator(self.device).manual_seed(state), self.batch, self.device)
-        image, regions = self._ground(draw)
-        objects = torch.zeros(self.batch, self.size, self.size, dtype=torch.long, device=self.device)
+        draw = Draws(torch.Generator(self.device).manual_seed(state), self.batch, frames, self.device)
+        camera = draw.drift(draw.one_of(PACES) * self.size, 2)
+        image, regions = self._ground(draw, camera)
+        objects = torch.zeros(draw.batch, self.size, self.size, dtype=torch.long, device=self.device)
         parts = torch.zeros_like(objects)
         low, high = self.settings.objects
         counts = torch.exp(draw.uniform(math.log(low), math.log(high + 0.99))).long().clamp(low, high)
         areas = self._areas(draw, counts)
-        whole = torch.zeros(self.batch, high + 1, device=self.device)
+        whole = torch.zeros(draw.batch, high + 1, device=self.device)
         previous = draw.index(self.bank.shares)
         for number in range(1, high + 1):
             present = (number <= counts)[:, None, None]
             which = torch.where(draw.chance(0.25), previous, draw.index(self.bank.shares))
-            layer = self._layer(draw, which, areas[:, number - 1], image)
+            layer = self._layer(draw, which, areas[:, number - 1], image, camera)
             image = torch.where(present[:, None], _pasted(image, layer, draw), image)
             solid = (layer.alpha[:, 0] > 0.5) & present
             objects = torch.where(solid, number, objects)
             parts = torch.where(solid, torch.where(layer.parts[:, 0] > 0, number * 256 + layer.parts[:, 0], 0), parts)
             whole[:, number] = areas[:, number - 1] * self.size**2
             previous = which
-        truth, kinds = chosen_targets(SceneMaps(objects, parts, regions, whole), self.targets, draw.generator)
-        frames = _photographed(image, draw).permute(0, 2, 3, 1).round().clamp(0, 255).to(torch.uint8)
-        return ComposedBatch(frames.contiguous(), truth, kinds)
+        return _Scenes(image, SceneMaps(objects, parts, regions, whole), draw)
 
-    def _areas(self, draw: _Draw, counts: Tensor) -> Tensor:
+    def _areas(self, draw: Draws, counts: Tensor) -> Tensor:
         """Shares of the picture (B, objects): log-uniform, less where it is crowded, the last and nearest not tiny."""
         low, high = self.settings.area
         most = (1.6 / counts).clamp(low * 1.01, high)
-        shares = torch.rand(self.batch, self.settings.objects[1], generator=draw.generator, device=self.device)
+        shares = draw.uniform(0, 1, self.settings.objects[1])
         areas = low * (most / low)[:, None] ** shares
         sorted_areas = areas.sort(descending=True).values
         areas = torch.where(draw.chance(0.6)[:, None], sorted_areas, areas)
         last = (counts - 1)[:, None]
         return areas.scatter(1, last, areas.gather(1, last).clamp(min=min(0.02, high)))
 
-    def _ground(self, draw: _Draw) -> tuple[Tensor, Tensor]:
-        """A canvas for every picture (B, 3, S, S) and its regions (B, S, S)."""
+    def _ground(self, draw: Draws, camera: Tensor) -> tuple[Tensor, Tensor]:
+        """A canvas for every picture (B, 3, S, S) and its regions (B, S, S), seen by a camera moved by so many pixels
+        (B, 2)."""
         which = draw.index(self.bank.ground_shares)
-        grid = _crop_grid(draw, self.size)
+        grid = _crop_grid(draw, self.size, camera)
         image = _looked_up(self.bank.grounds[which], grid)
         regions = F.grid_sample(self.bank.regions[which].float(), grid, mode="nearest", align_corners=False)
         image = _mixed(image, _blurred(image, 2.0), draw.chance(0.25))
         return image, regions[:, 0].round().long()
 
-    def _layer(self, draw: _Draw, which: Tensor, area: Tensor, ground: Tensor) -> _Layer:
-        pose = _random_pose(draw, area * self.size**2 / self.bank.areas[which].clamp(min=1))
-        centre = draw.uniform(0.08, 0.92, 2) * self.size
+    def _layer(self, draw: Draws, which: Tensor, area: Tensor, ground: Tensor, camera: Tensor) -> _Layer:
+        pace = draw.one_of(PACES)
+        pose = _drifting(draw, pace) @ _random_pose(draw, area * self.size**2 / self.bank.areas[which].clamp(min=1))
+        centre = (draw.uniform(0.08, 0.92, 2) + draw.drift(pace, 2)) * self.size - camera
         rgba, parts = self._placed(which, pose, centre)
         colour, alpha = rgba[:, :3], rgba[:, 3:] / 255
         filled = self.bank.hollow[which] | draw.chance(0.07)
@@ -132,32 +161,20 @@ class BatchComposer:
         return rgba * inside[:, None], (parts * inside[:, None]).round().long()
 
 
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """Random numbers, one for each picture of a batch."""
-
-    generator: torch.Generator
-    batch: int
-    device: torch.device
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(self.batch, *shape, generator=self.generator, device=self.device)
-
-    def normal(self, spread: float, *shape: int) -> Tensor:
-        return spread * torch.randn(self.batch, *shape, generator=self.generator, device=self.device)
-
-    def chance(self, share: float) -> Tensor:
-        return torch.rand(self.batch, generator=self.generator, device=self.device) < share
-
-    def index(self, shares: Tensor) -> Tensor:
-        return torch.multinomial(shares, self.batch, replacement=True, generator=self.generator)
+def _pixels(scenes: _Scenes) -> Tensor:
+    """Photographs (B, S, S, 3) uint8 of what was composed."""
+    frames = _photographed(scenes.image, scenes.draw).permute(0, 2, 3, 1)
+    return frames.round().clamp(0, 255).to(torch.uint8).contiguous()
 
 
-def _crop_grid(draw: _Draw, size: int) -> Tensor:
-    """Where a random square crop, mirrored or not, takes its pixels from: (B, S, S, 2) in -1..1."""
+def _crop_grid(draw: Draws, size: int, camera: Tensor | None = None) -> Tensor:
+    """Where a random square crop, mirrored or not, takes its pixels from: (B, S, S, 2) in -1..1. A `camera` has moved
+    by so many pixels (B, 2) of the picture."""
     scale = draw.uniform(0.35, 1)
     mirror = torch.where(draw.chance(0.5), -1.0, 1.0)
     shift = (1 - scale)[:, None] * draw.uniform(-1, 1, 2)
+    if camera is not None:
+        shift = shift + camera / size * 2 * torch.stack([scale * mirror, scale], 1)
     zero = torch.zeros_like(scale)
     theta = torch.stack([scale * mirror, zero, shift[:, 0], zero, scale, shift[:, 1]], 1).view(-1, 2, 3)
     return F.affine_grid(theta, [draw.batch, 1, size, size], align_corners=False)
@@ -171,7 +188,14 @@ def _looked_up(pictures: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
 
 
-def _random_pose(draw: _Draw, growth: Tensor) -> Tensor:
+def _drifting(draw: Draws, pace: Tensor) -> Tensor:
+    """Matrices (B, 2, 2) that turn and grow from frame to frame; at first they do nothing."""
+    turn, growth = draw.drift(pace * TURN), torch.exp(draw.drift(pace * GROWTH))
+    cosine, sine = growth * torch.cos(turn), growth * torch.sin(turn)
+    return torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
+
+
+def _random_pose(draw: Draws, growth: Tensor) -> Tensor:
     """Matrices (B, 2, 2) that turn, shear, stretch and mirror a little, and multiply areas by `growth`."""
     turn = torch.where(draw.chance(0.7), draw.normal(0.2), draw.uniform(-math.pi, math.pi))
     stretch, shear = torch.exp(draw.normal(0.12)), draw.normal(0.12)
@@ -182,12 +206,12 @@ def _random_pose(draw: _Draw, growth: Tensor) -> Tensor:
     return rotation @ shape * growth.sqrt()[:, None, None]
 
 
-def _random_edge(alpha: Tensor, draw: _Draw) -> Tensor:
+def _random_edge(alpha: Tensor, draw: Draws) -> Tensor:
     alpha = _mixed(alpha, -F.max_pool2d(-alpha, 3, 1, 1), draw.chance(0.2))
     return _mixed(alpha, _blurred(alpha, 0.9), draw.chance(0.55))
 
 
-def _restyled(colour: Tensor, alpha: Tensor, ground: Tensor, draw: _Draw) -> Tensor:
+def _restyled(colour: Tensor, alpha: Tensor, ground: Tensor, draw: Draws) -> Tensor:
     """Tint, contrast and saturation of every object, harmony with the ground for half of them, a falling light."""
     saturation = torch.where(draw.chance(0.08), 0.0, draw.uniform(0.4, 1.5))[:, None, None, None]
     contrast = draw.uniform(0.6, 1.35, 1, 1, 1)
@@ -205,7 +229,7 @@ def _restyled(colour: Tensor, alpha: Tensor, ground: Tensor, draw: _Draw) -> Ten
     return (colour * light[:, None]).clamp(0, 255)
 
 
-def _pasted(image: Tensor, layer: _Layer, draw: _Draw) -> Tensor:
+def _pasted(image: Tensor, layer: _Layer, draw: Draws) -> Tensor:
     """The picture with a shadow (for 40 %) and then the object on it."""
     shift = draw.normal(0.04, 2)
     shift[:, 1] = -shift[:, 1].abs()
@@ -219,7 +243,7 @@ def _pasted(image: Tensor, layer: _Layer, draw: _Draw) -> Tensor:
     return image + layer.alpha * (layer.colour - image)
 
 
-def _photographed(image: Tensor, draw: _Draw) -> Tensor:
+def _photographed(image: Tensor, draw: Draws) -> Tensor:
     """Exposure, blur, noise, grey: what a camera does to the whole picture."""
     exposed = image * (1 + draw.normal(0.07, 3, 1, 1)) + draw.normal(8, 1, 1, 1)
     image = _mixed(image, exposed, draw.chance(0.4)).clamp(0, 255)

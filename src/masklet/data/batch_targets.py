@@ -35,11 +35,8 @@ def chosen_targets(scene: SceneMaps, count: int, generator: torch.Generator) -> 
 
     No object is taken twice before all have been; a picture without any visible object has empty masks of kind -1.
     """
-    least = max(16.0, LEAST_SHARE * scene.objects[0].numel())
-    areas = _counts(scene.objects, scene.whole.shape[1])
-    alive = (areas >= least) & (areas >= LEAST_VISIBLE * scene.whole)
-    alive[:, 0] = False
-    order = _drawn(alive, areas, count, generator)
+    least = _least(scene.objects)
+    alive, order = _chosen(scene, count, least, generator)
     masks, kinds = [], []
     for place in range(count):
         chosen = order[:, place]
@@ -49,6 +46,30 @@ def chosen_targets(scene: SceneMaps, count: int, generator: torch.Generator) -> 
         masks.append(mask & seen[:, None, None])
         kinds.append(torch.where(seen, kind, NONE))
     return torch.stack(masks, 1), torch.stack(kinds, 1)
+
+
+def followed_targets(scene: SceneMaps, frames: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Masks (C, count, T, S, S) bool of objects on all `frames` T of C clips, whose pictures lie after one another in
+    the scene, and their kinds (C, count): instances that are visible on the first frame."""
+    first = SceneMaps(*(part[::frames] for part in scene))
+    alive, order = _chosen(first, count, _least(first.objects), generator)
+    seen = alive.gather(1, order)
+    objects = scene.objects.unflatten(0, (-1, frames))[:, None]
+    masks = (objects == order[:, :, None, None, None]) & seen[:, :, None, None, None]
+    return masks, torch.where(seen, INSTANCE, NONE)
+
+
+def _least(objects: Tensor) -> float:
+    """Pixels below which nothing is asked for."""
+    return max(16.0, LEAST_SHARE * objects[0].numel())
+
+
+def _chosen(scene: SceneMaps, count: int, least: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Which objects (B, N + 1) show enough of themselves, and `count` of those of each picture (B, count)."""
+    areas = _counts(scene.objects, scene.whole.shape[1])
+    alive = (areas >= least) & (areas >= LEAST_VISIBLE * scene.whole)
+    alive[:, 0] = False
+    return alive, _drawn(alive, areas, count, generator)
 
 
 def _varied(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -29,7 +30,7 @@ class Request(NamedTuple):
 
     step: int
     size: int
-    rows: range
+    rows: Sequence[int]
     frames: int = 0
     easy: float = 0.0  # the share of pictures with few and large objects
 
@@ -60,6 +61,8 @@ class Batches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, request: Request) -> Batch:
         cv2.setNumThreads(1)
+        if not request.rows:
+            return Batch(torch.zeros(0), torch.zeros(0))
         make = self._clip if request.frames else self._picture
         frames, truth = zip(*(make(request, row) for row in request.rows), strict=True)
         return Batch(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(truth)))
@@ -86,7 +89,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         return _mirrored(recoloured(clip.frames, rng), clip.masks.swapaxes(0, 1)[chosen], rng)
 
 
-def row_generators(seed: int, step: int, rows: range, objects: int) -> list[Generator]:
+def row_generators(seed: int, step: int, rows: Sequence[int], objects: int) -> list[Generator]:
     """One generator for each object of each row of a batch, for its prompts."""
     return [np.random.default_rng((seed, 2, step, row, k)) for row in rows for k in range(objects)]
 

@@ -17,6 +17,7 @@ from masklet.errors import StateError
 from masklet.model.sam2 import Sam2
 from masklet.train import parallel
 from masklet.train.batches import Batch, Batches, Request, row_generators
+from masklet.train.compositor import Compositor
 from masklet.train.grouping import Grouping
 from masklet.train.guards import check_alive, check_finite
 from masklet.train.initialise import seeded
@@ -111,7 +112,7 @@ def train(
 def advance(run: Run, batch: Batch, request: Request) -> Outcome:
     """One step of training on this process's rows of a batch."""
     settings, step, training_rate = run.settings, run.progress.step, run.rate
-    torch.manual_seed(hash((settings.seed, step, request.rows.start)) & 0x7FFFFFFF)
+    torch.manual_seed(hash((settings.seed, step, request.rows[0])) & 0x7FFFFFFF)
     for group in run.optimiser.param_groups:
         group["lr"] = training_rate * group["share"]
     outcome, extra = _rolled_out(run, batch, request)
@@ -161,16 +162,18 @@ class _Session:
     def batches(self, mixture: Mixture, workers: int) -> Iterator[tuple[Request, Batch]]:
         """The requests from where the run is to its end with their batches, composed ahead by `workers`."""
         settings, asked = self.run.settings, []
+        compositor = Compositor(mixture, settings, self.run.device) if settings.compose_on_device else None
 
         def requests() -> Iterator[Request]:
             step = self.run.progress.step
             while not settings.steps or step < settings.steps:
                 asked.append(self._request(step))
-                yield asked[-1]
+                yield compositor.labelled(asked[-1]) if compositor else asked[-1]
                 step += 1
 
         counts = settings.pictures, settings.objects, settings.clips, settings.clip_objects
-        batches = Batches(mixture, *counts, settings.seed, settings.stills)
+        read = mixture.labelled if compositor else mixture
+        batches = Batches(read, *counts, settings.seed, settings.stills)
         loader: DataLoader[Batch] = DataLoader(
             batches,
             batch_size=None,
@@ -180,7 +183,8 @@ class _Session:
             pin_memory=self.run.device.type == "cuda",
         )
         for batch in loader:
-            yield asked.pop(0), batch
+            request = asked.pop(0)
+            yield request, compositor.completed(batch, request) if compositor else batch
 
     def after(self, outcome: Outcome, request: Request) -> None:
         """Look at the clock, write and save what is due."""

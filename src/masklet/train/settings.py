@@ -82,6 +82,7 @@ class Settings:
     precision: str = "float32"  # or "bfloat16", by autocast
     recompute: bool = False  # activations instead of keeping them: less memory, more time
     compile: bool = False  # the trunk
+    compose_on_device: bool = False  # the engine's pictures and clips, instead of in other processes
     save_minutes: float = 3.0
     validate_minutes: float = 15.0
 

@@ -28,6 +28,11 @@ EASY = PictureSettings(objects=(1, 3), area=(0.05, 0.6))
 LEAST_AREA = 64.0  # pixels of a target at the size it is trained at: four by four cells of the mask's grid are few
 
 
+def full(size: int) -> PictureSettings:
+    """What pictures of a size hold when nothing is made easy: targets of every area that can be learned at it."""
+    return PictureSettings(area=(max(0.003, LEAST_AREA / size**2), 0.6))
+
+
 class Pictures(Protocol):
     """An endless set: `sample(index)` is picture number `index`, the same for ever."""
 
@@ -62,8 +67,7 @@ class Engine:
     composed: bool = True
 
     def pictures(self, size: int, *, easy: bool) -> Pictures:
-        area = (max(0.003, LEAST_AREA / size**2), 0.6)
-        return Composer(self.bank, size, self.seed, EASY if easy else PictureSettings(area=area))
+        return Composer(self.bank, size, self.seed, EASY if easy else full(size))
 
     def clips(self, size: int, frames: int) -> Clips:
         return ClipComposer(self.bank, self.models(), size, frames, self.seed)
@@ -105,6 +109,12 @@ class Mixture:
 
     sources: tuple[Source, ...]
     weights: tuple[float, ...]
+
+    @property
+    def labelled(self) -> Mixture:
+        """The sources that are read, not composed, as a mixture of their own."""
+        kept = [place for place, source in enumerate(self.sources) if not source.composed]
+        return Mixture(tuple(self.sources[k] for k in kept), tuple(self.weights[k] for k in kept))
 
     def draw(self, rng: Generator, *, easy: bool = False) -> int:
         """Which source the next sample is from; easy ones come from the engine, if there is one."""
