@@ -44,7 +44,9 @@ def load_bank(
     """
     kinds: tuple[Kind, ...] = ("cutout", "shaded", "drawing")
     sprites: dict[str, tuple[Sprite, ...]] = {kind: _decoded(pack, kind, held_out, make_sprite) for kind in kinds}
-    if views and pack.of("mesh", held_out=held_out):
+    if pack.of("render", held_out=held_out):  # a pack made lean has them instead of meshes
+        sprites["render"] = _renderings(pack, held_out)
+    elif views and pack.of("mesh", held_out=held_out):
         sprites["render"] = _renderings(rendered(pack, views, progress=progress), held_out)
     sprites = {kind: entries for kind, entries in sprites.items() if entries}
     photographs = _decoded(pack, "photograph", held_out, _as_it_is)

@@ -1,0 +1,140 @@
+"""Trains the model inside the package in rounds: pictures, then clips, by the clock.
+
+A round begins with the weights in the package (--fresh: with random ones) and ends with runs/embedded/nano.safetensors
+in half precision; `--install` puts that into the package. `--carry` makes small copies of the pack and of the labelled
+pictures in runs/carry, to be sent to another machine with the repository and named there by --pack and --real; together
+they stay under 64 MB. There PYTHON names an interpreter that has PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS, STATE, FINISHED, RESULT = "weights.safetensors", "state.safetensors", "finished", "nano.safetensors"
+
+
+class Stage(NamedTuple):
+    """A part of a round: which preset, its share of the time, the shares of composed and of real data."""
+
+    preset: str
+    time: float
+    composed: float
+    real: float
+
+
+STAGES = (Stage("nano-images", 0.6, 0.6, 0.4), Stage("nano-video", 0.4, 0.6, 0.4))
+ON_CUDA = {
+    "nano-images": ("sizes=256,512", "size_starts=0.0,0.7", "pictures=128", "objects=8", "clicks=0,3"),
+    "nano-video": ("clips=32", "pictures=64", "objects=8", "stills=0.5"),
+}
+ALWAYS_ON_CUDA = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
+
+
+def main() -> None:
+    options = _options()
+    if options.carry:
+        _carry(options)
+    elif options.install:
+        _install(options.out / RESULT)
+    else:
+        _train(options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--minutes", type=float, default=60.0, help="of the whole round")
+    add("--resume", action="store_true", help="go on with the round that is in --out")
+    add("--fresh", action="store_true", help="begin with random weights")
+    add("--carry", action="store_true", help="only make the small copies")
+    add("--install", action="store_true", help="only put the last round's weights into the package")
+    add("--pack", type=Path, default=ROOT / "packs" / "all", help="what `masklet data pack` built; made if missing")
+    add("--real", type=Path, default=ROOT / "../shared/real/index.json", help="an index of labelled pictures")
+    add("--out", type=Path, default=ROOT / "runs" / "embedded")
+    add("--device", default=None, help="cuda, cpu; by default the best there is")
+    add("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2), help="processes that read batches ahead")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of both stages; may repeat")
+    return parser.parse_args()
+
+
+def _train(options: argparse.Namespace) -> None:
+    if options.out.exists() and not options.resume:
+        sys.exit(f"{options.out} holds a round; go on with --resume, or move it away")
+    _pack(options.pack)
+    start = None if options.fresh else ROOT / "src" / "masklet" / "weights" / RESULT
+    for stage in STAGES:
+        run = options.out / stage.preset
+        if not (run / FINISHED).exists():
+            _masklet("train", stage.preset, *_arguments(options, stage, start))
+            (run / FINISHED).touch()
+        start = run / WEIGHTS
+    names = ("--names", "released", "--dtype", "float16", "--overwrite")
+    _masklet("models", "convert", start, options.out / RESULT, *names)
+
+
+def _arguments(options: argparse.Namespace, stage: Stage, start: Path | None) -> list[object]:
+    """What `masklet train` is told for one stage."""
+    run = options.out / stage.preset
+    data = [f"--data={options.pack}={stage.composed}"]
+    if options.real.exists():
+        data.append(f"--data={options.real}={stage.real}")
+    changes = [*((f"start={start}",) if start else ()), *_device_changes(options, stage), *options.set]
+    known = [f"--device={options.device}"] if options.device else []
+    resumed = ["--resume"] if (run / STATE).exists() else []
+    minutes = options.minutes * stage.time
+    return [
+        *("--out", run, "--minutes", minutes, "--workers", options.workers),
+        *data,
+        *known,
+        *resumed,
+        *(f"--set={change}" for change in changes),
+    ]
+
+
+def _device_changes(options: argparse.Namespace, stage: Stage) -> tuple[str, ...]:
+    import torch
+
+    on_cuda = (options.device or "").startswith("cuda") or (options.device is None and torch.cuda.is_available())
+    return (*ALWAYS_ON_CUDA, *ON_CUDA[stage.preset]) if on_cuda else ()
+
+
+def _carry(options: argparse.Namespace) -> None:
+    from masklet.data.lean import lean_pack, lean_pictures
+    from masklet.data.pack import open_pack
+
+    _pack(options.pack)
+    target = ROOT / "runs" / "carry"
+    lean_pack(open_pack(options.pack), target / "pack")
+    if options.real.exists():
+        lean_pictures(options.real, target / "real")
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    print(f"{target}: {size / 1e6:.1f} MB")
+
+
+def _install(result: Path) -> None:
+    target = ROOT / "src" / "masklet" / "weights" / RESULT
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(result.read_bytes())
+    print(target)
+
+
+def _pack(path: Path) -> None:
+    if not (path / "index.json").exists():
+        _masklet("data", "pack", path, "--packages", path.parent / "packages")
+
+
+def _masklet(*words: object) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, "-m", "masklet", *map(str, words)], env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
