@@ -15,7 +15,16 @@ from masklet.train.settings import Settings
 
 
 def test_the_promised_presets_exist() -> None:
-    promised = {"pretrain-images", "full", "finetune", "finetune-decoder", "lora", "nano-images", "nano-video"}
+    promised = {
+        "pretrain-images",
+        "full",
+        "finetune",
+        "finetune-decoder",
+        "lora",
+        "nano-finetune",
+        "nano-images",
+        "nano-video",
+    }
     assert promised == set(PRESETS)
 
 

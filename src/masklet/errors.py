@@ -91,6 +91,7 @@ EXIT_STATUS: dict[str, int] = {
     "pack-broken": 65,
     # training
     "bad-settings": 78,
+    "frozen-data": 65,
     "training-diverged": 70,
     "training-collapsed": 70,
     # writing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -33,6 +33,9 @@ def train(
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="PATH", help="The same for what fine-tuning must not forget.")
+    ] = None,
+    refused: Annotated[
+        Path | None, typer.Option("--refuse", metavar="LIST", help="Stop if one of these files is in the data.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long to train by the clock.")] = None,
     settings: Annotated[
@@ -63,35 +66,45 @@ def train(
         raise typer.BadParameter("a run needs a folder: --out RUN")
     timed = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
     chosen = resolve(preset, settings, [*timed, *(changes or ())])
-    found = _run(chosen, output, data or [], {"validation": validate, "retention": retain}, resume, device, workers)
+    measured = {"validation": validate, "retention": retain}
+    place = _Place(output, resume, device, workers)
+    found = _run(chosen, place, _Data(data or [], refused), measured)
     print_json(found) if json else print_line(str(found["weights"]))
 
 
-def _run(
-    settings: Settings,
-    output: Path,
-    data: list[str],
-    measured: dict[str, Path | None],
-    resume: bool,
-    device: str | None,
-    workers: int,
-) -> dict[str, Any]:
-    from masklet.train import loop, parallel
+class _Data(NamedTuple):
+    """What is trained on, and the list of files that must not be in it."""
+
+    named: list[str]
+    refused: Path | None
+
+
+class _Place(NamedTuple):
+    """Where a run is, and where it is done."""
+
+    output: Path
+    resume: bool
+    device: str | None
+    workers: int
+
+
+def _run(settings: Settings, place: _Place, data: _Data, measured: dict[str, Path | None]) -> dict[str, Any]:
+    from masklet.train import frozen, loop, parallel
     from masklet.train.report import report
     from masklet.train.sources import open_mixture
     from masklet.train.state import WEIGHTS
 
     if settings.start:
         located(settings.start)
-    with parallel.together(device) as own:
-        mixture = open_mixture(data, settings.seed)
+    with parallel.together(place.device) as own:
+        mixture = open_mixture(data.named, settings.seed, frozen.read(data.refused) if data.refused else ())
         validation = {name: _examples(path, settings) for name, path in measured.items() if path}
-        run = loop.begin(settings, output, own, resume=resume)
-        loop.train(run, mixture, _tell, validation=validation, workers=workers)
+        run = loop.begin(settings, place.output, own, resume=place.resume)
+        loop.train(run, mixture, _tell, validation=validation, workers=place.workers)
         if parallel.leads():
             with run.average.shown(run.model):
-                report(output, settings, run.model, validation)
-    return {"weights": output / WEIGHTS, "steps": run.progress.step, "seconds": round(run.progress.seconds, 1)}
+                report(place.output, settings, run.model, validation)
+    return {"weights": place.output / WEIGHTS, "steps": run.progress.step, "seconds": round(run.progress.seconds, 1)}
 
 
 def _examples(path: Path, settings: Settings) -> Examples:

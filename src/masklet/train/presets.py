@@ -122,6 +122,19 @@ PRESETS: dict[str, Settings] = {
         warmup=100,
         minutes=30.0,
     ),
+    "nano-finetune": replace(
+        _DEMO,
+        start="nano",
+        easy=0.0,
+        sizes=(256,),
+        pictures=4,
+        grouping=0.0,
+        trunk_rate=0.3,
+        rate=2e-4,
+        warmup=50,
+        minutes=20.0,
+        validate_minutes=5.0,
+    ),
 }
 """Starting points by name; the released sizes are chosen with `--set model=…`."""
 

@@ -23,6 +23,7 @@ from masklet.data.renders import load_models
 from masklet.data.samples import Clip, Sample
 from masklet.errors import InputNotFound, SettingsError
 from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
+from masklet.train.frozen import Frozen, refuse
 
 EASY = PictureSettings(objects=(1, 3), area=(0.05, 0.6))
 LEAST_AREA = 64.0  # pixels of a target at the size it is trained at: four by four cells of the mask's grid are few
@@ -123,12 +124,15 @@ class Mixture:
         return int(rng.choice(len(shares), p=shares / shares.sum()))
 
 
-def open_mixture(texts: Sequence[str], seed: int) -> Mixture:
-    """Data named as `path` or `path=weight`: see `open_source`. Raises `SettingsError` where there is none."""
+def open_mixture(texts: Sequence[str], seed: int, frozen: Sequence[Frozen] = ()) -> Mixture:
+    """Data named as `path` or `path=weight`: see `open_source`. Raises `SettingsError` where there is none, or where a
+    `frozen` file is among it."""
     if not texts:
         raise SettingsError("bad-settings", "no data to train on; name some with --data PATH")
     cv2.setNumThreads(0)  # OpenCV's pool of threads does not survive the fork into processes that compose batches
     named = [_weighed(text) for text in texts]
+    if frozen:
+        refuse([path for path, _ in named], frozen)
     return Mixture(tuple(open_source(path, seed) for path, _ in named), tuple(weight for _, weight in named))
 
 
