@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+import re
 import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PilImage
 
+import masklet
+from clips import write_clip
 from colour_backend import ColourBackend
 from masklet.automatic import Search
 from masklet.backend import Answers, Decoded
@@ -191,6 +197,25 @@ def test_a_model_finds_everything_in_a_video_an_array_and_an_iterator() -> None:
     assert [frame.masks.object_ids for frame in model.everything_in(clip, QUICK)] == [(1,)] * 6
     assert [frame.index for frame in model.everything_in(clip, QUICK, start=2, stop=5)] == [2, 3, 4]
     assert [frame.masks.object_ids for frame in model.everything_in(iter(clip), QUICK)] == [(1,)] * 6
+
+
+def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "everything.md"
+    monkeypatch.setattr(masklet, "load", lambda name: Segmenter(World()))
+    monkeypatch.chdir(tmp_path)
+    PilImage.fromarray(picture({50: (2, 2, 12, 12)})).save("street.jpg")
+    write_clip(tmp_path / "clip.mp4", 2)
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert (tmp_path / "street.json").is_file() and names["frame"].index == 1
+
+
+def test_the_docs_name_every_setting() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "everything.md").read_text()
+    for one in fields(Search):
+        option = "--no-multimask-output" if one.name == "multimask_output" else f"--{one.name.replace('_', '-')}"
+        assert f"`{option}" in page, one.name
 
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"patience": 0}, {"most": 0}, {"uncovered": 0.0}, {"uncovered": 1.5}])

@@ -193,7 +193,9 @@ def _asked(
 def _finding(candidate: _Candidate, crop: Box, size: tuple[int, ...], search: Search) -> Finding | None:
     """The candidate at the picture's size, unless it is not stable, empty, or cut off by the crop."""
     x0, y0, x1, y1 = crop
-    logits = interpolate(candidate.logits, (y1 - y0, x1 - x0)) - search.mask_threshold
+    logits = interpolate(candidate.logits, (y1 - y0, x1 - x0))
+    if search.mask_threshold:  # most often 0, and a copy of a large picture is not free
+        logits = logits - search.mask_threshold
     stability = _stability(logits, search.stability_score_offset)
     if search.stability_score_thresh > 0 and stability < search.stability_score_thresh:
         return None
