@@ -170,7 +170,7 @@ def test_memory_does_not_grow_with_the_number_of_frames() -> None:
     tracemalloc.start()
     try:
         for t, things in zip(range(300), endless(), strict=False):
-            masks = watcher.see(t, picture(things), look=t % 4 == 0)
+            masks = watcher.see(t, Frame(t, None, picture(things)))
             highest = max(highest, *masks.object_ids)
             most = max(most, sum(len(track.answers) + len(track.recent) for track in tracker.tracks.values()))
             if t in (99, 299):  # the same things are there, at the same places

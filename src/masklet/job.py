@@ -25,12 +25,12 @@ from masklet.masks import Masks
 from masklet.memory import POINTERS, unreachable
 from masklet.propagate import Schedule, TrackedFrame
 from masklet.tracker import Tracker
-from masklet.video import Video
+from masklet.video import Frame, Video
 from masklet.walk import Visit, Walk
 from masklet.watching import Watch, Watcher
 
 SHARE = 0.1  # of the time that may go into writing states
-Follow = Callable[[Visit, Any], Masks]
+Follow = Callable[[Visit, Frame], Masks]
 _STATE = re.compile(r"state-(\d+)\.session")
 
 
@@ -52,9 +52,9 @@ class Job:
     def follower(self, tracker: Tracker, finished: Iterable[CodedFrame]) -> Follow:
         """What gives the masks of the next visit, after visits whose frames are `finished`."""
         if self.watch is None:
-            return lambda visit, image: tracker.step(visit.place, image, step=visit.step)
-        watch, watcher = self.watch, Watcher(tracker, self.watch, finished)
-        return lambda visit, image: watcher.see(visit.place, image, look=visit.place % watch.every == 0)
+            return lambda visit, frame: tracker.step(visit.place, frame.image, step=visit.step)
+        watcher = Watcher(tracker, self.watch, finished)
+        return lambda visit, frame: watcher.see(visit.place, frame)
 
 
 def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
@@ -85,7 +85,7 @@ def _visited(job: Job, follow: Follow, visit: Visit) -> CodedFrame:
     if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
         empty = TrackedFrame(visit.index, visit.time, Masks.empty(job.video.size))
         return replace(coded(empty), corrupt=frame is not None)
-    return coded(TrackedFrame(visit.index, visit.time, follow(visit, frame.image)))
+    return coded(TrackedFrame(visit.index, visit.time, follow(visit, frame)))
 
 
 def _forget(tracker: Tracker, visit: Visit, needed: range) -> None:

@@ -77,31 +77,27 @@ class Watcher:
                 self._count({one.object_id: rle.area(one.code) > 0 for one in frame})
         self._unseen = {key: count for key, count in self._unseen.items() if key in tracker.tracks}
 
-    @property
-    def object_ids(self) -> tuple[int, ...]:
-        """The objects that are followed now."""
-        return self._tracker.object_ids
-
-    def see(self, frame: int, image: Image, *, look: bool) -> Masks:
-        """The masks of all objects on the next frame, after a `look` for new ones."""
-        masks = self._followed(frame, image)
-        if not look:
+    def see(self, place: int, frame: Frame) -> Masks:
+        """The masks of all objects on the next frame, `place` frames after the first, after a look for new ones where
+        one is due. In what could not be decoded nothing new is looked for."""
+        masks = self._followed(place, frame.image)
+        if place % self._watch.every or frame.corrupt:
             return masks
         self._end(_doubled(masks))
         masks = self._living(masks)
-        new = self._new(masks, image)
+        new = self._new(masks, frame.image)
         if not new:
             return masks
-        self._tracker.prompt(frame, new, image)
-        masks = self._tracker.step(frame, image)  # computes nothing: what was followed stands, and so do prompts
+        self._tracker.prompt(place, new, frame.image)
+        masks = self._tracker.step(place, frame.image)  # computes nothing: what was followed stands, and so do prompts
         self._count({key: there for key, there in _seen(masks).items() if key in new})
         return masks
 
-    def _followed(self, frame: int, image: Image) -> Masks:
+    def _followed(self, place: int, image: Image) -> Masks:
         """The masks of the objects that are still there."""
         if not self._tracker.tracks:
             return Masks.empty((image.shape[0], image.shape[1]))
-        masks = self._tracker.step(frame, image)
+        masks = self._tracker.step(place, image)
         self._count(_seen(masks))
         self._end(key for key in masks.object_ids if self._unseen[key] >= self._watch.patience)
         return self._living(masks)
@@ -141,14 +137,10 @@ class Watcher:
 def watch_through(
     backend: Backend, frames: Iterable[Frame], watch: Watch, *, length: int | None = None
 ) -> Iterator[TrackedFrame]:
-    """Everything in frames that come once and in order; `length` is their number where it is known.
-
-    On a frame that could not be decoded nothing new is looked for.
-    """
+    """Everything in frames that come once and in order; `length` is their number where it is known."""
     watcher = Watcher(Tracker(backend, length=length, history=History(0)), watch)
     for place, frame in enumerate(frames):
-        look = place % watch.every == 0 and not frame.corrupt
-        yield TrackedFrame(frame.index, frame.time, watcher.see(place, frame.image, look=look))
+        yield TrackedFrame(frame.index, frame.time, watcher.see(place, frame))
 
 
 def _seen(masks: Masks) -> dict[int, bool]:
