@@ -29,6 +29,7 @@ LAYERS = [
         "session",
         "segmenter",
         "automatic",
+        "watching",
         "findings",
         "formats",
         "journal",

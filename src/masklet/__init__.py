@@ -15,8 +15,10 @@ _HOMES = {
     "MaskletError": "errors",
     "Masks": "masks",
     "Prompt": "prompts",
+    "Search": "automatic",
     "Segmenter": "segmenter",
     "Tracker": "tracker",
+    "Watch": "watching",
     "box": "prompts",
     "click": "prompts",
     "clicks": "prompts",
@@ -32,8 +34,10 @@ __all__ = [
     "MaskletError",
     "Masks",
     "Prompt",
+    "Search",
     "Segmenter",
     "Tracker",
+    "Watch",
     "box",
     "click",
     "clicks",
@@ -45,6 +49,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from masklet.automatic import Search
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks import Masks
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from masklet.segmenter import EmbeddedImage, Segmenter, load
     from masklet.tracker import Tracker
     from masklet.video import open_video
+    from masklet.watching import Watch
 
 
 def __getattr__(name: str) -> object:
