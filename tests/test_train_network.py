@@ -13,6 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from masklet.config import CONFIGS  # noqa: E402
 from masklet.errors import SettingsError  # noqa: E402
+from masklet.model.position import axial_rotation  # noqa: E402
 from masklet.train.drop_path import add_drop_path  # noqa: E402
 from masklet.train.initialise import fresh  # noqa: E402
 from masklet.train.lora import LowRank, add_low_rank, folded  # noqa: E402
@@ -59,6 +60,14 @@ def test_a_fresh_decoder_looks_at_what_is_near_a_prompt() -> None:
     )
     seen = (query @ keys.mT / query.shape[-1] ** 0.5).softmax(dim=-1).mean(dim=1).view(8, 8)
     assert seen[4:7, 1:4].sum() > 0.4  # of the nine cells around the prompt; 0.14 if it looked everywhere
+
+
+def test_a_fresh_network_looks_at_the_same_place_of_its_memories() -> None:
+    look = fresh(NANO, 1).memory_attention.layers[0].to_memory
+    rotation = axial_rotation(8, NANO.channels, look.q.weight)
+    queries, keys = look.q(torch.zeros(1, 64, NANO.channels)), look.k(torch.zeros(1, 64, NANO.memory_channels))
+    seen = rotation.turn(queries) @ rotation.turn(keys).mT
+    assert torch.equal(seen[0].argmax(dim=-1), torch.arange(64))
 
 
 def test_only_what_is_named_is_trained() -> None:
