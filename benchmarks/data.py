@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from benchmarks.machine import seconds
-from masklet.data.bank import Bank, load_bank
-from masklet.data.batch_compose import BatchComposer
-from masklet.data.clips import ClipComposer
-from masklet.data.compose import Composer
-from masklet.data.pack import open_pack
-from masklet.data.render import random_view, render
-from masklet.data.renders import load_models
-from masklet.data.tensor_bank import tensor_bank
+from masklet.data.engine.bank import Bank, load_bank
+from masklet.data.engine.batch_compose import BatchComposer
+from masklet.data.engine.clips import ClipComposer
+from masklet.data.engine.compose import Composer
+from masklet.data.engine.tensor_bank import tensor_bank
+from masklet.data.packs.pack import open_pack
+from masklet.data.rendering.render import random_view, render
+from masklet.data.rendering.renders import load_models
 
 FRAMES = 8
 BATCH = {"cpu": 8, "cuda": 128}

@@ -107,8 +107,8 @@ def _device_changes(options: argparse.Namespace, stage: Stage) -> tuple[str, ...
 
 
 def _carry(options: argparse.Namespace) -> None:
-    from masklet.data.lean import lean_pack, lean_pictures
-    from masklet.data.pack import open_pack
+    from masklet.data.packs.lean import lean_pack, lean_pictures
+    from masklet.data.packs.pack import open_pack
 
     _pack(options.pack)
     target = ROOT / "runs" / "carry"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from masklet.data.archives import members
+from masklet.data.packs.archives import members
 from masklet.errors import FormatError, InputNotFound
 from tiny_pack import deb, ground, jpeg, resource_bundle, tar_gz, zipped
 

@@ -9,10 +9,10 @@ from tiny_pack import sprite, tiny_pack
 
 torch = pytest.importorskip("torch")
 
-from masklet.data.bank import load_bank  # noqa: E402
-from masklet.data.batch_compose import BatchComposer, ComposedBatch  # noqa: E402
-from masklet.data.batch_draws import Draws  # noqa: E402
-from masklet.data.batch_targets import (  # noqa: E402
+from masklet.data.engine.bank import load_bank  # noqa: E402
+from masklet.data.engine.batch_compose import BatchComposer, ComposedBatch  # noqa: E402
+from masklet.data.engine.batch_draws import Draws  # noqa: E402
+from masklet.data.engine.batch_targets import (  # noqa: E402
     INSTANCE,
     NONE,
     PART,
@@ -22,9 +22,9 @@ from masklet.data.batch_targets import (  # noqa: E402
     chosen_targets,
     followed_targets,
 )
-from masklet.data.compose import PictureSettings  # noqa: E402
-from masklet.data.sprites import make_sprite  # noqa: E402
-from masklet.data.tensor_bank import LEVELS, SIDE, TensorBank, _atlas, level_place, tensor_bank  # noqa: E402
+from masklet.data.engine.compose import PictureSettings  # noqa: E402
+from masklet.data.engine.sprites import make_sprite  # noqa: E402
+from masklet.data.engine.tensor_bank import LEVELS, SIDE, TensorBank, _atlas, level_place, tensor_bank  # noqa: E402
 
 SIZE, BATCH, TARGETS = 48, 10, 3
 FEW = PictureSettings(objects=(1, 4))

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from masklet.data.actors import Rigid, on_its_way, swaying, turning
-from masklet.data.bank import Bank, load_bank
-from masklet.data.clips import ClipComposer, ClipSettings
-from masklet.data.meshes import simplified
-from masklet.data.motion import Curve, crossing, leave_and_return, passing, random_camera, wander
-from masklet.data.obj import parse_mtl, parse_obj
-from masklet.data.render import Model
-from masklet.data.samples import Clip
-from masklet.data.sprites import make_sprite
+from masklet.data.engine.actors import Rigid, on_its_way, swaying, turning
+from masklet.data.engine.bank import Bank, load_bank
+from masklet.data.engine.clips import ClipComposer, ClipSettings
+from masklet.data.engine.motion import Curve, crossing, leave_and_return, passing, random_camera, wander
+from masklet.data.engine.samples import Clip
+from masklet.data.engine.sprites import make_sprite
+from masklet.data.rendering.meshes import simplified
+from masklet.data.rendering.obj import parse_mtl, parse_obj
+from masklet.data.rendering.render import Model
 from tiny_pack import CUBE, MTL, sprite, tiny_pack
 
 SIZE, FRAMES = 64, 6

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from masklet.data.bank import Bank, load_bank
-from masklet.data.blending import cast_shadow, leave_traces, paste, restyled, with_random_edge
-from masklet.data.camera import photographed
-from masklet.data.canvases import random_canvas, random_crop
-from masklet.data.compose import Composer, PictureSettings
-from masklet.data.objects import decorated, filled
-from masklet.data.pack import Pack
-from masklet.data.placement import Layer, lay, random_pose, wobbled
-from masklet.data.samples import Sample
-from masklet.data.shapes import random_shape
-from masklet.data.sprites import HALVINGS, Sprite, make_sprite
-from masklet.data.targets import Scene, targets, touching
+from masklet.data.engine.bank import Bank, load_bank
+from masklet.data.engine.blending import cast_shadow, leave_traces, paste, restyled, with_random_edge
+from masklet.data.engine.camera import photographed
+from masklet.data.engine.canvases import random_canvas, random_crop
+from masklet.data.engine.compose import Composer, PictureSettings
+from masklet.data.engine.objects import decorated, filled
+from masklet.data.engine.placement import Layer, lay, random_pose, wobbled
+from masklet.data.engine.samples import Sample
+from masklet.data.engine.shapes import random_shape
+from masklet.data.engine.sprites import HALVINGS, Sprite, make_sprite
+from masklet.data.engine.targets import Scene, targets, touching
+from masklet.data.packs.pack import Pack
 from masklet.errors import FormatError
 from tiny_pack import ground, sprite, tiny_pack
 

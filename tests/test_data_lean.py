@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from masklet.data.bank import load_bank
-from masklet.data.lean import ROOMS, lean_pack, lean_pictures
-from masklet.data.pack import Pack
-from masklet.data.real import real_pictures
+from masklet.data.engine.bank import load_bank
+from masklet.data.engine.real import real_pictures
+from masklet.data.packs.lean import ROOMS, lean_pack, lean_pictures
+from masklet.data.packs.pack import Pack
 from tiny_pack import tiny_pack
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from masklet.data.licences import Terms, allows, parse_copyright
+from masklet.data.packs.licences import Terms, allows, parse_copyright
 from tiny_pack import COPYRIGHT
 
 

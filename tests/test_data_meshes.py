@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from masklet.data.meshes import STEPS, Mesh, decode_mesh, encode_mesh, simplified
-from masklet.data.obj import Material, ObjModel, parse_mtl, parse_obj
-from masklet.data.rasterise import rasterise
-from masklet.data.render import Model, View, random_view, render, render_cropped
+from masklet.data.rendering.meshes import STEPS, Mesh, decode_mesh, encode_mesh, simplified
+from masklet.data.rendering.obj import Material, ObjModel, parse_mtl, parse_obj
+from masklet.data.rendering.rasterise import rasterise
+from masklet.data.rendering.render import Model, View, random_view, render, render_cropped
 from masklet.errors import FormatError
 from tiny_pack import CUBE, MTL, ground
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masklet.data.build_pack import build_pack
-from masklet.data.pack import Asset, Pack, encode_picture, open_pack, write_pack
-from masklet.data.renders import decode_parts, load_models, rendered
-from masklet.data.selection import cut_out, fit, is_flat, is_normal_map
-from masklet.data.sources import SOURCES, fetch
+from masklet.data.packs.build_pack import build_pack
+from masklet.data.packs.pack import Asset, Pack, encode_picture, open_pack, write_pack
+from masklet.data.packs.selection import cut_out, fit, is_flat, is_normal_map
+from masklet.data.packs.sources import SOURCES, fetch
+from masklet.data.rendering.renders import decode_parts, load_models, rendered
 from masklet.errors import FormatError, InputNotFound, ResourceError
 from tiny_pack import SHADED, SOURCE, ground, package_folder, sprite, tiny_pack
 

@@ -13,16 +13,16 @@ import pytest
 
 import layouts
 from layouts import SIZE, block
-from masklet.data.annotations import from_labels
-from masklet.data.davis import open_davis
-from masklet.data.folders import open_clip_folders, open_label_tree
-from masklet.data.layouts import open_clips, open_images, open_truth
-from masklet.data.lvos import open_lvos
-from masklet.data.mose import open_mose
-from masklet.data.samples import Clip
-from masklet.data.sav import open_sav, open_sav_train, read_masklets
-from masklet.data.writers import write_davis, write_davis_split, write_sav
-from masklet.data.youtube_vos import open_youtube_vos
+from masklet.data.engine.samples import Clip
+from masklet.data.engine.writers import write_davis, write_davis_split, write_sav
+from masklet.data.readers.annotations import from_labels
+from masklet.data.readers.davis import open_davis
+from masklet.data.readers.folders import open_clip_folders, open_label_tree
+from masklet.data.readers.layouts import open_clips, open_images, open_truth
+from masklet.data.readers.lvos import open_lvos
+from masklet.data.readers.mose import open_mose
+from masklet.data.readers.sav import open_sav, open_sav_train, read_masklets
+from masklet.data.readers.youtube_vos import open_youtube_vos
 from masklet.errors import FormatError, InputNotFound, PromptError, SettingsError
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import layouts
 from layouts import SIZE, block
-from masklet.data.coco import open_coco
-from masklet.data.folders import open_pictures
-from masklet.data.labelme import read_labelme
-from masklet.data.layouts import open_images
-from masklet.data.polygons import polygon_mask
-from masklet.data.sa1b import open_sa1b
+from masklet.data.readers.coco import open_coco
+from masklet.data.readers.folders import open_pictures
+from masklet.data.readers.labelme import read_labelme
+from masklet.data.readers.layouts import open_images
+from masklet.data.readers.polygons import polygon_mask
+from masklet.data.readers.sa1b import open_sa1b
 from masklet.errors import FormatError, InputNotFound, SettingsError
 
 corner = (

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.data.bank import Bank
-from masklet.data.real import read_labelled, real_clips, real_pictures
-from masklet.data.real_objects import enriched
+from masklet.data.engine.bank import Bank
+from masklet.data.engine.real import read_labelled, real_clips, real_pictures
+from masklet.data.engine.real_objects import enriched
 from masklet.errors import FormatError, InputNotFound
 from tiny_pack import ground
 

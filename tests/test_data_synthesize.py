@@ -13,13 +13,13 @@ from PIL import Image
 
 from masklet import rle
 from masklet.cli.main import main
-from masklet.data.bank import load_bank
-from masklet.data.clips import ClipComposer
-from masklet.data.pack import Pack
-from masklet.data.renders import load_models
-from masklet.data.samples import Clip
-from masklet.data.synthesize import Recipe, synthesize
-from masklet.data.writers import sav_annotation, write_sav
+from masklet.data.engine.bank import load_bank
+from masklet.data.engine.clips import ClipComposer
+from masklet.data.engine.samples import Clip
+from masklet.data.engine.synthesize import Recipe, synthesize
+from masklet.data.engine.writers import sav_annotation, write_sav
+from masklet.data.packs.pack import Pack
+from masklet.data.rendering.renders import load_models
 from masklet.errors import ResourceError
 from tiny_pack import tiny_pack
 

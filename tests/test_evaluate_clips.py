@@ -13,8 +13,8 @@ from PIL import Image
 
 from colour_backend import ColourBackend
 from masklet import rle
-from masklet.data.folders import open_clip_folders
-from masklet.data.records import AnnotatedClip, Clips
+from masklet.data.readers.folders import open_clip_folders
+from masklet.data.readers.records import AnnotatedClip, Clips
 from masklet.errors import FormatError, SettingsError, StateError
 from masklet.evaluate.answers import Answers
 from masklet.evaluate.averages import ObjectScores

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from colour_backend import ColourBackend
-from masklet.data.annotations import Annotation, from_labels, from_masks
-from masklet.data.records import AnnotatedImage
+from masklet.data.readers.annotations import Annotation, from_labels, from_masks
+from masklet.data.readers.records import AnnotatedImage
 from masklet.errors import FormatError, SettingsError
 from masklet.evaluate.baselines import BASELINES, disc_at_click, ellipse_in_box, filled_box, grabcut_in_box
 from masklet.evaluate.image_report import image_report, summary

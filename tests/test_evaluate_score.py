@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.data.annotations import from_labels
-from masklet.data.records import AnnotatedClip, ClipObject, Clips, Dataset
+from masklet.data.readers.annotations import from_labels
+from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import FormatError, InputNotFound, SettingsError
 from masklet.evaluate.answers import Answers, write_frame
 from masklet.evaluate.averages import ObjectScores, averages, by_clip, decay, seen_and_unseen

@@ -8,7 +8,7 @@ from tiny_pack import tiny_pack
 
 torch = pytest.importorskip("torch")
 
-from masklet.data.bank import load_bank  # noqa: E402
+from masklet.data.engine.bank import load_bank  # noqa: E402
 from masklet.errors import SettingsError  # noqa: E402
 from masklet.train.batches import Batch, Batches, Request  # noqa: E402
 from masklet.train.compositor import Compositor  # noqa: E402

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.data.build_pack import build_pack
-from masklet.data.licences import Terms
-from masklet.data.pack import Pack
-from masklet.data.sources import Pick, Source
+from masklet.data.packs.build_pack import build_pack
+from masklet.data.packs.licences import Terms
+from masklet.data.packs.pack import Pack
+from masklet.data.packs.sources import Pick, Source
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: things

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masklet.data.samples import Clip, Sample
+from masklet.data.engine.samples import Clip, Sample
 from masklet.train.sources import Mixture
 
 

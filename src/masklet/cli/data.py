@@ -14,7 +14,7 @@ from masklet.cli.console import print_json, print_line, progress, say
 from masklet.errors import ResourceError
 
 if TYPE_CHECKING:
-    from masklet.data.pack import Pack
+    from masklet.data.packs.pack import Pack
 
 app = typer.Typer(help="Build packs of raw material, and compose labelled pictures and clips from them.")
 
@@ -52,9 +52,9 @@ def pack(
 
     Packages that are not in DIR are fetched with apt-get and npm (1.7 GB in all). The meshes are rendered at the end.
     """
-    from masklet.data.build_pack import build_pack
-    from masklet.data.pack import INDEX
-    from masklet.data.renders import rendered
+    from masklet.data.packs.build_pack import build_pack
+    from masklet.data.packs.pack import INDEX
+    from masklet.data.rendering.renders import rendered
 
     if (output / INDEX).exists() and not overwrite:
         raise ResourceError("output-exists", f"{output} holds a pack", hint="--overwrite replaces it")
@@ -86,8 +86,8 @@ def synthesize(
 
     In a folder that holds a part of the set already, it goes on where that ends.
     """
-    from masklet.data import synthesize as engine
-    from masklet.data.pack import open_pack
+    from masklet.data.engine import synthesize as engine
+    from masklet.data.packs.pack import open_pack
 
     opened = open_pack(source)
     recipe = engine.Recipe(layout.value, size, frames, seed, held_out)

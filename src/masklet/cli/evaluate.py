@@ -19,7 +19,7 @@ from masklet.cli.console import print_json, print_line, print_table, progress, s
 from masklet.errors import ResourceError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.data.records import Clips, Dataset
+    from masklet.data.readers.records import Clips, Dataset
     from masklet.evaluate.answers import Answers
     from masklet.evaluate.averages import ObjectScores
     from masklet.evaluate.benchmarks import Benchmark
@@ -77,7 +77,7 @@ def images(
 
     Clicks are the deterministic ones of the SAM papers. Of clips, every annotated frame is a picture.
     """
-    from masklet.data.layouts import open_images
+    from masklet.data.readers.layouts import open_images
     from masklet.evaluate.baselines import BASELINES
     from masklet.evaluate.image_report import image_report
     from masklet.evaluate.images import PromptPlan, evaluate_image
@@ -123,7 +123,7 @@ def vos(
     Answers are written to OUT/answers as the benchmark's server takes them. An interrupted run goes on where it was.
     Where the truth is not public, there is nothing to score: send the answers in.
     """
-    from masklet.data.layouts import open_clips
+    from masklet.data.readers.layouts import open_clips
     from masklet.evaluate.answers import Answers
     from masklet.evaluate.benchmarks import find_benchmark
     from masklet.evaluate.score import is_public
@@ -162,7 +162,7 @@ def interactive(
     json: options.Json = False,
 ) -> None:
     """Let a simulated user click and correct: J&F against prompted frames, and the area under that curve."""
-    from masklet.data.layouts import open_clips
+    from masklet.data.readers.layouts import open_clips
     from masklet.evaluate.interactive import evaluate_clip
     from masklet.evaluate.interactive_report import interactive_report
     from masklet.evaluate.report import counted
@@ -196,7 +196,7 @@ def score(
     json: options.Json = False,
 ) -> None:
     """J, F, J&F, recall and decay of anybody's masks, as the benchmark averages them."""
-    from masklet.data.layouts import open_truth
+    from masklet.data.readers.layouts import open_truth
     from masklet.evaluate.answers import Answers
     from masklet.evaluate.benchmarks import find_benchmark
 
@@ -241,7 +241,7 @@ def _score(
     answers: Answers, clips: Clips, facts: dict[str, str], wishes: _Scoring, asked: tuple[str, str] | None = None
 ) -> None:
     """Score the answers and publish the report; `asked` are model and prompt, to find a published row."""
-    from masklet.data.frame_folders import read_list
+    from masklet.data.readers.frame_folders import read_list
     from masklet.evaluate.published import published
     from masklet.evaluate.report import counted
     from masklet.evaluate.score import score as scored
@@ -265,7 +265,7 @@ def _score(
 
 def _chosen(data: Dataset[Record], listing: Path | None, sample: int | None) -> Dataset[Record]:
     """The part of a data set that was asked for."""
-    from masklet.data.frame_folders import read_list
+    from masklet.data.readers.frame_folders import read_list
 
     chosen = data if listing is None else data.only(read_list(listing))
     if sample is None or sample >= len(chosen):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.data.records import AnnotatedImage
+from masklet.data.readers.records import AnnotatedImage
 from masklet.errors import SettingsError
 from masklet.evaluate.clicker import next_click, tight_box
 from masklet.evaluate.regions import region_similarity

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet import rle
-from masklet.data.records import AnnotatedClip
+from masklet.data.readers.records import AnnotatedClip
 from masklet.evaluate.regions import Overlap, overlap
 from masklet.evaluate.vos import correct, pictures
 from masklet.history import History

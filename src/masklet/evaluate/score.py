@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from masklet.data.annotations import Annotation
-from masklet.data.records import AnnotatedClip, Clips
+from masklet.data.readers.annotations import Annotation
+from masklet.data.readers.records import AnnotatedClip, Clips
 from masklet.errors import FormatError, MaskletError, ResourceError
 from masklet.evaluate.answers import Answers, ClipAnswers
 from masklet.evaluate.averages import ObjectScores

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.atomic import atomic_write, explained
-from masklet.data.json_files import read_json
-from masklet.data.records import AnnotatedClip, Clips
+from masklet.data.readers.json_files import read_json
+from masklet.data.readers.records import AnnotatedClip, Clips
 from masklet.errors import SettingsError, StateError, VideoError
 from masklet.evaluate.answers import Answers, Files, write_frame
 from masklet.evaluate.clicker import next_click, tight_box

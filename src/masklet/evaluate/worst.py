@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet import rle
-from masklet.data.records import AnnotatedClip, Clips, Images
+from masklet.data.readers.records import AnnotatedClip, Clips, Images
 from masklet.evaluate.answers import Answers
 from masklet.evaluate.averages import ObjectScores
 from masklet.evaluate.clicker import next_click, tight_box

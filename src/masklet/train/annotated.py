@@ -12,9 +12,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.data.annotations import Annotation
-from masklet.data.records import AnnotatedClip, Clips, Images
-from masklet.data.samples import Clip, Sample, TargetKind
+from masklet.data.engine.samples import Clip, Sample, TargetKind
+from masklet.data.readers.annotations import Annotation
+from masklet.data.readers.records import AnnotatedClip, Clips, Images
 from masklet.errors import FormatError
 
 LEAST_PIXELS = 24  # of an object in the view

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masklet.data.samples import Clip, Sample
+from masklet.data.engine.samples import Clip, Sample
 from masklet.train.sources import LEAST_AREA, Clips, Mixture, Pictures
 from masklet.train.stills import StillClips
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from masklet.data.batch_compose import BatchComposer, ComposedBatch
-from masklet.data.tensor_bank import TensorBank, tensor_bank
+from masklet.data.engine.batch_compose import BatchComposer, ComposedBatch
+from masklet.data.engine.tensor_bank import TensorBank, tensor_bank
 from masklet.errors import SettingsError
 from masklet.train.batches import Batch, Request
 from masklet.train.settings import Settings

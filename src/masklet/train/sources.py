@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from masklet.data.bank import Bank, load_bank
-from masklet.data.clips import ClipComposer
-from masklet.data.compose import Composer, PictureSettings
-from masklet.data.layouts import open_clips, open_images
-from masklet.data.pack import BLOB, INDEX, open_pack
-from masklet.data.real import read_labelled, real_clips, real_pictures
-from masklet.data.render import Model
-from masklet.data.renders import load_models
-from masklet.data.samples import Clip, Sample
+from masklet.data.engine.bank import Bank, load_bank
+from masklet.data.engine.clips import ClipComposer
+from masklet.data.engine.compose import Composer, PictureSettings
+from masklet.data.engine.real import read_labelled, real_clips, real_pictures
+from masklet.data.engine.samples import Clip, Sample
+from masklet.data.packs.pack import BLOB, INDEX, open_pack
+from masklet.data.readers.layouts import open_clips, open_images
+from masklet.data.rendering.render import Model
+from masklet.data.rendering.renders import load_models
 from masklet.errors import InputNotFound, SettingsError
 from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
 from masklet.train.frozen import Frozen, refuse

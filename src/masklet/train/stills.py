@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.data.samples import Clip
+from masklet.data.engine.samples import Clip
 from masklet.train.sources import Pictures
 
 PACES = (0.02, 0.06, 0.12)  # how far the camera goes from frame to frame, in sides of the picture

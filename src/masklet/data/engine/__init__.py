@@ -1,0 +1,1 @@
+"""Pictures and clips without end, composed from packs, with exact masks."""

@@ -1,0 +1,1 @@
+"""Packs: raw material with its licences, gathered from packages into one folder."""

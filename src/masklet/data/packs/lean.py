@@ -1,0 +1,84 @@
+"""Packs and labelled pictures made small enough to be sent along, for training at moderate sizes on another machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+from numpy.typing import NDArray
+
+from masklet.atomic import atomic_write
+from masklet.data.engine.real import read_labelled, real_pictures
+from masklet.data.packs.pack import INDEX, Asset, Kind, Pack, encode_picture, write_pack
+from masklet.data.packs.selection import fit
+from masklet.data.rendering.renders import decode_parts, rendered
+
+
+class Room(NamedTuple):
+    """How large pictures of a kind stay: their long side in pixels, and the quality of their compression."""
+
+    side: int
+    quality: int
+
+
+ROOMS: Mapping[Kind, Room] = {
+    "cutout": Room(192, 80),
+    "shaded": Room(160, 72),
+    "drawing": Room(144, 70),
+    "photograph": Room(448, 74),
+    "texture": Room(192, 66),
+    "render": Room(160, 80),
+}
+REAL = Room(384, 76)
+
+
+def lean_pack(pack: Pack, root: Path) -> Pack:
+    """A copy of `pack` at `root`, whose pictures are as `ROOMS` says and whose meshes are replaced by their views."""
+    kinds: tuple[Kind, ...] = ("cutout", "shaded", "drawing", "photograph", "texture")
+    pictures = [(asset, _shrunk(pack, asset)) for asset in pack.of(*kinds, held_out=None)]
+    return write_pack(root, pack.policy, [*pictures, *_views(rendered(pack))])
+
+
+def lean_pictures(index: Path, folder: Path) -> Path:
+    """A copy of the labelled pictures of an index (see `data.engine.real`) without its clips; gives its own index."""
+    rows = []
+    for number, entry in enumerate(real_pictures(index, 256, 0).entries):
+        image, labels = read_labelled(entry.image, entry.mask)
+        image = fit(image, REAL.side)
+        size = image.shape[1], image.shape[0]
+        name = f"{number:05d}"
+        _write(folder / f"{name}.jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, REAL.quality])
+        _write(folder / f"{name}.png", cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), [])
+        told = {"objects": entry.names, "exhaustive": entry.exhaustive, "source": entry.source}
+        rows.append({"image": f"{name}.jpg", "mask": f"{name}.png", **told})
+    with atomic_write(folder / INDEX) as file:
+        file.write(json.dumps({"images": rows, "clips": []}).encode())
+    return folder / INDEX
+
+
+def _shrunk(pack: Pack, asset: Asset) -> bytes:
+    room = ROOMS[asset.kind]
+    return encode_picture(fit(pack.picture(asset), room.side), room.quality)
+
+
+def _views(renders: Pack) -> Iterator[tuple[Asset, bytes]]:
+    """Renderings and the part numbers that follow some of them, both shrunk alike."""
+    for asset in renders.of("render", "parts", held_out=None):
+        if asset.kind == "render":
+            yield asset, _shrunk(renders, asset)
+            continue
+        parts = decode_parts(renders, asset)
+        scale = min(1.0, ROOMS["render"].side / max(parts.shape))
+        size = max(1, round(parts.shape[1] * scale)), max(1, round(parts.shape[0] * scale))
+        small = cv2.resize(parts, size, interpolation=cv2.INTER_NEAREST)
+        yield replace(asset, size=small.shape), cv2.imencode(".png", small)[1].tobytes()
+
+
+def _write(path: Path, pixels: NDArray[Any], options: list[int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(cv2.imencode(path.suffix, pixels, options)[1].tobytes())

@@ -1,0 +1,62 @@
+"""LVOS v1 and v2: clips of minutes, of which every fifth frame is annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from masklet.data.readers.frame_folders import check_names, label_clip, natural, picture_files, read_list
+from masklet.data.readers.json_files import read_json, reading
+from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
+from masklet.errors import InputNotFound
+
+LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
+CLIPS_OF_V1 = {"train": 120, "val": 50, "test": 50}  # v2 has 420, 140 and 160
+UNSEEN = "unseen_videos.txt"
+
+
+def open_lvos(root: Path, split: str = "val") -> Clips:
+    """A split of LVOS below `root`: `<split>/JPEGImages/<clip>`, `<split>/Annotations/<clip>` and `<split>_meta.json`.
+
+    The meta file may also lie in the split's folder. The version is told by the number of clips. Clips listed in
+    `unseen_videos.txt` in either place are unseen (v2). Raises `InputNotFound` or `FormatError` naming what is missing.
+    """
+    frames, labels = root / split / "JPEGImages", root / split / "Annotations"
+    meta = _meta_file(root, split)
+    with reading(meta):
+        clips = dict(read_json(meta)["videos"])
+    unseen = next((path for path in (root / split / UNSEEN, root / UNSEEN) if path.is_file()), None)
+    return Dataset(
+        kind="lvos-v1" if len(clips) == CLIPS_OF_V1.get(split) else "lvos-v2",
+        split=split,
+        root=root,
+        licence=LICENCE,
+        names=tuple(check_names(sorted(clips, key=natural), frames, labels)),
+        build=partial(_clip, frames, labels, clips, meta),
+        unseen=None if unseen is None else frozenset(read_list(unseen)),
+    )
+
+
+def _meta_file(root: Path, split: str) -> Path:
+    places = [root / split / f"{split}_meta.json", root / f"{split}_meta.json", root / split / "meta.json"]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise InputNotFound(
+            "input-not-found", f"{places[0]}: no such file; it says on which frames objects are expected"
+        )
+    return found
+
+
+def _clip(frames: Path, labels: Path, clips: Mapping[str, Any], meta: Path, name: str) -> AnnotatedClip:
+    numbers = [int(frame) for frame in picture_files(frames / name)]
+    with reading(meta):
+        objects = {int(key): _object(about, numbers) for key, about in clips[name]["objects"].items()}
+    return label_clip(name, frames / name, labels / name, objects=objects)
+
+
+def _object(about: Mapping[str, Any], numbers: list[int]) -> ClipObject:
+    """An object with the frames from its start to its end; the range is given in the numbers that name the files."""
+    start, end = (int(about["frame_range"][key]) for key in ("start", "end"))
+    return ClipObject(str(about.get("category", "")), frozenset(k for k, n in enumerate(numbers) if start <= n <= end))

@@ -1,0 +1,71 @@
+"""YouTube-VOS 2018 and 2019: many clips, objects that appear later, categories that training has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from masklet.data.readers.frame_folders import check_names, label_clip, natural, picture_files
+from masklet.data.readers.json_files import read_json, reading
+from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
+
+LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
+ALL_FRAMES = "_all_frames"
+META = "meta.json"
+CLIPS_OF_2018 = 474  # in valid; 2019 has 507
+
+
+def open_youtube_vos(root: Path, split: str = "valid") -> Clips:
+    """A split of YouTube-VOS below `root`: folders `JPEGImages` and `Annotations` and `meta.json` in `<split>`.
+
+    `valid_all_frames` shows every frame (30 a second) and wants answers for those of valid, every fifth. The year is
+    told by the number of clips in valid. Categories that `train/meta.json` has not are unseen. Raises `InputNotFound`
+    or `FormatError` naming what is missing.
+    """
+    sparse = split.removesuffix(ALL_FRAMES)
+    meta = root / sparse / META
+    clips = _clips(meta)
+    folders = [root / split / "JPEGImages", root / sparse / "Annotations", root / sparse / "JPEGImages"]
+    return Dataset(
+        kind=f"youtube-vos-{2018 if sparse == 'valid' and len(clips) == CLIPS_OF_2018 else 2019}",
+        split=split,
+        root=root,
+        licence=LICENCE,
+        names=tuple(check_names(sorted(clips, key=natural), *folders)),
+        build=partial(_clip, folders, clips, meta),
+        unseen=_unseen(root / "train" / META, clips) if sparse != "train" else None,
+    )
+
+
+def _clips(meta: Path) -> dict[str, Any]:
+    """What the meta file says of each clip."""
+    with reading(meta):
+        return dict(read_json(meta)["videos"])
+
+
+def _clip(folders: list[Path], clips: Mapping[str, Any], meta: Path, name: str) -> AnnotatedClip:
+    frames, labels, sparse = (folder / name for folder in folders)
+    numbers = {frame: number for number, frame in enumerate(picture_files(frames))}
+    with reading(meta):
+        objects = {int(key): _object(about, numbers) for key, about in clips[name]["objects"].items()}
+    return label_clip(name, frames, labels, objects=objects, wanted=picture_files(sparse))
+
+
+def _object(about: Mapping[str, Any], numbers: Mapping[str, int]) -> ClipObject:
+    return ClipObject(str(about.get("category", "")), frozenset(numbers[frame] for frame in about["frames"]))
+
+
+def _unseen(train: Path, clips: Mapping[str, Any]) -> frozenset[str] | None:
+    """The categories of these clips that training has not; None where either does not tell."""
+    if not train.is_file():
+        return None
+    with reading(train):
+        seen, here = _categories(_clips(train)), _categories(clips)
+    return here - seen if here else None
+
+
+def _categories(clips: Mapping[str, Any]) -> frozenset[str]:
+    named = (about.get("category", "") for clip in clips.values() for about in clip["objects"].values())
+    return frozenset(filter(None, named))
