@@ -25,6 +25,7 @@ from masklet.evaluate.published import published
 from masklet.evaluate.regions import Overlap
 from masklet.evaluate.report import markdown
 from masklet.evaluate.score import is_public, score_clip
+from masklet.evaluate.standing import Standing
 from masklet.evaluate.vos import FirstPrompt, answer_clips, follow
 from masklet.evaluate.vos_report import vos_report
 from masklet.evaluate.worst import worst_rounds
@@ -147,6 +148,24 @@ def test_a_run_does_not_mix_answers_to_different_prompts(tmp_path: Path) -> None
     with pytest.raises(StateError, match="holds answers for prompt 'mask', not 'box'") as caught:
         list(answer_clips(model(), clips, FirstPrompt.parse("box"), tmp_path / "out", "labels"))
     assert caught.value.code == "resume-mismatch"
+
+
+def test_objects_that_stay_where_they_were_shown_are_a_baseline(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path, Thing(2, [50, 50, 50, 50]), Thing(12, [0, 90, 90, 0]))
+    moved = clips_of(tmp_path / "moved", Thing(2, [50, 50, 0, 50]), Thing(12, [0, 90, 90, 90]))
+    rules = BENCHMARKS["davis-2017"]
+    still = score_clip(Standing(clips), one(clips), rules)
+    assert [score.j.tolist() for score in still] == [[1.0, 1.0], [1.0, 1.0]]
+    gone = score_clip(Standing(moved), one(moved), rules)
+    assert [score.j.tolist() for score in gone] == [[1.0, 0.0], [1.0, 1.0]]
+
+
+def test_baselines_are_laid_beneath_in_the_same_columns() -> None:
+    beside = {"the first mask, unmoved": scores()[:1]}
+    table = vos_report("DAVIS", {}, scores(), BENCHMARKS["davis-2017"], beside=beside).tables[0]
+    assert table.rows[1] == ["the first mask, unmoved", "60.0", "80.0", "40.0"]
+    halves = vos_report("YT", {}, scores(), BENCHMARKS["youtube-vos-2019"], frozenset({"yak"}), beside={"x": scores()})
+    assert halves.tables[0].rows[1][1:] == halves.tables[0].rows[0][1:]
 
 
 def test_the_first_masks_alone_are_no_truth_to_score_with(tmp_path: Path) -> None:

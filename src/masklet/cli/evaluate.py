@@ -38,6 +38,7 @@ Listing = Annotated[
     Path | None, typer.Option("--list", metavar="FILE", help="Only the names in this file, one a line.")
 ]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spread over the data set, to try out.")]
+Baselines = Annotated[bool, typer.Option("--baselines", help="Add what one gets without a network.")]
 Model = Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")]
 Size = Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")]
@@ -61,7 +62,7 @@ def images(
     prompts: Annotated[
         str, typer.Option(help="Of 1-click, 2-click, …, box and mask, joined by commas.")
     ] = "1-click,3-click,5-click,box,mask",
-    baselines: Annotated[bool, typer.Option("--baselines", help="Add what one gets without a network.")] = False,
+    baselines: Baselines = False,
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
@@ -106,6 +107,7 @@ def vos(
     prompt: Annotated[str, typer.Option(help="How an object is shown: mask, box, 1-click, 3-click, …")] = "mask",
     benchmark: Rules = None,
     unseen: Unseen = None,
+    baselines: Baselines = False,
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
@@ -138,7 +140,7 @@ def vos(
     facts = {**_facts(clips, segmenter, model), "prompt": how.name, "speed": speed}
     answers = Answers(out / ANSWERS)
     if is_public(clips):
-        wishes = _Scoring(rules, out, workers, unseen, json)
+        wishes = _Scoring(rules, out, workers, unseen, json, baselines)
         return _score(answers, clips, facts, wishes, (segmenter.config.name, how.name))
     where = f" to {rules.server}" if rules.server else ""
     say(f"the truth of {clips.kind} {clips.split} is not public, so nothing is scored; send the answers in{where}")
@@ -188,6 +190,7 @@ def score(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="A data set, or true masks laid out like RESULTS.")],
     benchmark: Rules = None,
     unseen: Unseen = None,
+    baselines: Baselines = False,
     split: Split = None,
     listing: Listing = None,
     out: Out = Path("evaluation"),
@@ -204,7 +207,7 @@ def score(
     rules = find_benchmark(benchmark or clips.kind)
     _require_free(out, overwrite=overwrite)
     facts = {**_facts(clips), "results": str(results)}
-    _score(Answers(results), clips, facts, _Scoring(rules, out, workers, unseen, json))
+    _score(Answers(results), clips, facts, _Scoring(rules, out, workers, unseen, json, baselines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,7 @@ class _Scoring:
     workers: int | None
     unseen: Path | None
     json: bool
+    baselines: bool
 
 
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
@@ -245,6 +249,7 @@ def _score(
     from masklet.evaluate.published import published
     from masklet.evaluate.report import counted
     from masklet.evaluate.score import score as scored
+    from masklet.evaluate.standing import NAME, Standing
     from masklet.evaluate.vos_report import vos_report
     from masklet.evaluate.worst import worst_frames
 
@@ -259,7 +264,10 @@ def _score(
     unseen = clips.unseen if wishes.unseen is None else frozenset(read_list(wishes.unseen))
     row = published(clips.kind, clips.split, *asked) if asked else None
     pictures = worst_frames(scores, clips, answers)
-    report = vos_report(_title("Clips", clips), facts, scores, wishes.rules, unseen, row, pictures)
+    beside = {}
+    if wishes.baselines:
+        beside[NAME] = [one for found in scored(Standing(clips), clips, wishes.rules, workers=workers) for one in found]
+    report = vos_report(_title("Clips", clips), facts, scores, wishes.rules, unseen, row, pictures, beside)
     _publish(report, wishes.out, json=wishes.json)
 
 

@@ -20,11 +20,14 @@ from masklet.evaluate.answers import Answers, ClipAnswers
 from masklet.evaluate.averages import ObjectScores
 from masklet.evaluate.benchmarks import Benchmark, Presence
 from masklet.evaluate.regions import overlap
+from masklet.evaluate.standing import Standing, StandingClip
 
 LEAST_FRAMES = 3  # the first and the last annotated frame never count
 
 
-def score(answers: Answers, truth: Clips, rules: Benchmark, *, workers: int = 1) -> Iterator[list[ObjectScores]]:
+def score(
+    answers: Answers | Standing, truth: Clips, rules: Benchmark, *, workers: int = 1
+) -> Iterator[list[ObjectScores]]:
     """The scores of every clip's objects, clip by clip in the data set's order, with that many processes.
 
     Raises `FormatError` naming the file or folder that is missing or wrong, as soon as it is met.
@@ -51,7 +54,7 @@ def is_public(truth: Clips) -> bool:
     return len(clip.annotated) >= LEAST_FRAMES and len(clip.annotated) > len(clip.first_masks())
 
 
-def score_clip(answers: Answers, clip: AnnotatedClip, rules: Benchmark) -> list[ObjectScores]:
+def score_clip(answers: Answers | Standing, clip: AnnotatedClip, rules: Benchmark) -> list[ObjectScores]:
     """The scores of those of a clip's objects that have frames which count, by object id. Raises like `score`."""
     frames = clip.annotated
     if len(frames) < LEAST_FRAMES:
@@ -103,7 +106,7 @@ def _counted(clip: AnnotatedClip, key: int, table: _Table, rules: Benchmark) -> 
     )
 
 
-def _check_objects(answers: ClipAnswers, known: set[int], surplus: set[int]) -> None:
+def _check_objects(answers: ClipAnswers | StandingClip, known: set[int], surplus: set[int]) -> None:
     """Raises `FormatError` for a folder per object that is missing, and for objects that must not be there."""
     if surplus:
         message = f"{answers.folder} has object {min(surplus)}, the truth only {sorted(known)}"
@@ -128,7 +131,7 @@ class _Fault:
         return self.kind(self.code, self.message, hint=self.hint, **self.context)
 
 
-def _score_or_fault(answers: Answers, clip: AnnotatedClip, rules: Benchmark) -> list[ObjectScores] | _Fault:
+def _score_or_fault(answers: Answers | Standing, clip: AnnotatedClip, rules: Benchmark) -> list[ObjectScores] | _Fault:
     try:
         return score_clip(answers, clip, rules)
     except MaskletError as error:

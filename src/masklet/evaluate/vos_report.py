@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from masklet.evaluate.averages import Averages, ObjectScores, averages, by_clip, seen_and_unseen
@@ -24,9 +25,12 @@ def vos_report(
     unseen: frozenset[str] | None = None,
     row: Published | None = None,
     pictures: Sequence[Picture] = (),
+    beside: Mapping[str, Sequence[ObjectScores]] = MappingProxyType({}),
 ) -> Report:
-    """The report on the scores of at least one object; `unseen` are the names of unseen categories or clips."""
+    """The report on the scores of at least one object; `unseen` are the names of unseen categories or clips, `beside`
+    the scores of others, by name, that are laid beneath."""
     groups = grouped(scores, rules, unseen)
+    baselines = {name: grouped(others, rules, unseen) or {"all": averages(others)} for name, others in beside.items()}
     clips = {name: averages(found) for name, found in by_clip(scores).items()}
     worst_first = sorted(clips.items(), key=lambda item: item[1].j_and_f)[:SHOWN_CLIPS]
     bars = bar_plot({name: 100 * found.j_and_f for name, found in worst_first}, "J&F per clip, percent")
@@ -34,13 +38,16 @@ def vos_report(
         title=title,
         facts={**facts, "counted as": rules.name, "clips": str(len(clips)), "objects": str(len(scores))},
         tables=[
-            _head_table(averages(scores), groups, rules, row, len(clips)),
+            _with_baselines(_head_table(averages(scores), groups, rules, row, len(clips)), baselines),
             _group_table(averages(scores), groups),
             _clip_table(clips),
         ],
         numbers={
             "summary": {**_numbers(averages(scores)), **{name: _numbers(found) for name, found in groups.items()}},
             "headline": headline(averages(scores), groups),
+            "baselines": {
+                name: {part: _numbers(found) for part, found in parts.items()} for name, parts in baselines.items()
+            },
             "clips": {name: _numbers(found) for name, found in clips.items()},
             "objects": [_object(score) for score in scores],
         },
@@ -86,6 +93,21 @@ def _head_table(
         if row.clips not in (None, clips):
             note += f" It is of {row.clips} clips, this run of {clips}: they cannot be compared."
     return Table("The benchmark's number", ["", *ours], rows, note)
+
+
+def _with_baselines(table: Table, baselines: Mapping[str, Mapping[str, Averages]]) -> Table:
+    """The table with a row for each of the others, in the same columns."""
+    rows = list(table.rows)
+    for name, parts in baselines.items():
+        found = parts.get("all")
+        numbers = [found.j_and_f, found.j, found.f] if found else _parted(parts)
+        rows.insert(1, [name, *map(_percent, numbers)])
+    return Table(table.title, table.header, rows, table.note)
+
+
+def _parted(halves: Mapping[str, Averages]) -> list[float]:
+    """The headline of seen and unseen objects, and J and F of each half."""
+    return [seen_and_unseen(halves), *(getattr(found, part) for found in halves.values() for part in "jf")]
 
 
 def _group_table(everything: Averages, groups: Mapping[str, Averages]) -> Table:
