@@ -101,6 +101,7 @@ EXIT_STATUS: dict[str, int] = {
     # network
     "network-unavailable": 69,
     "download-failed": 75,
+    "port-taken": 69,
     # command line
     "bad-usage": 2,
     "internal": 70,

@@ -17,6 +17,7 @@ from typing import Any
 from masklet import session
 from masklet.atomic import remove_leftovers
 from masklet.backend import Backend
+from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.coded import CodedFrame, coded
 from masklet.errors import CheckpointError
 from masklet.journal import Journal
@@ -33,12 +34,14 @@ _STATE = re.compile(r"state-(\d+)\.session")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`."""
+    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`,
+    their masks treated by `cleaning`."""
 
     backend: Backend
     video: Video
     schedule: Schedule
     walk: Walk
+    cleaning: Cleaning = AS_FOUND
 
     def __getitem__(self, place: int) -> Any:
         """The picture at a place of the walk: what the tracker takes for its video."""
@@ -100,7 +103,7 @@ def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
         with contextlib.suppress(CheckpointError):
             if number <= finished:
                 return session.read(path, job.backend, job), number
-    tracker = Tracker(job.backend, job, length=len(job.video))
+    tracker = Tracker(job.backend, job, length=len(job.video), cleaning=job.cleaning)
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.walk.place(frame), prompts)
     return tracker, 0

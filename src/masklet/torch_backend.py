@@ -156,7 +156,8 @@ class TorchBackend:
     @_inference
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         hard = torch.tensor(list(prompted), device=self.device)
-        maps = self.model.memorize(features, decoded.logits, decoded.object_score, hard).to(STORED)
+        logits = decoded.logits.to(self.dtype)  # cleaned ones come in the host's format
+        maps = self.model.memorize(features, logits, decoded.object_score, hard).to(STORED)
         return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
 
     @_inference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import time
 import warnings
@@ -15,20 +14,18 @@ from typing import Any, Literal
 
 from masklet import fingerprint, rle
 from masklet.cli import console
+from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
 from masklet.cli.options import located
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
-from masklet.formats import FORMATS, Clip, FolderFormat, Format, Output
+from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
-from masklet.lock import Lock
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
 from masklet.video import open_video
 from masklet.video.folder import pictures_in
 from masklet.walk import walk_through
-
-FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
         job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk)
         with _way_on(wishes):
             if wishes.overwrite:
-                _clear(wishes.out)
+                clear(wishes.out)
             with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
                 return _Run(job, journal, wishes).done()
 
@@ -196,25 +193,6 @@ def _check_free(wishes: Wishes) -> None:
         if place.exists():
             hint = "--overwrite writes over it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier job and what it wrote; files that belong to no job are left alone, and written over."""
-    folder = out / FOLDER
-    if not (folder / NAME).exists():
-        return
-    lock = Lock(folder / "lock")
-    try:
-        for form in FORMATS.values():
-            if isinstance(form, FolderFormat):
-                shutil.rmtree(out / form.folder, ignore_errors=True)
-            else:
-                (out / form.file).unlink(missing_ok=True)
-        for path in folder.iterdir():
-            if path.name != "lock":
-                path.unlink()
-    finally:
-        lock.release()
 
 
 @contextmanager
