@@ -40,8 +40,8 @@ class Cleaning:
             raise SettingsError("bad-usage", message)
 
     def shown(self, masks: Masks) -> Masks:
-        """The masks of one picture, cleaned."""
-        if (self.holes or self.islands) and len(masks):
+        """The masks of one picture, cleaned; those that were remembered are already."""
+        if (self.holes or self.islands) and len(masks) and not self.remembered:
             masks = replace(masks, low_res=self._pieces(masks.low_res))
         return masks.without_overlap() if self.apart else masks
 
