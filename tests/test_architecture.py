@@ -32,6 +32,7 @@ LAYERS = [
     {"graphs"},
     {"torch_backend", "onnx_backend"},
     {
+        "track",
         "tracker",
         "fingerprint",
         "propagate",

@@ -23,7 +23,8 @@ from masklet.cleaning import Cleaning
 from masklet.errors import CheckpointError, InputNotFound, StateError
 from masklet.history import History
 from masklet.prompts import Prompt
-from masklet.tracker import Frames, Track, Tracker
+from masklet.track import Track
+from masklet.tracker import Frames, Tracker
 
 VERSION = 1
 _DTYPES = {

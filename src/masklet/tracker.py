@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
 from masklet.cleaning import AS_FOUND, Cleaning
@@ -15,51 +14,18 @@ from masklet.history import History, Shelf, numbers
 from masklet.masks import Masks
 from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
+from masklet.track import Answer, Track
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
 
 NEAR = 5  # frames: a prompt this close says enough about a doubtful mask
-DOUBTS = 64  # frames per object that are remembered as doubtful
 
 
 class Frames(Protocol):
     """What a tracker needs of a video, so that earlier frames can be prompted again."""
 
     def __getitem__(self, index: int) -> Image: ...
-
-
-class Answer(NamedTuple):
-    """What was found of one object on one frame, and how."""
-
-    decoded: Decoded
-    step: int  # the direction in which the frame was last tracked; 0 if it was only prompted
-    basis: int  # stands for exactly the memories that were recalled
-    stamp: int  # stands for exactly this answer
-
-
-@dataclass(slots=True)
-class Track:
-    """One object: its prompts and answers by frame, and its memories, of which `recent` are the bank's tracked ones."""
-
-    recent: Shelf[Memory]
-    answers: Shelf[Answer]
-    bank: MemoryBank = field(init=False)
-    prompts: dict[int, Prompt] = field(default_factory=dict)
-    doubts: dict[int, float] = field(default_factory=dict)  # of the frames most in doubt
-
-    def __post_init__(self) -> None:
-        self.bank = MemoryBank(recent=self.recent)
-
-    def basis(self, frame: int, step: int) -> int:
-        """A number for what `frame` would recall."""
-        return hash(tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers))
-
-    def note(self, frame: int, doubt: float) -> None:
-        """Remember how doubtful the mask on `frame` is, if it is among the most doubtful ones."""
-        self.doubts[frame] = doubt
-        if len(self.doubts) > DOUBTS:
-            del self.doubts[min(self.doubts, key=self.doubts.__getitem__)]
 
 
 class Tracker:

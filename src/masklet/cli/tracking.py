@@ -8,11 +8,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from masklet import fingerprint, rle
+from masklet.cleaning import Cleaning
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
@@ -23,7 +24,7 @@ from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
-from masklet.video import open_video
+from masklet.video import VideoOptions, open_video
 from masklet.video.folder import pictures_in
 from masklet.walk import walk_through
 
@@ -53,6 +54,18 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class Care:
+    """What is done about a video that is not as it should be. `rotate` obeys the rotation that a file asks for,
+    `rescale` brings frames of another size to the first one's, `carry` gives frames that cannot be decoded the masks
+    before them, `strict` takes neither those nor a video without its end."""
+
+    rotate: bool = True
+    rescale: bool = False
+    carry: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What the user asked for."""
 
@@ -60,6 +73,8 @@ class Wishes:
     schedule: Schedule
     range: Range
     runtime: Runtime
+    cleaning: Cleaning
+    care: Care
     out: Path
     formats: list[Format]
     resume: bool
@@ -69,13 +84,16 @@ class Wishes:
 def run(wishes: Wishes) -> dict[str, Any]:
     """Track, write everything, and tell what came of it. After an interrupt or a fault a line says how to go on."""
     with _warnings_told():
-        video: Any = open_video(wishes.source)
+        care = wishes.care
+        video: Any = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
+        if care.strict and video.truncated:
+            raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
         walk = walk_through(len(video), wishes.schedule, **asdict(wishes.range))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
                 prompt.within(video.size)  # before the model is loaded
         _check_free(wishes)
-        job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk)
+        job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk, wishes.cleaning, care.carry)
         with _way_on(wishes):
             if wishes.overwrite:
                 clear(wishes.out)
@@ -87,7 +105,7 @@ class _Run:
     """One start of a job."""
 
     def __init__(self, job: Job, journal: Journal, wishes: Wishes) -> None:
-        self._job, self._journal, self._formats = job, journal, wishes.formats
+        self._job, self._journal, self._formats, self._strict = job, journal, wishes.formats, wishes.care.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
             name=wishes.source.resolve().stem,
@@ -106,7 +124,7 @@ class _Run:
         try:
             self._track()
         except VideoError as error:  # the video cannot be read any further: what was finished until there stays
-            if not len(self._journal):
+            if self._strict or not len(self._journal):
                 raise
             console.print_error(stopped := error)
         seconds = time.monotonic() - self._started
@@ -122,6 +140,8 @@ class _Run:
         title = f"tracking {self._clip.name}"
         with meter(title, len(self._job.walk), self._before, len(self._clip.object_ids)) as report:
             for frame in finish(self._job, self._journal):
+                if self._strict and frame.corrupt:
+                    raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded, or only in part")
                 for form in live:
                     self._output.add(form, frame)  # before the journal says so
                 self._journal.append(frame)
@@ -176,6 +196,8 @@ def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},
         "dtype": wishes.runtime.dtype or "float32",
         "range": asdict(wishes.range),
+        "cleaning": asdict(wishes.cleaning),
+        "care": asdict(replace(wishes.care, strict=False)),  # which decides whether there are masks, not which
     }
 
 
