@@ -18,6 +18,7 @@ from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
 from masklet.cli.options import located
+from masklet.coded import CodedFrame
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.job import Job, finish
@@ -154,8 +155,8 @@ class _Run:
         if {"wrote": form.name} in notes and self._output.place(form).exists():
             return
         if not isinstance(form, FolderFormat) or not always:
-            console.say(f"writing {self._output.place(form)}")
-            self._output.write(form, self._journal)
+            with console.progress(f"writing {self._output.place(form)}") as report:
+                self._output.write(form, _Watched(self._journal, report))
         if final:
             self._journal.note(wrote=form.name)
 
@@ -186,6 +187,19 @@ class _Run:
             "error": console.error_record(stopped) if stopped else None,
             "files": {form.name: str(self._output.place(form)) for form in self._formats},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """The frames of a journal, with a report of how many have been gone through."""
+
+    journal: Journal
+    report: console.Progress
+
+    def __iter__(self) -> Iterator[CodedFrame]:
+        for done, frame in enumerate(self.journal, start=1):
+            yield frame
+            self.report(done, len(self.journal))
 
 
 def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
