@@ -17,6 +17,7 @@ from typing import Any
 from masklet import session
 from masklet.atomic import remove_leftovers
 from masklet.backend import Backend
+from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.coded import CodedFrame, coded
 from masklet.errors import CheckpointError
 from masklet.journal import Journal
@@ -33,12 +34,16 @@ _STATE = re.compile(r"state-(\d+)\.session")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`."""
+    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`, their masks
+    treated by `cleaning`. A frame that could not be decoded has no masks, or with `carry` those of the one before it.
+    """
 
     backend: Backend
     video: Video
     schedule: Schedule
     walk: Walk
+    cleaning: Cleaning = AS_FOUND
+    carry: bool = False
 
     def __getitem__(self, place: int) -> Any:
         """The picture at a place of the walk: what the tracker takes for its video."""
@@ -67,13 +72,20 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
 
 
 def _visited(job: Job, tracker: Tracker, visit: Visit) -> CodedFrame:
-    """A frame's masks; one that could not be decoded has none, unless the user prompted it."""
+    """A frame's masks; one that could not be decoded has its own only where the user prompted it."""
     frame = visit.frame
     if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
-        empty = TrackedFrame(visit.index, visit.time, Masks.empty(job.video.size))
-        return replace(coded(empty), corrupt=frame is not None)
+        masks = _before(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
+        return replace(coded(TrackedFrame(visit.index, visit.time, masks)), corrupt=frame is not None)
     masks = tracker.step(visit.place, frame.image, step=visit.step)
     return coded(TrackedFrame(visit.index, visit.time, masks))
+
+
+def _before(tracker: Tracker, visit: Visit) -> Masks:
+    """The masks of the nearest tracked frame before a visit."""
+    near = (visit.place - visit.step * distance for distance in range(1, POINTERS))
+    known = (place for place in near if any(place in track.answers for track in tracker.tracks.values()))
+    return tracker.masks(next(known, visit.place))
 
 
 def _forget(tracker: Tracker, visit: Visit, needed: range) -> None:
@@ -100,7 +112,7 @@ def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
         with contextlib.suppress(CheckpointError):
             if number <= finished:
                 return session.read(path, job.backend, job), number
-    tracker = Tracker(job.backend, job, length=len(job.video))
+    tracker = Tracker(job.backend, job, length=len(job.video), cleaning=job.cleaning)
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.walk.place(frame), prompts)
     return tracker, 0
