@@ -41,6 +41,7 @@ LAYERS = [
         "session",
         "segmenter",
         "automatic",
+        "watching",
         "findings",
         "formats",
         "journal",

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from fakes import FakeBackend
-from masklet import rle
+from masklet import automatic, rle
 from masklet.automatic import Search, everything
 from masklet.backend import Answers, Decoded, Features, Query
 from masklet.errors import SettingsError
+from masklet.findings import Finding, Findings
+from masklet.images import read_mask
 from masklet.memory import Recall
 
 LOOSE = Search(points_per_side=8, stability_score_thresh=0)
@@ -91,6 +93,27 @@ def test_masks_of_a_low_predicted_iou_are_no_findings() -> None:
     image = picture((5, 10, 30, 70))
     image[40:60, 40:70] = 100  # predicted IoU 0.61
     assert [one.box for one in everything(Painter(), image, LOOSE)] == [(5, 10, 30, 70)]
+
+
+def test_masks_of_a_low_predicted_iou_are_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    enlarged: list[tuple[int, int]] = []
+
+    def counted(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+        enlarged.append(size)
+        return logits
+
+    monkeypatch.setattr(automatic, "interpolate", counted)
+    everything(Painter(), picture((5, 10, 30, 70)), LOOSE)  # of 64 clicks with three masks each
+    assert len(enlarged) == 18  # those of the object
+
+
+def test_only_clicks_where_they_are_wanted_are_asked() -> None:
+    backend, where = Painter(), np.zeros((80, 80), bool)
+    where[:20, :40] = True
+    search = Search(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
+    everything(backend, picture(), search, where=where)
+    assert [count for verb, count in backend.asked if verb == "decode"] == [2, 8]
+    assert [sizes for verb, sizes in backend.asked if verb == "encode"] == [[(80, 80)], [(40, 40)]]
 
 
 def test_masks_that_depend_on_the_threshold_are_no_findings() -> None:
@@ -195,6 +218,22 @@ def test_a_saved_file_reads_back_as_an_annotation_of_the_picture(tmp_path: Path)
     told = json.loads((tmp_path / "found.json").read_text())
     assert told["image"] == {"height": 80, "width": 80}
     assert rle.area(told["annotations"][0]["segmentation"]) == told["annotations"][0]["area"] == 25 * 60
+
+
+def test_in_a_label_map_parts_lie_on_what_they_are_parts_of(tmp_path: Path) -> None:
+    large, small = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
+    large[10:70, 10:70], small[20:30, 20:30] = True, True
+    parts = [
+        Finding(rle.encode(one), int(one.sum()), (0, 0, 80, 80), 0.9, 1.0, (1, 1), (0, 0, 80, 80))
+        for one in (small, large)
+    ]
+    for found in (Findings((80, 80), tuple(parts)), Findings((80, 80), tuple(parts[::-1]))):
+        labels = found.label_map()
+        found.save(tmp_path / "found.png")
+        assert (read_mask(tmp_path / "found.png") == labels).all()
+        assert [int((labels == place + 1).sum()) for place in found.largest_first()] == [3500, 100]
+        shown = found.overlay(np.zeros((80, 80, 3), np.uint8))
+        assert shown[25, 25].tolist() != shown[15, 15].tolist() != shown[0, 0].tolist()
 
 
 def test_own_grids_are_taken_as_they_are() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from colour_backend import ColourBackend
+from masklet import rle
 from masklet.data.folders import open_clip_folders
 from masklet.data.records import AnnotatedClip, Clips
 from masklet.errors import FormatError, SettingsError, StateError
@@ -26,6 +27,7 @@ from masklet.evaluate.report import markdown
 from masklet.evaluate.score import is_public, score_clip
 from masklet.evaluate.vos import FirstPrompt, answer_clips, follow
 from masklet.evaluate.vos_report import vos_report
+from masklet.evaluate.worst import worst_rounds
 from masklet.segmenter import Segmenter
 
 SIZE = (16, 24)
@@ -190,6 +192,16 @@ def test_every_frame_of_every_round_is_ticked(tmp_path: Path) -> None:
     ticks: list[int] = []
     evaluate_clip(model(), clip, "offline", rounds=2, tick=lambda: ticks.append(1))
     assert len(ticks) == 10
+
+
+def test_the_frame_that_stayed_worst_is_shown_with_its_mask(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path, Thing(4, [50, 60, 60, 70, 50]))
+    results = evaluate_clip(model(), one(clips), "online", rounds=2)
+    frame, code = results[0].worst or (0, {})
+    assert (frame, rle.area(code)) == (3, 0)  # the third colour was never clicked
+    (picture,) = worst_rounds(results, clips)
+    assert picture.caption == "clip, object 1, frame 00003: J 0.0"
+    assert interactive_report("I", {}, results, "online").numbers["objects"][0]["worst"] == 3
 
 
 def test_a_user_watches_every_round_offline_and_once_online() -> None:

@@ -105,11 +105,29 @@ def test_score_takes_unseen_names_from_a_file(tmp_path: Path) -> None:
         (["images", "nowhere"], 66, "nowhere: no such data set"),
         (["images", ".", "--prompts", "box,circle"], 2, "prompts are 1-click"),
         (["vos", ".", "--prompt", "circle"], 2, "objects are shown by mask, box"),
+        (["images", "coco", "--split", "test"], 2, "coco has no split 'test'; there are instances"),
         (["score", "nowhere", "nowhere"], 66, "nowhere: no such data set"),
     ],
 )
 def test_wrong_words_are_told(
-    words: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    status: int,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    layouts.coco(tmp_path / "coco")
     assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == status
     assert message in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layouts.coco(tmp_path / "data")
+    (tmp_path / "file").write_text("")
+    words = ["evaluate", "images", str(tmp_path / "data"), "--model", "missing.pt", "--out", str(tmp_path / "file/out")]
+    assert main(words) == 73
+    assert "cannot be made" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from masklet.errors import ResourceError
 from masklet.evaluate.gallery import MISSED, RIGHT, SIDE, SURPLUS, comparison
 from masklet.evaluate.plots import bar_plot, line_plot, ticks
 from masklet.evaluate.provenance import model_facts, run_facts
-from masklet.evaluate.report import Picture, Plot, Report, Table, as_json, html_page, markdown, write_report
+from masklet.evaluate.report import Picture, Plot, Report, Table, as_json, counted, html_page, markdown, write_report
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter
 
@@ -79,6 +79,16 @@ def test_markdown_tables_have_as_many_cells_as_their_header() -> None:
     text = markdown(Report("A", {"x": "1 | 2"}, [Table("T", ["a", "b", "c"], [["1", "2", "3"]])], {}))
     assert "| a | b | c |\n| --- | ---: | ---: |\n| 1 | 2 | 3 |" in text
     assert "1 \\| 2" in text
+
+
+def test_a_report_begins_with_what_was_measured_of_what() -> None:
+    report = Report("A", {"model": "tiny", "date": "today"}, [], {}, about="1 clip")
+    assert markdown(report).startswith("# A\n\n1 clip · tiny · today\n")
+    assert "1 clip · tiny · today" in html_page(report)
+
+
+def test_one_thing_is_not_told_in_the_plural() -> None:
+    assert [counted(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
 def test_numbers_that_json_has_not_are_refused() -> None:

@@ -16,8 +16,10 @@ _HOMES = {
     "MaskletError": "errors",
     "Masks": "masks",
     "Prompt": "prompts",
+    "Search": "automatic",
     "Segmenter": "segmenter",
     "Tracker": "tracker",
+    "Watch": "watching",
     "box": "prompts",
     "click": "prompts",
     "clicks": "prompts",
@@ -34,8 +36,10 @@ __all__ = [
     "MaskletError",
     "Masks",
     "Prompt",
+    "Search",
     "Segmenter",
     "Tracker",
+    "Watch",
     "box",
     "click",
     "clicks",
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from masklet.automatic import Search
     from masklet.cleaning import Cleaning
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
     from masklet.segmenter import EmbeddedImage, Segmenter, load
     from masklet.tracker import Tracker
     from masklet.video import open_video
+    from masklet.watching import Watch
 
 
 def __getattr__(name: str) -> object:

@@ -94,18 +94,27 @@ class Search:
 
 
 def everything(
-    backend: Backend, picture: NDArray[np.uint8], search: Search | None = None, *, progress: Progress | None = None
+    backend: Backend,
+    picture: NDArray[np.uint8],
+    search: Search | None = None,
+    *,
+    where: NDArray[np.bool_] | None = None,
+    progress: Progress | None = None,
 ) -> Findings:
-    """All there is in a picture (H, W, 3) uint8 RGB; `progress(clicks done, clicks in all)` is told how far it is."""
+    """All there is in a picture (H, W, 3) uint8 RGB, or all that a click `where` (H, W) is true finds.
+
+    `progress(clicks done, clicks in all)` is told how far it is.
+    """
     search = search or Search()
     size = (int(picture.shape[0]), int(picture.shape[1]))
     crops = list(_crops(size, search))
-    total = sum(len(search.grid(layer)) for layer, _ in crops)
+    grids = [_within(search.grid(layer), crop, where) for layer, crop in crops]
+    total = sum(map(len, grids))
     found: list[Finding] = []
     done = 0
-    for layer, crop in crops:
+    for (_, crop), grid in zip(crops, grids, strict=True):
         here: list[Finding] = []
-        for points, looked in _looked(backend, picture, crop, search.grid(layer), search):
+        for points, looked in _looked(backend, picture, crop, grid, search):
             here += looked
             done += len(points)
             if progress:
@@ -136,10 +145,22 @@ def _crops(size: tuple[int, int], search: Search) -> Iterator[tuple[int, Box]]:
                 yield layer, (x0, y0, min(x0 + across, width), min(y0 + down, height))
 
 
+def _within(grid: Points, crop: Box, where: NDArray[np.bool_] | None) -> Points:
+    """The clicks of a crop that lie where they are wanted."""
+    if where is None:
+        return grid
+    x0, y0, x1, y1 = crop
+    places = (grid * (x1 - x0, y1 - y0) + (x0, y0)).astype(int)
+    wanted: Points = grid[where[np.minimum(places[:, 1], y1 - 1), np.minimum(places[:, 0], x1 - 1)]]
+    return wanted
+
+
 def _looked(
     backend: Backend, picture: NDArray[np.uint8], crop: Box, grid: Points, search: Search
 ) -> Iterator[tuple[Points, list[Finding]]]:
-    """Batches of clicks in a crop with what they found."""
+    """Batches of clicks in a crop with what they found; a crop without clicks is not looked at."""
+    if not len(grid):
+        return
     x0, y0, x1, y1 = crop
     features = backend.attend(backend.encode([picture[y0:y1, x0:x1]])[0], [Recall()])
     for start in range(0, len(grid), search.points_per_batch):
@@ -172,7 +193,9 @@ def _asked(
 def _finding(candidate: _Candidate, crop: Box, size: tuple[int, ...], search: Search) -> Finding | None:
     """The candidate at the picture's size, unless it is not stable, empty, or cut off by the crop."""
     x0, y0, x1, y1 = crop
-    logits = interpolate(candidate.logits, (y1 - y0, x1 - x0)) - search.mask_threshold
+    logits = interpolate(candidate.logits, (y1 - y0, x1 - x0))
+    if search.mask_threshold:  # most often 0, and a copy of a large picture is not free
+        logits = logits - search.mask_threshold
     stability = _stability(logits, search.stability_score_offset)
     if search.stability_score_thresh > 0 and stability < search.stability_score_thresh:
         return None

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from masklet import rle
+from masklet import drawing, rle
 from masklet.atomic import atomic_write
-from masklet.masks import Masks
+from masklet.coded import CodedFrame
+from masklet.labelmap import write_label_map
+from masklet.masks import CERTAIN, Masks
 
 Box = tuple[int, int, int, int]
 Form = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
@@ -75,19 +78,56 @@ class Findings:
         """Every finding as the reference's generator gives it: see `Finding.record`."""
         return [one.record(form) for one in self.found]
 
-    def save(self, path: str | Path) -> None:
-        """Write the findings, whole or not at all: `.json` as SA-1B's annotation of one picture, with compressed
-        run-length codes and scores; any other suffix as `Masks.save`."""
-        target = Path(path)
-        if target.suffix.lower() == ".json":
-            with atomic_write(target) as handle:
-                handle.write(json.dumps(self._annotation()).encode())
-        else:
-            self.masks.save(target)
+    def label_map(self) -> NDArray[Any]:
+        """One picture (H, W) of numbers: k where the k-th finding is, 0 where nothing is. Of findings that overlap the
+        smaller one is on top, so that parts show on what they are parts of. Holds one mask at a time."""
+        labels = np.zeros(self.size, np.uint8 if len(self) < 256 else np.uint16)
+        for place in self.largest_first():
+            labels[rle.decode(self.found[place].code)] = place + 1
+        return labels
 
-    def _annotation(self) -> dict[str, Any]:
+    def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture (H, W, 3) uint8 RGB with each finding in a colour of its own, the smaller ones on top."""
+        order = self.largest_first()
+        masks = (rle.decode(self.found[place].code) for place in order)
+        return drawing.overlay(drawing.check_picture(image, self.size), masks, [place + 1 for place in order])
+
+    def largest_first(self) -> list[int]:
+        """The findings' places, by area."""
+        return sorted(range(len(self)), key=lambda place: -self.found[place].area)
+
+    def coded(self, index: int = 0) -> CodedFrame:
+        """The findings as objects 1, 2, … of frame `index`, as the formats of video write them."""
+        return CodedFrame(
+            index=index,
+            time=None,
+            size=self.size,
+            object_ids=tuple(range(1, len(self) + 1)),
+            scores=tuple(one.score for one in self),
+            object_scores=(CERTAIN,) * len(self),
+            counts=tuple(one.code["counts"] for one in self),
+        )
+
+    def annotation(self, file_name: str | None = None, form: Form = "coco_rle") -> dict[str, Any]:
+        """What SA-1B has beside a picture: its size and every finding with a run-length code, scores and an id."""
         height, width = self.size
-        return {"image": {"height": height, "width": width}, "annotations": self.records()}
+        image = {"width": width, "height": height, **({"file_name": file_name} if file_name else {})}
+        rows = [{"id": number, **record} for number, record in enumerate(self.records(form), start=1)]
+        return {"image": image, "annotations": rows}
+
+    def save(self, path: str | Path) -> None:
+        """Write the findings, whole or not at all: `.json` as SA-1B's annotation of one picture, `.png` as the
+        `label_map` in colours; any other suffix as `Masks.save`."""
+        target = Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in (".json", ".png"):
+            self.masks.save(target)
+            return
+        with atomic_write(target) as handle:
+            if suffix == ".png":
+                write_label_map(handle, self.label_map())
+            else:
+                handle.write(json.dumps(self.annotation()).encode())
 
 
 def _written(code: dict[str, Any], form: Form) -> Any:

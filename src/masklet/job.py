@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from masklet.masks import Masks
 from masklet.memory import POINTERS, unreachable
 from masklet.propagate import Schedule, TrackedFrame
 from masklet.tracker import Tracker
-from masklet.video import Video
+from masklet.video import Frame, Video
 from masklet.walk import Visit, Walk
+from masklet.watching import Watch, Watcher
 
 SHARE = 0.1  # of the time that may go into writing states
+Follow = Callable[[Visit, Frame], Masks]
 _STATE = re.compile(r"state-(\d+)\.session")
 
 
@@ -36,6 +39,7 @@ _STATE = re.compile(r"state-(\d+)\.session")
 class Job:
     """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`, their masks
     treated by `cleaning`. A frame that could not be decoded has no masks, or with `carry` those of the one before it.
+    With a `watch` nothing is prompted, and everything is found along a walk that goes forward.
     """
 
     backend: Backend
@@ -44,10 +48,18 @@ class Job:
     walk: Walk
     cleaning: Cleaning = AS_FOUND
     carry: bool = False
+    watch: Watch | None = None
 
     def __getitem__(self, place: int) -> Any:
         """The picture at a place of the walk: what the tracker takes for its video."""
         return self.video[self.walk.frames[place]]
+
+    def follower(self, tracker: Tracker, finished: Iterable[CodedFrame]) -> Follow:
+        """What gives the masks of the next visit, after visits whose frames are `finished`."""
+        if self.watch is None:
+            return lambda visit, frame: tracker.step(visit.place, frame.image, step=visit.step)
+        watcher = Watcher(tracker, self.watch, finished)
+        return lambda visit, frame: watcher.see(visit.place, frame)
 
 
 def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
@@ -61,8 +73,9 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
         states.clear()
         return
     tracker, start = _restored(job, states, len(journal))
+    follow = job.follower(tracker, islice(journal, start))
     for number, visit in enumerate(job.walk.visits(job.video, start), start=start + 1):
-        frame = _visited(job, tracker, visit)
+        frame = _visited(job, tracker, follow, visit)
         if visit.index not in journal:
             yield frame
             assert visit.index in journal, "a frame is appended to the journal before the next one is taken"
@@ -71,14 +84,13 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
     states.clear()
 
 
-def _visited(job: Job, tracker: Tracker, visit: Visit) -> CodedFrame:
+def _visited(job: Job, tracker: Tracker, follow: Follow, visit: Visit) -> CodedFrame:
     """A frame's masks; one that could not be decoded has its own only where the user prompted it."""
     frame = visit.frame
     if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
         masks = _before(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
         return replace(coded(TrackedFrame(visit.index, visit.time, masks)), corrupt=frame is not None)
-    masks = tracker.step(visit.place, frame.image, step=visit.step)
-    return coded(TrackedFrame(visit.index, visit.time, masks))
+    return coded(TrackedFrame(visit.index, visit.time, follow(visit, frame)))
 
 
 def _before(tracker: Tracker, visit: Visit) -> Masks:

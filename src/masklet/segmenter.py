@@ -26,6 +26,7 @@ from masklet.session import read
 from masklet.tracker import Tracker
 from masklet.video import open_video
 from masklet.walk import Direction, walk_through
+from masklet.watching import Watch, watch_through
 
 if TYPE_CHECKING:
     from masklet.video import Video
@@ -157,6 +158,18 @@ class Segmenter:
         `progress(clicks done, clicks in all)` is told how far it is.
         """
         return everything(self.backend, read_image(image), search, progress=progress)
+
+    def everything_in(
+        self, source: Any, watch: Watch | None = None, *, start: int | None = None, stop: int | None = None
+    ) -> Iterator[TrackedFrame]:
+        """All there is in a video, without a prompt, frame by frame: see `Watch`, which says what can be chosen.
+
+        `source` is whatever `open_video` takes, or a video; of one that has an end the frames of range(start, stop).
+        """
+        video: Any = source if hasattr(source, "frames") else open_video(source)
+        length = len(video) if hasattr(video, "frames") else None
+        frames = video if length is None else video.frames(range(*slice(start, stop).indices(length)))
+        yield from watch_through(self.backend, frames, watch or Watch(), length=length)
 
 
 @dataclass(frozen=True, slots=True)

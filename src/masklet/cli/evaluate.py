@@ -81,14 +81,15 @@ def images(
     from masklet.evaluate.baselines import BASELINES
     from masklet.evaluate.image_report import image_report
     from masklet.evaluate.images import PromptPlan, evaluate_image
+    from masklet.evaluate.report import counted
     from masklet.evaluate.worst import worst_objects
 
     plan = PromptPlan.parse(prompts)
-    _require_free(out, overwrite=overwrite)
     chosen = _chosen(open_images(data, split), listing, sample)
+    _require_free(out, overwrite=overwrite)
     segmenter = _load(model, device, dtype, size)
     results = []
-    with progress(f"{len(chosen)} pictures", unit="images") as done:
+    with progress(counted(len(chosen), "picture"), unit="images") as done:
         for number, record in enumerate(chosen, start=1):
             results += evaluate_image(segmenter, record, plan, BASELINES if baselines else None)
             done(number, len(chosen))
@@ -164,17 +165,19 @@ def interactive(
     from masklet.data.layouts import open_clips
     from masklet.evaluate.interactive import evaluate_clip
     from masklet.evaluate.interactive_report import interactive_report
+    from masklet.evaluate.report import counted
+    from masklet.evaluate.worst import worst_rounds
 
-    _require_free(out, overwrite=overwrite)
     clips = _chosen(open_clips(data, split), listing, sample)
+    _require_free(out, overwrite=overwrite)
     segmenter = _load(model, device, dtype, size)
     results = []
-    with progress(f"{len(clips)} clips, {rounds} rounds each") as done:
-        frames = count(1)
+    with progress(f"{counted(len(clips), 'clip')}, {counted(rounds, 'round')} each") as done:
+        frames, total = count(1), rounds * sum(len(clip) for clip in clips)  # more where objects appear later
         for clip in clips:
-            results += evaluate_clip(segmenter, clip, mode.value, rounds, tick=lambda: done(next(frames), None))
-    facts = _facts(clips, segmenter, model)
-    _publish(interactive_report(_title("Interactive", clips), facts, results, mode.value), out, json=json)
+            results += evaluate_clip(segmenter, clip, mode.value, rounds, tick=lambda: done(next(frames), total))
+    facts, pictures = _facts(clips, segmenter, model), worst_rounds(results, clips)
+    _publish(interactive_report(_title("Interactive", clips), facts, results, mode.value, pictures), out, json=json)
 
 
 @app.command()
@@ -197,9 +200,9 @@ def score(
     from masklet.evaluate.answers import Answers
     from masklet.evaluate.benchmarks import find_benchmark
 
-    _require_free(out, overwrite=overwrite)
     clips = _chosen(open_truth(truth, split), listing, None)
     rules = find_benchmark(benchmark or clips.kind)
+    _require_free(out, overwrite=overwrite)
     facts = {**_facts(clips), "results": str(results)}
     _score(Answers(results), clips, facts, _Scoring(rules, out, workers, unseen, json))
 
@@ -217,16 +220,19 @@ class _Scoring:
 
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
     """Answer the clips that are not answered yet; says how fast that went."""
+    from masklet.evaluate.answers import Answers
+    from masklet.evaluate.report import counted
     from masklet.evaluate.vos import ANSWERS, RUN, answer_clips
 
     if afresh:
         shutil.rmtree(out / ANSWERS, ignore_errors=True)
         (out / RUN).unlink(missing_ok=True)
     total = sum(len(clip) for clip in clips)
+    left = total - sum(len(clip) for clip in clips if Answers(out / ANSWERS).has(clip.name))
     frames, start = 0, time.perf_counter()
-    with progress(f"{len(clips)} clips") as done:
+    with progress(f"{counted(len(clips), 'clip')}, {left} of {total} frames to answer") as done:
         for frames in answer_clips(segmenter, clips, how, out, rules.files):
-            done(frames, None)
+            done(frames, left)
     speed = frames / (time.perf_counter() - start)
     return f"{speed:.1f} frames a second with prompts and files, over {frames} of {total} frames in this run"
 
@@ -237,13 +243,14 @@ def _score(
     """Score the answers and publish the report; `asked` are model and prompt, to find a published row."""
     from masklet.data.frame_folders import read_list
     from masklet.evaluate.published import published
+    from masklet.evaluate.report import counted
     from masklet.evaluate.score import score as scored
     from masklet.evaluate.vos_report import vos_report
     from masklet.evaluate.worst import worst_frames
 
     scores: list[ObjectScores] = []
     workers = min(wishes.workers or _cores(), len(clips))
-    with progress(f"scoring {len(clips)} clips with {workers} processes", unit="images") as done:
+    with progress(f"scoring {counted(len(clips), 'clip')} with {counted(workers, 'core')}", unit="clips") as done:
         for number, found in enumerate(scored(answers, clips, wishes.rules, workers=workers), start=1):
             scores += found
             done(number, len(clips))
@@ -276,7 +283,9 @@ def _facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = 
 
 
 def _title(what: str, data: Dataset[Any]) -> str:
-    return f"{what}: {data.kind} {data.split}"
+    """Your own folders are called by their name, data sets of others by theirs and the split's."""
+    own = data.kind in ("folder", "clips")
+    return f"{what}: {data.split}" if own else f"{what}: {data.kind} {data.split}"
 
 
 def _load(model: str, device: str | None, dtype: str | None, size: int | None) -> Segmenter:
@@ -290,13 +299,14 @@ def _cores() -> int:
 
 
 def _require_free(out: Path, *, overwrite: bool) -> None:
-    """Raises `ResourceError` where a report would be written over."""
-    from masklet.evaluate.report import HTML
+    """Raises `ResourceError` where a report would be written over, or none can be written."""
+    from masklet.evaluate.report import HTML, make_folder
 
     if (out / HTML).exists() and not overwrite:
         raise ResourceError(
             "output-exists", f"{out} holds a report", hint="--overwrite replaces it, --out writes elsewhere"
         )
+    make_folder(out)
 
 
 def _publish(report: Report, out: Path, *, json: bool) -> None:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from masklet.cli.console import say
 
-Report = Callable[[int], None]
-"""`report(done)`: so many frames are finished, those of earlier starts included."""
+Report = Callable[[int, int], None]
+"""`report(done, objects)`: so many frames are finished, those of earlier starts included, and so many are followed."""
 
 
 @contextmanager
-def meter(title: str, total: int, done: int, objects: int) -> Iterator[Report]:
+def meter(title: str, total: int, done: int) -> Iterator[Report]:
     """A line on stderr that follows a job of `total` frames, `done` of them before; only its title where stderr is no
     terminal."""
     if not sys.stderr.isatty():
         say(f"{title}: {total} frames" + (f", {done} of them finished before" if done else ""))
-        yield lambda count: None
+        yield lambda count, objects: None
         return
     from rich import progress
     from rich.console import Console
@@ -34,16 +34,17 @@ def meter(title: str, total: int, done: int, objects: int) -> Iterator[Report]:
         ),
     ]
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        followed = f"{objects} object" + "s" * (objects != 1)
         task = bar.add_task(
-            title, total=total, completed=done, objects=followed, rate="– frames/s", left="–", memory=memory()
+            title, total=total, completed=done, objects="–", rate="– frames/s", left="–", memory=memory()
         )
         started = time.monotonic()
 
-        def report(count: int) -> None:
+        def report(count: int, objects: int) -> None:
+            followed = f"{objects} object" + "s" * (objects != 1)
             rate = (count - done) / max(time.monotonic() - started, 1e-6)
             left = _duration((total - count) / rate) if rate else "–"
-            bar.update(task, completed=count, rate=f"{rate:.3g} frames/s", left=left, memory=memory())
+            said = f"{rate:.3g} frames/s"
+            bar.update(task, completed=count, rate=said, left=left, objects=followed, memory=memory())
 
         yield report
 

@@ -18,7 +18,7 @@ from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
 from masklet.cli.options import located
-from masklet.coded import CodedFrame
+from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.job import Job, finish
@@ -28,6 +28,7 @@ from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
 from masklet.video.folder import pictures_in
 from masklet.walk import walk_through
+from masklet.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Wishes:
     formats: list[Format]
     resume: bool
     overwrite: bool
+    watch: Watch | None = None  # instead of a schedule: everything is to be found
 
 
 def run(wishes: Wishes) -> dict[str, Any]:
@@ -89,12 +91,15 @@ def run(wishes: Wishes) -> dict[str, Any]:
         video: Any = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
         if care.strict and video.truncated:
             raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
-        walk = walk_through(len(video), wishes.schedule, **asdict(wishes.range))
+        prompted = [wishes.range.start] if wishes.watch else wishes.schedule
+        walk = walk_through(len(video), prompted, **asdict(wishes.range))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
                 prompt.within(video.size)  # before the model is loaded
         _check_free(wishes)
-        job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk, wishes.cleaning, care.carry)
+        job = Job(
+            wishes.runtime.load().backend, video, wishes.schedule, walk, wishes.cleaning, care.carry, wishes.watch
+        )
         with _way_on(wishes):
             if wishes.overwrite:
                 clear(wishes.out)
@@ -116,7 +121,8 @@ class _Run:
             path=wishes.source,
             names=[path.name for path in pictures_in(wishes.source)] if wishes.source.is_dir() else None,
         )
-        self._output = Output(wishes.out, self._clip)
+        self._out = wishes.out
+        self._output = Output(self._out, self._clip)
         self._before, self._started = len(journal), time.monotonic()
 
     def done(self) -> dict[str, Any]:
@@ -129,24 +135,28 @@ class _Run:
                 raise
             console.print_error(stopped := error)
         seconds = time.monotonic() - self._started
+        if self._job.watch:
+            self._clip = replace(self._clip, object_ids=tuple(objects(self._journal)))
+            self._output = Output(self._out, self._clip)
         for form in self._formats:
             self._write(form, final=stopped is None)
         return self._record(seconds, stopped)
 
     def _track(self) -> None:
-        live = [form for form in self._formats if isinstance(form, FolderFormat)]
+        # Most formats must know all objects beforehand; what is found on the way is written in the end.
+        live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.watch]
         for form in live:
             self._output.prepare(form)
         self._journal.note(live=[form.name for form in live])
-        title = f"tracking {self._clip.name}"
-        with meter(title, len(self._job.walk), self._before, len(self._clip.object_ids)) as report:
+        title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
+        with meter(title, len(self._job.walk), self._before) as report:
             for frame in finish(self._job, self._journal):
                 if self._strict and frame.corrupt:
                     raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded, or only in part")
                 for form in live:
                     self._output.add(form, frame)  # before the journal says so
                 self._journal.append(frame)
-                report(len(self._journal))
+                report(len(self._journal), len(frame.object_ids))
 
     def _write(self, form: Format, *, final: bool) -> None:
         """Write what is not there yet of a format."""
@@ -162,7 +172,14 @@ class _Run:
 
     def _record(self, seconds: float, stopped: MaskletError | None) -> dict[str, Any]:
         seen: dict[int, dict[str, Any]] = {
-            object_id: {"id": object_id, "visible_frames": 0, "lowest_score": None, "lowest_score_frame": None}
+            object_id: {
+                "id": object_id,
+                "first_frame": None,
+                "last_frame": None,
+                "visible_frames": 0,
+                "lowest_score": None,
+                "lowest_score_frame": None,
+            }
             for object_id in self._clip.object_ids
         }
         corrupt = []
@@ -172,6 +189,8 @@ class _Run:
                 if rle.area(mask.code):
                     own = seen[mask.object_id]
                     own["visible_frames"] += 1
+                    own["last_frame"] = frame.index
+                    own["first_frame"] = frame.index if own["first_frame"] is None else own["first_frame"]
                     if own["lowest_score"] is None or mask.score < own["lowest_score"]:
                         own["lowest_score"], own["lowest_score_frame"] = round(mask.score, 4), frame.index
         fresh = len(self._journal) - self._before
@@ -205,6 +224,7 @@ class _Watched:
 def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
     """Everything that decides the masks."""
     return {
+        **({"watch": wishes.watch.told()} if wishes.watch else {}),
         "video": fingerprint.of_source(wishes.source),
         "prompts": fingerprint.of_prompts(wishes.schedule),
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},

@@ -83,8 +83,10 @@ def _coco(path: Path, split: str | None) -> Images | None:
         return open_coco(path) if path.suffix.lower() == ".json" else None
     found = {file for folder in (path, path / "annotations") for pattern in _COCO for file in folder.glob(pattern)}
     files = sorted(file for file in found if split is None or split in file.stem)
-    if len(files) > 1 or (found and not files):
-        names = ", ".join(sorted(file.stem for file in found))
+    names = ", ".join(sorted(file.stem for file in found))
+    if found and not files:
+        raise SettingsError("bad-usage", f"{path} has no split {split!r}; there are {names}")
+    if len(files) > 1:
         raise SettingsError("bad-usage", f"{path} holds {names}; say which with --split, or name the file")
     return open_coco(files[0]) if files else None
 

@@ -11,7 +11,7 @@ import numpy as np
 from masklet.evaluate.gallery import LEGEND
 from masklet.evaluate.images import GOALS, MOST_CLICKS, SIZES, ObjectResult, PromptPlan
 from masklet.evaluate.plots import Points, line_plot
-from masklet.evaluate.report import Picture, Plot, Report, Table
+from masklet.evaluate.report import Picture, Plot, Report, Table, counted
 
 GROUPS = ("all", *SIZES, "large")
 
@@ -37,6 +37,7 @@ def image_report(
         plots=plots,
         pictures=pictures,
         legend=LEGEND,
+        about=f"{counted(len({result.image for result in results}), 'picture')}, {counted(len(results), 'mask')}",
     )
 
 

@@ -7,14 +7,15 @@ watches once and corrects where the mask gets bad, and nothing that was seen is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet import rle
 from masklet.data.records import AnnotatedClip
 from masklet.evaluate.regions import Overlap, overlap
 from masklet.evaluate.vos import correct, pictures
@@ -41,7 +42,8 @@ SECONDS_TO_FIND, SECONDS_TO_CLICK, SECONDS_TO_WATCH = 1.0, 1.5, 30 / 300  # a fr
 class ObjectRounds:
     """One object of a clip: J and F after 1, 2, … prompted frames, and the frames that were prompted last.
 
-    J and F are means over the annotated frames from the object's first on.
+    J and F are means over the annotated frames from the object's first on. `worst` is the frame with the lowest J after
+    the last round, and its mask as a run-length code.
     """
 
     clip: str
@@ -49,6 +51,7 @@ class ObjectRounds:
     frames: int
     rounds: tuple[Overlap, ...]
     prompted: tuple[int, ...]
+    worst: tuple[int, Mapping[str, Any]] | None = None
 
     def seconds(self, mode: Mode) -> tuple[float, ...]:
         """How long a user would take for 1, 2, … prompted frames: to watch, to find a frame and to click on it."""
@@ -110,6 +113,7 @@ class _Log:
     def __init__(self, part: _Part) -> None:
         self.part = part
         self.scores: dict[int, dict[int, Overlap]] = {key: {} for key in part.keys}
+        self.codes: dict[int, dict[int, Mapping[str, Any]]] = {key: {} for key in part.keys}
         self.rounds: dict[int, list[Overlap]] = {key: [] for key in part.keys}
         self.prompted: dict[int, list[int]] = {key: [] for key in part.keys}
 
@@ -117,7 +121,9 @@ class _Log:
         """Compares the masks of an annotated frame with the truth; gives J of each object."""
         annotation = self.part.clip.annotation(frame)
         for key in self.part.keys:
-            self.scores[key][frame] = overlap(annotation.mask(key), masks.of(key).binary[0], annotation.void)
+            found = masks.of(key).binary[0]
+            self.scores[key][frame] = overlap(annotation.mask(key), found, annotation.void)
+            self.codes[key][frame] = rle.encode(found)
         return {key: scores[frame].j for key, scores in self.scores.items()}
 
     def end_round(self) -> None:
@@ -126,10 +132,23 @@ class _Log:
             j, f = np.mean(list(scores.values()), axis=0).tolist()
             self.rounds[key].append(Overlap(j, f))
 
+    def worst(self, key: int) -> int:
+        """The frame with the lowest J of an object, the first of equals."""
+        scores = self.scores[key]
+        return min(scores, key=lambda frame: scores[frame].j)
+
     def results(self) -> list[ObjectRounds]:
         name, length = self.part.clip.name, len(self.part.frames)
+        worst = {key: self.worst(key) for key in self.part.keys}
         return [
-            ObjectRounds(name, key, length, tuple(self.rounds[key]), tuple(self.prompted[key]))
+            ObjectRounds(
+                name,
+                key,
+                length,
+                tuple(self.rounds[key]),
+                tuple(self.prompted[key]),
+                (worst[key], self.codes[key][worst[key]]),
+            )
             for key in self.part.keys
         ]
 
@@ -151,7 +170,7 @@ def _offline(model: Segmenter, part: _Part, rounds: int) -> list[ObjectRounds]:
                 log.note(frame, masks)
             part.tick()
         log.end_round()
-        due = {key: min(scores, key=lambda frame: scores[frame].j) for key, scores in log.scores.items()}
+        due = {key: log.worst(key) for key in part.keys}
     return log.results()
 
 

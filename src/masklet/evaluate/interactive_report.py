@@ -8,15 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from masklet.evaluate.gallery import LEGEND
 from masklet.evaluate.interactive import CLICKS, Mode, ObjectRounds, area_under_curve
 from masklet.evaluate.plots import Points, bar_plot, line_plot
-from masklet.evaluate.report import Plot, Report, Table
+from masklet.evaluate.report import Picture, Plot, Report, Table, counted
 
 AT_SECONDS = 60.0  # J&F is also given for this much of a user's time per object (DAVIS interactive)
 SHOWN_CLIPS = 60
 
 
-def interactive_report(title: str, facts: Mapping[str, str], results: Sequence[ObjectRounds], mode: Mode) -> Report:
+def interactive_report(
+    title: str,
+    facts: Mapping[str, str],
+    results: Sequence[ObjectRounds],
+    mode: Mode,
+    pictures: Sequence[Picture] = (),
+) -> Report:
     """The report on at least one object."""
     curve = _curve(results)
     seconds = np.mean([result.seconds(mode) for result in results], axis=0)
@@ -40,6 +47,9 @@ def interactive_report(title: str, facts: Mapping[str, str], results: Sequence[O
             Plot("J and F against prompted frames", line_plot(series, "prompted frames", "percent")),
             Plot("Area under the curve per clip, the worst first", bar_plot(worst, "area under the curve, percent")),
         ],
+        pictures=pictures,
+        legend=f"After {counted(len(seconds), 'prompted frame')}. {LEGEND}",
+        about=f"{counted(len(areas), 'clip')}, {counted(len(results), 'object')}, {mode}",
     )
 
 
@@ -89,7 +99,8 @@ def _by_clip(results: Sequence[ObjectRounds]) -> dict[str, list[ObjectRounds]]:
 
 
 def _object(result: ObjectRounds) -> dict[str, Any]:
-    return {**asdict(result), "rounds": [{"j": value.j, "f": value.f} for value in result.rounds]}
+    told = {**asdict(result), "rounds": [{"j": value.j, "f": value.f} for value in result.rounds]}
+    return {**told, "worst": result.worst[0] if result.worst else None}
 
 
 def _percent(value: float) -> str:

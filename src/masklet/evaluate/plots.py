@@ -40,6 +40,9 @@ def bar_plot(values: Mapping[str, float], label: str, limit: float = 100.0) -> s
         width = max(0.0, value) * scale
         shown = name if len(name) <= 32 else f"…{name[-31:]}"
         parts.append(_text(left - 8, top + 15, shown, anchor="end"))
+        parts.append(
+            f'<path class="track" d="M{left} {top + 3}h{limit * scale:.1f}v{_ROW - 6}h-{limit * scale:.1f}z"/>'
+        )
         parts.append(f'<rect x="{left}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" fill="{COLOURS[0]}"/>')
         parts.append(_text(left + width + 6, top + 15, f"{value:.1f}"))
     return _svg(_ROW * len(values) + 4, label, parts)

@@ -17,8 +17,9 @@ from masklet.segmenter import Segmenter
 
 def run_facts() -> dict[str, str]:
     """What is to be said of any run: command, code, machine and time."""
+    program = Path(sys.argv[0])
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([program.parent.name if program.stem == "__main__" else program.name, *sys.argv[1:]]),
         "code": code(),
         "machine": machine(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

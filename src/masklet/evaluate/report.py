@@ -26,11 +26,12 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:hover td { background: var(--soft); }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .facts td:first-child { white-space: nowrap; }
-.note { opacity: .75; max-width: 46rem; }
+.note { opacity: .75; max-width: 46rem; } .about { margin-top: -.6rem; opacity: .75; }
 svg { max-width: 46rem; width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; }
-.grid { stroke: var(--line); fill: none; } .axis { stroke: currentColor; fill: none; }
+.grid { stroke: var(--line); fill: none; } .track { fill: var(--soft); } .axis { stroke: currentColor; fill: none; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figure img { width: 100%; display: block; border-radius: 4px; } figcaption { font-size: .85rem; }
+figure { margin: 0; } figcaption { font-size: .85rem; }
+figure img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--soft); border-radius: 4px; }
 """
 
 
@@ -64,7 +65,8 @@ class Picture:
 class Report:
     """Everything about one run. `facts` say how it came about; `numbers` is what JSON gets beside them.
 
-    `pictures` are of the worst answers, and `legend` says what their colours mean.
+    `about` says in a line what was measured; `pictures` are of the worst answers, and `legend` says what their colours
+    mean.
     """
 
     title: str
@@ -74,28 +76,43 @@ class Report:
     plots: Sequence[Plot] = ()
     pictures: Sequence[Picture] = ()
     legend: str = ""
+    about: str = ""
 
 
 def write_report(report: Report, folder: Path) -> None:
     """Writes `report.md`, `report.json` and `report.html`, which needs no other file, into `folder`, each whole.
 
-    Raises `ResourceError` as `atomic_write`, and `output-unwritable` if the folder cannot be made.
+    Raises `ResourceError` as `atomic_write` and `make_folder`.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise ResourceError(
-            "output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another"
-        ) from cause
+    make_folder(folder)
     contents = {MARKDOWN: markdown(report), JSON: as_json(report), HTML: html_page(report)}
     for name, text in contents.items():
         with atomic_write(folder / name) as handle:
             handle.write(text.encode())
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the folder for a report. Raises `ResourceError` (`output-unwritable`)."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise ResourceError(
+            "output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another"
+        ) from cause
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 clip`, `3 clips`."""
+    return f"{number} {thing}" + "s" * (number != 1)
+
+
 def markdown(report: Report) -> str:
     """The report without plots and pictures."""
-    parts = [f"# {report.title}", _markdown_table(("", ""), list(report.facts.items()))]
+    parts = [
+        f"# {report.title}",
+        *filter(None, [_about(report)]),
+        _markdown_table(("", ""), list(report.facts.items())),
+    ]
     for table in report.tables:
         parts += [f"## {table.title}", _markdown_table(table.header, table.rows)]
         parts += [table.note] if table.note else []
@@ -113,6 +130,7 @@ def html_page(report: Report) -> str:
     facts = "".join(f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in report.facts.items())
     body = [
         f"<h1>{escape(report.title)}</h1>",
+        f'<p class="about">{escape(_about(report))}</p>',
         *(_table(table) for table in report.tables[:1]),
         *(_plot(plot) for plot in report.plots),
         *(_table(table) for table in report.tables[1:]),
@@ -124,6 +142,11 @@ def html_page(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(report.title)}</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
+
+
+def _about(report: Report) -> str:
+    """What was measured, of which model, and when."""
+    return " · ".join(part for part in (report.about, report.facts.get("model"), report.facts.get("date")) if part)
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from masklet.evaluate.benchmarks import Benchmark
 from masklet.evaluate.gallery import LEGEND
 from masklet.evaluate.plots import bar_plot
 from masklet.evaluate.published import Published
-from masklet.evaluate.report import Picture, Plot, Report, Table
+from masklet.evaluate.report import Picture, Plot, Report, Table, counted
 
 SHOWN_CLIPS = 60  # in the plot; the table has all
 
@@ -47,6 +47,7 @@ def vos_report(
         plots=[Plot("J&F per clip, the worst first", bars)],
         pictures=pictures,
         legend=LEGEND,
+        about=f"{counted(len(clips), 'clip')}, {counted(len(scores), 'object')}",
     )
 
 
@@ -76,7 +77,7 @@ def _head_table(
         halves = {f"{part} {key}": 100 * getattr(found, part.lower()) for key, found in groups.items() for part in "JF"}
         ours = {name: 100 * headline(everything, groups), **halves}
     rows = [["this run", *(f"{value:.1f}" for value in ours.values())]]
-    note = f"The mean over {everything.objects} objects of all clips together, in percent."
+    note = f"The mean over {counted(everything.objects, 'object')} of all clips together, in percent."
     if groups:
         note = "The mean of J and F of seen and of unseen objects, in percent."
     if row is not None:

@@ -10,12 +10,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet import rle
 from masklet.data.records import AnnotatedClip, Clips, Images
 from masklet.evaluate.answers import Answers
 from masklet.evaluate.averages import ObjectScores
 from masklet.evaluate.clicker import next_click, tight_box
 from masklet.evaluate.gallery import comparison
 from masklet.evaluate.images import ObjectResult
+from masklet.evaluate.interactive import ObjectRounds
+from masklet.evaluate.regions import region_similarity
 from masklet.evaluate.report import Picture
 from masklet.masks import Masks
 from masklet.prompts import Prompt, mask
@@ -60,6 +63,20 @@ def worst_frames(scores: Sequence[ObjectScores], truth: Clips, answers: Answers)
     return pictures
 
 
+def worst_rounds(results: Sequence[ObjectRounds], truth: Clips) -> list[Picture]:
+    """The frame with the lowest J of each of the objects that stayed worst after all rounds."""
+    pictures = []
+    ordered = sorted((one for one in results if one.worst), key=lambda one: sum(one.rounds[-1]))
+    for result in _of_many_scenes(ordered, lambda one: one.clip):
+        assert result.worst is not None, "the others were left out"
+        clip, (frame, code) = truth[result.clip], result.worst
+        true, answer = clip.annotation(frame).mask(result.object_id), rle.decode(code)
+        caption = f"{result.clip}, object {result.object_id}, frame {clip.frame_names[frame]}"
+        jpeg = comparison(_picture(clip, frame, true.shape), true, answer)
+        pictures.append(Picture(f"{caption}: J {100 * region_similarity(true, answer):.1f}", jpeg))
+    return pictures
+
+
 def ask_again(embedded: EmbeddedImage, truth: Mask, name: str) -> tuple[Prompt, Mask]:
     """The prompt of that name for an object, and the answer to it."""
     if not name.endswith("-click"):
@@ -87,7 +104,7 @@ def _of_many_scenes(ordered: Sequence[Result], scene: Callable[[Result], str]) -
     return [ordered[place] for place in sorted(range(len(ordered)), key=late.__getitem__)[:COUNT]]
 
 
-def _picture(clip: AnnotatedClip, frame: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _picture(clip: AnnotatedClip, frame: int, size: tuple[int, ...]) -> NDArray[np.uint8]:
     """The frame, or grey where there are true masks only."""
     if clip.source is None:
         return np.full((*size, 3), 128, np.uint8)
