@@ -211,11 +211,14 @@ def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "street.json").is_file() and names["frame"].index == 1
 
 
-def test_the_docs_name_every_setting() -> None:
+def test_the_docs_name_every_setting_and_its_default() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs" / "everything.md").read_text()
-    for one in fields(Search):
-        option = "--no-multimask-output" if one.name == "multimask_output" else f"--{one.name.replace('_', '-')}"
-        assert f"`{option}" in page, one.name
+    told = dict(re.findall(r"^\| `--([\w-]+)[^|]*` \| ([^|]*) \|", page, flags=re.MULTILINE))
+    named = {"multimask_output": "no-multimask-output", "every": "look-every"}
+    own = {"three": True, "no": False, "–": None, "512/1500": 512 / 1500}
+    for one in (*fields(Search), *(one for one in fields(Watch) if one.name != "search")):
+        text = told[named.get(one.name, one.name.replace("_", "-"))]
+        assert one.default == (own[text] if text in own else float(text)), one.name
 
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"patience": 0}, {"most": 0}, {"uncovered": 0.0}, {"uncovered": 1.5}])

@@ -137,7 +137,7 @@ def everything(
             raise SettingsError("bad-usage", f"{given[0]} is for a video, and {str(sources[0])!r} is a picture")
         return _pictures(asked)
     if len(sources) > 1:
-        raise SettingsError("bad-usage", f"give pictures, or one video, not {len(sources)} of several kinds")
+        raise SettingsError("bad-usage", f"give pictures, or one video; of these {len(sources)} not all are pictures")
     watched = {"every": look_every, "uncovered": uncovered, "patience": patience, "most": most}
     return _video(asked, watched, (start or 0, stop, every or 1), resume=resume)
 

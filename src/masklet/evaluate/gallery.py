@@ -12,9 +12,8 @@ Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 
 RIGHT, MISSED, SURPLUS = (40, 120, 255), (255, 140, 0), (220, 0, 200)  # blue, orange and magenta, RGB
-LEGEND = (
-    "Blue is right, orange was missed, magenta is too much. White dots are clicks on the object, black ones off it."
-)
+LEGEND = "Blue is right, orange was missed, magenta is too much."
+CLICKS_LEGEND = "White dots are clicks on the object, black ones off it."
 SIDE = 440  # pixels of the drawn picture's longer side
 SURROUNDINGS = 1.0  # the view shows this much of the objects' extent on every side
 _TINT = 0.55

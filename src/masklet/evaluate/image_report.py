@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from masklet.evaluate.gallery import LEGEND
+from masklet.evaluate.gallery import CLICKS_LEGEND, LEGEND
 from masklet.evaluate.images import GOALS, MOST_CLICKS, SIZES, ObjectResult, PromptPlan
 from masklet.evaluate.plots import Points, line_plot
 from masklet.evaluate.report import Picture, Plot, Report, Table, counted
@@ -36,7 +36,7 @@ def image_report(
         },
         plots=plots,
         pictures=pictures,
-        legend=LEGEND,
+        legend=f"{LEGEND} {CLICKS_LEGEND}",
         about=f"{counted(len({result.image for result in results}), 'picture')}, {counted(len(results), 'mask')}",
     )
 
