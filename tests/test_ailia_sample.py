@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from masklet.memory import Memory, Recall
-from masklet.video.camera import Camera, CameraOptions, Shot
+from masklet.video.cameras import Camera, CameraOptions, Shot
 
 SCRIPT = Path(__file__).resolve().parents[1] / "segment-anything-2.py"
 

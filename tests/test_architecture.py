@@ -14,13 +14,25 @@ import masklet
 PACKAGE = Path(masklet.__file__).parent
 LAYERS = [
     {"errors", "atomic", "lock", "inputs", "signatures", "notices"},
-    {"prompts", "masks", "rle", "components", "drawing", "interpolation", "labelmap", "overlap", "resampling"},
+    {
+        "prompts",
+        "masks",
+        "rle",
+        "components",
+        "drawing",
+        "interpolation",
+        "labelmap",
+        "overlap",
+        "cleaning",
+        "resampling",
+    },
     {"images", "video", "camera", "config", "memory", "history"},
     {"backend", "checkpoints", "downloads", "releases"},
     {"model"},
     {"graphs"},
     {"torch_backend", "onnx_backend"},
     {
+        "track",
         "tracker",
         "fingerprint",
         "propagate",

@@ -13,31 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cameras import FakeCamera, FileCamera
 from clips import number_of, numbered, write_clip
 from masklet.errors import MaskletError, ResourceError, VideoError
-from masklet.video import VideoOptions, camera, open_video
-from masklet.video.camera import Camera, CameraOptions, Shot
+from masklet.video import camera, open_video
+from masklet.video.cameras import Camera, CameraOptions
 
 QUICK = CameraOptions(patience=0.3, attempts=2, warm_up=2)
 PATIENT = CameraOptions(patience=5, attempts=2, warm_up=5)  # where nothing is lost, a busy machine must not matter
-
-
-class FakeCamera:
-    """Shows `shots` one after the other, `pause` seconds apart. A shot may be a picture, None, or something to do."""
-
-    live = True
-
-    def __init__(self, shots: Iterator[Any], pause: float = 0.005) -> None:
-        self.shots, self.pause, self.closed = shots, pause, False
-
-    def read(self) -> Shot | None:
-        time.sleep(self.pause)
-        shot = next(self.shots, None)
-        shot = shot() if callable(shot) else shot
-        return None if shot is None else Shot(shot)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def pictures(start: int = 0, size: tuple[int, int] = (16, 64)) -> Iterator[Any]:
@@ -197,24 +180,6 @@ def test_a_dropped_camera_is_let_go() -> None:
     while not made[0].closed and time.monotonic() < deadline:
         time.sleep(0.01)
     assert made[0].closed
-
-
-class FileCamera:
-    """A file played as a camera that has an end: it waits for its pictures to be taken."""
-
-    live = False
-
-    def __init__(self, path: Path) -> None:
-        self.frames = iter(open_video(path, VideoOptions(isolated=False)))
-
-    def read(self) -> Shot:
-        frame = next(self.frames, None)
-        if frame is None:
-            raise EOFError
-        return Shot(frame.image, frame.time)
-
-    def close(self) -> None:
-        pass
 
 
 def test_what_has_an_end_is_shown_whole_and_ends(tmp_path: Path) -> None:

@@ -130,14 +130,35 @@ def test_a_finished_job_computes_nothing_and_leaves_only_the_journal(video: Vide
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "lock"]
 
 
-def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
-    images = np.random.default_rng(1).integers(0, 255, (6, 12, 16, 3)).astype(np.uint8)
-    items: list[object] = [*images]
+def hurt(tmp_path: Path, broken: set[int]) -> Video:
+    """A list of six pictures of which some cannot be read."""
+    items: list[object] = [*np.random.default_rng(1).integers(0, 255, (6, 12, 16, 3)).astype(np.uint8)]
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    items[3] = tmp_path / "broken.png"
-    video = open_video(items)
-    job = Job(FakeBackend(), video, SCHEDULES[0], walk_through(6, [0]))  # type: ignore[arg-type]
+    return open_video([tmp_path / "broken.png" if index in broken else item for index, item in enumerate(items)])  # type: ignore[return-value]
+
+
+def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
+    job = Job(FakeBackend(), hurt(tmp_path, {3}), SCHEDULES[0], walk_through(6, [0]))
     with pytest.warns(match="frame-corrupt"):
         frames = run(job, tmp_path / "journal")
     assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
     assert frames[3].object_ids == () and frames[4].object_ids == (1,)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_corrupt_frames_can_carry_the_masks_before_them_wherever_the_job_was_stopped(
+    direction: Direction, tmp_path: Path
+) -> None:
+    start = 0 if direction == "forward" else 5
+    walk, schedule = walk_through(6, [start], direction=direction), {start: {1: click(3, 3)}}
+    video = hurt(tmp_path, {2, 3})
+    with pytest.warns(match="frame-corrupt"):
+        plain = run(Job(FakeBackend(), video, schedule, walk), tmp_path / "plain")
+        carried = run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / "carried")
+        for frames in range(6):
+            run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}", frames)
+            assert run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}") == carried
+    before = carried[1 if direction == "forward" else 4]
+    assert [frame.corrupt for frame in carried] == [index in (2, 3) for index in range(6)]
+    assert before.counts and carried[2].counts == carried[3].counts == before.counts
+    assert [frame for frame in carried if not frame.corrupt] == [frame for frame in plain if not frame.corrupt]

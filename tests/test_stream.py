@@ -14,7 +14,7 @@ import pytest
 from clips import number_of, write_clip
 from masklet.errors import MaskletError, ResourceError, VideoError
 from masklet.video import stream
-from masklet.video.camera import CameraOptions
+from masklet.video.cameras import CameraOptions
 
 QUICK = CameraOptions(patience=1.0, attempts=1, warm_up=3.0)
 

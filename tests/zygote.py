@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def _serve(model: str) -> None:
     from masklet.cli import main, tracking
     from masklet.segmenter import load
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     torch.set_num_threads(1)
     segmenter = load(model, size=64)
     tracking.Runtime.load = lambda self: segmenter  # type: ignore[method-assign]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Cleaning": "cleaning",
     "EmbeddedImage": "segmenter",
     "MaskletError": "errors",
     "Masks": "masks",
@@ -30,6 +31,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Cleaning",
     "EmbeddedImage",
     "MaskletError",
     "Masks",
@@ -50,6 +52,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from masklet.automatic import Search
+    from masklet.cleaning import Cleaning
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks import Masks

@@ -49,6 +49,7 @@ EXIT_STATUS: dict[str, int] = {
     "reference-file-refused": 77,
     "no-video-stream": 65,
     "video-no-frames": 65,
+    "video-truncated": 65,
     "resolution-changed": 65,
     "frame-corrupt": 65,
     "frames-inconsistent": 65,
@@ -102,6 +103,7 @@ EXIT_STATUS: dict[str, int] = {
     # network
     "network-unavailable": 69,
     "download-failed": 75,
+    "port-taken": 69,
     # command line
     "bad-usage": 2,
     "internal": 70,

@@ -18,6 +18,7 @@ from typing import Any
 from masklet import session
 from masklet.atomic import remove_leftovers
 from masklet.backend import Backend
+from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.coded import CodedFrame, coded
 from masklet.errors import CheckpointError
 from masklet.journal import Journal
@@ -36,13 +37,17 @@ _STATE = re.compile(r"state-(\d+)\.session")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`; with a
-    `watch` nothing is prompted, and everything is found along a walk that goes forward."""
+    """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`, their masks
+    treated by `cleaning`. A frame that could not be decoded has no masks, or with `carry` those of the one before it.
+    With a `watch` nothing is prompted, and everything is found along a walk that goes forward.
+    """
 
     backend: Backend
     video: Video
     schedule: Schedule
     walk: Walk
+    cleaning: Cleaning = AS_FOUND
+    carry: bool = False
     watch: Watch | None = None
 
     def __getitem__(self, place: int) -> Any:
@@ -70,7 +75,7 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
     tracker, start = _restored(job, states, len(journal))
     follow = job.follower(tracker, islice(journal, start))
     for number, visit in enumerate(job.walk.visits(job.video, start), start=start + 1):
-        frame = _visited(job, follow, visit)
+        frame = _visited(job, tracker, follow, visit)
         if visit.index not in journal:
             yield frame
             assert visit.index in journal, "a frame is appended to the journal before the next one is taken"
@@ -79,13 +84,20 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
     states.clear()
 
 
-def _visited(job: Job, follow: Follow, visit: Visit) -> CodedFrame:
-    """A frame's masks; one that could not be decoded has none, unless the user prompted it."""
+def _visited(job: Job, tracker: Tracker, follow: Follow, visit: Visit) -> CodedFrame:
+    """A frame's masks; one that could not be decoded has its own only where the user prompted it."""
     frame = visit.frame
     if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
-        empty = TrackedFrame(visit.index, visit.time, Masks.empty(job.video.size))
-        return replace(coded(empty), corrupt=frame is not None)
+        masks = _before(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
+        return replace(coded(TrackedFrame(visit.index, visit.time, masks)), corrupt=frame is not None)
     return coded(TrackedFrame(visit.index, visit.time, follow(visit, frame)))
+
+
+def _before(tracker: Tracker, visit: Visit) -> Masks:
+    """The masks of the nearest tracked frame before a visit."""
+    near = (visit.place - visit.step * distance for distance in range(1, POINTERS))
+    known = (place for place in near if any(place in track.answers for track in tracker.tracks.values()))
+    return tracker.masks(next(known, visit.place))
 
 
 def _forget(tracker: Tracker, visit: Visit, needed: range) -> None:
@@ -112,7 +124,7 @@ def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
         with contextlib.suppress(CheckpointError):
             if number <= finished:
                 return session.read(path, job.backend, job), number
-    tracker = Tracker(job.backend, job, length=len(job.video))
+    tracker = Tracker(job.backend, job, length=len(job.video), cleaning=job.cleaning)
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.walk.place(frame), prompts)
     return tracker, 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from masklet.automatic import Search, everything
 from masklet.backend import Answers, Backend, Features, Query, ask
+from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.config import ModelConfig
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.findings import Findings
@@ -105,9 +106,9 @@ class Segmenter:
         """`embed` and `predict` in one go, for a picture that is asked once."""
         return self.embed(read_image(image)).predict(prompts, multimask=multimask)
 
-    def tracker(self, video: Video | None = None) -> Tracker:
+    def tracker(self, video: Video | None = None, *, cleaning: Cleaning = AS_FOUND) -> Tracker:
         """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
-        return Tracker(self.backend, video, length=None if video is None else len(video))
+        return Tracker(self.backend, video, length=None if video is None else len(video), cleaning=cleaning)
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
         """The tracker that was saved to `path`, as if it had never stopped: see `Tracker.save`.
@@ -124,23 +125,24 @@ class Segmenter:
         direction: Direction = "forward",
         start: int | None = None,
         stop: int | None = None,
+        cleaning: Cleaning = AS_FOUND,
     ) -> Iterator[TrackedFrame]:
         """Masks of the prompted objects on every frame they are followed to, as they are found.
 
         `source` is whatever `open_video` takes, or a video. `prompts` is one prompt, `{object_id: prompt}` for frame
         `start`, or `{frame: {object_id: prompt}}`. A video is walked within range(start, stop), by default all of it:
         forward from the first prompted frame, backward from the last one, or both ways from the first. A camera or an
-        iterator is prompted when its frames come.
+        iterator is prompted when its frames come. `cleaning` fills holes, drops islands, keeps objects apart.
 
         Raises what `open_video`, `Tracker.prompt` and `walk_through` raise.
         """
         video: Any = source if hasattr(source, "frames") else open_video(source)
         schedule = scheduled(prompts, start or 0)
         if not hasattr(video, "frames"):
-            yield from stream(Tracker(self.backend, history=History(0)), video, schedule)
+            yield from stream(Tracker(self.backend, history=History(0), cleaning=cleaning), video, schedule)
             return
         walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
-        tracker = self.tracker(video)
+        tracker = self.tracker(video, cleaning=cleaning)
         for frame, asked in sorted(schedule.items()):
             tracker.prompt(frame, asked)
         for visit in walk.visits(video):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from safetensors import SafetensorError, safe_open
 
 from masklet.atomic import atomic_write
 from masklet.backend import Backend
+from masklet.cleaning import Cleaning
 from masklet.errors import CheckpointError, InputNotFound, StateError
 from masklet.history import History
 from masklet.prompts import Prompt
-from masklet.tracker import Frames, Track, Tracker
+from masklet.track import Track
+from masklet.tracker import Frames, Tracker
 
 VERSION = 1
 _DTYPES = {
@@ -70,7 +73,8 @@ def read(path: Path, backend: Backend, video: Frames | None = None, *, history: 
         with safe_open(path, framework="numpy") as file:
             told = json.loads((file.metadata() or {})["masklet"])
             _check(told, backend, path)
-            tracker = Tracker(backend, video, length=told["length"], history=history)
+            cleaning = Cleaning(**told["cleaning"])
+            tracker = Tracker(backend, video, length=told["length"], history=history, cleaning=cleaning)
             tracker.size = tuple(told["picture"]) if told["picture"] else None
             for one in told["objects"]:
                 tracker.tracks[one["id"]] = _track(tracker, one, file)
@@ -93,6 +97,7 @@ def _told(tracker: Tracker) -> dict[str, Any]:
         "size": tracker.backend.size,
         "picture": tracker.size,
         "length": tracker.length,
+        "cleaning": asdict(tracker.cleaning),
         "stamp": next(tracker._stamps),
         "objects": [
             {

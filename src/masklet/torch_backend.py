@@ -29,7 +29,7 @@ from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.memory import Memory, Recall
 from masklet.model import weights
 from masklet.model.position import precise
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2
+from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, point_at
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
 STORED = torch.bfloat16  # memories are kept in bfloat16 whatever they were computed in, as released (spec §7.4)
@@ -150,13 +150,14 @@ class TorchBackend:
         points, labels, _ = self._points([NO_PROMPT] * len(masks))
         candidates = self.model.decode(features, points, labels, self.model.mask_downsample(full))
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), 10.0, -10.0).to(full.dtype)
-        pointer = self.model.point_at(candidates.pointers[:, 0], score)  # mixed twice, as released (spec §12, G14)
+        pointer = point_at(self.model, candidates.pointers[:, 0], score)  # mixed twice, as released (spec §12, G14)
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         hard = torch.tensor(list(prompted), device=self.device)
-        maps = self.model.memorize(features, decoded.logits, decoded.object_score, hard).to(STORED)
+        logits = decoded.logits.to(self.dtype)  # cleaned ones come in the host's format
+        maps = self.model.memorize(features, logits, decoded.object_score, hard).to(STORED)
         return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
 
     @_inference

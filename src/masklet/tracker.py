@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
+from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.errors import PromptError, StateError, VideoError
 from masklet.history import History, Shelf, numbers
 from masklet.masks import Masks
 from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
+from masklet.track import Answer, Track
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
 
 NEAR = 5  # frames: a prompt this close says enough about a doubtful mask
-DOUBTS = 64  # frames per object that are remembered as doubtful
 
 
 class Frames(Protocol):
@@ -28,53 +28,14 @@ class Frames(Protocol):
     def __getitem__(self, index: int) -> Image: ...
 
 
-class Answer(NamedTuple):
-    """What was found of one object on one frame, and how."""
-
-    decoded: Decoded
-    step: int  # the direction in which the frame was last tracked; 0 if it was only prompted
-    basis: int  # stands for exactly the memories that were recalled
-    stamp: int  # stands for exactly this answer
-
-
-@dataclass(slots=True)
-class Track:
-    """One object: its prompts and answers by frame, and its memories, of which `recent` are the bank's tracked ones."""
-
-    recent: Shelf[Memory]
-    answers: Shelf[Answer]
-    bank: MemoryBank = field(init=False)
-    prompts: dict[int, Prompt] = field(default_factory=dict)
-    doubts: dict[int, float] = field(default_factory=dict)  # of the frames most in doubt
-
-    def __post_init__(self) -> None:
-        self.bank = MemoryBank(recent=self.recent)
-
-    def basis(self, frame: int, step: int) -> int:
-        """A number for what `frame` would recall; while it stays the same, so does the answer."""
-        return hash(tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers))
-
-    def stands(self, frame: int, step: int) -> bool:
-        """Whether the answer on `frame` would come out the same again."""
-        if frame in self.prompts:
-            return True
-        answer = self.answers.get(frame)
-        return answer is not None and answer.step == step and answer.basis == self.basis(frame, step)
-
-    def note(self, frame: int, doubt: float) -> None:
-        """Remember how doubtful the mask on `frame` is, if it is among the most doubtful ones."""
-        self.doubts[frame] = doubt
-        if len(self.doubts) > DOUBTS:
-            del self.doubts[min(self.doubts, key=self.doubts.__getitem__)]
-
-
 class Tracker:
     """Objects in a video or a stream. Frames come in any order; memory does not grow with their number.
 
     A frame is given as an image (H, W, 3) uint8 RGB with its number, or by its number alone where the tracker has a
     `video`. `length` is the number of frames where it is known and short clips should be answered as the reference
     implementation does; a stream leaves it out. `history` keeps what corrections in the past need, on disk; with
-    `History(0)` nothing is kept, and a correction recalls only prompted frames and those just tracked.
+    `History(0)` nothing is kept, and a correction recalls only prompted frames and those just tracked. `cleaning` says
+    what is done to masks after the network, and whether the cleaned ones are remembered; by default nothing is done.
     """
 
     def __init__(
@@ -84,11 +45,13 @@ class Tracker:
         *,
         length: int | None = None,
         history: History | None = None,
+        cleaning: Cleaning = AS_FOUND,
     ) -> None:
         self.backend = backend
         self.video = video
         self.length = length
         self.history = History() if history is None else history
+        self.cleaning = cleaning
         self.tracks: dict[int, Track] = {}
         self.size: tuple[int, int] | None = None
         self._stamps = count(1)
@@ -134,7 +97,7 @@ class Tracker:
         """
         if not self.tracks:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
-        due = {key: track for key, track in self.tracks.items() if not track.stands(frame, step)}
+        due = self._due(frame, step)
         if due:
             self._track(frame, due, self._features(frame, image), step)
         for track in self.tracks.values():
@@ -164,7 +127,8 @@ class Tracker:
         if not answers:
             return Masks.empty(self.size)
         logits, iou, score = self.backend.fetch([None if answer is None else answer.decoded for answer in answers])
-        return Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
+        found = Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
+        return self.cleaning.shown(found)
 
     def unprompt(self, frame: int, object_id: int) -> None:
         """Take an object's prompt on `frame` back; an object that loses its last prompt is removed."""
@@ -210,6 +174,7 @@ class Tracker:
 
     def _settle(self, frame: int, prompts: Mapping[int, Prompt], features: Features, decoded: Decoded) -> None:
         """Prompted answers stand and are memorized at once."""
+        decoded = self._cleaned(frame, prompts, decoded)
         memories = self.backend.memorize(features, decoded, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
             track = self.tracks.setdefault(key, self.new_track(key))
@@ -220,14 +185,48 @@ class Tracker:
             track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps))
 
     def _track(self, frame: int, due: Mapping[int, Track], features: Features, step: int) -> None:
-        bases = [track.basis(frame, step) for track in due.values()]
+        bases = [self._basis(track, frame, step) for track in due.values()]
         recalls = [track.bank.recall(frame, step, length=self.length) for track in due.values()]
         seen = self.backend.attend(features, recalls)
-        decoded = self.backend.decode(seen, [NO_PROMPT] * len(due), hide=True)
+        decoded = self._cleaned(frame, due, self.backend.decode(seen, [NO_PROMPT] * len(due), hide=True))
         memories = self.backend.memorize(features, decoded, [False] * len(due))
         for row, track in enumerate(due.values()):
             track.bank.remember(frame, memories[row])
             track.answers[frame] = Answer(decoded.at(row), step, bases[row], next(self._stamps))
+
+    def _due(self, frame: int, step: int) -> dict[int, Track]:
+        """The objects whose answer on `frame` might come out another one. Objects that are kept apart are answered
+        together; what was prompted stands."""
+        open_ = {key: track for key, track in self.tracks.items() if frame not in track.prompts}
+        due = {key: track for key, track in open_.items() if not self._stands(track, frame, step)}
+        return open_ if due and self._together else due
+
+    def _stands(self, track: Track, frame: int, step: int) -> bool:
+        """Whether a tracked answer would come out the same again."""
+        answer = track.answers.get(frame)
+        return answer is not None and answer.step == step and answer.basis == self._basis(track, frame, step)
+
+    def _basis(self, track: Track, frame: int, step: int) -> int:
+        """A number for all that an answer on `frame` depends on; while it stays the same, so does the answer."""
+        if not self._together:
+            return track.basis(frame, step)
+        return hash(tuple((key, one.basis(frame, step)) for key, one in self.tracks.items()))
+
+    @property
+    def _together(self) -> bool:
+        """Whether what is remembered of one object depends on the others."""
+        return self.cleaning.remembered and self.cleaning.apart
+
+    def _cleaned(self, frame: int, keys: Iterable[int], decoded: Decoded) -> Decoded:
+        """What is remembered of the objects `keys`, which were decoded on `frame`."""
+        if not self.cleaning.remembered:
+            return decoded
+        asked = {*keys}
+        others = [track.answers[frame].decoded for key, track in self.tracks.items()
+                  if key not in asked and frame in track.prompts]  # fmt: skip
+        own, *standing = (self.backend.fetch([one]).logits for one in (decoded, *others))
+        logits = self.cleaning.kept(own, [one[0] for one in standing])
+        return decoded._replace(logits=self.backend.restore([logits[:, None]])[0])
 
     def _trim(self, track: Track, frame: int, step: int) -> None:
         """Put away what a walk past `frame` does not recall; what was prompted stays at hand."""

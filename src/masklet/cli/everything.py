@@ -197,7 +197,8 @@ def _tell(record: dict[str, Any]) -> None:
 
 
 def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | None, int], *, resume: bool) -> int:
-    from masklet.cli.tracking import Range, Runtime, Wishes, run
+    from masklet.cleaning import AS_FOUND
+    from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
     from masklet.watching import Watch
 
@@ -210,6 +211,8 @@ def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | Non
             schedule={},
             range=Range("forward", *visited),
             runtime=Runtime(*asked.runtime),
+            cleaning=AS_FOUND,
+            care=Care(),
             out=asked.out or Path(f"{video.resolve().stem}_everything"),
             formats=named(asked.formats or ["png", "overlay"]),
             resume=resume,

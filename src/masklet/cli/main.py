@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import masklet
-from masklet.cli import data, evaluate, everything, models, segment, track, train
+from masklet.cli import data, evaluate, everything, models, segment, track, train, webcam
 from masklet.cli.console import print_error, say
 from masklet.errors import MaskletError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 # One line per command. The modules import Typer only; what is heavy they import when the command runs.
 app.command("segment")(segment.segment)
 app.command("track")(track.track)
+app.command("webcam")(webcam.webcam)
 app.command("everything")(everything.everything)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")

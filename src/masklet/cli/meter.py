@@ -49,6 +49,20 @@ def meter(title: str, total: int, done: int) -> Iterator[Report]:
         yield report
 
 
+@contextmanager
+def live_meter() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that is written over again and again, for what has no end; nothing where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda line: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    with console.status(Text("–")) as status:
+        yield lambda line: status.update(Text(f"{line} · {memory()}"))
+
+
 def memory() -> str:
     """How much memory this process holds, or at most held where the system tells no more."""
     try:

@@ -9,12 +9,27 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
+from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Json, Overwrite
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.errors import SettingsError
 
 FORMATS = "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores"
 PARTLY_DONE = 3  # all that could be decoded is done, but that was not everything
+
+
+class OnCorrupt(str, Enum):
+    """What a frame gets that cannot be decoded."""
+
+    SKIP = "skip"
+    CARRY = "carry"
+
+
+class OnResize(str, Enum):
+    """What happens at a frame of another size."""
+
+    STOP = "stop"
+    SCALE = "scale"
 
 
 class Way(str, Enum):
@@ -40,6 +55,22 @@ def track(
     size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,
+    holes: Holes = 0,
+    islands: Islands = 0,
+    apart: Apart = False,
+    remember_cleaned: RememberCleaned = False,
+    autorotate: Annotated[
+        bool, typer.Option("--autorotate/--no-autorotate", help="Turn frames as the file asks for.")
+    ] = True,
+    on_resize: Annotated[
+        OnResize, typer.Option(help="At a frame of another size: stop there, or scale it to the first one's.")
+    ] = OnResize.STOP,
+    on_corrupt: Annotated[
+        OnCorrupt, typer.Option(help="A frame that cannot be decoded gets no masks, or those before it.")
+    ] = OnCorrupt.SKIP,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take no video that breaks off, and stop where a frame is broken.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default VIDEO_masks.")] = None,
     format: Annotated[str, typer.Option(help=f"What to write, of {FORMATS}, joined by commas.")] = "png,overlay",
     resume: Annotated[
@@ -58,7 +89,8 @@ def track(
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
     """
-    from masklet.cli.tracking import Range, Runtime, Wishes, run
+    from masklet.cleaning import Cleaning
+    from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
 
     if resume and overwrite:
@@ -72,6 +104,8 @@ def track(
         schedule=schedule,
         range=Range(direction.value, start, stop, every),
         runtime=Runtime(model, size, device, dtype),
+        cleaning=Cleaning(holes, islands, apart, remember_cleaned),
+        care=Care(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
         out=out or Path(f"{video.resolve().stem}_masks"),
         formats=named(name.strip() for name in format.split(",")),
         resume=resume,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import time
 import warnings
@@ -14,23 +13,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masklet import fingerprint, rle
+from masklet.cleaning import Cleaning
 from masklet.cli import console
+from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
 from masklet.cli.options import located
-from masklet.coded import objects
+from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
-from masklet.formats import FORMATS, Clip, FolderFormat, Format, Output
+from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
-from masklet.lock import Lock
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
-from masklet.video import open_video
+from masklet.video import VideoOptions, open_video
 from masklet.video.folder import pictures_in
 from masklet.walk import walk_through
 from masklet.watching import Watch
-
-FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,18 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class Care:
+    """What is done about a video that is not as it should be. `rotate` obeys the rotation that a file asks for,
+    `rescale` brings frames of another size to the first one's, `carry` gives frames that cannot be decoded the masks
+    before them, `strict` takes neither those nor a video without its end."""
+
+    rotate: bool = True
+    rescale: bool = False
+    carry: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What the user asked for."""
 
@@ -65,6 +75,8 @@ class Wishes:
     schedule: Schedule
     range: Range
     runtime: Runtime
+    cleaning: Cleaning
+    care: Care
     out: Path
     formats: list[Format]
     resume: bool
@@ -75,17 +87,22 @@ class Wishes:
 def run(wishes: Wishes) -> dict[str, Any]:
     """Track, write everything, and tell what came of it. After an interrupt or a fault a line says how to go on."""
     with _warnings_told():
-        video: Any = open_video(wishes.source)
+        care = wishes.care
+        video: Any = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
+        if care.strict and video.truncated:
+            raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
         prompted = [wishes.range.start] if wishes.watch else wishes.schedule
         walk = walk_through(len(video), prompted, **asdict(wishes.range))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
                 prompt.within(video.size)  # before the model is loaded
         _check_free(wishes)
-        job = Job(wishes.runtime.load().backend, video, wishes.schedule, walk, watch=wishes.watch)
+        job = Job(
+            wishes.runtime.load().backend, video, wishes.schedule, walk, wishes.cleaning, care.carry, wishes.watch
+        )
         with _way_on(wishes):
             if wishes.overwrite:
-                _clear(wishes.out)
+                clear(wishes.out)
             with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
                 return _Run(job, journal, wishes).done()
 
@@ -94,7 +111,7 @@ class _Run:
     """One start of a job."""
 
     def __init__(self, job: Job, journal: Journal, wishes: Wishes) -> None:
-        self._job, self._journal, self._formats = job, journal, wishes.formats
+        self._job, self._journal, self._formats, self._strict = job, journal, wishes.formats, wishes.care.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
             name=wishes.source.resolve().stem,
@@ -114,7 +131,7 @@ class _Run:
         try:
             self._track()
         except VideoError as error:  # the video cannot be read any further: what was finished until there stays
-            if not len(self._journal):
+            if self._strict or not len(self._journal):
                 raise
             console.print_error(stopped := error)
         seconds = time.monotonic() - self._started
@@ -134,6 +151,8 @@ class _Run:
         title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
         with meter(title, len(self._job.walk), self._before) as report:
             for frame in finish(self._job, self._journal):
+                if self._strict and frame.corrupt:
+                    raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded, or only in part")
                 for form in live:
                     self._output.add(form, frame)  # before the journal says so
                 self._journal.append(frame)
@@ -146,8 +165,8 @@ class _Run:
         if {"wrote": form.name} in notes and self._output.place(form).exists():
             return
         if not isinstance(form, FolderFormat) or not always:
-            console.say(f"writing {self._output.place(form)}")
-            self._output.write(form, self._journal)
+            with console.progress(f"writing {self._output.place(form)}") as report:
+                self._output.write(form, _Watched(self._journal, report))
         if final:
             self._journal.note(wrote=form.name)
 
@@ -189,6 +208,19 @@ class _Run:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """The frames of a journal, with a report of how many have been gone through."""
+
+    journal: Journal
+    report: console.Progress
+
+    def __iter__(self) -> Iterator[CodedFrame]:
+        for done, frame in enumerate(self.journal, start=1):
+            yield frame
+            self.report(done, len(self.journal))
+
+
 def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
     """Everything that decides the masks."""
     return {
@@ -198,6 +230,8 @@ def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},
         "dtype": wishes.runtime.dtype or "float32",
         "range": asdict(wishes.range),
+        "cleaning": asdict(wishes.cleaning),
+        "care": asdict(replace(wishes.care, strict=False)),  # which decides whether there are masks, not which
     }
 
 
@@ -215,25 +249,6 @@ def _check_free(wishes: Wishes) -> None:
         if place.exists():
             hint = "--overwrite writes over it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier job and what it wrote; files that belong to no job are left alone, and written over."""
-    folder = out / FOLDER
-    if not (folder / NAME).exists():
-        return
-    lock = Lock(folder / "lock")
-    try:
-        for form in FORMATS.values():
-            if isinstance(form, FolderFormat):
-                shutil.rmtree(out / form.folder, ignore_errors=True)
-            else:
-                (out / form.file).unlink(missing_ok=True)
-        for path in folder.iterdir():
-            if path.name != "lock":
-                path.unlink()
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class Sam2(nn.Module):
             dense = prompted if masked is None else torch.where(masked[:, None, None, None], prompted, dense)
         places = self.prompt_encoder.fourier.grid(height, width).to(features.stride16.dtype)
         logits, iou, score, tokens = self.mask_decoder(features, places, prompts, dense, present)
-        return Candidates(logits, iou, score, self.point_at(self.pointer_head(tokens), score[..., None]))
+        return Candidates(logits, iou, score, point_at(self, self.pointer_head(tokens), score[..., None]))
 
     def memorize(self, features: Features, logits: Tensor, score: Tensor, binarize: Tensor) -> Tensor:
         """Memories (B, c, h, w) of low-res `logits` (B, 1, 4h, 4w) on raw features (B or 1) (spec §6.1).
@@ -116,10 +116,6 @@ class Sam2(nn.Module):
             visible, torch.zeros_like(self.hidden[..., None, None]), self.hidden[..., None, None]
         )
 
-    def point_at(self, pointers: Tensor, score: Tensor) -> Tensor:
-        """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (spec §5.5)."""
-        return torch.where(score > 0, pointers, self.no_pointer)
-
     def _pointer_places(self, pointers: Tensor, times: Tensor) -> Tensor:
         """(B, P · C/c, c): where in time the pointers' tokens are; 2.0 does not say."""
         batch, count, channels = pointers.shape
@@ -128,3 +124,8 @@ class Sam2(nn.Module):
             return pointers.new_zeros(batch, count * channels // width, width)
         places = self.pointer_times(time_table(times, channels).to(pointers.dtype))
         return places.repeat_interleave(channels // width, dim=1)
+
+
+def point_at(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
+    """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (spec §5.5)."""
+    return torch.where(score > 0, pointers, model.no_pointer)

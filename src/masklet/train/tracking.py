@@ -16,7 +16,7 @@ from torch import Tensor
 
 from masklet.backend import Features
 from masklet.memory import Memory, MemoryBank, Recall
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2
+from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2, point_at
 from masklet.train.losses import Parts
 from masklet.train.prompting import first_prompts, unprompted
 from masklet.train.rollout import Outcome, Plan, answered, encoded, summed, unremembering
@@ -98,7 +98,7 @@ class _Walk:
         answer = self.model.decode(features, asked.points, asked.labels, self.model.mask_downsample(full))
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), CERTAIN, -CERTAIN)
         logits = F.interpolate(full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", antialias=True)
-        self._remember(frame, features, logits, score, self.model.point_at(answer.pointers[:, 0], score))
+        self._remember(frame, features, logits, score, point_at(self.model, answer.pointers[:, 0], score))
         nothing, unknown = full.new_zeros(()), full.new_full((1, len(full)), torch.nan)
         return Outcome(Parts(nothing, nothing, nothing, nothing), unknown, full.new_zeros(2), 0)
 

@@ -13,7 +13,7 @@ _HOMES = {
     "LiveVideo": "frames",
     "Video": "frames",
     "VideoOptions": "options",
-    "camera": "camera",
+    "camera": "cameras",
     "open_video": "opening",
     "stream": "network",
 }
@@ -21,7 +21,7 @@ _HOMES = {
 __all__ = ["Frame", "LiveVideo", "Video", "VideoOptions", "camera", "open_video", "stream"]
 
 if TYPE_CHECKING:
-    from masklet.video.camera import camera
+    from masklet.video.cameras import camera
     from masklet.video.frames import Frame, LiveVideo, Video
     from masklet.video.network import stream
     from masklet.video.opening import open_video

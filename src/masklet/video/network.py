@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import av
 
 from masklet.errors import VideoError
-from masklet.video.camera import Camera, CameraOptions, Shot
+from masklet.video.cameras import Camera, CameraOptions, Shot
 from masklet.video.containers import READERS
 from masklet.video.raw import display_matrix, shown_size, to_raw
 from masklet.video.upright import upright

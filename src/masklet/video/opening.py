@@ -51,7 +51,7 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
     if isinstance(source, str | os.PathLike):
         return _at_path(os.fspath(source), options)
     if isinstance(source, int) and not isinstance(source, bool):
-        from masklet.video.camera import camera
+        from masklet.video.cameras import camera
 
         return camera(source)
     if hasattr(source, "shape"):

@@ -16,6 +16,7 @@ from masklet.errors import ResourceError, VideoError
 from masklet.video.frames import Closes, Frame, Image
 from masklet.video.pictures import fitted
 
+_PARTING = 1.0  # seconds that a read under way may still take when a camera is closed
 _PAUSE = 0.02  # seconds after which a source is asked again that has just had nothing
 
 
@@ -125,8 +126,9 @@ class Camera(Closes):
             yield self._frame(shot)
 
     def close(self) -> None:
-        """Let the source go; iterating ends."""
+        """Let the source go; iterating ends. A read that is under way is waited for a moment."""
         self._finish()
+        self._line.join(_PARTING)
 
     def _next(self) -> Shot | None:
         """The latest new picture, from another connection if need be; None at the end."""
@@ -168,7 +170,8 @@ class _Line:
         self.size: tuple[int, int] | None = None
         self.digest = digest  # of the latest picture; whoever takes that may draw on it
         self.dropped, self.over, self.failure = 0, False, ""
-        threading.Thread(target=self._run, daemon=True, name="masklet-camera").start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="masklet-camera")
+        self._thread.start()
 
     def wait(self, patience: float, *, or_failure: bool = False) -> bool:
         """Whether there is a picture to take within that many seconds. Returns at once when the line is over."""
@@ -188,6 +191,11 @@ class _Line:
         with self._change:
             self.over = True
             self._change.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait that long for the thread to end: one that still works when Python ends may take it down."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,31 @@
+"""Remove an earlier job from the folder that it wrote to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from masklet.formats import FORMATS, FolderFormat
+from masklet.journal import NAME
+from masklet.lock import Lock
+
+FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
+
+
+def clear(out: Path) -> None:
+    """Remove an earlier job and what it wrote; files that belong to no job are left alone, and written over."""
+    folder = out / FOLDER
+    if not (folder / NAME).exists():
+        return
+    lock = Lock(folder / "lock")
+    try:
+        for form in FORMATS.values():
+            if isinstance(form, FolderFormat):
+                shutil.rmtree(out / form.folder, ignore_errors=True)
+            else:
+                (out / form.file).unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+    finally:
+        lock.release()
