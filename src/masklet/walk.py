@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from masklet.errors import PromptError, SettingsError, StateError
+from masklet.memory import POINTERS
 
 if TYPE_CHECKING:
     from masklet.video import Frame, Video
@@ -59,6 +60,11 @@ class Walk:
     def place(self, frame: int) -> int:
         """The place of a frame that is visited."""
         return bisect_left(self.frames, frame)
+
+    def needed_back(self, visit: Visit) -> range:
+        """The places that the first steps back recall, while the walk still goes forward."""
+        first = self.prompted[0]
+        return range(first, first + POINTERS) if self.turn is not None and visit.step > 0 else range(0)
 
     def visits(self, video: Video, start: int = 0) -> Iterator[Visit]:
         """All visits but the first `start`, with the pictures of those that are tracked."""
