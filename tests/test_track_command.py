@@ -134,6 +134,27 @@ def test_files_are_named_like_the_pictures_of_a_folder(folder: Path, tmp_path: P
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_pattern_is_a_video_named_after_its_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "shots")
+    assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz") == 0
+    assert sorted(contents(tmp_path / "shots_masks/png")) == [f"{index:05d}.png" for index in range(0, COUNT, 5)]
+    assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz", "--resume") == 0
+    assert track("shots/*.gif", "--point", "20,20") == 65
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_of_the_same_name_in_several_folders_are_numbered(folder: Path, tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        shutil.copy(folder / "00000.png", tmp_path / part / "1.png")
+    assert track(tmp_path / "?/*.png", "--point", "20,20", "--format", "png", "--out", tmp_path / "out") == 0
+    assert list(contents(tmp_path / "out")) == ["png/00000.png", "png/00001.png"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_job_is_neither_overwritten_nor_mixed_by_accident(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

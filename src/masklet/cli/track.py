@@ -41,7 +41,12 @@ class Way(str, Enum):
 
 
 def track(
-    video: Annotated[Path, typer.Argument(help="A video file, or a folder of pictures.", show_default=False)],
+    video: Annotated[
+        Path,
+        typer.Argument(
+            help="A video file, a folder of pictures, or a pattern such as 'frames/*.png'.", show_default=False
+        ),
+    ],
     point: Point = None,
     negative: Negative = None,
     box: Box = None,
@@ -92,6 +97,7 @@ def track(
     from masklet.cleaning import Cleaning
     from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
+    from masklet.video.folder import name_of
 
     if resume and overwrite:
         raise SettingsError("bad-usage", "--resume goes on with what is there, --overwrite replaces it; choose one")
@@ -106,7 +112,7 @@ def track(
         runtime=Runtime(model, size, device, dtype),
         cleaning=Cleaning(holes, islands, apart, remember_cleaned),
         care=Care(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
-        out=out or Path(f"{video.resolve().stem}_masks"),
+        out=out or Path(f"{name_of(video)}_masks"),
         formats=named(name.strip() for name in format.split(",")),
         resume=resume,
         overwrite=overwrite,

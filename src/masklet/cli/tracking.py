@@ -26,7 +26,7 @@ from masklet.journal import NAME, Journal
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
-from masklet.video.folder import pictures_in
+from masklet.video.folder import name_of, pictures_of
 from masklet.walk import walk_through
 
 
@@ -109,12 +109,12 @@ class _Run:
         self._job, self._journal, self._formats, self._strict = job, journal, wishes.formats, wishes.care.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
-            name=wishes.source.resolve().stem,
+            name=name_of(wishes.source),
             size=job.video.size,
             object_ids=tuple(object_ids),
             video=job.video,
             path=wishes.source,
-            names=[path.name for path in pictures_in(wishes.source)] if wishes.source.is_dir() else None,
+            names=_names(pictures_of(str(wishes.source)) or []),
         )
         self._output = Output(wishes.out, self._clip)
         self._before, self._started = len(journal), time.monotonic()
@@ -200,6 +200,15 @@ class _Watched:
         for done, frame in enumerate(self.journal, start=1):
             yield frame
             self.report(done, len(self.journal))
+
+
+def _names(pictures: list[Path]) -> list[str] | None:
+    """What pictures are called, where their names tell them apart."""
+    return (
+        [path.name for path in pictures]
+        if pictures and len({path.stem for path in pictures}) == len(pictures)
+        else None
+    )
 
 
 def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
