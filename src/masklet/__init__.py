@@ -18,6 +18,7 @@ _HOMES = {
     "Prompt": "prompts",
     "Segmenter": "segmenter",
     "Tracker": "tracker",
+    "absent": "prompts",
     "box": "prompts",
     "click": "prompts",
     "clicks": "prompts",
@@ -36,6 +37,7 @@ __all__ = [
     "Prompt",
     "Segmenter",
     "Tracker",
+    "absent",
     "box",
     "click",
     "clicks",
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks import Masks
-    from masklet.prompts import Prompt, box, click, clicks, mask
+    from masklet.prompts import Prompt, absent, box, click, clicks, mask
     from masklet.segmenter import EmbeddedImage, Segmenter, load
     from masklet.tracker import Tracker
     from masklet.video import open_video

@@ -120,7 +120,7 @@ def walk_through(
         raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
-        message = f"no frames to visit: every {every}th from {first} to before {last} of a video of {length}"
+        message = f"no frames to visit from {first} to before {last}, one in {every}, of a video of {length}"
         raise SettingsError("bad-usage", message)
     if outside := [frame for frame in asked if not first <= frame < last]:
         message = f"frame {outside[0]} has a prompt, but the frames that are visited are {first} to {last - 1}"

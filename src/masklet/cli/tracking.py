@@ -27,6 +27,7 @@ from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
 from masklet.video.folder import name_of, pictures_of
+from masklet.video.pictures import Pictures
 from masklet.walk import walk_through
 
 
@@ -89,6 +90,12 @@ def run(wishes: Wishes) -> dict[str, Any]:
         video: Any = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
         if care.strict and video.truncated:
             raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
+        if isinstance(video, Pictures):
+            try:
+                video.check_sizes()
+            except VideoError as error:
+                _hint_at_resizing(error)
+                raise
         walk = walk_through(len(video), wishes.schedule, **asdict(wishes.range))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
@@ -125,6 +132,7 @@ class _Run:
         try:
             self._track()
         except VideoError as error:  # the video cannot be read any further: what was finished until there stays
+            _hint_at_resizing(error)
             if self._strict or not len(self._journal):
                 raise
             console.print_error(stopped := error)
@@ -200,6 +208,11 @@ class _Watched:
         for done, frame in enumerate(self.journal, start=1):
             yield frame
             self.report(done, len(self.journal))
+
+
+def _hint_at_resizing(error: VideoError) -> None:
+    if error.code in ("frames-inconsistent", "resolution-changed"):
+        error.hint = "--on-resize scale brings it to the first one's size"
 
 
 def _names(pictures: list[Path]) -> list[str] | None:
