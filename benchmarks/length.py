@@ -11,7 +11,10 @@ import subprocess
 import sys
 from typing import Any
 
+from benchmarks.machine import peak_mb
+
 LENGTHS = "100,1000,10000"
+TOLD = 500  # frames between two lines that say how far it is
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:
@@ -19,12 +22,14 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(prog="scripts/bench length", description=__doc__)
     parser.add_argument("--lengths", default=LENGTHS)
     parser.add_argument("--objects", type=int, default=1)
+    parser.add_argument("--size", type=int, default=128)
     asked = parser.parse_args(arguments)
     rows = []
     for length in asked.lengths.split(","):
-        code = f"from benchmarks.length import measure; measure({int(length)}, {asked.objects})"
+        code = f"from benchmarks.length import measure; measure({int(length)}, {asked.objects}, {asked.size})"
         done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(done.stdout))
+        print(done.stdout.strip(), file=sys.stderr, flush=True)
     return rows
 
 
@@ -33,6 +38,7 @@ def columns() -> list[tuple[str, str, str]]:
     return [
         ("frames", "frames", "{}"),
         ("objects", "objects", "{}"),
+        ("size", "size", "{}"),
         ("peak_mb", "peak memory, MB", "{:.1f}"),
         ("disk_mb", "history on disk, MB", "{:.0f}"),
         ("ms_per_frame", "ms per frame", "{:.1f}"),
@@ -61,9 +67,8 @@ def plot(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def measure(length: int, objects: int) -> None:
+def measure(length: int, objects: int, size: int) -> None:
     """Track a generated clip of `length` frames in this process and print a row as JSON."""
-    import resource
     import time
 
     import numpy as np
@@ -72,17 +77,21 @@ def measure(length: int, objects: int) -> None:
     from benchmarks.checkpoints import checkpoint
     from masklet.tracker import Tracker
 
-    tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu").backend)
+    tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu", size=size).backend)
     ground = np.random.RandomState(0).randint(0, 256, (180, 320, 3), np.uint8)
     tracker.prompt(0, {k: masklet.box(20 + 40 * k, 40, 90 + 40 * k, 120) for k in range(objects)}, ground)
     start = time.perf_counter()
     for frame in range(1, length):
         tracker.step(frame, np.roll(ground, frame, axis=1))
+        if frame % TOLD == 0:
+            seconds = time.perf_counter() - start
+            print(f"{frame} of {length} frames, {seconds:.0f} s, peak {peak_mb():.1f} MB", file=sys.stderr, flush=True)
     row = {
         "frames": length,
         "objects": objects,
+        "size": size,
         "device": "cpu",
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak_mb": peak_mb(),
         "disk_mb": tracker.history.nbytes / 1e6,
         "ms_per_frame": 1e3 * (time.perf_counter() - start) / length,
     }

@@ -57,6 +57,19 @@ def rate(gemm_seconds: float) -> float:
     return GEMM_SIDE**3 / gemm_seconds
 
 
+def peak_mb() -> float:
+    """The most memory that this program has held, in MB. What a process inherits from the one that started it, which
+    `getrusage` counts, is left out where the system tells."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
+
+
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,9 @@ def _measure(name: str, size: int, asked: argparse.Namespace, objects: int) -> d
         whole = seconds(lambda frame=frame: tracker.step(frame, image), asked.device)  # type: ignore[misc]
         frames.append({**backend.spent, "frame": whole})
     parts = {f"{part}_ms": 1e3 * statistics.median(f[part] for f in frames[1:]) for part in frames[0]}
-    return {"model": name, "size": size, "objects": objects, "device": asked.device, "dtype": asked.dtype, **parts}
+    row = {"model": name, "size": size, "objects": objects, "device": asked.device, "dtype": asked.dtype, **parts}
+    print({key: round(value) if isinstance(value, float) else value for key, value in row.items()}, file=sys.stderr)
+    return row
 
 
 class _Timed:

@@ -13,6 +13,7 @@ import masklet
 from fakes import FakeBackend
 from masklet.backend import NO_OBJECT, NO_PROMPT, Backend, Decoded, ask
 from masklet.memory import Memory, Recall
+from masklet.prompts import absent
 from parity.inputs import frames
 
 ONE, OTHER = frames(2, 48, 64, 3)
@@ -98,6 +99,9 @@ def test_a_mask_that_is_adopted_is_there_if_it_is_not_empty(backend: Backend) ->
     for answers in found:
         assert answers.iou.tolist() == [1] and answers.object_score[0] > 0
     assert backend.adopt(features, [mask]).candidates is None
+    if not isinstance(backend, FakeBackend):
+        nothing = backend.fetch([backend.adopt(features, [absent().mask])])  # type: ignore[list-item]
+        assert nothing.object_score[0] < 0 and (nothing.logits < 0).all()
 
 
 def test_objects_in_one_call_are_memorized_like_one_by_one(backend: Backend) -> None:

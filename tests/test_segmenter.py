@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import masklet
+from fakes import FakeBackend
 from masklet import EmbeddedImage, Masks, Segmenter, box, click, clicks, mask
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError
+from masklet.memory import POINTERS
+from masklet.tracker import Tracker
+from masklet.video import open_video
 
 torch = pytest.importorskip("torch")
 
@@ -242,3 +247,25 @@ def test_a_range_is_what_python_means(small: Segmenter) -> None:
 def test_backward_goes_from_the_prompt_to_the_start(small: Segmenter) -> None:
     found = small.track(clip(4), {2: {1: click(30, 40)}}, direction="backward")
     assert [frame.index for frame in found] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_what_a_walk_does_not_need_again_is_forgotten_and_changes_no_mask(
+    direction: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trackers: list[Tracker] = []
+    before = Tracker.__init__
+    monkeypatch.setattr(Tracker, "__init__", lambda self, *a, **k: (before(self, *a, **k), trackers.append(self))[0])
+    frames = np.random.default_rng(0).integers(0, 256, (70, 8, 12, 3)).astype(np.uint8)
+    start, prompted = 3, {30: {1: click(3, 3)}, 40: {2: box(1, 1, 6, 6)}}
+    kept = {}
+    for frame in Segmenter(FakeBackend()).track(frames, prompted, direction=direction, start=start):
+        kept[frame.index] = frame.masks
+        (tracker,) = trackers
+        assert len(list(tracker.history)) <= 2 * 2 * 2 * POINTERS
+    whole = Tracker(FakeBackend(), open_video(frames), length=len(frames))
+    for index, asked in prompted.items():
+        whole.prompt(index, asked)
+    for index in kept:
+        step = -1 if direction == "backward" or (direction == "both" and index < 30) else 1
+        assert np.array_equal(whole.step(index, step=step).low_res, kept[index].low_res)

@@ -13,7 +13,7 @@ from fakes import FakeBackend
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
 from masklet.history import History
 from masklet.masks import Masks
-from masklet.prompts import Prompt, box, click, mask
+from masklet.prompts import Prompt, absent, box, click, mask
 from masklet.session import read
 from masklet.tracker import Tracker
 
@@ -204,6 +204,18 @@ def test_the_first_prompt_of_an_object_sees_no_memory() -> None:
     one.prompt(0, {1: click(1, 1)})
     one.prompt(9, {1: click(2, 1)})
     assert [told for verb, told in one.backend.asked if verb == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
+
+
+def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(2, 2)})
+    for frame in range(6):
+        one.step(frame)
+    masks = one.prompt(3, {1: absent()})
+    assert one.backend.asked[-2] == ("adopt", [(1, 1)])
+    for frame in range(3, 6):
+        one.step(frame)
+    assert same(one.step(3), masks)
 
 
 def test_an_object_without_an_answer_is_hidden() -> None:

@@ -20,6 +20,7 @@ _HOMES = {
     "Segmenter": "segmenter",
     "Tracker": "tracker",
     "Watch": "watching",
+    "absent": "prompts",
     "box": "prompts",
     "click": "prompts",
     "clicks": "prompts",
@@ -40,6 +41,7 @@ __all__ = [
     "Segmenter",
     "Tracker",
     "Watch",
+    "absent",
     "box",
     "click",
     "clicks",
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks import Masks
-    from masklet.prompts import Prompt, box, click, clicks, mask
+    from masklet.prompts import Prompt, absent, box, click, clicks, mask
     from masklet.segmenter import EmbeddedImage, Segmenter, load
     from masklet.tracker import Tracker
     from masklet.video import open_video

@@ -9,18 +9,18 @@ from typing import Any
 from masklet import rle
 from masklet.inputs import open_input
 from masklet.propagate import Schedule
-from masklet.video.folder import pictures_in
+from masklet.video.folder import pictures_of
 
 _SAMPLES = 64  # per file, spread over it evenly, the first and the last bytes among them
 _SAMPLE = 1 << 16  # bytes
 
 
 def of_source(path: Path) -> dict[str, Any]:
-    """What a video file or a folder of pictures is, wherever it lies."""
-    if not path.is_dir():
+    """What a video file, a folder of pictures or a pattern is, wherever it lies."""
+    pictures = pictures_of(str(path))
+    if pictures is None:
         return {"bytes": path.stat().st_size, "sha256_of_samples": _digest(path)}
     digest = hashlib.sha256()
-    pictures = pictures_in(path)
     for picture in pictures:
         digest.update(f"{picture.name}\n{_digest(picture)}\n".encode())
     return {"pictures": len(pictures), "sha256_of_samples": digest.hexdigest()}

@@ -21,10 +21,14 @@ def numbers(values: Iterable[int]) -> NDArray[Any]:
     return np.array([*values], np.int64)
 
 
+class _Form(NamedTuple):
+    parts: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of each array
+    nbytes: int
+
+
 class _Place(NamedTuple):
     offset: int
-    forms: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of each array
-    nbytes: int
+    form: _Form
 
 
 class History:
@@ -36,7 +40,8 @@ class History:
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
         self._places: dict[Key, _Place] = {}
-        self._free: dict[int, list[int]] = {}  # offsets of dropped entries by size; entries are mostly alike
+        self._forms: dict[_Form, _Form] = {}  # entries are mostly alike: each form is kept once
+        self._free: dict[int, list[int]] = {}  # offsets of dropped entries by size
         self._end = 0
         self._file: BinaryIO | None = None
 
@@ -55,18 +60,18 @@ class History:
         """Keep `arrays` under `key`, in place of what was there."""
         self.drop(key)
         data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-        forms = tuple((array.dtype.str, array.shape) for array in arrays)
+        form = _Form(tuple((array.dtype.str, array.shape) for array in arrays), len(data))
         offset = self._room(len(data))
         if offset is not None and self._write(offset, data):
-            self._places[key] = _Place(offset, forms, len(data))
+            self._places[key] = _Place(offset, self._forms.setdefault(form, form))
 
     def get(self, key: Key) -> Arrays:
         """The arrays under `key`; KeyError without."""
-        offset, forms, nbytes = self._places[key]
+        offset, form = self._places[key]
         assert self._file is not None, "a kept entry has a file"
         self._file.seek(offset)
-        data, start, arrays = bytearray(self._file.read(nbytes)), 0, []
-        for dtype, shape in forms:
+        data, start, arrays = bytearray(self._file.read(form.nbytes)), 0, []
+        for dtype, shape in form.parts:
             count = int(np.prod(shape, dtype=np.int64))
             arrays.append(np.frombuffer(data, dtype, count, start).reshape(shape))
             start += count * np.dtype(dtype).itemsize
@@ -75,7 +80,7 @@ class History:
     def drop(self, key: Key) -> None:
         """Forget `key` if it is there."""
         if place := self._places.pop(key, None):
-            self._free.setdefault(place.nbytes, []).append(place.offset)
+            self._free.setdefault(place.form.nbytes, []).append(place.offset)
 
     def _room(self, nbytes: int) -> int | None:
         """Where to write, making room if need be; None where nothing can make enough."""

@@ -23,8 +23,8 @@ from masklet.coded import CodedFrame, coded
 from masklet.errors import CheckpointError
 from masklet.journal import Journal
 from masklet.masks import Masks
-from masklet.memory import POINTERS, unreachable
-from masklet.propagate import Schedule, TrackedFrame
+from masklet.memory import POINTERS
+from masklet.propagate import Schedule, TrackedFrame, forget
 from masklet.tracker import Tracker
 from masklet.video import Frame, Video
 from masklet.walk import Visit, Walk
@@ -79,7 +79,7 @@ def finish(job: Job, journal: Journal) -> Iterator[CodedFrame]:
         if visit.index not in journal:
             yield frame
             assert visit.index in journal, "a frame is appended to the journal before the next one is taken"
-        _forget(tracker, visit, _for_the_way_back(job.walk, visit))
+        forget(tracker, visit.place, visit.step, job.walk.needed_back(visit))
         states.offer(tracker, number)
     states.clear()
 
@@ -98,23 +98,6 @@ def _before(tracker: Tracker, visit: Visit) -> Masks:
     near = (visit.place - visit.step * distance for distance in range(1, POINTERS))
     known = (place for place in near if any(place in track.answers for track in tracker.tracks.values()))
     return tracker.masks(next(known, visit.place))
-
-
-def _forget(tracker: Tracker, visit: Visit, needed: range) -> None:
-    """Drop what no later visit recalls; what was prompted stays, and what is `needed`."""
-    if not visit.step:
-        return
-    for track in tracker.tracks.values():
-        for shelf in (track.recent, track.answers):
-            for place in unreachable(list(shelf), visit.place, visit.step):
-                if place not in needed and place not in track.prompts:
-                    del shelf[place]
-
-
-def _for_the_way_back(walk: Walk, visit: Visit) -> range:
-    """The places that the first steps backward recall, while the walk still goes forward."""
-    first = walk.prompted[0]
-    return range(first, first + POINTERS) if walk.turn is not None and visit.step > 0 else range(0)
 
 
 def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:

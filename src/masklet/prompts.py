@@ -104,8 +104,14 @@ def mask(array: Any) -> Prompt:
         raise PromptError("mask-shape", f"a mask prompt must be (H, W), got shape {np.shape(array)}")
     found = _as_bool(values)
     if not found.any():
-        raise _bad(f"the mask prompt of {values.shape[1]} × {values.shape[0]} pixels is empty; mark the object in it")
+        size = f"{values.shape[1]} × {values.shape[0]}"
+        raise _bad(f"the mask prompt of {size} pixels is empty; mark the object in it, or pass absent()")
     return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), found)
+
+
+def absent() -> Prompt:
+    """The object is not in this picture: an empty mask, which is taken as given and remembered."""
+    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool))
 
 
 def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:

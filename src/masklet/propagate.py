@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from masklet.errors import PromptError
 from masklet.masks import Masks
+from masklet.memory import unreachable
 from masklet.prompts import Prompt
 from masklet.tracker import Tracker
 
@@ -47,6 +48,18 @@ def stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Ite
             yield TrackedFrame(frame.index, frame.time, tracker.step(frame.index, frame.image))
     if waiting:
         raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
+
+
+def forget(tracker: Tracker, frame: int, step: int, needed: Container[int] = ()) -> None:
+    """Drop what no later frame of a walk past `frame` recalls, for walks that are not taken again; what was prompted
+    stays, and what is `needed`. A walk that stands still, with `step` 0, drops nothing."""
+    if not step:
+        return
+    for track in tracker.tracks.values():
+        for shelf in (track.recent, track.answers):
+            for other in unreachable(list(shelf), frame, step):
+                if other not in needed and other not in track.prompts:
+                    del shelf[other]
 
 
 def scheduled(prompts: Prompt | Mapping[int, Prompt] | Schedule, start: int = 0) -> dict[int, dict[int, Prompt]]:

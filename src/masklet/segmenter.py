@@ -21,7 +21,7 @@ from masklet.images import read_image
 from masklet.masks import Masks
 from masklet.memory import Recall
 from masklet.prompts import Prompt
-from masklet.propagate import Schedule, TrackedFrame, scheduled, stream
+from masklet.propagate import Schedule, TrackedFrame, forget, scheduled, stream
 from masklet.session import read
 from masklet.tracker import Tracker
 from masklet.video import open_video
@@ -149,6 +149,8 @@ class Segmenter:
             if visit.frame is not None:
                 masks = tracker.step(visit.index, visit.frame.image, step=visit.step)
                 yield TrackedFrame(visit.index, visit.time, masks)
+                needed = [walk.frames[0] + place for place in walk.needed_back(visit)]
+                forget(tracker, visit.index, visit.step, needed)
 
     def everything(
         self, image: Any, search: Search | None = None, *, progress: Callable[[int, int], None] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from masklet.errors import PromptError, SettingsError, StateError
+from masklet.memory import POINTERS
 
 if TYPE_CHECKING:
     from masklet.video import Frame, Video
@@ -59,6 +60,11 @@ class Walk:
     def place(self, frame: int) -> int:
         """The place of a frame that is visited."""
         return bisect_left(self.frames, frame)
+
+    def needed_back(self, visit: Visit) -> range:
+        """The places that the first steps back recall, while the walk still goes forward."""
+        first = self.prompted[0]
+        return range(first, first + POINTERS) if self.turn is not None and visit.step > 0 else range(0)
 
     def visits(self, video: Video, start: int = 0) -> Iterator[Visit]:
         """All visits but the first `start`, with the pictures of those that are tracked."""
@@ -114,7 +120,7 @@ def walk_through(
         raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
-        message = f"no frames to visit: every {every}th from {first} to before {last} of a video of {length}"
+        message = f"no frames to visit from {first} to before {last}, one in {every}, of a video of {length}"
         raise SettingsError("bad-usage", message)
     if outside := [frame for frame in asked if not first <= frame < last]:
         message = f"frame {outside[0]} has a prompt, but the frames that are visited are {first} to {last - 1}"

@@ -11,9 +11,9 @@ from masklet import rle
 from masklet.errors import FormatError, PromptError
 from masklet.formats import masks_at
 from masklet.formats.records import Fields, read_json
-from masklet.prompts import Prompt, box, clicks, mask
+from masklet.prompts import Prompt, absent, box, clicks, mask
 
-_FIELDS = {"frame", "object", "points", "box", "mask"}
+_FIELDS = {"frame", "object", "points", "box", "mask", "absent"}
 
 
 def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
@@ -22,8 +22,8 @@ def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
         {"prompts": [{"frame": 0, "object": 1, "points": [[230, 150, 1], [90, 60, 0]], "box": [40, 20, 420, 290]},
                      {"frame": 12, "object": 2, "mask": "second.png"}]}
 
-    A point is x, y and 1 on the object or 0 off it. A mask is a run-length code or a file, its path seen from this
-    one. Raises `InputNotFound`, `FormatError`, `PromptError`.
+    A point is x, y and 1 on the object or 0 off it; `"absent": true` says that the object is not there. A mask is a
+    run-length code or a file, its path seen from this one. Raises `InputNotFound`, `FormatError`, `PromptError`.
     """
     found = read_json(path)
     rows = Fields(found if isinstance(found, dict) else {"prompts": found}, path)
@@ -41,7 +41,8 @@ def _part(row: Fields, place: int, path: Path) -> tuple[int, int, Prompt]:
             "annotation-broken", f"{where}: frames count from 0, objects from 1, got {frame}, {object_id}"
         )
     try:
-        parts = [_corners(row), _clicks(row), _mask(row, path, frame, object_id)]
+        there = None if row.get("absent") is not True else absent()
+        parts = [there, _corners(row), _clicks(row), _mask(row, path, frame, object_id)]
     except PromptError as error:
         raise PromptError(error.code, f"{where}: {error.message}") from error
     prompts = [part for part in parts if part is not None]

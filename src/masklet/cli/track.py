@@ -12,7 +12,7 @@ from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Json, Overwrite
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
-from masklet.errors import SettingsError
+from masklet.errors import SettingsError, VideoError
 
 FORMATS = "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores"
 PARTLY_DONE = 3  # all that could be decoded is done, but that was not everything
@@ -41,7 +41,14 @@ class Way(str, Enum):
 
 
 def track(
-    video: Annotated[Path, typer.Argument(help="A video file, or a folder of pictures.", show_default=False)],
+    video: Annotated[
+        str,
+        typer.Argument(
+            metavar="VIDEO",
+            help="A video file, a folder of pictures, or a pattern such as 'frames/*.png'.",
+            show_default=False,
+        ),
+    ],
     point: Point = None,
     negative: Negative = None,
     box: Box = None,
@@ -92,21 +99,26 @@ def track(
     from masklet.cleaning import Cleaning
     from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
+    from masklet.video.folder import name_of
 
     if resume and overwrite:
         raise SettingsError("bad-usage", "--resume goes on with what is there, --overwrite replaces it; choose one")
+    if "://" in video:
+        message = f"{video} is an address, not a file; a stream is followed by: masklet webcam {video}"
+        raise VideoError("reference-file-refused", message)
+    source = Path(video)
     schedule = schedule_of(point, negative, box, mask, prompts, first=start)
     if not schedule:
         message = "nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
         raise SettingsError("bad-usage", message)
     wishes = Wishes(
-        source=video,
+        source=source,
         schedule=schedule,
         range=Range(direction.value, start, stop, every),
         runtime=Runtime(model, size, device, dtype),
         cleaning=Cleaning(holes, islands, apart, remember_cleaned),
         care=Care(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
-        out=out or Path(f"{video.resolve().stem}_masks"),
+        out=out or Path(f"{name_of(source)}_masks"),
         formats=named(name.strip() for name in format.split(",")),
         resume=resume,
         overwrite=overwrite,

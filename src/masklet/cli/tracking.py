@@ -26,7 +26,8 @@ from masklet.journal import NAME, Journal
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
-from masklet.video.folder import pictures_in
+from masklet.video.folder import name_of, pictures_of
+from masklet.video.pictures import Pictures
 from masklet.walk import walk_through
 from masklet.watching import Watch
 
@@ -87,24 +88,35 @@ class Wishes:
 def run(wishes: Wishes) -> dict[str, Any]:
     """Track, write everything, and tell what came of it. After an interrupt or a fault a line says how to go on."""
     with _warnings_told():
-        care = wishes.care
-        video: Any = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
-        if care.strict and video.truncated:
-            raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
+        video = _opened(wishes)
         prompted = [wishes.range.start] if wishes.watch else wishes.schedule
         walk = walk_through(len(video), prompted, **asdict(wishes.range))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
                 prompt.within(video.size)  # before the model is loaded
         _check_free(wishes)
-        job = Job(
-            wishes.runtime.load().backend, video, wishes.schedule, walk, wishes.cleaning, care.carry, wishes.watch
-        )
+        backend, carry = wishes.runtime.load().backend, wishes.care.carry
+        job = Job(backend, video, wishes.schedule, walk, wishes.cleaning, carry, wishes.watch)
         with _way_on(wishes):
             if wishes.overwrite:
                 clear(wishes.out)
             with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
                 return _Run(job, journal, wishes).done()
+
+
+def _opened(wishes: Wishes) -> Any:
+    """The video, found fit for being tracked as strictly as is wished."""
+    care = wishes.care
+    video = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
+    if care.strict and video.truncated:
+        raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
+    if isinstance(video, Pictures):
+        try:
+            video.check_sizes()
+        except VideoError as error:
+            _hint_at_resizing(error)
+            raise
+    return video
 
 
 class _Run:
@@ -114,12 +126,12 @@ class _Run:
         self._job, self._journal, self._formats, self._strict = job, journal, wishes.formats, wishes.care.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
-            name=wishes.source.resolve().stem,
+            name=name_of(wishes.source),
             size=job.video.size,
             object_ids=tuple(object_ids),
             video=job.video,
             path=wishes.source,
-            names=[path.name for path in pictures_in(wishes.source)] if wishes.source.is_dir() else None,
+            names=_names(pictures_of(str(wishes.source)) or []),
         )
         self._out = wishes.out
         self._output = Output(self._out, self._clip)
@@ -131,6 +143,7 @@ class _Run:
         try:
             self._track()
         except VideoError as error:  # the video cannot be read any further: what was finished until there stays
+            _hint_at_resizing(error)
             if self._strict or not len(self._journal):
                 raise
             console.print_error(stopped := error)
@@ -219,6 +232,20 @@ class _Watched:
         for done, frame in enumerate(self.journal, start=1):
             yield frame
             self.report(done, len(self.journal))
+
+
+def _hint_at_resizing(error: VideoError) -> None:
+    if error.code in ("frames-inconsistent", "resolution-changed"):
+        error.hint = "--on-resize scale brings it to the first one's size"
+
+
+def _names(pictures: list[Path]) -> list[str] | None:
+    """What pictures are called, where their names tell them apart."""
+    return (
+        [path.name for path in pictures]
+        if pictures and len({path.stem for path in pictures}) == len(pictures)
+        else None
+    )
 
 
 def _description(job: Job, wishes: Wishes) -> dict[str, Any]:

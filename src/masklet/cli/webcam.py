@@ -16,7 +16,7 @@ from masklet.errors import EXIT_STATUS, SettingsError
 
 def webcam(
     camera: Annotated[
-        str, typer.Argument(metavar="[INDEX]", help="The camera's number, or the address of a stream (rtsp://…).")
+        str, typer.Argument(metavar="INDEX", help="The camera's number, or the address of a stream (rtsp://…).")
     ] = "0",
     point: Point = None,
     negative: Negative = None,

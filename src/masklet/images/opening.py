@@ -94,6 +94,22 @@ def finish(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Picture:
     return Picture(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
 
 
+def size_in_header(source: Any) -> tuple[int, int] | None:
+    """The (H, W) that a picture will have, without decoding it; None where that cannot be told."""
+    try:
+        with open_handle(source) as handle:
+            kind = kind_of(handle.read(HEAD))
+            handle.seek(0)
+            image = _OPENERS[kind](handle)
+            width, height = image.size
+            turned = _orientation(image) > 4
+    except (MaskletError, *_FAULTS):
+        return None
+    if turned and kind == "TIFF":  # which Pillow turns itself, at a time of its own
+        return None
+    return (width, height) if turned else (height, width)
+
+
 def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     """Raises `ImageError` (`bad-dimensions`, `too-many-pixels`) for a (width, height) that is not decoded."""
     width, height = size

@@ -11,6 +11,7 @@ from masklet.errors import InputNotFound, VideoError
 from masklet.signatures import HEAD, kind_of
 
 _SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
+_SIGNS = "*?["  # of a pattern
 _KINDS = {"JPEG", "PNG", "WebP", "TIFF", "BMP"}
 
 
@@ -32,6 +33,21 @@ def pictures_like(pattern: str) -> list[Path]:
     """The files that match a pattern such as `frames/*.png`, in natural order. Raises like `pictures_in`."""
     found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib's takes no absolute patterns
     return _ordered([path for path in found if path.is_file()], pattern)
+
+
+def pictures_of(source: str) -> list[Path] | None:
+    """The pictures that a folder or a pattern means, as `pictures_in` and `pictures_like` say; None for one file."""
+    if any(sign in source for sign in _SIGNS) and not Path(source).exists():
+        return pictures_like(source)
+    return pictures_in(Path(source)) if Path(source).is_dir() else None
+
+
+def name_of(source: Path) -> str:
+    """What a video is called: its file or folder, of a pattern the folder that it is in; without suffix."""
+    if source.exists():
+        return source.resolve().stem
+    plain = (part.name for part in source.absolute().parents if not any(sign in part.name for sign in _SIGNS))
+    return next(plain, "") or "video"
 
 
 def natural(name: str) -> list[str | tuple[int, str]]:

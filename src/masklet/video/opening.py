@@ -13,7 +13,7 @@ from masklet.errors import VideoError
 from masklet.inputs import require_input
 from masklet.video.containers import refuse_address
 from masklet.video.file import VideoFile
-from masklet.video.folder import pictures_in, pictures_like
+from masklet.video.folder import pictures_of
 from masklet.video.frames import LiveVideo, Video
 from masklet.video.options import VideoOptions
 from masklet.video.pictures import PictureIterator, Pictures
@@ -67,12 +67,8 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
 
 def _at_path(source: str, options: VideoOptions) -> Video:
     refuse_address(source)
-    if any(sign in source for sign in "*?[") and not Path(source).exists():
-        return _over_files(source, pictures_like(source), options)
-    path = require_input(source)
-    if path.is_dir():
-        return _over_files(source, pictures_in(path), options)
-    return VideoFile(path, options)
+    pictures = pictures_of(source)
+    return VideoFile(require_input(source), options) if pictures is None else _over_files(source, pictures, options)
 
 
 def _over_files(name: str, files: list[Path], options: VideoOptions) -> Pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image as PilImage
 
 from masklet.errors import ImageError, InputNotFound, PromptError, VideoError
 from masklet.images import read_image
+from masklet.images.opening import size_in_header
 from masklet.notices import notice
 from masklet.video.ahead import ahead
 from masklet.video.frames import Closes, Frame, Image
@@ -61,6 +63,12 @@ class Pictures(Closes):
                 notice("frame-corrupt", broken)
             yield frame
 
+    def check_sizes(self) -> None:
+        """Look at the headers of all files before the first is decoded. Raises `frames-inconsistent`."""
+        for place, item in enumerate(self._items):
+            if isinstance(item, str | os.PathLike) and (size := size_in_header(item)):
+                self._check(place, size)
+
     def close(self) -> None:
         """Forget the pictures. Iterating after that gives no frames."""
         self._items = ()
@@ -82,13 +90,16 @@ class Pictures(Closes):
             if error.code not in _CORRUPT:
                 raise
             return None
-        if _size(image) != self.size and not self._options.rescale:
+        self._check(place, _size(image))
+        return fitted(image, self.size)
+
+    def _check(self, place: int, size: tuple[int, int]) -> None:
+        if size != self.size and not self._options.rescale:
             message = (
-                f"{self._names[place]} has size {_size(image)}, {self._names[0]} {self.size}; "
+                f"{self._names[place]} has size {size}, {self._names[0]} {self.size}; "
                 "pass VideoOptions(rescale=True) to bring it to that"
             )
             raise VideoError("frames-inconsistent", message, path=self._names[place], frame=place)
-        return fitted(image, self.size)
 
 
 class PictureIterator(Closes):
