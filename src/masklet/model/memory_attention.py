@@ -25,8 +25,8 @@ class MemoryAttention(nn.Module):
     def forward(self, image: Tensor, memory: Tensor, places: Tensor, maps: int) -> Tensor:
         """Image (1 or B, C, h, w) as each of B objects sees it: `memory` (B, M, c) with its positions `places` alike.
 
-        Memory tokens are so many `maps` of h·w tokens, in any order, then pointers. An image that objects share looks at
-        itself once for all of them, until the first layer meets their memories.
+        Memory tokens are so many `maps` of h·w tokens, in any order, then pointers. An image that objects share looks
+        at itself once for all of them, until the first layer meets their memories.
         """
         channels, height, width = image.shape[1:]
         table = sine_table(height, width, channels, image)
