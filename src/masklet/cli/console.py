@@ -59,7 +59,7 @@ def error_record(error: MaskletError) -> dict[str, Any]:
 
 
 @contextmanager
-def progress(title: str, *, unit: Literal["bytes", "frames", "images"] = "frames") -> Iterator[Progress]:
+def progress(title: str, *, unit: Literal["bytes", "frames", "images", "steps"] = "frames") -> Iterator[Progress]:
     """A bar on stderr while the block runs, where stderr is a terminal; otherwise only its title.
 
     Gives the function to call with what is done and what there is to do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from masklet.atomic import atomic_write, explained
+from masklet.atomic import atomic_write, explained, remove_leftovers
 from masklet.checkpoints import read_tensors
 from masklet.config import check_size
 from masklet.errors import ResourceError, SettingsError
@@ -31,6 +31,16 @@ from masklet.onnx_backend import build, load
 from masklet.releases import locate
 
 Picture = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""`progress(done, total)` of the steps of an export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What int8 is judged by, and with `calibrate` also rounded by."""
+
+    pictures: Sequence[Picture] = ()
+    calibrate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +68,45 @@ def export_onnx(
     folder: Path,
     precision: str = "fp32",
     *,
-    pictures: Sequence[Picture] = (),
-    calibrate: bool = False,
+    trial: Trial | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write the four graphs of a network into `folder`, as `masklet.load` opens it.
 
     `precision` is one of `PRECISIONS`. For int8 the weights of large layers are rounded to whole numbers; what flows
-    into them is scaled anew each time, or with `calibrate` by what was seen in `pictures`, which is faster. What it
+    into them is scaled anew each time, or with a `trial` that calibrates by what was seen in its pictures. What int8
     costs is measured on the pictures, if there are any.
 
-    The manifest is written last: a folder without one is not complete. Needs the package onnx, and no PyTorch. Raises
-    `SettingsError`, `BackendError` or `ResourceError`.
+    The manifest is written last: a folder without one is not complete. Needs neither PyTorch nor the package onnx;
+    where that is installed, its checker has seen every graph. Raises `SettingsError` or `ResourceError`.
     """
-    checking.require_onnx()
+    trial = trial or Trial()
     if precision not in PRECISIONS:
         raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if calibrate and (precision != "int8" or not pictures):
+    if trial.calibrate and (precision != "int8" or not trial.pictures):
         raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
     _make(folder, overwrite=overwrite)
-    rounding = Rounding(seen_ranges(network, pictures)) if calibrate else None
-    graphs = {verb: write_graph(verb, network, PRECISIONS[precision], rounding) for verb in VERBS}
+    steps = _steps(len(VERBS) + 1 + (len(VERBS) + 1) * bool(trial.pictures), progress)
+    rounding = Rounding(seen_ranges(network, trial.pictures)) if trial.calibrate else None
+    graphs: dict[Verb, bytes] = {}
+    for verb in VERBS:
+        next(steps)
+        graphs[verb] = write_graph(verb, network, PRECISIONS[precision], rounding)
+    next(steps)
     files = _write(folder, _with_manifest(network, precision, graphs))
-    if precision != "int8" or not pictures:
+    if precision != "int8" or not trial.pictures:
         return Exported(files)
     exact = build(network.config, network.tensors, size=network.size)
-    return Exported(files, tuple(measure(exact, load(folder), pictures)))
+    measured = measure(exact, load(folder), trial.pictures)
+    return Exported(files, tuple(cost for _, cost in zip(steps, measured, strict=True)))
 
 
 def export_layout(network: Network, folder: Path, layout: str, *, overwrite: bool = False) -> Exported:
     """Write the picture graphs of a network into `folder` as another tool has them: one of `LAYOUTS`.
 
-    Raises `SettingsError`, `BackendError` or `ResourceError`.
+    Raises `SettingsError` or `ResourceError`.
     """
-    checking.require_onnx()
     if layout not in LAYOUTS:
         raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
     _make(folder, overwrite=overwrite)
@@ -100,6 +115,14 @@ def export_layout(network: Network, folder: Path, layout: str, *, overwrite: boo
         if name.endswith(".onnx"):
             checking.checked(name, content)
     return Exported(_write(folder, files))
+
+
+def _steps(total: int, progress: Progress | None) -> Iterator[None]:
+    """So many steps, each of which is told before it begins."""
+    for done in range(total):
+        if progress:
+            progress(done, total)
+        yield
 
 
 def _with_manifest(network: Network, precision: str, graphs: Mapping[Verb, bytes]) -> dict[str, bytes]:
@@ -124,6 +147,7 @@ def _make(folder: Path, *, overwrite: bool) -> None:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / NAME).unlink(missing_ok=True)
+    remove_leftovers(folder)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:

@@ -93,8 +93,8 @@ class Session:
     def __call__(self, **inputs: Input) -> dict[str, Value]:
         """The graph's outputs by name. Inputs are arrays of the host or of the device; those of the host are made the
         kind of numbers that the graph takes."""
-        session = self.load()
-        values = {one.name: self._value(inputs[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
+        session, given = self.load(), _Named(self.name, inputs)
+        values = {one.name: self._value(given[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
         binding = session.io_binding()
         for name, value in values.items():  # which must live until the graph has run
             binding.bind_ortvalue_input(name, value)
@@ -105,7 +105,7 @@ class Session:
             session.run_with_iobinding(binding)
         except _FAULTS as cause:
             raise _failed(self.name, cause) from cause
-        return dict(zip(names, binding.get_outputs(), strict=True))
+        return _Named(self.name, zip(names, binding.get_outputs(), strict=True))
 
     def load(self) -> Any:
         """onnxruntime's session. Raises `CheckpointError` for a graph it refuses, `ResourceError` for the device."""
@@ -117,6 +117,8 @@ class Session:
                 raise CheckpointError("onnx-broken", f"{self.name}: onnxruntime refuses it: {_line(cause)}") from cause
             if session.get_providers()[0] != self._device.kind.provider:  # it left it out with no more than a warning
                 raise _unavailable(self._device, "onnxruntime could not start it; its own messages are above")
+            if unknown := [one.type for one in session.get_inputs() if one.type not in _DTYPES]:
+                raise CheckpointError("onnx-broken", f"{self.name}: takes {unknown[0]}, which no graph of a model does")
             session._model_bytes = None  # or the session keeps the file beside the weights
             self._session = session
         return self._session
@@ -126,6 +128,33 @@ class Session:
             return value
         array: NDArray[Any] = np.ascontiguousarray(value, dtype)
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.number)
+
+
+class _Named(dict[str, Any]):
+    """What a graph is given or gives, by name."""
+
+    def __init__(self, graph: str, values: Any) -> None:
+        super().__init__(values)
+        self._graph = graph
+
+    def __missing__(self, name: str) -> Any:
+        raise CheckpointError("onnx-broken", f"{self._graph}: not a graph of a model: what is {name!r}?")
+
+
+def described(name: str, content: bytes) -> dict[str, dict[str, Any]]:
+    """`inputs` and `outputs` of a graph as onnxruntime sees them: shape and dtype by name, where a word in a shape is a
+    length that may be any. Raises `CheckpointError` for a graph that it refuses."""
+    quick = onnxruntime.SessionOptions()
+    quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(content, quick, [KINDS["cpu"].provider])
+    except _FAULTS as cause:
+        raise CheckpointError("onnx-broken", f"{name}: onnxruntime refuses it: {_line(cause)}") from cause
+    found = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
+    return {
+        kind: {one.name: {"shape": one.shape, "dtype": np.dtype(_DTYPES[one.type]).name} for one in ones}
+        for kind, ones in found.items()
+    }
 
 
 def host(value: Any) -> NDArray[Any]:
