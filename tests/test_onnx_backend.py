@@ -145,7 +145,7 @@ def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:
 def test_warming_up_loads_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = network("nano", 64)
     fresh = onnx_backend.build(wanted.config, wanted.tensors, size=64)
-    fresh.warm_up()
+    Segmenter(fresh).warm_up()
     monkeypatch.setattr("onnxruntime.InferenceSession", None)  # nothing is left to load
     tracker = Tracker(fresh, CLIP)
     tracker.prompt(0, {1: click(70, 60)})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
 from masklet.errors import BackendError, CheckpointError, ResourceError, SettingsError
+from masklet.releases import home
 
 Value = Any  # onnxruntime.OrtValue: an array on a device
 Input = Value | NDArray[Any]
@@ -65,6 +66,9 @@ class Device(NamedTuple):
     def kind(self) -> Kind:
         """What onnxruntime calls it."""
         return KINDS[self.name]
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.number}" if self.number else self.name
 
 
 def device_named(text: str | None) -> Device:
@@ -175,7 +179,11 @@ def options(device: Device) -> Any:
 
 
 def processors() -> int:
-    """How many processors this process may use, by its affinity and by the container it runs in."""
+    """How many processors this process may use: as OMP_NUM_THREADS says, which PyTorch heeds as well, or by its affinity
+    and the container it runs in."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    if wish.isdecimal() and int(wish):
+        return int(wish)
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not everywhere
@@ -189,10 +197,12 @@ def processors() -> int:
 
 def _providers(device: Device) -> Sequence[Any]:
     """onnxruntime's list: what the device lacks runs on the processor, or for TensorRT first on CUDA."""
-    chosen = {"device_id": device.number} if device.name not in _ALONE else {}
-    beside = [(KINDS["cuda"].provider, chosen)] if device.name == "tensorrt" else []
+    chosen: dict[str, Any] = {"device_id": device.number} if device.name not in _ALONE else {}
     last = [] if device.name == "cpu" else [KINDS["cpu"].provider]
-    return [(device.kind.provider, chosen), *beside, *last]
+    if device.name == "tensorrt":  # what it makes of a graph takes it minutes, so it is kept
+        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(home() / "tensorrt")}
+        return [(device.kind.provider, chosen | kept), (KINDS["cuda"].provider, chosen), *last]
+    return [(device.kind.provider, chosen), *last]
 
 
 def _unavailable(device: Device, why: str) -> ResourceError:
