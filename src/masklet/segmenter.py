@@ -48,9 +48,10 @@ def load(
     onnxruntime elsewhere and on devices that PyTorch does not know; an exported folder always runs on onnxruntime.
 
     `device` on PyTorch is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is; on onnxruntime "cpu" (by
-    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". Another is never taken in its place. `dtype` is "float32" (default), "float16", on
-    PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the side of the square that pictures
-    are resized to, a multiple of 32; by default the one that the weights were trained for.
+    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". Another is never taken in its place. `dtype` is
+    "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the
+    side of the square that pictures are resized to, a multiple of 32; by default the one that the weights were trained
+    for.
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """

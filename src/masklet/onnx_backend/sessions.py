@@ -179,8 +179,8 @@ def options(device: Device) -> Any:
 
 
 def processors() -> int:
-    """How many processors this process may use: as OMP_NUM_THREADS says, which PyTorch heeds as well, or by its affinity
-    and the container it runs in."""
+    """How many processors this process may use: as OMP_NUM_THREADS says, which PyTorch heeds as well, or by its
+    affinity and the container it runs in."""
     wish = os.environ.get("OMP_NUM_THREADS", "")
     if wish.isdecimal() and int(wish):
         return int(wish)
