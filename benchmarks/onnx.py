@@ -52,7 +52,13 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 def columns() -> list[tuple[str, str, str]]:
     """(key, heading, format) of the table."""
     times = [(f"{runtime}_ms", f"{runtime}, ms", "{:.0f}") for runtime in RUNTIMES]
-    return [("model", "model", "{}"), ("size", "size", "{}"), ("work", "work", "{}"), *times, ("ratio", "ratio", "{:.2f}")]
+    return [
+        ("model", "model", "{}"),
+        ("size", "size", "{}"),
+        ("work", "work", "{}"),
+        *times,
+        ("ratio", "ratio", "{:.2f}"),
+    ]
 
 
 def _graphs(name: str, size: int, runs: int) -> list[dict[str, Any]]:
