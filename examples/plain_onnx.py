@@ -1,4 +1,4 @@
-"""An exported model without masklet: `python plain_onnx.py DIR PICTURE X Y MASK.png` segments what is at pixel (X, Y)."""
+"""An exported model without masklet: `python plain_onnx.py DIR PICTURE X Y MASK.png` segments what is at (X, Y)."""
 
 import json
 import sys

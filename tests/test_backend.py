@@ -117,11 +117,27 @@ def test_candidates_come_three_by_three(backend: Backend, seen: Features) -> Non
     assert np.abs(together.logits - np.concatenate([one.logits for one in alone])).max() < CLOSE
 
 
-def test_an_absent_object_is_hidden_everywhere(backend: Backend) -> None:
-    answers = backend.fetch([None])
-    assert answers.logits.shape == (1, backend.size // 4, backend.size // 4)
-    assert (answers.logits == NO_OBJECT).all()
-    assert answers.object_score[0] < 0
+def test_the_best_candidate_is_what_an_ambiguous_query_is_answered(backend: Backend, seen: Features) -> None:
+    decoded = backend.decode(seen, queries()[:1])
+    candidates, answer = backend.fetch_candidates(decoded), backend.fetch([decoded])
+    assert np.array_equal(candidates.logits[candidates.iou.argmax()], answer.logits[0])
+
+
+def test_an_absent_object_is_hidden_everywhere(backend: Backend, seen: Features) -> None:
+    decoded = backend.decode(seen, queries()[:1])
+    answers = backend.fetch([decoded, None, decoded])
+    assert answers.logits.shape == (3, backend.size // 4, backend.size // 4)
+    assert (answers.logits[1] == NO_OBJECT).all() and answers.object_score[1] < 0
+    assert np.array_equal(answers.logits[0], answers.logits[2])
+
+
+def test_an_answer_is_refined_alike_as_it_is_and_as_it_was_fetched(backend: Backend, seen: Features) -> None:
+    query = queries()[0]
+    decoded = backend.decode(seen, [query])
+    own, fetched = (query._replace(mask=mask) for mask in (decoded.logits, backend.fetch([decoded]).logits))
+    refined = backend.decode(seen, [own])
+    assert equal(backend, refined, [backend.decode(seen, [fetched])])
+    assert not equal(backend, refined, [decoded])
 
 
 def test_answers_are_finite_single_precision_on_the_host(backend: Backend, seen: Features) -> None:
@@ -157,6 +173,28 @@ def test_objects_are_memorized_together_as_alone(backend: Backend, features: Fea
     found = memories(backend, features, seen)
     for together, alone in zip(found[:4], found[4:], strict=True):
         assert np.abs(together - alone).max() <= 1  # the last bit of what is stored
+
+
+def views(backend: Backend, features: Features, recalls: Sequence[Recall]) -> list[NDArray[np.float32]]:
+    """What is answered to objects with these memories, together, then alone."""
+    together = backend.fetch([backend.decode(backend.attend(features, recalls), [NO_PROMPT] * len(recalls))]).logits
+    alone = [backend.decode(backend.attend(features, [recall]), [NO_PROMPT]) for recall in recalls]
+    return [together, backend.fetch(alone).logits]
+
+
+def test_objects_see_by_their_own_memories_together_as_alone(
+    backend: Backend, features: Features, seen: Features
+) -> None:
+    first, second = backend.memorize(features, backend.decode(seen, queries()[:2]), [True, False])
+    recalls = [
+        Recall(((6, first),), ((1, first),)),
+        Recall(((6, second), (0, first)), ((2, second), (1, first), (3, first))),
+        Recall(),
+        Recall(((0, first),), ((1, first),)),
+    ]
+    together, alone = views(backend, features, recalls)
+    assert np.abs(together - alone).max() < CLOSE
+    assert all(np.abs(together[0] - together[other]).max() > 0 for other in (1, 2, 3))  # memories and slots matter
 
 
 def test_what_is_stored_comes_back_bit_for_bit(backend: Backend, features: Features, seen: Features) -> None:

@@ -86,6 +86,21 @@ def test_int8_costs_are_a_table_of_graphs(run: Run, model: Path, tmp_path: Path)
     ]
 
 
+def test_an_exported_folder_is_told_and_verified(
+    run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "nano"
+    run(model, folder, "--size", 64, "--precision", "fp16")
+    assert main(["models", "info", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["architecture"], told["precision"], told["size"]) == ("nano", "fp16", 64)
+    assert main(["models", "verify", str(folder)]) == 0
+    assert "every file as its manifest says" in capsys.readouterr().out
+    (folder / "attend.onnx").write_bytes((folder / "attend.onnx").read_bytes()[:-1])
+    assert main(["models", "verify", str(folder)]) == 77
+    assert "[hash-mismatch]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("layout", "files"),
     [

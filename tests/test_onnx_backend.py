@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask, onnx_backend
+from masklet.automatic import Search, everything
 from masklet.backend import NO_PROMPT, Backend
 from masklet.errors import BackendError, CheckpointError, SettingsError
 from masklet.memory import Recall
@@ -102,6 +103,16 @@ def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tm
     assert all(agree(one.masks(frame), other.masks(frame)) for frame in range(5))
     assert agree(one.prompt(3, {2: click(200, 90)}), other.prompt(3, {2: click(200, 90)}))
     assert all(agree(one.step(frame), other.step(frame)) for frame in range(8))
+
+
+def test_everything_in_a_picture_is_found_alike() -> None:
+    search = Search(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+    found = [everything(backend(runtime), CLIP[0], search) for runtime in BUILD]
+    first, second = (sorted(one.records(), key=lambda record: tuple(record["point_coords"][0])) for one in found)
+    assert len(first) == len(second) > 30
+    for one, other in zip(first, second, strict=True):
+        assert abs(one["area"] - other["area"]) <= 2 + 1e-3 * one["area"]
+        assert one["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-3)
 
 
 def test_the_weights_are_known_by_the_same_name_in_both() -> None:

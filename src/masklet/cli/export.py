@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from masklet.export import Exported
     from masklet.graphs.network import Network
 
-app = typer.Typer(help="Write a model as ONNX graphs.", no_args_is_help=True)
+app = typer.Typer(help="Write a model as ONNX graphs.")
 
 
 class Precision(str, Enum):

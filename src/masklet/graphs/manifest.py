@@ -16,7 +16,7 @@ from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import CheckpointError, InputNotFound
-from masklet.graphs.inspection import read_onnx
+from masklet.graphs.inspection import inspect, read_limited
 
 NAME, TABLES = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"
@@ -63,7 +63,9 @@ class Folder:
     def graph(self, verb: str) -> bytes:
         """A graph's file. Raises as `read_onnx`, and `CheckpointError` (`hash-mismatch`) if it is not as exported."""
         name = self.manifest.graphs[verb]
-        return self._checked(name, read_onnx(self.path / name))
+        content = self._checked(name, read_limited(self.path / name))
+        inspect(content, str(self.path / name))
+        return content
 
     def tables(self) -> dict[str, NDArray[np.float32]]:
         """The small tensors that are used between graphs: see `masklet.graphs.tables`."""
