@@ -89,12 +89,17 @@ def export_onnx(
     _make(folder, overwrite=overwrite)
     steps = _steps(len(VERBS) + 1 + (len(VERBS) + 1) * bool(trial.pictures), progress)
     rounding = Rounding(seen_ranges(network, trial.pictures)) if trial.calibrate else None
-    graphs: dict[Verb, bytes] = {}
-    for verb in VERBS:
+    told: dict[Verb, Any] = {}
+    written: dict[str, str] = {}
+    for verb in VERBS:  # one at a time: they may be large
         next(steps)
-        graphs[verb] = write_graph(verb, network, PRECISIONS[precision], rounding)
+        content = write_graph(verb, network, PRECISIONS[precision], rounding)
+        told[verb] = checking.checked(verb, content)
+        written |= _write(folder, {f"{verb}.onnx": content})
     next(steps)
-    files = _write(folder, _with_manifest(network, precision, graphs))
+    written |= _write(folder, {TABLES: save(tables(network.tensors))})
+    written |= _write(folder, {NAME: _manifest(network, precision, written).text(told, OPSET).encode()})
+    files = tuple(folder / name for name in written)
     if precision != "int8" or not trial.pictures:
         return Exported(files)
     exact = build(network.config, network.tensors, size=network.size)
@@ -114,7 +119,18 @@ def export_layout(network: Network, folder: Path, layout: str, *, overwrite: boo
     for name, content in files.items():
         if name.endswith(".onnx"):
             checking.checked(name, content)
-    return Exported(_write(folder, files))
+    return Exported(tuple(folder / name for name in _write(folder, files)))
+
+
+def _manifest(network: Network, precision: str, written: Mapping[str, str]) -> Manifest:
+    return Manifest(
+        config=network.config,
+        size=network.size,
+        precision=precision,
+        identity=weights.identity(network.tensors),
+        graphs={verb: f"{verb}.onnx" for verb in VERBS},
+        sha256=dict(written),
+    )
 
 
 def _steps(total: int, progress: Progress | None) -> Iterator[None]:
@@ -123,21 +139,6 @@ def _steps(total: int, progress: Progress | None) -> Iterator[None]:
         if progress:
             progress(done, total)
         yield
-
-
-def _with_manifest(network: Network, precision: str, graphs: Mapping[Verb, bytes]) -> dict[str, bytes]:
-    """The files of an exported folder, the manifest last."""
-    told: dict[str, Any] = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
-    files = {f"{verb}.onnx": content for verb, content in graphs.items()} | {TABLES: save(tables(network.tensors))}
-    manifest = Manifest(
-        config=network.config,
-        size=network.size,
-        precision=precision,
-        identity=weights.identity(network.tensors),
-        graphs={verb: f"{verb}.onnx" for verb in graphs},
-        sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    )
-    return files | {NAME: manifest.text(told, OPSET).encode()}
 
 
 def _make(folder: Path, *, overwrite: bool) -> None:
@@ -150,9 +151,9 @@ def _make(folder: Path, *, overwrite: bool) -> None:
     remove_leftovers(folder)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Each file whole or not at all, in order."""
+def _write(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Each file whole or not at all, in order; gives their SHA-256."""
     for name, content in files.items():
         with atomic_write(folder / name) as handle:
             handle.write(content)
-    return tuple(folder / name for name in files)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
