@@ -139,9 +139,9 @@ def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
 def test_smaller_number_formats_give_nearly_the_same_masks(dtype: str) -> None:
     wanted = network("nano", 128, calm=True)
     small = onnx_backend.build(wanted.config, wanted.tensors, dtype=dtype, size=128)
-    masks = [Segmenter(one).segment(CLIP[0], box(40, 30, 240, 110)) for one in (small, backend("onnx"))]
-    assert np.isfinite(masks[0].low_res).all()
-    assert overlap(masks[0].binary[0], masks[1].binary[0]) > 0.9
+    runs = [Segmenter(one).track(CLIP[:4], box(40, 30, 240, 110)) for one in (small, backend("onnx"))]
+    for found, right in zip(*runs, strict=True):
+        assert overlap(found.masks.binary[0], right.masks.binary[0]) > (0.98 if dtype == "float16" else 0.9)
 
 
 def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:

@@ -35,7 +35,7 @@ class Manifest:
     graphs: Mapping[str, str]
     sha256: Mapping[str, str]
 
-    def text(self, tensors: Mapping[str, Any], opset: int) -> str:
+    def text(self, tensors: Mapping[Any, Any], opset: int) -> str:
         """The manifest as JSON; `tensors` tell names, shapes and dtypes of each graph's inputs and outputs."""
         told = {
             "format": FORMAT,
