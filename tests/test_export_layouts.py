@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import masklet
 from masklet import EmbeddedImage, Masks, Segmenter, box, click, mask, onnx_backend
-from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
+from masklet.errors import BackendError, CheckpointError, InputNotFound, MaskletError, SettingsError
 from masklet.export import LAYOUTS, export_layout
 from masklet.onnx_backend.arrays import normalised
 from networks import network
@@ -195,6 +195,45 @@ def test_a_decoder_that_takes_other_things_is_refused(folders: dict[str, Path], 
     with pytest.raises(CheckpointError) as caught:
         masklet.load(tmp_path)
     assert caught.value.code == "onnx-broken"
+
+
+def refused(folder: Path) -> str:
+    """How segmenting with a folder fails."""
+    with pytest.raises(MaskletError) as caught:
+        masklet.load(folder).segment(PICTURE, click(9, 9))
+    return caught.value.code
+
+
+def test_an_encoder_of_two_pictures_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    made = onnx.load(folders["sam2-onnx"] / "encoder.onnx")
+    made.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(made, tmp_path / "encoder.onnx")
+    (tmp_path / "decoder.onnx").write_bytes((folders["sam2-onnx"] / "decoder.onnx").read_bytes())
+    assert refused(tmp_path) == "onnx-broken"
+
+
+@pytest.mark.parametrize("name", ["low_res_masks", "iou_predictions"])
+def test_a_decoder_that_answers_with_something_else_is_refused(
+    name: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    made = onnx.load(folders["sam2-onnx"] / "decoder.onnx")
+    (output,) = [node for node in made.graph.node if node.output[0] == name]
+    output.op_type = "Shape"
+    (value,) = [one for one in made.graph.output if one.name == name]
+    value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, [None]))
+    onnx.save(made, tmp_path / "decoder.onnx")
+    (tmp_path / "encoder.onnx").write_bytes((folders["sam2-onnx"] / "encoder.onnx").read_bytes())
+    assert refused(tmp_path) == "onnx-broken"
+
+
+def test_of_several_models_in_a_folder_none_is_taken(folders: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("nano", "other"):
+        for part in ("encoder", "decoder"):
+            source = folders["samexporter"] / f"nano.{part}.onnx"
+            (tmp_path / f"{name}.{part}.onnx").write_bytes(source.read_bytes())
+    assert refused(tmp_path) == "bad-usage"
 
 
 @pytest.mark.parametrize(
