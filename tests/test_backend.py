@@ -18,7 +18,7 @@ from masklet.tracker import Tracker
 from networks import network
 from parity.inputs import frames
 
-CLIP = frames(8, 90, 160, 3)
+CLIP = frames(5, 90, 160, 3)
 CLOSE = 1e-3  # of logits up to about 20, in float32, which a batch sums in another order
 
 

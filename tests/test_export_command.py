@@ -42,7 +42,7 @@ def test_an_exported_folder_is_a_model_of_every_command(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, picture = tmp_path / "nano", tmp_path / "one.png"
-    assert run(model, folder, "--size", 64)[0] == 0
+    assert run(model, folder, "--size", 32)[0] == 0
     Image.fromarray(frames(1, 90, 160, 3)[0]).save(picture)
     words = ["segment", picture, "--point", "40,30", "--model", folder, "--out", tmp_path / "masks", "--json"]
     assert main([str(word) for word in words]) == 0
@@ -50,9 +50,9 @@ def test_an_exported_folder_is_a_model_of_every_command(
 
 
 def test_files_and_sizes_are_told(run: Run, model: Path, tmp_path: Path) -> None:
-    status, out, err = run(model, tmp_path / "nano", "--size", 64)
+    status, out, err = run(model, tmp_path / "nano", "--size", 32)
     names = [Path(line.split("  ")[0]).name for line in out.splitlines()]
-    assert (status, err) == (0, "writing nano at 64 in fp32\n")
+    assert (status, err) == (0, "writing nano at 32 in fp32\n")
     assert names == [
         "encode.onnx",
         "attend.onnx",
@@ -64,8 +64,8 @@ def test_files_and_sizes_are_told(run: Run, model: Path, tmp_path: Path) -> None
 
 
 def test_json_tells_everything(run: Run, model: Path, tmp_path: Path) -> None:
-    record = json.loads(run(model, tmp_path / "nano", "--size", 64, "--precision", "fp16", "--json")[1])
-    assert (record["model"], record["size"], record["precision"], record["layout"]) == ("nano", 64, "fp16", "masklet")
+    record = json.loads(run(model, tmp_path / "nano", "--size", 32, "--precision", "fp16", "--json")[1])
+    assert (record["model"], record["size"], record["precision"], record["layout"]) == ("nano", 32, "fp16", "masklet")
     assert all(Path(path).stat().st_size == size for path, size in record["files"].items())
 
 
@@ -90,10 +90,10 @@ def test_an_exported_folder_is_told_and_verified(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "nano"
-    run(model, folder, "--size", 64, "--precision", "fp16")
+    run(model, folder, "--size", 32, "--precision", "fp16")
     assert main(["models", "info", str(folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["architecture"], told["precision"], told["size"]) == ("nano", "fp16", 64)
+    assert (told["architecture"], told["precision"], told["size"]) == ("nano", "fp16", 32)
     assert main(["models", "verify", str(folder)]) == 0
     assert "every file as its manifest says" in capsys.readouterr().out
     (folder / "attend.onnx").write_bytes((folder / "attend.onnx").read_bytes()[:-1])
@@ -118,7 +118,7 @@ def test_an_exported_folder_is_told_and_verified(
     ],
 )
 def test_other_layouts_have_their_files(layout: str, files: list[str], run: Run, model: Path, tmp_path: Path) -> None:
-    assert run(model, tmp_path / "out", "--size", 64, "--layout", layout)[0] == 0
+    assert run(model, tmp_path / "out", "--size", 32, "--layout", layout)[0] == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
 
 

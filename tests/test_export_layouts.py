@@ -145,6 +145,7 @@ def test_ailia_is_run_by_its_names(folders: dict[str, Path], ours: EmbeddedImage
     assert_same(found["masks"][:, 1:], found["iou_pred"][:, 1:], wanted(ours))
 
 
+@pytest.mark.slow
 def test_ailias_positions_are_the_sine_tables(folders: dict[str, Path]) -> None:
     torch = pytest.importorskip("torch")
     from masklet.model.position import sine_table

@@ -82,7 +82,7 @@ def test_a_graph_is_its_method_to_the_last_digits(verb: Verb, counts: Counts, na
     compare(exact(name, 64, verb).run(None, given), answers(method_model(name, 64), verb, given), EXACT)
 
 
-@pytest.mark.parametrize("name", ["sam2.1-micro", "nano", OTHERS[0]])
+@pytest.mark.parametrize("name", ["sam2.1-micro", *OTHERS])
 @pytest.mark.parametrize(("verb", "counts"), COUNTS, ids=str)
 def test_a_graph_on_onnxruntime_is_its_method_in_float32(verb: Verb, counts: Counts, name: str) -> None:
     given = inputs(verb, name, 64, counts)
@@ -90,14 +90,14 @@ def test_a_graph_on_onnxruntime_is_its_method_in_float32(verb: Verb, counts: Cou
     compare(found, answers(method_model(name, 64, "float32", calm=True), verb, given), CLOSE)
 
 
-@pytest.mark.parametrize("size", [32, pytest.param(128, marks=pytest.mark.slow), 224])
+@pytest.mark.parametrize("size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (32, 128)), 224])
 def test_encode_is_the_method_at_sizes_that_windows_fit_and_do_not_fit(size: int) -> None:
     given = inputs("encode", "sam2.1-micro", size, Counts())
     wanted = answers(method_model("sam2.1-micro", size), "encode", given)
     compare(exact("sam2.1-micro", size, "encode").run(None, given), wanted, EXACT)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float16", "int8"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_graph_passes_onnx_own_checks_and_has_no_foreign_or_complex_parts(verb: Verb, dtype: str) -> None:
     written = onnx.load_from_string(write_graph(verb, network("sam2.1-micro"), dtype))

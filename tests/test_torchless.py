@@ -144,7 +144,12 @@ def test_a_checkpoint_runs_without_being_exported_first(shell: Torchless, model:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "options"), [("images", ("--baselines",)), ("vos", ("--workers", 1)), ("interactive", ("--rounds", 2))]
+    ("protocol", "options"),
+    [
+        ("images", ("--baselines",)),
+        ("vos", ("--workers", 1)),
+        pytest.param("interactive", ("--rounds", 2), marks=pytest.mark.slow),
+    ],
 )
 def test_a_data_set_is_evaluated(
     protocol: str, options: tuple[object, ...], shell: Torchless, exported: Path, tmp_path: Path
