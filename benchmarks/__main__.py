@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length", "data", "regions")
+KINDS = ("image", "video", "length", "data", "regions", "onnx")
 
 
 def main() -> int:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-import torch
+from masklet.checkpoints import write_released
+from masklet.model import weights
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
 def checkpoint(name: str) -> Path:
-    """The file of configuration `name` ("sam2.1-tiny", …), made once per machine."""
+    """The file of configuration `name` ("sam2.1-tiny", "nano", …), made once per machine."""
     folder = Path(tempfile.gettempdir()) / "masklet-benchmarks"
     path = folder / f"{name}.pt"
     if not path.is_file():
         sys.path.insert(0, str(TESTS))
-        from parity.inputs import weights
+        from networks import network
 
-        shapes = json.loads((TESTS / "parity" / "shapes.json").read_text())[name.replace("base-plus", "base_plus")]
         folder.mkdir(exist_ok=True)
-        part = path.with_suffix(".part")
-        torch.save({"model": {key: torch.from_numpy(value) for key, value in weights(shapes, 1).items()}}, part)
-        part.replace(path)
+        write_released(path, weights.to_released(network(name).tensors))
     return path

@@ -13,7 +13,7 @@ from masklet.graphs.shapes import expected_shapes
 from masklet.model import weights
 from parity.inputs import weights as by_formula
 
-CALM = 0.3  # of a query's weights: less, and the last digit of a sum does not decide what is looked at
+CALM = 0.1  # of a query's weights: less, and the last digit of a sum does not decide what is looked at
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from masklet.automatic import Search, everything
-from masklet.backend import Answers, Backend, Features, Query, ask
+from masklet.backend import NO_PROMPT, Answers, Backend, Features, Query, ask
 from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.config import ModelConfig
 from masklet.errors import BackendError, PromptError, SettingsError
@@ -31,6 +31,7 @@ from masklet.watching import Watch, watch_through
 if TYPE_CHECKING:
     from masklet.video import Video
 
+_ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not know
 Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
@@ -46,12 +47,13 @@ def load(
 
     A file may be a released checkpoint (.pt) or safetensors with our, the released or the transformers names; its
     architecture is read from it. `runtime` is "torch" or "onnx", by default PyTorch where it is installed and
-    onnxruntime elsewhere; an exported folder always runs on onnxruntime.
+    onnxruntime elsewhere and on devices that PyTorch does not know; an exported folder always runs on onnxruntime.
 
     `device` on PyTorch is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is; on onnxruntime "cpu" (by
-    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". `dtype` is "float32" (default), "float16", on
-    PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the side of the square that pictures
-    are resized to, a multiple of 32; by default the one that the weights were trained for.
+    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". Another is never taken in its place. `dtype` is
+    "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the
+    side of the square that pictures are resized to, a multiple of 32; by default the one that the weights were trained
+    for.
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
@@ -63,7 +65,7 @@ def load(
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
         return Segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size))
-    chosen = _runtime(runtime)
+    chosen = _runtime(runtime, device)
     tensors = weights.to_ours(read_tensors(locate(model)))
     config = weights.identify({name: value.shape for name, value in tensors.items()})
     return Segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size))
@@ -84,6 +86,14 @@ class Segmenter:
     def size(self) -> int:
         """The side of the square that pictures are resized to."""
         return self.backend.size
+
+    def warm_up(self, *, video: bool = True) -> None:
+        """Run everything once on a picture of nothing, so that the first answer takes no longer than the others."""
+        features = self.backend.encode([np.zeros((self.size, self.size, 3), np.uint8)])[0]
+        decoded = self.backend.decode(self.backend.attend(features, [Recall()]), [NO_PROMPT])
+        if video:
+            memory = self.backend.memorize(features, decoded, [True])[0]
+            self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
     @overload
     def embed(self, image: Sequence[Any]) -> list[EmbeddedImage]: ...
@@ -240,10 +250,11 @@ def _earlier(asked: Mapping[int, Prompt], refine: Masks | None) -> dict[int, Mas
     return {key: refine.of(key).best for key in asked}
 
 
-def _runtime(name: str | None) -> Any:
+def _runtime(name: str | None, device: str | None) -> Any:
     if name not in (None, "torch", "onnx"):
         raise SettingsError("bad-usage", f"runtime must be torch or onnx, got {name!r}")
-    return _torch() if name == "torch" or (name is None and find_spec("torch")) else _onnx()
+    by_torch = find_spec("torch") and (device or "").partition(":")[0] not in _ONNX_ONLY
+    return _torch() if name == "torch" or (name is None and by_torch) else _onnx()
 
 
 def _torch() -> Any:

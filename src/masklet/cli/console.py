@@ -60,7 +60,7 @@ def error_record(error: MaskletError) -> dict[str, Any]:
 
 @contextmanager
 def progress(
-    title: str, *, unit: Literal["bytes", "frames", "images", "clips", "clicks"] = "frames"
+    title: str, *, unit: Literal["bytes", "frames", "images", "clips", "clicks", "steps"] = "frames"
 ) -> Iterator[Progress]:
     """A bar on stderr while the block runs, where stderr is a terminal; otherwise only its title.
 

@@ -39,10 +39,14 @@ Listing = Annotated[
 ]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spread over the data set, to try out.")]
 Baselines = Annotated[bool, typer.Option("--baselines", help="Add what one gets without a network.")]
-Model = Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")]
+Model = Annotated[str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")]
 Size = Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
+]
 Out = Annotated[Path, typer.Option(help="Folder for report.html, report.md and report.json; made if missing.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that score; by default one per core.")]
 Rules = Annotated[str | None, typer.Option("--benchmark", help="Count as this one, if not as the layout's own.")]

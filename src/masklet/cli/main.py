@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import masklet
-from masklet.cli import data, evaluate, everything, models, segment, track, train, webcam
+from masklet.cli import data, evaluate, everything, export, models, segment, track, train, webcam
 from masklet.cli.console import print_error, say
 from masklet.errors import MaskletError
 
@@ -37,6 +37,7 @@ app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(export.app, name="export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

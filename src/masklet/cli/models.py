@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, inspect, download, verify and convert checkpoints.")
 
-Model = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name from `masklet models list`, or a file.")]
+Model = Annotated[
+    str, typer.Argument(metavar="NAME|PATH", help="A name from `masklet models list`, a file or an exported folder.")
+]
 
 
 class Names(str, Enum):
@@ -42,12 +44,14 @@ def list_models(json: Json = False) -> None:
 
 @app.command()
 def info(model: Model, json: Json = False) -> None:
-    """Show what a checkpoint is: architecture, release, tensors, number format, SHA-256."""
+    """Show what a checkpoint or an exported folder is: architecture, release, tensors, number format, SHA-256."""
     from masklet import releases
     from masklet.checkpoints import read_checkpoint
     from masklet.model import weights
 
     path = releases.find(model)
+    if path.is_dir():
+        return _print_record(_exported(path), as_json=json)
     checkpoint = read_checkpoint(path)
     config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
     digest = releases.fingerprint(path)
@@ -65,7 +69,7 @@ def info(model: Model, json: Json = False) -> None:
         "bytes": path.stat().st_size,
         "sha256": digest,
     }
-    _print_record(record, as_json=json)
+    return _print_record(record, as_json=json)
 
 
 @app.command()
@@ -91,12 +95,17 @@ def pull(
 
 @app.command()
 def verify(model: Model, json: Json = False) -> None:
-    """Check a file: byte for byte against its release, or else that it is sound and a known architecture."""
+    """Check a file: byte for byte against its release, or else that it is sound and a known architecture.
+
+    Of an exported folder, every file is checked against the manifest, and every graph.
+    """
     from masklet import releases
     from masklet.checkpoints import read_checkpoint
     from masklet.model import weights
 
     path = releases.find(model)
+    if path.is_dir():
+        return _verify_exported(path, as_json=json)
     release = releases.verify(path)
     checkpoint = read_checkpoint(path)
     config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
@@ -108,6 +117,7 @@ def verify(model: Model, json: Json = False) -> None:
         print_line(
             f"{path}: not a released file, but sound: {config.name}, {len(checkpoint.tensors)} tensors, all finite"
         )
+    return None
 
 
 @app.command()
@@ -152,6 +162,36 @@ def _listed(release: Release) -> dict[str, Any]:
         "url": release.url,
         "sha256": release.sha256,
     }
+
+
+def _exported(folder: Path) -> dict[str, Any]:
+    from masklet.graphs.manifest import open_folder
+
+    manifest = open_folder(folder).manifest
+    return {
+        "path": folder,
+        "architecture": manifest.config.name,
+        "format": "ONNX graphs",
+        "precision": manifest.precision,
+        "size": manifest.size,
+        "weights": manifest.identity,
+        "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.name in manifest.sha256),
+        "files": ", ".join(manifest.sha256),
+    }
+
+
+def _verify_exported(folder: Path, *, as_json: bool) -> None:
+    from masklet.graphs.manifest import open_folder
+
+    opened = open_folder(folder)
+    opened.tables()
+    for verb in opened.manifest.graphs:
+        opened.graph(verb)
+    name = opened.manifest.config.name
+    if as_json:
+        print_json({"path": folder, "release": None, "architecture": name})
+    else:
+        print_line(f"{folder}: an exported {name}, every file as its manifest says")
 
 
 def _print_record(record: dict[str, Any], *, as_json: bool) -> None:

@@ -50,10 +50,16 @@ def segment(
     negative: Negative = None,
     box: Box = None,
     mask: MaskFile = None,
-    model: Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")] = "sam2.1-tiny",
+    model: Annotated[
+        str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")
+    ] = "sam2.1-tiny",
     size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")] = Path("masks"),
     format: Annotated[
         str, typer.Option(help=f"What to write, of {', '.join(SUFFIXES)}, joined by commas.")

@@ -58,7 +58,9 @@ def track(
     start: Annotated[int, typer.Option(help="The first frame.", min=0)] = 0,
     stop: Annotated[int | None, typer.Option(help="The frame to stop before; by default the end.")] = None,
     every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
-    model: Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")] = "sam2.1-tiny",
+    model: Annotated[
+        str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")
+    ] = "sam2.1-tiny",
     size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,

@@ -1,7 +1,7 @@
 """Models as folders of ONNX graphs, in our layout and in those of others."""
 
-from masklet.export.folder import Exported, export_layout, export_onnx, read_network
+from masklet.export.folder import Exported, Trial, export_layout, export_onnx, read_network
 from masklet.export.layouts import LAYOUTS
 from masklet.graphs import PRECISIONS
 
-__all__ = ["LAYOUTS", "PRECISIONS", "Exported", "export_layout", "export_onnx", "read_network"]
+__all__ = ["LAYOUTS", "PRECISIONS", "Exported", "Trial", "export_layout", "export_onnx", "read_network"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from masklet.atomic import atomic_write, explained
+from masklet.atomic import atomic_write, explained, remove_leftovers
 from masklet.checkpoints import read_tensors
 from masklet.config import check_size
 from masklet.errors import ResourceError, SettingsError
@@ -31,6 +31,16 @@ from masklet.onnx_backend import build, load
 from masklet.releases import locate
 
 Picture = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""`progress(done, total)` of the steps of an export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What int8 is judged by, and with `calibrate` also rounded by."""
+
+    pictures: Sequence[Picture] = ()
+    calibrate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +68,50 @@ def export_onnx(
     folder: Path,
     precision: str = "fp32",
     *,
-    pictures: Sequence[Picture] = (),
-    calibrate: bool = False,
+    trial: Trial | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write the four graphs of a network into `folder`, as `masklet.load` opens it.
 
     `precision` is one of `PRECISIONS`. For int8 the weights of large layers are rounded to whole numbers; what flows
-    into them is scaled anew each time, or with `calibrate` by what was seen in `pictures`, which is faster. What it
+    into them is scaled anew each time, or with a `trial` that calibrates by what was seen in its pictures. What int8
     costs is measured on the pictures, if there are any.
 
-    The manifest is written last: a folder without one is not complete. Needs the package onnx, and no PyTorch. Raises
-    `SettingsError`, `BackendError` or `ResourceError`.
+    The manifest is written last: a folder without one is not complete. Needs neither PyTorch nor the package onnx;
+    where that is installed, its checker has seen every graph. Raises `SettingsError` or `ResourceError`.
     """
-    checking.require_onnx()
+    trial = trial or Trial()
     if precision not in PRECISIONS:
         raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if calibrate and (precision != "int8" or not pictures):
+    if trial.calibrate and (precision != "int8" or not trial.pictures):
         raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
     _make(folder, overwrite=overwrite)
-    rounding = Rounding(seen_ranges(network, pictures)) if calibrate else None
-    graphs = {verb: write_graph(verb, network, PRECISIONS[precision], rounding) for verb in VERBS}
-    files = _write(folder, _with_manifest(network, precision, graphs))
-    if precision != "int8" or not pictures:
+    steps = _steps(len(VERBS) + 1 + (len(VERBS) + 1) * bool(trial.pictures), progress)
+    rounding = Rounding(seen_ranges(network, trial.pictures)) if trial.calibrate else None
+    told: dict[Verb, Any] = {}
+    written: dict[str, str] = {}
+    for verb in VERBS:  # one at a time: they may be large
+        next(steps)
+        content = write_graph(verb, network, PRECISIONS[precision], rounding)
+        told[verb] = checking.checked(verb, content)
+        written |= _write(folder, {f"{verb}.onnx": content})
+    next(steps)
+    written |= _write(folder, {TABLES: save(tables(network.tensors))})
+    written |= _write(folder, {NAME: _manifest(network, precision, written).text(told, OPSET).encode()})
+    files = tuple(folder / name for name in written)
+    if precision != "int8" or not trial.pictures:
         return Exported(files)
     exact = build(network.config, network.tensors, size=network.size)
-    return Exported(files, tuple(measure(exact, load(folder), pictures)))
+    measured = measure(exact, load(folder), trial.pictures)
+    return Exported(files, tuple(cost for _, cost in zip(steps, measured, strict=True)))
 
 
 def export_layout(network: Network, folder: Path, layout: str, *, overwrite: bool = False) -> Exported:
     """Write the picture graphs of a network into `folder` as another tool has them: one of `LAYOUTS`.
 
-    Raises `SettingsError`, `BackendError` or `ResourceError`.
+    Raises `SettingsError` or `ResourceError`.
     """
-    checking.require_onnx()
     if layout not in LAYOUTS:
         raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
     _make(folder, overwrite=overwrite)
@@ -99,22 +119,26 @@ def export_layout(network: Network, folder: Path, layout: str, *, overwrite: boo
     for name, content in files.items():
         if name.endswith(".onnx"):
             checking.checked(name, content)
-    return Exported(_write(folder, files))
+    return Exported(tuple(folder / name for name in _write(folder, files)))
 
 
-def _with_manifest(network: Network, precision: str, graphs: Mapping[Verb, bytes]) -> dict[str, bytes]:
-    """The files of an exported folder, the manifest last."""
-    told: dict[str, Any] = {verb: checking.checked(verb, content) for verb, content in graphs.items()}
-    files = {f"{verb}.onnx": content for verb, content in graphs.items()} | {TABLES: save(tables(network.tensors))}
-    manifest = Manifest(
+def _manifest(network: Network, precision: str, written: Mapping[str, str]) -> Manifest:
+    return Manifest(
         config=network.config,
         size=network.size,
         precision=precision,
         identity=weights.identity(network.tensors),
-        graphs={verb: f"{verb}.onnx" for verb in graphs},
-        sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        graphs={verb: f"{verb}.onnx" for verb in VERBS},
+        sha256=dict(written),
     )
-    return files | {NAME: manifest.text(told, OPSET).encode()}
+
+
+def _steps(total: int, progress: Progress | None) -> Iterator[None]:
+    """So many steps, each of which is told before it begins."""
+    for done in range(total):
+        if progress:
+            progress(done, total)
+        yield
 
 
 def _make(folder: Path, *, overwrite: bool) -> None:
@@ -124,11 +148,12 @@ def _make(folder: Path, *, overwrite: bool) -> None:
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / NAME).unlink(missing_ok=True)
+    remove_leftovers(folder)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Each file whole or not at all, in order."""
+def _write(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Each file whole or not at all, in order; gives their SHA-256."""
     for name, content in files.items():
         with atomic_write(folder / name) as handle:
             handle.write(content)
-    return tuple(folder / name for name in files)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

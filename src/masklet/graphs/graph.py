@@ -54,12 +54,13 @@ class Graph:
         """The graph as an ONNX file."""
         parts = [protobuf.data(1, node) for node in self._nodes]
         parts.append(protobuf.data(2, self.name))
-        parts += [protobuf.data(5, constant) for constant in self._constants.values()]
+        for constant in self._constants.values():  # which may be large: no copy but the last
+            parts += [protobuf.opening(5, len(constant)), constant]
         parts += [protobuf.data(11, value) for value in self._inputs]
         parts += [protobuf.data(12, value) for value in self._outputs]
         opset = protobuf.data(1, "") + protobuf.number(2, OPSET)
         head = protobuf.number(1, IR) + protobuf.data(2, "masklet") + protobuf.data(8, opset)
-        return head + protobuf.data(7, b"".join(parts))
+        return b"".join((head, protobuf.opening(7, sum(map(len, parts))), *parts))
 
     def input(self, name: str, shape: Dimensions, dtype: str = "") -> str:
         """A named input; a dimension that is a word may be of any length."""

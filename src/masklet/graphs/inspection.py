@@ -29,13 +29,19 @@ def read_onnx(path: Path) -> bytes:
     Raises `InputNotFound`, or `CheckpointError`: `onnx-refused` for a graph that does more than compute, or too much;
     `onnx-external-data` for one whose data is elsewhere; `onnx-broken` for what is no ONNX file.
     """
+    content = read_limited(path)
+    inspect(content, str(path))
+    return content
+
+
+def read_limited(path: Path) -> bytes:
+    """The contents of a graph's file, as yet not known to be safe. Raises `InputNotFound`, or `CheckpointError`
+    (`onnx-refused`) for one that is too large."""
     if not path.is_file():
         raise InputNotFound("input-not-found", f"{path}: no such graph")
     if path.stat().st_size > LARGEST:
         raise CheckpointError("onnx-refused", f"{path}: {path.stat().st_size} bytes; a graph may have {LARGEST}")
-    content = path.read_bytes()
-    inspect(content, str(path))
-    return content
+    return path.read_bytes()
 
 
 def inspect(content: bytes, name: str) -> None:

@@ -16,13 +16,12 @@ from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import CheckpointError, InputNotFound
-from masklet.graphs.inspection import read_onnx
+from masklet.graphs.inspection import inspect, read_limited
 
 NAME, TABLES = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
 _LARGEST = 1 << 20  # bytes of a manifest or of the tables
-_TABLES = {"no_memory": 4, "no_pointer": 2, "mask_weight": 2, "mask_bias": 1}  # how many dimensions each has
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Manifest:
     graphs: Mapping[str, str]
     sha256: Mapping[str, str]
 
-    def text(self, tensors: Mapping[str, Any], opset: int) -> str:
+    def text(self, tensors: Mapping[Any, Any], opset: int) -> str:
         """The manifest as JSON; `tensors` tell names, shapes and dtypes of each graph's inputs and outputs."""
         told = {
             "format": FORMAT,
@@ -64,7 +63,9 @@ class Folder:
     def graph(self, verb: str) -> bytes:
         """A graph's file. Raises as `read_onnx`, and `CheckpointError` (`hash-mismatch`) if it is not as exported."""
         name = self.manifest.graphs[verb]
-        return self._checked(name, read_onnx(self.path / name))
+        content = self._checked(name, read_limited(self.path / name))
+        inspect(content, str(self.path / name))
+        return content
 
     def tables(self) -> dict[str, NDArray[np.float32]]:
         """The small tensors that are used between graphs: see `masklet.graphs.tables`."""
@@ -72,8 +73,15 @@ class Folder:
             found = load(self._checked(TABLES, _read(self.path / TABLES)))
         except SafetensorError as cause:
             raise _broken(self.path / TABLES, str(cause)) from cause
-        if {name: value.ndim for name, value in found.items()} != _TABLES:
-            raise _broken(self.path / TABLES, f"it has {', '.join(sorted(found))}, not {', '.join(sorted(_TABLES))}")
+        channels = self.manifest.config.channels
+        wanted = {
+            "no_memory": (1, channels, 1, 1),
+            "no_pointer": (1, channels),
+            "mask_weight": (4, 4),
+            "mask_bias": (1,),
+        }
+        if (shapes := {name: value.shape for name, value in found.items()}) != wanted:
+            raise _broken(self.path / TABLES, f"it has {shapes}, not {wanted}")
         return {name: value.astype(np.float32) for name, value in found.items()}
 
     def _checked(self, name: str, content: bytes) -> bytes:
@@ -102,7 +110,7 @@ def open_folder(path: Path) -> Folder:
             },
             sha256={str(name): str(digest) for name, digest in told["sha256"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as cause:
         raise _broken(place, f"{type(cause).__name__}: {cause}") from cause
     return Folder(path, manifest)
 

@@ -22,7 +22,12 @@ def real(field: int, value: float) -> bytes:
 def data(field: int, value: bytes | str) -> bytes:
     """Bytes, a text or a message as a field."""
     content = value.encode() if isinstance(value, str) else value
-    return b"".join((_varint(field << 3 | BYTES), _varint(len(content)), content))
+    return opening(field, len(content)) + content
+
+
+def opening(field: int, length: int) -> bytes:
+    """What stands before so many bytes of a field."""
+    return _varint(field << 3 | BYTES) + _varint(length)
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:

@@ -41,19 +41,24 @@ class RotaryAttention(Attention):
     """One head whose queries and keys are turned by their place in the feature map (spec §6.2)."""
 
     def forward(  # type: ignore[override]
-        self, queries: Tensor, keys: Tensor, values: Tensor, rotation: Rotation, scores_at_once: int | None = None
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        rotation: Rotation,
+        maps: int = 1,
+        scores_at_once: int | None = None,
     ) -> Tensor:
         """Attend with `rotation`, that of one map's tokens.
 
-        Keys may be several maps after one another, each turned alike, and then tokens without a place (object
-        pointers) that fill no whole map and are not turned. Queries may be shared by a batch of keys. Values are
+        Keys are so many `maps` after one another, each turned alike, and then tokens without a place (object
+        pointers), which are not turned. Queries may be shared by a batch of keys. Values are
         projected after they are weighted, which is the same, since weights add up to one, and costs less where there
         are more keys than queries. `scores_at_once` bounds how many scores exist at a time; by default PyTorch's own
         attention decides.
         """
         q, k = self.q(queries), self.k(keys)
-        maps = k.shape[-2] // q.shape[-2]
-        placed, pointers = k.split((maps * q.shape[-2], k.shape[-2] - maps * q.shape[-2]), dim=-2)
+        placed, pointers = k.tensor_split((maps * q.shape[-2],), dim=-2)
         placed = rotation.turn(placed.unflatten(-2, (maps, -1))).flatten(-3, -2)
         weighted = _weighted(rotation.turn(q), torch.cat((placed, pointers), dim=-2), values, scores_at_once)
         return self.out(self.v(weighted))

@@ -22,30 +22,30 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(config.channels)
         self.scores_at_once: int | None = None  # a processor takes objects, and these scores, in turn; None: together
 
-    def forward(self, image: Tensor, memory: Tensor, places: Tensor) -> Tensor:
+    def forward(self, image: Tensor, memory: Tensor, places: Tensor, maps: int) -> Tensor:
         """Image (1 or B, C, h, w) as each of B objects sees it: `memory` (B, M, c) with its positions `places` alike.
 
-        Memory tokens are whole maps of h·w tokens, in any order, then pointers. An image that objects share looks at
-        itself once for all of them, until the first layer meets their memories.
+        Memory tokens are so many `maps` of h·w tokens, in any order, then pointers. An image that objects share looks
+        at itself once for all of them, until the first layer meets their memories.
         """
         channels, height, width = image.shape[1:]
         table = sine_table(height, width, channels, image)
         rotation = axial_rotation(height, channels, image)
         x = self._layers[0].look_around((image + POSITION_WEIGHT * table).flatten(2).mT, rotation)
         if self.scores_at_once is None:
-            seen = self._recall(x, memory, places, rotation)
+            seen = self._recall(x, memory, places, rotation, maps)
         else:
             x, objects = x.expand(memory.shape[0], -1, -1), range(memory.shape[0])
             seen = torch.cat(
-                [self._recall(x[k : k + 1], memory[k : k + 1], places[k : k + 1], rotation) for k in objects]
+                [self._recall(x[k : k + 1], memory[k : k + 1], places[k : k + 1], rotation, maps) for k in objects]
             )
         return seen.mT.unflatten(2, (height, width))
 
-    def _recall(self, x: Tensor, memory: Tensor, places: Tensor, rotation: Rotation) -> Tensor:
+    def _recall(self, x: Tensor, memory: Tensor, places: Tensor, rotation: Rotation, maps: int) -> Tensor:
         """Tokens that have looked around once → the same after all layers."""
         for index, layer in enumerate(self._layers):
             x = x if index == 0 else layer.look_around(x, rotation)
-            x = layer.recall(x, memory, memory + places, rotation, self.scores_at_once)
+            x = layer.recall(x, memory, memory + places, rotation, maps, self.scores_at_once)
         return self.norm(x)
 
     @property
@@ -72,7 +72,9 @@ class MemoryLayer(nn.Module):
         normed = self.norm1(x)
         return x + self.self_attention(normed, normed, normed, rotation)
 
-    def recall(self, x: Tensor, memory: Tensor, keys: Tensor, rotation: Rotation, scores_at_once: int | None) -> Tensor:
+    def recall(
+        self, x: Tensor, memory: Tensor, keys: Tensor, rotation: Rotation, maps: int, scores_at_once: int | None
+    ) -> Tensor:
         """Attention to memories, then the MLP."""
-        x = x + self.to_memory(self.norm2(x), keys, memory, rotation, scores_at_once)
+        x = x + self.to_memory(self.norm2(x), keys, memory, rotation, maps, scores_at_once)
         return x + self.down(F.relu(self.up(self.norm3(x))))

@@ -74,7 +74,7 @@ class Sam2(nn.Module):
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
         )
         places = torch.cat((places, self._pointer_places(pointers, times)), dim=1)
-        return features._replace(stride16=self.memory_attention(features.stride16, tokens, places))
+        return features._replace(stride16=self.memory_attention(features.stride16, tokens, places, memories.shape[1]))
 
     def decode(
         self,

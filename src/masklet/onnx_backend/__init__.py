@@ -2,6 +2,6 @@
 
 from masklet.onnx_backend.backend import OnnxBackend
 from masklet.onnx_backend.opening import build, load
-from masklet.onnx_backend.sessions import KINDS, Session, host
+from masklet.onnx_backend.sessions import KINDS, Session, described, host
 
-__all__ = ["KINDS", "OnnxBackend", "Session", "build", "host", "load"]
+__all__ = ["KINDS", "OnnxBackend", "Session", "build", "described", "host", "load"]

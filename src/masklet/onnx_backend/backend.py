@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,13 @@ class Graph(Protocol):
     def __call__(self, **inputs: Any) -> dict[str, Any]: ...
 
 
+class Running(NamedTuple):
+    """How graphs run, in a user's words."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
 class OnnxBackend:
     """`Backend` over the four graphs of one model and the small tensors between them (see `masklet.graphs.tables`)."""
 
@@ -35,19 +42,13 @@ class OnnxBackend:
         identity: str,
         graphs: Mapping[Verb, Graph],
         tables: Mapping[str, NDArray[np.float32]],
+        running: Running | None = None,
     ) -> None:
         self.config = config
         self.size = size
         self.identity = identity
         self.graphs, self.tables = graphs, tables
-
-    def warm_up(self) -> None:
-        """Load all graphs and run each once, so that the first answer does not take longer than the others."""
-        image = np.zeros((self.size, self.size, 3), np.uint8)
-        features = self.encode([image])[0]
-        decoded = self.decode(self.attend(features, [Recall()]), [NO_PROMPT])
-        memory = self.memorize(features, decoded, [True])[0]
-        self.attend(features, [Recall(((0, memory),), ((1, memory),))])
+        self.device, self.dtype = running or Running()
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
         found = (self.graphs["encode"](images=arrays.normalised(image, self.size)) for image in images)

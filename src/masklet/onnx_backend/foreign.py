@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.config import ModelConfig, check_size
-from masklet.errors import BackendError, CheckpointError, InputNotFound
+from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
 from masklet.graphs.inspection import read_onnx
 from masklet.onnx_backend.backend import Graph, OnnxBackend
 from masklet.onnx_backend.sessions import Device, Session, host
@@ -29,16 +29,20 @@ Array = NDArray[Any]
 def open_foreign(folder: Path, device: Device) -> OnnxBackend:
     """A backend for pictures over a folder that another tool wrote.
 
-    Raises `InputNotFound` where there is none, and `CheckpointError` for graphs that are not what they should be.
+    Raises `InputNotFound` where there is none, `SettingsError` where there are several, and `CheckpointError` for
+    graphs that are not what they should be.
     """
     for pattern, opened in (
         ("encoder.onnx", _sam2_onnx),
         ("*.encoder.onnx", _samexporter),
         ("image_encoder_*", _ailia),
     ):
-        found = sorted(folder.glob(pattern))
+        found = sorted(path.name for path in folder.glob(pattern))
+        if len(found) > 1:
+            several = f"{folder}: holds {len(found)} models: {', '.join(found[:3])}"
+            raise SettingsError("bad-usage", several, hint="put each into a folder of its own")
         if found:
-            return opened(found[0], device)
+            return opened(folder / found[0], device)
     raise InputNotFound("input-not-found", f"{folder}: no exported model in it, neither ours nor one of a known tool")
 
 
@@ -70,8 +74,10 @@ class _Encoder:
     """Another tool's encoder, called like our own."""
 
     def __init__(self, session: Session, names: Mapping[str, str]) -> None:
-        (self._input,) = _inputs(session)
-        self._session, self._names = session, names
+        inputs = _inputs(session)
+        if len(inputs) != 1:
+            raise CheckpointError("onnx-broken", f"{session.name}: takes {', '.join(inputs)}, not one picture")
+        self._input, self._session, self._names = inputs[0], session, names
 
     @property
     def size(self) -> int:
@@ -131,6 +137,7 @@ class _Decoder:
             has_mask_input=np.full([1] * self._flag, prompt.masked),
         )
         logits, iou = host(found[self._masks])[0], host(found["iou_predictions"])[0]
+        _check(self._session, logits, iou, count=3)
         best = [int(iou.argmax())]
         return np.concatenate((logits[best], logits)), np.concatenate((iou[best], iou)), VISIBLE
 
@@ -162,7 +169,15 @@ class _AiliaDecoder:
             sparse_prompt_embeddings=embedded["sparse_embeddings"],
             dense_prompt_embeddings=embedded["dense_embeddings"],
         )
-        return host(found["masks"])[0], host(found["iou_pred"])[0], float(host(found["object_score_logits"]).ravel()[0])
+        logits, iou = host(found["masks"])[0], host(found["iou_pred"])[0]
+        _check(self._decoder, logits, iou, count=4)
+        return logits, iou, float(host(found["object_score_logits"]).ravel()[0])
+
+
+def _check(session: Session, logits: Array, iou: Array, count: int) -> None:
+    if logits.ndim != 3 or len(logits) != count or iou.shape != (count,):
+        shapes = f"masks {logits.shape} and qualities {iou.shape}"
+        raise CheckpointError("onnx-broken", f"{session.name}: answers with {shapes}, not with {count} of each")
 
 
 def _stacked(answers: Sequence[tuple[Array, Array, float]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from masklet.graphs.manifest import NAME, open_folder
 from masklet.graphs.network import Network
 from masklet.graphs.shapes import expected_shapes
 from masklet.model import weights
-from masklet.onnx_backend.backend import OnnxBackend
+from masklet.onnx_backend.backend import OnnxBackend, Running
 from masklet.onnx_backend.foreign import open_foreign
 from masklet.onnx_backend.sessions import Session, device_named
 
@@ -34,7 +34,8 @@ def load(folder: Path, *, device: str | None = None, dtype: str | None = None, s
         opened = open_folder(folder)
         manifest, exported = opened.manifest, PRECISIONS[opened.manifest.precision]
         graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
-        backend = OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables())
+        running = Running(str(where), exported)
+        backend = OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables(), running)
     for name, wanted, found in (("size", size, backend.size), ("dtype", dtype, exported)):
         if wanted is not None and wanted != found:
             raise SettingsError(
@@ -64,4 +65,5 @@ def build(
     side, where = check_size(size or config.size), device_named(device)
     network = Network(config, tensors, side)
     graphs = {verb: Session(verb, partial(write_graph, verb, network, dtype or "float32"), where) for verb in VERBS}
-    return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors))
+    running = Running(str(where), dtype or "float32")
+    return OnnxBackend(config, side, weights.identity(tensors), graphs, tables(tensors), running)

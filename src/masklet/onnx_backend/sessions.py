@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
 from masklet.errors import BackendError, CheckpointError, ResourceError, SettingsError
+from masklet.releases import home
 
 Value = Any  # onnxruntime.OrtValue: an array on a device
 Input = Value | NDArray[Any]
@@ -66,6 +67,9 @@ class Device(NamedTuple):
         """What onnxruntime calls it."""
         return KINDS[self.name]
 
+    def __str__(self) -> str:
+        return f"{self.name}:{self.number}" if self.number else self.name
+
 
 def device_named(text: str | None) -> Device:
     """The device that a user means: a name of `KINDS`, perhaps with a number ("cuda:1"); by default the processor.
@@ -93,8 +97,8 @@ class Session:
     def __call__(self, **inputs: Input) -> dict[str, Value]:
         """The graph's outputs by name. Inputs are arrays of the host or of the device; those of the host are made the
         kind of numbers that the graph takes."""
-        session = self.load()
-        values = {one.name: self._value(inputs[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
+        session, given = self.load(), _Named(self.name, inputs)
+        values = {one.name: self._value(given[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
         binding = session.io_binding()
         for name, value in values.items():  # which must live until the graph has run
             binding.bind_ortvalue_input(name, value)
@@ -105,7 +109,7 @@ class Session:
             session.run_with_iobinding(binding)
         except _FAULTS as cause:
             raise _failed(self.name, cause) from cause
-        return dict(zip(names, binding.get_outputs(), strict=True))
+        return _Named(self.name, zip(names, binding.get_outputs(), strict=True))
 
     def load(self) -> Any:
         """onnxruntime's session. Raises `CheckpointError` for a graph it refuses, `ResourceError` for the device."""
@@ -117,6 +121,8 @@ class Session:
                 raise CheckpointError("onnx-broken", f"{self.name}: onnxruntime refuses it: {_line(cause)}") from cause
             if session.get_providers()[0] != self._device.kind.provider:  # it left it out with no more than a warning
                 raise _unavailable(self._device, "onnxruntime could not start it; its own messages are above")
+            if unknown := [one.type for one in session.get_inputs() if one.type not in _DTYPES]:
+                raise CheckpointError("onnx-broken", f"{self.name}: takes {unknown[0]}, which no graph of a model does")
             session._model_bytes = None  # or the session keeps the file beside the weights
             self._session = session
         return self._session
@@ -126,6 +132,33 @@ class Session:
             return value
         array: NDArray[Any] = np.ascontiguousarray(value, dtype)
         return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.number)
+
+
+class _Named(dict[str, Any]):
+    """What a graph is given or gives, by name."""
+
+    def __init__(self, graph: str, values: Any) -> None:
+        super().__init__(values)
+        self._graph = graph
+
+    def __missing__(self, name: str) -> Any:
+        raise CheckpointError("onnx-broken", f"{self._graph}: not a graph of a model: what is {name!r}?")
+
+
+def described(name: str, content: bytes) -> dict[str, dict[str, Any]]:
+    """`inputs` and `outputs` of a graph as onnxruntime sees them: shape and dtype by name, where a word in a shape is a
+    length that may be any. Raises `CheckpointError` for a graph that it refuses."""
+    quick = onnxruntime.SessionOptions()
+    quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(content, quick, [KINDS["cpu"].provider])
+    except _FAULTS as cause:
+        raise CheckpointError("onnx-broken", f"{name}: onnxruntime refuses it: {_line(cause)}") from cause
+    found = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
+    return {
+        kind: {one.name: {"shape": one.shape, "dtype": np.dtype(_DTYPES[one.type]).name} for one in ones}
+        for kind, ones in found.items()
+    }
 
 
 def host(value: Any) -> NDArray[Any]:
@@ -146,7 +179,11 @@ def options(device: Device) -> Any:
 
 
 def processors() -> int:
-    """How many processors this process may use, by its affinity and by the container it runs in."""
+    """How many processors this process may use: as OMP_NUM_THREADS says, which PyTorch heeds as well, or by its
+    affinity and the container it runs in."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    if wish.isdecimal() and int(wish):
+        return int(wish)
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not everywhere
@@ -160,10 +197,12 @@ def processors() -> int:
 
 def _providers(device: Device) -> Sequence[Any]:
     """onnxruntime's list: what the device lacks runs on the processor, or for TensorRT first on CUDA."""
-    chosen = {"device_id": device.number} if device.name not in _ALONE else {}
-    beside = [(KINDS["cuda"].provider, chosen)] if device.name == "tensorrt" else []
+    chosen: dict[str, Any] = {"device_id": device.number} if device.name not in _ALONE else {}
     last = [] if device.name == "cpu" else [KINDS["cpu"].provider]
-    return [(device.kind.provider, chosen), *beside, *last]
+    if device.name == "tensorrt":  # what it makes of a graph takes it minutes, so it is kept
+        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(home() / "tensorrt")}
+        return [(device.kind.provider, chosen | kept), (KINDS["cuda"].provider, chosen), *last]
+    return [(device.kind.provider, chosen), *last]
 
 
 def _unavailable(device: Device, why: str) -> ResourceError:
