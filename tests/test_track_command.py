@@ -19,7 +19,7 @@ from PIL import Image
 
 from clips import turned, write_clip
 from fakes import FakeBackend
-from masklet.cli import wishes
+from masklet.cli import tracking
 from masklet.cli.main import main
 from masklet.cli.track import FORMATS as NAMED
 from masklet.formats import FORMATS, FolderFormat, read
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend without a network, and a disk that is not waited for."""
-    monkeypatch.setattr(wishes.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -193,7 +193,7 @@ def test_a_finished_job_gives_further_formats_without_tracking(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(wishes.Runtime, "load", lambda self: Segmenter(backend))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(backend))
     words = [folder, "--point", "20,20", "--stop", "5", "--out", tmp_path / "a"]
     assert track(*words, "--format", "png") == 0
     asked = len(backend.asked)
@@ -419,7 +419,7 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wishes.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend()))
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

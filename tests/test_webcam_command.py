@@ -21,7 +21,7 @@ from cameras import FakeCamera, FileCamera
 from clips import numbered, write_clip
 from colour_backend import ColourBackend
 from fakes import FakeBackend
-from masklet.cli import live, wishes
+from masklet.cli import live, tracking
 from masklet.cli.kept import Recording
 from masklet.cli.main import main
 from masklet.formats import read
@@ -36,7 +36,7 @@ QUICK = CameraOptions(patience=0.3, attempts=1, warm_up=2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that sees colours, and a disk that is not waited for."""
-    monkeypatch.setattr(wishes.Runtime, "load", lambda self: Segmenter(ColourBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(ColourBackend()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -65,7 +65,7 @@ def squares(number: int | None = None) -> Iterator[Any]:
 def test_a_clip_played_to_it_is_followed_recorded_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(wishes.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend()))
     clip = write_clip(tmp_path / "clip.mp4", 6)
     plug(monkeypatch, lambda: FileCamera(clip), CameraOptions(patience=5, warm_up=5))
     words = ["--point", "20,20", "--box", "1,1,9,9@2#3", "--no-preview", "--record", tmp_path / "seen.mp4"]

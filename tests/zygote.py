@@ -61,13 +61,13 @@ def _ended(child: int) -> bool:
 def _serve(model: str) -> None:
     import torch
 
-    from masklet.cli import main, wishes
+    from masklet.cli import main, tracking
     from masklet.segmenter import load
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     torch.set_num_threads(1)
     segmenter = load(model, size=64)
-    wishes.Runtime.load = lambda self: segmenter  # type: ignore[method-assign]
+    tracking.Runtime.load = lambda self: segmenter  # type: ignore[method-assign]
     for line in sys.stdin:
         request = json.loads(line)
         with tempfile.TemporaryFile() as stderr:

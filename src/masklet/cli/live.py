@@ -19,7 +19,7 @@ from masklet.cli import console
 from masklet.cli.kept import KeptMasks, Recording, check_free
 from masklet.cli.meter import live_meter
 from masklet.cli.page import Clicked, Page, Removed
-from masklet.cli.wishes import Runtime
+from masklet.cli.tracking import Runtime
 from masklet.coded import CodedFrame, coded
 from masklet.drawing import colour
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError

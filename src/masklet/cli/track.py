@@ -97,8 +97,7 @@ def track(
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
     """
     from masklet.cleaning import Cleaning
-    from masklet.cli.tracking import run
-    from masklet.cli.wishes import Care, Range, Runtime, Wishes
+    from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
     from masklet.video.folder import name_of
 

@@ -10,22 +10,77 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from masklet import fingerprint, rle
+from masklet.cleaning import Cleaning
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
-from masklet.cli.wishes import Wishes
+from masklet.cli.options import located
 from masklet.coded import CodedFrame
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
+from masklet.propagate import Schedule
+from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
 from masklet.video.folder import name_of, pictures_of
 from masklet.video.pictures import Pictures
 from masklet.walk import walk_through
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which frames are visited, and in which order."""
+
+    direction: Literal["forward", "backward", "both"]
+    start: int
+    stop: int | None
+    every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Which model runs, and how; None is what `load` chooses."""
+
+    model: str
+    size: int | None
+    device: str | None
+    dtype: str | None
+
+    def load(self) -> Segmenter:
+        """The model, downloaded if need be."""
+        return load(located(self.model), size=self.size, device=self.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What is done about a video that is not as it should be. `rotate` obeys the rotation that a file asks for,
+    `rescale` brings frames of another size to the first one's, `carry` gives frames that cannot be decoded the masks
+    before them, `strict` takes neither those nor a video without its end."""
+
+    rotate: bool = True
+    rescale: bool = False
+    carry: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked for."""
+
+    source: Path
+    schedule: Schedule
+    range: Range
+    runtime: Runtime
+    cleaning: Cleaning
+    care: Care
+    out: Path
+    formats: list[Format]
+    resume: bool
+    overwrite: bool
 
 
 def run(wishes: Wishes) -> dict[str, Any]:

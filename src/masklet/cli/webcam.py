@@ -61,7 +61,7 @@ def webcam(
     """
     from masklet.cleaning import Cleaning
     from masklet.cli.live import Wishes, run
-    from masklet.cli.wishes import Runtime
+    from masklet.cli.tracking import Runtime
     from masklet.formats import named
 
     schedule = schedule_of(point, negative, box, mask, prompts)
