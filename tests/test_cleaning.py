@@ -125,3 +125,8 @@ def test_cleaned_masks_are_remembered_in_any_number_format(dtype: str, checkpoin
     prompts = {1: click(20, 20), 2: box(5, 5, 40, 40)}
     frames = list(model.track(clip, prompts, cleaning=Cleaning(holes=9, islands=9, apart=True, remembered=True)))
     assert all(not (frame.masks.binary.sum(axis=0) > 1).any() for frame in frames)
+
+
+def test_a_hidden_object_stays_hidden_however_large_holes_may_be() -> None:
+    hidden = np.full((1, 4, 4), -1024, np.float32)
+    assert (Cleaning(holes=100, remembered=True).kept(hidden) == hidden).all()

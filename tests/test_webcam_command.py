@@ -22,6 +22,7 @@ from clips import numbered, write_clip
 from colour_backend import ColourBackend
 from fakes import FakeBackend
 from masklet.cli import live, tracking
+from masklet.cli.kept import Recording
 from masklet.cli.main import main
 from masklet.formats import read
 from masklet.journal import Journal
@@ -250,3 +251,14 @@ def test_a_frame_is_in_the_journal_before_the_next_one_comes(tmp_path: Path, mon
     plug(monkeypatch, lambda: FakeCamera(numbered(place, (16, 64)) for place in range(200)))
     assert webcam("--point", "14,10", "--no-preview", "--stop", "4", "--out", tmp_path) == 0
     assert lengths == [1, 2, 3, 4]
+
+
+def test_a_recording_can_be_played_while_it_is_made(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "seen.mp4", SIZE)
+    for place in range(5):
+        recording.add(square(place), place / 10)
+    with av.open(str(tmp_path / "seen.mp4")) as seen:  # what a program that died now would leave
+        assert len(list(seen.decode(video=0))) >= 4
+    recording.close()
+    with av.open(str(tmp_path / "seen.mp4")) as seen:
+        assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4]

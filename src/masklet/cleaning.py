@@ -54,7 +54,10 @@ class Cleaning:
         return np.asarray(separate(np.concatenate([cleaned, *(one[None] for one in standing)]))[: len(cleaned)])
 
     def _pieces(self, logits: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([clean_logits(one, self.holes, self.islands, fill=BARELY) for one in logits])
+        return np.stack([self._cleaned(one) if (one > 0).any() else one for one in logits])  # nothing has no hole
+
+    def _cleaned(self, logits: NDArray[Any]) -> NDArray[Any]:
+        return clean_logits(logits, self.holes, self.islands, fill=BARELY)
 
 
 AS_FOUND = Cleaning()

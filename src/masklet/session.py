@@ -73,7 +73,7 @@ def read(path: Path, backend: Backend, video: Frames | None = None, *, history: 
         with safe_open(path, framework="numpy") as file:
             told = json.loads((file.metadata() or {})["masklet"])
             _check(told, backend, path)
-            cleaning = Cleaning(**told["cleaning"])
+            cleaning = Cleaning(**told.get("cleaning", {}))
             tracker = Tracker(backend, video, length=told["length"], history=history, cleaning=cleaning)
             tracker.size = tuple(told["picture"]) if told["picture"] else None
             for one in told["objects"]:

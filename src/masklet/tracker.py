@@ -197,9 +197,9 @@ class Tracker:
     def _due(self, frame: int, step: int) -> dict[int, Track]:
         """The objects whose answer on `frame` might come out another one. Objects that are kept apart are answered
         together; what was prompted stands."""
-        open_ = {key: track for key, track in self.tracks.items() if frame not in track.prompts}
-        due = {key: track for key, track in open_.items() if not self._stands(track, frame, step)}
-        return open_ if due and self._together else due
+        unprompted = {key: track for key, track in self.tracks.items() if frame not in track.prompts}
+        due = {key: track for key, track in unprompted.items() if not self._stands(track, frame, step)}
+        return unprompted if due and self._together else due
 
     def _stands(self, track: Track, frame: int, step: int) -> bool:
         """Whether a tracked answer would come out the same again."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ from masklet.masks import Masks
 from masklet.prompts import Prompt, click
 from masklet.propagate import Schedule, TrackedFrame
 from masklet.tracker import Tracker
-from masklet.video import Frame, LiveVideo, camera, stream
+from masklet.video import Frame, camera, stream
+from masklet.video.cameras import Camera
 
 MOST_OBJECTS = 256  # that clicks can make
 _SMOOTH = 0.9  # of the frame rate that is told, how much comes from before
@@ -50,7 +53,7 @@ class Wishes:
     overwrite: bool
 
 
-def opened(source: str) -> LiveVideo:
+def opened(source: str) -> Camera:
     """The camera of a number, or the stream at an address."""
     if "://" in source:
         return stream(source)
@@ -65,7 +68,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
     way it ends, a lost camera included, which is told as the `error`."""
     check_free(wishes.out, wishes.formats, wishes.record, overwrite=wishes.overwrite)
     with ExitStack() as stack:
-        video: Any = stack.enter_context(opened(wishes.source))
+        video = stack.enter_context(opened(wishes.source))
         for prompts in wishes.schedule.values():
             for prompt in prompts.values():
                 prompt.within(video.size)  # before the model is loaded
@@ -81,7 +84,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
 class _Live:
     """One run."""
 
-    def __init__(self, video: Any, tracker: Tracker, wishes: Wishes, page: Page | None) -> None:
+    def __init__(self, video: Camera, tracker: Tracker, wishes: Wishes, page: Page | None) -> None:
         self._video, self._tracker, self._page = video, tracker, page
         self._waiting: dict[int, Mapping[int, Prompt]] = dict(wishes.schedule)
         self._stop, self._message = wishes.stop, ""
@@ -182,13 +185,9 @@ class _Live:
     def _line(self) -> str:
         count = len(self._tracker.tracks)
         kept = [word for word, there in (("recording", self._recording), ("writing masks", self._masks)) if there]
-        parts = [f"{self._frames} frames", f"{self._rate:.3g} frames/s", f"{self._dropped} dropped",
+        parts = [f"{self._frames} frames", f"{self._rate:.3g} frames/s", f"{self._video.dropped} dropped",
                  f"{count} object" + "s" * (count != 1), *kept]  # fmt: skip
         return " · ".join(parts)
-
-    @property
-    def _dropped(self) -> int:
-        return int(getattr(self._video, "dropped", 0))
 
     def _record(self, ended: str, stopped: MaskletError | None) -> dict[str, Any]:
         seconds = time.monotonic() - self._started
@@ -199,8 +198,8 @@ class _Live:
             "camera": self._video.name,
             "ended": ended,
             "frames": self._frames,
-            "frames_dropped": self._dropped,
-            "reconnects": int(getattr(self._video, "reconnects", 0)),
+            "frames_dropped": self._video.dropped,
+            "reconnects": self._video.reconnects,
             "seconds": round(seconds, 3),
             "frames_per_second": round(self._frames / seconds, 3),
             "objects": [{"id": key, "visible_frames": count} for key, count in sorted(self._seen.items())],
@@ -218,9 +217,6 @@ def _told(masks: Masks) -> list[dict[str, Any]]:
 
 def _show(address: str) -> None:
     """Say where the page is, and open it where somebody sits before a screen."""
-    import os
-    import webbrowser
-
     console.say(f"see and click: {address}")
     screen = sys.platform in ("win32", "darwin") or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if sys.stderr.isatty() and screen:

@@ -32,9 +32,10 @@ class Codec:
 
 # Without mbtree: with it x264 gives other bytes from time to time.
 H264 = Codec("mp4", "libx264", "yuv420p", {"crf": "20", "preset": "fast", "mbtree": "0"}, step=2)
+# Every picture is on the disk when the next one comes: a program that dies leaves a file that can be played.
 H264_LIVE = Codec(
     "mp4", "libx264", "yuv420p", {"crf": "20", "preset": "veryfast", "tune": "zerolatency", "g": "60"}, step=2,
-    container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+    container_options={"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"},
 )  # fmt: skip
 VP9_ALPHA = Codec(
     "webm", "libvpx-vp9", "yuva420p", {"crf": "18", "b": "0", "auto-alt-ref": "0", "cpu-used": "4", "row-mt": "1"}
