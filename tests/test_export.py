@@ -101,7 +101,7 @@ def test_a_folder_is_the_same_each_time_it_is_written(exported: Path, tmp_path: 
 def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     export_onnx(NETWORK, tmp_path / "nano", progress=lambda *step: heard.append(step))
-    assert heard == [(step, 5) for step in range(5)]
+    assert heard == [(step, 5) for step in range(6)]
 
 
 def test_int8_with_pictures_tells_what_each_graph_costs(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monk
 
 @pytest.mark.parametrize(
     ("precision", "trial"),
-    [("fp8", Trial()), ("fp32", Trial([CLIP[0]], calibrate=True)), ("int8", Trial(calibrate=True))],
+    [("fp8", Trial()), ("fp32", Trial([CLIP[0]])), ("fp16", Trial(calibrate=True)), ("int8", Trial(calibrate=True))],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
     precision: str, trial: Trial, tmp_path: Path
