@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +211,19 @@ def test_a_hostile_graph_is_refused_though_the_manifest_vouches_for_it(
 ) -> None:
     put(copy, "encode.onnx", onnx_graph(change))
     assert code(copy) == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+def test_damage_for_which_the_manifest_vouches_ends_in_one_of_our_errors_or_in_masks(seed: int, copy: Path) -> None:
+    rng = random.Random(seed)
+    name = rng.choice(["encode.onnx", "attend.onnx", "decode.onnx", "memorize.onnx"])
+    content = bytearray((copy / name).read_bytes())
+    for _ in range(rng.randint(1, 3)):
+        content[rng.randrange(30_000)] = rng.randrange(256)  # where the nodes are; the numbers come after them
+    put(copy, name, bytes(content))
+    with contextlib.suppress(MaskletError):
+        tracked(masklet.load(copy))
 
 
 def test_another_graph_in_the_place_of_one_is_refused(copy: Path) -> None:
