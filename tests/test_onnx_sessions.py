@@ -150,6 +150,13 @@ def test_an_input_that_is_missing_is_named() -> None:
         graph()(logits=np.zeros((1, 1, 16, 16)))
 
 
+def test_a_graph_with_a_name_that_is_no_text_is_refused() -> None:
+    content = write_graph("memorize", network("nano")).replace(b"memory_encoder.image.weight", b"\xff" * 27, 1)
+    with pytest.raises(CheckpointError) as caught:
+        Session("memorize", lambda: content).load()
+    assert caught.value.code == "onnx-broken"
+
+
 def test_what_is_no_graph_is_refused() -> None:
     with pytest.raises(CheckpointError) as caught:
         Session("junk", lambda: b"junk")()

@@ -116,7 +116,7 @@ def _record(network: Network, exported: Exported, precision: str, layout: str) -
 
 def _tell(record: dict[str, Any]) -> None:
     for path, size in record["files"].items():
-        console.print_line(f"{path}  {size / 1e6:.1f} MB")
+        console.print_line(f"{path}  {size / 1e6:.1f} MB" if size >= 1e5 else f"{path}  {size / 1e3:.1f} kB")
     if record["costs"]:
         rows = [[cost["graph"], f"{cost['mean_iou']:.4f}", f"{cost['lowest_iou']:.4f}"] for cost in record["costs"]]
         console.print_table(["rounded", "mean IoU with fp32", "lowest"], rows)

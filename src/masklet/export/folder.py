@@ -84,11 +84,21 @@ def export_onnx(
     trial = trial or Trial()
     if precision not in PRECISIONS:
         raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if trial.calibrate and (precision != "int8" or not trial.pictures):
-        raise SettingsError("bad-usage", "only int8 is calibrated, and on at least one picture")
+    if precision != "int8" and (trial.pictures or trial.calibrate):
+        raise SettingsError("bad-usage", f"only int8 is tried on pictures and calibrated by them, not {precision}")
+    if trial.calibrate and not trial.pictures:
+        raise SettingsError("bad-usage", "int8 is calibrated on at least one picture; give some")
     _make(folder, overwrite=overwrite)
     steps = _steps(len(VERBS) + 1 + (len(VERBS) + 1) * bool(trial.pictures), progress)
     rounding = Rounding(seen_ranges(network, trial.pictures)) if trial.calibrate else None
+    files = _write_model(network, folder, precision, rounding, steps)
+    costs = tuple(cost for _, cost in zip(steps, _costs(network, folder, trial.pictures), strict=True))
+    return Exported(files, costs)
+
+
+def _write_model(
+    network: Network, folder: Path, precision: str, rounding: Rounding | None, steps: Iterator[None]
+) -> tuple[Path, ...]:
     told: dict[Verb, Any] = {}
     written: dict[str, str] = {}
     for verb in VERBS:  # one at a time: they may be large
@@ -99,12 +109,14 @@ def export_onnx(
     next(steps)
     written |= _write(folder, {TABLES: save(tables(network.tensors))})
     written |= _write(folder, {NAME: _manifest(network, precision, written).text(told, OPSET).encode()})
-    files = tuple(folder / name for name in written)
-    if precision != "int8" or not trial.pictures:
-        return Exported(files)
-    exact = build(network.config, network.tensors, size=network.size)
-    measured = measure(exact, load(folder), trial.pictures)
-    return Exported(files, tuple(cost for _, cost in zip(steps, measured, strict=True)))
+    return tuple(folder / name for name in written)
+
+
+def _costs(network: Network, folder: Path, pictures: Sequence[Picture]) -> Iterator[Cost]:
+    """What rounding costs on the pictures; nothing is told without any."""
+    if pictures:
+        exact = build(network.config, network.tensors, size=network.size)
+        yield from measure(exact, load(folder), pictures)
 
 
 def export_layout(network: Network, folder: Path, layout: str, *, overwrite: bool = False) -> Exported:
@@ -134,11 +146,12 @@ def _manifest(network: Network, precision: str, written: Mapping[str, str]) -> M
 
 
 def _steps(total: int, progress: Progress | None) -> Iterator[None]:
-    """So many steps, each of which is told before it begins."""
+    """So many steps, each of which is told before it begins, and the end of the last one."""
+    tell = progress or (lambda done, total: None)
     for done in range(total):
-        if progress:
-            progress(done, total)
+        tell(done, total)
         yield
+    tell(total, total)
 
 
 def _make(folder: Path, *, overwrite: bool) -> None:

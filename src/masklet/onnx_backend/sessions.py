@@ -46,6 +46,7 @@ _FAULTS = (
     faults.InvalidProtobuf,
     faults.NotImplemented,
     faults.RuntimeException,
+    UnicodeDecodeError,  # of a message with a name that is no text
 )
 _DTYPES = {
     "tensor(float)": np.float32,
