@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BAND = 64  # results that are computed by one product: few enough that most weights are not zero
+BAND = 16  # results that are computed by one product: few enough that most weights are not zero
+AT_ONCE = 1 << 18  # multiplications of one product
+"""For more, NumPy's library wakes other threads and waits for them: where the processors are busy with something else,
+40 times as long as the products take."""
 
 
 def resample(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -21,11 +24,17 @@ def resample(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         length = size[axis]
         if values.shape[axis] != length:
             lines = np.moveaxis(values, axis, -2)
-            bands = [
-                weights.astype(values.dtype) @ lines[..., rows, :] for rows, weights in _bands(lines.shape[-2], length)
-            ]
+            bands = [_weighted(lines, *band) for band in _bands(lines.shape[-2], length)]
             values = np.moveaxis(np.concatenate(bands, axis=-2), -2, axis)
     return values
+
+
+def _weighted(lines: NDArray[Any], rows: slice, weights: NDArray[np.float64]) -> NDArray[Any]:
+    """The weighted sums of some rows of (…, rows, columns), a few columns at a time."""
+    given, weights = lines[..., rows, :], weights.astype(lines.dtype)
+    columns = max(1, AT_ONCE // weights.size)
+    parts = [weights @ given[..., first : first + columns] for first in range(0, given.shape[-1], columns)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 class _Band(NamedTuple):
