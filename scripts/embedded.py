@@ -29,10 +29,10 @@ class Stage(NamedTuple):
     real: float
 
 
-STAGES = (Stage("nano-images", 0.6, 0.6, 0.4), Stage("nano-video", 0.4, 0.6, 0.4))
+STAGES = (Stage("nano-images", 0.7, 0.6, 0.4), Stage("nano-video", 0.3, 0.5, 0.5))
 ON_CUDA = {
     "nano-images": ("sizes=256,512", "size_starts=0.0,0.7", "pictures=128", "objects=8", "clicks=0,3"),
-    "nano-video": ("clips=32", "pictures=64", "objects=8", "stills=0.5"),
+    "nano-video": ("sizes=256", "size_starts=0.0", "clips=32", "frames=4,8", "pictures=64", "objects=8"),
 }
 ALWAYS_ON_CUDA = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from masklet.errors import SettingsError
+from masklet.train.optimiser import MEMORY
 from masklet.train.settings import Settings, changed, nearest, parsed, read_toml
 
 _DEMO = Settings(
     model="nano",
-    objects=4,
-    easy=0.6,
+    objects=8,
+    easy=0.2,
     picture_mask=0.05,
     picture_click=0.55,
     picture_box=0.4,
@@ -109,17 +110,29 @@ PRESETS: dict[str, Settings] = {
         minutes=0.0,
         steps=5_000,
     ),
-    "nano-images": replace(_DEMO, sizes=(128, 192, 256), size_starts=(0.0, 0.5, 0.75), minutes=120.0),
+    "nano-images": replace(_DEMO, sizes=(128, 192, 256), size_starts=(0.0, 0.5, 0.78), minutes=70.0),
     "nano-video": replace(
         _DEMO,
+        trained=(
+            *MEMORY,
+            "no_memory",
+            "mask_decoder",
+            "prompt_encoder",
+            "mask_downsample",
+        ),  # the trunk knows its pictures already
         easy=0.0,
-        sizes=(256,),
-        video=0.7,
-        clips=2,
-        frames=(4, 4, 8),
-        trunk_rate=0.2,
-        rate=3e-4,
-        warmup=100,
+        sizes=(128, 192, 256),
+        size_starts=(0.0, 0.55, 0.85),
+        pictures=6,
+        objects=6,
+        clips=4,
+        frames=(4, 4, 6),
+        video=0.8,
+        stills=0.6,
+        clicks=(0, 1),
+        grouping=0.0,
+        rate=5e-4,
+        warmup=40,
         minutes=30.0,
     ),
     "nano-finetune": replace(
