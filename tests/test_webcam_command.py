@@ -244,6 +244,15 @@ def test_an_earlier_session_is_replaced_only_when_asked(tmp_path: Path, monkeypa
     assert len(list(read(tmp_path / "png"))) == 3
 
 
+def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
+    assert webcam(*words, "--stop", "3") == 0
+    plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(warm_up=0.1))
+    assert webcam(*words) == 69
+    assert len(list(read(tmp_path / "png"))) == 3
+
+
 def test_a_frame_is_in_the_journal_before_the_next_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     before = Journal.append

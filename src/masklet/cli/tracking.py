@@ -160,7 +160,7 @@ class _Run:
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.watch]
         for form in live:
             self._output.prepare(form)
-        self._journal.note(live=[form.name for form in live])
+        self._journal.note(live=[form.name for form in live], formats=[form.name for form in self._formats])
         title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
         with meter(title, len(self._job.walk), self._before) as report:
             for frame in finish(self._job, self._journal):
