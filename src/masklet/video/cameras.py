@@ -104,6 +104,8 @@ class Camera(Closes):
         self.name, self._connect, self._options = name, connect, options
         self.reconnects, self._taken, self._dropped = 0, 0, 0
         self._started = time.monotonic()
+        self._shift = 0.0  # seconds between the source's times and those that are told
+        self._latest: tuple[_Line, float, float] | None = None  # of the last shot: connection, time told, arrival
         self._line = _Line(connect, still=options.still)
         self._lines = [self._line]
         self._finish = weakref.finalize(self, _hang_up, self._lines)
@@ -156,9 +158,18 @@ class Camera(Closes):
         if size != self.size and not self._options.rescale:
             message = f"{self.name}: frame {self._taken} has size {size}, the first one {self.size}"
             raise VideoError("resolution-changed", message, frame=self._taken)
-        seconds = shot.arrived - self._started if shot.time is None else shot.time
         self._taken += 1
-        return Frame(self._taken - 1, seconds, fitted(shot.image, self.size))
+        return Frame(self._taken - 1, self._seconds(shot), fitted(shot.image, self.size))
+
+    def _seconds(self, shot: Shot) -> float:
+        """The time of a shot. A source that was connected again counts anew; here it goes on from its last time."""
+        if shot.time is None:
+            return shot.arrived - self._started
+        if self._latest and self._latest[0] is not self._line:
+            _, seconds, arrived = self._latest
+            self._shift = seconds + shot.arrived - arrived - shot.time
+        self._latest = self._line, shot.time + self._shift, shot.arrived
+        return shot.time + self._shift
 
 
 class _Line:
