@@ -137,6 +137,9 @@ def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
     first, second = told(capsys)["pictures"]
     assert first["error"]["code"] == "image-truncated" and len(second["found"]) == 3
     assert run(broken, *CLICKS, "--out", tmp_path / "alone") == 65
+    assert run(tmp_path / "nowhere.png", street, *CLICKS, "--out", tmp_path / "rest", "--json") == 3
+    first, second = told(capsys)["pictures"]
+    assert first["error"]["code"] == "input-not-found" and len(second["found"]) == 3
 
 
 @pytest.mark.usefixtures("quick")

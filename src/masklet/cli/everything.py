@@ -131,7 +131,8 @@ def everything(
     }  # fmt: skip
     names = None if format is None else [name.strip() for name in format.split(",")]
     asked = _Asked(sources, search, (model, size, device, dtype), names, out, overwrite, json)
-    if all(_is_picture(source) for source in sources):
+    there = [source for source in sources if source.exists()] or sources[:1]  # what is missing is told in its turn
+    if all(_is_picture(source) for source in there):
         given = [name for name, value in video_only.items() if value is not None]
         if given:
             raise SettingsError("bad-usage", f"{given[0]} is for a video, and {str(sources[0])!r} is a picture")
