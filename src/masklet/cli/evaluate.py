@@ -229,12 +229,13 @@ class _Scoring:
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
     """Answer the clips that are not answered yet; says how fast that went."""
     from masklet.evaluate.answers import Answers
-    from masklet.evaluate.report import counted
+    from masklet.evaluate.report import HTML, JSON, MARKDOWN, counted
     from masklet.evaluate.vos import ANSWERS, RUN, answer_clips
 
     if afresh:
         shutil.rmtree(out / ANSWERS, ignore_errors=True)
-        (out / RUN).unlink(missing_ok=True)
+        for name in (RUN, HTML, MARKDOWN, JSON):  # an old report would be in the way of going on
+            (out / name).unlink(missing_ok=True)
     total = sum(len(clip) for clip in clips)
     left = total - sum(len(clip) for clip in clips if Answers(out / ANSWERS).has(clip.name))
     frames, start = 0, time.perf_counter()
