@@ -266,6 +266,8 @@ def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: 
         (["--point", "5"], 2, "--point takes 2 numbers"),
         (["--point", "a,b"], 2, "--point takes 2 numbers"),
         (["--point", "5,5#0"], 2, "numbered from 1"),
+        (["--point", "5,5#99999999999"], 65, "numbered from 1 to 2147483647"),
+        (["--point", "5,5#70000"], 65, "holds 1 to 65535"),
         (["--box", "5,5,9"], 2, "--box takes 4 numbers"),
         (["--box", "40,40,10,10"], 65, "x0 < x1"),
         (["--box", "1,1,9,9", "--box", "20,20,30,30"], 65, "write #2"),

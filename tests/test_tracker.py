@@ -324,11 +324,11 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "instead"),
     [
-        (r'\"prompts\": {', r'\"prompts\": 7, \"was\": {'),
-        (r'\"stamp\": 3', r'\"stamp\": 3.5'),
-        (r'\"id\": 1', r'\"id\": null'),
-        (r'\"recent\": []', r'\"recent\": [5]'),
-        (r'\"length\": null', r'\"length\": []'),
+        (r"\"prompts\": {", r"\"prompts\": 7, \"was\": {"),
+        (r"\"stamp\": 3", r"\"stamp\": 3.5"),
+        (r"\"id\": 1", r"\"id\": null"),
+        (r"\"recent\": []", r"\"recent\": [5]"),
+        (r"\"length\": null", r"\"length\": []"),
     ],
 )
 def test_a_session_that_makes_no_sense_is_refused(said: str, instead: str, tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
         (["--no-preview"], 2, "nothing to follow"),
         (["--point", "500,5"], 65, "lies outside the picture of 64 × 48"),
         (["--point", "5"], 2, "--point takes 2 numbers"),
+        (["--point", "5,5#70000", "--format", "png"], 65, "holds 1 to 65535"),
         (["--format", "overlay"], 2, "--record FILE keeps them"),
         (["--format", "gif"], 2, "unknown format"),
         (["--record", "there.mp4"], 73, "there.mp4 exists"),

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,8 +21,10 @@ from masklet.cli.options import located
 from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
+from masklet.formats.labels import PNG
 from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
+from masklet.labelmap import check_ids
 from masklet.propagate import Schedule
 from masklet.segmenter import Segmenter, load
 from masklet.video import VideoOptions, open_video
@@ -91,9 +93,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
         video = _opened(wishes)
         prompted = [wishes.range.start] if wishes.watch else wishes.schedule
         walk = walk_through(len(video), prompted, **asdict(wishes.range))
-        for prompts in wishes.schedule.values():
-            for prompt in prompts.values():
-                prompt.within(video.size)  # before the model is loaded
+        check_prompts(wishes.schedule, video.size, wishes.formats)
         _check_free(wishes)
         backend, carry = wishes.runtime.load().backend, wishes.care.carry
         job = Job(backend, video, wishes.schedule, walk, wishes.cleaning, carry, wishes.watch)
@@ -102,6 +102,16 @@ def run(wishes: Wishes) -> dict[str, Any]:
                 clear(wishes.out)
             with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
                 return _Run(job, journal, wishes).done()
+
+
+def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[Format]) -> None:
+    """Raises `PromptError` for prompts outside pictures of `size`, `FormatError` for ids that one of `formats` cannot
+    hold: before the model is loaded."""
+    for prompts in schedule.values():
+        for prompt in prompts.values():
+            prompt.within(size)
+        if PNG in formats:
+            check_ids(prompts)
 
 
 def _opened(wishes: Wishes) -> Any:
