@@ -107,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
 def _model(options: argparse.Namespace) -> Segmenter:
     release = "sam2.1" if options.version == "2.1" else "sam2"
     name = f"{release}-{MODELS[options.model_type]}" if options.model_type in MODELS else options.model_type
-    return masklet.load(name if Path(name).is_dir() else located(name), runtime="onnx" if options.onnx else None)
+    return masklet.load(located(name), runtime="onnx" if options.onnx else None)
 
 
 def _prompt(options: argparse.Namespace, clicks: Sequence[tuple[int, int]]) -> Prompt:

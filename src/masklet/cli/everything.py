@@ -76,10 +76,10 @@ def everything(
     stop: Stop = None,
     every: Every = None,
     resume: Resume = False,
-    model: Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")] = "sam2.1-tiny",
-    size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; by default everything, of a video VIDEO_everything.")
     ] = None,

@@ -17,7 +17,7 @@ from masklet.cleaning import Cleaning
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
-from masklet.cli.options import located
+from masklet.cli.options import loaded
 from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
@@ -26,7 +26,7 @@ from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
 from masklet.labelmap import check_ids
 from masklet.propagate import Schedule
-from masklet.segmenter import Segmenter, load
+from masklet.segmenter import Segmenter
 from masklet.video import VideoOptions, open_video
 from masklet.video.folder import name_of, pictures_of
 from masklet.video.pictures import Pictures
@@ -55,7 +55,7 @@ class Runtime:
 
     def load(self) -> Segmenter:
         """The model, downloaded if need be."""
-        return load(located(self.model), size=self.size, device=self.device, dtype=self.dtype)
+        return loaded(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
