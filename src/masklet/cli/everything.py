@@ -225,7 +225,8 @@ def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | Non
         console.print_json(record)
     else:
         for one in record["objects"]:
-            console.print_line(f"object {one['id']}  frames {one['first_frame']} to {one['last_frame']}")
+            frames = f"frames {one['first_frame']} to {one['last_frame']}" if one["visible_frames"] else "never visible"
+            console.print_line(f"object {one['id']}  {frames}")
         for path in record["files"].values():
             console.print_line(path)
     return PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

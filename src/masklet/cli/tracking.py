@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from masklet import fingerprint, rle
+from masklet import fingerprint
 from masklet.cleaning import Cleaning
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
 from masklet.cli.options import loaded
+from masklet.cli.summary import object_records
 from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
@@ -194,28 +195,6 @@ class _Run:
             self._journal.note(wrote=form.name)
 
     def _record(self, seconds: float, stopped: MaskletError | None) -> dict[str, Any]:
-        seen: dict[int, dict[str, Any]] = {
-            object_id: {
-                "id": object_id,
-                "first_frame": None,
-                "last_frame": None,
-                "visible_frames": 0,
-                "lowest_score": None,
-                "lowest_score_frame": None,
-            }
-            for object_id in self._clip.object_ids
-        }
-        corrupt = []
-        for frame in self._journal:
-            corrupt += [frame.index] if frame.corrupt else []
-            for mask in frame:
-                if rle.area(mask.code):
-                    own = seen[mask.object_id]
-                    own["visible_frames"] += 1
-                    own["last_frame"] = frame.index
-                    own["first_frame"] = frame.index if own["first_frame"] is None else own["first_frame"]
-                    if own["lowest_score"] is None or mask.score < own["lowest_score"]:
-                        own["lowest_score"], own["lowest_score_frame"] = round(mask.score, 4), frame.index
         fresh = len(self._journal) - self._before
         return {
             "video": str(self._clip.path),
@@ -223,8 +202,8 @@ class _Run:
             "frames_finished_before": self._before,
             "seconds": round(seconds, 3),
             "frames_per_second": round(fresh / seconds, 3) if seconds else None,
-            "objects": [*seen.values()],
-            "corrupt_frames": corrupt,
+            "objects": object_records(self._journal, self._clip.object_ids),
+            "corrupt_frames": [frame.index for frame in self._journal if frame.corrupt],
             "truncated": self._job.video.truncated,
             "error": console.error_record(stopped) if stopped else None,
             "files": {form.name: str(self._output.place(form)) for form in self._formats},
