@@ -235,6 +235,25 @@ class FakeCapture:
         pass
 
 
+def test_what_has_an_end_is_waited_for_and_not_begun_again() -> None:
+    class Slow(FakeCamera):
+        """Plays eight pictures and stops for a while in the middle."""
+
+        live = False
+
+        def read(self) -> Shot | None:
+            shot = super().read()
+            if shot is None:
+                raise EOFError
+            if number_of(shot.image) == 4:
+                time.sleep(0.5)
+            return shot
+
+    video, made = watched(lambda: Slow(few(8)))
+    assert [number_of(frame.image) for frame in take(video, 20)] == list(range(8))
+    assert len(made) == 1 and not video.reconnects
+
+
 def test_opencv_cameras_are_read_as_rgb_in_the_size_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     import cv2
 

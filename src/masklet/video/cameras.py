@@ -135,7 +135,7 @@ class Camera(Closes):
     def _next(self) -> Shot | None:
         """The latest new picture, from another connection if need be; None at the end."""
         for attempt in range(self._options.attempts + 1):
-            if attempt:
+            if attempt and self._line.live:  # what has an end would begin again, and never come to it
                 self._reconnect()
             if self._line.wait(self._options.patience):
                 return self._line.take()
@@ -143,8 +143,9 @@ class Camera(Closes):
                 return None
         self.close()
         why = f" ({self._line.failure})" if self._line.failure else ""
-        message = f"{self.name} is gone{why}: nothing new in {self._options.patience:g} s"
-        raise ResourceError("camera-lost", f"{message}, nor after {self._options.attempts} new connections")
+        more = f", nor after {self._options.attempts} new connections" if self._line.live else ", again and again"
+        message = f"{self.name} is gone{why}: nothing new in {self._options.patience:g} s{more}"
+        raise ResourceError("camera-lost", message)
 
     def _reconnect(self) -> None:
         self._line.hang_up()
@@ -181,6 +182,7 @@ class _Line:
         self.size: tuple[int, int] | None = None
         self.digest = digest  # of the latest picture; whoever takes that may draw on it
         self.dropped, self.over, self.failure = 0, False, ""
+        self.live = True  # until the source says otherwise
         self._thread = threading.Thread(target=self._run, daemon=True, name="masklet-camera")
         self._thread.start()
 
@@ -211,6 +213,7 @@ class _Line:
     def _run(self) -> None:
         try:
             grabber = self._connect()
+            self.live = grabber.live
             try:
                 while not self.over:
                     self._offer(grabber.read(), live=grabber.live)
