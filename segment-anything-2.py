@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from PIL import Image
 
 import masklet
 from masklet import MaskletError, Prompt, Segmenter, drawing, rle
+from masklet.atomic import atomic_write, explained
 from masklet.automatic import Search
 from masklet.backend import Features
 from masklet.cli.console import print_error, say
+from masklet.cli.kept import Recording
 from masklet.cli.options import located
 from masklet.errors import SettingsError
-from masklet.formats.encoding import H264_LIVE, Timing, VideoEncoder
 from masklet.history import History
 from masklet.memory import SLOTS, Recall
 from masklet.tracker import Tracker
@@ -106,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
 def _model(options: argparse.Namespace) -> Segmenter:
     release = "sam2.1" if options.version == "2.1" else "sam2"
     name = f"{release}-{MODELS[options.model_type]}" if options.model_type in MODELS else options.model_type
-    return masklet.load(name if Path(name).is_dir() else located(name), runtime="onnx" if options.onnx else None)
+    return masklet.load(located(name), runtime="onnx" if options.onnx else None)
 
 
 def _prompt(options: argparse.Namespace, clicks: Sequence[tuple[int, int]]) -> Prompt:
@@ -134,7 +135,7 @@ def _pictures(options: argparse.Namespace) -> None:
         image = masklet.read_image(path)
         drawn = _timed(options, lambda image=image: (_found if options.auto else _asked)(model, image, options))
         target = _target(options, path, len(paths))
-        Image.fromarray(drawn).save(target)
+        _save(drawn, target)
         say(f"saved at: {target}")
 
 
@@ -162,25 +163,22 @@ def _video(options: argparse.Namespace) -> None:
     demo = options.video == "demo"
     source: Any = open_video(int(options.video) if options.video.isdecimal() else options.video)
     prompt = _prompt(options, DEMO_CLICKS if demo else CLICKS)
+    prompt.within(source.size)  # before anything is written
     backend: Any = ShortMemory(_model(options).backend, options.num_mask_mem, options.max_obj_ptrs_in_encoder)
     tracker = Tracker(backend, history=History(0))
     target, started, count = Path(CLIP if options.savepath == RESULT else options.savepath), time.monotonic(), 0
-    timing = Timing(Fraction(1, 90_000), Fraction(RATE))
-    with target.open("wb") as file:
-        encoder = VideoEncoder(file, H264_LIVE, source.size, timing)
-        try:
-            for frame in source:
-                if frame.index == 0:
-                    tracker.prompt(0, {1: prompt}, frame.image)
-                drawn = tracker.step(frame.index, frame.image).overlay(frame.image)
-                drawn = drawn if frame.index else _marked(drawn, prompt)
-                seconds = frame.index / RATE if frame.time is None else frame.time
-                encoder.add(drawn, round(seconds / timing.time_base))
-                count += 1
-                if demo:
-                    Image.fromarray(drawn).save(f"video_{frame.index}.png")
-        finally:
-            encoder.close()
+    if target.exists() and Path(options.video).exists() and target.samefile(options.video):
+        raise SettingsError("bad-usage", f"{target} would be written over while it is read; give another --savepath")
+    with closing(Recording(target, source.size)) as recording:
+        for frame in source:
+            if frame.index == 0:
+                tracker.prompt(0, {1: prompt}, frame.image)
+            drawn = tracker.step(frame.index, frame.image).overlay(frame.image)
+            drawn = drawn if frame.index else _marked(drawn, prompt)
+            recording.add(drawn, frame.index / RATE if frame.time is None else frame.time)
+            count += 1
+            if demo:
+                _save(drawn, Path(f"video_{frame.index}.png"))
     if options.benchmark:
         say(f"total processing time {1000 * (time.monotonic() - started):.0f} ms for {count} frames")
     say(f"saved at: {target}")
@@ -241,6 +239,11 @@ def _timed(options: argparse.Namespace, work: Callable[[], Any]) -> Any:
     return result
 
 
+def _save(drawn: Any, target: Path) -> None:
+    with atomic_write(target) as handle:
+        Image.fromarray(drawn).save(handle, "PNG")
+
+
 def _files(path: Path) -> list[Path]:
     from masklet.video.folder import pictures_in
 
@@ -252,8 +255,10 @@ def _target(options: argparse.Namespace, path: Path, count: int) -> Path:
     given = Path(options.savepath)
     if count == 1 and given.suffix:
         return given.with_suffix(".png")
-    folder = given if not given.suffix else path.parent.with_name(f"{path.parent.resolve().name}_results")
-    folder.mkdir(parents=True, exist_ok=True)
+    beside = path.parent.with_name(f"{path.parent.name}_results") if path.parent.name else Path("results")
+    folder = beside if given.suffix else given
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}_res.png"
 
 

@@ -95,6 +95,20 @@ def test_a_folder_gives_a_folder_of_results(run: Callable[..., int], tmp_path: P
     assert pictures(tmp_path / "demo_results") == [f"0000{index}_res.png" for index in range(3)]
 
 
+def test_several_pictures_go_into_a_folder_each_by_its_name(run: Callable[..., int], tmp_path: Path) -> None:
+    shutil.copy("truck.jpg", "car.jpg")
+    assert run("-i", "truck.jpg", "car.jpg") == 0
+    assert pictures(tmp_path / "results") == ["car_res.png", "truck_res.png"]
+
+
+def test_a_video_is_not_written_over_itself(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-v", "demo", "-s", "clip.mp4") == 0
+    before = Path("clip.mp4").read_bytes()
+    assert run("-v", "demo", "-s", "clip.mp4", "--pos", "5000", "5") == 65
+    assert run("-v", "clip.mp4", "-s", "clip.mp4") == 2 and "written over" in capsys.readouterr().err
+    assert Path("clip.mp4").read_bytes() == before
+
+
 def test_everything_in_a_picture(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--auto", "--points_per_side", "3", "--pred_iou_thresh", "0", "--stability_score_thresh", "0"]
     assert run(*words, "--points_per_batch", "4", "--box_nms_thresh", "0.9", "-s", "auto.png") == 0
@@ -143,6 +157,9 @@ def test_the_time_is_told(run: Callable[..., int], capsys: pytest.CaptureFixture
         (["--pos", "5000", "5"], 65, "outside the picture"),
         (["--box", "50", "50", "10", "10"], 65, "x0 < x1"),
         (["-v", "demo", "--auto"], 2, "for pictures"),
+        (["-v", "demo", "-s", "no/where.mp4"], 73, "where.mp4"),
+        (["-s", "no/where.png"], 73, "where.png"),
+        (["-i", "demo", "-s", "truck.jpg/folder"], 74, "truck.jpg/folder"),
     ],
 )
 def test_wrong_use_has_its_status(

@@ -147,6 +147,13 @@ def test_crops_are_looked_at_with_their_share_of_clicks() -> None:
     assert [count for verb, count in backend.asked if verb == "decode"] == [16, 4, 4, 4, 4]
 
 
+def test_a_picture_too_small_for_so_many_crops_has_fewer() -> None:
+    painter = Painter()
+    everything(painter, picture((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
+    sizes = [size for verb, told in painter.asked if verb == "encode" for size in told]
+    assert 1 + 4 + 16 < len(sizes) < 1 + 4 + 16 + 64 and all(min(size) > 0 for size in sizes)
+
+
 def test_a_thing_too_small_for_the_grid_is_found_in_a_crop_and_placed_in_the_picture() -> None:
     image = picture((505, 185, 535, 215), size=(640, 640))
     coarse = Search(points_per_side=2, stability_score_thresh=0, crop_overlap_ratio=0)
@@ -249,6 +256,10 @@ def test_own_grids_are_taken_as_they_are() -> None:
         {"point_grids": (np.zeros((1, 2)),)},
         {"points_per_side": 0},
         {"crop_n_layers": -1},
+        {"crop_n_layers": 7},
+        {"pred_iou_thresh": float("nan")},
+        {"stability_score_offset": float("nan")},
+        {"mask_threshold": float("inf")},
         {"crop_overlap_ratio": 1.0},
         {"points_per_side": None, "point_grids": (np.full((1, 2), 320.0),)},
         {"points_per_side": None, "point_grids": (np.zeros((1, 2)),), "crop_n_layers": 1},

@@ -17,7 +17,7 @@ from cameras import FakeCamera, FileCamera
 from clips import number_of, numbered, write_clip
 from masklet.errors import MaskletError, ResourceError, VideoError
 from masklet.video import camera, open_video
-from masklet.video.cameras import Camera, CameraOptions
+from masklet.video.cameras import Camera, CameraOptions, Shot
 
 QUICK = CameraOptions(patience=0.3, attempts=2, warm_up=2)
 PATIENT = CameraOptions(patience=5, attempts=2, warm_up=5)  # where nothing is lost, a busy machine must not matter
@@ -121,6 +121,25 @@ def test_a_camera_that_comes_back_goes_on(loss: str) -> None:
     video.close()
 
 
+def test_times_go_on_where_a_source_that_comes_back_counts_anew() -> None:
+    class Clock(FakeCamera):
+        """Tells times of its own, from 100 s on."""
+
+        def read(self) -> Shot | None:
+            shot = super().read()
+            self.told = getattr(self, "told", 100.0) + 0.1
+            return None if shot is None else shot._replace(time=self.told)
+
+    video, _ = watched(lambda: Clock(few(5)), lambda: Clock(pictures(40)))
+    times = []
+    for frame in video:
+        times.append(frame.time)
+        if video.reconnects and len(times) > 8:
+            break
+    assert times[0] >= 100.1 and times == sorted(times)
+    assert times[-1] < 110, "the gap is as long as it was"
+
+
 def test_drawing_on_a_picture_does_not_hide_that_the_next_one_is_the_same() -> None:
     video, _ = watched(lambda: FakeCamera(iter([*few(3), *[numbered(2, (16, 64))] * 10_000])), unplugged)
     with pytest.raises(ResourceError):
@@ -214,6 +233,25 @@ class FakeCapture:
 
     def release(self) -> None:
         pass
+
+
+def test_what_has_an_end_is_waited_for_and_not_begun_again() -> None:
+    class Slow(FakeCamera):
+        """Plays eight pictures and stops for a while in the middle."""
+
+        live = False
+
+        def read(self) -> Shot | None:
+            shot = super().read()
+            if shot is None:
+                raise EOFError
+            if number_of(shot.image) == 4:
+                time.sleep(0.5)
+            return shot
+
+    video, made = watched(lambda: Slow(few(8)))
+    assert [number_of(frame.image) for frame in take(video, 20)] == list(range(8))
+    assert len(made) == 1 and not video.reconnects
 
 
 def test_opencv_cameras_are_read_as_rgb_in_the_size_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

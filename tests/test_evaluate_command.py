@@ -53,6 +53,24 @@ def test_vos_answers_scores_and_goes_on(tmp_path: Path, model: Sequence[str]) ->
     assert main([*command, "--prompt", "box", "--overwrite"]) == 0
 
 
+def test_vos_that_was_begun_anew_and_stopped_goes_on(
+    tmp_path: Path, model: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts.davis(tmp_path / "data")
+    command = ["evaluate", "vos", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--workers", "1", *model]
+    assert main(command) == 0
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("masklet.evaluate.score.score", stop)
+        assert main([*command, "--prompt", "box", "--overwrite"]) == 130
+    assert main([*command, "--prompt", "box"]) == 0
+    facts = report(tmp_path / "out")["facts"]
+    assert facts["prompt"] == "box" and "over 0 of 4 frames" in facts["speed"]  # type: ignore[index, operator]
+
+
 def test_vos_without_a_public_truth_says_where_to_send_the_answers(
     tmp_path: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

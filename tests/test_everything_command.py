@@ -122,7 +122,7 @@ def test_clicks_of_ones_own_come_from_a_file(street: Path, tmp_path: Path, capsy
     assert run(street, "--point-grids", grids, "--out", tmp_path / "out", "--json") == 0
     (one,) = told(capsys)["pictures"][0]["found"]
     assert (one["box"], one["point"]) == ([2, 2, 12, 12], [6.0, 4.0])
-    for text in ("{", "[]", "[[1, 2]]", "[[[0.5, 7]]]", '"ab"'):
+    for text in ("{", "[]", "[[1, 2]]", "[[[0.5, 7]]]", '"ab"', f"[[[{10**400}, 1]]]"):
         grids.write_text(text)
         assert run(street, "--point-grids", grids, "--out", tmp_path / "other") == 2, text
 
@@ -137,6 +137,9 @@ def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
     first, second = told(capsys)["pictures"]
     assert first["error"]["code"] == "image-truncated" and len(second["found"]) == 3
     assert run(broken, *CLICKS, "--out", tmp_path / "alone") == 65
+    assert run(tmp_path / "nowhere.png", street, *CLICKS, "--out", tmp_path / "rest", "--json") == 3
+    first, second = told(capsys)["pictures"]
+    assert first["error"]["code"] == "input-not-found" and len(second["found"]) == 3
 
 
 @pytest.mark.usefixtures("quick")

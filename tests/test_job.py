@@ -145,6 +145,15 @@ def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
     assert frames[3].object_ids == () and frames[4].object_ids == (1,)
 
 
+def test_a_corrupt_frame_that_was_prompted_has_masks_and_is_marked_too(tmp_path: Path) -> None:
+    schedule = {2: {1: click(3, 3)}}
+    job = Job(FakeBackend(), hurt(tmp_path, {2}), schedule, walk_through(6, schedule))
+    with pytest.warns(match="frame-corrupt"):
+        frames = run(job, tmp_path / "journal")
+    assert [frame.corrupt for frame in frames] == [index == 2 for index in range(6)]
+    assert frames[2].object_ids == (1,)
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_corrupt_frames_can_carry_the_masks_before_them_wherever_the_job_was_stopped(
     direction: Direction, tmp_path: Path

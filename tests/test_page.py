@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +54,35 @@ def test_clicks_and_removals_come_in_order_and_once(page: Page) -> None:
     assert page.asked() == [] and not page.stopped
     ask(page, "POST", "stop", {})
     assert page.stopped
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"object": Infinity}',
+        b"[" * 4000,
+        b'{"object": NaN}',
+        b'{"object": "one"}',
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+    ],
+)
+def test_what_makes_no_sense_is_refused(body: bytes, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(page, "POST", "remove", body)[0] == 400
+    assert page.asked() == [] and capsys.readouterr().err == ""
+
+
+def test_whoever_hangs_up_leaves_the_terminal_alone(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    page.show(np.zeros((48, 64, 3), np.uint8), {"line": "x" * 10_000_000, "objects": [], "message": ""})
+    visitor = socket.create_connection(("127.0.0.1", page.port))
+    visitor.sendall(f"GET /{page.secret}/status HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n".encode())
+    visitor.recv(10)
+    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # goes without a good-bye
+    visitor.close()
+    assert ask(page, "GET", "")[0] == 200
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/stream", "/wrong/status", "/%2e%2e/status", "//", "/x/../status"])

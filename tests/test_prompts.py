@@ -58,6 +58,8 @@ def test_a_mask_of_any_dtype_is_the_object_or_not(values: np.ndarray) -> None:
         (lambda: click(float("nan"), 1), "finite"),
         (lambda: click("a", 1), "numbers"),  # type: ignore[arg-type]
         (lambda: clicks([(1, 2)], [5]), "labels must be"),
+        (lambda: clicks([(1, 2)], [0.5]), "labels must be"),
+        (lambda: click(10**400, 1), "numbers"),
         (lambda: clicks([(1, 2)], [1, 0]), "as many labels"),
         (lambda: clicks([1, 2]), "(P, 2)"),
         (lambda: clicks(np.zeros((1001, 2))), "at most 1000"),

@@ -189,6 +189,17 @@ def test_a_file_of_no_job_is_in_the_way(folder: Path, tmp_path: Path, capsys: py
     assert track(*words, "--overwrite") == 0
 
 
+@pytest.mark.usefixtures("quick")
+def test_starting_anew_removes_what_the_job_wrote_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo/mine.txt").write_text("mine")
+    words = [folder, "--point", "20,20", "--stop", "2", "--out", tmp_path]
+    assert track(*words, "--format", "png") == 0
+    assert track(*words, "--format", "coco", "--overwrite") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".masklet", "coco.json", "yolo"]
+    assert (tmp_path / "yolo/mine.txt").read_text() == "mine"
+
+
 def test_a_finished_job_gives_further_formats_without_tracking(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +266,8 @@ def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: 
         (["--point", "5"], 2, "--point takes 2 numbers"),
         (["--point", "a,b"], 2, "--point takes 2 numbers"),
         (["--point", "5,5#0"], 2, "numbered from 1"),
+        (["--point", "5,5#99999999999"], 65, "numbered from 1 to 2147483647"),
+        (["--point", "5,5#70000"], 65, "holds 1 to 65535"),
         (["--box", "5,5,9"], 2, "--box takes 4 numbers"),
         (["--box", "40,40,10,10"], 65, "x0 < x1"),
         (["--box", "1,1,9,9", "--box", "20,20,30,30"], 65, "write #2"),

@@ -321,6 +321,30 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
     assert caught.value.code == "session-broken"
 
 
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        (r"\"prompts\": {", r"\"prompts\": 7, \"was\": {"),
+        (r"\"stamp\": 3", r"\"stamp\": 3.5"),
+        (r"\"id\": 1", r"\"id\": null"),
+        (r"\"recent\": []", r"\"recent\": [5]"),
+        (r"\"length\": null", r"\"length\": []"),
+    ],
+)
+def test_a_session_that_makes_no_sense_is_refused(said: str, instead: str, tmp_path: Path) -> None:
+    one = tracker()
+    one.prompt(0, {1: click(2, 2), 2: click(3, 1)})
+    one.save(path := tmp_path / "session")
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header, arrays = path.read_bytes()[8 : 8 + length].decode(), path.read_bytes()[8 + length :]
+    assert said in header
+    header = header.replace(said, instead, 1)
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + arrays)
+    with pytest.raises(CheckpointError) as caught:
+        read(path, FakeBackend())
+    assert caught.value.code == "session-broken"
+
+
 def test_a_missing_session_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="nowhere"):
         read(tmp_path / "nowhere", FakeBackend())

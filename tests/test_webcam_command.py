@@ -205,6 +205,7 @@ def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
         (["--no-preview"], 2, "nothing to follow"),
         (["--point", "500,5"], 65, "lies outside the picture of 64 × 48"),
         (["--point", "5"], 2, "--point takes 2 numbers"),
+        (["--point", "5,5#70000", "--format", "png"], 65, "holds 1 to 65535"),
         (["--format", "overlay"], 2, "--record FILE keeps them"),
         (["--format", "gif"], 2, "unknown format"),
         (["--record", "there.mp4"], 73, "there.mp4 exists"),
@@ -241,6 +242,15 @@ def test_an_earlier_session_is_replaced_only_when_asked(tmp_path: Path, monkeypa
     assert webcam(*words, "--stop", "5") == 0
     assert webcam(*words, "--stop", "3") == 73
     assert webcam(*words, "--stop", "3", "--overwrite") == 0
+    assert len(list(read(tmp_path / "png"))) == 3
+
+
+def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
+    assert webcam(*words, "--stop", "3") == 0
+    plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(warm_up=0.1))
+    assert webcam(*words) == 69
     assert len(list(read(tmp_path / "png"))) == 3
 
 

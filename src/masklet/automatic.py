@@ -20,6 +20,7 @@ from masklet.memory import Recall
 from masklet.overlap import box_nms, extents
 from masklet.prompts import POSITIVE
 
+MOST_LAYERS = 6  # of crops; the sixth has 4096 of them
 EDGE = 20  # pixels: a mask that ends this close to a crop's edge is left to the next crop
 Points = NDArray[np.float64]  # (P, 2) xy as fractions of the crop
 Progress = Callable[[int, int], None]
@@ -70,6 +71,14 @@ class Search:
         for name in ("crop_n_layers", "min_mask_region_area", "stability_score_offset"):
             if getattr(self, name) < 0:
                 raise _bad(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.crop_n_layers > MOST_LAYERS:
+            raise _bad(
+                f"crop_n_layers must be at most {MOST_LAYERS}, got {self.crop_n_layers}: each has 4 times more crops"
+            )
+        for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold",
+                     "box_nms_thresh", "crop_nms_thresh"):  # fmt: skip
+            if not math.isfinite(getattr(self, name)):
+                raise _bad(f"{name} must be a finite number, got {getattr(self, name)}")
         if not 0 <= self.crop_overlap_ratio < 1:
             raise _bad(f"crop_overlap_ratio must be in [0, 1), got {self.crop_overlap_ratio}")
         self._check_grids()
@@ -132,7 +141,8 @@ class _Candidate(NamedTuple):
 
 
 def _crops(size: tuple[int, int], search: Search) -> Iterator[tuple[int, Box]]:
-    """The whole picture as layer 0, then the crops of each layer, column by column, xyxy."""
+    """The whole picture as layer 0, then the crops of each layer, column by column, xyxy. Where a picture is too small
+    for so many, those that would have no pixels are left out."""
     height, width = size
     yield 0, (0, 0, width, height)
     for layer in range(1, search.crop_n_layers + 1):
@@ -142,7 +152,8 @@ def _crops(size: tuple[int, int], search: Search) -> Iterator[tuple[int, Box]]:
         for column in range(count):
             for row in range(count):
                 x0, y0 = (across - overlap) * column, (down - overlap) * row
-                yield layer, (x0, y0, min(x0 + across, width), min(y0 + down, height))
+                if x0 < width and y0 < height:
+                    yield layer, (x0, y0, min(x0 + across, width), min(y0 + down, height))
 
 
 def _within(grid: Points, crop: Box, where: NDArray[np.bool_] | None) -> Points:

@@ -90,7 +90,7 @@ def _visited(job: Job, tracker: Tracker, follow: Follow, visit: Visit) -> CodedF
     if frame is None or (frame.corrupt and visit.place not in job.walk.prompted):
         masks = _before(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
         return replace(coded(TrackedFrame(visit.index, visit.time, masks)), corrupt=frame is not None)
-    return coded(TrackedFrame(visit.index, visit.time, follow(visit, frame)))
+    return replace(coded(TrackedFrame(visit.index, visit.time, follow(visit, frame))), corrupt=frame.corrupt)
 
 
 def _before(tracker: Tracker, visit: Visit) -> Masks:

@@ -129,6 +129,13 @@ class Journal:
         return len(line)
 
 
+def notes_in(folder: Path) -> list[dict[str, Any]]:
+    """The notes of the journal in `folder`, of whatever job it is. Raises `ResourceError`."""
+    with explained(folder / NAME), (folder / NAME).open("rb") as file:
+        records = (_checked(line) for line in file if not _FRAME.match(line, _CHECKSUM))
+        return [record["note"] for record in records if record and "note" in record]
+
+
 def identity(job: Job) -> str:
     """A number for everything that decides a job's masks."""
     return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -28,16 +28,19 @@ def label_map(
 
     8 bits if the ids fit, else 16. Raises `FormatError` for an id that is not in 1 … 65535.
     """
-    unfit = [object_id for object_id in object_ids if not 1 <= object_id <= LARGEST_ID]
-    if unfit:
-        raise FormatError(
-            "unsupported-format",
-            f"a picture of object ids holds 1 to {LARGEST_ID}, not {unfit[0]}; save as .npz or .json",
-        )
+    check_ids(object_ids)
     labels = np.zeros(size, np.uint8 if max(object_ids, default=0) < 256 else np.uint16)
     for index in sorted(range(len(object_ids)), key=lambda index: -object_ids[index]):
         labels[masks[index]] = object_ids[index]
     return labels
+
+
+def check_ids(object_ids: Iterable[int]) -> None:
+    """Raises `FormatError` for an id that no picture of object ids can hold."""
+    unfit = [object_id for object_id in object_ids if not 1 <= object_id <= LARGEST_ID]
+    if unfit:
+        message = f"a picture of object ids holds 1 to {LARGEST_ID}, not {unfit[0]}; save as .npz or .json"
+        raise FormatError("unsupported-format", message)
 
 
 def write_label_map(handle: BinaryIO, labels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

@@ -39,8 +39,7 @@ class Prompt:
             raise _bad(f"at most {MAX_POINTS} points per object, got {len(points)}")
         if not np.isfinite(points).all():
             raise _bad(f"points must be finite numbers, got {points.tolist()}")
-        if not np.isin(labels, (NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT)).all():
-            raise _bad(f"labels must be 0 (negative), 1 (positive), 2 and 3 (box corners), got {labels.tolist()}")
+        _check_labels(labels)
         _check_box(points, labels)
 
     def __add__(self, other: Prompt) -> Prompt:
@@ -83,6 +82,7 @@ def clicks(points: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
     """Several clicks: `points` (P, 2) xy in pixels, `labels` (P,) 1 on the object and 0 off it; by default all 1."""
     xy = _numbers(points, "points")
     marks = np.full(len(xy), POSITIVE) if labels is None else _numbers(labels, "labels")
+    _check_labels(marks)  # before fractions are lost
     return Prompt(xy, marks.astype(np.int32))
 
 
@@ -127,8 +127,13 @@ def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
 def _numbers(values: ArrayLike | Sequence[Any], what: str) -> NDArray[np.float32]:
     try:
         return np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as cause:
-        raise _bad(f"{what} must be numbers, got {values!r}") from cause
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise _bad(f"{what} must be numbers, got {values!r:.60}") from cause
+
+
+def _check_labels(labels: NDArray[Any]) -> None:
+    if not np.isin(labels, (NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT)).all():
+        raise _bad(f"labels must be 0 (negative), 1 (positive), 2 and 3 (box corners), got {labels.tolist()}")
 
 
 def _check_box(points: NDArray[np.float32], labels: NDArray[np.int32]) -> None:

@@ -74,17 +74,18 @@ def read(path: Path, backend: Backend, video: Frames | None = None, *, history: 
             told = json.loads((file.metadata() or {})["masklet"])
             _check(told, backend, path)
             cleaning = Cleaning(**told.get("cleaning", {}))
-            tracker = Tracker(backend, video, length=told["length"], history=history, cleaning=cleaning)
+            length = None if told["length"] is None else _whole(told["length"])
+            tracker = Tracker(backend, video, length=length, history=history, cleaning=cleaning)
+            tracker._stamps = count(_whole(told["stamp"]))
             tracker.size = tuple(told["picture"]) if told["picture"] else None
             for one in told["objects"]:
-                tracker.tracks[one["id"]] = _track(tracker, one, file)
-    except (SafetensorError, KeyError, ValueError, TypeError, json.JSONDecodeError) as cause:
+                tracker.tracks[_whole(one["id"])] = _track(tracker, one, file)
+    except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as cause:
         if isinstance(cause, StateError | CheckpointError):
             raise
         raise CheckpointError(
             "session-broken", f"{path}: not a tracking session of masklet, or a broken one"
         ) from cause
-    tracker._stamps = count(told["stamp"])
     return tracker
 
 
@@ -146,6 +147,12 @@ def _check(told: dict[str, Any], backend: Backend, path: Path) -> None:
         )
 
 
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} is no whole number")
+    return value
+
+
 def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
     key, track = told["id"], tracker.new_track(told["id"])
     names = set(file.keys())
@@ -154,6 +161,8 @@ def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
         found: list[NDArray[Any]] = []
         while (name := f"{key}/{kind}/{frame}/{len(found)}") in names:
             found.append(file.get_tensor(name))
+        if not found:
+            raise KeyError(f"{key}/{kind}/{frame}")
         return found
 
     for frame, shape in told["prompts"].items():
@@ -163,11 +172,11 @@ def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
             bits = np.unpackbits(file.get_tensor(f"{key}/prompt/{frame}/mask"), count=shape[0] * shape[1])
             mask = bits.reshape(shape).astype(bool)
         track.prompts[int(frame)] = Prompt(points, labels, mask)
-    for frame in told["prompted"]:
+    for frame in map(_whole, told["prompted"]):
         track.bank.prompted[frame] = track.recent.unpack(arrays("prompted", frame))
-    for frame in told["recent"]:
+    for frame in map(_whole, told["recent"]):
         track.recent.put_far(frame, arrays("recent", frame))
-    for frame in told["answers"]:
+    for frame in map(_whole, told["answers"]):
         if frame in track.prompts:
             track.answers[frame] = track.answers.unpack(arrays("answers", frame))
         else:

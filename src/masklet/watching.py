@@ -72,16 +72,22 @@ class Watcher:
         self._tracker, self._watch = tracker, watch
         self._next = 1
         self._unseen: dict[int, int] = {}  # frames since each object was seen
-        for frame in before:
+        self._last = -1  # place of the last frame that could be looked at
+        for place, frame in enumerate(before):
             if not frame.corrupt:
+                self._last = place
                 self._count({one.object_id: rle.area(one.code) > 0 for one in frame})
         self._unseen = {key: count for key, count in self._unseen.items() if key in tracker.tracks}
 
     def see(self, place: int, frame: Frame) -> Masks:
         """The masks of all objects on the next frame, `place` frames after the first, after a look for new ones where
-        one is due. In what could not be decoded nothing new is looked for."""
+        one is due. Nothing new is looked for in what could not be decoded, but on the next frame that could."""
         masks = self._followed(place, frame.image)
-        if place % self._watch.every or frame.corrupt:
+        if frame.corrupt:
+            return masks
+        due = place // self._watch.every > self._last // self._watch.every
+        self._last = place
+        if not due:
             return masks
         self._end(_doubled(masks))
         masks = self._living(masks)

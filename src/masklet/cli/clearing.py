@@ -6,20 +6,24 @@ import shutil
 from pathlib import Path
 
 from masklet.formats import FORMATS, FolderFormat
-from masklet.journal import NAME
+from masklet.journal import NAME, notes_in
 from masklet.lock import Lock
 
 FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
 
 
 def clear(out: Path) -> None:
-    """Remove an earlier job and what it wrote; files that belong to no job are left alone, and written over."""
+    """Remove an earlier job and what it wrote; all else is left alone, and written over where it has the same name.
+
+    What it wrote is said by its journal, in notes that list `formats`.
+    """
     folder = out / FOLDER
     if not (folder / NAME).exists():
         return
     lock = Lock(folder / "lock")
     try:
-        for form in FORMATS.values():
+        written = {name for note in notes_in(folder) for name in note.get("formats", ())}
+        for form in (FORMATS[name] for name in written & FORMATS.keys()):
             if isinstance(form, FolderFormat):
                 shutil.rmtree(out / form.folder, ignore_errors=True)
             else:

@@ -39,14 +39,6 @@ Listing = Annotated[
 ]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spread over the data set, to try out.")]
 Baselines = Annotated[bool, typer.Option("--baselines", help="Add what one gets without a network.")]
-Model = Annotated[str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")]
-Size = Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
-]
-Dtype = Annotated[
-    str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
-]
 Out = Annotated[Path, typer.Option(help="Folder for report.html, report.md and report.json; made if missing.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes that score; by default one per core.")]
 Rules = Annotated[str | None, typer.Option("--benchmark", help="Count as this one, if not as the layout's own.")]
@@ -70,10 +62,10 @@ def images(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: Model = "sam2.1-tiny",
-    size: Size = None,
-    device: Device = None,
-    dtype: Dtype = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -92,7 +84,7 @@ def images(
     plan = PromptPlan.parse(prompts)
     chosen = _chosen(open_images(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
-    segmenter = _load(model, device, dtype, size)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
     results = []
     with progress(counted(len(chosen), "picture"), unit="images") as done:
         for number, record in enumerate(chosen, start=1):
@@ -115,10 +107,10 @@ def vos(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: Model = "sam2.1-tiny",
-    size: Size = None,
-    device: Device = None,
-    dtype: Dtype = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
     workers: Workers = None,
     overwrite: options.Overwrite = False,
@@ -139,7 +131,7 @@ def vos(
     clips = _chosen(open_clips(data, split), listing, sample)
     rules = find_benchmark(benchmark or clips.kind)
     _require_free(out, overwrite=overwrite)
-    segmenter = _load(model, device, dtype, size)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
     speed = _answer(segmenter, clips, how, rules, out, afresh=overwrite)
     facts = {**_facts(clips, segmenter, model), "prompt": how.name, "speed": speed}
     answers = Answers(out / ANSWERS)
@@ -159,10 +151,10 @@ def interactive(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: Model = "sam2.1-tiny",
-    size: Size = None,
-    device: Device = None,
-    dtype: Dtype = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -176,7 +168,7 @@ def interactive(
 
     clips = _chosen(open_clips(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
-    segmenter = _load(model, device, dtype, size)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
     results = []
     with progress(f"{counted(len(clips), 'clip')}, {counted(rounds, 'round')} each") as done:
         frames, total = count(1), rounds * sum(len(clip) for clip in clips)  # more where objects appear later
@@ -229,12 +221,13 @@ class _Scoring:
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
     """Answer the clips that are not answered yet; says how fast that went."""
     from masklet.evaluate.answers import Answers
-    from masklet.evaluate.report import counted
+    from masklet.evaluate.report import HTML, JSON, MARKDOWN, counted
     from masklet.evaluate.vos import ANSWERS, RUN, answer_clips
 
     if afresh:
         shutil.rmtree(out / ANSWERS, ignore_errors=True)
-        (out / RUN).unlink(missing_ok=True)
+        for name in (RUN, HTML, MARKDOWN, JSON):  # an old report would be in the way of going on
+            (out / name).unlink(missing_ok=True)
     total = sum(len(clip) for clip in clips)
     left = total - sum(len(clip) for clip in clips if Answers(out / ANSWERS).has(clip.name))
     frames, start = 0, time.perf_counter()
@@ -298,12 +291,6 @@ def _title(what: str, data: Dataset[Any]) -> str:
     """Your own folders are called by their name, data sets of others by theirs and the split's."""
     own = data.kind in ("folder", "clips")
     return f"{what}: {data.split}" if own else f"{what}: {data.kind} {data.split}"
-
-
-def _load(model: str, device: str | None, dtype: str | None, size: int | None) -> Segmenter:
-    from masklet.segmenter import load
-
-    return load(options.located(model), device=device, dtype=dtype, size=size)
 
 
 def _cores() -> int:

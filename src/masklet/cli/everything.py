@@ -76,10 +76,10 @@ def everything(
     stop: Stop = None,
     every: Every = None,
     resume: Resume = False,
-    model: Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")] = "sam2.1-tiny",
-    size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; by default everything, of a video VIDEO_everything.")
     ] = None,
@@ -131,7 +131,8 @@ def everything(
     }  # fmt: skip
     names = None if format is None else [name.strip() for name in format.split(",")]
     asked = _Asked(sources, search, (model, size, device, dtype), names, out, overwrite, json)
-    if all(_is_picture(source) for source in sources):
+    there = [source for source in sources if source.exists()] or sources[:1]  # what is missing is told in its turn
+    if all(_is_picture(source) for source in there):
         given = [name for name, value in video_only.items() if value is not None]
         if given:
             raise SettingsError("bad-usage", f"{given[0]} is for a video, and {str(sources[0])!r} is a picture")
@@ -224,7 +225,8 @@ def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | Non
         console.print_json(record)
     else:
         for one in record["objects"]:
-            console.print_line(f"object {one['id']}  frames {one['first_frame']} to {one['last_frame']}")
+            frames = f"frames {one['first_frame']} to {one['last_frame']}" if one["visible_frames"] else "never visible"
+            console.print_line(f"object {one['id']}  {frames}")
         for path in record["files"].values():
             console.print_line(path)
     return PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

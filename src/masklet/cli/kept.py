@@ -48,12 +48,14 @@ class Recording:
 
 class KeptMasks:
     """The masks of a live picture in the folder `out`: a journal, folders that grow with it, and files made of it at
-    the end. `object_ids` are the objects that are known to come."""
+    the end. An earlier session that is there is removed. `object_ids` are the objects that are known to come."""
 
     def __init__(self, out: Path, formats: Sequence[Format], video: Any, object_ids: Sequence[int]) -> None:
         self._formats, self._name, self._size = formats, "webcam", video.size
         self._out, self._known, self._first = out, [*object_ids], [*object_ids]
+        clear(out)
         self._journal = Journal(out / FOLDER, {"camera": video.name, "begun": time.time()})
+        self._journal.note(formats=[form.name for form in formats])
         self._output = Output(out, self._clip())
         for form in self._live():
             self._output.prepare(form)
@@ -89,7 +91,7 @@ class KeptMasks:
 
 
 def check_free(out: Path | None, formats: Sequence[Format], record: Path | None, *, overwrite: bool) -> None:
-    """Raises `ResourceError` (`output-exists`) where something is in the way, or removes it where the user says so;
+    """Raises `ResourceError` (`output-exists`) where something is in the way that the user has not said to replace;
     `SettingsError` for formats that show pictures, which a camera does not give twice."""
     for form in formats:
         if isinstance(form, FileFormat) and form.pictures:
@@ -101,5 +103,3 @@ def check_free(out: Path | None, formats: Sequence[Format], record: Path | None,
         if place.exists() and not overwrite:
             hint = "--overwrite replaces it; or write elsewhere"
             raise ResourceError("output-exists", f"{place} exists", hint=hint)
-    if out and overwrite:
-        clear(out)

@@ -19,7 +19,7 @@ from masklet.cli import console
 from masklet.cli.kept import KeptMasks, Recording, check_free
 from masklet.cli.meter import live_meter
 from masklet.cli.page import Clicked, Page, Removed
-from masklet.cli.tracking import Runtime
+from masklet.cli.tracking import Runtime, check_prompts
 from masklet.coded import CodedFrame, coded
 from masklet.drawing import colour
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
@@ -69,9 +69,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
     check_free(wishes.out, wishes.formats, wishes.record, overwrite=wishes.overwrite)
     with ExitStack() as stack:
         video = stack.enter_context(opened(wishes.source))
-        for prompts in wishes.schedule.values():
-            for prompt in prompts.values():
-                prompt.within(video.size)  # before the model is loaded
+        check_prompts(wishes.schedule, video.size, wishes.formats)
         tracker = Tracker(wishes.runtime.load().backend, history=History(0), cleaning=wishes.cleaning)
         page = Page(wishes.port) if wishes.port is not None else None
         if page:

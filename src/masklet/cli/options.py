@@ -11,9 +11,25 @@ from masklet.cli.console import progress
 
 if TYPE_CHECKING:
     from masklet.releases import Release
+    from masklet.segmenter import Segmenter
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Model = Annotated[str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")]
+Size = Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
+]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+
+
+def loaded(model: str, *, size: int | None, device: str | None, dtype: str | None) -> Segmenter:
+    """The model that the options say, downloaded if need be."""
+    from masklet.segmenter import load
+
+    return load(located(model), size=size, device=device, dtype=dtype)
 
 
 def located(model: str) -> Path:

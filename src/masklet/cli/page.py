@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -125,6 +126,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a browser that keeps its stream open must not keep the program alive
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever hangs up in the middle of an answer is not worth a word; our own mistakes are."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
     class Handler(_Handler):
@@ -162,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
             self._take(place, json.loads(self.rfile.read(int(length))))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return self._refuse(HTTPStatus.BAD_REQUEST)
         return self._send(b"{}", "application/json")
 

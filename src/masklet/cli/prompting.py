@@ -47,6 +47,7 @@ class Part(NamedTuple):
     object_id: int
 
 
+LARGEST_ID = 2**31 - 1  # what every format and tool that has numbers at all can hold
 _PLACE = re.compile(r"(?P<what>.+?)(?:@(?P<frame>\d+))?(?:#(?P<object>\d+))?", re.DOTALL)
 
 
@@ -95,6 +96,8 @@ def _from_file(file: Path) -> list[Part]:
 def _joined(parts: Sequence[Part]) -> dict[int, dict[int, Prompt]]:
     schedule: dict[int, dict[int, Prompt]] = {}
     for part in parts:
+        if part.object_id > LARGEST_ID:
+            raise PromptError("bad-prompt", f"objects are numbered from 1 to {LARGEST_ID}, got {part.object_id}")
         own = schedule.setdefault(part.frame, {})
         try:
             own[part.object_id] = own[part.object_id] + part.prompt if part.object_id in own else part.prompt

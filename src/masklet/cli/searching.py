@@ -54,7 +54,7 @@ def grids_of(file: Path | None) -> tuple[Points, ...] | None:
     try:
         with open_input(file) as handle:
             grids = tuple(np.array(grid, np.float64) for grid in json.load(handle))
-    except (ValueError, TypeError, RecursionError) as cause:
+    except (ValueError, TypeError, OverflowError, RecursionError) as cause:
         raise _unread(file) from cause
     if not grids:
         raise _unread(file)

@@ -50,16 +50,10 @@ def segment(
     negative: Negative = None,
     box: Box = None,
     mask: MaskFile = None,
-    model: Annotated[
-        str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")
-    ] = "sam2.1-tiny",
-    size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
-    ] = None,
+    model: options.Model = "sam2.1-tiny",
+    size: options.Size = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")] = Path("masks"),
     format: Annotated[
         str, typer.Option(help=f"What to write, of {', '.join(SUFFIXES)}, joined by commas.")
@@ -86,7 +80,7 @@ def segment(
     if not prompts:
         raise SettingsError("bad-usage", "nothing to segment; give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE")
     with _timed() as loading:
-        segmenter = _load(model, device, dtype, size)
+        segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
     records = []
     with console.progress("segmenting", unit="images") as progress:
         for done, picture in enumerate(pictures):
@@ -175,12 +169,6 @@ def _tell(record: dict[str, Any]) -> None:
         console.print_line("  ".join(told))
     seconds = f"encode {record['encode_seconds']:.2f} s, decode {record['decode_seconds']:.2f} s"
     console.print_line(f"  → {', '.join(record['files'].values())}  ({seconds})")
-
-
-def _load(model: str, device: str | None, dtype: str | None, size: int | None) -> Segmenter:
-    from masklet.segmenter import load
-
-    return load(options.located(model), device=device, dtype=dtype, size=size)
 
 
 def _formats(text: str) -> list[str]:

@@ -6,25 +6,28 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from masklet import fingerprint, rle
+from masklet import fingerprint
 from masklet.cleaning import Cleaning
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.cli.meter import meter
-from masklet.cli.options import located
+from masklet.cli.options import loaded
+from masklet.cli.summary import object_records
 from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
+from masklet.formats.labels import PNG
 from masklet.job import Job, finish
 from masklet.journal import NAME, Journal
+from masklet.labelmap import check_ids
 from masklet.propagate import Schedule
-from masklet.segmenter import Segmenter, load
+from masklet.segmenter import Segmenter
 from masklet.video import VideoOptions, open_video
 from masklet.video.folder import name_of, pictures_of
 from masklet.video.pictures import Pictures
@@ -53,7 +56,7 @@ class Runtime:
 
     def load(self) -> Segmenter:
         """The model, downloaded if need be."""
-        return load(located(self.model), size=self.size, device=self.device, dtype=self.dtype)
+        return loaded(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
         video = _opened(wishes)
         prompted = [wishes.range.start] if wishes.watch else wishes.schedule
         walk = walk_through(len(video), prompted, **asdict(wishes.range))
-        for prompts in wishes.schedule.values():
-            for prompt in prompts.values():
-                prompt.within(video.size)  # before the model is loaded
+        check_prompts(wishes.schedule, video.size, wishes.formats)
         _check_free(wishes)
         backend, carry = wishes.runtime.load().backend, wishes.care.carry
         job = Job(backend, video, wishes.schedule, walk, wishes.cleaning, carry, wishes.watch)
@@ -102,6 +103,16 @@ def run(wishes: Wishes) -> dict[str, Any]:
                 clear(wishes.out)
             with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
                 return _Run(job, journal, wishes).done()
+
+
+def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[Format]) -> None:
+    """Raises `PromptError` for prompts outside pictures of `size`, `FormatError` for ids that one of `formats` cannot
+    hold: before the model is loaded."""
+    for prompts in schedule.values():
+        for prompt in prompts.values():
+            prompt.within(size)
+        if PNG in formats:
+            check_ids(prompts)
 
 
 def _opened(wishes: Wishes) -> Any:
@@ -160,7 +171,7 @@ class _Run:
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.watch]
         for form in live:
             self._output.prepare(form)
-        self._journal.note(live=[form.name for form in live])
+        self._journal.note(live=[form.name for form in live], formats=[form.name for form in self._formats])
         title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
         with meter(title, len(self._job.walk), self._before) as report:
             for frame in finish(self._job, self._journal):
@@ -184,28 +195,6 @@ class _Run:
             self._journal.note(wrote=form.name)
 
     def _record(self, seconds: float, stopped: MaskletError | None) -> dict[str, Any]:
-        seen: dict[int, dict[str, Any]] = {
-            object_id: {
-                "id": object_id,
-                "first_frame": None,
-                "last_frame": None,
-                "visible_frames": 0,
-                "lowest_score": None,
-                "lowest_score_frame": None,
-            }
-            for object_id in self._clip.object_ids
-        }
-        corrupt = []
-        for frame in self._journal:
-            corrupt += [frame.index] if frame.corrupt else []
-            for mask in frame:
-                if rle.area(mask.code):
-                    own = seen[mask.object_id]
-                    own["visible_frames"] += 1
-                    own["last_frame"] = frame.index
-                    own["first_frame"] = frame.index if own["first_frame"] is None else own["first_frame"]
-                    if own["lowest_score"] is None or mask.score < own["lowest_score"]:
-                        own["lowest_score"], own["lowest_score_frame"] = round(mask.score, 4), frame.index
         fresh = len(self._journal) - self._before
         return {
             "video": str(self._clip.path),
@@ -213,8 +202,8 @@ class _Run:
             "frames_finished_before": self._before,
             "seconds": round(seconds, 3),
             "frames_per_second": round(fresh / seconds, 3) if seconds else None,
-            "objects": [*seen.values()],
-            "corrupt_frames": corrupt,
+            "objects": object_records(self._journal, self._clip.object_ids),
+            "corrupt_frames": [frame.index for frame in self._journal if frame.corrupt],
             "truncated": self._job.video.truncated,
             "error": console.error_record(stopped) if stopped else None,
             "files": {form.name: str(self._output.place(form)) for form in self._formats},

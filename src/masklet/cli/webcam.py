@@ -9,7 +9,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
-from masklet.cli.options import Json, Overwrite
+from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.errors import EXIT_STATUS, SettingsError
 
@@ -24,10 +24,10 @@ def webcam(
     mask: MaskFile = None,
     prompts: PromptFile = None,
     stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
-    model: Annotated[str, typer.Option(help="Name (see `masklet models list`) or checkpoint file.")] = "sam2.1-tiny",
-    size: Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best there is.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")] = None,
+    model: Model = "sam2.1-tiny",
+    size: Size = None,
+    device: Device = None,
+    dtype: Dtype = None,
     holes: Holes = 0,
     islands: Islands = 0,
     apart: Apart = False,

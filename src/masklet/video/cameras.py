@@ -104,6 +104,8 @@ class Camera(Closes):
         self.name, self._connect, self._options = name, connect, options
         self.reconnects, self._taken, self._dropped = 0, 0, 0
         self._started = time.monotonic()
+        self._shift = 0.0  # seconds between the source's times and those that are told
+        self._latest: tuple[_Line, float, float] | None = None  # of the last shot: connection, time told, arrival
         self._line = _Line(connect, still=options.still)
         self._lines = [self._line]
         self._finish = weakref.finalize(self, _hang_up, self._lines)
@@ -133,7 +135,7 @@ class Camera(Closes):
     def _next(self) -> Shot | None:
         """The latest new picture, from another connection if need be; None at the end."""
         for attempt in range(self._options.attempts + 1):
-            if attempt:
+            if attempt and self._line.live:  # what has an end would begin again, and never come to it
                 self._reconnect()
             if self._line.wait(self._options.patience):
                 return self._line.take()
@@ -141,8 +143,9 @@ class Camera(Closes):
                 return None
         self.close()
         why = f" ({self._line.failure})" if self._line.failure else ""
-        message = f"{self.name} is gone{why}: nothing new in {self._options.patience:g} s"
-        raise ResourceError("camera-lost", f"{message}, nor after {self._options.attempts} new connections")
+        more = f", nor after {self._options.attempts} new connections" if self._line.live else ", again and again"
+        message = f"{self.name} is gone{why}: nothing new in {self._options.patience:g} s{more}"
+        raise ResourceError("camera-lost", message)
 
     def _reconnect(self) -> None:
         self._line.hang_up()
@@ -156,9 +159,18 @@ class Camera(Closes):
         if size != self.size and not self._options.rescale:
             message = f"{self.name}: frame {self._taken} has size {size}, the first one {self.size}"
             raise VideoError("resolution-changed", message, frame=self._taken)
-        seconds = shot.arrived - self._started if shot.time is None else shot.time
         self._taken += 1
-        return Frame(self._taken - 1, seconds, fitted(shot.image, self.size))
+        return Frame(self._taken - 1, self._seconds(shot), fitted(shot.image, self.size))
+
+    def _seconds(self, shot: Shot) -> float:
+        """The time of a shot. A source that was connected again counts anew; here it goes on from its last time."""
+        if shot.time is None:
+            return shot.arrived - self._started
+        if self._latest and self._latest[0] is not self._line:
+            _, seconds, arrived = self._latest
+            self._shift = seconds + shot.arrived - arrived - shot.time
+        self._latest = self._line, shot.time + self._shift, shot.arrived
+        return shot.time + self._shift
 
 
 class _Line:
@@ -170,6 +182,7 @@ class _Line:
         self.size: tuple[int, int] | None = None
         self.digest = digest  # of the latest picture; whoever takes that may draw on it
         self.dropped, self.over, self.failure = 0, False, ""
+        self.live = True  # until the source says otherwise
         self._thread = threading.Thread(target=self._run, daemon=True, name="masklet-camera")
         self._thread.start()
 
@@ -200,6 +213,7 @@ class _Line:
     def _run(self) -> None:
         try:
             grabber = self._connect()
+            self.live = grabber.live
             try:
                 while not self.over:
                     self._offer(grabber.read(), live=grabber.live)

@@ -32,8 +32,9 @@ def stream(url: str, options: CameraOptions | None = None) -> Camera:
     """The video at an address: RTSP, HTTP(S) with HLS or MJPEG, RTMP, SRT or UDP.
 
     What goes on for ever is shown like a camera, always with its latest picture; what has an end is shown whole and
-    ends. It is decoded in this process: open only what you trust. Raises `VideoError` (`reference-file-refused`) for
-    other kinds of address, `ResourceError` (`camera-not-found`) where no picture comes, `camera-lost` later on.
+    ends; it is waited for and never begun again. It is decoded in this process: open only what you trust. Raises
+    `VideoError` (`reference-file-refused`) for other kinds of address, `ResourceError` (`camera-not-found`) where no
+    picture comes, `camera-lost` later on.
     """
     scheme = urlsplit(url).scheme.lower()
     if scheme not in _PROTOCOLS:
