@@ -26,7 +26,7 @@ from masklet.cli.console import visible
 from masklet.cli.main import main
 from masklet.cli.options import located
 from masklet.errors import EXIT_STATUS
-from masklet.releases import RELEASES, Release, place
+from masklet.releases import RELEASES, Release, embedded, place
 from parity.inputs import weights
 
 Run = Callable[..., tuple[int, str, str]]
@@ -200,15 +200,27 @@ def test_list_shows_what_is_here(run: Run, own_home: Path) -> None:
     small.write_bytes(b"cut off")
     status, out, err = run("models", "list")
     lines = {line.split()[0]: line for line in out.splitlines()}
-    assert (status, err) == (0, "") and list(lines) == ["name", *RELEASES]
+    assert (status, err) == (0, "") and list(lines) == ["name", "nano", *RELEASES]
+    assert re.search(r"5\.9 M +12 MB +built in", lines["nano"])
     assert re.search(r"39\.0 M +156 MB +here +.*sam2\.1_hiera_tiny\.pt$", lines["sam2.1-tiny"])
     assert "wrong size" in lines["sam2.1-small"] and "not here" in lines["sam2-large"]
 
 
 def test_list_for_machines_has_everything(run: Run) -> None:
     records = json.loads(run("models", "list", "--json")[1])
-    assert [record["name"] for record in records] == list(RELEASES)
+    assert [record["name"] for record in records] == ["nano", *RELEASES]
     assert {"name", "parameters", "bytes", "state", "path", "url", "sha256"} == set(records[0])
+
+
+def test_the_model_in_the_package_need_not_be_pulled(run: Run) -> None:
+    status, out, _ = run("models", "pull", "nano")
+    assert (status, Path(out.strip())) == (0, embedded())
+
+
+def test_numbers_are_stored_as_asked(run: Run, micro: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.safetensors"
+    assert run("models", "convert", micro, half, "--dtype", "float16")[0] == 0
+    assert json.loads(run("models", "info", half, "--json")[1])["dtype"] == "float16"
 
 
 def test_info_tells_what_a_file_is(run: Run, micro: Path) -> None:

@@ -40,7 +40,7 @@ def test_the_python_in_the_readme_runs(
     checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
-    monkeypatch.setattr(masklet, "load", lambda name: small)
+    monkeypatch.setattr(masklet, "load", lambda *name: small)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     clip = drawn(4, 720, 1280, 3)
@@ -73,7 +73,7 @@ def test_the_python_in_the_guide_to_video_runs(
     checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
-    monkeypatch.setattr(masklet, "load", lambda name: small)
+    monkeypatch.setattr(masklet, "load", lambda *name: small)
     monkeypatch.setattr(cameras, "CvGrabber", FewFrames)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "dog.mp4", 10, size=(360, 640))

@@ -11,10 +11,12 @@ import pytest
 
 from conftest import shapes
 from faulty_server import FaultyServer, corrupt, serving, well
+from masklet.checkpoints import read_tensors
 from masklet.config import CONFIGS
 from masklet.downloads import Patience
 from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
-from masklet.releases import RELEASES, Release, find, home, locate, place, pull, verify
+from masklet.model.weights import identify, to_ours
+from masklet.releases import RELEASES, Release, embedded, find, home, locate, place, pull, verify
 
 CONTENT = b"weights" * 1000
 TOY = Release("sam2.1-toy", "092824", "sam2.1_hiera_toy.pt", len(CONTENT), 7, hashlib.sha256(CONTENT).hexdigest())
@@ -71,6 +73,13 @@ def test_home_is_where_the_environment_says(own_home: Path, monkeypatch: pytest.
     assert home() == own_home
     monkeypatch.setenv("MASKLET_HOME", "")
     assert home().name == "masklet" and home() != own_home
+
+
+def test_the_model_in_the_package_is_there_and_is_small() -> None:
+    assert locate("nano") == find("nano") == embedded()
+    assert embedded().stat().st_size <= 16e6
+    shapes = {name: value.shape for name, value in to_ours(read_tensors(embedded())).items()}
+    assert identify(shapes).name == "nano"
 
 
 def test_a_path_that_exists_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,10 @@ import pytest
 pytest.importorskip("torch")
 
 import masklet
+from masklet.checkpoints import read_tensors
 from masklet.cli.main import main
+from masklet.model.weights import to_ours
+from masklet.releases import embedded
 
 SMALL = [
     word
@@ -63,6 +67,32 @@ def test_a_run_goes_on_where_it_stopped(pictures: Path, tmp_path: Path, capsys: 
     assert "--resume" in capsys.readouterr().err
     assert run(pictures, out, "--set", "steps=2", "--set", "minutes=0", "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
+
+
+def test_fine_tuning_begins_with_the_model_in_the_package(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "rate=1e-9")
+    words = ["train", "nano-finetune", "--data", str(pictures), "--out", str(out), "--workers", "0"]
+    assert main([*words, *SMALL, *steps]) == 0
+    before, after = (to_ours(read_tensors(path)) for path in (embedded(), out / "weights.safetensors"))
+    assert before.keys() == after.keys()
+    assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_released_checkpoint_is_fine_tuned_and_written_as_it_came(
+    pictures: Path, tmp_path: Path, checkpoint: Callable[[str, int], Path]
+) -> None:
+    out = tmp_path / "run"
+    given = ("--set", "model=sam2.1-micro", "--set", f"start={checkpoint('sam2.1-micro', 1)}")
+    steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "precision=float32")
+    words = ["train", "finetune-decoder", "--data", str(pictures), "--out", str(out), "--workers", "0"]
+    assert main([*words, *SMALL, *given, *steps]) == 0
+    released = tmp_path / "tuned.pt"
+    assert main(["models", "convert", str(out / "weights.safetensors"), str(released)]) == 0
+    before, after = (read_tensors(path) for path in (checkpoint("sam2.1-micro", 1), released))
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert changed and all(name.startswith("sam_mask_decoder") for name in changed)
 
 
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

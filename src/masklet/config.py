@@ -66,7 +66,7 @@ CONFIGS["nano"] = ModelConfig(
     (1, 2, 5, 1),
     (5, 7),
     windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
-    size=512,
+    size=256,
     channels=128,
     decoder_hidden=512,
     attention_layers=2,

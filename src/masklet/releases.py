@@ -1,8 +1,9 @@
-"""The released checkpoints: what they are called, where they come from, and where they are kept.
+"""Models by name: the one that is part of the package, and the released ones, where they come from and are kept.
 
 A name is good wherever a checkpoint is asked for: `masklet.load("sam2.1-tiny")` downloads the file when it is first
-needed. Files lie in `home()/models`; put there by hand they serve as well. Where the internet is closed off, a mirror
-serves: the address of a folder with the files under their released names, as the only line of `home()/mirror.txt`.
+needed, `masklet.load("nano")` needs none. Downloaded files lie in `home()/models`; put there by hand they serve as
+well. Where the internet is closed off, a mirror serves: the address of a folder with the files under their released
+names, as the only line of `home()/mirror.txt`.
 """
 
 from __future__ import annotations
@@ -73,6 +74,15 @@ RELEASES: dict[str, Release] = {
 """Every released checkpoint by name. The publisher gives no checksums; these are the ones that its users agree on."""
 
 
+EMBEDDED = "nano"
+"""The model that is there the minute masklet is installed."""
+
+
+def embedded() -> Path:
+    """The weights inside the package."""
+    return Path(__file__).with_name("weights") / f"{EMBEDDED}.safetensors"
+
+
 def home() -> Path:
     """The folder of everything that masklet keeps: `$MASKLET_HOME`, or the place that the system has for caches."""
     chosen = os.environ.get("MASKLET_HOME")
@@ -107,6 +117,8 @@ def find(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if path.exists():
         return path
+    if model == EMBEDDED:
+        return embedded()
     if isinstance(model, str) and model in RELEASES:
         path = place(RELEASES[model])
         if path.exists():
@@ -187,8 +199,9 @@ def _source(release: Release, mirror: str | None) -> Source:
 
 
 def _unknown(name: str | Path) -> SettingsError:
-    near = difflib.get_close_matches(str(name).lower(), RELEASES, n=3, cutoff=0.5)
-    named = f"near are {', '.join(near)}" if near else f"known are {', '.join(RELEASES)}"
+    known = (EMBEDDED, *RELEASES)
+    near = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    named = f"near are {', '.join(near)}" if near else f"known are {', '.join(known)}"
     return SettingsError(
         "unknown-model",
         f"no model is called {str(name)!r}; {named}",

@@ -36,7 +36,7 @@ Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
 def load(
-    model: str | Path = "sam2.1-tiny",
+    model: str | Path = "nano",
     *,
     device: str | None = None,
     dtype: str | None = None,

@@ -76,7 +76,7 @@ def everything(
     stop: Stop = None,
     every: Every = None,
     resume: Resume = False,
-    model: options.Model = "sam2.1-tiny",
+    model: options.Model = "nano",
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -184,17 +184,20 @@ def _pictures(asked: _Asked) -> int:
         console.print_json({"pictures": records})
     else:
         for record in records:
-            _tell(record)
+            _tell(record, asked.search)
     return PARTLY_DONE if any("error" in record for record in records) else 0
 
 
-def _tell(record: dict[str, Any]) -> None:
+def _tell(record: dict[str, Any], search: Search) -> None:
     if "error" in record:
         return
     found, covered = len(record["found"]), 100 * record["covered"]
     things = f"{found} thing" + "s" * (found != 1)
     console.print_line(f"{record['picture']}  {things}  {covered:.0f} % of the picture  {record['seconds']:.1f} s")
     console.print_line(f"  → {', '.join(record['files'].values())}")
+    if not found:
+        limits = f"--pred-iou-thresh {search.pred_iou_thresh:g} and --stability-score-thresh"
+        console.say(f"nothing passed {limits} {search.stability_score_thresh:g}; a small model wants lower ones")
 
 
 def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | None, int], *, resume: bool) -> int:

@@ -22,6 +22,13 @@ Model = Annotated[
 ]
 
 
+class Precision(str, Enum):
+    """How the numbers of a written file are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class Names(str, Enum):
     """Whose names the tensors of a written file get."""
 
@@ -31,10 +38,10 @@ class Names(str, Enum):
 
 @app.command("list")
 def list_models(json: Json = False) -> None:
-    """Show the released models, and which of them are here."""
+    """Show the model inside the package, the released ones, and which of them are here."""
     from masklet.releases import RELEASES
 
-    records = [_listed(release) for release in RELEASES.values()]
+    records = [_embedded(), *(_listed(release) for release in RELEASES.values())]
     if json:
         print_json(records)
         return
@@ -85,8 +92,11 @@ def pull(
     """
     from masklet import releases
 
-    release = releases.release_named(name)
-    path = releases.pull(name) if releases.place(release).exists() else fetched(release, mirror)
+    if name == releases.EMBEDDED:
+        path = releases.embedded()
+    else:
+        release = releases.release_named(name)
+        path = releases.pull(name) if releases.place(release).exists() else fetched(release, mirror)
     if json:
         print_json({"name": name, "path": path})
     else:
@@ -127,6 +137,7 @@ def convert(
     names: Annotated[
         Names, typer.Option(help="Whose names the tensors get; a .pt has the released ones.")
     ] = Names.RELEASED,
+    dtype: Annotated[Precision | None, typer.Option(help="Numbers to store; by default those that are there.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -141,11 +152,29 @@ def convert(
     config = weights.identify({name: value.shape for name, value in ours.items()})
     _check_names(path, ours, config.name)
     tensors = weights.to_released(ours) if names is Names.RELEASED else weights.to_transformers(ours)
+    if dtype:
+        tensors = {name: value.astype(dtype.value) for name, value in tensors.items()}
     (write_released if output.suffix == ".pt" else write_tensors)(output, tensors)
     if json:
         print_json({"path": output, "architecture": config.name, "names": names.value, "tensors": len(tensors)})
     else:
         print_line(str(output))
+
+
+def _embedded() -> dict[str, Any]:
+    from masklet import releases
+    from masklet.checkpoints import read_checkpoint
+
+    path = releases.embedded()
+    return {
+        "name": releases.EMBEDDED,
+        "parameters": read_checkpoint(path).parameters,
+        "bytes": path.stat().st_size,
+        "state": "built in",
+        "path": path,
+        "url": None,
+        "sha256": releases.fingerprint(path),
+    }
 
 
 def _listed(release: Release) -> dict[str, Any]:

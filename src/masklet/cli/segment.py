@@ -50,7 +50,7 @@ def segment(
     negative: Negative = None,
     box: Box = None,
     mask: MaskFile = None,
-    model: options.Model = "sam2.1-tiny",
+    model: options.Model = "nano",
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,

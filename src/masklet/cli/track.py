@@ -58,7 +58,7 @@ def track(
     start: Annotated[int, typer.Option(help="The first frame.", min=0)] = 0,
     stop: Annotated[int | None, typer.Option(help="The frame to stop before; by default the end.")] = None,
     every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
-    model: Model = "sam2.1-tiny",
+    model: Model = "nano",
     size: Size = None,
     device: Device = None,
     dtype: Dtype = None,

@@ -24,7 +24,7 @@ def webcam(
     mask: MaskFile = None,
     prompts: PromptFile = None,
     stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
-    model: Model = "sam2.1-tiny",
+    model: Model = "nano",
     size: Size = None,
     device: Device = None,
     dtype: Dtype = None,
