@@ -209,8 +209,8 @@ def test_a_line_tells_of_the_loss_and_of_the_overlap_after_each_click(tmp_path: 
 
 @pytest.mark.slow
 def test_eight_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
-    """IoU above .95 on 8 samples, within two minutes of one core. Without dice: on cells that an object covers in part it
-    prefers masks that are too large, and discs of 16 cells are mostly rim."""
+    """IoU above .95 on 8 samples, within two minutes of one core. Without dice: where an object covers a part of a
+    cell it prefers masks that are too large, and discs of 16 cells are mostly rim."""
     asked = {"clicks": (0, 0), "picture_click": 1.0, "picture_box": 0.0, "objects": 1, "pictures": 8, "video": 0.0}
     judged = {"focal": 1.0, "dice": 0.0, "focal_alpha": -1.0, "focal_gamma": 0.0, "grouping": 0.0, "clip": 1.0}
     judged["rate"] = 5e-4
