@@ -59,8 +59,11 @@ CONFIGS: dict[str, ModelConfig] = {
         replace(size, name=f"sam2-{size.name}", occlusion=False, pointer_times=False),
     )
 }
-CONFIGS["nano"] = ModelConfig(
-    "nano",
+EMBEDDED = "nano"
+"""The model that is part of the package, which is used where no other is named."""
+
+CONFIGS[EMBEDDED] = ModelConfig(
+    EMBEDDED,
     48,
     1,
     (1, 2, 5, 1),

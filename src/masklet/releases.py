@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masklet.checkpoints.mapped import map_file
+from masklet.config import EMBEDDED
 from masklet.downloads import DEFAULT_PATIENCE, Patience, Progress, Source, download
 from masklet.errors import CheckpointError, InputNotFound, SettingsError
 
@@ -72,10 +73,6 @@ RELEASES: dict[str, Release] = {
     )
 }
 """Every released checkpoint by name. The publisher gives no checksums; these are the ones that its users agree on."""
-
-
-EMBEDDED = "nano"
-"""The model that is there the minute masklet is installed."""
 
 
 def embedded() -> Path:

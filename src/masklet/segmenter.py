@@ -13,7 +13,7 @@ import numpy as np
 from masklet.automatic import Search, everything
 from masklet.backend import NO_PROMPT, Answers, Backend, Features, Query, ask
 from masklet.cleaning import AS_FOUND, Cleaning
-from masklet.config import ModelConfig
+from masklet.config import EMBEDDED, ModelConfig
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.findings import Findings
 from masklet.history import History
@@ -36,7 +36,7 @@ Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
 def load(
-    model: str | Path = "nano",
+    model: str | Path = EMBEDDED,
     *,
     device: str | None = None,
     dtype: str | None = None,

@@ -25,9 +25,9 @@ def clear(out: Path) -> None:
         written = {name for note in notes_in(folder) for name in note.get("formats", ())}
         for form in (FORMATS[name] for name in written & FORMATS.keys()):
             if isinstance(form, FolderFormat):
-                shutil.rmtree(out / form.folder, ignore_errors=True)
+                shutil.rmtree(form.place(out), ignore_errors=True)
             else:
-                (out / form.file).unlink(missing_ok=True)
+                form.place(out).unlink(missing_ok=True)
         for path in folder.iterdir():
             if path.name != "lock":
                 path.unlink()

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from masklet.errors import MaskletError
 
+PARTLY_DONE = 3  # the exit status where something failed and the rest is done
+
 Progress = Callable[[int, int | None], None]
 """`progress(done, total)`; a total of None is one that nobody knows yet."""
 

@@ -16,6 +16,7 @@ import typer
 
 from masklet.cli import options
 from masklet.cli.console import print_json, print_line, print_table, progress, say
+from masklet.config import EMBEDDED
 from masklet.errors import ResourceError, SettingsError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def images(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = "nano",
+    model: options.Model = EMBEDDED,
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -107,7 +108,7 @@ def vos(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = "nano",
+    model: options.Model = EMBEDDED,
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -151,7 +152,7 @@ def interactive(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = "nano",
+    model: options.Model = EMBEDDED,
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console, options, searching
+from masklet.config import EMBEDDED
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
     from masklet.automatic import Search
 
-PARTLY_DONE = 3
 _PICTURES = {"JPEG", "PNG", "WebP", "TIFF", "BMP"}
 _VIDEO = "Video only"
 
@@ -76,7 +76,7 @@ def everything(
     stop: Stop = None,
     every: Every = None,
     resume: Resume = False,
-    model: options.Model = "nano",
+    model: options.Model = EMBEDDED,
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -185,7 +185,7 @@ def _pictures(asked: _Asked) -> int:
     else:
         for record in records:
             _tell(record, asked.search)
-    return PARTLY_DONE if any("error" in record for record in records) else 0
+    return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
 def _tell(record: dict[str, Any], search: Search) -> None:
@@ -206,8 +206,6 @@ def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | Non
     from masklet.formats import named
     from masklet.watching import Watch
 
-    if resume and asked.overwrite:
-        raise SettingsError("bad-usage", "--resume goes on with what is there, --overwrite replaces it; choose one")
     video = asked.sources[0]
     record = run(
         Wishes(
@@ -232,4 +230,4 @@ def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | Non
             console.print_line(f"object {one['id']}  {frames}")
         for path in record["files"].values():
             console.print_line(path)
-    return PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0
+    return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

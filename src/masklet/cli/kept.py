@@ -97,8 +97,7 @@ def check_free(out: Path | None, formats: Sequence[Format], record: Path | None,
         if isinstance(form, FileFormat) and form.pictures:
             message = f"format {form.name!r} shows pictures, which a camera gives only once; --record FILE keeps them"
             raise SettingsError("bad-usage", message)
-    places = [out / (form.folder if isinstance(form, FolderFormat) else form.file) for form in formats] if out else []
-    places += [out / FOLDER / NAME] if out else []
+    places = [*(form.place(out) for form in formats), out / FOLDER / NAME] if out else []
     for place in [*places, *([record] if record else [])]:
         if place.exists() and not overwrite:
             hint = "--overwrite replaces it; or write elsewhere"

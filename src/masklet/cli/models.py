@@ -10,6 +10,7 @@ import typer
 
 from masklet.cli.console import print_json, print_line, print_table
 from masklet.cli.options import Json, Overwrite, fetched, megabytes
+from masklet.config import EMBEDDED
 from masklet.errors import CheckpointError, ResourceError, SettingsError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def pull(
     """
     from masklet import releases
 
-    if name == releases.EMBEDDED:
+    if name == EMBEDDED:
         path = releases.embedded()
     else:
         release = releases.release_named(name)
@@ -167,7 +168,7 @@ def _embedded() -> dict[str, Any]:
 
     path = releases.embedded()
     return {
-        "name": releases.EMBEDDED,
+        "name": EMBEDDED,
         "parameters": read_checkpoint(path).parameters,
         "bytes": path.stat().st_size,
         "state": "built in",

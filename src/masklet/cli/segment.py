@@ -14,6 +14,7 @@ import typer
 
 from masklet.cli import console, options
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, prompts_of
+from masklet.config import EMBEDDED
 from masklet.errors import MaskletError, ResourceError, SettingsError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ SUFFIXES = {
     "rle": ".json",
     "npz": ".npz",
 }
-PARTLY_DONE = 3  # some pictures failed, the others are done
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def segment(
     negative: Negative = None,
     box: Box = None,
     mask: MaskFile = None,
-    model: options.Model = "nano",
+    model: options.Model = EMBEDDED,
     size: options.Size = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
@@ -91,7 +91,7 @@ def segment(
     else:
         for record in records:
             _tell(record)
-    return PARTLY_DONE if any("error" in record for record in records) else 0
+    return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
 def _one(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes, *, only: bool) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
+from masklet.config import EMBEDDED
 from masklet.errors import SettingsError, VideoError
 
 FORMATS = "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores"
-PARTLY_DONE = 3  # all that could be decoded is done, but that was not everything
 
 
 class OnCorrupt(str, Enum):
@@ -58,7 +58,7 @@ def track(
     start: Annotated[int, typer.Option(help="The first frame.", min=0)] = 0,
     stop: Annotated[int | None, typer.Option(help="The frame to stop before; by default the end.")] = None,
     every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
-    model: Model = "nano",
+    model: Model = EMBEDDED,
     size: Size = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -101,8 +101,6 @@ def track(
     from masklet.formats import named
     from masklet.video.folder import name_of
 
-    if resume and overwrite:
-        raise SettingsError("bad-usage", "--resume goes on with what is there, --overwrite replaces it; choose one")
     if "://" in video:
         message = f"{video} is an address, not a file; a stream is followed by: masklet webcam {video}"
         raise VideoError("reference-file-refused", message)
@@ -129,4 +127,4 @@ def track(
     else:
         for path in record["files"].values():
             console.print_line(path)
-    return PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0
+    return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

@@ -20,7 +20,7 @@ from masklet.cli.meter import meter
 from masklet.cli.options import loaded
 from masklet.cli.summary import object_records
 from masklet.coded import CodedFrame, objects
-from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
+from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.formats.labels import PNG
 from masklet.job import Job, finish
@@ -86,6 +86,11 @@ class Wishes:
     resume: bool
     overwrite: bool
     watch: Watch | None = None  # instead of a schedule: everything is to be found
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            message = "--resume goes on with what is there, --overwrite replaces it; choose one"
+            raise SettingsError("bad-usage", message)
 
 
 def run(wishes: Wishes) -> dict[str, Any]:
@@ -261,7 +266,7 @@ def _check_free(wishes: Wishes) -> None:
             raise ResourceError("output-exists", f"{wishes.out} holds a job already", hint=hint)
         return
     for form in wishes.formats:
-        place = wishes.out / (form.folder if isinstance(form, FolderFormat) else form.file)
+        place = form.place(wishes.out)
         if place.exists():
             hint = "--overwrite writes over it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)

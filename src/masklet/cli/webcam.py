@@ -11,6 +11,7 @@ from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
+from masklet.config import EMBEDDED
 from masklet.errors import EXIT_STATUS, SettingsError
 
 
@@ -24,7 +25,7 @@ def webcam(
     mask: MaskFile = None,
     prompts: PromptFile = None,
     stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
-    model: Model = "nano",
+    model: Model = EMBEDDED,
     size: Size = None,
     device: Device = None,
     dtype: Dtype = None,

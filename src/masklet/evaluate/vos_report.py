@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,15 +30,17 @@ def vos_report(
     """The report on the scores of at least one object; `unseen` are the names of unseen categories or clips, `beside`
     the scores of others, by name, that are laid beneath."""
     groups = grouped(scores, rules, unseen)
-    baselines = {name: grouped(others, rules, unseen) or {"all": averages(others)} for name, others in beside.items()}
+    baselines = {name: (averages(others), grouped(others, rules, unseen)) for name, others in beside.items()}
     clips = {name: averages(found) for name, found in by_clip(scores).items()}
+    head = _head_table(averages(scores), groups, rules, row, len(clips))
+    others = [[name, *_columns(*found, rules).values()] for name, found in baselines.items()]
     worst_first = sorted(clips.items(), key=lambda item: item[1].j_and_f)[:SHOWN_CLIPS]
     bars = bar_plot({name: 100 * found.j_and_f for name, found in worst_first}, "J&F per clip, percent")
     return Report(
         title=title,
         facts={**facts, "counted as": rules.name, "clips": str(len(clips)), "objects": str(len(scores))},
         tables=[
-            _with_baselines(_head_table(averages(scores), groups, rules, row, len(clips)), baselines),
+            replace(head, rows=[head.rows[0], *others, *head.rows[1:]]),
             _group_table(averages(scores), groups),
             _clip_table(clips),
         ],
@@ -46,7 +48,8 @@ def vos_report(
             "summary": {**_numbers(averages(scores)), **{name: _numbers(found) for name, found in groups.items()}},
             "headline": headline(averages(scores), groups),
             "baselines": {
-                name: {part: _numbers(found) for part, found in parts.items()} for name, parts in baselines.items()
+                name: {part: _numbers(one) for part, one in (halves or {"all": everything}).items()}
+                for name, (everything, halves) in baselines.items()
             },
             "clips": {name: _numbers(found) for name, found in clips.items()},
             "objects": [_object(score) for score in scores],
@@ -78,12 +81,8 @@ def _head_table(
     everything: Averages, groups: Mapping[str, Averages], rules: Benchmark, row: Published | None, clips: int
 ) -> Table:
     """The benchmark's own columns, with the published row beneath."""
-    ours = {"J&F": 100 * everything.j_and_f, "J": 100 * everything.j, "F": 100 * everything.f}
-    if groups:
-        name = "G" if rules.groups == "category" else "J&F"
-        halves = {f"{part} {key}": 100 * getattr(found, part.lower()) for key, found in groups.items() for part in "JF"}
-        ours = {name: 100 * headline(everything, groups), **halves}
-    rows = [["this run", *(f"{value:.1f}" for value in ours.values())]]
+    ours = _columns(everything, groups, rules)
+    rows = [["this run", *ours.values()]]
     note = f"The mean over {counted(everything.objects, 'object')} of all clips together, in percent."
     if groups:
         note = "The mean of J and F of seen and of unseen objects, in percent."
@@ -95,19 +94,12 @@ def _head_table(
     return Table("The benchmark's number", ["", *ours], rows, note)
 
 
-def _with_baselines(table: Table, baselines: Mapping[str, Mapping[str, Averages]]) -> Table:
-    """The table with a row for each of the others, in the same columns."""
-    rows = list(table.rows)
-    for name, parts in baselines.items():
-        found = parts.get("all")
-        numbers = [found.j_and_f, found.j, found.f] if found else _parted(parts)
-        rows.insert(1, [name, *map(_percent, numbers)])
-    return Table(table.title, table.header, rows, table.note)
-
-
-def _parted(halves: Mapping[str, Averages]) -> list[float]:
-    """The headline of seen and unseen objects, and J and F of each half."""
-    return [seen_and_unseen(halves), *(getattr(found, part) for found in halves.values() for part in "jf")]
+def _columns(everything: Averages, groups: Mapping[str, Averages], rules: Benchmark) -> dict[str, str]:
+    """What the benchmark ranks by and what that is made of, in percent by name."""
+    if not groups:
+        return {name: _percent(getattr(everything, key)) for name, key in (("J&F", "j_and_f"), ("J", "j"), ("F", "f"))}
+    halves = {f"{part} {key}": _percent(getattr(found, part.lower())) for key, found in groups.items() for part in "JF"}
+    return {"G" if rules.groups == "category" else "J&F": _percent(headline(everything, groups)), **halves}
 
 
 def _group_table(everything: Averages, groups: Mapping[str, Averages]) -> Table:

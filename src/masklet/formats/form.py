@@ -53,6 +53,10 @@ class FolderFormat:
     read: Reader
     shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
 
+    def place(self, out: Path) -> Path:
+        """The folder of its files within an output."""
+        return out / self.folder
+
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
@@ -66,6 +70,10 @@ class FileFormat:
     write: Callable[[BinaryIO, Iterable[CodedFrame], Clip], None]
     read: Reader | None = None
     pictures: bool = False
+
+    def place(self, out: Path) -> Path:
+        """Its file within an output."""
+        return out / self.file
 
 
 Format = FolderFormat | FileFormat

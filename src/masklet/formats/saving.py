@@ -27,7 +27,7 @@ class Output:
 
     def place(self, form: Format) -> Path:
         """The file or the folder of a format."""
-        return self._out / (form.folder if isinstance(form, FolderFormat) else form.file)
+        return form.place(self._out)
 
     def prepare(self, form: FolderFormat) -> None:
         """Write what belongs to no frame, and remove what killed processes left unfinished."""

@@ -12,9 +12,10 @@ import cv2
 from numpy.typing import NDArray
 
 from masklet.atomic import atomic_write
+from masklet.data.engine.filters import relabelled
 from masklet.data.engine.real import read_labelled, real_pictures
 from masklet.data.packs.pack import INDEX, Asset, Kind, Pack, encode_picture, write_pack
-from masklet.data.packs.selection import fit
+from masklet.data.packs.selection import fit, fitted_size
 from masklet.data.rendering.renders import decode_parts, rendered
 
 
@@ -49,10 +50,9 @@ def lean_pictures(index: Path, folder: Path) -> Path:
     for number, entry in enumerate(real_pictures(index, 256, 0).entries):
         image, labels = read_labelled(entry.image, entry.mask)
         image = fit(image, REAL.side)
-        size = image.shape[1], image.shape[0]
         name = f"{number:05d}"
         _write(folder / f"{name}.jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, REAL.quality])
-        _write(folder / f"{name}.png", cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), [])
+        _write(folder / f"{name}.png", relabelled(labels, (image.shape[0], image.shape[1])), [])
         told = {"objects": entry.names, "exhaustive": entry.exhaustive, "source": entry.source}
         rows.append({"image": f"{name}.jpg", "mask": f"{name}.png", **told})
     with atomic_write(folder / INDEX) as file:
@@ -71,11 +71,9 @@ def _views(renders: Pack) -> Iterator[tuple[Asset, bytes]]:
         if asset.kind == "render":
             yield asset, _shrunk(renders, asset)
             continue
-        parts = decode_parts(renders, asset)
-        scale = min(1.0, ROOMS["render"].side / max(parts.shape))
-        size = max(1, round(parts.shape[1] * scale)), max(1, round(parts.shape[0] * scale))
-        small = cv2.resize(parts, size, interpolation=cv2.INTER_NEAREST)
-        yield replace(asset, size=small.shape), cv2.imencode(".png", small)[1].tobytes()
+        size = fitted_size(asset.size, ROOMS["render"].side)
+        small = relabelled(decode_parts(renders, asset), size)
+        yield replace(asset, size=size), cv2.imencode(".png", small)[1].tobytes()
 
 
 def _write(path: Path, pixels: NDArray[Any], options: list[int]) -> None:

@@ -16,11 +16,16 @@ FLAT_SHARE = 0.42
 
 def fit(picture: Pixels, side: int) -> Pixels:
     """`picture` shrunk so that its long side is at most `side`; never enlarged."""
-    scale = side / max(picture.shape[:2])
-    if scale >= 1:
+    height, width = fitted_size((picture.shape[0], picture.shape[1]), side)
+    if (height, width) == picture.shape[:2]:
         return picture
-    height, width = (max(1, round(extent * scale)) for extent in picture.shape[:2])
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The (H, W) of what has `size` once its long side is at most `side`."""
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def cut_out(picture: Pixels) -> Pixels | None:
