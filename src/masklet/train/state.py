@@ -60,7 +60,7 @@ def load_state(path: Path, modules: nn.ModuleDict, average: Average, optimiser: 
     if averaged.keys() != average.weights.keys():
         raise CheckpointError(
             "checkpoint-mismatch",
-            f"{path}: other weights were trained there; resume with the settings of its settings.json",
+            f"{path}: other weights were trained there; resume with the settings of its settings.toml",
         )
     modules.load_state_dict(_under(tensors, "modules."))
     for name, value in average.weights.items():
