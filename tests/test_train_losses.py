@@ -61,6 +61,13 @@ def test_dice_loss_is_the_formula() -> None:
     np.testing.assert_allclose(dice_loss(torch.tensor(LOGITS), torch.tensor(TRUTH)), dice(LOGITS, TRUTH), rtol=1e-9)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_dice_loss_of_a_fraction_is_least_at_that_fraction(share: float) -> None:
+    answers = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
+    losses = dice_loss(answers.logit().expand(8, 8, -1).permute(2, 0, 1)[None], torch.full((1, 1, 8, 8), share))
+    assert answers[losses[0].argmin()].item() == pytest.approx(share)
+
+
 def test_overlap_of_two_empty_masks_is_zero() -> None:
     assert overlap(torch.full((1, 1, 4, 4), -1.0), torch.zeros(1, 1, 4, 4)).item() == 0
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from masklet.config import CONFIGS  # noqa: E402
 from masklet.errors import SettingsError  # noqa: E402
-from masklet.model.position import axial_rotation  # noqa: E402
+from masklet.model.position import axial_rotation, sine_table, time_table  # noqa: E402
 from masklet.train.drop_path import add_drop_path  # noqa: E402
 from masklet.train.initialise import fresh  # noqa: E402
 from masklet.train.lora import LowRank, add_low_rank, folded  # noqa: E402
@@ -62,12 +62,17 @@ def test_a_fresh_decoder_looks_at_what_is_near_a_prompt() -> None:
     assert seen[4:7, 1:4].sum() > 0.4  # of the nine cells around the prompt; 0.14 if it looked everywhere
 
 
-def test_a_fresh_network_looks_at_the_same_place_of_its_memories() -> None:
-    look = fresh(NANO, 1).memory_attention.layers[0].to_memory
+def test_a_fresh_network_looks_at_the_same_place_of_its_memories_and_a_little_at_pointers() -> None:
+    model = fresh(NANO, 1)
+    look, memory = model.memory_attention.layers[0].to_memory, NANO.memory_channels
     rotation = axial_rotation(8, NANO.channels, look.q.weight)
-    queries, keys = look.q(torch.zeros(1, 64, NANO.channels)), look.k(torch.zeros(1, 64, NANO.memory_channels))
-    seen = rotation.turn(queries) @ rotation.turn(keys).mT
-    assert torch.equal(seen[0].argmax(dim=-1), torch.arange(64))
+    queries = rotation.turn(look.q(torch.zeros(1, 64, NANO.channels)))
+    maps = rotation.turn(look.k(sine_table(8, 8, memory, look.q.weight).flatten(1).mT[None]))
+    pointer = look.k(model.pointer_times(time_table(torch.zeros(1, 1), NANO.channels)))
+    seen = (queries @ torch.cat((maps, pointer), dim=1).mT / NANO.channels**0.5).softmax(dim=-1)[0]
+    assert torch.equal(seen.argmax(dim=-1), torch.arange(64))
+    assert seen[:, :64].diagonal().min() > 0.5
+    assert seen[:, 64].min() > 0.001 and seen[:, 64].max() < 0.1
 
 
 def test_only_what_is_named_is_trained() -> None:

@@ -39,6 +39,7 @@ class Discs:
     """A source of both."""
 
     composed: bool = False
+    still: bool = False
 
     def pictures(self, size: int, *, easy: bool) -> DiscPictures:
         return DiscPictures(size)

@@ -99,6 +99,27 @@ def synthesize(
         print_line(str(output))
 
 
+@app.command()
+def marked(
+    source: Annotated[Path, typer.Argument(metavar="PACK", help="A folder that `masklet data pack` has built.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the data set.")],
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Those that training never sees: to validate on.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write the photographs of a pack whose objects were outlined by hand, as a COCO data set."""
+    from masklet.data.packs.marks import write_marked
+    from masklet.data.packs.pack import open_pack
+
+    with progress("writing marked photographs", unit="images") as report:
+        images, objects = write_marked(open_pack(source), output, held_out=held_out, progress=report)
+    if json:
+        print_json({"path": output, "images": images, "objects": objects})
+    else:
+        print_line(f"{output}: {images} photographs, {objects} objects")
+
+
 def _pack_record(built: Pack) -> dict[str, Any]:
     return {
         "path": built.root,

@@ -9,6 +9,17 @@ from torch import Tensor, nn
 from masklet.model.position import Rotation
 
 
+def looked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ / √c) v of B heads N c by PyTorch's own attention, with a `mask` of the keys that count.
+
+    Where autocast made bfloat16 of them on a processor, in float32: backwards PyTorch takes four times as long there.
+    """
+    if q.dtype != torch.bfloat16 or q.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask).to(q.dtype)
+
+
 class Attention(nn.Module):
     """Queries look at keys and bring home values (spec §5.1). Tokens are B N C."""
 
@@ -26,7 +37,7 @@ class Attention(nn.Module):
         """`present` (B, keys) bool leaves out the keys where it is false."""
         q, k, v = self.split(self.q(queries)), self.split(self.k(keys)), self.split(self.v(values))
         mask = None if present is None else present[:, None, None, :]
-        return self.join(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+        return self.join(looked(q, k, v, mask))
 
     def split(self, x: Tensor) -> Tensor:
         """B N (heads c) → B heads N c."""
@@ -68,6 +79,6 @@ def _weighted(q: Tensor, k: Tensor, v: Tensor, scores_at_once: int | None) -> Te
     """softmax(q kᵀ / √c) v for B N c, B M c, B M d; the batch of q may be 1."""
     if scores_at_once is None:
         q, k, v = q.expand(k.shape[0], -1, -1)[:, None], k[:, None], v[:, None]
-        return F.scaled_dot_product_attention(q, k, v)[:, 0]
+        return looked(q, k, v)[:, 0]
     scaled, rows = q * q.shape[-1] ** -0.5, max(1, scores_at_once // k.shape[-2])
     return torch.cat([(part @ k.mT).softmax(dim=-1) @ v for part in scaled.split(rows, dim=-2)], dim=-2)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.config import ModelConfig
+from masklet.model.attention import looked
 from masklet.model.position import precise
 
 EPSILON = 1e-6
@@ -126,7 +127,7 @@ class WindowAttention(nn.Module):
         if self.pooled:
             q, height, width = _pool(q), height // 2, width // 2
         q, k, v = (t.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = looked(q, k, v)
         return attended.transpose(1, 2).reshape(batch, height, width, -1)
 
 

@@ -80,7 +80,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         index = request.step * self.clips + row
         rng = np.random.default_rng((self.seed, 4, index))
         source = self.mixture.draw(rng)
-        if rng.random() < self.stills:
+        if rng.random() < self.stills or self.mixture.sources[source].still:
             still = _pictures(self.mixture, source, request.size, easy=False)
             clip = StillClips(still, request.frames, self.seed).sample(index)
         else:

@@ -90,10 +90,13 @@ def focal_loss(logits: Tensor, truth: Tensor, alpha: float, gamma: float) -> Ten
 
 
 def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """(N, M): 1 − (2 Σpt + 1) / (Σp + Σt + 1)."""
+    """(N, M): 1 − (Σp + Σt − Σ|p − t| + 1) / (Σp + Σt + 1), which is 1 − (2 Σpt + 1) / (Σp + Σt + 1) where t is 0 or 1.
+
+    Written so, it is least at p = t for fractions too; with Σpt it would be least for masks that are too large.
+    """
     shares = logits.sigmoid()
-    both = (shares * truth).sum(dim=(2, 3))
-    return 1 - (2 * both + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)
+    total = shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
+    return 1 - (total - (shares - truth).abs().sum(dim=(2, 3)) + 1) / (total + 1)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from masklet.data.packs.pack import BLOB, INDEX, open_pack
 from masklet.data.readers.layouts import open_clips, open_images
 from masklet.data.rendering.render import Model
 from masklet.data.rendering.renders import load_models
-from masklet.errors import InputNotFound, SettingsError
+from masklet.errors import InputNotFound, MaskletError, SettingsError
 from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
 from masklet.train.frozen import Frozen, refuse
 
@@ -53,6 +53,10 @@ class Source(Protocol):
     def composed(self) -> bool:
         """Whether the engine makes it, and can make it easy."""
 
+    @property
+    def still(self) -> bool:
+        """Whether there are no clips in it, so that a wandering camera has to make them of pictures."""
+
     def pictures(self, size: int, *, easy: bool) -> Pictures: ...
 
     def clips(self, size: int, frames: int) -> Clips: ...
@@ -66,6 +70,7 @@ class Engine:
     models: Callable[[], tuple[Model, ...]]
     seed: int
     composed: bool = True
+    still: bool = False
 
     def pictures(self, size: int, *, easy: bool) -> Pictures:
         return Composer(self.bank, size, self.seed, EASY if easy else full(size))
@@ -80,6 +85,7 @@ class Labelled:
 
     index: Path
     seed: int
+    still: bool = False
     composed: bool = False
 
     def pictures(self, size: int, *, easy: bool) -> Pictures:
@@ -95,6 +101,7 @@ class Annotated:
 
     path: Path
     seed: int
+    still: bool = False
     composed: bool = False
 
     def pictures(self, size: int, *, easy: bool) -> Pictures:
@@ -151,9 +158,17 @@ def open_source(path: Path, seed: int, *, held_out: bool = False) -> Source:
     if path.name == INDEX:
         for entry in real_pictures(path, 256, seed).entries:
             read_labelled(entry.image, entry.mask)
-        return Labelled(path, seed)
+        return Labelled(path, seed, still=_missing(lambda: real_clips(path, 256, 2, seed)))
     check(open_images(path))
-    return Annotated(path, seed)
+    return Annotated(path, seed, still=_missing(lambda: open_clips(path)))
+
+
+def _missing(clips: Callable[[], object]) -> bool:
+    try:
+        clips()
+    except MaskletError:
+        return True
+    return False
 
 
 def _weighed(text: str) -> tuple[Path, float]:
