@@ -1,9 +1,10 @@
-"""Trains the model inside the package in rounds: pictures, then clips, by the clock.
+"""Trains the model inside the package in rounds, by the clock.
 
-A round begins with the weights in the package (--fresh: with random ones) and ends with runs/embedded/nano.safetensors
-in half precision; `--install` puts that into the package. `--carry` makes small copies of the pack and of the labelled
-pictures in runs/carry, to be sent to another machine with the repository and named there by --pack and --real: 39 MB
-beside the 25 of the repository's files. There PYTHON names an interpreter that has PyTorch.
+A round begins with the weights in the package, trains on pictures and clips, and ends with
+runs/embedded/nano.safetensors in half precision; with --fresh it begins with random weights and with pictures alone.
+`--install` puts the result into the package. `--carry` makes small copies of the pack and of the labelled pictures in
+runs/carry, to be sent to another machine with the repository and named there by --pack and --real: 39 MB beside the 25
+of the repository's files. There PYTHON names an interpreter that has PyTorch.
 """
 
 from __future__ import annotations
@@ -13,26 +14,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks" / "measured.txt"  # what the model card's figures are of
 WEIGHTS, STATE, FINISHED, RESULT = "weights.safetensors", "state.safetensors", "finished", "nano.safetensors"
+MARKED = "marked"  # the pack's photographs that were outlined by hand
 
-
-class Stage(NamedTuple):
-    """A part of a round: which preset, its share of the time, the shares of composed and of real data."""
-
-    preset: str
-    time: float
-    composed: float
-    real: float
-
-
-STAGES = (Stage("nano-images", 0.7, 0.6, 0.4), Stage("nano-video", 0.3, 0.5, 0.5))
+STAGES = {"nano-images": 0.3, "nano-video": 0.7}  # which share of the time; without --fresh the second has all of it
+SHARES = {"composed": 0.4, "real": 0.4, "marked": 0.2}  # of the data
 ON_CUDA = {
     "nano-images": ("sizes=256,512", "size_starts=0.0,0.7", "pictures=128", "objects=8", "clicks=0,3"),
-    "nano-video": ("sizes=256", "size_starts=0.0", "clips=32", "frames=4,8", "pictures=64", "objects=8"),
+    "nano-video": ("sizes=256,512", "size_starts=0.0,0.8", "clips=32", "frames=4,8", "pictures=128", "clicks=0,3"),
 }
 ALWAYS_ON_CUDA = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
 
@@ -68,42 +60,39 @@ def _train(options: argparse.Namespace) -> None:
     if options.out.exists() and not options.resume:
         sys.exit(f"{options.out} holds a round; go on with --resume, or move it away")
     _pack(options.pack)
+    if not (options.out / MARKED / "annotations.json").exists():
+        _masklet("data", "marked", options.pack, options.out / MARKED)
     start = None if options.fresh else ROOT / "src" / "masklet" / "weights" / RESULT
-    for stage in STAGES:
-        run = options.out / stage.preset
+    stages = STAGES if options.fresh else {"nano-video": 1.0}
+    for preset, share in stages.items():
+        run = options.out / preset
         if not (run / FINISHED).exists():
-            _masklet("train", stage.preset, *_arguments(options, stage, start))
+            _masklet("train", preset, *_arguments(options, run, share * options.minutes, start))
             (run / FINISHED).touch()
         start = run / WEIGHTS
     names = ("--names", "released", "--dtype", "float16", "--overwrite")
     _masklet("models", "convert", start, options.out / RESULT, *names)
 
 
-def _arguments(options: argparse.Namespace, stage: Stage, start: Path | None) -> list[object]:
+def _arguments(options: argparse.Namespace, run: Path, minutes: float, start: Path | None) -> list[object]:
     """What `masklet train` is told for one stage."""
-    run = options.out / stage.preset
-    data = [f"--data={options.pack}={stage.composed}"]
-    if options.real.exists():
-        data.append(f"--data={options.real}={stage.real}")
-    changes = [*((f"start={start}",) if start else ()), *_device_changes(options, stage), *options.set]
-    known = [f"--device={options.device}"] if options.device else []
-    resumed = ["--resume"] if (run / STATE).exists() else []
-    minutes = options.minutes * stage.time
+    sources = {"composed": options.pack, "real": options.real, "marked": options.out / MARKED}
+    changes = [*((f"start={start}",) if start else ()), *_device_changes(options, run.name), *options.set]
     return [
         *("--out", run, "--minutes", minutes, "--workers", options.workers),
-        *data,
+        *(f"--data={path}={SHARES[kind]}" for kind, path in sources.items() if path.exists()),
         *("--refuse", MEASURED),
-        *known,
-        *resumed,
+        *([f"--device={options.device}"] if options.device else []),
+        *(["--resume"] if (run / STATE).exists() else []),
         *(f"--set={change}" for change in changes),
     ]
 
 
-def _device_changes(options: argparse.Namespace, stage: Stage) -> tuple[str, ...]:
+def _device_changes(options: argparse.Namespace, preset: str) -> tuple[str, ...]:
     import torch
 
     on_cuda = (options.device or "").startswith("cuda") or (options.device is None and torch.cuda.is_available())
-    return (*ALWAYS_ON_CUDA, *ON_CUDA[stage.preset]) if on_cuda else ()
+    return (*ALWAYS_ON_CUDA, *ON_CUDA[preset]) if on_cuda else ()
 
 
 def _carry(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from masklet.data.engine.samples import Clip
 from masklet.data.engine.synthesize import Recipe, synthesize
 from masklet.data.engine.writers import sav_annotation, write_sav
 from masklet.data.packs.pack import Pack
+from masklet.data.readers.layouts import open_images
 from masklet.data.rendering.renders import load_models
 from masklet.errors import ResourceError
 from tiny_pack import tiny_pack
@@ -172,3 +173,21 @@ def test_the_pack_command_says_which_package_cannot_be_had(
     monkeypatch.setenv("PATH", "")
     assert main(["data", "pack", str(tmp_path / "pack"), "--packages", str(tmp_path)]) == 75
     assert "tuxpaint-stamps-default" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["davis", "sa1b"])
+def test_a_set_can_be_composed_by_pytorch(pack: Pack, tmp_path: Path, layout: str) -> None:
+    pytest.importorskip("torch")
+    recipe = Recipe(layout, size=64, frames=3, seed=3, device="cpu")  # type: ignore[arg-type]
+    for name in ("one", "again"):
+        synthesize(pack, tmp_path / name, recipe, 3)
+    assert files(tmp_path / "one") == files(tmp_path / "again")
+    records = open_images(tmp_path / "one")
+    assert any(record.read()[1].mask(key).any() for record in records for key in record.read()[1].object_ids)
+
+
+def test_a_device_that_is_not_there_is_refused(pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    assert main(["data", "synthesize", str(pack.root), str(tmp_path / "set"), "--device", "gpu"]) == 69
+    assert "device-unavailable" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()

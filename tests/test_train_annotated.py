@@ -112,3 +112,17 @@ def test_a_still_picture_moves_with_its_masks() -> None:
     for image, mask in zip(clip.frames, clip.masks[:, 0], strict=True):
         red = (image[..., 0] > 128) & (image[..., 1] < 140)
         assert (red == mask).mean() > 0.97
+
+
+def test_data_without_clips_is_filmed_by_a_camera(tmp_path: Path) -> None:
+    """Half of the sources have pictures only, and no clip is to be made of stills: those make them all the same."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    picture = np.full((96, 96, 3), 90, np.uint8)
+    picture[30:70, 20:60] = 220
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture)
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), (picture[..., 0] > 128).astype(np.uint8) * 255)
+    batches = Batches(open_mixture([str(tmp_path)], 1), 1, 1, clips=2, clip_objects=1, seed=0, stills=0.0)
+    batch = batches[Request(0, 64, range(2), frames=3)]
+    assert batch.frames.shape == (2, 3, 64, 64, 3)
+    assert batch.truth[:, 0, 0].any()

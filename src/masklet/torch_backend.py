@@ -66,7 +66,7 @@ def build(
     waves = model.prompt_encoder.fourier
     places = waves.gaussian
     with _translated():
-        model = model.to(device=_device(device), dtype=chosen)
+        model = model.to(device=device_named(device), dtype=chosen)
     waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
     if model.no_pointer.device.type == "cpu":
         model.trunk.tokens_at_once = TILE_TOKENS
@@ -305,7 +305,8 @@ def _dtype(name: str | None) -> torch.dtype:
     return DTYPES[name]
 
 
-def _device(name: str | None) -> torch.device:
+def device_named(name: str | None) -> torch.device:
+    """PyTorch's device of that name, by default the best there is. Raises `ResourceError` where there is none."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:

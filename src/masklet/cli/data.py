@@ -80,6 +80,9 @@ def synthesize(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="From the assets that training never sees: for validation.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Compose with PyTorch there (cuda, cpu): quicker on a graphics card.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Compose a data set with exact masks. The same pack, seed and options give the same set.
@@ -89,8 +92,12 @@ def synthesize(
     from masklet.data.engine import synthesize as engine
     from masklet.data.packs.pack import open_pack
 
+    if device:
+        from masklet.torch_backend import device_named
+
+        device_named(device)
     opened = open_pack(source)
-    recipe = engine.Recipe(layout.value, size, frames, seed, held_out)
+    recipe = engine.Recipe(layout.value, size, frames, seed, held_out, device)
     with progress(f"composing {count}", unit="images") as report:
         engine.synthesize(opened, output, recipe, count, progress=report)
     if json:

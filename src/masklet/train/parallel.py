@@ -13,17 +13,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from masklet.torch_backend import device_named
+
 
 @contextmanager
 def together(device: str | None = None) -> Iterator[torch.device]:
     """Join the processes that `torchrun` started, if it did; gives this process's device.
 
-    `device` is any of PyTorch's; by default this process's GPU, or the CPU.
+    `device` is any of PyTorch's; by default this process's GPU, or the CPU. Raises `ResourceError` where it is not.
     """
     if "RANK" not in os.environ:
-        yield torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        yield device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return
-    own = torch.device(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
+    own = device_named(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
     if own.type == "cuda":
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,8 @@ from numpy.random import Generator
 from masklet.data.engine.bank import Bank, load_bank
 from masklet.data.engine.clips import ClipComposer
 from masklet.data.engine.compose import Composer, PictureSettings
-from masklet.data.engine.real import read_labelled, real_clips, real_pictures
+from masklet.data.engine.real import has_clips, read_labelled, real_clips, real_pictures
+from masklet.data.engine.real_objects import enriched
 from masklet.data.engine.samples import Clip, Sample
 from masklet.data.packs.pack import BLOB, INDEX, open_pack
 from masklet.data.readers.layouts import open_clips, open_images
@@ -140,7 +141,9 @@ def open_mixture(texts: Sequence[str], seed: int, frozen: Sequence[Frozen] = ())
     named = [_weighed(text) for text in texts]
     if frozen:
         refuse([path for path, _ in named], frozen)
-    return Mixture(tuple(open_source(path, seed) for path, _ in named), tuple(weight for _, weight in named))
+    sources = [open_source(path, seed) for path, _ in named]
+    labelled = [source for source in sources if isinstance(source, Labelled)]
+    return Mixture(tuple(_with_objects_of(source, labelled) for source in sources), tuple(share for _, share in named))
 
 
 def open_source(path: Path, seed: int, *, held_out: bool = False) -> Source:
@@ -158,17 +161,25 @@ def open_source(path: Path, seed: int, *, held_out: bool = False) -> Source:
     if path.name == INDEX:
         for entry in real_pictures(path, 256, seed).entries:
             read_labelled(entry.image, entry.mask)
-        return Labelled(path, seed, still=_missing(lambda: real_clips(path, 256, 2, seed)))
+        return Labelled(path, seed, still=not has_clips(path))
     check(open_images(path))
-    return Annotated(path, seed, still=_missing(lambda: open_clips(path)))
+    return Annotated(path, seed, still=not _has_clips(path))
 
 
-def _missing(clips: Callable[[], object]) -> bool:
+def _with_objects_of(source: Source, labelled: Sequence[Labelled]) -> Source:
+    """A pack that composes the objects and photographs of labelled pictures too; another source as it is."""
+    if not isinstance(source, Engine):
+        return source
+    for pictures in labelled:
+        source = replace(source, bank=enriched(source.bank, real_pictures(pictures.index, 256, pictures.seed)))
+    return source
+
+
+def _has_clips(path: Path) -> bool:
     try:
-        clips()
+        return any(len(clip.annotated) > 1 for clip in open_clips(path))
     except MaskletError:
-        return True
-    return False
+        return False
 
 
 def _weighed(text: str) -> tuple[Path, float]:

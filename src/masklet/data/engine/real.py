@@ -116,6 +116,11 @@ def real_pictures(index: Path, size: int, seed: int) -> RealPictures:
     return RealPictures(tuple(entries), size, seed)
 
 
+def has_clips(index: Path) -> bool:
+    """Whether an index file names clips. Raises like `real_pictures`."""
+    return bool(_read_index(index).get("clips"))
+
+
 def real_clips(index: Path, size: int, frames: int, seed: int) -> RealClips:
     """The clips of an index file that have enough labelled frames. Raises like `real_pictures`."""
     folders = [index.parent / row["clip"] for row in _read_index(index).get("clips", [])]

@@ -16,6 +16,7 @@ from masklet.atomic import atomic_write
 from masklet.data.engine.bank import load_bank
 from masklet.data.engine.clips import ClipComposer
 from masklet.data.engine.compose import Composer
+from masklet.data.engine.samples import Clip, Sample
 from masklet.data.engine.writers import write_davis, write_davis_split, write_sa1b, write_sav
 from masklet.data.packs.pack import Pack
 from masklet.data.rendering.renders import load_models
@@ -36,6 +37,7 @@ class Recipe:
     frames: int = 24
     seed: int = 0
     held_out: bool = False
+    device: str = ""  # where PyTorch composes; empty: NumPy does, which knows more tricks
 
 
 def synthesize(
@@ -89,29 +91,47 @@ def _claim(folder: Path, recipe: Recipe) -> None:
 
 
 def _clip_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
-    bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
-    models = load_models(pack, held_out=recipe.held_out)
-    composer = ClipComposer(bank, models, recipe.size, recipe.frames, recipe.seed)
+    sample = _clips(pack, recipe, loading)
 
     def write(number: int) -> None:
         name = _clip_name(number)
         last = folder / "Annotations" / "480p" / name / f"{recipe.frames - 1:05d}.png"
         if (last if recipe.layout == "davis" else folder / f"{name}_manual.json").exists():
             return
-        (write_davis if recipe.layout == "davis" else write_sav)(folder, name, composer.sample(number))
+        (write_davis if recipe.layout == "davis" else write_sav)(folder, name, sample(number))
 
     return write
 
 
 def _picture_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
-    bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
-    composer = Composer(bank, recipe.size, recipe.seed)
+    sample = _pictures(pack, recipe, loading)
 
     def write(number: int) -> None:
         if not (folder / f"sa_{number}.json").exists():
-            write_sa1b(folder, number, composer.sample(number))
+            write_sa1b(folder, number, sample(number))
 
     return write
+
+
+def _clips(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Clip]:
+    """What gives clip number so and so."""
+    bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
+    if not recipe.device:
+        models = load_models(pack, held_out=recipe.held_out)
+        return ClipComposer(bank, models, recipe.size, recipe.frames, recipe.seed).sample
+    from masklet.data.engine.one_by_one import clips_on  # PyTorch is needed for this alone
+
+    return clips_on(recipe.device, bank, recipe.size, recipe.frames, recipe.seed)
+
+
+def _pictures(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Sample]:
+    """What gives picture number so and so."""
+    bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
+    if not recipe.device:
+        return Composer(bank, recipe.size, recipe.seed).sample
+    from masklet.data.engine.one_by_one import pictures_on
+
+    return pictures_on(recipe.device, bank, recipe.size, recipe.seed)
 
 
 def _clip_name(number: int) -> str:

@@ -1,0 +1,53 @@
+"""Single pictures and clips out of the composer of whole batches, which runs where PyTorch runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+from masklet.data.engine.bank import Bank
+from masklet.data.engine.batch_compose import BatchComposer
+from masklet.data.engine.samples import Clip, Sample, TargetKind
+from masklet.data.engine.tensor_bank import tensor_bank
+
+TARGETS = 12  # at most, of a picture
+_KINDS: tuple[TargetKind, ...] = ("instance", "union", "part", "region")
+
+
+def clips_on(device: str, bank: Bank, size: int, frames: int, seed: int) -> Callable[[int], Clip]:
+    """What gives clip number so and so of `frames` frames, `size` pixels square; threads may share it."""
+    composer, alone = _composer(device, bank, size, seed), Lock()
+
+    def clip(number: int) -> Clip:
+        with alone:
+            made = composer.clips(number, frames)
+        there, kinds = _told(made.kinds[0])
+        return Clip(made.frames[0].cpu().numpy(), made.truth[0, there].swapaxes(0, 1).cpu().numpy(), kinds)
+
+    return clip
+
+
+def pictures_on(device: str, bank: Bank, size: int, seed: int) -> Callable[[int], Sample]:
+    """What gives picture number so and so, `size` pixels square; threads may share it."""
+    composer, alone = _composer(device, bank, size, seed), Lock()
+
+    def picture(number: int) -> Sample:
+        with alone:
+            made = composer.sample(number)
+        there, kinds = _told(made.kinds[0])
+        return Sample(made.frames[0].cpu().numpy(), made.truth[0, there].cpu().numpy(), kinds)
+
+    return picture
+
+
+def _composer(device: str, bank: Bank, size: int, seed: int) -> BatchComposer:
+    return BatchComposer(tensor_bank(bank).to(torch.device(device)), size, 1, seed, TARGETS)
+
+
+def _told(kinds: Tensor) -> tuple[list[int], tuple[TargetKind, ...]]:
+    """Which of the targets there are, and their kinds."""
+    there = [place for place, kind in enumerate(kinds.tolist()) if kind >= 0]
+    return there, tuple(_KINDS[int(kinds[place])] for place in there)
