@@ -101,10 +101,10 @@ class OnnxBackend:
             binarize=np.array(prompted, bool),
         )["memories"]
         kept = arrays.to_bfloat16(host(maps).astype(np.float32))
-        return [Memory(kept[k : k + 1], decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
+        return [Memory(kept[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
-        present = [self._absent() if one is None else one[:3] for one in decoded]
+        present = [self._absent() if one is None else map(arrays.from_bfloat16, one[:3]) for one in decoded]
         logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
         return _answers(logits, iou, score)
 
