@@ -120,6 +120,15 @@ def test_a_constant_that_claims_more_numbers_than_it_brings_is_refused() -> None
     assert code(hostile.SerializeToString()) == "onnx-broken"
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_constant_of_very_many_dimensions_is_refused_before_they_are_multiplied(packed: bool) -> None:
+    sizes = [protobuf.number(1, (1 << 62) + 1)] * 50_000
+    dims = protobuf.data(1, b"".join(size[1:] for size in sizes)) if packed else b"".join(sizes)
+    content = protobuf.data(7, protobuf.data(5, dims))
+    with pytest.raises(CheckpointError, match="dimensions"):
+        inspection.inspect(content, "graph.onnx")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"<html>", b"\x80\x04K\x01.", b"\xff" * 100, b"\0" * 100, b":\xff\xff\xff\xff\x7f"]
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, choose
 from masklet.config import ModelConfig
-from masklet.errors import BackendError
+from masklet.errors import BackendError, CheckpointError
 from masklet.graphs import Verb
 from masklet.memory import Memory, Recall
 from masklet.onnx_backend import arrays
@@ -51,8 +51,7 @@ class OnnxBackend:
         self.device, self.dtype = running or Running()
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        found = (self.graphs["encode"](images=arrays.normalised(image, self.size)) for image in images)
-        return [Features(one["stride4"], one["stride8"], one["stride16"]) for one in found]
+        return [self._encoded(image) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
         groups = _alike(recalls)
@@ -100,6 +99,8 @@ class OnnxBackend:
             score=np.asarray(decoded.object_score),
             binarize=np.array(prompted, bool),
         )["memories"]
+        side = self.size // 16
+        _check("memories", maps, len(prompted), self.config.memory_channels, side, side)
         kept = arrays.to_bfloat16(host(maps).astype(np.float32))
         return [Memory(kept[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
 
@@ -119,11 +120,20 @@ class OnnxBackend:
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         return list(arrays)
 
+    def _encoded(self, image: NDArray[np.uint8]) -> Features:
+        found = self.graphs["encode"](images=arrays.normalised(image, self.size))
+        features = Features(*(found[name] for name in Features._fields))
+        for name, part, stride, share in zip(Features._fields, features, (4, 8, 16), (8, 4, 1), strict=True):
+            _check(name, part, 1, self.config.channels // share, self.size // stride, self.size // stride)
+        return features
+
     def _attended(self, features: Features, recalls: Sequence[Recall]) -> Any:
         """The features as objects see them that have equally many memories: (N, C, h, w), or (1, …) with none."""
         if not recalls[0]:
             return host(features.stride16) + self.tables["no_memory"]
-        return self.graphs["attend"](stride16=features.stride16, **arrays.memories_of(recalls))["attended"]
+        seen = self.graphs["attend"](stride16=features.stride16, **arrays.memories_of(recalls))["attended"]
+        _check("attended", seen, len(recalls), self.config.channels, self.size // 16, self.size // 16)
+        return seen
 
     def _decoded(self, features: Features, queries: Sequence[Query]) -> Candidates:
         given = [query.mask is not None for query in queries]
@@ -140,12 +150,23 @@ class OnnxBackend:
     ) -> Candidates:
         """The graph's answers, on the host."""
         found = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
+        count, side = len(points.labels), self.size // 4
+        shapes = Candidates((4, side, side), (4,), (1,), (4, self.tables["no_pointer"].shape[1]))
+        for name, shape in shapes._asdict().items():
+            _check(name, found[name], count, *shape)
         return Candidates(*(host(found[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
     def _absent(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         side = self.size // 4
         nothing = np.zeros((1, 1), np.float32)
         return np.full((1, 1, side, side), NO_OBJECT, np.float32), nothing, nothing + np.float32(NO_OBJECT)
+
+
+def _check(name: str, value: Any, *shape: int) -> None:
+    """Raise `CheckpointError` unless what a graph gives out under a name has the shape that it has in every model."""
+    found = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
+    if found != shape:
+        raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {found}, not {shape}")
 
 
 def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Answers:
