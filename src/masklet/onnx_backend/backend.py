@@ -16,9 +16,6 @@ from masklet.memory import Memory, Recall
 from masklet.onnx_backend import arrays
 from masklet.onnx_backend.sessions import host
 
-OBJECTS_AT_ONCE = (
-    4  # that look at their memories together on a CPU: sixteen take a third longer, and three times the room
-)
 OBJECTS_AT_ONCE = 4  # that look at their memories together on a CPU: more are no faster, and take more room
 PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
 
