@@ -88,6 +88,10 @@ def sparse(proto: onnx.ModelProto) -> None:
     proto.graph.sparse_initializer.add()
 
 
+def endless(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Loop", ["", "c"], ["z"], body=onnx.GraphProto()))
+
+
 def too_deep(proto: onnx.ModelProto) -> None:
     for _ in range(inspection.DEEPEST):
         inner = proto.graph.SerializeToString()
@@ -105,7 +109,7 @@ def too_many_inputs(proto: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [custom_operator, custom_opset, functions, training, sparse, too_deep, too_many_nodes, too_many_inputs],
+    [custom_operator, custom_opset, functions, training, sparse, endless, too_deep, too_many_nodes, too_many_inputs],
 )
 def test_what_no_network_needs_is_refused(change: Callable[[onnx.ModelProto], None]) -> None:
     hostile = model()

@@ -25,6 +25,7 @@ MOST_SIZES = 32  # of one constant: its dimensions
 MOST_PER_BYTE = 2  # numbers of a constant for each byte of it: the smallest have four bits
 DEEPEST = 4  # graphs within graphs
 _ONNX = ("", "ai.onnx")
+_ENDLESS = (b"Loop", b"Scan")
 _EXTERNAL = 1  # TensorProto.data_location
 
 
@@ -97,7 +98,9 @@ class _Inspection:
             self._refuse(f"it has over {MOST_NODES} nodes")
         self._domain(message, field=7)
         for field, value in protobuf.fields(message):
-            if field == 5:
+            if field == 4 and bytes(_message(value)) in _ENDLESS:
+                self._refuse("it has loops, which need not end")
+            elif field == 5:
                 self._attribute(_message(value), depth)
 
     def _attribute(self, message: memoryview, depth: int) -> None:
