@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
-from masklet.errors import CheckpointError
+from masklet.errors import CheckpointError, InputNotFound
 from masklet.graphs import PRECISIONS, VERBS
 from masklet.graphs.inspection import inspect, read_limited
 from masklet.inputs import open_input
@@ -141,6 +141,8 @@ def _sibling(name: Any) -> str:
 
 
 def _read(path: Path) -> bytes:
+    if not path.exists():
+        raise InputNotFound("input-not-found", f"{path}: no such file; is the folder an exported model?")
     with open_input(path) as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
