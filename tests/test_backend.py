@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fakes import FakeBackend
 from masklet import Masks, Segmenter, box, click, clicks, mask, onnx_backend
-from masklet.backend import NO_OBJECT, NO_PROMPT, Backend, Decoded, Features, Query, ask, choose
-from masklet.memory import Recall
+from masklet.backend import NO_OBJECT, NO_PROMPT, Backend, Decoded, Features, Query, alike, ask, choose
+from masklet.memory import Memory, Recall
 from masklet.session import read
 from masklet.tracker import Tracker
 from networks import network
@@ -197,6 +197,14 @@ def test_objects_see_by_their_own_memories_together_as_alone(
     assert all(np.abs(together[0] - together[other]).max() > 0 for other in (1, 2, 3))  # memories and slots matter
 
 
+def test_more_objects_than_fit_a_batch_see_by_their_own_memories(
+    backend: Backend, features: Features, seen: Features
+) -> None:
+    kept = backend.memorize(features, backend.decode(seen, queries()), [True] * 4) * 2
+    together, alone = views(backend, features, [Recall(((6, one),), ((1, one),)) for one in kept])
+    assert np.abs(together - alone).max() < CLOSE
+
+
 def test_what_is_stored_comes_back_bit_for_bit(backend: Backend, features: Features, seen: Features) -> None:
     decoded = backend.decode(seen, queries())
     memory = backend.memorize(features, decoded, [True] * 4)[0]
@@ -257,6 +265,11 @@ def test_memories_are_kept_in_half_precision(runtime: str) -> None:
     features = backend.encode([CLIP[0]])[0]
     decoded = backend.decode(backend.attend(features, [Recall()]), [NO_PROMPT], hide=True)
     assert backend.store(backend.memorize(features, decoded, [False])[0])[0].dtype == np.uint16
+
+
+def test_recalls_that_hold_as_much_are_one_batch_up_to_a_limit() -> None:
+    none, some = Recall(), Recall(((6, Memory(None, None)),))
+    assert alike([none, some, none, some, some], 2) == [[0, 2], [1, 3], [4]]
 
 
 def test_an_ambiguous_prompt_gets_the_best_of_three_and_its_pointer() -> None:

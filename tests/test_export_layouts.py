@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import masklet
 from masklet import EmbeddedImage, Masks, Segmenter, box, click, mask, onnx_backend
 from masklet.errors import BackendError, CheckpointError, InputNotFound, MaskletError, SettingsError
 from masklet.export import LAYOUTS, export_layout
+from masklet.onnx_backend import KINDS
 from masklet.onnx_backend.arrays import normalised
 from networks import network
 from parity.inputs import frames
@@ -235,6 +238,66 @@ def test_of_several_models_in_a_folder_none_is_taken(folders: dict[str, Path], t
             source = folders["samexporter"] / f"nano.{part}.onnx"
             (tmp_path / f"{name}.{part}.onnx").write_bytes(source.read_bytes())
     assert refused(tmp_path) == "bad-usage"
+
+
+def test_of_two_layouts_in_a_folder_none_is_taken(tmp_path: Path) -> None:
+    for layout in ("sam2-onnx", "samexporter"):
+        export_layout(NETWORK, tmp_path, layout, overwrite=True)
+    assert refused(tmp_path) == "bad-usage"
+
+
+def test_a_folder_as_ailia_downloads_it_is_opened(
+    folders: dict[str, Path], tmp_path: Path, ours: EmbeddedImage
+) -> None:
+    for path in folders["ailia"].glob("*.onnx"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / f"{path.name}.prototxt").write_text("for another runtime")
+    kept = dict(np.load(folders["ailia"] / "pretrained_weights.npz"))
+    others = {key.replace("v2.1", "v2"): value + 1 for key, value in kept.items()}
+    np.savez(tmp_path / "pretrained_weights.npz", allow_pickle=False, **others, **kept)  # all models share one file
+    found = masklet.load(tmp_path).segment(PICTURE, click(50, 40))
+    assert np.abs(found.low_res - ours.predict(click(50, 40)).low_res).max() < CLOSE
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-30]
+
+
+def flipped(content: bytes) -> bytes:
+    place = content.index(b"no_mem_embed.npy") + 300  # in its numbers
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
+def saved(value: Array) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **{"v2.1_nano_no_mem_embed": value})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"PK\3\4junk",
+        cut,
+        flipped,
+        lambda content: saved(np.zeros(3)),
+        lambda content: saved(np.array(["a"] * 128)),
+        lambda content: saved(np.zeros(1 << 20)),
+    ],
+)
+def test_what_lies_beside_ailias_graphs_is_refused_if_it_is_broken(
+    change: Callable[[bytes], bytes], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for path in folders["ailia"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    beside = tmp_path / "pretrained_weights.npz"
+    beside.write_bytes(change(beside.read_bytes()))
+    assert refused(tmp_path) == "checkpoint-corrupt"
+
+
+def test_a_folder_of_another_tool_says_where_it_runs(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "openvino", KINDS["cpu"])
+    assert masklet.load(folders["sam2-onnx"], device="openvino").backend.device == "openvino"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from masklet.config import CONFIGS
 from masklet.graphs import VERBS, Verb, write_graph
 from masklet.graphs.rounding import Rounding, rounded
 from masklet.graphs.shapes import expected_shapes
-from masklet.onnx_backend import Session, host
+from masklet.onnx_backend import Session, described, host
 from networks import network
 
 torch = pytest.importorskip("torch")
@@ -95,6 +95,10 @@ def test_encode_is_the_method_at_sizes_that_windows_fit_and_do_not_fit(size: int
     given = inputs("encode", "sam2.1-micro", size, Counts())
     wanted = answers(method_model("sam2.1-micro", size), "encode", given)
     compare(exact("sam2.1-micro", size, "encode").run(None, given), wanted, EXACT)
+
+
+def test_encode_can_be_written_where_its_attention_does_not_fall_into_equal_parts() -> None:
+    assert described("encode", write_graph("encode", network("nano", 2784)))["outputs"]["stride16"]["shape"][2] == 174
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float16", "int8"])

@@ -88,6 +88,10 @@ def sparse(proto: onnx.ModelProto) -> None:
     proto.graph.sparse_initializer.add()
 
 
+def endless(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Loop", ["", "c"], ["z"], body=onnx.GraphProto()))
+
+
 def too_deep(proto: onnx.ModelProto) -> None:
     for _ in range(inspection.DEEPEST):
         inner = proto.graph.SerializeToString()
@@ -105,7 +109,7 @@ def too_many_inputs(proto: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [custom_operator, custom_opset, functions, training, sparse, too_deep, too_many_nodes, too_many_inputs],
+    [custom_operator, custom_opset, functions, training, sparse, endless, too_deep, too_many_nodes, too_many_inputs],
 )
 def test_what_no_network_needs_is_refused(change: Callable[[onnx.ModelProto], None]) -> None:
     hostile = model()
@@ -118,6 +122,15 @@ def test_a_constant_that_claims_more_numbers_than_it_brings_is_refused() -> None
     del hostile.graph.initializer[0].dims[:]
     hostile.graph.initializer[0].dims.extend([1 << 40, 1 << 10])
     assert code(hostile.SerializeToString()) == "onnx-broken"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_constant_of_very_many_dimensions_is_refused_before_they_are_multiplied(packed: bool) -> None:
+    sizes = [protobuf.number(1, (1 << 62) + 1)] * 50_000
+    dims = protobuf.data(1, b"".join(size[1:] for size in sizes)) if packed else b"".join(sizes)
+    content = protobuf.data(7, protobuf.data(5, dims))
+    with pytest.raises(CheckpointError, match="dimensions"):
+        inspection.inspect(content, "graph.onnx")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,24 @@ def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tm
     assert all(agree(one.step(frame), other.step(frame)) for frame in range(6))
 
 
+def test_a_session_of_pytorch_in_bfloat16_goes_on_without_it(tmp_path: Path) -> None:
+    wanted = network("nano", 128, calm=True)
+    half = torch_backend.build(wanted.config, wanted.tensors, device="cpu", dtype="bfloat16", size=128)
+    one = Tracker(half, CLIP)
+    one.prompt(0, {1: box(40, 30, 240, 110)})
+    for frame in range(3):
+        one.step(frame)
+    one.save(tmp_path / "session")
+    other = read(tmp_path / "session", backend("onnx"), CLIP)
+    for found, right in [
+        (other.masks(2), one.masks(2)),  # as it was saved
+        (other.step(3), one.step(3)),  # by its memories
+        (other.prompt(2, {1: click(70, 60)}), one.prompt(2, {1: click(70, 60)})),  # from its mask
+    ]:
+        assert overlap(found.binary[0], right.binary[0]) > 0.95
+        assert np.abs(found.scores - right.scores).max() < 0.02
+
+
 def test_everything_in_a_picture_is_found_alike() -> None:
     search = Search(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
     found = [everything(backend(runtime), CLIP[0], search) for runtime in BUILD]
@@ -133,6 +151,13 @@ def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
     wanted = torch.from_numpy(values).to(torch.bfloat16)
     assert np.array_equal(arrays.to_bfloat16(values), wanted.view(torch.uint16).numpy())
     assert np.isnan(arrays.from_bfloat16(arrays.to_bfloat16(np.float32([np.nan])))).all()
+
+
+def test_a_memory_that_is_kept_keeps_nothing_of_the_others() -> None:
+    one = backend("onnx")
+    features = one.encode([CLIP[0]])[0]
+    decoded = one.decode(one.attend(features, [Recall()]), [NO_PROMPT] * 2)
+    assert all(array.base is None for memory in one.memorize(features, decoded, [True, True]) for array in memory)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])

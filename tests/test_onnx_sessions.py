@@ -13,7 +13,7 @@ import pytest
 
 import masklet
 from masklet.checkpoints import write_tensors
-from masklet.errors import CheckpointError, MaskletError, ResourceError, SettingsError
+from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
 from masklet.graphs import write_graph
 from masklet.model import weights
 from masklet.onnx_backend import KINDS, Session
@@ -38,6 +38,8 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
 
         def get_inputs(self) -> list[Any]:
             return []
+
+        get_outputs = get_inputs
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [kind.provider for kind in KINDS.values()])
     monkeypatch.setattr(onnxruntime, "InferenceSession", Noted)
@@ -105,12 +107,37 @@ def test_a_provider_that_does_not_start_is_an_error_and_never_replaced(
     assert caught.value.code == "device-unavailable"
 
 
+@pytest.mark.parametrize(
+    ("device", "said", "code"),
+    [
+        ("cuda:9", "CUDA failure 101: invalid device ordinal", "device-unavailable"),
+        ("cuda", "CUDA failure 2: out of memory", "out-of-memory"),
+        ("cpu", "BFCArena: Failed to allocate memory for requested buffer", "out-of-memory"),
+        ("cpu", "no such thing", "onnx-broken"),
+    ],
+)
+def test_a_session_that_cannot_be_made_says_why(
+    device: str, said: str, code: str, everywhere: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", failing)
+    with pytest.raises(MaskletError) as caught:
+        Session("graph", lambda: b"", device_named(device)).load()
+    assert caught.value.code == code
+
+
 def test_there_are_as_many_threads_as_processors_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert processors() == options(Device()).intra_op_num_threads == 3
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {4, 6}, raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda path: "max 100000")
     for none in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", none)
-        assert processors() >= 1
+        assert processors() == 2
+    monkeypatch.setattr(Path, "read_text", lambda path: "120000 100000")  # what a container may use
+    assert processors() == 1
 
 
 def graph(verb: Any = "memorize") -> Session:
@@ -148,6 +175,22 @@ def test_a_graph_is_read_once_and_only_when_it_is_called() -> None:
 def test_an_input_that_is_missing_is_named() -> None:
     with pytest.raises(CheckpointError, match="'stride16'"):
         graph()(logits=np.zeros((1, 1, 16, 16)))
+
+
+def test_what_fails_while_a_graph_runs_is_one_of_our_errors() -> None:
+    with pytest.raises(BackendError) as caught:
+        graph("encode")(images=np.zeros((1, 3, 96, 96)))  # the graph is for 64
+    assert caught.value.code == "onnx-failed"
+
+
+def test_a_full_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("Error in execution: bfc_arena.cc: Failed to allocate memory for requested buffer")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", full)
+    with pytest.raises(ResourceError) as caught:
+        graph("encode")(images=np.zeros((1, 3, 64, 64)))
+    assert caught.value.code == "out-of-memory"
 
 
 def test_a_graph_with_a_name_that_is_no_text_is_refused() -> None:

@@ -115,18 +115,24 @@ def test_a_session_with_a_correction_is_resumed(shell: Torchless, exported: Path
     assert shell.execute(SESSION.format(clip=str(clip), model=str(exported), session=session)).status == 0
 
 
-EVERYTHING = """
-import masklet, numpy as np
-from masklet.automatic import Search
-
-picture = np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8)
-search = Search(points_per_side=4, pred_iou_thresh=0, stability_score_thresh=0)
-assert len(masklet.load({model!r}).everything(picture, search).records())
-"""
+ALL = ("--points-per-side", 4, "--pred-iou-thresh", 0, "--stability-score-thresh", 0)
 
 
-def test_everything_in_a_picture_is_found(shell: Torchless, exported: Path) -> None:
-    assert shell.execute(EVERYTHING.format(model=str(exported))).status == 0
+def test_everything_in_a_picture_is_found_in_every_format(shell: Torchless, exported: Path, tmp_path: Path) -> None:
+    layouts.picture(tmp_path / "one.jpg")
+    words = (*ALL, "--format", "sa1b,rle,coco,png,overlay", "--out", tmp_path / "out", "--json")
+    done = shell.run("everything", tmp_path / "one.jpg", *words, "--model", exported)
+    (record,) = json.loads(done.out)["pictures"]
+    assert done.status == 0 and record["found"]
+    assert all(Path(path).exists() for path in record["files"].values())
+
+
+def test_everything_in_a_clip_is_found_and_followed(
+    shell: Torchless, exported: Path, clip: Path, tmp_path: Path
+) -> None:
+    words = (*ALL, "--most", 3, "--look-every", 2, "--out", tmp_path / "out", "--json", "--model", exported)
+    done = shell.run("everything", clip, *words)
+    assert done.status == 0 and json.loads(done.out)["frames"] == 6
 
 
 def test_models_are_listed_told_verified_and_converted(shell: Torchless, model: Path, tmp_path: Path) -> None:

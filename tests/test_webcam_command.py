@@ -62,6 +62,15 @@ def squares(number: int | None = None) -> Iterator[Any]:
     return (square(place) for place in (count() if number is None else range(number)))
 
 
+def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend()
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(backend))
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    assert webcam("--point", "20,20", "--no-preview", "--stop", "1") == 0
+    verbs = [verb for verb, _ in backend.asked]
+    assert verbs[:6] == ["encode", "attend", "decode", "memorize", "attend", "encode"]
+
+
 def test_a_clip_played_to_it_is_followed_recorded_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,3 +127,11 @@ def choose(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]
     best = 1 + iou[:, 1:].argmax(axis=1)
     masks = np.where(np.logical_or(ambiguous, stability < STABLE), best, 0)
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
+
+
+def alike(recalls: Sequence[Recall], most: int) -> list[list[int]]:
+    """Positions of the recalls, grouped by how many maps and pointers they hold: batches of at most `most`."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k, recall in enumerate(recalls):
+        groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
+    return [group[start : start + most] for group in groups.values() for start in range(0, len(group), most)]

@@ -22,6 +22,7 @@ from masklet.backend import (
     Decoded,
     Features,
     Query,
+    alike,
     choose,
 )
 from masklet.config import ModelConfig, check_size
@@ -127,7 +128,7 @@ class TorchBackend:
     @_inference
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
         seen: list[Tensor | None] = [None] * len(recalls)
-        for group in _alike(recalls):
+        for group in alike(recalls, len(recalls)):
             attended = self.model.attend(features, *self._memories([recalls[k] for k in group])).stride16
             for row, k in enumerate(group):
                 seen[k] = attended[row : row + 1]
@@ -278,14 +279,6 @@ def _answers(logits: Tensor, iou: Tensor, score: Tensor) -> Answers:
             hint="load the model with dtype='float32'",
         )
     return Answers(*arrays)
-
-
-def _alike(recalls: Sequence[Recall]) -> list[list[int]]:
-    """Positions of the recalls, grouped by how many maps and pointers they hold: one batch each."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for k, recall in enumerate(recalls):
-        groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
-    return list(groups.values())
 
 
 def _turns(count: int, at_once: int) -> Iterator[slice]:

@@ -70,8 +70,6 @@ def onnx(
 
     if layout is not Layout.MASKLET and (precision is not Precision.FP32 or pictures or calibrate):
         raise SettingsError("bad-usage", f"the layout {layout.value} is written in fp32 only, without pictures")
-    if (pictures or calibrate) and precision is not Precision.INT8:
-        raise SettingsError("bad-usage", "--pictures and --calibrate are for --precision int8")
     network = read_network(options.located(model), size)
     if layout is Layout.MASKLET:
         exported = _export(network, folder, precision.value, pictures or [], calibrate=calibrate, overwrite=overwrite)

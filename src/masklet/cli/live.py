@@ -70,7 +70,9 @@ def run(wishes: Wishes) -> dict[str, Any]:
     with ExitStack() as stack:
         video = stack.enter_context(opened(wishes.source))
         check_prompts(wishes.schedule, video.size, wishes.formats)
-        tracker = Tracker(wishes.runtime.load().backend, history=History(0), cleaning=wishes.cleaning)
+        model = wishes.runtime.load()
+        model.warm_up()  # or the first frames that come are dropped
+        tracker = Tracker(model.backend, history=History(0), cleaning=wishes.cleaning)
         page = Page(wishes.port) if wishes.port is not None else None
         if page:
             stack.callback(page.close)

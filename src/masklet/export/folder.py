@@ -156,9 +156,12 @@ def _steps(total: int, progress: Progress | None) -> Iterator[None]:
 
 def _make(folder: Path, *, overwrite: bool) -> None:
     """An empty folder, or one that may be written over: its manifest goes first, since it will be wrong soon."""
-    if folder.exists() and not (folder.is_dir() and (overwrite or not any(folder.iterdir()))):
-        raise ResourceError("output-exists", f"{folder}: exists and is not empty", hint="use --overwrite to replace it")
     with explained(folder):
+        if folder.exists() and not folder.is_dir():
+            raise ResourceError("output-exists", f"{folder}: is a file; name a folder")
+        if folder.exists() and any(folder.iterdir()) and not overwrite:
+            message = f"{folder}: exists and is not empty"
+            raise ResourceError("output-exists", message, hint="use --overwrite to replace it")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / NAME).unlink(missing_ok=True)
     remove_leftovers(folder)

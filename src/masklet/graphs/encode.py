@@ -174,7 +174,8 @@ def _attended(graph: Graph, x: str, block: Block, tokens: int = 0) -> str:
         return graph.attention(q, graph.transpose(k, 0, 2, 1), v)
     q, k, v = (graph.reshape(one, 0, -1, block.heads, size) for one in (q, k, v))
     q, k, v = graph.transpose(q, 0, 2, 1, 3), graph.transpose(k, 0, 2, 3, 1), graph.transpose(v, 0, 2, 1, 3)
-    attended = graph.attention(q, k, v, chunks=-(-block.heads * tokens**2 // SCORES_AT_ONCE) or 1)
+    rows = max(1, SCORES_AT_ONCE // max(1, block.heads * tokens))
+    attended = graph.attention(q, k, v, chunks=-(-tokens // rows) or 1)
     return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, -1, block.out)
 
 

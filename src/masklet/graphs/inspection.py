@@ -7,19 +7,25 @@ A graph may compute, and nothing else: no operators from outside ONNX (they are 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from masklet.errors import CheckpointError, InputNotFound
+from masklet.errors import CheckpointError
 from masklet.graphs import protobuf
+from masklet.inputs import open_input
 
 LARGEST = 2 << 30  # bytes; also the most that the format itself can hold
 MOST_NODES = 50_000
 MOST_CONSTANTS = 50_000
 MOST_INPUTS = 1_000  # older files list their constants here too
+MOST_SIZES = 32  # of one constant: its dimensions
 MOST_PER_BYTE = 2  # numbers of a constant for each byte of it: the smallest have four bits
 DEEPEST = 4  # graphs within graphs
 _ONNX = ("", "ai.onnx")
+_ENDLESS = (b"Loop", b"Scan")
 _EXTERNAL = 1  # TensorProto.data_location
 
 
@@ -37,11 +43,11 @@ def read_onnx(path: Path) -> bytes:
 def read_limited(path: Path) -> bytes:
     """The contents of a graph's file, as yet not known to be safe. Raises `InputNotFound`, or `CheckpointError`
     (`onnx-refused`) for one that is too large."""
-    if not path.is_file():
-        raise InputNotFound("input-not-found", f"{path}: no such graph")
-    if path.stat().st_size > LARGEST:
-        raise CheckpointError("onnx-refused", f"{path}: {path.stat().st_size} bytes; a graph may have {LARGEST}")
-    return path.read_bytes()
+    with open_input(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise CheckpointError("onnx-refused", f"{path}: {size} bytes; a graph may have {LARGEST}")
+        return file.read()
 
 
 def inspect(content: bytes, name: str) -> None:
@@ -92,7 +98,9 @@ class _Inspection:
             self._refuse(f"it has over {MOST_NODES} nodes")
         self._domain(message, field=7)
         for field, value in protobuf.fields(message):
-            if field == 5:
+            if field == 4 and bytes(_message(value)) in _ENDLESS:
+                self._refuse("it has loops, which need not end")
+            elif field == 5:
                 self._attribute(_message(value), depth)
 
     def _attribute(self, message: memoryview, depth: int) -> None:
@@ -108,16 +116,19 @@ class _Inspection:
         self.constants += 1
         if self.constants > MOST_CONSTANTS:
             self._refuse(f"it has over {MOST_CONSTANTS} constants")
-        count = 1
+        sizes: list[int] = []
         for field, value in protobuf.fields(message):
             if field == 1:
-                count *= math.prod(_numbers(value))
+                sizes += islice(_numbers(value), MOST_SIZES + 1)
+                if len(sizes) > MOST_SIZES:
+                    raise ValueError(f"a constant of over {MOST_SIZES} dimensions")
             elif field == 13 or (field == 14 and value == _EXTERNAL):
                 raise CheckpointError(
                     "onnx-external-data",
                     f"{self.name}: refused: its data is in another file",
                     hint="save the graph with its weights inside",
                 )
+        count = math.prod(sizes)
         if not 0 <= count <= MOST_PER_BYTE * len(message):
             raise ValueError(f"a constant of {count} numbers in {len(message)} bytes")
 
@@ -130,9 +141,9 @@ class _Inspection:
         raise CheckpointError("onnx-refused", f"{self.name}: refused: {why}", hint="use a graph that masklet exported")
 
 
-def _numbers(value: protobuf.Value) -> list[int]:
+def _numbers(value: protobuf.Value) -> Iterator[int]:
     """One whole number, or several packed into bytes."""
-    return [value] if isinstance(value, int) else list(protobuf.varints(value))
+    return iter([value]) if isinstance(value, int) else protobuf.varints(value)
 
 
 def _message(value: protobuf.Value) -> memoryview:

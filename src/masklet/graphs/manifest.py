@@ -16,7 +16,9 @@ from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.graphs import PRECISIONS, VERBS
 from masklet.graphs.inspection import inspect, read_limited
+from masklet.inputs import open_input
 
 NAME, TABLES = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"
@@ -71,7 +73,7 @@ class Folder:
         """The small tensors that are used between graphs: see `masklet.graphs.tables`."""
         try:
             found = load(self._checked(TABLES, _read(self.path / TABLES)))
-        except SafetensorError as cause:
+        except (SafetensorError, KeyError) as cause:  # KeyError: numbers of a kind that NumPy has not
             raise _broken(self.path / TABLES, str(cause)) from cause
         channels = self.manifest.config.channels
         wanted = {
@@ -105,9 +107,7 @@ def open_folder(path: Path) -> Folder:
             size=check_size(told["size"]),
             precision=_precision(told["precision"]),
             identity=str(told["identity"]),
-            graphs={
-                verb: _sibling(told["graphs"][verb]["file"]) for verb in ("encode", "attend", "decode", "memorize")
-            },
+            graphs={verb: _sibling(told["graphs"][verb]["file"]) for verb in VERBS},
             sha256={str(name): str(digest) for name, digest in told["sha256"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as cause:
@@ -128,9 +128,9 @@ _EXAMPLE = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
 
 
 def _precision(name: Any) -> str:
-    if name not in ("fp32", "fp16", "int8"):
+    if not isinstance(name, str) or name not in PRECISIONS:
         raise ValueError(f"unknown precision {name!r}")
-    return str(name)
+    return name
 
 
 def _sibling(name: Any) -> str:
@@ -141,11 +141,13 @@ def _sibling(name: Any) -> str:
 
 
 def _read(path: Path) -> bytes:
-    if not path.is_file():
+    if not path.exists():
         raise InputNotFound("input-not-found", f"{path}: no such file; is the folder an exported model?")
-    if path.stat().st_size > _LARGEST:
-        raise _broken(path, f"{path.stat().st_size} bytes are too many")
-    return path.read_bytes()
+    with open_input(path) as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise _broken(path, f"over {_LARGEST} bytes are too many")
+    return content
 
 
 def _broken(path: Path, why: str) -> CheckpointError:

@@ -42,7 +42,7 @@ def mask_logits(mask: NDArray[Any], side: int) -> Floats:
     if mask.dtype == np.bool_:
         fractions = resample(mask.astype(np.float32)[None, None], (side, side))
         return np.asarray(fractions * np.float32(MASK_SCALE) + np.float32(MASK_BIAS))
-    logits = mask.reshape(1, 1, *mask.shape[-2:]).astype(np.float32)
+    logits = from_bfloat16(mask).reshape(1, 1, *mask.shape[-2:])
     return np.asarray(resample(logits, (side, side)).clip(-LOGIT_LIMIT, LOGIT_LIMIT))
 
 
@@ -68,7 +68,7 @@ def memories_of(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
     """`memories` (N, T, c, h, w), their `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), of recalls that hold
     equal numbers of each."""
     maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
-    pointers = [memory.pointer for recall in recalls for _, memory in recall.pointers]
+    pointers = [from_bfloat16(memory.pointer) for recall in recalls for _, memory in recall.pointers]
     times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
     channels = recalls[0].spatial[0][1].pointer.shape[-1]
     return {
@@ -93,7 +93,7 @@ def to_bfloat16(values: Floats) -> NDArray[np.uint16]:
 
 
 def from_bfloat16(bits: NDArray[Any]) -> Floats:
-    """The inverse of `to_bfloat16`; other numbers as float32."""
+    """The inverse of `to_bfloat16`; other numbers as float32. Whatever a session of PyTorch's holds may be bfloat16."""
     if bits.dtype != np.uint16:
-        return bits.astype(np.float32)
+        return bits.astype(np.float32, copy=False)
     return (bits.astype(np.uint32) << 16).view(np.float32)

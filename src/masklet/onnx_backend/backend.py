@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, choose
+from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, alike, choose
 from masklet.config import ModelConfig
-from masklet.errors import BackendError
+from masklet.errors import BackendError, CheckpointError
 from masklet.graphs import Verb
 from masklet.memory import Memory, Recall
 from masklet.onnx_backend import arrays
 from masklet.onnx_backend.sessions import host
 
+OBJECTS_AT_ONCE = 4  # that look at their memories together on a CPU: more are no faster, and take more room
 PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
 
 
@@ -51,11 +52,10 @@ class OnnxBackend:
         self.device, self.dtype = running or Running()
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        found = (self.graphs["encode"](images=arrays.normalised(image, self.size)) for image in images)
-        return [Features(one["stride4"], one["stride8"], one["stride16"]) for one in found]
+        return [self._encoded(image) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-        groups = _alike(recalls)
+        groups = alike(recalls, OBJECTS_AT_ONCE if self.device == "cpu" else len(recalls))
         parts = [self._attended(features, [recalls[k] for k in group]) for group in groups]
         if len(parts) == 1:
             return features._replace(stride16=parts[0])
@@ -100,11 +100,13 @@ class OnnxBackend:
             score=np.asarray(decoded.object_score),
             binarize=np.array(prompted, bool),
         )["memories"]
+        side = self.size // 16
+        _check("memories", maps, len(prompted), self.config.memory_channels, side, side)
         kept = arrays.to_bfloat16(host(maps).astype(np.float32))
-        return [Memory(kept[k : k + 1], decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
+        return [Memory(kept[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
-        present = [self._absent() if one is None else one[:3] for one in decoded]
+        present = [self._absent() if one is None else map(arrays.from_bfloat16, one[:3]) for one in decoded]
         logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
         return _answers(logits, iou, score)
 
@@ -119,11 +121,20 @@ class OnnxBackend:
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         return list(arrays)
 
+    def _encoded(self, image: NDArray[np.uint8]) -> Features:
+        found = self.graphs["encode"](images=arrays.normalised(image, self.size))
+        features = Features(*(found[name] for name in Features._fields))
+        for name, part, stride, share in zip(Features._fields, features, (4, 8, 16), (8, 4, 1), strict=True):
+            _check(name, part, 1, self.config.channels // share, self.size // stride, self.size // stride)
+        return features
+
     def _attended(self, features: Features, recalls: Sequence[Recall]) -> Any:
         """The features as objects see them that have equally many memories: (N, C, h, w), or (1, …) with none."""
         if not recalls[0]:
             return host(features.stride16) + self.tables["no_memory"]
-        return self.graphs["attend"](stride16=features.stride16, **arrays.memories_of(recalls))["attended"]
+        seen = self.graphs["attend"](stride16=features.stride16, **arrays.memories_of(recalls))["attended"]
+        _check("attended", seen, len(recalls), self.config.channels, self.size // 16, self.size // 16)
+        return seen
 
     def _decoded(self, features: Features, queries: Sequence[Query]) -> Candidates:
         given = [query.mask is not None for query in queries]
@@ -140,12 +151,23 @@ class OnnxBackend:
     ) -> Candidates:
         """The graph's answers, on the host."""
         found = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
+        count, side = len(points.labels), self.size // 4
+        shapes = Candidates((4, side, side), (4,), (1,), (4, self.tables["no_pointer"].shape[1]))
+        for name, shape in shapes._asdict().items():
+            _check(name, found[name], count, *shape)
         return Candidates(*(host(found[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
     def _absent(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         side = self.size // 4
         nothing = np.zeros((1, 1), np.float32)
         return np.full((1, 1, side, side), NO_OBJECT, np.float32), nothing, nothing + np.float32(NO_OBJECT)
+
+
+def _check(name: str, value: Any, *shape: int) -> None:
+    """Raise `CheckpointError` unless what a graph gives out under a name has the shape that it has in every model."""
+    found = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
+    if found != shape:
+        raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {found}, not {shape}")
 
 
 def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Answers:
@@ -156,14 +178,6 @@ def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> An
             hint="use a model that was exported with precision fp32",
         )
     return Answers(logits, iou, score)
-
-
-def _alike(recalls: Sequence[Recall]) -> list[list[int]]:
-    """Positions of the recalls, grouped by how many maps and pointers they hold: one batch each."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for k, recall in enumerate(recalls):
-        groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
-    return list(groups.values())
 
 
 def _turns(features: Features, queries: Sequence[Query]) -> Iterator[tuple[Features, Sequence[Query]]]:

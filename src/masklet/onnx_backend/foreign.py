@@ -7,6 +7,9 @@ own graphs `encode` and `decode`, so whatever works on pictures works over them.
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,11 +21,14 @@ from numpy.typing import NDArray
 from masklet.config import ModelConfig, check_size
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
 from masklet.graphs.inspection import read_onnx
-from masklet.onnx_backend.backend import Graph, OnnxBackend
+from masklet.inputs import open_input
+from masklet.onnx_backend.backend import Graph, OnnxBackend, Running
 from masklet.onnx_backend.sessions import Device, Session, host
 
 VISIBLE = 10.0  # the object score where a graph gives none
 NOT_A_POINT = -1
+CHANNELS = 256  # of every released model
+MOST_KEPT = 1 << 16  # bytes of what lies beside ailia's graphs
 Array = NDArray[Any]
 
 
@@ -32,32 +38,29 @@ def open_foreign(folder: Path, device: Device) -> OnnxBackend:
     Raises `InputNotFound` where there is none, `SettingsError` where there are several, and `CheckpointError` for
     graphs that are not what they should be.
     """
-    for pattern, opened in (
-        ("encoder.onnx", _sam2_onnx),
-        ("*.encoder.onnx", _samexporter),
-        ("image_encoder_*", _ailia),
-    ):
-        found = sorted(path.name for path in folder.glob(pattern))
-        if len(found) > 1:
-            several = f"{folder}: holds {len(found)} models: {', '.join(found[:3])}"
-            raise SettingsError("bad-usage", several, hint="put each into a folder of its own")
-        if found:
-            return opened(folder / found[0], device)
-    raise InputNotFound("input-not-found", f"{folder}: no exported model in it, neither ours nor one of a known tool")
+    kinds = {"encoder.onnx": _sam2_onnx, "*.encoder.onnx": _samexporter, "image_encoder_*.onnx": _ailia}
+    found = {path.name: opened for pattern, opened in kinds.items() for path in sorted(folder.glob(pattern))}
+    if not found:
+        message = f"{folder}: no exported model in it, neither ours nor one of a known tool"
+        raise InputNotFound("input-not-found", message)
+    if len(found) > 1:
+        several = f"{folder}: holds {len(found)} models: {', '.join([*found][:3])}"
+        raise SettingsError("bad-usage", several, hint="put each into a folder of its own")
+    ((name, opened),) = found.items()
+    return opened(folder / name, device)
 
 
 def _sam2_onnx(encoder: Path, device: Device) -> OnnxBackend:
     names = {"stride4": "high_res_feat_0", "stride8": "high_res_feat_1", "stride16": "image_embed"}
     decoder = _Decoder(_session(encoder.with_name("decoder.onnx"), device), names, "low_res_masks")
-    return _backend(encoder, _Encoder(_session(encoder, device), names), decoder)
+    return _backend(encoder, device, _Encoder(_session(encoder, device), names), decoder)
 
 
 def _samexporter(encoder: Path, device: Device) -> OnnxBackend:
     names = {"stride4": "high_res_feats_0", "stride8": "high_res_feats_1", "stride16": "image_embed"}
     beside = encoder.with_name(encoder.name.replace(".encoder.", ".decoder."))
-    return _backend(
-        encoder, _Encoder(_session(encoder, device), names), _Decoder(_session(beside, device), names, "masks")
-    )
+    decoder = _Decoder(_session(beside, device), names, "masks")
+    return _backend(encoder, device, _Encoder(_session(encoder, device), names), decoder)
 
 
 def _ailia(encoder: Path, device: Device) -> OnnxBackend:
@@ -65,9 +68,12 @@ def _ailia(encoder: Path, device: Device) -> OnnxBackend:
     prompts = encoder.with_name(f"prompt_encoder_with_mask_{model}.onnx")
     decoder = encoder.with_name(f"mask_decoder_{model}.onnx")
     names = {"stride4": "backbone_fpn_0", "stride8": "backbone_fpn_1", "stride16": "backbone_fpn_2"}
-    kept = _npz(encoder.with_name("pretrained_weights.npz"), f"_{model.removesuffix('_2.1')}_no_mem_embed")
+    release = "2.1" if model.endswith("_2.1") else "2"
+    key = f"v{release}_{model.removesuffix('_2.1')}_no_mem_embed"
+    encode = _Encoder(_session(encoder, device), names)
+    kept = _kept(encoder.with_name("pretrained_weights.npz"), key, encode.channels)
     answering = _AiliaDecoder(_session(prompts, device), _session(decoder, device))
-    return _backend(encoder, _Encoder(_session(encoder, device), names), answering, kept.reshape(1, -1, 1, 1))
+    return _backend(encoder, device, encode, answering, kept)
 
 
 class _Encoder:
@@ -86,6 +92,13 @@ class _Encoder:
         if len(shape) != 4 or shape[2] != shape[3] or not isinstance(shape[2], int):
             raise CheckpointError("onnx-broken", f"{self._session.name}: takes pictures of {shape}, not of one square")
         return check_size(shape[2])
+
+    @property
+    def channels(self) -> int:
+        """Of its coarsest features, where it says so."""
+        shapes = {one.name: one.shape for one in self._session.load().get_outputs()}
+        told = shapes.get(self._names["stride16"], [])[1:2]
+        return told[0] if told and isinstance(told[0], int) else CHANNELS
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         found = self._session(**{self._input: inputs["images"]})
@@ -191,19 +204,22 @@ def _stacked(answers: Sequence[tuple[Array, Array, float]]) -> dict[str, Any]:
     }
 
 
-def _backend(encoder: Path, encode: _Encoder, decode: Graph, no_memory: Array | None = None) -> OnnxBackend:
-    refuse = partial(_refuse, encoder.parent)
-    nothing = np.zeros((1, 1, 1, 1), np.float32)
+def _backend(
+    encoder: Path, device: Device, encode: _Encoder, decode: Graph, no_memory: Array | None = None
+) -> OnnxBackend:
+    refuse, channels = partial(_refuse, encoder.parent), encode.channels
+    nothing = np.zeros(channels) if no_memory is None else no_memory
     tables = {
-        "no_memory": nothing if no_memory is None else no_memory.astype(np.float32),
+        "no_memory": nothing.astype(np.float32).reshape(1, -1, 1, 1),
         "no_pointer": np.zeros((1, 1), np.float32),
         "mask_weight": np.zeros((4, 4), np.float32),
         "mask_bias": np.zeros(1, np.float32),
     }
-    config = ModelConfig(encoder.parent.name, 0, 0, (0, 0, 0, 0), (), size=encode.size)  # its trunk is not told
+    name = encoder.parent.name  # its trunk is not told
+    config = ModelConfig(name, 0, 0, (0, 0, 0, 0), (), size=encode.size, channels=channels)
     identity = hashlib.sha256(encoder.read_bytes()).hexdigest()[:32]
     graphs: dict[Any, Graph] = {"encode": encode, "attend": refuse, "decode": decode, "memorize": refuse}
-    return OnnxBackend(config, encode.size, identity, graphs, tables)
+    return OnnxBackend(config, encode.size, identity, graphs, tables, Running(str(device), "unknown"))
 
 
 def _refuse(folder: Path, **inputs: Any) -> dict[str, Any]:
@@ -222,16 +238,20 @@ def _inputs(session: Session) -> list[str]:
     return [one.name for one in session.load().get_inputs()]
 
 
-def _npz(path: Path, suffix: str) -> Array:
-    """The array of a file whose name ends so."""
-    if not path.is_file():
-        raise InputNotFound("input-not-found", f"{path}: no such file; it belongs to the graphs beside it")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            (name,) = [name for name in arrays.files if name.endswith(suffix)]
-            return np.asarray(arrays[name])
-    except (ValueError, OSError, EOFError) as cause:
-        raise CheckpointError("checkpoint-corrupt", f"{path}: has no single array …{suffix}: {cause}") from cause
+def _kept(path: Path, key: str, count: int) -> Array:
+    """So many fractions, an array of an .npz file. Raises `InputNotFound` or `CheckpointError`."""
+    with open_input(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            entry = archive.getinfo(f"{key}.npy")
+            if entry.file_size > MOST_KEPT:
+                raise ValueError(f"{entry.file_size} bytes")
+            found = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
+        except (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as cause:
+            raise CheckpointError("checkpoint-corrupt", f"{path}: has no array {key}: {cause}") from cause
+    if found.dtype.kind != "f" or found.size != count:
+        raise CheckpointError("checkpoint-corrupt", f"{path}: {key} is not {count} fractions, as the encoder has them")
+    return np.asarray(found)
 
 
 def _unexpected(session: Session, wanted: set[str]) -> CheckpointError:

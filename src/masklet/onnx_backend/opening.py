@@ -29,18 +29,18 @@ def load(folder: Path, *, device: str | None = None, dtype: str | None = None, s
     """
     where = device_named(device)
     if not (folder / NAME).exists():
-        backend, exported = open_foreign(folder, where), ""
+        backend = open_foreign(folder, where)
     else:
         opened = open_folder(folder)
-        manifest, exported = opened.manifest, PRECISIONS[opened.manifest.precision]
+        manifest = opened.manifest
         graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
-        running = Running(str(where), exported)
+        running = Running(str(where), PRECISIONS[manifest.precision])
         backend = OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables(), running)
-    for name, wanted, found in (("size", size, backend.size), ("dtype", dtype, exported)):
+    for name, wanted, found in (("size", size, backend.size), ("dtype", dtype, backend.dtype)):
         if wanted is not None and wanted != found:
             raise SettingsError(
                 "bad-usage",
-                f"{folder}: was exported with {name} {found or 'unknown'} and cannot run with {wanted}",
+                f"{folder}: was exported with {name} {found} and cannot run with {wanted}",
                 hint=f"leave {name} out, or export the model again",
             )
     return backend

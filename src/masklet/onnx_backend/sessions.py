@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
-from masklet.errors import BackendError, CheckpointError, ResourceError, SettingsError
+from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
 from masklet.releases import home
 
 Value = Any  # onnxruntime.OrtValue: an array on a device
@@ -46,6 +46,7 @@ _FAULTS = (
     faults.InvalidProtobuf,
     faults.NotImplemented,
     faults.RuntimeException,
+    RuntimeError,  # what it says where it runs, and where a device is not as it should be
     UnicodeDecodeError,  # of a message with a name that is no text
 )
 _DTYPES = {
@@ -98,19 +99,11 @@ class Session:
     def __call__(self, **inputs: Input) -> dict[str, Value]:
         """The graph's outputs by name. Inputs are arrays of the host or of the device; those of the host are made the
         kind of numbers that the graph takes."""
-        session, given = self.load(), _Named(self.name, inputs)
-        values = {one.name: self._value(given[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
-        binding = session.io_binding()
-        for name, value in values.items():  # which must live until the graph has run
-            binding.bind_ortvalue_input(name, value)
-        names = [one.name for one in session.get_outputs()]
-        for name in names:
-            binding.bind_output(name, self._device.kind.memory, self._device.number)
+        session = self.load()
         try:
-            session.run_with_iobinding(binding)
+            return self._run(session, _Named(self.name, inputs))
         except _FAULTS as cause:
             raise _failed(self.name, cause) from cause
-        return _Named(self.name, zip(names, binding.get_outputs(), strict=True))
 
     def load(self) -> Any:
         """onnxruntime's session. Raises `CheckpointError` for a graph it refuses, `ResourceError` for the device."""
@@ -119,14 +112,33 @@ class Session:
             try:
                 session = onnxruntime.InferenceSession(content, options(self._device), providers, enable_fallback=0)
             except _FAULTS as cause:
-                raise CheckpointError("onnx-broken", f"{self.name}: onnxruntime refuses it: {_line(cause)}") from cause
+                raise self._refused(cause) from cause
             if session.get_providers()[0] != self._device.kind.provider:  # it left it out with no more than a warning
                 raise _unavailable(self._device, "onnxruntime could not start it; its own messages are above")
-            if unknown := [one.type for one in session.get_inputs() if one.type not in _DTYPES]:
-                raise CheckpointError("onnx-broken", f"{self.name}: takes {unknown[0]}, which no graph of a model does")
+            ends = (*session.get_inputs(), *session.get_outputs())
+            if unknown := [f"{one.name} is {one.type}" for one in ends if one.type not in _DTYPES]:
+                raise CheckpointError("onnx-broken", f"{self.name}: not a graph of a model: {unknown[0]}")
             session._model_bytes = None  # or the session keeps the file beside the weights
             self._session = session
         return self._session
+
+    def _run(self, session: Any, given: Mapping[str, Input]) -> dict[str, Value]:
+        values = {one.name: self._value(given[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
+        names = [one.name for one in session.get_outputs()]
+        binding = session.io_binding()
+        for name, value in values.items():  # which must live until the graph has run
+            binding.bind_ortvalue_input(name, value)
+        for name in names:
+            binding.bind_output(name, self._device.kind.memory, self._device.number)
+        session.run_with_iobinding(binding)
+        return _Named(self.name, zip(names, binding.get_outputs(), strict=True))
+
+    def _refused(self, cause: Exception) -> MaskletError:
+        if _is_full(cause):
+            return _failed(self.name, cause)
+        if self._device.name != "cpu" and isinstance(cause, RuntimeError | faults.EPFail):
+            return _unavailable(self._device, _line(cause))
+        return CheckpointError("onnx-broken", f"{self.name}: onnxruntime refuses it: {_line(cause)}")
 
     def _value(self, value: Input, dtype: type) -> Value:
         if not isinstance(value, np.ndarray):
@@ -149,7 +161,7 @@ class _Named(dict[str, Any]):
 def described(name: str, content: bytes) -> dict[str, dict[str, Any]]:
     """`inputs` and `outputs` of a graph as onnxruntime sees them: shape and dtype by name, where a word in a shape is a
     length that may be any. Raises `CheckpointError` for a graph that it refuses."""
-    quick = onnxruntime.SessionOptions()
+    quick = options(Device())
     quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(content, quick, [KINDS["cpu"].provider])
@@ -214,8 +226,12 @@ def _unavailable(device: Device, why: str) -> ResourceError:
     )
 
 
-def _failed(name: str, cause: Exception) -> Exception:
-    if "alloc" in str(cause).lower():
+def _is_full(cause: Exception) -> bool:
+    return any(word in str(cause).lower() for word in ("alloc", "out of memory"))
+
+
+def _failed(name: str, cause: Exception) -> MaskletError:
+    if _is_full(cause):
         return ResourceError(
             "out-of-memory",
             f"the device's memory is full: {name}: {_line(cause)}",
