@@ -13,6 +13,8 @@ from parity.inputs import frames
 
 torch = pytest.importorskip("torch")
 
+from masklet.model.attention import looked  # noqa: E402
+
 CLIP = frames(1, 90, 160, 3)
 
 
@@ -32,3 +34,12 @@ def test_float16_overflow_is_an_error_and_never_a_mask(checkpoint: Callable[[str
     with pytest.raises(masklet.MaskletError, match="NaN") as caught:
         backend.fetch([backend.decode(broken, [NO_PROMPT])])
     assert caught.value.code == "non-finite-output"
+
+
+def test_attention_under_autocast_on_a_processor_is_that_of_float32() -> None:
+    q, k, v = (torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(k)).bfloat16() for k in range(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = looked(q, k, v)
+    assert seen.dtype == torch.bfloat16
+    expected = ((q.float() @ k.float().mT) / 8**0.5).softmax(dim=-1) @ v.float()
+    assert torch.equal(seen, expected.bfloat16()) or (seen.float() - expected).abs().max() < 0.01
