@@ -29,6 +29,7 @@ from masklet.evaluate.standing import Standing
 from masklet.evaluate.vos import FirstPrompt, answer_clips, follow
 from masklet.evaluate.vos_report import vos_report
 from masklet.evaluate.worst import worst_rounds
+from masklet.lock import Lock
 from masklet.segmenter import Segmenter
 
 SIZE = (16, 24)
@@ -148,6 +149,19 @@ def test_a_run_does_not_mix_answers_to_different_prompts(tmp_path: Path) -> None
     with pytest.raises(StateError, match="holds answers for prompt 'mask', not 'box'") as caught:
         list(answer_clips(model(), clips, FirstPrompt.parse("box"), tmp_path / "out", "labels"))
     assert caught.value.code == "resume-mismatch"
+
+
+def test_beginning_afresh_removes_nothing_while_another_run_works_there(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path / "data", Thing(0, [50] * 3))
+    list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    box = FirstPrompt.parse("box")
+    lock = Lock(tmp_path / "out" / "lock")
+    with pytest.raises(StateError) as caught:
+        list(answer_clips(model(), clips, box, tmp_path / "out", "labels", afresh=True))
+    assert caught.value.code == "job-locked"
+    assert Answers(tmp_path / "out/answers").has("clip")
+    lock.release()
+    assert len(list(answer_clips(model(), clips, box, tmp_path / "out", "labels", afresh=True))) == 3
 
 
 def test_objects_that_stay_where_they_were_shown_are_a_baseline(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -223,17 +222,16 @@ def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchma
     """Answer the clips that are not answered yet; says how fast that went."""
     from masklet.evaluate.answers import Answers
     from masklet.evaluate.report import HTML, JSON, MARKDOWN, counted
-    from masklet.evaluate.vos import ANSWERS, RUN, answer_clips
+    from masklet.evaluate.vos import ANSWERS, answer_clips
 
-    if afresh:
-        shutil.rmtree(out / ANSWERS, ignore_errors=True)
-        for name in (RUN, HTML, MARKDOWN, JSON):  # an old report would be in the way of going on
-            (out / name).unlink(missing_ok=True)
     total = sum(len(clip) for clip in clips)
-    left = total - sum(len(clip) for clip in clips if Answers(out / ANSWERS).has(clip.name))
+    left = total - sum(len(clip) for clip in clips if not afresh and Answers(out / ANSWERS).has(clip.name))
     frames, start = 0, time.perf_counter()
     with progress(f"{counted(len(clips), 'clip')}, {left} of {total} frames to answer") as done:
-        for frames in answer_clips(segmenter, clips, how, out, rules.files):
+        for frames in answer_clips(segmenter, clips, how, out, rules.files, afresh=afresh):
+            if frames == 1:  # nobody else works there
+                for name in (HTML, MARKDOWN, JSON):  # an old report would be in the way of going on
+                    (out / name).unlink(missing_ok=True)
             done(frames, left)
     speed = frames / (time.perf_counter() - start)
     return f"{speed:.1f} frames a second with prompts and files, over {frames} of {total} frames in this run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -51,13 +52,19 @@ class FirstPrompt:
         return FirstPrompt(f"{number[1]}-click", int(number[1])) if number else FirstPrompt(text)
 
 
-def answer_clips(model: Segmenter, clips: Clips, first: FirstPrompt, folder: Path, files: Files) -> Iterator[int]:
+def answer_clips(
+    model: Segmenter, clips: Clips, first: FirstPrompt, folder: Path, files: Files, *, afresh: bool = False
+) -> Iterator[int]:
     """Answer every clip below `folder/answers`, as the benchmark's server takes it; counts the frames as it goes.
 
-    A run that was interrupted goes on with the first clip that is not finished. Raises `StateError`: `resume-mismatch`
-    if `folder` holds the answers of another model, prompt or data set, `job-locked` while another process works there.
+    A run that was interrupted goes on with the first clip that is not finished; `afresh` begins again instead. Raises
+    `StateError`: `resume-mismatch` if `folder` holds the answers of another model, prompt or data set, `job-locked`
+    while another process works there.
     """
     with _held(folder):
+        if afresh:
+            shutil.rmtree(folder / ANSWERS, ignore_errors=True)
+            (folder / RUN).unlink(missing_ok=True)
         _check_run(folder, _identity(model, clips, first, files))
         answers = Answers(folder / ANSWERS)
         todo = (clips[name] for name in clips.names if not answers.has(name))

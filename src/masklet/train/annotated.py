@@ -20,7 +20,7 @@ from masklet.errors import FormatError
 LEAST_PIXELS = 24  # of an object in the view
 MOST_OBJECTS = 32  # that are decoded of a picture: SA-1B has hundreds
 WHOLE = 0.3  # the share of views that show all of the picture
-AREAS = 0.01, 0.6  # of its view that the object at its centre covers
+AREAS = 0.002, 0.6  # of its view that the object at its centre covers
 ATTEMPTS = 100
 CHECKED = 200  # records that are read before training starts; all of them in a smaller set
 

@@ -98,7 +98,7 @@ def drawn_objects(sample: Sample, count: int, rng: Generator) -> NDArray[np.int6
     """`count` of the targets, none twice before all have been taken: large ones and whole objects rather than small
     ones and parts, and those of less than `LEAST_AREA` pixels only where there is nothing else."""
     areas = sample.masks.sum(axis=(1, 2))
-    weights = np.sqrt(areas) * [KIND_WEIGHTS[kind] for kind in sample.kinds]
+    weights = areas**0.25 * [KIND_WEIGHTS[kind] for kind in sample.kinds]
     large = np.flatnonzero(areas >= LEAST_AREA)
     among = large if len(large) else np.flatnonzero(areas)
     order: list[int] = []

@@ -11,11 +11,11 @@ from masklet.train.settings import Settings, changed, nearest, parsed, read_toml
 
 _DEMO = Settings(
     model="nano",
-    objects=8,
+    objects=10,
     easy=0.2,
     picture_mask=0.05,
-    picture_click=0.55,
-    picture_box=0.4,
+    picture_click=0.45,
+    picture_box=0.5,
     clicks=(0, 2),
     centred=0.5,
     focal=1.0,
@@ -118,7 +118,7 @@ PRESETS: dict[str, Settings] = {
         clip_objects=4,
         frames=(4,),
         clips=4,
-        video=0.25,
+        video=0.2,
         stills=0.5,
         rate=7e-4,
         warmup=60,

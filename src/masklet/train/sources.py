@@ -27,12 +27,12 @@ from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
 from masklet.train.frozen import Frozen, refuse
 
 EASY = PictureSettings(objects=(1, 3), area=(0.05, 0.6))
-LEAST_AREA = 64.0  # pixels of a target at the size it is trained at: four by four cells of the mask's grid are few
+LEAST_AREA = 24.0  # pixels of a target at the size it is trained at: of what is smaller little is seen
 
 
 def full(size: int) -> PictureSettings:
     """What pictures of a size hold when nothing is made easy: targets of every area that can be learned at it."""
-    return PictureSettings(area=(max(0.003, LEAST_AREA / size**2), 0.6))
+    return PictureSettings(area=(max(0.001, LEAST_AREA / size**2), 0.6))
 
 
 class Pictures(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masklet.data.engine.samples import Clip
 from masklet.train.sources import Pictures
 
-PACES = (0.02, 0.06, 0.12)  # how far the camera goes from frame to frame, in sides of the picture
+PACES = (0.004, 0.02, 0.06)  # how far the camera goes from frame to frame, in sides of the picture
 TURN, ZOOM = 0.12, 0.06  # radians and share of the size per frame at the fastest pace
 
 Matrix = NDArray[np.float64]

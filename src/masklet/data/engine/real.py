@@ -195,7 +195,7 @@ class _View:
 
 
 def _random_view(rng: Generator, labels: Labels) -> _View | None:
-    """The whole picture, or a window around an object that covers 1 to 60 % of it; None where nothing is labelled."""
+    """The whole picture, or a window around an object that covers 0.2 to 60 % of it; None where nothing is labelled."""
     areas = _areas(labels)
     if not areas:
         return None
@@ -204,7 +204,7 @@ def _random_view(rng: Generator, labels: Labels) -> _View | None:
     weights = np.log1p([pixels for _, pixels in areas])
     number = areas[int(rng.choice(len(areas), p=weights / weights.sum()))][0]
     rows, columns = np.nonzero(labels == number)
-    side = np.sqrt(len(rows) / np.exp(rng.uniform(np.log(0.01), np.log(0.6))))
+    side = np.sqrt(len(rows) / np.exp(rng.uniform(np.log(0.002), np.log(0.6))))
     aspect = np.exp(rng.normal(0, 0.15))
     height, width = labels.shape
     window_height = int(np.clip(side * aspect, min(128, height), height))
