@@ -18,6 +18,7 @@ from masklet.model.sam2 import Sam2
 from masklet.train import parallel
 from masklet.train.batches import Batch, Batches, Request, row_generators
 from masklet.train.compositor import Compositor
+from masklet.train.drills import drilled
 from masklet.train.grouping import Grouping
 from masklet.train.guards import check_alive, check_finite
 from masklet.train.initialise import seeded
@@ -33,6 +34,7 @@ from masklet.train.tracking import clips, drawn_script
 from masklet.train.validate import Examples, quality
 
 SETTINGS = "settings.toml"
+DRILLED = 2**20  # added to the seed: drills draw for themselves
 
 
 @dataclass(slots=True)
@@ -229,7 +231,7 @@ class _Once(torch.utils.data.Sampler[Request]):
 
 
 def _rolled_out(run: Run, batch: Batch, request: Request) -> tuple[Outcome, Tensor]:
-    """The batch prompted, answered and judged, as this step has it; and the loss of `grouping`."""
+    """The batch prompted, answered and judged, as this step has it; and the loss of `grouping` and of drills."""
     settings, step, nothing = run.settings, run.progress.step, torch.zeros((), device=run.device)
     rng = np.random.default_rng((settings.seed, 3, step))
     clicks = int(rng.integers(*settings.clicks, endpoint=True))
@@ -243,5 +245,8 @@ def _rolled_out(run: Run, batch: Batch, request: Request) -> tuple[Outcome, Tens
             return clips(run.model, *batch, script, plan, rngs), nothing
         features = encoded(run.model, batch.frames, plan)
         outcome = pictures(run.model, features, batch.truth, plan, rngs)
-        grouped = settings.grouping * run.grouping(features, batch.truth, weights) if settings.grouping else nothing
-        return outcome, grouped
+        extra = settings.grouping * run.grouping(features, batch.truth, weights) if settings.grouping else nothing
+        if settings.drills:
+            drawn = row_generators(settings.seed + DRILLED, step, request.rows, settings.drills)
+            extra = extra + drilled(run.model, features, request.size, weights, drawn)
+        return outcome, extra

@@ -62,6 +62,7 @@ class Settings:
     occlusion: float = 1.0
     focal_alpha: float = 0.25  # the object's share against the rest; negative: none
     focal_gamma: float = 2.0  # 0: plain cross-entropy
+    drills: int = 0  # of each picture: small ellipses to be answered to their boxes, though there is nothing to see
     grouping: float = 0.0  # weight of a second loss, of the trunk alone, in batches of pictures
     coarse: bool = False  # judge the low-res logits instead of stretching them to the picture
     # how it learns
@@ -145,7 +146,7 @@ _SHARES = ("easy", "video", "stills", "mask", "click", "box", "picture_mask", "p
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 0.0, 1.0) for name in (*_SHARES, "from_truth", "drop_path", "last_rate", "size_starts")),
     *((name, 1, 4096) for name in ("pictures", "objects", "clips", "frames", "clip_objects", "prompted", "corrected")),
-    *((name, 0, 100) for name in ("clicks", "focal", "dice", "iou", "occlusion", "lora_rank")),
+    *((name, 0, 100) for name in ("clicks", "focal", "dice", "iou", "occlusion", "lora_rank", "drills")),
     *((name, 0.0, 10.0) for name in ("trunk_rate", "memory_rate", "weight_decay", "grouping")),
     ("focal_alpha", -1.0, 1.0),
     ("focal_gamma", 0.0, 10.0),
