@@ -12,7 +12,7 @@ from PIL import Image
 
 from masklet.data.engine.bank import load_bank
 from masklet.data.engine.real import real_pictures
-from masklet.data.packs.lean import ROOMS, lean_pack, lean_pictures
+from masklet.data.packs.lean import ROOMS, Room, lean_pack, lean_pictures
 from masklet.data.packs.pack import Pack
 from tiny_pack import tiny_pack
 
@@ -41,6 +41,14 @@ def test_no_picture_is_larger_than_its_kind_may_be(packs: tuple[Pack, Pack]) -> 
     _, lean = packs
     for asset in lean.of(*ROOMS, held_out=None):
         assert max(lean.picture(asset).shape[:2]) <= ROOMS[asset.kind].side
+
+
+def test_the_index_tells_the_sizes_that_pictures_have_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROOMS, "photograph", Room(80, 74))  # type: ignore[misc]
+    lean = lean_pack(tiny_pack(tmp_path / "whole"), tmp_path / "lean")
+    assert {asset.size for asset in lean.of("photograph")} == {(80, 80)}
+    for asset in lean.of(*ROOMS, held_out=None):
+        assert lean.picture(asset).shape[:2] == asset.size
 
 
 def test_labelled_pictures_keep_their_objects(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ REAL = Room(384, 76)
 def lean_pack(pack: Pack, root: Path) -> Pack:
     """A copy of `pack` at `root`, whose pictures are as `ROOMS` says and whose meshes are replaced by their views."""
     kinds: tuple[Kind, ...] = ("cutout", "shaded", "drawing", "photograph", "texture")
-    pictures = [(asset, _shrunk(pack, asset)) for asset in pack.of(*kinds, held_out=None)]
+    pictures = [_shrunk(pack, asset) for asset in pack.of(*kinds, held_out=None)]
     return write_pack(root, pack.policy, [*pictures, *_views(rendered(pack))])
 
 
@@ -60,16 +60,17 @@ def lean_pictures(index: Path, folder: Path) -> Path:
     return folder / INDEX
 
 
-def _shrunk(pack: Pack, asset: Asset) -> bytes:
+def _shrunk(pack: Pack, asset: Asset) -> tuple[Asset, bytes]:
     room = ROOMS[asset.kind]
-    return encode_picture(fit(pack.picture(asset), room.side), room.quality)
+    picture = fit(pack.picture(asset), room.side)
+    return replace(asset, size=picture.shape[:2]), encode_picture(picture, room.quality)
 
 
 def _views(renders: Pack) -> Iterator[tuple[Asset, bytes]]:
     """Renderings and the part numbers that follow some of them, both shrunk alike."""
     for asset in renders.of("render", "parts", held_out=None):
         if asset.kind == "render":
-            yield asset, _shrunk(renders, asset)
+            yield _shrunk(renders, asset)
             continue
         size = fitted_size(asset.size, ROOMS["render"].side)
         small = relabelled(decode_parts(renders, asset), size)
