@@ -175,15 +175,40 @@ def test_the_pack_command_says_which_package_cannot_be_had(
     assert "tuxpaint-stamps-default" in capsys.readouterr().err
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch composes from a few shapes and canvases, which are drawn in no time."""
+    pytest.importorskip("torch")
+    from masklet.data.engine import one_by_one
+    from masklet.data.engine.tensor_bank import tensor_bank
+
+    monkeypatch.setattr(one_by_one, "tensor_bank", lambda bank: tensor_bank(bank, shapes=8, canvases=4))
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("layout", ["davis", "sa1b"])
 def test_a_set_can_be_composed_by_pytorch(pack: Pack, tmp_path: Path, layout: str) -> None:
-    pytest.importorskip("torch")
     recipe = Recipe(layout, size=64, frames=3, seed=3, device="cpu")  # type: ignore[arg-type]
     for name in ("one", "again"):
         synthesize(pack, tmp_path / name, recipe, 3)
     assert files(tmp_path / "one") == files(tmp_path / "again")
-    records = open_images(tmp_path / "one")
-    assert any(record.read()[1].mask(key).any() for record in records for key in record.read()[1].object_ids)
+    annotations = [record.read()[1] for record in open_images(tmp_path / "one")]
+    assert any(annotation.mask(key).any() for annotation in annotations for key in annotation.object_ids)
+
+
+@pytest.mark.usefixtures("few")
+def test_what_pytorch_composes_has_every_target_once(pack: Pack) -> None:
+    from masklet.data.engine.one_by_one import clips_on, pictures_on
+
+    bank = load_bank(pack)
+    picture, clip = pictures_on("cpu", bank, 64, 3), clips_on("cpu", bank, 64, 2, 3)
+    made = [
+        *(picture(number).masks for number in range(4)),
+        *(clip(number).masks.swapaxes(0, 1) for number in range(4)),
+    ]
+    for masks in made:
+        assert len({mask.tobytes() for mask in masks}) == len(masks) > 0
+    assert max(map(len, made)) > 1
 
 
 def test_a_device_that_is_not_there_is_refused(pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

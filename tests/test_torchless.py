@@ -172,6 +172,11 @@ def test_training_says_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -
     assert done.status == 69 and "[backend-missing]" in done.err
 
 
+def test_composing_on_a_device_says_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -> None:
+    done = shell.run("data", "synthesize", tmp_path, tmp_path / "set", "--device", "cpu")
+    assert done.status == 69 and "[backend-missing]" in done.err
+
+
 ASKED = """
 import masklet
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli.console import print_json, print_line, progress, say
-from masklet.errors import ResourceError
+from masklet.errors import BackendError, ResourceError
 
 if TYPE_CHECKING:
     from masklet.data.packs.pack import Pack
@@ -93,9 +93,7 @@ def synthesize(
     from masklet.data.packs.pack import open_pack
 
     if device:
-        from masklet.torch_backend import device_named
-
-        device_named(device)
+        _check_device(device)
     opened = open_pack(source)
     recipe = engine.Recipe(layout.value, size, frames, seed, held_out, device)
     with progress(f"composing {count}", unit="images") as report:
@@ -125,6 +123,19 @@ def marked(
         print_json({"path": output, "images": images, "objects": objects})
     else:
         print_line(f"{output}: {images} photographs, {objects} objects")
+
+
+def _check_device(name: str) -> None:
+    try:
+        from masklet.torch_backend import device_named
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        message = f"composing on {name!r} needs PyTorch, which is not installed"
+        raise BackendError(
+            "backend-missing", message, hint='leave --device out, or pip install "masklet[torch]"'
+        ) from missing
+    device_named(name)
 
 
 def _pack_record(built: Pack) -> dict[str, Any]:

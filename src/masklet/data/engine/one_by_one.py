@@ -6,10 +6,9 @@ from collections.abc import Callable
 from threading import Lock
 
 import torch
-from torch import Tensor
 
 from masklet.data.engine.bank import Bank
-from masklet.data.engine.batch_compose import BatchComposer
+from masklet.data.engine.batch_compose import BatchComposer, ComposedBatch
 from masklet.data.engine.samples import Clip, Sample, TargetKind
 from masklet.data.engine.tensor_bank import tensor_bank
 
@@ -24,7 +23,7 @@ def clips_on(device: str, bank: Bank, size: int, frames: int, seed: int) -> Call
     def clip(number: int) -> Clip:
         with alone:
             made = composer.clips(number, frames)
-        there, kinds = _told(made.kinds[0])
+        there, kinds = _told(made)
         return Clip(made.frames[0].cpu().numpy(), made.truth[0, there].swapaxes(0, 1).cpu().numpy(), kinds)
 
     return clip
@@ -37,7 +36,7 @@ def pictures_on(device: str, bank: Bank, size: int, seed: int) -> Callable[[int]
     def picture(number: int) -> Sample:
         with alone:
             made = composer.sample(number)
-        there, kinds = _told(made.kinds[0])
+        there, kinds = _told(made)
         return Sample(made.frames[0].cpu().numpy(), made.truth[0, there].cpu().numpy(), kinds)
 
     return picture
@@ -47,7 +46,9 @@ def _composer(device: str, bank: Bank, size: int, seed: int) -> BatchComposer:
     return BatchComposer(tensor_bank(bank).to(torch.device(device)), size, 1, seed, TARGETS)
 
 
-def _told(kinds: Tensor) -> tuple[list[int], tuple[TargetKind, ...]]:
-    """Which of the targets there are, and their kinds."""
-    there = [place for place, kind in enumerate(kinds.tolist()) if kind >= 0]
-    return there, tuple(_KINDS[int(kinds[place])] for place in there)
+def _told(made: ComposedBatch) -> tuple[list[int], tuple[TargetKind, ...]]:
+    """Which of the targets there are, each once, and their kinds: where there are few, a batch repeats some."""
+    kinds, masks = made.kinds[0].tolist(), made.truth[0].flatten(1)
+    new = [not (masks[:place] == masks[place]).all(dim=1).any() for place in range(len(masks))]
+    there = [place for place, kind in enumerate(kinds) if kind >= 0 and new[place]]
+    return there, tuple(_KINDS[kinds[place]] for place in there)
