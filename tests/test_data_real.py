@@ -137,6 +137,12 @@ def test_real_objects_and_pictures_enrich_a_bank(index: Path) -> None:
     assert len(bank.sprites["real"]) == 3  # the cats; the streets are scenery
 
 
+def test_a_bank_is_enriched_by_one_set_after_another(index: Path) -> None:
+    real = real_pictures(index, SIZE, 1)
+    bank = enriched(enriched(Bank({}, (), ()), real), real)
+    assert len(bank.photographs) == len(bank.sprites["real"]) == 6
+
+
 def test_objects_cut_by_the_border_are_not_taken(tmp_path: Path) -> None:
     mask = np.zeros((120, 160), np.uint8)
     mask[:80, :80] = 1

@@ -30,6 +30,7 @@ def enriched(bank: Bank, real: RealPictures) -> Bank:
         photographs.append(fit(image, PHOTOGRAPH_SIDE))
         things = [number for number, name in entry.names if name not in STUFF]
         sprites += list(_objects(image, labels, things))
+    sprites = [*bank.sprites.get("real", ()), *sprites]
     kinds = {**bank.sprites, "real": tuple(sprites)} if sprites else bank.sprites
     return replace(bank, sprites=kinds, photographs=(*bank.photographs, *photographs))
 
