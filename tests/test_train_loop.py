@@ -41,6 +41,7 @@ SETTINGS = Settings(
     video=0.3,
     clicks=(1, 1),
     coarse=True,
+    drills=1,
     grouping=0.5,
     warmup=2,
     minutes=0.0,

@@ -7,16 +7,15 @@ large. Real objects of that size are rare, and so a network is slow to learn wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 from torch import Tensor
 
 from masklet.backend import Features
 from masklet.model.sam2 import Sam2
-from masklet.train.losses import Weights
 from masklet.train.prompting import Shares
 from masklet.train.rollout import Plan, pictures
 
@@ -26,21 +25,26 @@ SHARE = 0.5  # of what an object counts
 BOXED = Shares(0, 0, 1)
 
 
-def drilled(model: Sam2, features: Features, size: int, weights: Weights, rngs: Sequence[Generator]) -> Tensor:
+def drilled(model: Sam2, features: Features, size: int, plan: Plan, rngs: Sequence[Generator]) -> Tensor:
     """The loss of drills on B pictures of that size with these features, one for each of the B · K `rngs`."""
-    pictures_seen = len(features.stride16)
-    truth = torch.from_numpy(np.stack([ellipse(size, rng) for rng in rngs])).to(features.stride16.device)
-    plan = Plan(BOXED, weights, clicks=0, coarse=True)
-    return SHARE * pictures(model, features, truth.unflatten(0, (pictures_seen, -1)), plan, rngs).parts.total(weights)
+    truth = ellipses(size, rngs, features.stride16.device).unflatten(0, (len(features.stride16), -1))
+    plan = replace(plan, shares=BOXED, clicks=0, coarse=True)
+    return SHARE * pictures(model, features, truth, plan, rngs).parts.total(plan.weights)
 
 
-def ellipse(size: int, rng: Generator) -> NDArray[np.bool_]:
-    """(size, size): an ellipse of random place and sides, of at least `LEAST` pixels."""
+def ellipses(size: int, rngs: Sequence[Generator], device: torch.device) -> Tensor:
+    """(N, size, size) bool: ellipses of random places and sides, of at least `LEAST` pixels each."""
+    x, y, across, down = torch.tensor([_drawn(size, rng) for rng in rngs], device=device).T[..., None]
+    places = torch.arange(size, device=device) + 0.5
+    rows, columns = ((places - y) / (down / 2)) ** 2, ((places - x) / (across / 2)) ** 2
+    return rows[:, :, None] + columns[:, None] < 1
+
+
+def _drawn(size: int, rng: Generator) -> tuple[float, float, float, float]:
+    """The middle x and y of an ellipse, its width and its height in pixels."""
+    low, high = np.log(SIDES)
     while True:
-        low, high = np.log(SIDES)
         width, height = size * np.exp((rng.uniform(low, high) + rng.uniform(low, high, 2)) / 2)
         x, y = rng.uniform(width / 2, size - width / 2), rng.uniform(height / 2, size - height / 2)
-        places = np.arange(size) + 0.5
-        inside = ((places - x) / (width / 2)) ** 2 + ((places[:, None] - y) / (height / 2)) ** 2 < 1
-        if inside.sum() >= LEAST:
-            return np.asarray(inside)
+        if np.pi / 4 * width * height >= LEAST:
+            return float(x), float(y), float(width), float(height)

@@ -248,5 +248,5 @@ def _rolled_out(run: Run, batch: Batch, request: Request) -> tuple[Outcome, Tens
         extra = settings.grouping * run.grouping(features, batch.truth, weights) if settings.grouping else nothing
         if settings.drills:
             drawn = row_generators(settings.seed + DRILLED, step, request.rows, settings.drills)
-            extra = extra + drilled(run.model, features, request.size, weights, drawn)
+            extra = extra + drilled(run.model, features, request.size, plan, drawn)
         return outcome, extra
