@@ -24,6 +24,7 @@ def test_the_promised_presets_exist() -> None:
         "nano-finetune",
         "nano-images",
         "nano-video",
+        "nano-finish",
     }
     assert promised == set(PRESETS)
 

@@ -1,4 +1,4 @@
-"""Drills: small ellipses to be answered to their boxes, where there is nothing to see.
+"""Drills: small ellipses to be answered to their boxes, or to their masks, where there is nothing to see.
 
 What is not much larger than a place of the features, 16 pixels, can hardly be seen; but a box says where it is and how
 large. Real objects of that size are rare, and so a network is slow to learn what a small box means (`docs/log.md`).
@@ -19,16 +19,16 @@ from masklet.model.sam2 import Sam2
 from masklet.train.prompting import Shares
 from masklet.train.rollout import Plan, pictures
 
-SIDES = 1 / 64, 1 / 4  # of the boxes, in sides of the picture
+SIDES = 1 / 80, 1 / 4  # of the boxes, in sides of the picture
 LEAST = 12  # pixels
 SHARE = 0.5  # of what an object counts
-BOXED = Shares(0, 0, 1)
+SHOWN = Shares(mask=0.25, click=0.0, box=0.75)
 
 
 def drilled(model: Sam2, features: Features, size: int, plan: Plan, rngs: Sequence[Generator]) -> Tensor:
     """The loss of drills on B pictures of that size with these features, one for each of the B · K `rngs`."""
     truth = ellipses(size, rngs, features.stride16.device).unflatten(0, (len(features.stride16), -1))
-    plan = replace(plan, shares=BOXED, clicks=0, coarse=True)
+    plan = replace(plan, shares=SHOWN, clicks=0, coarse=True)
     return SHARE * pictures(model, features, truth, plan, rngs).parts.total(plan.weights)
 
 
