@@ -68,8 +68,9 @@ CONFIGS[EMBEDDED] = ModelConfig(
     1,
     (1, 2, 5, 1),
     (5, 7),
+    background=32,  # waves of a sixth of the picture need so fine a table
     windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
-    size=256,
+    size=384,
     channels=128,
     decoder_hidden=512,
     attention_layers=2,

@@ -143,7 +143,7 @@ PRESETS: dict[str, Settings] = {
         _DEMO,
         start="nano",
         easy=0.0,
-        sizes=(256,),
+        sizes=(384,),
         pictures=4,
         drills=0,
         grouping=0.0,
