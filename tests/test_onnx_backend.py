@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import masklet
 from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask, onnx_backend
 from masklet.automatic import Search, everything
 from masklet.backend import NO_PROMPT, Backend
@@ -90,6 +92,26 @@ def test_a_hundred_frames_with_three_objects_are_tracked_alike(name: str) -> Non
     clip = frames(100, *SIZE, 4)
     trackers = [Tracker(backend(runtime, name), clip) for runtime in BUILD]
     assert all(agree(*pair) for pair in zip(*(walk(one, 100) for one in trackers), strict=True))
+
+
+@pytest.mark.slow
+def test_the_model_inside_the_package_follows_three_objects_alike(shared: Path) -> None:
+    """A hundred frames of a real clip, and a correction at the fiftieth."""
+    with closing(masklet.open_video(shared / "media" / "01_dog.mp4")) as video:
+        clip = [frame.image for frame in video.frames(range(100))]
+    height, width = clip[0].shape[:2]
+    first = {
+        1: box(0.1 * width, 0.3 * height, 0.3 * width, 0.7 * height),
+        2: box(0.4 * width, 0.3 * height, 0.6 * width, 0.7 * height),
+        3: click(0.75 * width, 0.5 * height),
+    }
+    trackers = [masklet.load(runtime=runtime, device="cpu").tracker() for runtime in ("torch", "onnx")]
+    for index, image in enumerate(clip):
+        prompts = {0: first, 50: {2: click(0.5 * width, 0.5 * height)}}.get(index)
+        for tracker in trackers:
+            if prompts:
+                tracker.prompt(index, prompts, image)
+        assert agree(*(tracker.step(index, image) for tracker in trackers)), index
 
 
 @pytest.mark.parametrize(("first", "then"), [("torch", "onnx"), ("onnx", "torch")])
