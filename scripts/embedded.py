@@ -22,7 +22,7 @@ MARKED = "marked"  # the pack's photographs that were outlined by hand
 
 STAGES = {"nano-images": 3, "nano-video": 6, "nano-finish": 2}  # parts of the time; the first with --fresh alone
 SHARES = {"composed": 0.4, "real": 0.4, "marked": 0.2}  # of the data
-ON_CUDA = {  # at 512 px what is kept for the backward pass takes about 50 GB
+ON_CUDA = {  # sizes of batches for 80 GB, estimated, never run (docs/log.md)
     "nano-images": ("sizes=256,512", "size_starts=0.0,0.7", "pictures=64", "clicks=0,3"),
     "nano-video": ("sizes=256,512", "size_starts=0.0,0.8", "clips=16", "frames=4,8", "pictures=64", "clicks=0,3"),
     "nano-finish": ("sizes=384,512", "size_starts=0.0,0.5", "pictures=32", "clicks=0,3"),

@@ -198,13 +198,13 @@ def test_a_set_can_be_composed_by_pytorch(pack: Pack, tmp_path: Path, layout: st
 
 @pytest.mark.usefixtures("few")
 def test_what_pytorch_composes_has_every_target_once(pack: Pack) -> None:
-    from masklet.data.engine.one_by_one import clips_on, pictures_on
+    from masklet.data.engine.one_by_one import OneByOne
 
     bank = load_bank(pack)
-    picture, clip = pictures_on("cpu", bank, 64, 3), clips_on("cpu", bank, 64, 2, 3)
+    composed = OneByOne("cpu", bank, 64, 3)
     made = [
-        *(picture(number).masks for number in range(4)),
-        *(clip(number).masks.swapaxes(0, 1) for number in range(4)),
+        *(composed.picture(number).masks for number in range(4)),
+        *(composed.clip(number, frames=2).masks.swapaxes(0, 1) for number in range(4)),
     ]
     for masks in made:
         assert len({mask.tobytes() for mask in masks}) == len(masks) > 0

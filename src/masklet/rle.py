@@ -69,6 +69,12 @@ def box(code: Mapping[str, Any]) -> tuple[int, int, int, int]:
     return left, int((first % height).min()), right, int((last % height).max()) + 1
 
 
+def xywh(code: Mapping[str, Any]) -> list[int]:
+    """The box of a code's mask as COCO has it: left, top, width, height."""
+    x0, y0, x1, y1 = box(code)
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
 def runs(code: Mapping[str, Any]) -> tuple[tuple[int, int], NDArray[np.int64]]:
     """The size (H, W) of a code and its run lengths, background first: checked, they fill the mask exactly."""
     height, width = size = _size(code)

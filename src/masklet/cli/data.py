@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from masklet.cli import options
 from masklet.cli.console import print_json, print_line, progress, say
-from masklet.errors import BackendError, ResourceError
+from masklet.errors import ResourceError
 
 if TYPE_CHECKING:
     from masklet.data.packs.pack import Pack
@@ -80,9 +81,7 @@ def synthesize(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="From the assets that training never sees: for validation.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Compose with PyTorch there (cuda, cpu): quicker on a graphics card.")
-    ] = "",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Compose with PyTorch there: cuda, cpu.")] = "",
     json: Json = False,
 ) -> None:
     """Compose a data set with exact masks. The same pack, seed and options give the same set.
@@ -93,7 +92,9 @@ def synthesize(
     from masklet.data.packs.pack import open_pack
 
     if device:
-        _check_device(device)
+        with options.needing_torch(f"composing on {device!r}", 'leave --device out, or pip install "masklet[torch]"'):
+            from masklet.torch_backend import device_named
+        device_named(device)
     opened = open_pack(source)
     recipe = engine.Recipe(layout.value, size, frames, seed, held_out, device)
     with progress(f"composing {count}", unit="images") as report:
@@ -123,19 +124,6 @@ def marked(
         print_json({"path": output, "images": images, "objects": objects})
     else:
         print_line(f"{output}: {images} photographs, {objects} objects")
-
-
-def _check_device(name: str) -> None:
-    try:
-        from masklet.torch_backend import device_named
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        message = f"composing on {name!r} needs PyTorch, which is not installed"
-        raise BackendError(
-            "backend-missing", message, hint='leave --device out, or pip install "masklet[torch]"'
-        ) from missing
-    device_named(name)
 
 
 def _pack_record(built: Pack) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masklet.cli.console import progress
+from masklet.errors import BackendError
 
 if TYPE_CHECKING:
     from masklet.releases import Release
@@ -23,6 +26,17 @@ Dtype = Annotated[
     str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+
+
+@contextmanager
+def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> Iterator[None]:
+    """Imports of something that needs PyTorch; without it, `BackendError` (`backend-missing`) says so."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if missing.name not in modules:
+            raise
+        raise BackendError("backend-missing", f"{what} needs PyTorch, which is not installed", hint=hint) from missing
 
 
 def loaded(model: str, *, size: int | None, device: str | None, dtype: str | None) -> Segmenter:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from masklet.cli.console import print_json, print_line, say
-from masklet.cli.options import located
-from masklet.errors import BackendError
+from masklet.cli.options import located, needing_torch
 
 if TYPE_CHECKING:
     from masklet.train.journal import Line
@@ -125,13 +124,5 @@ def _tell(line: Line) -> None:
 
 
 def _require_torch() -> None:
-    try:
+    with needing_torch("training", 'pip install "masklet[torch,train]"', modules=("torch", "tomli")):
         import masklet.train.loop  # noqa: F401
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("torch", "tomli"):
-            raise
-        raise BackendError(
-            "backend-missing",
-            "training needs PyTorch, which is not installed",
-            hint='pip install "masklet[torch,train]"',
-        ) from missing

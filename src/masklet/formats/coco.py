@@ -60,12 +60,6 @@ def write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -
     handle.write(b"\n]")
 
 
-def xywh(code: Mapping[str, Any]) -> list[int]:
-    """The box of a code's mask as COCO has it: left, top, width, height."""
-    x0, y0, x1, y1 = rle.box(code)
-    return [x0, y0, x1 - x0, y1 - y0]
-
-
 def as_code(segmentation: Any, size: tuple[int, int], path: Path) -> Mapping[str, Any]:
     """A run-length code of what COCO calls a segmentation: such a code, or polygons of flat coordinates."""
     if isinstance(segmentation, Mapping):
@@ -105,7 +99,7 @@ def _annotations(frames: Iterable[CodedFrame]) -> Iterator[dict[str, Any]]:
                     "track_id": mask.object_id,
                     "segmentation": mask.code,
                     "area": area,
-                    "bbox": xywh(mask.code),
+                    "bbox": rle.xywh(mask.code),
                     "iscrowd": 0,
                     "score": mask.score,
                 }

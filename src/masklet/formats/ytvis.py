@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from masklet import rle
 from masklet.coded import CodedFrame, CodedMask
 from masklet.errors import FormatError
-from masklet.formats.coco import CATEGORY, as_code, xywh
+from masklet.formats.coco import CATEGORY, as_code
 from masklet.formats.form import Clip, FileFormat
 from masklet.formats.records import Fields, ReadMask, frame_of, read_json
 from masklet.propagate import TrackedFrame
@@ -67,7 +67,7 @@ def _write_object(handle: BinaryIO, frames: Iterable[CodedFrame], object_id: int
     handle.write(json.dumps(head)[:-1].encode())
     parts: dict[str, Callable[[CodedMask], Any]] = {
         "segmentations": lambda mask: mask.code,
-        "bboxes": lambda mask: xywh(mask.code),
+        "bboxes": lambda mask: rle.xywh(mask.code),
         "areas": lambda mask: rle.area(mask.code),
         "scores": lambda mask: mask.score,
     }

@@ -28,7 +28,7 @@ SHOWN = Shares(mask=0.25, click=0.0, box=0.75)
 def drilled(model: Sam2, features: Features, size: int, plan: Plan, rngs: Sequence[Generator]) -> Tensor:
     """The loss of drills on B pictures of that size with these features, one for each of the B · K `rngs`."""
     truth = ellipses(size, rngs, features.stride16.device).unflatten(0, (len(features.stride16), -1))
-    plan = replace(plan, shares=SHOWN, clicks=0, coarse=True)
+    plan = replace(plan, shares=SHOWN, clicks=0)
     return SHARE * pictures(model, features, truth, plan, rngs).parts.total(plan.weights)
 
 

@@ -62,7 +62,7 @@ class Settings:
     occlusion: float = 1.0
     focal_alpha: float = 0.25  # the object's share against the rest; negative: none
     focal_gamma: float = 2.0  # 0: plain cross-entropy
-    drills: int = 0  # of each picture: small ellipses to be answered to their boxes, though there is nothing to see
+    drills: int = 0  # of each picture: small ellipses to be answered to their boxes or masks, with nothing to see
     grouping: float = 0.0  # weight of a second loss, of the trunk alone, in batches of pictures
     coarse: bool = False  # judge the low-res logits instead of stretching them to the picture
     # how it learns

@@ -1,4 +1,4 @@
-"""Whole batches of pictures or clips composed at once in PyTorch: on a graphics card thousands a second.
+"""Whole batches of pictures or clips composed at once in PyTorch, where PyTorch runs.
 
 The same scenes as `compose` and `clips` give one by one, without what does not batch (bending, true rotation, two-band
 blending, JPEG). Every step works on all pictures of the batch; layers are laid one after the other, the farthest first.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import Lock
 
 import torch
@@ -16,34 +15,26 @@ TARGETS = 12  # at most, of a picture
 _KINDS: tuple[TargetKind, ...] = ("instance", "union", "part", "region")
 
 
-def clips_on(device: str, bank: Bank, size: int, frames: int, seed: int) -> Callable[[int], Clip]:
-    """What gives clip number so and so of `frames` frames, `size` pixels square; threads may share it."""
-    composer, alone = _composer(device, bank, size, seed), Lock()
+class OneByOne:
+    """Pictures and clips by number, `size` pixels square, composed on a device; threads may share it."""
 
-    def clip(number: int) -> Clip:
-        with alone:
-            made = composer.clips(number, frames)
-        there, kinds = _told(made)
-        return Clip(made.frames[0].cpu().numpy(), made.truth[0, there].swapaxes(0, 1).cpu().numpy(), kinds)
+    def __init__(self, device: str, bank: Bank, size: int, seed: int) -> None:
+        self._composer = BatchComposer(tensor_bank(bank).to(torch.device(device)), size, 1, seed, TARGETS)
+        self._alone = Lock()
 
-    return clip
-
-
-def pictures_on(device: str, bank: Bank, size: int, seed: int) -> Callable[[int], Sample]:
-    """What gives picture number so and so, `size` pixels square; threads may share it."""
-    composer, alone = _composer(device, bank, size, seed), Lock()
-
-    def picture(number: int) -> Sample:
-        with alone:
-            made = composer.sample(number)
+    def picture(self, number: int) -> Sample:
+        """Picture `number`, the same for ever on the same device."""
+        with self._alone:
+            made = self._composer.sample(number)
         there, kinds = _told(made)
         return Sample(made.frames[0].cpu().numpy(), made.truth[0, there].cpu().numpy(), kinds)
 
-    return picture
-
-
-def _composer(device: str, bank: Bank, size: int, seed: int) -> BatchComposer:
-    return BatchComposer(tensor_bank(bank).to(torch.device(device)), size, 1, seed, TARGETS)
+    def clip(self, number: int, frames: int) -> Clip:
+        """Clip `number` of so many frames, likewise."""
+        with self._alone:
+            made = self._composer.clips(number, frames)
+        there, kinds = _told(made)
+        return Clip(made.frames[0].cpu().numpy(), made.truth[0, there].swapaxes(0, 1).cpu().numpy(), kinds)
 
 
 def _told(made: ComposedBatch) -> tuple[list[int], tuple[TargetKind, ...]]:

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 
 from masklet.atomic import atomic_write
-from masklet.data.engine.bank import load_bank
+from masklet.data.engine.bank import Bank, load_bank
 from masklet.data.engine.clips import ClipComposer
 from masklet.data.engine.compose import Composer
 from masklet.data.engine.samples import Clip, Sample
@@ -21,6 +22,9 @@ from masklet.data.engine.writers import write_davis, write_davis_split, write_sa
 from masklet.data.packs.pack import Pack
 from masklet.data.rendering.renders import load_models
 from masklet.errors import ResourceError
+
+if TYPE_CHECKING:
+    from masklet.data.engine.one_by_one import OneByOne
 
 Layout = Literal["davis", "sav", "sa1b"]
 Progress = Callable[[int, int], None]
@@ -116,22 +120,24 @@ def _picture_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress)
 def _clips(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Clip]:
     """What gives clip number so and so."""
     bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
-    if not recipe.device:
-        models = load_models(pack, held_out=recipe.held_out)
-        return ClipComposer(bank, models, recipe.size, recipe.frames, recipe.seed).sample
-    from masklet.data.engine.one_by_one import clips_on  # PyTorch is needed for this alone
-
-    return clips_on(recipe.device, bank, recipe.size, recipe.frames, recipe.seed)
+    if recipe.device:
+        return partial(_on_device(bank, recipe).clip, frames=recipe.frames)
+    models = load_models(pack, held_out=recipe.held_out)
+    return ClipComposer(bank, models, recipe.size, recipe.frames, recipe.seed).sample
 
 
 def _pictures(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Sample]:
     """What gives picture number so and so."""
     bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
-    if not recipe.device:
-        return Composer(bank, recipe.size, recipe.seed).sample
-    from masklet.data.engine.one_by_one import pictures_on
+    if recipe.device:
+        return _on_device(bank, recipe).picture
+    return Composer(bank, recipe.size, recipe.seed).sample
 
-    return pictures_on(recipe.device, bank, recipe.size, recipe.seed)
+
+def _on_device(bank: Bank, recipe: Recipe) -> OneByOne:
+    from masklet.data.engine.one_by_one import OneByOne  # PyTorch is needed for this alone
+
+    return OneByOne(recipe.device, bank, recipe.size, recipe.seed)
 
 
 def _clip_name(number: int) -> str:

@@ -106,12 +106,11 @@ def write_sa1b(folder: Path, number: int, sample: Sample) -> None:
 
 def _sa1b_mask(index: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
     code = rle.encode(mask)
-    left, top, right, bottom = rle.box(code)
     middle = np.argwhere(mask)[int(mask.sum()) // 2]
     return {
         "id": index,
         "segmentation": code,
-        "bbox": [left, top, right - left, bottom - top],
+        "bbox": rle.xywh(code),
         "area": int(mask.sum()),
         "predicted_iou": 1.0,
         "stability_score": 1.0,

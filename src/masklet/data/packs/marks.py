@@ -87,11 +87,10 @@ def _mask(mark: Mapping[str, Any], scale: NDArray[np.float64], size: tuple[int, 
 
 def _object(image: int, name: str, mask: NDArray[np.bool_]) -> dict[str, Any]:
     code = rle.encode(mask)
-    left, top, right, bottom = rle.box(code)
     return {
         "image_id": image,
         "name": name,
-        "bbox": [left, top, right - left, bottom - top],
+        "bbox": rle.xywh(code),
         "area": rle.area(code),
         "iscrowd": 0,
         "segmentation": code,
