@@ -71,6 +71,18 @@ def test_multimask_gives_three_candidates(
     assert len(told(capsys)["pictures"][0]["objects"]) == 3
 
 
+def test_zooming_gives_masks_of_the_window_s_fineness(
+    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (pictures[0], "--box", "30,20,46,36", "--model", model, "--format", "npz", "--json")
+    assert run(*words, "--zoom", "2", "--out", str(tmp_path / "m")) == 0
+    found = np.load(told(capsys)["pictures"][0]["files"]["npz"])["low_res"][0]
+    assert found.shape == (60, 80)
+    assert (found[:12] == -10).all()  # beyond the window, which is 32 pixels long
+    assert (found[12:44, 22:54] != -10).all()
+    assert run(*words, "--zoom", "0.5", "--out", str(tmp_path / "n")) == 2
+
+
 def test_a_mask_that_was_written_is_a_prompt_again(model: str, pictures: list[str], tmp_path: Path) -> None:
     out = tmp_path / "m"
     assert run(pictures[0], "--point", "40,30", "--model", model, "--out", str(out), "--format", "png") == 0

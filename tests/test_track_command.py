@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend without a network, and a disk that is not waited for."""
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -394,6 +394,28 @@ def test_cleaned_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.usefixtures("quick")
+def test_zoomed_masks_are_another_job_and_resume_like_any(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [folder, "--box", "10,10,40,40", "--format", "npz", "--zoom", "1.2"]
+    assert track(*words, "--out", tmp_path / "a") == 0
+    add = tracking.Journal.append
+
+    def interrupted(journal: Any, frame: Any) -> None:
+        if len(journal) == 9:
+            raise KeyboardInterrupt
+        add(journal, frame)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking.Journal, "append", interrupted)
+        assert track(*words, "--out", tmp_path / "b") == 130
+    assert track(*words, "--out", tmp_path / "b", "--resume") == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert track(*words[:-1], "2", "--out", tmp_path / "b", "--resume") == 78
+    assert "zoom was 1.2, is 2" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_job_that_another_process_holds_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,7 +454,7 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom))
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

@@ -12,8 +12,9 @@ from numpy.random import default_rng
 
 pytest.importorskip("torch")
 
+from masklet.data.engine.views import random_view
 from masklet.errors import FormatError, InputNotFound, MaskletError, SettingsError
-from masklet.train.annotated import random_view, stretch
+from masklet.train.annotated import stretch
 from masklet.train.batches import Batches, Request
 from masklet.train.sources import open_mixture, open_source
 from masklet.train.stills import StillClips
@@ -95,13 +96,20 @@ def test_stretches_are_evenly_spaced_and_as_long_as_asked() -> None:
     assert stretch(annotated, 11, default_rng(0)) is None
 
 
-def test_a_view_around_an_object_contains_a_pixel_of_it() -> None:
-    masks = np.zeros((1, 300, 400), bool)
-    masks[0, 200:210, 300:310] = True
-    for seed in range(50):
-        view = random_view(masks, default_rng(seed))
-        assert masks[0, view.top : view.bottom, view.left : view.right].any()
+def test_views_hold_the_object_and_a_good_share_of_them_is_filled_by_it() -> None:
+    mask = np.zeros((300, 400), bool)
+    mask[200:210, 300:320] = True
+    shares, whole = [], 0
+    for seed in range(300):
+        view = random_view(mask, default_rng(seed))
+        seen = mask[view.top : view.bottom, view.left : view.right]
+        assert seen.any()
         assert 0 <= view.left < view.right <= 400
+        assert 0 <= view.top < view.bottom <= 300
+        shares.append(seen.mean())
+        whole += view == (0, 0, 400, 300)
+    assert 0.15 < whole / 300 < 0.35
+    assert 0.25 < np.mean(np.array(shares) > 0.02) < 0.55
 
 
 def test_a_still_picture_moves_with_its_masks() -> None:

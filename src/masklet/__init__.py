@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Cleaning": "cleaning",
-    "EmbeddedImage": "segmenter",
+    "EmbeddedImage": "embedded",
     "MaskletError": "errors",
     "Masks": "masks",
     "Prompt": "prompts",
@@ -55,11 +55,12 @@ __all__ = [
 if TYPE_CHECKING:
     from masklet.automatic import Search
     from masklet.cleaning import Cleaning
+    from masklet.embedded import EmbeddedImage
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks import Masks
     from masklet.prompts import Prompt, absent, box, click, clicks, mask
-    from masklet.segmenter import EmbeddedImage, Segmenter, load
+    from masklet.segmenter import Segmenter, load
     from masklet.tracker import Tracker
     from masklet.video import open_video
     from masklet.watching import Watch

@@ -41,8 +41,16 @@ class Cleaning:
 
     def shown(self, masks: Masks) -> Masks:
         """The masks of one picture, cleaned; those that were remembered are already."""
+        return self.parted(self.pieced(masks))
+
+    def pieced(self, masks: Masks) -> Masks:
+        """Without small holes and islands."""
         if (self.holes or self.islands) and len(masks) and not self.remembered:
-            masks = replace(masks, low_res=self._pieces(masks.low_res))
+            return replace(masks, low_res=self._pieces(masks.low_res))
+        return masks
+
+    def parted(self, masks: Masks) -> Masks:
+        """No pixel shared by two."""
         return masks.without_overlap() if self.apart else masks
 
     def kept(self, logits: NDArray[Any], standing: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:

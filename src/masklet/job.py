@@ -39,7 +39,8 @@ _STATE = re.compile(r"state-(\d+)\.session")
 class Job:
     """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`, their masks
     treated by `cleaning`. A frame that could not be decoded has no masks, or with `carry` those of the one before it.
-    With a `watch` nothing is prompted, and everything is found along a walk that goes forward.
+    With a `watch` nothing is prompted, and everything is found along a walk that goes forward. With a `zoom` objects
+    are looked at in windows of their own.
     """
 
     backend: Backend
@@ -49,6 +50,7 @@ class Job:
     cleaning: Cleaning = AS_FOUND
     carry: bool = False
     watch: Watch | None = None
+    zoom: float = 0.0
 
     def __getitem__(self, place: int) -> Any:
         """The picture at a place of the walk: what the tracker takes for its video."""
@@ -107,7 +109,7 @@ def _restored(job: Job, states: _States, finished: int) -> tuple[Tracker, int]:
         with contextlib.suppress(CheckpointError):
             if number <= finished:
                 return session.read(path, job.backend, job), number
-    tracker = Tracker(job.backend, job, length=len(job.video), cleaning=job.cleaning)
+    tracker = Tracker(job.backend, job, length=len(job.video), cleaning=job.cleaning, zoom=job.zoom)
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.walk.place(frame), prompts)
     return tracker, 0

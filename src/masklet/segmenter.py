@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from masklet.automatic import Search, everything
-from masklet.backend import NO_PROMPT, Answers, Backend, Features, Query, ask
+from masklet.backend import NO_PROMPT, Backend
 from masklet.cleaning import AS_FOUND, Cleaning
+from masklet.closer import CloseImage
 from masklet.config import EMBEDDED, ModelConfig
-from masklet.errors import BackendError, PromptError, SettingsError
+from masklet.embedded import EmbeddedImage, Prompts, WholeImage
+from masklet.errors import BackendError, SettingsError
 from masklet.findings import Findings
 from masklet.history import History
 from masklet.images import read_image
@@ -27,12 +29,12 @@ from masklet.tracker import Tracker
 from masklet.video import open_video
 from masklet.walk import Direction, walk_through
 from masklet.watching import Watch, watch_through
+from masklet.window import check_reach
 
 if TYPE_CHECKING:
     from masklet.video import Video
 
 _ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not know
-Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
 def load(
@@ -41,6 +43,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     size: int | None = None,
+    zoom: float = 0.0,
     runtime: str | None = None,
 ) -> Segmenter:
     """The model of that name (`masklet models list`), file or exported folder, ready to use.
@@ -53,7 +56,8 @@ def load(
     default), "cuda", "tensorrt", "coreml", "directml" or "openvino". Another is never taken in its place. `dtype` is
     "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the
     side of the square that pictures are resized to, a multiple of 32; by default the one that the weights were trained
-    for.
+    for. With a `zoom` the model looks closer: at each object in a window so many times as long as the object, 2 for
+    instance, cut out of the picture or the frame. What is small gets finer masks; each object costs an encoding.
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
@@ -64,18 +68,23 @@ def load(
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
-        return Segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size))
+        return Segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size), zoom)
     chosen = _runtime(runtime, device)
     tensors = weights.to_ours(read_tensors(locate(model)))
     config = weights.identify({name: value.shape for name, value in tensors.items()})
-    return Segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size))
+    return Segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size), zoom)
 
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
-    """A model with a runtime under it."""
+    """A model with a runtime under it. With a `zoom` it looks at each object in a window so many times as long."""
 
     backend: Backend
+    zoom: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.zoom:
+            check_reach(self.zoom)
 
     @property
     def config(self) -> ModelConfig:
@@ -102,14 +111,16 @@ class Segmenter:
     def embed(self, image: Any) -> EmbeddedImage | list[EmbeddedImage]:
         """Encode a picture: the slow part, done once. Takes whatever `read_image` takes.
 
-        A list of pictures, of any sizes, is encoded in one call and gives a list.
+        A list of pictures, of any sizes, is encoded in one call and gives a list. A model that zooms encodes what it
+        looks at when it is asked.
         """
         many = isinstance(image, list | tuple)
         pictures = [read_image(one) for one in (image if many else [image])]
-        embedded = [
-            EmbeddedImage(self.backend, self.backend.attend(features, [Recall()]), picture.shape[:2])
-            for picture, features in zip(pictures, self.backend.encode(pictures) if pictures else [], strict=True)
-        ]
+        embedded: list[EmbeddedImage] = (
+            [CloseImage(self.backend, picture, self.zoom) for picture in pictures]
+            if self.zoom
+            else [*WholeImage.encode(self.backend, pictures)]
+        )
         return embedded if many else embedded[0]
 
     def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
@@ -118,7 +129,9 @@ class Segmenter:
 
     def tracker(self, video: Video | None = None, *, cleaning: Cleaning = AS_FOUND) -> Tracker:
         """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
-        return Tracker(self.backend, video, length=None if video is None else len(video), cleaning=cleaning)
+        return Tracker(
+            self.backend, video, length=None if video is None else len(video), cleaning=cleaning, zoom=self.zoom
+        )
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
         """The tracker that was saved to `path`, as if it had never stopped: see `Tracker.save`.
@@ -149,7 +162,9 @@ class Segmenter:
         video: Any = source if hasattr(source, "frames") else open_video(source)
         schedule = scheduled(prompts, start or 0)
         if not hasattr(video, "frames"):
-            yield from stream(Tracker(self.backend, history=History(0), cleaning=cleaning), video, schedule)
+            yield from stream(
+                Tracker(self.backend, history=History(0), cleaning=cleaning, zoom=self.zoom), video, schedule
+            )
             return
         walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
         tracker = self.tracker(video, cleaning=cleaning)
@@ -182,72 +197,6 @@ class Segmenter:
         length = len(video) if hasattr(video, "frames") else None
         frames = video if length is None else video.frames(range(*slice(start, stop).indices(length)))
         yield from watch_through(self.backend, frames, watch or Watch(), length=length)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedImage:
-    """An encoded picture, ready for any number of prompts. `size` is its (H, W)."""
-
-    backend: Backend
-    features: Features
-    size: tuple[int, int]
-
-    def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
-        """The masks of one prompt, of several (objects 1, 2, …) or of `{object_id: prompt}`, in one decoder call.
-
-        One mask each by default: the best of three for a lone click, which is ambiguous, and the single mask for
-        anything that says more. `multimask=True` gives all three of each prompt, under the same object id;
-        `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the
-        best mask of its object, or the one mask there is.
-
-        Raises `PromptError` for prompts outside the picture and for masks to refine that do not fit.
-        """
-        asked = _by_object(prompts)
-        earlier = _earlier(asked, refine)
-        queries = [self._query(prompt, earlier.get(key), multimask) for key, prompt in asked.items()]
-        decoded = self.backend.decode(self.features, queries)
-        if multimask:
-            return self._masks(self.backend.fetch_candidates(decoded), [key for key in asked for _ in range(3)])
-        return self._masks(self.backend.fetch([decoded]), list(asked))
-
-    def _query(self, prompt: Prompt, earlier: Masks | None, multimask: bool | None) -> Query:
-        mask = prompt.mask if earlier is None else earlier.low_res[0]
-        ambiguous = prompt.clicks <= 1 and mask is None if multimask is None else multimask
-        return ask(prompt.within(self.size), prompt.labels, mask, ambiguous=ambiguous)
-
-    def _masks(self, answers: Answers, object_ids: Sequence[int]) -> Masks:
-        return Masks(
-            low_res=answers.logits,
-            size=self.size,
-            scores=answers.iou.astype(np.float32),
-            object_ids=tuple(object_ids),
-            object_scores=answers.object_score.astype(np.float32),
-        )
-
-
-def _by_object(prompts: Prompts) -> dict[int, Prompt]:
-    if isinstance(prompts, Prompt):
-        return {1: prompts}
-    asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(prompts, start=1))
-    if not asked:
-        raise PromptError("bad-prompt", "no prompt given; say what to segment with click(), box() or mask()")
-    return asked
-
-
-def _earlier(asked: Mapping[int, Prompt], refine: Masks | None) -> dict[int, Masks]:
-    """The mask to start from, per object."""
-    if refine is None:
-        return {}
-    if len(asked) == 1 and len(set(refine.object_ids)) == 1:
-        return dict.fromkeys(asked, refine.best)
-    unknown = [key for key in asked if key not in refine.object_ids]
-    if unknown:
-        raise PromptError(
-            "bad-prompt", f"refine has no mask of object {unknown[0]}, only of {sorted(set(refine.object_ids))}"
-        )
-    if any(prompt.mask is not None for prompt in asked.values()):
-        raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
-    return {key: refine.of(key).best for key in asked}
 
 
 def _runtime(name: str | None, device: str | None) -> Any:

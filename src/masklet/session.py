@@ -25,6 +25,7 @@ from masklet.history import History
 from masklet.prompts import Prompt
 from masklet.track import Track
 from masklet.tracker import Frames, Tracker
+from masklet.window import Window
 
 VERSION = 1
 _DTYPES = {
@@ -75,7 +76,8 @@ def read(path: Path, backend: Backend, video: Frames | None = None, *, history: 
             _check(told, backend, path)
             cleaning = Cleaning(**told.get("cleaning", {}))
             length = None if told["length"] is None else _whole(told["length"])
-            tracker = Tracker(backend, video, length=length, history=history, cleaning=cleaning)
+            zoom = float(told.get("zoom", 0.0))
+            tracker = Tracker(backend, video, length=length, history=history, cleaning=cleaning, zoom=zoom)
             tracker._stamps = count(_whole(told["stamp"]))
             tracker.size = tuple(told["picture"]) if told["picture"] else None
             for one in told["objects"]:
@@ -99,6 +101,7 @@ def _told(tracker: Tracker) -> dict[str, Any]:
         "picture": tracker.size,
         "length": tracker.length,
         "cleaning": asdict(tracker.cleaning),
+        "zoom": tracker.zoom,
         "stamp": next(tracker._stamps),
         "objects": [
             {
@@ -109,6 +112,7 @@ def _told(tracker: Tracker) -> dict[str, Any]:
                 "recent": list(track.recent),
                 "answers": list(track.answers),
                 "doubts": track.doubts,
+                "view": track.view,
             }
             for key, track in tracker.tracks.items()
         ],
@@ -181,5 +185,6 @@ def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
             track.answers[frame] = track.answers.unpack(arrays("answers", frame))
         else:
             track.answers.put_far(frame, arrays("answers", frame))
+    track.view = Window(*map(_whole, told["view"])) if told.get("view") else None
     track.doubts.update({int(frame): doubt for frame, doubt in told["doubts"].items()})
     return track

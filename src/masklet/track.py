@@ -9,6 +9,7 @@ from masklet.backend import Decoded
 from masklet.history import Shelf
 from masklet.memory import Memory, MemoryBank
 from masklet.prompts import Prompt
+from masklet.window import Window
 
 DOUBTS = 64  # frames per object that are remembered as doubtful
 
@@ -20,6 +21,7 @@ class Answer(NamedTuple):
     step: int  # the direction in which the frame was last tracked; 0 if it was only prompted
     basis: int  # stands for exactly the memories that were recalled
     stamp: int  # stands for exactly this answer
+    window: Window | None = None  # what its logits cover; None: the picture
 
 
 @dataclass(slots=True)
@@ -31,13 +33,15 @@ class Track:
     bank: MemoryBank = field(init=False)
     prompts: dict[int, Prompt] = field(default_factory=dict)
     doubts: dict[int, float] = field(default_factory=dict)  # of the frames most in doubt
+    view: Window | None = None  # where to look next; None: everywhere
 
     def __post_init__(self) -> None:
         self.bank = MemoryBank(recent=self.recent)
 
     def basis(self, frame: int, step: int) -> int:
         """A number for what `frame` would recall."""
-        return hash(tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers))
+        stamps = tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers)
+        return hash(stamps if self.view is None else (stamps, self.view))
 
     def note(self, frame: int, doubt: float) -> None:
         """Remember how doubtful the mask on `frame` is, if it is among the most doubtful ones."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
 from masklet.cleaning import AS_FOUND, Cleaning
-from masklet.errors import PromptError, StateError, VideoError
+from masklet.errors import PromptError, SettingsError, StateError, VideoError
 from masklet.history import History, Shelf, numbers
 from masklet.masks import Masks
 from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
 from masklet.track import Answer, Track
+from masklet.window import Window, all_of, around, check_reach, placed, said, seen_from, spanned, widened
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
@@ -36,6 +38,10 @@ class Tracker:
     implementation does; a stream leaves it out. `history` keeps what corrections in the past need, on disk; with
     `History(0)` nothing is kept, and a correction recalls only prompted frames and those just tracked. `cleaning` says
     what is done to masks after the network, and whether the cleaned ones are remembered; by default nothing is done.
+
+    With a `zoom` each object is seen, answered and remembered in a window that goes with it, so many times as long as
+    the object: what is small becomes visible, and every object costs an encoding of its own. A window grows while its
+    object is not found. Raises `SettingsError` for a zoom below 1, or where objects are to be remembered apart.
     """
 
     def __init__(
@@ -46,16 +52,20 @@ class Tracker:
         length: int | None = None,
         history: History | None = None,
         cleaning: Cleaning = AS_FOUND,
+        zoom: float = 0.0,
     ) -> None:
         self.backend = backend
         self.video = video
         self.length = length
         self.history = History() if history is None else history
         self.cleaning = cleaning
+        self.zoom = check_reach(zoom) if zoom else 0.0
+        if self.zoom and self._together:
+            raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
         self.tracks: dict[int, Track] = {}
         self.size: tuple[int, int] | None = None
         self._stamps = count(1)
-        self._encoded: tuple[int, Features] | None = None
+        self._frame: _Frame | None = None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -73,21 +83,17 @@ class Tracker:
         """
         if not prompts:
             raise PromptError("bad-prompt", "no prompt given; say what to follow with click(), box() or mask()")
-        features = self._features(frame, image)
-        assert self.size is not None, "an encoded frame has a size"
+        self._open(frame, image)
         for prompt in prompts.values():
-            prompt.within(self.size)  # before any object changes
+            prompt.within(self._size)  # before any object changes
         given = {key: prompt for key, prompt in prompts.items() if not prompt.clicks}
         asked = {key: prompt for key, prompt in prompts.items() if key not in given}
-        if given:
-            self._settle(
-                frame,
-                given,
-                features,
-                self.backend.adopt(features, [prompt.mask for prompt in given.values() if prompt.mask is not None]),
-            )
-        if asked:
-            self._settle(frame, asked, features, self._asked(frame, asked, features))
+        for window, keys in _grouped({key: self._around(prompt) for key, prompt in given.items()}):
+            self._settle(frame, {key: given[key] for key in keys}, window, self._adopted(window, keys, given))
+        starts = {key: self._start(frame, key, prompt) for key, prompt in asked.items()}
+        for window, keys in _grouped({key: self._around(prompt, starts[key]) for key, prompt in asked.items()}):
+            chosen = {key: asked[key] for key in keys}
+            self._settle(frame, chosen, window, self._asked(frame, chosen, window, starts))
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, step: int = 1) -> Masks:
@@ -99,10 +105,13 @@ class Tracker:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
         due = self._due(frame, step)
         if due:
-            self._track(frame, due, self._features(frame, image), step)
+            self._open(frame, image)
+        for window, keys in _grouped({key: track.view for key, track in due.items()}):
+            self._track(frame, {key: due[key] for key in keys}, window, step)
         for track in self.tracks.values():
             if frame in track.prompts:
                 track.answers[frame] = track.answers[frame]._replace(step=step)
+            self._follow(track, frame)
             self._trim(track, frame, step)
         masks = self.masks(frame)
         for track, doubt in zip(self.tracks.values(), masks.doubts.tolist(), strict=True):
@@ -128,7 +137,9 @@ class Tracker:
             return Masks.empty(self.size)
         logits, iou, score = self.backend.fetch([None if answer is None else answer.decoded for answer in answers])
         found = Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
-        return self.cleaning.shown(found)
+        found = self.cleaning.pieced(found)
+        windows = [None if answer is None else answer.window for answer in answers]
+        return self.cleaning.parted(placed(found, windows))
 
     def unprompt(self, frame: int, object_id: int) -> None:
         """Take an object's prompt on `frame` back; an object that loses its last prompt is removed."""
@@ -158,9 +169,36 @@ class Tracker:
             raise PromptError("unknown-object", f"no object {object_id}; there are {list(self.tracks) or 'none'}")
         return self.tracks[object_id]
 
-    def _asked(self, frame: int, prompts: Mapping[int, Prompt], features: Features) -> Decoded:
+    def _around(self, prompt: Prompt, start: Answer | None = None) -> Window | None:
+        """Where an object is looked at that is prompted so, or that was found so far; None: in the whole picture."""
+        box = said(prompt, self._size) if self.zoom else None
+        if box is None and start is not None and self.zoom:
+            box = self._box(start)
+        if box is None:
+            return None
+        window = around(spanned(box, prompt), self._size, self.zoom)
+        return window if window and window.told(prompt, self._size) else None
+
+    def _start(self, frame: int, key: int, prompt: Prompt) -> Answer | None:
+        """What a prompt starts from: the answer so far, or with a zoom the one to the prompt in the whole picture."""
+        track = self.tracks.get(key)
+        before = track.answers.get(frame) if track else None
+        if not self.zoom or said(prompt, self._size) is not None or (before and self._box(before) is not None):
+            return before
+        return Answer(self._asked(frame, {key: prompt}, None, {key: before}), 0, 0, 0)
+
+    def _adopted(self, window: Window | None, keys: Iterable[int], prompts: Mapping[int, Prompt]) -> Decoded:
+        told = [self._told(prompts[key], window).mask for key in keys]
+        return self.backend.adopt(self._features(window), [mask for mask in told if mask is not None])
+
+    def _asked(
+        self,
+        frame: int,
+        prompts: Mapping[int, Prompt],
+        window: Window | None,
+        starts: Mapping[int, Answer | None],
+    ) -> Decoded:
         """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories."""
-        assert self.size is not None
         recalls, queries = [], []
         for key, prompt in prompts.items():
             track = self.tracks.get(key) or self.new_track(key)
@@ -168,23 +206,51 @@ class Tracker:
             tracked = before is not None and before.step != 0
             bank = track.bank if tracked else MemoryBank()
             recalls.append(bank.recall(frame, before.step if before and tracked else 1, length=self.length))
-            mask = prompt.mask if prompt.mask is not None or before is None else before.decoded.logits
-            queries.append(ask(prompt.within(self.size), prompt.labels, mask, ambiguous=prompt.clicks <= 1))
-        return self.backend.decode(self.backend.attend(features, recalls), queries, hide=True)
+            told, start = self._told(prompt, window), starts[key]
+            mask = told.mask if told.mask is not None or start is None else self._seen(start, window)
+            size = self._size if window is None else window.size
+            queries.append(ask(told.within(size), told.labels, mask, ambiguous=prompt.clicks <= 1))
+        return self.backend.decode(self.backend.attend(self._features(window), recalls), queries, hide=True)
 
-    def _settle(self, frame: int, prompts: Mapping[int, Prompt], features: Features, decoded: Decoded) -> None:
+    def _told(self, prompt: Prompt, window: Window | None) -> Prompt:
+        """A prompt on the picture as one on the window."""
+        told = None if window is None else window.told(prompt, self._size)
+        return told or prompt
+
+    def _seen(self, answer: Answer, window: Window | None) -> Any:
+        """The logits of an answer as they look in another window than theirs."""
+        if answer.window == window:
+            return answer.decoded.logits
+        return seen_from(self.backend.fetch([answer.decoded]).logits[0], answer.window, window, self._size)
+
+    def _box(self, answer: Answer) -> Any:
+        """The box of the mask of an answer, in the picture; None of an empty one."""
+        window = answer.window or all_of(self._size)
+        return window.located(self.backend.fetch([answer.decoded]).logits[0])
+
+    def _follow(self, track: Track, frame: int) -> None:
+        """Have the window of an object go with it, or grow where it is not found."""
+        answer = track.answers.get(frame) if self.zoom else None
+        if answer is not None:
+            box = self._box(answer)
+            size, before = self._size, answer.window
+            track.view = widened(before, size) if box is None else around(box, size, self.zoom, before)
+
+    def _settle(self, frame: int, prompts: Mapping[int, Prompt], window: Window | None, decoded: Decoded) -> None:
         """Prompted answers stand and are memorized at once."""
         decoded = self._cleaned(frame, prompts, decoded)
-        memories = self.backend.memorize(features, decoded, [True] * len(prompts))
+        memories = self.backend.memorize(self._features(window), decoded, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
             track = self.tracks.setdefault(key, self.new_track(key))
             before = track.answers.get(frame)
             track.prompts[frame] = prompt
             track.bank.remember(frame, memories[row], prompted=True)
             step = before.step if before else 0
-            track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps))
+            track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps), window)
+            self._follow(track, frame)
 
-    def _track(self, frame: int, due: Mapping[int, Track], features: Features, step: int) -> None:
+    def _track(self, frame: int, due: Mapping[int, Track], window: Window | None, step: int) -> None:
+        features = self._features(window)
         bases = [self._basis(track, frame, step) for track in due.values()]
         recalls = [track.bank.recall(frame, step, length=self.length) for track in due.values()]
         seen = self.backend.attend(features, recalls)
@@ -192,7 +258,7 @@ class Tracker:
         memories = self.backend.memorize(features, decoded, [False] * len(due))
         for row, track in enumerate(due.values()):
             track.bank.remember(frame, memories[row])
-            track.answers[frame] = Answer(decoded.at(row), step, bases[row], next(self._stamps))
+            track.answers[frame] = Answer(decoded.at(row), step, bases[row], next(self._stamps), window)
 
     def _due(self, frame: int, step: int) -> dict[int, Track]:
         """The objects whose answer on `frame` might come out another one. Objects that are kept apart are answered
@@ -235,16 +301,29 @@ class Tracker:
                 if other not in track.prompts:
                     shelf.put_away(other)
 
-    def _features(self, frame: int, image: Image | None) -> Features:
-        if self._encoded is not None and self._encoded[0] == frame:
-            return self._encoded[1]
+    def _open(self, frame: int, image: Image | None) -> None:
+        """Look at a frame; it is encoded when something is asked of it."""
+        if self._frame is not None and self._frame.index == frame:
+            return
         picture = self._image(frame) if image is None else image
         size = (int(picture.shape[0]), int(picture.shape[1]))
         if self.size is not None and size != self.size:
             raise VideoError("resolution-changed", f"frame {frame} has size {size}, the frames before it {self.size}")
         self.size = size
-        self._encoded = (frame, self.backend.encode([picture])[0])
-        return self._encoded[1]
+        self._frame = _Frame(frame, picture)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        assert self.size is not None, "a frame was opened"
+        return self.size
+
+    def _features(self, window: Window | None) -> Features:
+        """The features of the open frame, or of a window of it."""
+        assert self._frame is not None, "a frame is opened before anything is asked of it"
+        if window not in self._frame.encoded:
+            picture = self._frame.picture if window is None else window.cut(self._frame.picture)
+            self._frame.encoded[window] = self.backend.encode([picture])[0]
+        return self._frame.encoded[window]
 
     def _image(self, frame: int) -> Image:
         if self.video is None:
@@ -267,7 +346,25 @@ class Tracker:
         return Memory(*self.backend.restore(arrays))
 
     def _pack_answer(self, answer: Answer) -> list[Any]:
-        return [*self.backend.store(answer.decoded[:4]), numbers(answer[1:])]
+        return [*self.backend.store(answer.decoded[:4]), numbers((*answer[1:4], *(answer.window or ())))]
 
     def _unpack_answer(self, arrays: list[Any]) -> Answer:
-        return Answer(Decoded(*self.backend.restore(arrays[:4])), *arrays[4].tolist())
+        step, basis, stamp, *window = arrays[4].tolist()
+        return Answer(
+            Decoded(*self.backend.restore(arrays[:4])), step, basis, stamp, Window(*window) if window else None
+        )
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The frame that is looked at, and what of it was encoded so far, by window."""
+
+    index: int
+    picture: Image
+    encoded: dict[Window | None, Features] = field(default_factory=dict)
+
+
+def _grouped(views: Mapping[int, Window | None]) -> Iterator[tuple[Window | None, list[int]]]:
+    """The objects of each window: they are answered together."""
+    for window in dict.fromkeys(views.values()):
+        yield window, [key for key, own in views.items() if own == window]

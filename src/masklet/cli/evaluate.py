@@ -64,6 +64,7 @@ def images(
     sample: Sample = None,
     model: options.Model = EMBEDDED,
     size: options.Size = None,
+    zoom: options.Zoom = 0.0,
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
@@ -84,7 +85,7 @@ def images(
     plan = PromptPlan.parse(prompts)
     chosen = _chosen(open_images(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     results = []
     with progress(counted(len(chosen), "picture"), unit="images") as done:
         for number, record in enumerate(chosen, start=1):
@@ -109,6 +110,7 @@ def vos(
     sample: Sample = None,
     model: options.Model = EMBEDDED,
     size: options.Size = None,
+    zoom: options.Zoom = 0.0,
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
@@ -131,7 +133,7 @@ def vos(
     clips = _chosen(open_clips(data, split), listing, sample)
     rules = find_benchmark(benchmark or clips.kind)
     _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     speed = _answer(segmenter, clips, how, rules, out, afresh=overwrite)
     facts = {**_facts(clips, segmenter, model), "prompt": how.name, "speed": speed}
     answers = Answers(out / ANSWERS)
@@ -153,6 +155,7 @@ def interactive(
     sample: Sample = None,
     model: options.Model = EMBEDDED,
     size: options.Size = None,
+    zoom: options.Zoom = 0.0,
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: Out = Path("evaluation"),
@@ -168,7 +171,7 @@ def interactive(
 
     clips = _chosen(open_clips(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
+    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     results = []
     with progress(f"{counted(len(clips), 'clip')}, {counted(rounds, 'round')} each") as done:
         frames, total = count(1), rounds * sum(len(clip) for clip in clips)  # more where objects appear later

@@ -72,7 +72,7 @@ def run(wishes: Wishes) -> dict[str, Any]:
         check_prompts(wishes.schedule, video.size, wishes.formats)
         model = wishes.runtime.load()
         model.warm_up()  # or the first frames that come are dropped
-        tracker = Tracker(model.backend, history=History(0), cleaning=wishes.cleaning)
+        tracker = Tracker(model.backend, history=History(0), cleaning=wishes.cleaning, zoom=model.zoom)
         page = Page(wishes.port) if wishes.port is not None else None
         if page:
             stack.callback(page.close)

@@ -52,6 +52,7 @@ def segment(
     mask: MaskFile = None,
     model: options.Model = EMBEDDED,
     size: options.Size = None,
+    zoom: options.Zoom = 0.0,
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")] = Path("masks"),
@@ -80,7 +81,7 @@ def segment(
     if not prompts:
         raise SettingsError("bad-usage", "nothing to segment; give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE")
     with _timed() as loading:
-        segmenter = options.loaded(model, size=size, device=device, dtype=dtype)
+        segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     records = []
     with console.progress("segmenting", unit="images") as progress:
         for done, picture in enumerate(pictures):

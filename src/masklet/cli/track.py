@@ -10,7 +10,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
-from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size
+from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.config import EMBEDDED
 from masklet.errors import SettingsError, VideoError
@@ -60,6 +60,7 @@ def track(
     every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
     model: Model = EMBEDDED,
     size: Size = None,
+    zoom: Zoom = 0.0,
     device: Device = None,
     dtype: Dtype = None,
     holes: Holes = 0,
@@ -113,7 +114,7 @@ def track(
         source=source,
         schedule=schedule,
         range=Range(direction.value, start, stop, every),
-        runtime=Runtime(model, size, device, dtype),
+        runtime=Runtime(model, size, device, dtype, zoom),
         cleaning=Cleaning(holes, islands, apart, remember_cleaned),
         care=Care(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
         out=out or Path(f"{name_of(source)}_masks"),

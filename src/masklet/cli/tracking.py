@@ -53,6 +53,7 @@ class Runtime:
     size: int | None
     device: str | None
     dtype: str | None
+    zoom: float = 0.0
 
     def load(self) -> Segmenter:
         """The model, downloaded if need be."""
@@ -101,8 +102,9 @@ def run(wishes: Wishes) -> dict[str, Any]:
         walk = walk_through(len(video), prompted, **asdict(wishes.range))
         check_prompts(wishes.schedule, video.size, wishes.formats)
         _check_free(wishes)
-        backend, carry = wishes.runtime.load().backend, wishes.care.carry
-        job = Job(backend, video, wishes.schedule, walk, wishes.cleaning, carry, wishes.watch)
+        model = wishes.runtime.load()
+        care, watch = wishes.care, wishes.watch
+        job = Job(model.backend, video, wishes.schedule, walk, wishes.cleaning, care.carry, watch, model.zoom)
         with _way_on(wishes):
             if wishes.overwrite:
                 clear(wishes.out)
@@ -246,6 +248,7 @@ def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
     """Everything that decides the masks."""
     return {
         **({"watch": wishes.watch.told()} if wishes.watch else {}),
+        **({"zoom": job.zoom} if job.zoom else {}),
         "video": fingerprint.of_source(wishes.source),
         "prompts": fingerprint.of_prompts(wishes.schedule),
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},

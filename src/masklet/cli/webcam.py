@@ -9,7 +9,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
-from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size
+from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
 from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.config import EMBEDDED
 from masklet.errors import EXIT_STATUS, SettingsError
@@ -27,6 +27,7 @@ def webcam(
     stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
     model: Model = EMBEDDED,
     size: Size = None,
+    zoom: Zoom = 0.0,
     device: Device = None,
     dtype: Dtype = None,
     holes: Holes = 0,
@@ -74,7 +75,7 @@ def webcam(
         source=camera,
         schedule=schedule,
         stop=stop,
-        runtime=Runtime(model, size, device, dtype),
+        runtime=Runtime(model, size, device, dtype, zoom),
         cleaning=Cleaning(holes, islands, apart, remember_cleaned),
         port=port if preview else None,
         record=record,

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.data.readers.records import AnnotatedImage
+from masklet.embedded import EmbeddedImage
 from masklet.errors import SettingsError
 from masklet.evaluate.clicker import next_click, tight_box
 from masklet.evaluate.regions import region_similarity
 from masklet.masks import Masks
 from masklet.prompts import Prompt, mask
-from masklet.segmenter import EmbeddedImage, Segmenter
+from masklet.segmenter import Segmenter
 
 Mask = NDArray[np.bool_]
 Baseline = Callable[[NDArray[np.uint8], Mask], Mask]

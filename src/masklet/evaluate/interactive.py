@@ -100,7 +100,7 @@ class _Part:
         return range(self.start, len(self.clip))
 
     def tracker(self, model: Segmenter, history: History | None = None) -> Tracker:
-        return Tracker(model.backend, length=len(self.frames), history=history)
+        return Tracker(model.backend, length=len(self.frames), history=history, zoom=model.zoom)
 
     def truths(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
         annotation = self.clip.annotation(frame)

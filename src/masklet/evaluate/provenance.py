@@ -29,8 +29,9 @@ def run_facts() -> dict[str, str]:
 def model_facts(model: Segmenter, name: str) -> dict[str, str]:
     """What is to be said of a model: how it was asked for, what it is, its weights' hash, and how it was run."""
     backend = model.backend
+    zoom = f", zoom {model.zoom:g}" if model.zoom else ""
     return {
-        "model": f"{name} ({model.config.name}, {model.size} × {model.size} pixels)",
+        "model": f"{name} ({model.config.name}, {model.size} × {model.size} pixels{zoom})",
         "weights": backend.identity,
         "run on": runtime(backend),
     }

@@ -99,7 +99,7 @@ def follow(model: Segmenter, clip: AnnotatedClip, first: FirstPrompt) -> Iterato
     starts = clip.first_masks()
     object_ids = sorted(key for truths in starts.values() for key in truths)
     with closing(clip.video()) as video:
-        tracker = Tracker(model.backend, length=len(clip), history=History(0))
+        tracker = Tracker(model.backend, length=len(clip), history=History(0), zoom=model.zoom)
         for frame, image in pictures(video, range(len(clip))):
             if frame in starts:
                 show(tracker, frame, image, starts[frame], first)
@@ -168,6 +168,7 @@ def _identity(model: Segmenter, clips: Clips, first: FirstPrompt, files: Files) 
         "size": str(model.size),
         "data": f"{clips.kind} {clips.split}",
         "prompt": first.name,
+        "zoom": f"{model.zoom:g}",
         "files": files,
     }
 

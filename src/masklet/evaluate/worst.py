@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from masklet import rle
 from masklet.data.readers.records import AnnotatedClip, Clips, Images
+from masklet.embedded import EmbeddedImage
 from masklet.evaluate.answers import Answers
 from masklet.evaluate.averages import ObjectScores
 from masklet.evaluate.clicker import next_click, tight_box
@@ -22,7 +23,7 @@ from masklet.evaluate.regions import region_similarity
 from masklet.evaluate.report import Picture
 from masklet.masks import Masks
 from masklet.prompts import Prompt, mask
-from masklet.segmenter import EmbeddedImage, Segmenter
+from masklet.segmenter import Segmenter
 
 COUNT = 12
 OF_ONE = 2  # of one scene come first, so that one that fails altogether leaves room for others

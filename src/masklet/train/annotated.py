@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,14 +12,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from masklet.data.engine.samples import Clip, Sample, TargetKind
+from masklet.data.engine.views import random_view
 from masklet.data.readers.annotations import Annotation
 from masklet.data.readers.records import AnnotatedClip, Clips, Images
 from masklet.errors import FormatError
+from masklet.window import Window
 
 LEAST_PIXELS = 24  # of an object in the view
 MOST_OBJECTS = 32  # that are decoded of a picture: SA-1B has hundreds
-WHOLE = 0.3  # the share of views that show all of the picture
-AREAS = 0.002, 0.6  # of its view that the object at its centre covers
 ATTEMPTS = 100
 CHECKED = 200  # records that are read before training starts; all of them in a smaller set
 
@@ -43,7 +42,7 @@ class AnnotatedPictures:
             masks = _masks(annotation, rng)
             if not len(masks):
                 continue
-            view = random_view(masks, rng)
+            view = random_view(masks[int(rng.integers(len(masks)))], rng)
             seen = _seen_masks(masks, view, self.size)
             seen = seen[seen.sum(axis=(1, 2)) >= LEAST_PIXELS]
             if len(seen):
@@ -71,7 +70,7 @@ class AnnotatedClips:
             objects, masks = _tracks(clip, frames)
             if not objects:
                 continue
-            view = random_view(masks[0], rng)
+            view = random_view(masks[0, int(rng.integers(len(objects)))], rng)
             seen = np.stack([_seen_masks(shown, view, self.size) for shown in masks])
             kept = seen[0].sum(axis=(1, 2)) >= LEAST_PIXELS
             if kept.any():
@@ -79,15 +78,6 @@ class AnnotatedClips:
                 return Clip(np.stack(images), seen[:, kept], _kinds(int(kept.sum())))
         message = f"{self.clips.root}: no {self.frames} annotated frames with an object in {ATTEMPTS} clips"
         raise FormatError("dataset-broken", message)
-
-
-class View(NamedTuple):
-    """A window of a picture."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 def check(images: Images) -> None:
@@ -108,20 +98,6 @@ def stretch(annotated: Sequence[int], count: int, rng: Generator) -> list[int] |
     start = int(rng.integers(0, len(annotated) - step * (count - 1)))
     frames = list(annotated[start : start + step * (count - 1) + 1 : step])
     return frames[::-1] if rng.random() < 0.5 else frames
-
-
-def random_view(masks: NDArray[np.bool_], rng: Generator) -> View:
-    """All of the picture, or a window around one of the objects (N, H, W)."""
-    height, width = masks.shape[1:]
-    if rng.random() < WHOLE:
-        return View(0, 0, width, height)
-    rows, columns = np.nonzero(masks[int(rng.integers(len(masks)))])
-    side = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREAS))))
-    across, down = (int(np.clip(side, min(128, limit), limit)) for limit in (width, height))
-    pixel = int(rng.integers(len(rows)))
-    left = int(np.clip(columns[pixel] - rng.random() * across, 0, width - across))
-    top = int(np.clip(rows[pixel] - rng.random() * down, 0, height - down))
-    return View(left, top, left + across, top + down)
 
 
 def _kinds(count: int) -> tuple[TargetKind, ...]:
@@ -155,15 +131,13 @@ def _images(clip: AnnotatedClip, frames: Sequence[int]) -> list[NDArray[np.uint8
         return [np.asarray(video[frame]) for frame in frames]
 
 
-def _seen(image: NDArray[np.uint8], view: View, size: int) -> NDArray[np.uint8]:
-    window = image[view.top : view.bottom, view.left : view.right]
+def _seen(image: NDArray[np.uint8], view: Window, size: int) -> NDArray[np.uint8]:
+    window = view.cut(image)
     method = cv2.INTER_AREA if min(window.shape[:2]) > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(window, (size, size), interpolation=method), np.uint8)
 
 
-def _seen_masks(masks: NDArray[np.bool_], view: View, size: int) -> NDArray[np.bool_]:
-    windows = masks[:, view.top : view.bottom, view.left : view.right].view(np.uint8)
-    resized = [
-        cv2.resize(w, (size, size), interpolation=cv2.INTER_NEAREST_EXACT) for w in np.ascontiguousarray(windows)
-    ]
+def _seen_masks(masks: NDArray[np.bool_], view: Window, size: int) -> NDArray[np.bool_]:
+    windows = [view.cut(mask).view(np.uint8) for mask in masks]
+    resized = [cv2.resize(w, (size, size), interpolation=cv2.INTER_NEAREST_EXACT) for w in windows]
     return np.stack(resized).astype(bool)

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from masklet.data.engine.filters import relabelled, resized
 from masklet.data.engine.samples import Clip, Sample, TargetKind
+from masklet.data.engine.views import random_view
 from masklet.errors import FormatError, InputNotFound
+from masklet.window import Window
 
 Labels = NDArray[np.uint8]
 
@@ -185,48 +187,23 @@ def _areas(labels: Labels) -> list[tuple[int, int]]:
     return [(number, int(counts[number])) for number in range(1, IGNORE) if counts[number]]
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    left: int
-    top: int
-    width: int
-    height: int
-    mirrored: bool
-
-
-def _random_view(rng: Generator, labels: Labels) -> _View | None:
-    """The whole picture, or a window around an object that covers 0.2 to 60 % of it; None where nothing is labelled."""
+def _random_view(rng: Generator, labels: Labels) -> Window | None:
+    """A view of a picture with labels, rather of a large object than of a small one; None where nothing is labelled."""
     areas = _areas(labels)
     if not areas:
         return None
-    if rng.random() < 0.3:
-        return _View(0, 0, labels.shape[1], labels.shape[0], bool(rng.random() < 0.5))
     weights = np.log1p([pixels for _, pixels in areas])
     number = areas[int(rng.choice(len(areas), p=weights / weights.sum()))][0]
-    rows, columns = np.nonzero(labels == number)
-    side = np.sqrt(len(rows) / np.exp(rng.uniform(np.log(0.002), np.log(0.6))))
-    aspect = np.exp(rng.normal(0, 0.15))
-    height, width = labels.shape
-    window_height = int(np.clip(side * aspect, min(128, height), height))
-    window_width = int(np.clip(side / aspect, min(128, width), width))
-    pixel = int(rng.integers(len(rows)))
-    top = int(np.clip(rows[pixel] - rng.random() * window_height, 0, height - window_height))
-    left = int(np.clip(columns[pixel] - rng.random() * window_width, 0, width - window_width))
-    return _View(left, top, window_width, window_height, bool(rng.random() < 0.5))
+    return random_view(labels == number, rng)
 
 
 def _seen(
-    frames: Sequence[tuple[NDArray[np.uint8], Labels]], view: _View, size: int
+    frames: Sequence[tuple[NDArray[np.uint8], Labels]], view: Window, size: int
 ) -> list[tuple[NDArray[np.uint8], Labels]]:
-    """The window of every frame, resized to (size, size), mirrored or not."""
-    result = []
-    step = -1 if view.mirrored else 1
-    for image, labels in frames:
-        window = np.s_[view.top : view.top + view.height, view.left : view.left + view.width]
-        small = resized(np.ascontiguousarray(image[window]), (size, size))
-        numbers = relabelled(np.ascontiguousarray(labels[window]), (size, size))
-        result.append((np.ascontiguousarray(small[:, ::step]), np.ascontiguousarray(numbers[:, ::step])))
-    return result
+    """The window of every frame, resized to (size, size)."""
+    return [
+        (resized(view.cut(image), (size, size)), relabelled(view.cut(labels), (size, size))) for image, labels in frames
+    ]
 
 
 def _labelled_frames(folder: Path) -> list[tuple[Path, Path]]:

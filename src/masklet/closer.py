@@ -1,0 +1,72 @@
+"""Pictures that are looked at closely: each object is asked for in a window of its own, at the picture's resolution.
+
+The network sees a picture in so many pixels a side, whatever the picture has, and answers in a quarter of them. A small
+object is a few of these; of a window around it, it is a good part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import Backend
+from masklet.embedded import Prompts, WholeImage, by_object, earlier_of
+from masklet.masks import Masks
+from masklet.overlap import extents
+from masklet.prompts import Prompt
+from masklet.window import around, placed, said, spanned
+
+
+@dataclass(frozen=True)
+class CloseImage:
+    """A picture (H, W, 3) uint8 RGB that is asked like any `EmbeddedImage`, and looks closer before it answers.
+
+    An object's window is `reach` times as long as its box: the one in the prompt, else that of the mask given or to be
+    refined, else that of the mask found in the whole picture. An object that fills most of it is answered there.
+    """
+
+    backend: Backend
+    image: NDArray[np.uint8]
+    reach: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The picture's (H, W)."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @cached_property
+    def whole(self) -> WholeImage:
+        """All of the picture, encoded when it is first needed."""
+        return WholeImage.encode(self.backend, [self.image])[0]
+
+    def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
+        """`EmbeddedImage.predict`, each object in its window; the logits have the picture's size."""
+        asked = by_object(prompts)
+        for prompt in asked.values():
+            prompt.within(self.size)  # before anything is computed
+        earlier = earlier_of(asked, refine)
+        return Masks.join([self._object(key, asked[key], earlier.get(key), multimask) for key in asked])
+
+    def _object(self, key: int, prompt: Prompt, before: Masks | None, multimask: bool | None) -> Masks:
+        box = said(prompt, self.size) if before is None else _box(before)
+        found = None
+        if box is None:
+            found = self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+            box, before = _box(found), found.best
+        window = None if box is None else around(spanned(box, prompt), self.size, self.reach)
+        inside = None if window is None else window.told(prompt, self.size)
+        if window is None or inside is None:
+            return found or self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+        near = None if before is None else Masks.from_logits(window.cut(before.logits[0])[None], window.size)
+        close = WholeImage.encode(self.backend, [window.cut(self.image)])[0]
+        answer = close.predict({key: inside}, multimask=multimask, refine=near)
+        return placed(replace(answer, size=self.size), [window] * len(answer))
+
+
+def _box(masks: Masks) -> NDArray[np.float64] | None:
+    """The box (x0, y0, x1, y1) around one object's masks; None where all are empty."""
+    box = extents([np.asarray(masks.binary.any(axis=0))])[0]
+    return box.astype(np.float64) if box.any() else None

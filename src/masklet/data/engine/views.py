@@ -1,0 +1,41 @@
+"""What is seen of a labelled picture: all of it, a window around an object, or the object close up."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from masklet.window import LEAST as LEAST_CLOSE
+from masklet.window import Window, all_of
+
+WHOLE, CLOSE = 0.25, 0.4  # the shares of views that show all of the picture, and that fill themselves with an object
+AREAS = 0.002, 0.6  # of another view that the object covers, the rest of it anywhere around
+REACH = 1.2, 3.2  # of a close view, in longer sides of the object's box: what a zoom shows, and more
+ASIDE = 0.15  # of its side that a close view may look past the object
+LEAST = 128  # pixels of a side of a view that is not close: less holds too little to see
+STRETCHED = 0.15  # spread of the logarithm of a view's proportions
+
+
+def random_view(mask: NDArray[np.bool_], rng: Generator) -> Window:
+    """A view of the picture that this object (H, W) is in; the object is not empty."""
+    height, width = mask.shape
+    kind = rng.random()
+    if kind < WHOLE:
+        return all_of(mask.shape)
+    rows, columns = np.nonzero(mask)
+    if kind < WHOLE + CLOSE:
+        reach = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
+        side, least = reach.max() * np.exp(rng.uniform(*np.log(REACH))), LEAST_CLOSE
+        middle = np.array([columns.min(), rows.min()]) + reach / 2 + side * rng.uniform(-ASIDE, ASIDE, 2)
+    else:
+        side, least = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREAS)))), LEAST
+        pixel = int(rng.integers(len(rows)))
+        middle = np.array([columns[pixel], rows[pixel]]) + side * rng.uniform(-0.5, 0.5, 2)
+    stretch = np.exp(rng.normal(0, STRETCHED) * np.array([0.5, -0.5]))
+    across, down = (
+        int(np.clip(s, min(least, limit), limit)) for s, limit in zip(side * stretch, (width, height), strict=True)
+    )
+    left = int(np.clip(middle[0] - across / 2, 0, width - across))
+    top = int(np.clip(middle[1] - down / 2, 0, height - down))
+    return Window(left, top, left + across, top + down)

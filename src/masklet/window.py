@@ -1,0 +1,158 @@
+"""A part of a picture that is looked at closely: where it lies, how prompts come into it and masks out again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.errors import SettingsError
+from masklet.interpolation import interpolate
+from masklet.masks import CERTAIN, Masks
+from masklet.overlap import extents
+from masklet.prompts import POSITIVE, TOP_LEFT, Prompt
+
+REACH = 2.0  # how many times as long as the object's box a window is, where nothing else is said
+LEAST = 32  # pixels of a side: in less there is nothing to be seen
+STILL, ASIDE = 1.4, 0.15  # a window stays while its object is about as long, and about in the middle
+TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
+CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
+ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
+
+
+class Window(NamedTuple):
+    """A part of a picture, in its pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) in pixels of the picture."""
+        return self.bottom - self.top, self.right - self.left
+
+    def cut(self, image: NDArray[Any]) -> NDArray[Any]:
+        """What is seen of a picture (H, W, …)."""
+        return np.ascontiguousarray(image[self.top : self.bottom, self.left : self.right])
+
+    def told(self, prompt: Prompt, size: tuple[int, int]) -> Prompt | None:
+        """The prompt on a picture of `size` (H, W) as one on the window, in its pixels; clicks outside of it are left
+        out, and None is what remains where nothing else was said."""
+        (height, width), offset = self.size, np.array([self.left, self.top], np.float32)
+        points = np.clip(prompt.points, 0, size[::-1]).astype(np.float32) - offset
+        inside = ((points >= 0) & (points <= (width, height))).all(axis=1) | (prompt.labels >= TOP_LEFT)
+        mask = None if prompt.mask is None else self.cut(_full(prompt.mask, size))
+        if mask is None and not inside.any():
+            return None
+        return Prompt(np.clip(points[inside], 0, (width, height)), prompt.labels[inside], mask)
+
+    def located(self, logits: NDArray[Any]) -> NDArray[np.float64] | None:
+        """The box (x0, y0, x1, y1) in the picture of a mask whose logits (h, w) cover the window, as if it were without
+        its outermost parts; None if it is empty."""
+        mask = logits > 0
+        if not mask.any():
+            return None
+        (x0, x1), (y0, y1) = (_extent(mask.sum(axis=axis)) for axis in (0, 1))
+        scale = np.tile(np.divide(self.size, logits.shape)[::-1], 2)
+        return np.asarray(np.array([x0, y0, x1, y1]) * scale + np.tile([self.left, self.top], 2))
+
+    def pasted(self, logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+        """Logits (N, h, w) that cover the window as (N, H, W) that cover the picture; nothing is outside."""
+        whole = np.full((len(logits), *size), -CERTAIN, logits.dtype)
+        for one, target in zip(logits, whole, strict=True):
+            target[self.top : self.bottom, self.left : self.right] = interpolate(one, self.size)
+        return whole
+
+
+def all_of(size: tuple[int, int]) -> Window:
+    """The window that is a picture of `size` (H, W)."""
+    return Window(0, 0, size[1], size[0])
+
+
+def around(box: NDArray[Any], size: tuple[int, int], reach: float, near: Window | None = None) -> Window | None:
+    """The square window `reach` times as long as the longer side of a box (x0, y0, x1, y1) with the box in its middle,
+    moved into the picture of `size` (H, W) and no larger than that. None where it would be most of the picture.
+
+    Where it would be much like a window `near`, which was the one before in a video, it is that.
+    """
+    start, stop = np.asarray(box[:2], np.float64), np.asarray(box[2:], np.float64)
+    side = max(LEAST, float((stop - start).max()) * reach)
+    most = np.array(size[::-1])
+    if near is not None:
+        before = float(max(near.size))
+        aside = np.abs(start + stop - (near.left + near.right, near.top + near.bottom)) / 2
+        if before / STILL < side < before * STILL and (aside < ASIDE * before).all():
+            return near
+        side = float(np.clip(side, before / CHANGE, before * CHANGE))
+    sides = np.minimum(most, side).round().astype(int)
+    if (sides >= ENOUGH * most).all():
+        return None
+    corner = np.clip(((start + stop - sides) / 2).round().astype(int), 0, most - sides)
+    return Window(*corner.tolist(), *(corner + sides).tolist())
+
+
+def widened(window: Window | None, size: tuple[int, int]) -> Window | None:
+    """A longer window, for what was not found in this one; None in the end, for all of the picture."""
+    return None if window is None else around(np.array(window), size, SEARCH)
+
+
+def said(prompt: Prompt, size: tuple[int, int]) -> NDArray[np.float64] | None:
+    """The box (x0, y0, x1, y1) that a prompt on a picture of `size` (H, W) tells, or that of its mask; None without."""
+    corners = prompt.points[prompt.labels >= TOP_LEFT]
+    if len(corners):
+        return np.asarray(corners.ravel(), np.float64)
+    if prompt.mask is None or not prompt.mask.any():
+        return None
+    return np.asarray(extents([prompt.mask])[0] * np.tile(size[::-1], 2) / np.tile(prompt.mask.shape[::-1], 2))
+
+
+def spanned(box: NDArray[np.float64], prompt: Prompt) -> NDArray[np.float64]:
+    """The box that holds this one and the clicks that are on the object."""
+    clicked = prompt.points[prompt.labels == POSITIVE]
+    return np.concatenate([np.min([box[:2], *clicked], axis=0), np.max([box[2:], *clicked], axis=0)])
+
+
+def placed(masks: Masks, windows: Sequence[Window | None]) -> Masks:
+    """Masks whose logits cover windows of their picture, as masks of the picture."""
+    if not any(windows):
+        return masks
+    whole = [
+        (window or all_of(masks.size)).pasted(logits[None], masks.size)
+        for logits, window in zip(masks.low_res, windows, strict=True)
+    ]
+    return replace(masks, low_res=np.concatenate(whole))
+
+
+def seen_from(logits: NDArray[Any], theirs: Window | None, ours: Window | None, size: tuple[int, int]) -> NDArray[Any]:
+    """Logits (h, w) that cover one window of a picture of `size` (H, W), as another shows them; None is the picture."""
+    return (ours or all_of(size)).cut((theirs or all_of(size)).pasted(logits[None], size)[0])
+
+
+def check_reach(reach: float) -> float:
+    """`reach` if a window can be that many times as long as an object. Raises `SettingsError`."""
+    if not 1 <= reach <= 100:
+        raise SettingsError(
+            "bad-usage", f"zoom is how many times as long as an object its window is, 1 to 100, got {reach}"
+        )
+    return reach
+
+
+def _full(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A mask of any size at the picture's."""
+    if mask.shape == size:
+        return mask
+    rows, columns = ((np.arange(n) + 0.5) * (m / n) for n, m in zip(size, mask.shape, strict=True))
+    return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)])
+
+
+def _extent(counts: NDArray[Any]) -> tuple[float, float]:
+    """Where the pixels begin and end that are counted along an axis, told by all but the outermost ones."""
+    share = np.cumsum(counts) / counts.sum()
+    first, last = np.interp((TAIL, 1 - TAIL), np.concatenate([[0.0], share]), np.arange(len(counts) + 1))
+    spare = (last - first) * TAIL / (1 - 2 * TAIL)
+    return float(first - spare), float(last + spare)

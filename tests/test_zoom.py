@@ -1,0 +1,302 @@
+"""Looking closer: windows around objects, in pictures and in videos."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from colour_backend import ColourBackend
+from fakes import FakeBackend
+from masklet import Masks, Segmenter, box, click, clicks, mask
+from masklet.backend import Decoded, Features, Query
+from masklet.cleaning import Cleaning
+from masklet.errors import PromptError, SettingsError
+from masklet.evaluate.regions import region_similarity
+from masklet.session import read
+from masklet.tracker import Tracker
+from masklet.window import ENOUGH, LEAST, Window, around, widened
+
+SIZE = (200, 300)
+GROUND, OBJECT = 60, 200
+Picture = NDArray[np.uint8]
+
+
+@dataclass
+class Shortsighted(ColourBackend):
+    """Sees 24 × 24 pixels of whatever it is shown."""
+
+    def encode(self, images: Sequence[Picture]) -> list[Features]:
+        return super().encode([few(image) for image in images])
+
+    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        return super().adopt(features, [few(one.astype(np.uint8)) > 0 for one in masks])
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        return super().decode(features, [self._few(query) for query in queries], hide=hide)
+
+    @staticmethod
+    def _few(query: Query) -> Query:
+        given = isinstance(query.mask, np.ndarray) and query.mask.dtype == bool
+        return query._replace(mask=few(query.mask.astype(np.uint8)) > 0) if given else query
+
+
+def few(image: Picture) -> Picture:
+    return np.asarray(cv2.resize(image, (24, 24), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def disc(x: float, y: float, radius: float, size: tuple[int, int] = SIZE) -> NDArray[np.bool_]:
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return np.asarray((rows - y) ** 2 + (columns - x) ** 2 < radius**2)
+
+
+def shown(truth: NDArray[np.bool_]) -> Picture:
+    return np.repeat(np.where(truth, OBJECT, GROUND)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def same(a: Masks, b: Masks) -> bool:
+    return a.object_ids == b.object_ids and np.array_equal(a.low_res, b.low_res) and np.array_equal(a.scores, b.scores)
+
+
+boxes = st.tuples(st.integers(0, 290), st.integers(0, 190), st.integers(1, 120), st.integers(1, 120)).map(
+    lambda b: np.array([b[0], b[1], min(300, b[0] + b[2]), min(200, b[1] + b[3])], np.float64)
+)
+
+
+@given(boxes, st.floats(1, 5))
+def test_a_window_is_a_square_in_the_picture_that_holds_the_box(tight: NDArray[np.float64], reach: float) -> None:
+    window = around(tight, SIZE, reach)
+    if window is None:
+        return
+    height, width = window.size
+    assert 0 <= window.left < window.right <= 300
+    assert 0 <= window.top < window.bottom <= 200
+    assert height == width or height == 200
+    assert max(height, width) >= LEAST
+    assert (np.array(window[:2]) <= tight[:2] + 1).all()
+    assert (np.array(window[2:]) >= tight[2:] - 1).all()
+
+
+def test_what_fills_the_picture_has_no_window() -> None:
+    long = ENOUGH * 300 / 2
+    assert around(np.array([10, 10, 10 + long + 2, 20]), SIZE, 2) is None
+    assert around(np.array([10, 10, 10 + long - 2, 20]), SIZE, 2) is not None
+
+
+def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> None:
+    first = around(np.array([100, 80, 130, 110]), SIZE, 2)
+    assert first is not None
+    assert around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
+    moved = around(np.array([125, 80, 155, 110]), SIZE, 2, first)
+    assert moved is not None and moved.left == first.left + 25
+    grown = around(np.array([70, 50, 160, 140]), SIZE, 2, first)
+    assert grown is not None and first.size[0] < grown.size[0] < 1.1 * first.size[0]
+
+
+def test_a_window_widens_to_the_whole_picture() -> None:
+    window: Window | None = Window(100, 80, 140, 120)
+    sizes = []
+    while window is not None:
+        sizes.append(window.size[1])
+        window = widened(window, SIZE)
+    assert sizes == sorted(set(sizes))
+    assert len(sizes) < 15
+
+
+def test_prompts_come_into_a_window_and_masks_out_of_it() -> None:
+    window = Window(50, 40, 110, 100)
+    truth = disc(80, 70, 12)
+    told = window.told(mask(truth) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
+    assert told is not None and told.mask is not None
+    assert told.points.tolist() == [[10, 10]]
+    logits = np.where(told.mask, np.float32(3), np.float32(-3))[None]
+    assert np.array_equal(window.pasted(logits, SIZE)[0] > 0, truth)
+    assert window.told(click(20, 20, positive=False), SIZE) is None
+    assert window.told(box(0, 0, 300, 200), SIZE) is not None
+
+
+def test_a_mask_prompt_of_another_size_covers_the_picture_too() -> None:
+    half = cv2.resize(disc(80, 70, 12).astype(np.uint8), (150, 100), interpolation=cv2.INTER_NEAREST)
+    told = Window(50, 40, 110, 100).told(mask(half), SIZE)
+    assert told is not None and told.mask is not None
+    assert region_similarity(disc(30, 30, 12, (60, 60)), told.mask) > 0.8
+
+
+@pytest.mark.parametrize("prompt", [box(128, 88, 152, 112), click(140, 100), mask(disc(140, 100, 11))])
+def test_small_objects_have_finer_masks_in_a_window(prompt: object) -> None:
+    truth = disc(140, 100, 12)
+    plain, zoomed = (Segmenter(Shortsighted(), zoom).segment(shown(truth), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
+    assert zoomed.size == plain.size == SIZE
+    assert region_similarity(truth, plain.binary[0]) < 0.75
+    assert region_similarity(truth, zoomed.binary[0]) > 0.8
+
+
+def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
+    first, second = disc(60, 50, 11), disc(240, 150, 14)
+    backend = Shortsighted()
+    found = Segmenter(backend, 2.0).segment(shown(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
+    assert found.object_ids == (4, 2)
+    assert region_similarity(first, found.binary[0]) > 0.8
+    assert region_similarity(second, found.binary[1]) > 0.8
+    assert backend.encoded == 2  # the whole picture was never needed
+
+
+def test_what_fills_the_picture_is_answered_there() -> None:
+    truth = disc(150, 100, 80)
+    backend = Shortsighted()
+    zoomed = Segmenter(backend, 2.0).segment(shown(truth), box(70, 20, 230, 180))
+    plain = Segmenter(Shortsighted()).segment(shown(truth), box(70, 20, 230, 180))
+    assert same(zoomed, plain)
+    assert backend.encoded == 1
+
+
+def test_a_mask_is_refined_in_the_window_around_it() -> None:
+    truth = disc(140, 100, 7)
+    picture = Segmenter(Shortsighted(), 2.0).embed(shown(truth))
+    first = picture.predict({3: click(140, 100)})
+    again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
+    assert again.object_ids == (3,)
+    assert region_similarity(truth, again.binary[0]) > 0.8
+
+
+def test_nothing_found_is_nothing_to_look_at() -> None:
+    found = Segmenter(Shortsighted(), 2.0).segment(shown(disc(140, 100, 7)), click(5, 5, positive=False))
+    assert found.areas.tolist() == [0]
+
+
+@pytest.mark.parametrize("zoom", [0.5, -1, 1000, float("nan")])
+def test_a_window_is_at_least_as_long_as_its_object(zoom: float) -> None:
+    with pytest.raises(SettingsError, match="zoom") as caught:
+        Segmenter(Shortsighted(), zoom)
+    assert caught.value.code == "bad-usage"
+
+
+def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -> None:
+    backend = Shortsighted()
+    with pytest.raises(PromptError, match="outside"):
+        Segmenter(backend, 2.0).segment(shown(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
+    assert backend.encoded == 0
+
+
+PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]
+TRUTHS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
+
+
+@pytest.mark.parametrize("prompt", [mask(TRUTHS[0]), box(33, 53, 48, 68), click(40, 60)])
+def test_a_window_goes_with_its_object(prompt: object) -> None:
+    frames = [shown(truth) for truth in TRUTHS]
+    tracked = [
+        [frame.masks.binary[0] for frame in Segmenter(Shortsighted(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
+        for zoom in (0.0, 2.5)
+    ]
+    plain, zoomed = ([region_similarity(*pair) for pair in zip(TRUTHS, masks, strict=True)] for masks in tracked)
+    assert min(zoomed) > 0.7
+    assert np.mean(plain) < np.mean(zoomed) - 0.15
+
+
+def test_a_lost_object_is_found_again_elsewhere() -> None:
+    truths = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
+    frames = [shown(truth) for truth in truths]
+    found = [f.masks.binary[0] for f in Segmenter(Shortsighted(), 2.0).track(iter(frames), mask(truths[0]))]
+    assert region_similarity(truths[2], found[2]) > 0.8
+    assert not any(one.any() for one in found[3:15])
+    assert region_similarity(truths[-1], found[-1]) > 0.8
+
+
+def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
+    frames = np.stack([shown(truth) for truth in TRUTHS])
+    tracker = Tracker(Shortsighted(), frames, zoom=2.5)
+    tracker.prompt(0, {1: mask(TRUTHS[0])})
+    for frame in range(12):
+        tracker.step(frame)
+    corrected = tracker.prompt(6, {1: click(*PATH[6])})
+    assert region_similarity(TRUTHS[6], corrected.binary[0]) > 0.7
+    assert same(tracker.step(6), corrected)
+    assert region_similarity(TRUTHS[11], [tracker.step(frame) for frame in range(7, 12)][-1].binary[0]) > 0.7
+
+
+def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> None:
+    truth = disc(60, 60, 8)
+    picture = shown(truth)
+    tracker = Tracker(Shortsighted(), zoom=2.0, cleaning=Cleaning(islands=3, apart=True))
+    masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, picture)
+    assert masks.low_res.shape == (2, *SIZE)
+    assert not masks.binary.all(axis=0).any()
+    with pytest.raises(SettingsError, match="apart"):
+        Tracker(Shortsighted(), zoom=2.0, cleaning=Cleaning(apart=True, remembered=True))
+
+
+LENGTH = 30
+CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 60, 96, 1), np.uint8)
+
+
+class Untrimmed(Tracker):
+    """Keeps everything at hand, for ever."""
+
+    def _trim(self, *_: object) -> None:
+        pass
+
+
+class Stubborn(Untrimmed):
+    """Computes every frame again."""
+
+    def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
+        for track in self.tracks.values():
+            if frame in track.answers and frame not in track.prompts:
+                track.answers[frame] = track.answers[frame]._replace(basis=-7)
+        return super().step(frame, image, step=step)
+
+
+def session(rng: random.Random, *trackers: Tracker) -> None:
+    """Does the same random things to several trackers, and sees that they answer the same."""
+    for _ in range(8):
+        frame, step, count = rng.randrange(LENGTH), rng.choice([1, 1, -1]), rng.randint(1, 12)
+        x, y = rng.randint(0, 80), rng.randint(0, 50)
+        prompt = rng.choice([click(x, y), box(x, y, x + 9, y + 9), mask(disc(x, y, 5, (60, 96)))])
+        key = rng.randint(1, 2)
+        answers = []
+        for one in trackers:
+            found = [one.prompt(frame, {key: prompt})]
+            found += [one.step(k, step=step) for k in range(frame, frame + step * count, step) if 0 <= k < LENGTH]
+            answers.append(found)
+        for other in answers[1:]:
+            assert all(same(a, b) for a, b in zip(answers[0], other, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neither_trimming_nor_reuse_changes_a_mask(seed: int) -> None:
+    rng = random.Random(seed)
+    session(rng, *(kind(FakeBackend(), CLIP, zoom=1.5) for kind in (Tracker, Untrimmed, Stubborn)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_saved_session_goes_on_with_its_windows(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    one = Tracker(FakeBackend(), CLIP, zoom=1.5)
+    session(rng, one)
+    one.save(tmp_path / "session")
+    session(rng, one, read(tmp_path / "session", FakeBackend(), CLIP))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_objects_in_windows_do_not_influence_each_other(seed: int) -> None:
+    rng = random.Random(seed)
+    prompts = {key: click(rng.randint(0, 95), rng.randint(0, 59)) for key in (1, 2)}
+    together = Tracker(FakeBackend(), CLIP, zoom=1.5)
+    together.prompt(0, prompts)
+    alone = {key: Tracker(FakeBackend(), CLIP, zoom=1.5) for key in prompts}
+    for key, one in alone.items():
+        one.prompt(0, {key: prompts[key]})
+    for frame in range(4):
+        masks = together.step(frame)
+        for key, one in alone.items():
+            assert np.array_equal(masks.of(key).binary, one.step(frame).binary)
