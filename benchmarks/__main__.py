@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length", "data", "regions", "onnx")
+KINDS = ("image", "video", "length", "data", "regions", "onnx", "variants")
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from masklet.prompts import POSITIVE, TOP_LEFT, Prompt
 
 REACH = 2.0  # how many times as long as the object's box a window is, where nothing else is said
 LEAST = 32  # pixels of a side: in less there is nothing to be seen
-STILL, ASIDE = 1.4, 0.15  # a window stays while its object is about as long, and about in the middle
+STILL, RIM = 1.6, 0.05  # a window stays while its object is about as long, and inside without its rim
 TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
 CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
 ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
@@ -85,8 +85,10 @@ def around(box: NDArray[Any], size: tuple[int, int], reach: float, near: Window 
     most = np.array(size[::-1])
     if near is not None:
         before = float(max(near.size))
-        aside = np.abs(start + stop - (near.left + near.right, near.top + near.bottom)) / 2
-        if before / STILL < side < before * STILL and (aside < ASIDE * before).all():
+        rim = RIM * before
+        first, last = np.array(near[:2]), np.array(near[2:])  # what touches the picture's edge touches the window's
+        inside = ((first == 0) | (start >= first + rim)) & ((last == most) | (stop <= last - rim))
+        if inside.all() and before / STILL < side < before * STILL:
             return near
         side = float(np.clip(side, before / CHANGE, before * CHANGE))
     sides = np.minimum(most, side).round().astype(int)
