@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,6 +200,45 @@ def test_a_window_goes_with_its_object(prompt: object) -> None:
     plain, zoomed = ([region_similarity(*pair) for pair in zip(TRUTHS, masks, strict=True)] for masks in tracked)
     assert min(zoomed) > 0.7
     assert np.mean(plain) < np.mean(zoomed) - 0.15
+
+
+def alike(truths: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> list[float]:
+    return [region_similarity(truths[frame], one.binary[0]) for frame, one in masks.items()]
+
+
+def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
+    """What moves, prompted on the first of these frames and seen on all of them."""
+    tracker = Tracker(Shortsighted(), np.stack([shown(truth) for truth in TRUTHS]), zoom=2.5)
+    tracker.prompt(frames[0], {1: mask(TRUTHS[frames[0]])})
+    return tracker, {frame: tracker.step(frame) for frame in frames}
+
+
+def test_a_walk_back_begins_where_the_object_was_prompted() -> None:
+    tracker, _ = followed(*range(12, 24))
+    back = {frame: tracker.step(frame, step=-1) for frame in range(11, -1, -1)}
+    assert min(alike(TRUTHS, back)) > 0.7
+
+
+def test_a_walk_that_is_taken_again_gives_the_same_and_computes_nothing() -> None:
+    tracker, first = followed(*range(24))
+    assert isinstance(tracker.backend, Shortsighted)
+    encoded = tracker.backend.encoded
+    for frame in (23, 6, 7, 23):
+        assert same(tracker.step(frame), first[frame])
+    assert tracker.backend.encoded == encoded
+
+
+def test_a_walk_goes_on_where_the_object_is_after_a_correction_far_behind() -> None:
+    tracker, _ = followed(*range(20))
+    tracker.prompt(3, {1: mask(TRUTHS[3])})
+    assert min(alike(TRUTHS, {frame: tracker.step(frame) for frame in range(20, 24)})) > 0.7
+
+
+def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
+    tracker, _ = followed(*range(20))
+    tracker.prompt(19, {1: mask(disc(20, 180, 8))})
+    tracker.unprompt(19, 1)
+    assert min(alike(TRUTHS, {19: tracker.step(19)})) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:

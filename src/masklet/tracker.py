@@ -106,12 +106,11 @@ class Tracker:
         due = self._due(frame, step)
         if due:
             self._open(frame, image)
-        for window, keys in _grouped({key: track.view for key, track in due.items()}):
+        for window, keys in _grouped({key: self._view(track, frame, step) for key, track in due.items()}):
             self._track(frame, {key: due[key] for key in keys}, window, step)
         for track in self.tracks.values():
             if frame in track.prompts:
                 track.answers[frame] = track.answers[frame]._replace(step=step)
-            self._follow(track, frame)
             self._trim(track, frame, step)
         masks = self.masks(frame)
         for track, doubt in zip(self.tracks.values(), masks.doubts.tolist(), strict=True):
@@ -228,13 +227,15 @@ class Tracker:
         window = answer.window or all_of(self._size)
         return window.located(self.backend.fetch([answer.decoded]).logits[0])
 
-    def _follow(self, track: Track, frame: int) -> None:
-        """Have the window of an object go with it, or grow where it is not found."""
-        answer = track.answers.get(frame) if self.zoom else None
-        if answer is not None:
-            box = self._box(answer)
-            size, before = self._size, answer.window
-            track.view = widened(before, size) if box is None else around(box, size, self.zoom, before)
+    def _view(self, track: Track, frame: int, step: int) -> Window | None:
+        """Where an object is looked for on `frame`: where it was on the nearest frame, or wider if it was not found."""
+        if not self.zoom:
+            return None
+        answer = track.answers[track.nearest(frame, step)]
+        box = self._box(answer)
+        if box is None:
+            return widened(answer.window, self._size)
+        return around(box, self._size, self.zoom, answer.window)
 
     def _settle(self, frame: int, prompts: Mapping[int, Prompt], window: Window | None, decoded: Decoded) -> None:
         """Prompted answers stand and are memorized at once."""
@@ -247,7 +248,6 @@ class Tracker:
             track.bank.remember(frame, memories[row], prompted=True)
             step = before.step if before else 0
             track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps), window)
-            self._follow(track, frame)
 
     def _track(self, frame: int, due: Mapping[int, Track], window: Window | None, step: int) -> None:
         features = self._features(window)
