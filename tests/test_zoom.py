@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from colour_backend import ColourBackend
 from fakes import FakeBackend
-from masklet import Masks, Segmenter, box, click, clicks, mask
+from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import Decoded, Features, Query
 from masklet.cleaning import Cleaning
 from masklet.errors import PromptError, SettingsError
@@ -47,6 +47,17 @@ class Shortsighted(ColourBackend):
     def _few(query: Query) -> Query:
         given = isinstance(query.mask, np.ndarray) and query.mask.dtype == bool
         return query._replace(mask=few(query.mask.astype(np.uint8)) > 0) if given else query
+
+
+class Filled(FakeBackend):
+    """Finds every object everywhere."""
+
+    @staticmethod
+    def _logits(key: int) -> NDArray[np.float32]:
+        return np.full((1, 4, 4), 1 + key % 7, np.float32)
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        return super().decode(features, queries)
 
 
 def few(image: Picture) -> Picture:
@@ -248,6 +259,24 @@ def test_a_lost_object_is_found_again_elsewhere() -> None:
     assert region_similarity(truths[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
     assert region_similarity(truths[-1], found[-1]) > 0.8
+
+
+@pytest.mark.parametrize("prompt", [click(150, 100), click(150, 100) + click(20, 20, positive=False)])
+def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt) -> None:
+    picture = shown(disc(150, 100, 85))
+    tracker = Tracker(Filled(), zoom=2.0)
+    assert same(tracker.prompt(0, {1: prompt}, picture), Tracker(Filled()).prompt(0, {1: prompt}, picture))
+    assert isinstance(tracker.backend, Filled)
+    assert tracker.backend.verbs() == ["encode", "attend", "decode", "memorize"]
+
+
+def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
+    truth = disc(140, 100, 7)
+    tracker = Tracker(Shortsighted(), zoom=2.0)
+    asked = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
+    found = tracker.prompt(0, asked, shown(truth))
+    assert sorted(found.object_ids) == [1, 2, 3]
+    assert min(region_similarity(truth, one) for one in found.binary) > 0.7
 
 
 def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
