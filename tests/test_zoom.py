@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from fakes import FakeBackend
 from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import Decoded, Features, Query
 from masklet.cleaning import Cleaning
-from masklet.errors import PromptError, SettingsError
+from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.regions import region_similarity
 from masklet.session import read
 from masklet.tracker import Tracker
@@ -195,6 +196,42 @@ def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -
     with pytest.raises(PromptError, match="outside"):
         Segmenter(backend, 2.0).segment(shown(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
     assert backend.encoded == 0
+
+
+@pytest.mark.parametrize("zoom", [0.0, 2.0])
+def test_a_frame_that_could_not_be_encoded_may_be_given_again(zoom: float) -> None:
+    class Choosy(Shortsighted):
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            if not images[0].any():
+                raise BackendError("non-finite-output", "black")
+            return super().encode(images)
+
+    truth = disc(140, 100, 7)
+    tracker = Tracker(Choosy(), zoom=zoom)
+    with pytest.raises(BackendError):
+        tracker.prompt(0, {1: box(130, 90, 150, 110)}, np.zeros((*SIZE, 3), np.uint8))
+    assert tracker.prompt(0, {1: box(130, 90, 150, 110)}, shown(truth)).areas.all()
+    assert tracker.prompt(0, {1: click(140, 100)}, np.zeros((*SIZE, 3), np.uint8)).areas.all()  # the first one stands
+
+
+def test_of_many_windows_one_is_held_at_a_time() -> None:
+    kept: list[weakref.ref[Picture]] = []
+
+    class Remembering(Shortsighted):
+        most = 0
+
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            (features,) = super().encode(images)
+            kept.append(weakref.ref(features.stride16))
+            self.most = max(self.most, sum(one() is not None for one in kept))
+            return [features]
+
+    backend = Remembering()
+    tracker = Tracker(backend, zoom=2.0)
+    for frame in range(2):
+        tracker.prompt(frame, {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}, shown(disc(140, 100, 7)))
+        tracker.prompt(frame, {9: click(140, 100)})
+    assert backend.most == 2  # and the picture
 
 
 PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]

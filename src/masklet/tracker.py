@@ -297,8 +297,8 @@ class Tracker:
                     shelf.put_away(other)
 
     def _open(self, frame: int, image: Image | None) -> None:
-        """Look at a frame; it is encoded when something is asked of it."""
-        if self._frame is not None and self._frame.index == frame:
+        """Look at a frame; it is encoded when something is asked of it, and stands from then on."""
+        if self._frame is not None and self._frame.index == frame and (image is None or self._frame.encoded):
             return
         picture = self._image(frame) if image is None else image
         size = (int(picture.shape[0]), int(picture.shape[1]))
@@ -315,10 +315,12 @@ class Tracker:
     def _features(self, window: Window | None) -> Features:
         """The features of the open frame, or of a window of it."""
         assert self._frame is not None, "a frame is opened before anything is asked of it"
-        if window not in self._frame.encoded:
-            picture = self._frame.picture if window is None else window.cut(self._frame.picture)
-            self._frame.encoded[window] = self.backend.encode([picture])[0]
-        return self._frame.encoded[window]
+        picture, encoded = self._frame.picture, self._frame.encoded
+        if window not in encoded:
+            for other in encoded.keys() - {None}:  # one window at a time: each takes as much room as a picture
+                del encoded[other]
+            encoded[window] = self.backend.encode([picture if window is None else window.cut(picture)])[0]
+        return encoded[window]
 
     def _image(self, frame: int) -> Image:
         if self.video is None:
@@ -352,7 +354,7 @@ class Tracker:
 
 @dataclass(slots=True)
 class _Frame:
-    """The frame that is looked at, and what of it was encoded so far, by window."""
+    """The frame that is looked at, and what of it is encoded: the picture, and the window that was asked for last."""
 
     index: int
     picture: Image
