@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -177,6 +177,28 @@ def test_a_mask_is_refined_in_the_window_around_it() -> None:
     again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
     assert region_similarity(truth, again.binary[0]) > 0.8
+
+
+def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:
+    first, second = disc(60, 50, 11), disc(240, 150, 14)
+    picture = Segmenter(Shortsighted(), 2.0).embed(shown(first | second))
+    found = picture.predict(box(226, 136, 254, 164), refine=picture.predict(box(49, 39, 71, 61)))
+    assert region_similarity(second, found.binary[0]) > 0.8
+
+
+def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> None:
+    truth = disc(140, 100, 7)
+    picture = Segmenter(Shortsighted(), 2.0).embed(shown(truth))
+    half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
+    asked = click(140, 100)
+    assert same(picture.predict(asked, refine=half), picture.predict(asked, refine=replace(half, size=SIZE)))
+    assert region_similarity(truth, picture.predict(asked, refine=half).binary[0]) > 0.8
+
+
+def test_a_box_on_the_edge_of_the_picture_is_one_of_its_window_too() -> None:
+    edge = box(300.1, 10, 300.4, 40)
+    Segmenter(Shortsighted(), 2.0).segment(shown(disc(290, 25, 9)), edge)
+    Tracker(Shortsighted(), zoom=2.0).prompt(0, {1: edge}, shown(disc(290, 25, 9)))
 
 
 def test_nothing_found_is_nothing_to_look_at() -> None:

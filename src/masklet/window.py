@@ -13,7 +13,7 @@ from masklet.errors import SettingsError
 from masklet.interpolation import interpolate
 from masklet.masks import CERTAIN, Masks
 from masklet.overlap import extents
-from masklet.prompts import POSITIVE, TOP_LEFT, Prompt
+from masklet.prompts import POSITIVE, SLACK, TOP_LEFT, Prompt
 
 REACH = 2.0  # how many times as long as the object's box a window is, where nothing else is said
 LEAST = 32  # pixels of a side: in less there is nothing to be seen
@@ -43,13 +43,13 @@ class Window(NamedTuple):
     def told(self, prompt: Prompt, size: tuple[int, int]) -> Prompt | None:
         """The prompt on a picture of `size` (H, W) as one on the window, in its pixels; clicks outside of it are left
         out, and None is what remains where nothing else was said."""
-        (height, width), offset = self.size, np.array([self.left, self.top], np.float32)
-        points = np.clip(prompt.points, 0, size[::-1]).astype(np.float32) - offset
-        inside = ((points >= 0) & (points <= (width, height))).all(axis=1) | (prompt.labels >= TOP_LEFT)
+        least, most = np.float32(-SLACK), np.array(self.size[::-1], np.float32) + np.float32(SLACK)
+        points = prompt.points - np.array([self.left, self.top], np.float32)
+        inside = ((points >= least) & (points <= most)).all(axis=1) | (prompt.labels >= TOP_LEFT)
         mask = None if prompt.mask is None else self.cut(_full(prompt.mask, size))
         if mask is None and not inside.any():
             return None
-        return Prompt(np.clip(points[inside], 0, (width, height)), prompt.labels[inside], mask)
+        return Prompt(np.clip(points[inside], least, most), prompt.labels[inside], mask)
 
     def located(self, logits: NDArray[Any]) -> NDArray[np.float64] | None:
         """The box (x0, y0, x1, y1) in the picture of a mask whose logits (h, w) cover the window, as if it were without
