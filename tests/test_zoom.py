@@ -109,8 +109,10 @@ def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> N
     assert around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
     moved = around(np.array([125, 80, 155, 110]), SIZE, 2, first)
     assert moved is not None and moved.left == first.left + 25
-    grown = around(np.array([70, 50, 160, 140]), SIZE, 2, first)
+    grown = around(np.array([90, 70, 140, 120]), SIZE, 2, first)
     assert grown is not None and first.size[0] < grown.size[0] < 1.1 * first.size[0]
+    full = around(np.array([87, 67, 143, 123]), SIZE, 2, first)
+    assert full is not None and full.size[0] > 1.2 * first.size[0]
 
 
 def test_a_window_widens_to_the_whole_picture() -> None:
@@ -309,6 +311,13 @@ def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
     tracker.prompt(19, {1: mask(disc(20, 180, 8))})
     tracker.unprompt(19, 1)
     assert min(alike(TRUTHS, {19: tracker.step(19)})) > 0.7
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.2, 2.0, 3.0])
+def test_a_window_grows_as_fast_as_its_object(zoom: float) -> None:
+    truths = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
+    tracked = Segmenter(Shortsighted(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
+    assert min(region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:

@@ -20,6 +20,7 @@ LEAST = 32  # pixels of a side: in less there is nothing to be seen
 STILL, ASIDE = 1.4, 0.15  # a window stays while its object is about as long, and about in the middle
 TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
 CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
+FULL = 0.9  # of a window: of an object this long the rest may be outside
 ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
 
 
@@ -81,14 +82,16 @@ def around(box: NDArray[Any], size: tuple[int, int], reach: float, near: Window 
     Where it would be much like a window `near`, which was the one before in a video, it is that.
     """
     start, stop = np.asarray(box[:2], np.float64), np.asarray(box[2:], np.float64)
-    side = max(LEAST, float((stop - start).max()) * reach)
+    long = float((stop - start).max())
+    side = max(LEAST, long * reach)
     most = np.array(size[::-1])
     if near is not None:
         before = float(max(near.size))
         aside = np.abs(start + stop - (near.left + near.right, near.top + near.bottom)) / 2
-        if before / STILL < side < before * STILL and (aside < ASIDE * before).all():
+        full = long > FULL * before
+        if not full and before / STILL < side < before * STILL and (aside < ASIDE * before).all():
             return near
-        side = float(np.clip(side, before / CHANGE, before * CHANGE))
+        side = long * SEARCH if full else float(np.clip(side, before / CHANGE, before * CHANGE))
     sides = np.minimum(most, side).round().astype(int)
     if (sides >= ENOUGH * most).all():
         return None
