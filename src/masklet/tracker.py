@@ -60,9 +60,7 @@ class Tracker:
         self.length = length
         self.history = History() if history is None else history
         self.cleaning = cleaning
-        self.zoom = check_reach(zoom) if zoom else 0.0
-        if self.zoom and self._together:
-            raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
+        self.zoom = check_zoom(zoom, cleaning)
         self.tracks: dict[int, Track] = {}
         self.size: tuple[int, int] | None = None
         self._stamps = count(1)
@@ -350,6 +348,13 @@ class Tracker:
         return Answer(
             Decoded(*self.backend.restore(arrays[:4])), step, basis, stamp, Window(*window) if window else None
         )
+
+
+def check_zoom(zoom: float, cleaning: Cleaning) -> float:
+    """`zoom` if objects can be followed so that are cleaned so; 0 is none. Raises `SettingsError`."""
+    if zoom and cleaning.apart and cleaning.remembered:
+        raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
+    return check_reach(zoom) if zoom else 0.0
 
 
 @dataclass(slots=True)
