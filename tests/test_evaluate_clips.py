@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_a_run_does_not_mix_answers_to_different_prompts(tmp_path: Path) -> None
     with pytest.raises(StateError, match="holds answers for prompt 'mask', not 'box'") as caught:
         list(answer_clips(model(), clips, FirstPrompt.parse("box"), tmp_path / "out", "labels"))
     assert caught.value.code == "resume-mismatch"
+
+
+def test_answers_of_old_that_say_nothing_of_a_zoom_are_without(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path / "data", Thing(0, [50] * 3))
+    list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    run = tmp_path / "out" / "run.json"
+    told = json.loads(run.read_text())
+    assert told.pop("zoom") == "0"
+    run.write_text(json.dumps(told))
+    assert list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
+    with pytest.raises(StateError, match="holds answers for zoom '0', not '2'"):
+        list(answer_clips(Segmenter(ColourBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
 
 
 def test_beginning_afresh_removes_nothing_while_another_run_works_there(tmp_path: Path) -> None:

@@ -416,6 +416,18 @@ def test_zoomed_masks_are_another_job_and_resume_like_any(
 
 
 @pytest.mark.usefixtures("quick")
+def test_what_cannot_be_zoomed_at_is_refused_before_anything_is_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [folder, "--point", "20,20", "--stop", "2", "--format", "npz", "--zoom", "2", "--out", tmp_path]
+    assert track(*words) == 0
+    first = contents(tmp_path)
+    assert track(*words, "--apart", "--remember-cleaned", "--overwrite") == 2
+    assert "zoomed at cannot be remembered apart" in capsys.readouterr().err
+    assert contents(tmp_path) == first
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_job_that_another_process_holds_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

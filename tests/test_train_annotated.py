@@ -12,6 +12,7 @@ from numpy.random import default_rng
 
 pytest.importorskip("torch")
 
+from masklet.data.engine import views
 from masklet.data.engine.views import random_view
 from masklet.errors import FormatError, InputNotFound, MaskletError, SettingsError
 from masklet.train.annotated import stretch
@@ -110,6 +111,14 @@ def test_views_hold_the_object_and_a_good_share_of_them_is_filled_by_it() -> Non
         whole += view == (0, 0, 400, 300)
     assert 0.15 < whole / 300 < 0.35
     assert 0.25 < np.mean(np.array(shares) > 0.02) < 0.55
+
+
+def test_a_view_holds_its_object_however_stretched_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "STRETCHED", 1.0)
+    mask = np.zeros((1000, 1000), bool)
+    mask[500:520, 500:520] = True
+    for seed in range(200):
+        assert random_view(mask, default_rng(seed)).cut(mask).any()
 
 
 def test_a_still_picture_moves_with_its_masks() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from colour_backend import ColourBackend
 from fakes import FakeBackend
-from masklet import Masks, Segmenter, box, click, clicks, mask
+from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import Decoded, Features, Query
 from masklet.cleaning import Cleaning
-from masklet.errors import PromptError, SettingsError
+from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.regions import region_similarity
 from masklet.session import read
 from masklet.tracker import Tracker
@@ -47,6 +48,17 @@ class Shortsighted(ColourBackend):
     def _few(query: Query) -> Query:
         given = isinstance(query.mask, np.ndarray) and query.mask.dtype == bool
         return query._replace(mask=few(query.mask.astype(np.uint8)) > 0) if given else query
+
+
+class Filled(FakeBackend):
+    """Finds every object everywhere."""
+
+    @staticmethod
+    def _logits(key: int) -> NDArray[np.float32]:
+        return np.full((1, 4, 4), 1 + key % 7, np.float32)
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        return super().decode(features, queries)
 
 
 def few(image: Picture) -> Picture:
@@ -97,8 +109,10 @@ def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> N
     assert around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
     moved = around(np.array([125, 80, 155, 110]), SIZE, 2, first)
     assert moved is not None and moved.left == first.left + 25
-    grown = around(np.array([70, 50, 160, 140]), SIZE, 2, first)
+    grown = around(np.array([90, 70, 140, 120]), SIZE, 2, first)
     assert grown is not None and first.size[0] < grown.size[0] < 1.1 * first.size[0]
+    full = around(np.array([87, 67, 143, 123]), SIZE, 2, first)
+    assert full is not None and full.size[0] > 1.2 * first.size[0]
 
 
 def test_a_window_widens_to_the_whole_picture() -> None:
@@ -167,6 +181,28 @@ def test_a_mask_is_refined_in_the_window_around_it() -> None:
     assert region_similarity(truth, again.binary[0]) > 0.8
 
 
+def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:
+    first, second = disc(60, 50, 11), disc(240, 150, 14)
+    picture = Segmenter(Shortsighted(), 2.0).embed(shown(first | second))
+    found = picture.predict(box(226, 136, 254, 164), refine=picture.predict(box(49, 39, 71, 61)))
+    assert region_similarity(second, found.binary[0]) > 0.8
+
+
+def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> None:
+    truth = disc(140, 100, 7)
+    picture = Segmenter(Shortsighted(), 2.0).embed(shown(truth))
+    half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
+    asked = click(140, 100)
+    assert same(picture.predict(asked, refine=half), picture.predict(asked, refine=replace(half, size=SIZE)))
+    assert region_similarity(truth, picture.predict(asked, refine=half).binary[0]) > 0.8
+
+
+def test_a_box_on_the_edge_of_the_picture_is_one_of_its_window_too() -> None:
+    edge = box(300.1, 10, 300.4, 40)
+    Segmenter(Shortsighted(), 2.0).segment(shown(disc(290, 25, 9)), edge)
+    Tracker(Shortsighted(), zoom=2.0).prompt(0, {1: edge}, shown(disc(290, 25, 9)))
+
+
 def test_nothing_found_is_nothing_to_look_at() -> None:
     found = Segmenter(Shortsighted(), 2.0).segment(shown(disc(140, 100, 7)), click(5, 5, positive=False))
     assert found.areas.tolist() == [0]
@@ -186,6 +222,42 @@ def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -
     assert backend.encoded == 0
 
 
+@pytest.mark.parametrize("zoom", [0.0, 2.0])
+def test_a_frame_that_could_not_be_encoded_may_be_given_again(zoom: float) -> None:
+    class Choosy(Shortsighted):
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            if not images[0].any():
+                raise BackendError("non-finite-output", "black")
+            return super().encode(images)
+
+    truth = disc(140, 100, 7)
+    tracker = Tracker(Choosy(), zoom=zoom)
+    with pytest.raises(BackendError):
+        tracker.prompt(0, {1: box(130, 90, 150, 110)}, np.zeros((*SIZE, 3), np.uint8))
+    assert tracker.prompt(0, {1: box(130, 90, 150, 110)}, shown(truth)).areas.all()
+    assert tracker.prompt(0, {1: click(140, 100)}, np.zeros((*SIZE, 3), np.uint8)).areas.all()  # the first one stands
+
+
+def test_of_many_windows_one_is_held_at_a_time() -> None:
+    kept: list[weakref.ref[Picture]] = []
+
+    class Remembering(Shortsighted):
+        most = 0
+
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            (features,) = super().encode(images)
+            kept.append(weakref.ref(features.stride16))
+            self.most = max(self.most, sum(one() is not None for one in kept))
+            return [features]
+
+    backend = Remembering()
+    tracker = Tracker(backend, zoom=2.0)
+    for frame in range(2):
+        tracker.prompt(frame, {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}, shown(disc(140, 100, 7)))
+        tracker.prompt(frame, {9: click(140, 100)})
+    assert backend.most == 2  # and the picture
+
+
 PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]
 TRUTHS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
 
@@ -202,6 +274,52 @@ def test_a_window_goes_with_its_object(prompt: object) -> None:
     assert np.mean(plain) < np.mean(zoomed) - 0.15
 
 
+def alike(truths: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> list[float]:
+    return [region_similarity(truths[frame], one.binary[0]) for frame, one in masks.items()]
+
+
+def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
+    """What moves, prompted on the first of these frames and seen on all of them."""
+    tracker = Tracker(Shortsighted(), np.stack([shown(truth) for truth in TRUTHS]), zoom=2.5)
+    tracker.prompt(frames[0], {1: mask(TRUTHS[frames[0]])})
+    return tracker, {frame: tracker.step(frame) for frame in frames}
+
+
+def test_a_walk_back_begins_where_the_object_was_prompted() -> None:
+    tracker, _ = followed(*range(12, 24))
+    back = {frame: tracker.step(frame, step=-1) for frame in range(11, -1, -1)}
+    assert min(alike(TRUTHS, back)) > 0.7
+
+
+def test_a_walk_that_is_taken_again_gives_the_same_and_computes_nothing() -> None:
+    tracker, first = followed(*range(24))
+    assert isinstance(tracker.backend, Shortsighted)
+    encoded = tracker.backend.encoded
+    for frame in (23, 6, 7, 23):
+        assert same(tracker.step(frame), first[frame])
+    assert tracker.backend.encoded == encoded
+
+
+def test_a_walk_goes_on_where_the_object_is_after_a_correction_far_behind() -> None:
+    tracker, _ = followed(*range(20))
+    tracker.prompt(3, {1: mask(TRUTHS[3])})
+    assert min(alike(TRUTHS, {frame: tracker.step(frame) for frame in range(20, 24)})) > 0.7
+
+
+def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
+    tracker, _ = followed(*range(20))
+    tracker.prompt(19, {1: mask(disc(20, 180, 8))})
+    tracker.unprompt(19, 1)
+    assert min(alike(TRUTHS, {19: tracker.step(19)})) > 0.7
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.2, 2.0, 3.0])
+def test_a_window_grows_as_fast_as_its_object(zoom: float) -> None:
+    truths = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
+    tracked = Segmenter(Shortsighted(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
+    assert min(region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
+
+
 def test_a_lost_object_is_found_again_elsewhere() -> None:
     truths = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
     frames = [shown(truth) for truth in truths]
@@ -209,6 +327,24 @@ def test_a_lost_object_is_found_again_elsewhere() -> None:
     assert region_similarity(truths[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
     assert region_similarity(truths[-1], found[-1]) > 0.8
+
+
+@pytest.mark.parametrize("prompt", [click(150, 100), click(150, 100) + click(20, 20, positive=False)])
+def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt) -> None:
+    picture = shown(disc(150, 100, 85))
+    tracker = Tracker(Filled(), zoom=2.0)
+    assert same(tracker.prompt(0, {1: prompt}, picture), Tracker(Filled()).prompt(0, {1: prompt}, picture))
+    assert isinstance(tracker.backend, Filled)
+    assert tracker.backend.verbs() == ["encode", "attend", "decode", "memorize"]
+
+
+def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
+    truth = disc(140, 100, 7)
+    tracker = Tracker(Shortsighted(), zoom=2.0)
+    asked = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
+    found = tracker.prompt(0, asked, shown(truth))
+    assert sorted(found.object_ids) == [1, 2, 3]
+    assert min(region_similarity(truth, one) for one in found.binary) > 0.7
 
 
 def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:

@@ -51,8 +51,11 @@ class CloseImage:
         return Masks.join([self._object(key, asked[key], earlier.get(key), multimask) for key in asked])
 
     def _object(self, key: int, prompt: Prompt, before: Masks | None, multimask: bool | None) -> Masks:
-        box = said(prompt, self.size) if before is None else _box(before)
-        found = None
+        if before is not None:
+            before = replace(before, size=self.size)  # it may have been found in the picture at another size
+        box, found = said(prompt, self.size), None
+        if box is None and before is not None:
+            box = _box(before)
         if box is None:
             found = self.whole.predict({key: prompt}, multimask=multimask, refine=before)
             box, before = _box(found), found.best

@@ -25,7 +25,7 @@ from masklet.journal import Journal
 from masklet.masks import Masks
 from masklet.memory import POINTERS
 from masklet.propagate import Schedule, TrackedFrame, forget
-from masklet.tracker import Tracker
+from masklet.tracker import Tracker, check_zoom
 from masklet.video import Frame, Video
 from masklet.walk import Visit, Walk
 from masklet.watching import Watch, Watcher
@@ -40,7 +40,7 @@ class Job:
     """Objects prompted by `schedule`, in frames of `video`, are to be tracked along `walk` over `backend`, their masks
     treated by `cleaning`. A frame that could not be decoded has no masks, or with `carry` those of the one before it.
     With a `watch` nothing is prompted, and everything is found along a walk that goes forward. With a `zoom` objects
-    are looked at in windows of their own.
+    are looked at in windows of their own. Raises `SettingsError` where a tracker would.
     """
 
     backend: Backend
@@ -51,6 +51,9 @@ class Job:
     carry: bool = False
     watch: Watch | None = None
     zoom: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_zoom(self.zoom, self.cleaning)
 
     def __getitem__(self, place: int) -> Any:
         """The picture at a place of the walk: what the tracker takes for its video."""

@@ -13,7 +13,7 @@ from masklet.errors import PromptError
 
 NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (spec §4)
 MAX_POINTS = 1000  # per object and frame; attention over more costs more than it says
-_SLACK = 0.5  # pixels: a point this far outside the picture is on its edge
+SLACK = 0.5  # pixels: a point this far outside the picture is on its edge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Prompt:
         height, width = size
         limit = np.array([width, height], np.float64)
         points = self.points.astype(np.float64)
-        outside = ((points < -_SLACK) | (points > limit + _SLACK)).any(axis=1)
+        outside = ((points < -SLACK) | (points > limit + SLACK)).any(axis=1)
         if outside.any():
             x, y = self.points[outside.argmax()].tolist()
             raise _bad(

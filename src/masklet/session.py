@@ -25,7 +25,6 @@ from masklet.history import History
 from masklet.prompts import Prompt
 from masklet.track import Track
 from masklet.tracker import Frames, Tracker
-from masklet.window import Window
 
 VERSION = 1
 _DTYPES = {
@@ -112,7 +111,6 @@ def _told(tracker: Tracker) -> dict[str, Any]:
                 "recent": list(track.recent),
                 "answers": list(track.answers),
                 "doubts": track.doubts,
-                "view": track.view,
             }
             for key, track in tracker.tracks.items()
         ],
@@ -185,6 +183,5 @@ def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
             track.answers[frame] = track.answers.unpack(arrays("answers", frame))
         else:
             track.answers.put_far(frame, arrays("answers", frame))
-    track.view = Window(*map(_whole, told["view"])) if told.get("view") else None
     track.doubts.update({int(frame): doubt for frame, doubt in told["doubts"].items()})
     return track

@@ -33,18 +33,23 @@ class Track:
     bank: MemoryBank = field(init=False)
     prompts: dict[int, Prompt] = field(default_factory=dict)
     doubts: dict[int, float] = field(default_factory=dict)  # of the frames most in doubt
-    view: Window | None = None  # where to look next; None: everywhere
 
     def __post_init__(self) -> None:
         self.bank = MemoryBank(recent=self.recent)
 
     def basis(self, frame: int, step: int) -> int:
         """A number for what `frame` would recall."""
-        stamps = tuple((t, self.answers[t].stamp) for t in self.bank.reach(frame, step) if t in self.answers)
-        return hash(stamps if self.view is None else (stamps, self.view))
+        return hash(tuple((t, self.answers[t].stamp) for t in self._recalled(frame, step)))
+
+    def nearest(self, frame: int, step: int) -> int:
+        """Of the frames that `frame` would recall the nearest one; of two, the one that was walked past."""
+        return min(self._recalled(frame, step), key=lambda t: (abs(frame - t), (t - frame) * step))
 
     def note(self, frame: int, doubt: float) -> None:
         """Remember how doubtful the mask on `frame` is, if it is among the most doubtful ones."""
         self.doubts[frame] = doubt
         if len(self.doubts) > DOUBTS:
             del self.doubts[min(self.doubts, key=self.doubts.__getitem__)]
+
+    def _recalled(self, frame: int, step: int) -> list[int]:
+        return [t for t in self.bank.reach(frame, step) if t in self.answers]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
 from masklet.cleaning import AS_FOUND, Cleaning
@@ -20,6 +20,7 @@ from masklet.window import Window, all_of, around, check_reach, placed, said, se
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
+Value = TypeVar("Value")
 
 NEAR = 5  # frames: a prompt this close says enough about a doubtful mask
 
@@ -59,9 +60,7 @@ class Tracker:
         self.length = length
         self.history = History() if history is None else history
         self.cleaning = cleaning
-        self.zoom = check_reach(zoom) if zoom else 0.0
-        if self.zoom and self._together:
-            raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
+        self.zoom = check_zoom(zoom, cleaning)
         self.tracks: dict[int, Track] = {}
         self.size: tuple[int, int] | None = None
         self._stamps = count(1)
@@ -88,12 +87,15 @@ class Tracker:
             prompt.within(self._size)  # before any object changes
         given = {key: prompt for key, prompt in prompts.items() if not prompt.clicks}
         asked = {key: prompt for key, prompt in prompts.items() if key not in given}
-        for window, keys in _grouped({key: self._around(prompt) for key, prompt in given.items()}):
-            self._settle(frame, {key: given[key] for key in keys}, window, self._adopted(window, keys, given))
-        starts = {key: self._start(frame, key, prompt) for key, prompt in asked.items()}
-        for window, keys in _grouped({key: self._around(prompt, starts[key]) for key, prompt in asked.items()}):
-            chosen = {key: asked[key] for key in keys}
-            self._settle(frame, chosen, window, self._asked(frame, chosen, window, starts))
+        for window, together in _by_window(given, lambda key: self._around(frame, key, given[key])):
+            self._settle(frame, together, window, self._adopted(together, window))
+        whole: Mapping[int, Prompt] = {}
+        for window, together in _by_window(asked, lambda key: self._around(frame, key, asked[key])):
+            self._settle(frame, together, window, self._asked(frame, together, window))
+            whole = together if window is None else whole
+        for window, together in _by_window(whole, lambda key: self._around(frame, key, whole[key])):
+            if window is not None:  # where something was found in the whole picture: looked at closer
+                self._settle(frame, together, window, self._asked(frame, together, window))
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, step: int = 1) -> Masks:
@@ -106,12 +108,11 @@ class Tracker:
         due = self._due(frame, step)
         if due:
             self._open(frame, image)
-        for window, keys in _grouped({key: track.view for key, track in due.items()}):
-            self._track(frame, {key: due[key] for key in keys}, window, step)
+        for window, together in _by_window(due, lambda key: self._view(due[key], frame, step)):
+            self._track(frame, together, window, step)
         for track in self.tracks.values():
             if frame in track.prompts:
                 track.answers[frame] = track.answers[frame]._replace(step=step)
-            self._follow(track, frame)
             self._trim(track, frame, step)
         masks = self.masks(frame)
         for track, doubt in zip(self.tracks.values(), masks.doubts.tolist(), strict=True):
@@ -169,35 +170,23 @@ class Tracker:
             raise PromptError("unknown-object", f"no object {object_id}; there are {list(self.tracks) or 'none'}")
         return self.tracks[object_id]
 
-    def _around(self, prompt: Prompt, start: Answer | None = None) -> Window | None:
-        """Where an object is looked at that is prompted so, or that was found so far; None: in the whole picture."""
+    def _around(self, frame: int, key: int, prompt: Prompt) -> Window | None:
+        """Where an object is looked at: where the prompt says it is, else where it was found so far; None: everywhere.
+
+        So too where the window would be most of the picture, or the prompt would say nothing of it.
+        """
         box = said(prompt, self._size) if self.zoom else None
-        if box is None and start is not None and self.zoom:
-            box = self._box(start)
-        if box is None:
-            return None
-        window = around(spanned(box, prompt), self._size, self.zoom)
+        if self.zoom and box is None and prompt.clicks and key in self.tracks:
+            before = self.tracks[key].answers.get(frame)
+            box = before and self._box(before)
+        window = None if box is None else around(spanned(box, prompt), self._size, self.zoom)
         return window if window and window.told(prompt, self._size) else None
 
-    def _start(self, frame: int, key: int, prompt: Prompt) -> Answer | None:
-        """What a prompt starts from: the answer so far, or with a zoom the one to the prompt in the whole picture."""
-        track = self.tracks.get(key)
-        before = track.answers.get(frame) if track else None
-        if not self.zoom or said(prompt, self._size) is not None or (before and self._box(before) is not None):
-            return before
-        return Answer(self._asked(frame, {key: prompt}, None, {key: before}), 0, 0, 0)
-
-    def _adopted(self, window: Window | None, keys: Iterable[int], prompts: Mapping[int, Prompt]) -> Decoded:
-        told = [self._told(prompts[key], window).mask for key in keys]
+    def _adopted(self, prompts: Mapping[int, Prompt], window: Window | None) -> Decoded:
+        told = [self._told(prompt, window).mask for prompt in prompts.values()]
         return self.backend.adopt(self._features(window), [mask for mask in told if mask is not None])
 
-    def _asked(
-        self,
-        frame: int,
-        prompts: Mapping[int, Prompt],
-        window: Window | None,
-        starts: Mapping[int, Answer | None],
-    ) -> Decoded:
+    def _asked(self, frame: int, prompts: Mapping[int, Prompt], window: Window | None) -> Decoded:
         """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories."""
         recalls, queries = [], []
         for key, prompt in prompts.items():
@@ -206,16 +195,19 @@ class Tracker:
             tracked = before is not None and before.step != 0
             bank = track.bank if tracked else MemoryBank()
             recalls.append(bank.recall(frame, before.step if before and tracked else 1, length=self.length))
-            told, start = self._told(prompt, window), starts[key]
-            mask = told.mask if told.mask is not None or start is None else self._seen(start, window)
+            told = self._told(prompt, window)
+            mask = told.mask if told.mask is not None or before is None else self._seen(before, window)
             size = self._size if window is None else window.size
             queries.append(ask(told.within(size), told.labels, mask, ambiguous=prompt.clicks <= 1))
         return self.backend.decode(self.backend.attend(self._features(window), recalls), queries, hide=True)
 
     def _told(self, prompt: Prompt, window: Window | None) -> Prompt:
         """A prompt on the picture as one on the window."""
-        told = None if window is None else window.told(prompt, self._size)
-        return told or prompt
+        if window is None:
+            return prompt
+        told = window.told(prompt, self._size)
+        assert told is not None, "a prompt says something of the window that is chosen for it"
+        return told
 
     def _seen(self, answer: Answer, window: Window | None) -> Any:
         """The logits of an answer as they look in another window than theirs."""
@@ -228,13 +220,15 @@ class Tracker:
         window = answer.window or all_of(self._size)
         return window.located(self.backend.fetch([answer.decoded]).logits[0])
 
-    def _follow(self, track: Track, frame: int) -> None:
-        """Have the window of an object go with it, or grow where it is not found."""
-        answer = track.answers.get(frame) if self.zoom else None
-        if answer is not None:
-            box = self._box(answer)
-            size, before = self._size, answer.window
-            track.view = widened(before, size) if box is None else around(box, size, self.zoom, before)
+    def _view(self, track: Track, frame: int, step: int) -> Window | None:
+        """Where an object is looked for on `frame`: where it was on the nearest frame, or wider if it was not found."""
+        if not self.zoom:
+            return None
+        answer = track.answers[track.nearest(frame, step)]
+        box = self._box(answer)
+        if box is None:
+            return widened(answer.window, self._size)
+        return around(box, self._size, self.zoom, answer.window)
 
     def _settle(self, frame: int, prompts: Mapping[int, Prompt], window: Window | None, decoded: Decoded) -> None:
         """Prompted answers stand and are memorized at once."""
@@ -247,7 +241,6 @@ class Tracker:
             track.bank.remember(frame, memories[row], prompted=True)
             step = before.step if before else 0
             track.answers[frame] = Answer(decoded.at(row), step, 0, next(self._stamps), window)
-            self._follow(track, frame)
 
     def _track(self, frame: int, due: Mapping[int, Track], window: Window | None, step: int) -> None:
         features = self._features(window)
@@ -302,8 +295,8 @@ class Tracker:
                     shelf.put_away(other)
 
     def _open(self, frame: int, image: Image | None) -> None:
-        """Look at a frame; it is encoded when something is asked of it."""
-        if self._frame is not None and self._frame.index == frame:
+        """Look at a frame; it is encoded when something is asked of it, and stands from then on."""
+        if self._frame is not None and self._frame.index == frame and (image is None or self._frame.encoded):
             return
         picture = self._image(frame) if image is None else image
         size = (int(picture.shape[0]), int(picture.shape[1]))
@@ -320,10 +313,12 @@ class Tracker:
     def _features(self, window: Window | None) -> Features:
         """The features of the open frame, or of a window of it."""
         assert self._frame is not None, "a frame is opened before anything is asked of it"
-        if window not in self._frame.encoded:
-            picture = self._frame.picture if window is None else window.cut(self._frame.picture)
-            self._frame.encoded[window] = self.backend.encode([picture])[0]
-        return self._frame.encoded[window]
+        picture, encoded = self._frame.picture, self._frame.encoded
+        if window not in encoded:
+            for other in encoded.keys() - {None}:  # one window at a time: each takes as much room as a picture
+                del encoded[other]
+            encoded[window] = self.backend.encode([picture if window is None else window.cut(picture)])[0]
+        return encoded[window]
 
     def _image(self, frame: int) -> Image:
         if self.video is None:
@@ -355,16 +350,26 @@ class Tracker:
         )
 
 
+def check_zoom(zoom: float, cleaning: Cleaning) -> float:
+    """`zoom` if objects can be followed so that are cleaned so; 0 is none. Raises `SettingsError`."""
+    if zoom and cleaning.apart and cleaning.remembered:
+        raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
+    return check_reach(zoom) if zoom else 0.0
+
+
 @dataclass(slots=True)
 class _Frame:
-    """The frame that is looked at, and what of it was encoded so far, by window."""
+    """The frame that is looked at, and what of it is encoded: the picture, and the window that was asked for last."""
 
     index: int
     picture: Image
     encoded: dict[Window | None, Features] = field(default_factory=dict)
 
 
-def _grouped(views: Mapping[int, Window | None]) -> Iterator[tuple[Window | None, list[int]]]:
+def _by_window(
+    objects: Mapping[int, Value], view: Callable[[int], Window | None]
+) -> Iterator[tuple[Window | None, dict[int, Value]]]:
     """The objects of each window: they are answered together."""
+    views = {key: view(key) for key in objects}
     for window in dict.fromkeys(views.values()):
-        yield window, [key for key, own in views.items() if own == window]
+        yield window, {key: one for key, one in objects.items() if views[key] == window}

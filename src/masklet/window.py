@@ -13,13 +13,14 @@ from masklet.errors import SettingsError
 from masklet.interpolation import interpolate
 from masklet.masks import CERTAIN, Masks
 from masklet.overlap import extents
-from masklet.prompts import POSITIVE, TOP_LEFT, Prompt
+from masklet.prompts import POSITIVE, SLACK, TOP_LEFT, Prompt
 
 REACH = 2.0  # how many times as long as the object's box a window is, where nothing else is said
 LEAST = 32  # pixels of a side: in less there is nothing to be seen
 STILL, RIM = 1.6, 0.05  # a window stays while its object is about as long, and inside without its rim
 TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
 CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
+FULL = 0.9  # of a window: of an object this long the rest may be outside
 ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
 
 
@@ -43,13 +44,13 @@ class Window(NamedTuple):
     def told(self, prompt: Prompt, size: tuple[int, int]) -> Prompt | None:
         """The prompt on a picture of `size` (H, W) as one on the window, in its pixels; clicks outside of it are left
         out, and None is what remains where nothing else was said."""
-        (height, width), offset = self.size, np.array([self.left, self.top], np.float32)
-        points = np.clip(prompt.points, 0, size[::-1]).astype(np.float32) - offset
-        inside = ((points >= 0) & (points <= (width, height))).all(axis=1) | (prompt.labels >= TOP_LEFT)
+        least, most = np.float32(-SLACK), np.array(self.size[::-1], np.float32) + np.float32(SLACK)
+        points = prompt.points - np.array([self.left, self.top], np.float32)
+        inside = ((points >= least) & (points <= most)).all(axis=1) | (prompt.labels >= TOP_LEFT)
         mask = None if prompt.mask is None else self.cut(_full(prompt.mask, size))
         if mask is None and not inside.any():
             return None
-        return Prompt(np.clip(points[inside], 0, (width, height)), prompt.labels[inside], mask)
+        return Prompt(np.clip(points[inside], least, most), prompt.labels[inside], mask)
 
     def located(self, logits: NDArray[Any]) -> NDArray[np.float64] | None:
         """The box (x0, y0, x1, y1) in the picture of a mask whose logits (h, w) cover the window, as if it were without
@@ -81,16 +82,17 @@ def around(box: NDArray[Any], size: tuple[int, int], reach: float, near: Window 
     Where it would be much like a window `near`, which was the one before in a video, it is that.
     """
     start, stop = np.asarray(box[:2], np.float64), np.asarray(box[2:], np.float64)
-    side = max(LEAST, float((stop - start).max()) * reach)
+    long = float((stop - start).max())
+    side = max(LEAST, long * reach)
     most = np.array(size[::-1])
     if near is not None:
         before = float(max(near.size))
-        rim = RIM * before
+        rim, full = RIM * before, long > FULL * before
         first, last = np.array(near[:2]), np.array(near[2:])  # what touches the picture's edge touches the window's
         inside = ((first == 0) | (start >= first + rim)) & ((last == most) | (stop <= last - rim))
-        if inside.all() and before / STILL < side < before * STILL:
+        if not full and inside.all() and before / STILL < side < before * STILL:
             return near
-        side = float(np.clip(side, before / CHANGE, before * CHANGE))
+        side = long * SEARCH if full else float(np.clip(side, before / CHANGE, before * CHANGE))
     sides = np.minimum(most, side).round().astype(int)
     if (sides >= ENOUGH * most).all():
         return None

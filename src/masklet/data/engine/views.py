@@ -19,7 +19,6 @@ STRETCHED = 0.15  # spread of the logarithm of a view's proportions
 
 def random_view(mask: NDArray[np.bool_], rng: Generator) -> Window:
     """A view of the picture that this object (H, W) is in; the object is not empty."""
-    height, width = mask.shape
     kind = rng.random()
     if kind < WHOLE:
         return all_of(mask.shape)
@@ -27,15 +26,14 @@ def random_view(mask: NDArray[np.bool_], rng: Generator) -> Window:
     if kind < WHOLE + CLOSE:
         reach = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
         side, least = reach.max() * np.exp(rng.uniform(*np.log(REACH))), LEAST_CLOSE
-        middle = np.array([columns.min(), rows.min()]) + reach / 2 + side * rng.uniform(-ASIDE, ASIDE, 2)
+        place = np.array([columns.min(), rows.min()]) + (reach - 1) / 2
+        part = 0.5 + rng.uniform(-ASIDE, ASIDE, 2)  # of the view that lies before that place
     else:
         side, least = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREAS)))), LEAST
         pixel = int(rng.integers(len(rows)))
-        middle = np.array([columns[pixel], rows[pixel]]) + side * rng.uniform(-0.5, 0.5, 2)
+        place, part = np.array([columns[pixel], rows[pixel]]), rng.uniform(0, 1, 2)
     stretch = np.exp(rng.normal(0, STRETCHED) * np.array([0.5, -0.5]))
-    across, down = (
-        int(np.clip(s, min(least, limit), limit)) for s, limit in zip(side * stretch, (width, height), strict=True)
-    )
-    left = int(np.clip(middle[0] - across / 2, 0, width - across))
-    top = int(np.clip(middle[1] - down / 2, 0, height - down))
-    return Window(left, top, left + across, top + down)
+    limits = np.array(mask.shape[::-1])
+    sides = np.clip(side * stretch, np.minimum(least, limits), limits).astype(int)
+    corner = np.clip(place - part * (sides - 1), 0, limits - sides).astype(int)
+    return Window(*corner.tolist(), *(corner + sides).tolist())
