@@ -41,8 +41,8 @@ def test_larger_ones_stay() -> None:
 
 def test_masks_are_shown_as_they_would_be_remembered() -> None:
     masks = Masks.from_logits(logits(), (8, 8))
-    assert (Cleaning(holes=1, islands=1).shown(masks).low_res == Cleaning(holes=1, islands=1).kept(logits())).all()
-    assert AS_FOUND.shown(masks) is masks
+    assert (Cleaning(holes=1, islands=1).pieced(masks).low_res == Cleaning(holes=1, islands=1).kept(logits())).all()
+    assert AS_FOUND.parted(AS_FOUND.pieced(masks)) is masks
 
 
 def test_objects_are_kept_apart_by_the_higher_logit_also_from_those_that_stand() -> None:
@@ -68,7 +68,7 @@ def equal(one: list[Masks], other: list[Masks]) -> bool:
 def test_nothing_is_fed_back_unless_asked() -> None:
     plain = walk(Tracker(FakeBackend()))
     shown = walk(Tracker(FakeBackend(), cleaning=ALL))
-    assert equal([ALL.shown(masks) for masks in plain], shown) and not equal(plain, shown)
+    assert equal([ALL.parted(ALL.pieced(masks)) for masks in plain], shown) and not equal(plain, shown)
 
 
 def remembered(cleaning: Cleaning) -> tuple[list[np.ndarray], list[Masks]]:

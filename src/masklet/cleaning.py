@@ -39,18 +39,14 @@ class Cleaning:
             message = f"areas of holes and islands must be 0 or more, got {self.holes} and {self.islands}"
             raise SettingsError("bad-usage", message)
 
-    def shown(self, masks: Masks) -> Masks:
-        """The masks of one picture, cleaned; those that were remembered are already."""
-        return self.parted(self.pieced(masks))
-
     def pieced(self, masks: Masks) -> Masks:
-        """Without small holes and islands."""
+        """The masks without small holes and islands; those that were remembered are already."""
         if (self.holes or self.islands) and len(masks) and not self.remembered:
             return replace(masks, low_res=self._pieces(masks.low_res))
         return masks
 
     def parted(self, masks: Masks) -> Masks:
-        """No pixel shared by two."""
+        """The masks of one picture, no pixel of which belongs to two, if that is wished."""
         return masks.without_overlap() if self.apart else masks
 
     def kept(self, logits: NDArray[Any], standing: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:

@@ -77,7 +77,8 @@ def load(
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
-    """A model with a runtime under it. With a `zoom` it looks at each object in a window so many times as long."""
+    """A model with a runtime under it. With a `zoom` it looks at each object that is asked for in a window so many
+    times as long; `everything` and `everything_in` look at whole pictures."""
 
     backend: Backend
     zoom: float = 0.0
@@ -117,7 +118,7 @@ class Segmenter:
         many = isinstance(image, list | tuple)
         pictures = [read_image(one) for one in (image if many else [image])]
         embedded: list[EmbeddedImage] = (
-            [CloseImage(self.backend, picture, self.zoom) for picture in pictures]
+            [CloseImage(self.backend, picture.copy(), self.zoom) for picture in pictures]
             if self.zoom
             else [*WholeImage.encode(self.backend, pictures)]
         )

@@ -303,7 +303,7 @@ class Tracker:
         if self.size is not None and size != self.size:
             raise VideoError("resolution-changed", f"frame {frame} has size {size}, the frames before it {self.size}")
         self.size = size
-        self._frame = _Frame(frame, picture)
+        self._frame = _Frame(frame, picture.copy() if self.zoom else picture)  # windows are cut out of it later
 
     @property
     def _size(self) -> tuple[int, int]:

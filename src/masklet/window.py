@@ -125,11 +125,10 @@ def placed(masks: Masks, windows: Sequence[Window | None]) -> Masks:
     """Masks whose logits cover windows of their picture, as masks of the picture."""
     if not any(windows):
         return masks
-    whole = [
-        (window or all_of(masks.size)).pasted(logits[None], masks.size)
-        for logits, window in zip(masks.low_res, windows, strict=True)
-    ]
-    return replace(masks, low_res=np.concatenate(whole))
+    whole = np.empty((len(masks), *masks.size), masks.low_res.dtype)
+    for target, logits, window in zip(whole, masks.low_res, windows, strict=True):
+        target[:] = (window or all_of(masks.size)).pasted(logits[None], masks.size)[0]
+    return replace(masks, low_res=whole)
 
 
 def seen_from(logits: NDArray[Any], theirs: Window | None, ours: Window | None, size: tuple[int, int]) -> NDArray[Any]:
