@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length", "data", "regions", "onnx", "variants")
+KINDS = ("image", "video", "length", "data", "regions", "onnx", "variants", "zoom")
 
 
 def main() -> int:
