@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend without a network, and a disk that is not waited for."""
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -466,7 +466,7 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom))
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

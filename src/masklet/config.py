@@ -78,6 +78,10 @@ CONFIGS[EMBEDDED] = ModelConfig(
 )
 """Every configuration by name: the eight released ones, `micro` in both releases, and the embedded model's `nano`."""
 
+ZOOMS = {EMBEDDED: 2.0}
+"""How closely models look at objects unless told otherwise (`masklet.load`): the released ones not at all, since the
+reference does not; the embedded one is better so, and on one object quicker (`benchmarks/results/zoom-cpu.md`)."""
+
 STRIDE = 32  # the coarsest features; the input's side must be a multiple of it
 MAX_SIZE = 4096
 

@@ -14,7 +14,7 @@ from masklet.automatic import Search, everything
 from masklet.backend import NO_PROMPT, Backend
 from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.closer import CloseImage
-from masklet.config import EMBEDDED, ModelConfig
+from masklet.config import EMBEDDED, ZOOMS, ModelConfig
 from masklet.embedded import EmbeddedImage, Prompts, WholeImage
 from masklet.errors import BackendError, SettingsError
 from masklet.findings import Findings
@@ -43,7 +43,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     size: int | None = None,
-    zoom: float = 0.0,
+    zoom: float | None = None,
     runtime: str | None = None,
 ) -> Segmenter:
     """The model of that name (`masklet models list`), file or exported folder, ready to use.
@@ -57,7 +57,8 @@ def load(
     "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the
     side of the square that pictures are resized to, a multiple of 32; by default the one that the weights were trained
     for. With a `zoom` the model looks closer: at each object in a window so many times as long as the object, 2 for
-    instance, cut out of the picture or the frame. What is small gets finer masks; each object costs an encoding.
+    instance, cut out of the picture or the frame. What is small gets finer masks; each object costs an encoding. By
+    default the embedded model does and released ones do not, as the reference; 0 is never.
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
@@ -68,11 +69,11 @@ def load(
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
-        return Segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size), zoom)
+        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size), zoom)
     chosen = _runtime(runtime, device)
     tensors = weights.to_ours(read_tensors(locate(model)))
     config = weights.identify({name: value.shape for name, value in tensors.items()})
-    return Segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size), zoom)
+    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size), zoom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,10 @@ class Segmenter:
         length = len(video) if hasattr(video, "frames") else None
         frames = video if length is None else video.frames(range(*slice(start, stop).indices(length)))
         yield from watch_through(self.backend, frames, watch or Watch(), length=length)
+
+
+def _segmenter(backend: Backend, zoom: float | None) -> Segmenter:
+    return Segmenter(backend, ZOOMS.get(backend.config.name, 0.0) if zoom is None else zoom)
 
 
 def _runtime(name: str | None, device: str | None) -> Any:

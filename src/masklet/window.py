@@ -15,7 +15,6 @@ from masklet.masks import CERTAIN, Masks
 from masklet.overlap import extents
 from masklet.prompts import POSITIVE, SLACK, TOP_LEFT, Prompt
 
-REACH = 2.0  # how many times as long as the object's box a window is, where nothing else is said
 LEAST = 32  # pixels of a side: in less there is nothing to be seen
 STILL, RIM = 1.6, 0.05  # a window stays while its object is about as long, and inside without its rim
 TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is

@@ -26,10 +26,8 @@ Dtype = Annotated[
     str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
 ]
 Zoom = Annotated[
-    float,
-    typer.Option(
-        help="Look at each object in a window so many times as long: better for small ones, slower for many. 0: do not."
-    ),
+    float | None,
+    typer.Option(help="Look at each object in a window so many times as long; by default 2 with nano, else 0: do not."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
@@ -45,7 +43,9 @@ def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> 
         raise BackendError("backend-missing", f"{what} needs PyTorch, which is not installed", hint=hint) from missing
 
 
-def loaded(model: str, *, size: int | None, device: str | None, dtype: str | None, zoom: float = 0.0) -> Segmenter:
+def loaded(
+    model: str, *, size: int | None, device: str | None, dtype: str | None, zoom: float | None = None
+) -> Segmenter:
     """The model that the options say, downloaded if need be."""
     from masklet.segmenter import load
 

@@ -52,7 +52,7 @@ def segment(
     mask: MaskFile = None,
     model: options.Model = EMBEDDED,
     size: options.Size = None,
-    zoom: options.Zoom = 0.0,
+    zoom: options.Zoom = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")] = Path("masks"),

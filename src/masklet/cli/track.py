@@ -60,7 +60,7 @@ def track(
     every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
     model: Model = EMBEDDED,
     size: Size = None,
-    zoom: Zoom = 0.0,
+    zoom: Zoom = None,
     device: Device = None,
     dtype: Dtype = None,
     holes: Holes = 0,

@@ -53,7 +53,7 @@ class Runtime:
     size: int | None
     device: str | None
     dtype: str | None
-    zoom: float = 0.0
+    zoom: float | None = None
 
     def load(self) -> Segmenter:
         """The model, downloaded if need be."""

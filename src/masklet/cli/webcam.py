@@ -27,7 +27,7 @@ def webcam(
     stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
     model: Model = EMBEDDED,
     size: Size = None,
-    zoom: Zoom = 0.0,
+    zoom: Zoom = None,
     device: Device = None,
     dtype: Dtype = None,
     holes: Holes = 0,
