@@ -1,7 +1,7 @@
 """Trains the model inside the package in rounds, by the clock.
 
-A round begins with the weights in the package, trains on pictures and clips, then what draws the outlines, and ends
-with runs/embedded/nano.safetensors in half precision; --fresh begins with random weights and with pictures alone.
+A round begins with the weights in the package, trains on pictures and clips, then the memory alone, and ends with
+runs/embedded/nano.safetensors in half precision; --fresh begins with random weights and with pictures alone.
 `--install` puts the result into the package. `--carry` makes small copies of the pack and of the labelled pictures in
 runs/carry, to be sent to another machine with the repository and named there by --pack and --real: 39 MB beside the 25
 of the repository's files. There PYTHON names an interpreter that has PyTorch.
@@ -20,12 +20,12 @@ MEASURED = ROOT / "benchmarks" / "measured.txt"  # what the model card's figures
 WEIGHTS, STATE, FINISHED, RESULT = "weights.safetensors", "state.safetensors", "finished", "nano.safetensors"
 MARKED = "marked"  # the pack's photographs that were outlined by hand
 
-STAGES = {"nano-images": 3, "nano-video": 6, "nano-finish": 2}  # parts of the time; the first with --fresh alone
+STAGES = {"nano-images": 3, "nano-video": 6, "nano-follow": 1}  # parts of the time; the first with --fresh alone
 SHARES = {"composed": 0.4, "real": 0.4, "marked": 0.2}  # of the data
 ON_CUDA = {  # sizes of batches for 80 GB, estimated, never run (docs/log.md)
-    "nano-images": ("sizes=256,512", "size_starts=0.0,0.7", "pictures=64", "clicks=0,3"),
-    "nano-video": ("sizes=256,512", "size_starts=0.0,0.8", "clips=16", "frames=4,8", "pictures=64", "clicks=0,3"),
-    "nano-finish": ("sizes=384,512", "size_starts=0.0,0.5", "pictures=32", "clicks=0,3"),
+    "nano-images": ("sizes=128,256", "size_starts=0.0,0.3", "pictures=128", "clicks=0,3"),
+    "nano-video": ("clips=32", "frames=4,8", "pictures=128", "clicks=0,3"),
+    "nano-follow": ("clips=32",),
 }
 ALWAYS_ON_CUDA = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
 

@@ -30,12 +30,12 @@ def test_a_fresh_round_that_was_cut_off_goes_on_as_it_began(
     monkeypatch.setattr(script, "_masklet", lambda *words: told.append([str(word) for word in words]))
     (tmp_path / "nano-images").mkdir()
     (tmp_path / "nano-images" / script.STATE).touch()
-    for later in ("nano-video", "nano-finish"):
+    for later in ("nano-video", "nano-follow"):
         (tmp_path / later).mkdir()
     words = ["--resume", "--out", tmp_path, "--pack", tmp_path, "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["train-embedded", *map(str, words)])
     script.main()
     trained = [words for words in told if words[0] == "train"]
-    assert [words[1] for words in trained] == ["nano-images", "nano-video", "nano-finish"]
+    assert [words[1] for words in trained] == ["nano-images", "nano-video", "nano-follow"]
     assert "--resume" in trained[0] and not [word for word in trained[0] if word.startswith("--set=start=")]
     assert f"--set=start={tmp_path / 'nano-images' / script.WEIGHTS}" in trained[1]

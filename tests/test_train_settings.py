@@ -24,7 +24,7 @@ def test_the_promised_presets_exist() -> None:
         "nano-finetune",
         "nano-images",
         "nano-video",
-        "nano-finish",
+        "nano-follow",
     }
     assert promised == set(PRESETS)
 

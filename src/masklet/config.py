@@ -70,7 +70,7 @@ CONFIGS[EMBEDDED] = ModelConfig(
     (5, 7),
     background=32,  # waves of a sixth of the picture need so fine a table
     windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
-    size=384,
+    size=256,
     channels=128,
     decoder_hidden=512,
     attention_layers=2,
