@@ -19,7 +19,7 @@ from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.segmenter import Segmenter
 
 WAYS = ((256, 0.0), (384, 0.0), (512, 0.0), (256, 1.5), (256, 2.0), (256, 3.0), (384, 2.0))
-PROMPTS = PromptPlan((1, 3, 5), box=True, mask=False)
+PROMPTS = PromptPlan((), box=True, mask=False)
 ANSWERS = 31  # that are timed
 
 
