@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_OBJECT, Answers, Candidates, Decoded, Features, Query
 from masklet.config import CONFIGS, ModelConfig
+from masklet.masks import Masks
 from masklet.memory import Memory, Recall
+from masklet.tracker import Tracker
 
 SIDE = 4  # of a low-res mask
 PRIME = 1_000_003
@@ -119,3 +121,20 @@ class FakeBackend:
 
 def _mask(mask: Any) -> int:
     return 0 if mask is None else 1 + signature(mask)
+
+
+class Untrimmed(Tracker):
+    """Keeps everything at hand, for ever."""
+
+    def _trim(self, *_: object) -> None:
+        pass
+
+
+class Stubborn(Untrimmed):
+    """Computes every frame again, as the reference does."""
+
+    def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
+        for track in self.tracks.values():
+            if frame in track.answers and frame not in track.prompts:
+                track.answers[frame] = track.answers[frame]._replace(basis=-7)
+        return super().step(frame, image, step=step)

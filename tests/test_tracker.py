@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes import FakeBackend
+from fakes import FakeBackend, Stubborn, Untrimmed
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
 from masklet.history import History
 from masklet.masks import Masks
@@ -32,13 +32,6 @@ def same(a: Masks, b: Masks) -> bool:
         and np.array_equal(a.scores, b.scores)
         and np.array_equal(a.object_scores, b.object_scores)
     )
-
-
-class Untrimmed(Tracker):
-    """Keeps everything at hand, for ever."""
-
-    def _trim(self, *_: object) -> None:
-        pass
 
 
 class Action:
@@ -95,15 +88,6 @@ def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_not_computed_again_would_have_come_out_the_same(seed: int) -> None:
-    class Stubborn(Untrimmed):
-        """Computes every frame again, as the reference does."""
-
-        def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
-            for track in self.tracks.values():
-                if frame in track.answers and frame not in track.prompts:
-                    track.answers[frame] = track.answers[frame]._replace(basis=-7)
-            return super().step(frame, image, step=step)
-
     rng = random.Random(1000 + seed)
     lazy, stubborn = tracker(), Stubborn(FakeBackend(), CLIP)
     for action in (Action(rng) for _ in range(20)):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from colour_backend import ColourBackend
-from fakes import FakeBackend
+from fakes import FakeBackend, Stubborn, Untrimmed
 from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import Decoded, Features, Query
 from masklet.cleaning import Cleaning
@@ -372,23 +372,6 @@ def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> N
 
 LENGTH = 30
 CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 60, 96, 1), np.uint8)
-
-
-class Untrimmed(Tracker):
-    """Keeps everything at hand, for ever."""
-
-    def _trim(self, *_: object) -> None:
-        pass
-
-
-class Stubborn(Untrimmed):
-    """Computes every frame again."""
-
-    def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
-        for track in self.tracks.values():
-            if frame in track.answers and frame not in track.prompts:
-                track.answers[frame] = track.answers[frame]._replace(basis=-7)
-        return super().step(frame, image, step=step)
 
 
 def session(rng: random.Random, *trackers: Tracker) -> None:
