@@ -15,6 +15,7 @@ import masklet
 from clips import write_clip
 from masklet.cli.main import app
 from masklet.formats import FORMATS
+from masklet.segmenter import Segmenter
 from masklet.video import cameras
 from masklet.video.cameras import Shot
 from parity.inputs import frames as drawn
@@ -40,7 +41,7 @@ def test_the_python_in_the_readme_runs(
     checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
-    monkeypatch.setattr(masklet, "load", lambda *name: small)
+    monkeypatch.setattr(masklet, "load", lambda *name, zoom=0.0: Segmenter(small.backend, zoom))
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     clip = drawn(4, 720, 1280, 3)
