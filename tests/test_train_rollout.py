@@ -94,7 +94,7 @@ def test_recomputing_activations_changes_nothing(model: Sam2) -> None:
 
 
 def test_the_answer_in_training_is_the_answer_of_the_backend(model: Sam2) -> None:
-    from masklet.segmenter import EmbeddedImage
+    from masklet.embedded import WholeImage
     from masklet.torch_backend import build
 
     given, made = batch(), plan(clicks=0)
@@ -106,7 +106,7 @@ def test_the_answer_in_training_is_the_answer_of_the_backend(model: Sam2) -> Non
     seen = backend.attend(backend.encode([image])[0], [MemoryBank().recall(0)])
     # float32 through two orders of summing
     torch.testing.assert_close(seen.stride16, features.stride16[:1], rtol=1e-4, atol=1e-4)
-    assert EmbeddedImage(backend, seen, (SIZE, SIZE)).size == (SIZE, SIZE)
+    assert WholeImage(backend, seen, (SIZE, SIZE)).size == (SIZE, SIZE)
 
 
 def test_memories_in_training_are_recalled_as_by_the_backend(model: Sam2) -> None:
