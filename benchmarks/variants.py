@@ -18,13 +18,14 @@ import torch
 
 from benchmarks.machine import median_seconds
 from masklet.checkpoints import read_tensors
-from masklet.config import CONFIGS, EMBEDDED, ModelConfig
+from masklet.config import CONFIGS, EMBEDDED, ZOOMS, ModelConfig
 from masklet.data.readers.layouts import open_images
 from masklet.evaluate.image_report import summary
 from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.evaluate.plots import line_plot
 from masklet.segmenter import Segmenter
 from masklet.torch_backend import build
+from masklet.train.journal import LOG
 from masklet.train.state import WEIGHTS
 
 SHAPES = {
@@ -33,8 +34,6 @@ SHAPES = {
     "width 64, blocks 1 2 5 1": {"width": 64},
 }
 PROMPTS = PromptPlan((1, 3, 5), box=True, mask=False)
-ZOOM = 2.0
-LOG = "log.jsonl"
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:
@@ -80,7 +79,7 @@ def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) 
     words = [sys.executable, "-c", "import sys; from benchmarks.variants import main; main(sys.argv[1:])"]
     subprocess.run([*words, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
     tensors = read_tensors(out / WEIGHTS)
-    model = Segmenter(build(shaped(name), tensors, device=asked.device, size=asked.size), ZOOM)
+    model = Segmenter(build(shaped(name), tensors, device=asked.device, size=asked.size), ZOOMS[EMBEDDED])
     data = open_images(asked.judge)
     results = [one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)]
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]

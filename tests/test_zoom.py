@@ -131,8 +131,8 @@ def test_prompts_come_into_a_window_and_masks_out_of_it() -> None:
     told = window.told(mask(truth) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
     assert told is not None and told.mask is not None
     assert told.points.tolist() == [[10, 10]]
-    logits = np.where(told.mask, np.float32(3), np.float32(-3))[None]
-    assert np.array_equal(window.pasted(logits, SIZE)[0] > 0, truth)
+    logits = np.where(told.mask, np.float32(3), np.float32(-3))
+    assert np.array_equal(window.pasted(logits, SIZE) > 0, truth)
     assert window.told(click(20, 20, positive=False), SIZE) is None
     assert window.told(box(0, 0, 300, 200), SIZE) is not None
 

@@ -85,8 +85,7 @@ class Segmenter:
     zoom: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.zoom:
-            check_reach(self.zoom)
+        check_reach(self.zoom)
 
     @property
     def config(self) -> ModelConfig:

@@ -354,7 +354,7 @@ def check_zoom(zoom: float, cleaning: Cleaning) -> float:
     """`zoom` if objects can be followed so that are cleaned so; 0 is none. Raises `SettingsError`."""
     if zoom and cleaning.apart and cleaning.remembered:
         raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
-    return check_reach(zoom) if zoom else 0.0
+    return check_reach(zoom)
 
 
 @dataclass(slots=True)

@@ -62,10 +62,9 @@ class Window(NamedTuple):
         return np.asarray(np.array([x0, y0, x1, y1]) * scale + np.tile([self.left, self.top], 2))
 
     def pasted(self, logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-        """Logits (N, h, w) that cover the window as (N, H, W) that cover the picture; nothing is outside."""
-        whole = np.full((len(logits), *size), -CERTAIN, logits.dtype)
-        for one, target in zip(logits, whole, strict=True):
-            target[self.top : self.bottom, self.left : self.right] = interpolate(one, self.size)
+        """Logits (h, w) that cover the window as (H, W) that cover the picture; nothing is outside."""
+        whole = np.full(size, -CERTAIN, logits.dtype)
+        whole[self.top : self.bottom, self.left : self.right] = interpolate(logits, self.size)
         return whole
 
 
@@ -126,18 +125,18 @@ def placed(masks: Masks, windows: Sequence[Window | None]) -> Masks:
         return masks
     whole = np.empty((len(masks), *masks.size), masks.low_res.dtype)
     for target, logits, window in zip(whole, masks.low_res, windows, strict=True):
-        target[:] = (window or all_of(masks.size)).pasted(logits[None], masks.size)[0]
+        target[:] = (window or all_of(masks.size)).pasted(logits, masks.size)
     return replace(masks, low_res=whole)
 
 
 def seen_from(logits: NDArray[Any], theirs: Window | None, ours: Window | None, size: tuple[int, int]) -> NDArray[Any]:
     """Logits (h, w) that cover one window of a picture of `size` (H, W), as another shows them; None is the picture."""
-    return (ours or all_of(size)).cut((theirs or all_of(size)).pasted(logits[None], size)[0])
+    return (ours or all_of(size)).cut((theirs or all_of(size)).pasted(logits, size))
 
 
 def check_reach(reach: float) -> float:
-    """`reach` if a window can be that many times as long as an object. Raises `SettingsError`."""
-    if not 1 <= reach <= 100:
+    """`reach` if a window can be that many times as long as an object, or 0 for none. Raises `SettingsError`."""
+    if reach and not 1 <= reach <= 100:
         raise SettingsError(
             "bad-usage", f"zoom is how many times as long as an object its window is, 1 to 100, got {reach}"
         )
