@@ -16,17 +16,19 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 import masklet  # noqa: E402
+from masklet.data.engine.views import CLOSE  # noqa: E402
 from masklet.errors import CheckpointError, InputNotFound, StateError  # noqa: E402
 from masklet.train import loop  # noqa: E402
-from masklet.train.batches import Request  # noqa: E402
+from masklet.train.batches import Batches, Request  # noqa: E402
 from masklet.train.guards import FAILED, PATIENCE, check_alive  # noqa: E402
 from masklet.train.journal import LOG, VALIDATION, read_lines  # noqa: E402
 from masklet.train.losses import Parts  # noqa: E402
 from masklet.train.rollout import Outcome  # noqa: E402
 from masklet.train.settings import Settings  # noqa: E402
+from masklet.train.sources import Mixture  # noqa: E402
 from masklet.train.state import STATE, WEIGHTS  # noqa: E402
 from masklet.train.validate import examples  # noqa: E402
-from train_fakes import DiscPictures, discs  # noqa: E402
+from train_fakes import DiscPictures, Discs, discs  # noqa: E402
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(
@@ -76,8 +78,9 @@ def trained(out: Path, settings: Settings = SETTINGS, steps: int | None = None, 
     return run
 
 
-def test_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path) -> None:
-    everything = replace(SETTINGS, trained=(), drop_path=0.2)
+@pytest.mark.parametrize("muon", [False, True])
+def test_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path, muon: bool) -> None:
+    everything = replace(SETTINGS, trained=(), drop_path=0.2, muon=muon, again=0.5, edge=2.0)
     trained(tmp_path / "whole", everything)
     trained(tmp_path / "cut", everything, steps=2)
     trained(tmp_path / "cut", everything, resume=True)
@@ -153,6 +156,16 @@ def test_quality_is_measured_before_and_after(tmp_path: Path) -> None:
         ("discs", 0),
         ("discs", 1),
     ]
+
+
+def test_a_good_share_of_pictures_shows_few_and_large_objects() -> None:
+    class Noted(Discs):
+        def pictures(self, size: int, *, easy: bool) -> DiscPictures:
+            return DiscPictures(size if easy else size + 1)
+
+    batches = Batches(Mixture((Noted(),), (1.0,)), pictures=1, objects=1, clips=1, clip_objects=1, seed=0)
+    sizes = [batches[Request(step, 64, [0])].frames.shape[1] for step in range(200)]
+    assert abs(sizes.count(64) / 200 - CLOSE) < 0.1
 
 
 def test_a_worker_composes_the_same_batches(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masklet.backend import Candidates  # noqa: E402
-from masklet.train.losses import Weights, answer_loss, dice_loss, focal_loss, overlap  # noqa: E402
+from masklet.train.losses import Weights, answer_loss, dice_loss, focal_loss, outline, overlap  # noqa: E402
 
 N, M, H, W = 3, 4, 8, 8
 RNG = np.random.default_rng(0)
@@ -25,11 +25,11 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def focal(logits: Any, truth: Any, alpha: float = 0.25, gamma: float = 2.0) -> Any:
+def focal(logits: Any, truth: Any, alpha: float = 0.25, gamma: float = 2.0, counts: Any = 1) -> Any:
     p = sigmoid(logits)
     right = p * truth + (1 - p) * (1 - truth)
     weight = alpha * truth + (1 - alpha) * (1 - truth) if alpha >= 0 else 1
-    return (-np.log(right) * (1 - right) ** gamma * weight).mean(axis=(-2, -1))
+    return (-np.log(right) * (1 - right) ** gamma * weight * counts).mean(axis=(-2, -1))
 
 
 def dice(logits: Any, truth: Any) -> Any:
@@ -55,6 +55,16 @@ def test_focal_loss_is_the_formula() -> None:
 def test_focal_loss_without_weighting_or_focus_is_cross_entropy() -> None:
     found = focal_loss(torch.tensor(LOGITS), torch.tensor(TRUTH), -1.0, 0.0)
     np.testing.assert_allclose(found, focal(LOGITS, TRUTH, -1.0, 0.0), rtol=1e-9)
+
+
+def test_pixels_at_an_outline_count_more() -> None:
+    unlike = np.zeros_like(TRUTH)
+    for n, y, x in np.ndindex(N, H, W):
+        near = TRUTH[n, 0, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
+        unlike[n, 0, y, x] = near.max() > near.min()
+    np.testing.assert_array_equal(outline(torch.tensor(TRUTH)), unlike)
+    found = focal_loss(torch.tensor(LOGITS), torch.tensor(TRUTH), 0.25, 2.0, 3.0)
+    np.testing.assert_allclose(found, focal(LOGITS, TRUTH, counts=1 + 3 * unlike), rtol=1e-9)
 
 
 def test_dice_loss_is_the_formula() -> None:

@@ -125,6 +125,15 @@ def test_a_second_click_is_no_longer_ambiguous_and_starts_from_the_answer() -> N
     assert again.mask is logits
 
 
+def test_asked_again_is_the_same_prompt_with_the_answer() -> None:
+    asked = first_prompts(torch.tensor(TRUTH), Shares(0, 1, 0), rngs(2))
+    logits = torch.randn(2, 1, SIZE // 4, SIZE // 4)
+    again = asked.again(logits)
+    assert torch.equal(again.points, asked.points)
+    assert again.masked.all()
+    assert again.mask is logits
+
+
 def test_a_followed_object_that_is_clicked_keeps_one_token_that_is_no_point() -> None:
     truth = torch.tensor(TRUTH)
     asked = unprompted(truth)

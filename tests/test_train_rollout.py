@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from masklet.backend import Features  # noqa: E402
+from masklet.backend import Candidates, Features  # noqa: E402
 from masklet.config import CONFIGS  # noqa: E402
 from masklet.memory import MemoryBank  # noqa: E402
 from masklet.model.sam2 import Sam2  # noqa: E402
+from masklet.train import rollout  # noqa: E402
 from masklet.train.batches import Batch, Batches, Request, row_generators  # noqa: E402
 from masklet.train.drills import drilled, ellipses  # noqa: E402
 from masklet.train.initialise import fresh  # noqa: E402
 from masklet.train.losses import Weights  # noqa: E402
-from masklet.train.prompting import Shares  # noqa: E402
+from masklet.train.prompting import Asked, Shares  # noqa: E402
 from masklet.train.rollout import Outcome, Plan, encoded, pictures, unremembering  # noqa: E402
 from masklet.train.tracking import Script, clips, drawn_script, recalled  # noqa: E402
 from train_fakes import discs  # noqa: E402
@@ -91,6 +93,29 @@ def test_recomputing_activations_changes_nothing(model: Sam2) -> None:
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     for kept, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(kept, recomputed, rtol=1e-5, atol=1e-6)
+
+
+def test_a_closer_look_starts_from_a_blurred_answer_and_gives_the_single_mask(
+    model: Sam2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, shown = [], []
+
+    def asked_of(model: Sam2, features: Features, one: Asked, made: Plan) -> Candidates:
+        asked.append(one)
+        shown.append(original(model, features, one, made))
+        return shown[-1]
+
+    original = rollout.asked_of
+    monkeypatch.setattr(rollout, "asked_of", asked_of)
+    outcome = rolled(model, plan(blurred=4))
+    first, second, third = asked
+    assert torch.equal(second.points, first.points) and third.points.shape[1] == first.points.shape[1] + 1
+    answer = rollout.chosen(shown[0], first.ambiguous).logits.detach().numpy()[:, 0]
+    means = answer.reshape(4, SIZE // 16, 4, SIZE // 16, 4).mean(axis=(2, 4))
+    blurred = [cv2.resize(one, answer.shape[1:], interpolation=cv2.INTER_LINEAR) for one in means]
+    np.testing.assert_allclose(second.mask.detach()[:, 0], blurred, atol=1e-5)
+    assert torch.equal(third.mask, shown[1].logits[:, :1])  # by one of the three it would be another
+    assert outcome.answers == 3 * 4
 
 
 def test_the_answer_in_training_is_the_answer_of_the_backend(model: Sam2) -> None:

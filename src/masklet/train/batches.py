@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masklet.data.engine.samples import Clip, Sample
+from masklet.data.engine.views import CLOSE
 from masklet.train.sources import LEAST_AREA, Clips, Mixture, Pictures
 from masklet.train.stills import StillClips
 
@@ -72,7 +73,8 @@ class Batches(torch.utils.data.Dataset[Batch]):
         rng = np.random.default_rng((self.seed, 1, index))
         easy = bool(rng.random() < request.easy)
         source = self.mixture.draw(rng, easy=easy)
-        sample = _pictures(self.mixture, source, request.size, easy).sample(index)
+        near = easy or bool(rng.random() < CLOSE)
+        sample = _pictures(self.mixture, source, request.size, near).sample(index)
         chosen = drawn_objects(sample, self.objects, rng)
         return _mirrored(recoloured(sample.image[None], rng)[0], sample.masks[chosen], rng)
 

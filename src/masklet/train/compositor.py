@@ -10,6 +10,7 @@ import torch
 
 from masklet.data.engine.batch_compose import BatchComposer, ComposedBatch
 from masklet.data.engine.tensor_bank import TensorBank, tensor_bank
+from masklet.data.engine.views import CLOSE
 from masklet.errors import SettingsError
 from masklet.train.batches import Batch, Request
 from masklet.train.settings import Settings
@@ -44,7 +45,7 @@ class Compositor:
 
     def _composed(self, source: int, count: int, request: Request) -> ComposedBatch:
         rng = np.random.default_rng((self.settings.seed, 7, request.step, source))
-        scenes = EASY if rng.random() < request.easy else full(request.size)
+        scenes = EASY if rng.random() < max(request.easy, CLOSE) else full(request.size)
         targets = self.settings.clip_objects if request.frames else self.settings.objects
         composer = BatchComposer(self._bank(source), request.size, count, self.settings.seed, targets, scenes)
         number = request.step * 65_536 + request.rows[0]  # processes differ in their first row

@@ -25,7 +25,7 @@ from masklet.train.initialise import seeded
 from masklet.train.journal import Journal, Line, Moment
 from masklet.train.losses import Parts
 from masklet.train.network import network
-from masklet.train.optimiser import Average, optimiser, rate
+from masklet.train.optimiser import Average, Movers, movers, rate
 from masklet.train.rollout import Outcome, Plan, encoded, pictures
 from masklet.train.settings import Settings
 from masklet.train.sources import Mixture
@@ -34,6 +34,7 @@ from masklet.train.tracking import clips, drawn_script
 from masklet.train.validate import Examples, quality
 
 SETTINGS = "settings.toml"
+BLURS = 1, 2, 4  # how much more closely pictures are looked at that are asked again
 DRILLED = 2**20  # added to the seed: drills draw for themselves
 
 
@@ -47,7 +48,7 @@ class Run:
     model: Sam2
     grouping: Grouping
     average: Average
-    optimiser: torch.optim.Optimizer
+    movers: Movers
     progress: Progress = field(default_factory=Progress)
     empty: int = 0  # steps in a row whose answers were empty
 
@@ -79,10 +80,10 @@ def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool =
         )
     model = network(settings, device)
     grouping = seeded(settings.seed, lambda: Grouping(model.config)).to(device)
-    moving = optimiser(model, grouping if settings.grouping else nn.Identity(), settings)
+    moving = movers(model, grouping if settings.grouping else nn.Identity(), settings)
     run = Run(settings, out, device, model, grouping, Average(model, settings.average), moving)
     if resume:
-        run.progress = load_state(out / STATE, run.modules, run.average, run.optimiser)
+        run.progress = load_state(out / STATE, run.modules, run.average, run.movers)
     if parallel.leads():
         out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / SETTINGS) as file:
@@ -115,17 +116,17 @@ def advance(run: Run, batch: Batch, request: Request) -> Outcome:
     """One step of training on this process's rows of a batch."""
     settings, step, training_rate = run.settings, run.progress.step, run.rate
     torch.manual_seed(hash((settings.seed, step, request.rows[0])) & 0x7FFFFFFF)
-    for group in run.optimiser.param_groups:
+    for group in run.movers.groups:
         group["lr"] = training_rate * group["share"]
     outcome, extra = _rolled_out(run, batch, request)
     objects = (settings.clips * settings.clip_objects) if request.frames else (settings.pictures * settings.objects)
     loss = (outcome.parts.total(settings.weights()) + extra) / objects
     check_finite(loss.detach(), batch, run.out, step)
-    run.optimiser.zero_grad()
+    run.movers.forget()
     loss.backward()
     parallel.add_gradients(run.modules.parameters())
     nn.utils.clip_grad_norm_((p for p in run.model.parameters() if p.grad is not None), settings.clip)
-    run.optimiser.step()
+    run.movers.step()
     run.average.update(run.model, step)
     run.progress = Progress(step + 1, run.progress.seconds)
     run.empty = check_alive(outcome, run.empty, step, settings.warmup)
@@ -136,7 +137,7 @@ def keep(run: Run) -> None:
     """Save the run to go on from, and the averaged weights to use; by the leading process."""
     if not parallel.leads():
         return
-    save_state(run.out / STATE, run.modules, run.average, run.optimiser, run.progress)
+    save_state(run.out / STATE, run.modules, run.average, run.movers, run.progress)
     with run.average.shown(run.model):
         save_weights(run.out / WEIGHTS, run.model)
 
@@ -236,7 +237,8 @@ def _rolled_out(run: Run, batch: Batch, request: Request) -> tuple[Outcome, Tens
     rng = np.random.default_rng((settings.seed, 3, step))
     clicks = int(rng.integers(*settings.clicks, endpoint=True))
     weights, asked = settings.weights(), settings.prompts(clips=bool(request.frames))
-    plan = Plan(asked, weights, clicks, settings.coarse, settings.recompute)
+    blurred = int(rng.choice(BLURS)) if not request.frames and rng.random() < settings.again else 0
+    plan = Plan(asked, weights, max(clicks, min(blurred, 1)), settings.coarse, settings.recompute, blurred)
     objects = settings.clip_objects if request.frames else settings.objects
     rngs = row_generators(settings.seed, step, request.rows, objects)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):

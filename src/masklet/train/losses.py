@@ -22,6 +22,7 @@ class Weights:
     occlusion: float = 1.0
     alpha: float = 0.25  # of focal: the share of the object against the rest; negative for no such weighting
     gamma: float = 2.0  # of focal: how little the pixels count that are right already
+    edge: float = 0.0  # of focal: how much more the pixels count that are at the object's outline or beside it
 
 
 class Parts(NamedTuple):
@@ -61,7 +62,7 @@ def answer_loss(
     present = truth.flatten(1).amax(dim=1) > 0
     known = torch.ones_like(present) if known is None else known
     visible = (present & known).to(logits.dtype)
-    focal, dice = focal_loss(logits, truth, weights.alpha, weights.gamma), dice_loss(logits, truth)
+    focal, dice = focal_loss(logits, truth, weights.alpha, weights.gamma, weights.edge), dice_loss(logits, truth)
     best = chosen_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
     errors = (answer.iou.float() - overlap(logits, truth)).abs()
     error = torch.where(ambiguous, errors[:, 1:].mean(dim=1), errors[:, 0])
@@ -79,14 +80,24 @@ def chosen_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
     return torch.where(ambiguous, 1 + cost[:, 1:].argmin(dim=1), 0)[:, None]
 
 
-def focal_loss(logits: Tensor, truth: Tensor, alpha: float, gamma: float) -> Tensor:
+def focal_loss(logits: Tensor, truth: Tensor, alpha: float, gamma: float, edge: float = 0.0) -> Tensor:
     """(N, M): mean over the pixels of logits (N, M, H, W) against truth (N, 1, H, W), which may be fractions."""
+    near = 1 + edge * outline(truth) if edge else None
     truth = truth.expand_as(logits)
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    loss = entropy * (logits.sigmoid() - truth).abs() ** gamma
+    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    if gamma:
+        loss = loss * (logits.sigmoid() - truth).abs() ** gamma
+    if near is not None:
+        loss = loss * near
     if alpha >= 0:
         loss = loss * (alpha * truth + (1 - alpha) * (1 - truth))
     return loss.mean(dim=(2, 3))
+
+
+def outline(truth: Tensor) -> Tensor:
+    """(N, 1, H, W): 1 where the 3 × 3 pixels of such a truth are not all alike."""
+    highest, lowest = F.max_pool2d(truth, 3, stride=1, padding=1), -F.max_pool2d(-truth, 3, stride=1, padding=1)
+    return (highest > lowest).to(truth.dtype)
 
 
 def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:

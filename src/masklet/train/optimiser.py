@@ -1,10 +1,12 @@
-"""How weights move: AdamW in groups, a schedule, and a moving average (spec §10.5)."""
+"""How weights move: AdamW, or Muon for the matrices, in groups; a schedule; a moving average (spec §10.5)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,52 @@ from torch import Tensor, nn
 from masklet.train.settings import Settings
 
 MEMORY = ("memory_attention", "memory_encoder", "slots", "pointer_head", "pointer_times", "hidden", "no_pointer")
+MATRICES = ("trunk.blocks.", "mask_decoder.transformer.")  # whose linear layers Muon moves
 
 
-def groups(model: nn.Module, settings: Settings) -> list[dict[str, object]]:
+@dataclass(frozen=True, slots=True)
+class Movers:
+    """Optimisers of different parameters as one; their states are numbered through."""
+
+    parts: tuple[torch.optim.Optimizer, ...]
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The groups of all of them."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self) -> None:
+        """Move every parameter by its gradient."""
+        for part in self.parts:
+            part.step()
+
+    @property
+    def states(self) -> dict[int, dict[str, Any]]:
+        """What they remember of each parameter, by number."""
+        return {
+            start + number: state
+            for start, part in zip(self._starts, self.parts, strict=True)
+            for number, state in part.state_dict()["state"].items()
+        }
+
+    def restore(self, states: dict[int, dict[str, Any]]) -> None:
+        """The inverse of `states`."""
+        for start, part in zip(self._starts, self.parts, strict=True):
+            own = {number - start: states[number] for number in range(start, start + _count(part)) if number in states}
+            part.load_state_dict(part.state_dict() | {"state": own})
+
+    @property
+    def _starts(self) -> list[int]:
+        counts = [_count(part) for part in self.parts]
+        return [sum(counts[:place]) for place in range(len(counts))]
+
+
+def groups(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """AdamW's groups: trained parameters by learning rate and decay, each with its share of the rate as `share`."""
     undecayed = set(_undecayed(model))
     found: dict[tuple[float, float], list[Tensor]] = {}
@@ -51,11 +96,20 @@ def rate(settings: Settings, step: int, progress: float) -> float:
     )
 
 
-def optimiser(model: nn.Module, beside: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW over the model's `groups` and what is trained `beside` it."""
-    extra = [{"params": list(beside.parameters()), "share": 1.0, "lr": 0.0, "weight_decay": 0.0}]
-    found = groups(model, settings) + (extra if extra[0]["params"] else [])
-    return torch.optim.AdamW(found, betas=(0.9, settings.momentum), fused=True)
+def movers(model: nn.Module, beside: nn.Module, settings: Settings) -> Movers:
+    """The optimisers of the model's `groups` and of what is trained `beside` it: AdamW, and with `settings.muon` Muon
+    for `MATRICES`, with steps as long as AdamW's so that one rate does for both."""
+    matrices = {id(value) for name, value in model.named_parameters() if value.ndim == 2 and name.startswith(MATRICES)}
+    chosen = matrices if settings.muon else set()
+    found = groups(model, settings)
+    found.append({"params": list(beside.parameters()), "share": 1.0, "lr": 0.0, "weight_decay": 0.0})
+    moved, rest = _only(found, lambda value: id(value) in chosen), _only(found, lambda value: id(value) not in chosen)
+    parts: list[torch.optim.Optimizer] = []
+    if moved:
+        parts.append(torch.optim.Muon(moved, adjust_lr_fn="match_rms_adamw"))
+    if rest:
+        parts.append(torch.optim.AdamW(rest, betas=(0.9, settings.momentum), fused=True))
+    return Movers(tuple(parts))
 
 
 class Average:
@@ -87,6 +141,16 @@ class Average:
             current = parameter.detach().clone()
             parameter.copy_(self.weights[name])
             self.weights[name].copy_(current)
+
+
+def _only(found: list[dict[str, Any]], wanted: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
+    """Groups with the wanted parameters alone, without those that are left empty."""
+    kept = [{**group, "params": [value for value in group["params"] if wanted(value)]} for group in found]
+    return [group for group in kept if group["params"]]
+
+
+def _count(part: torch.optim.Optimizer) -> int:
+    return sum(len(group["params"]) for group in part.param_groups)
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

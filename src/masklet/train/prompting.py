@@ -49,6 +49,10 @@ class Asked(NamedTuple):
         clicks = (self.present & (self.labels >= 0)).sum(dim=1)
         return clicks <= 1
 
+    def again(self, logits: Tensor) -> Asked:
+        """The same points, and the answer so far (N, 1, h, w) to start from."""
+        return self._replace(mask=logits, masked=torch.ones_like(self.masked))
+
     def refined(self, points: Tensor, labels: Tensor, logits: Tensor) -> Asked:
         """One more point each, (N, 2) with labels (N,), and the answer so far (N, 1, h, w) to start from."""
         there = torch.ones_like(self.present[:, :1])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -30,6 +31,7 @@ class Plan:
     clicks: int = 7  # corrections of an answer
     coarse: bool = False  # judge the low-res logits, not those stretched to the picture
     recompute: bool = False  # activations in the backward pass instead of keeping them
+    blurred: int = 0  # the first correction is none, but the same prompt with the answer, so many cells of it made one
 
 
 class Outcome(NamedTuple):
@@ -89,14 +91,19 @@ def answered(
 
     Gives the outcome and the last answer. With `hide`, objects whose score is not positive have no mask to correct or
     to remember, as in video; the loss sees their logits all the same, so that a wrong score does not hide a bad mask.
+    Without it a click that comes with a mask is not ambiguous, as in pictures.
     """
     goal = shrunk(truth) if plan.coarse else truth[:, None].float()
     parts, shown = [], []
     for step in range(clicks + 1):
         answer = asked_of(model, features, asked, plan)
-        parts.append(answer_loss(answer, goal, asked.ambiguous, plan.weights))
-        shown.append(chosen(answer, asked.ambiguous, hide=hide))
+        ambiguous = asked.ambiguous if hide else asked.ambiguous & ~asked.masked
+        parts.append(answer_loss(answer, goal, ambiguous, plan.weights))
+        shown.append(chosen(answer, ambiguous, hide=hide))
         if step < clicks:
+            if step == 0 and plan.blurred:
+                asked = asked.again(_blurred(shown[-1].logits, plan.blurred))
+                continue
             found = stretched(shown[-1].logits.detach(), truth.shape[-2:])[:, 0] > 0
             asked = asked.refined(*corrections(truth, found, plan.shares, rngs), shown[-1].logits)
     return _watched(parts, [one.logits.detach() for one in shown], truth), shown[-1]
@@ -130,7 +137,12 @@ def asked_of(model: Sam2, features: Features, asked: Asked, plan: Plan) -> Candi
 
 def stretched(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Low-res logits (N, 1, h, w) at picture size."""
-    return torch.nn.functional.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=False)
+
+
+def _blurred(logits: Tensor, factor: int) -> Tensor:
+    """Logits as they are when an object is looked at `factor` times as closely as it was when they were made."""
+    return stretched(F.avg_pool2d(logits, factor), logits.shape[-2:])
 
 
 def summed(parts: Sequence[Parts]) -> Parts:

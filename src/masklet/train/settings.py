@@ -53,6 +53,7 @@ class Settings:
     clicks: tuple[int, int] = (7, 7)  # least and most corrections
     centred: float = 0.0  # corrections in the middle of the error
     from_truth: float = 0.1  # corrections anywhere on the object
+    again: float = 0.0  # the share of picture batches asked the same again, by their own blurred answer, as a zoom does
     prompted: int = 2  # most frames of a clip that begin with a prompt
     corrected: int = 2  # most frames of a clip that are corrected
     # how answers are judged
@@ -62,6 +63,7 @@ class Settings:
     occlusion: float = 1.0
     focal_alpha: float = 0.25  # the object's share against the rest; negative: none
     focal_gamma: float = 2.0  # 0: plain cross-entropy
+    edge: float = 0.0  # how much more the pixels of an outline count
     drills: int = 0  # of each picture: small ellipses to be answered to their boxes or masks, with nothing to see
     grouping: float = 0.0  # weight of a second loss, of the trunk alone, in batches of pictures
     coarse: bool = False  # judge the low-res logits instead of stretching them to the picture
@@ -74,6 +76,7 @@ class Settings:
     layer_decay: float = 1.0  # times the rate, for each block of the trunk from the last to the first
     last_rate: float = 0.1  # the rate at the end as a share of the highest
     warmup: int = 1000  # steps
+    muon: bool = False  # for the matrices of trunk and decoder, instead of AdamW
     weight_decay: float = 0.1
     momentum: float = 0.999  # of AdamW's second moment
     clip: float = 0.1  # the longest gradient
@@ -113,7 +116,7 @@ class Settings:
 
     def weights(self) -> Weights:
         """How answers are judged."""
-        return Weights(self.focal, self.dice, self.iou, self.occlusion, self.focal_alpha, self.focal_gamma)
+        return Weights(self.focal, self.dice, self.iou, self.occlusion, self.focal_alpha, self.focal_gamma, self.edge)
 
     def _check_choices(self) -> None:
         if self.model not in CONFIGS:
@@ -133,7 +136,7 @@ class Settings:
             value = getattr(self, name)
             if not all(low <= one <= high for one in (value if isinstance(value, tuple) else (value,))):
                 raise SettingsError("bad-settings", f"{name} must be from {low:g} to {high:g}, got {value!r}")
-        for names in (("mask", "click", "box"), ("picture_mask", "picture_click", "picture_box")):
+        for names in (_SHARES[-3:], _PICTURE_SHARES):
             if not sum(getattr(self, name) for name in names) > 0:
                 raise SettingsError("bad-settings", f"{', '.join(names)} are all 0; give at least one a share")
         if bool(self.steps) == bool(self.minutes):
@@ -142,11 +145,12 @@ class Settings:
             raise SettingsError("bad-settings", f"clicks must be the least and the most, got {self.clicks!r}")
 
 
-_SHARES = ("easy", "video", "stills", "mask", "click", "box", "picture_mask", "picture_click", "picture_box", "centred")
+_SHARES = ("easy", "video", "stills", "again", "centred", "mask", "click", "box")
+_PICTURE_SHARES = ("picture_mask", "picture_click", "picture_box")
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    *((name, 0.0, 1.0) for name in (*_SHARES, "from_truth", "drop_path", "last_rate", "size_starts")),
+    *((name, 0.0, 1.0) for name in (*_SHARES, *_PICTURE_SHARES, "from_truth", "drop_path", "last_rate", "size_starts")),
     *((name, 1, 4096) for name in ("pictures", "objects", "clips", "frames", "clip_objects", "prompted", "corrected")),
-    *((name, 0, 100) for name in ("clicks", "focal", "dice", "iou", "occlusion", "lora_rank", "drills")),
+    *((name, 0, 100) for name in ("clicks", "focal", "dice", "iou", "occlusion", "edge", "lora_rank", "drills")),
     *((name, 0.0, 10.0) for name in ("trunk_rate", "memory_rate", "weight_decay", "grouping")),
     ("focal_alpha", -1.0, 1.0),
     ("focal_gamma", 0.0, 10.0),

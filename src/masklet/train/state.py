@@ -16,7 +16,7 @@ from masklet.atomic import atomic_write
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.model.sam2 import Sam2
 from masklet.train.lora import folded
-from masklet.train.optimiser import Average
+from masklet.train.optimiser import Average, Movers
 
 STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
 
@@ -29,21 +29,19 @@ class Progress:
     seconds: float = 0.0  # of training, over all stretches
 
 
-def save_state(
-    path: Path, modules: nn.ModuleDict, average: Average, optimiser: torch.optim.Optimizer, at: Progress
-) -> None:
+def save_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Movers, at: Progress) -> None:
     """Write everything that a run needs to go on as if it had not stopped."""
     tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    for index, state in optimiser.state_dict()["state"].items():
+    for index, state in movers.states.items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
     content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, _metadata(at))
     with atomic_write(path) as file:
         file.write(content)
 
 
-def load_state(path: Path, modules: nn.ModuleDict, average: Average, optimiser: torch.optim.Optimizer) -> Progress:
-    """The inverse of `save_state`, into modules, an average and an optimiser of the same settings."""
+def load_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Movers) -> Progress:
+    """The inverse of `save_state`, into modules, an average and movers of the same settings."""
     if not path.is_file():
         raise InputNotFound(
             "input-not-found", f"{path}: no run to resume here; start one without --resume", path=str(path)
@@ -65,7 +63,7 @@ def load_state(path: Path, modules: nn.ModuleDict, average: Average, optimiser: 
     modules.load_state_dict(_under(tensors, "modules."))
     for name, value in average.weights.items():
         value.copy_(averaged[name])
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": _moments(_under(tensors, "optimiser."))})
+    movers.restore(_moments(_under(tensors, "optimiser.")))
     return at
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from masklet.window import LEAST as LEAST_CLOSE
 from masklet.window import Window, all_of
 
-WHOLE, CLOSE = 0.25, 0.4  # the shares of views that show all of the picture, and that fill themselves with an object
+WHOLE, CLOSE = 0.2, 0.55  # the shares of views that show all of the picture, and that fill themselves with an object
 AREAS = 0.002, 0.6  # of another view that the object covers, the rest of it anywhere around
-REACH = 1.2, 3.2  # of a close view, in longer sides of the object's box: what a zoom shows, and more
+REACH = 1.2, 3.0  # of a close view, in longer sides of the object's box: what a zoom shows, and more
 ASIDE = 0.15  # of its side that a close view may look past the object
 LEAST = 128  # pixels of a side of a view that is not close: less holds too little to see
 STRETCHED = 0.15  # spread of the logarithm of a view's proportions
