@@ -16,13 +16,14 @@ from fakes import FakeBackend
 from masklet import automatic, rle
 from masklet.automatic import Search, everything
 from masklet.backend import Answers, Decoded, Features, Query
+from masklet.config import EMBEDDED, SURE, SURE_OF
 from masklet.errors import SettingsError
 from masklet.findings import Finding, Findings
 from masklet.images import read_mask
 from masklet.memory import Recall
 
 LOOSE = Search(points_per_side=8, stability_score_thresh=0)
-SURE = 20.0  # the logit of what has the clicked colour
+CERTAIN = 20.0  # the logit of what has the clicked colour
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Painter(FakeBackend):
         last = np.array(picture.shape[::-1]) - 1
         places = [np.minimum((query.points[0] * picture.shape[::-1]).astype(int), last) for query in queries]
         colours = [picture[y, x] for x, y in places]
-        logits = np.stack([np.where(picture == colour, SURE, -SURE) for colour in colours]).astype(np.float32)
+        logits = np.stack([np.where(picture == colour, CERTAIN, -CERTAIN) for colour in colours]).astype(np.float32)
         return Decoded(logits, 1 - np.array(colours) / 256, np.ones(len(queries)), None)
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
@@ -268,3 +269,11 @@ def test_own_grids_are_taken_as_they_are() -> None:
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         Search(**settings)  # type: ignore[arg-type]
+
+
+def test_what_is_good_enough_depends_on_the_model_unless_it_is_said() -> None:
+    usual = Search().suited("sam2.1-tiny")
+    assert (usual.pred_iou_thresh, usual.stability_score_thresh) == SURE == (0.8, 0.95)
+    embedded = Search(stability_score_thresh=0).suited(EMBEDDED)
+    assert (embedded.pred_iou_thresh, embedded.stability_score_thresh) == (SURE_OF[EMBEDDED][0], 0)
+    assert all(less < least for less, least in zip(SURE_OF[EMBEDDED], SURE, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.backend import Answers, Backend, Features, ask
 from masklet.components import clean_logits
+from masklet.config import SURE, SURE_OF
 from masklet.errors import SettingsError
 from masklet.findings import Box, Finding, Findings
 from masklet.interpolation import interpolate
@@ -35,6 +36,7 @@ class Search:
       the picture and one more for each layer of crops, with `points_per_side=None`.
     - `points_per_batch`: clicks that are decoded at once.
     - `pred_iou_thresh`, `stability_score_thresh`, `stability_score_offset`: which masks are good enough; 0 keeps all.
+      Without the first two, 0.8 and 0.95, or what suits the model (`masklet.config.SURE_OF`).
     - `mask_threshold`: the logit above which a pixel belongs to the mask.
     - `box_nms_thresh`, `crop_nms_thresh`: the box IoU above which two masks are the same thing, within and across
       crops.
@@ -48,8 +50,8 @@ class Search:
 
     points_per_side: int | None = 32
     points_per_batch: int = 64
-    pred_iou_thresh: float = 0.8
-    stability_score_thresh: float = 0.95
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
     stability_score_offset: float = 1.0
     mask_threshold: float = 0.0
     box_nms_thresh: float = 0.7
@@ -77,11 +79,20 @@ class Search:
             )
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold",
                      "box_nms_thresh", "crop_nms_thresh"):  # fmt: skip
-            if not math.isfinite(getattr(self, name)):
+            if not math.isfinite(getattr(self, name) or 0.0):
                 raise _bad(f"{name} must be a finite number, got {getattr(self, name)}")
         if not 0 <= self.crop_overlap_ratio < 1:
             raise _bad(f"crop_overlap_ratio must be in [0, 1), got {self.crop_overlap_ratio}")
         self._check_grids()
+
+    def suited(self, model: str) -> Search:
+        """The same with how sure and how stable masks of this model must be, where that was left open."""
+        sure, stable = SURE_OF.get(model, SURE)
+        return replace(
+            self,
+            pred_iou_thresh=sure if self.pred_iou_thresh is None else self.pred_iou_thresh,
+            stability_score_thresh=stable if self.stability_score_thresh is None else self.stability_score_thresh,
+        )
 
     def grid(self, layer: int) -> Points:
         """The clicks of a layer of crops, row by row, as fractions of each crop."""
@@ -114,7 +125,7 @@ def everything(
 
     `progress(clicks done, clicks in all)` is told how far it is.
     """
-    search = search or Search()
+    search = (search or Search()).suited(backend.config.name)
     size = (int(picture.shape[0]), int(picture.shape[1]))
     crops = list(_crops(size, search))
     grids = [_within(search.grid(layer), crop, where) for layer, crop in crops]
@@ -187,7 +198,8 @@ def _candidates(backend: Backend, features: Features, points: Points, search: Se
     each = np.repeat(points, len(answers.iou) // len(points), axis=0)
     if search.use_m2m:
         answers = _asked(backend, features, each, answers.logits, several=False)
-    good = answers.iou > search.pred_iou_thresh if search.pred_iou_thresh > 0 else np.ones(len(each), bool)
+    least = search.pred_iou_thresh or 0.0
+    good = answers.iou > least if least > 0 else np.ones(len(each), bool)
     return [_Candidate(answers.logits[row], float(answers.iou[row]), each[row]) for row in np.flatnonzero(good)]
 
 
@@ -208,7 +220,8 @@ def _finding(candidate: _Candidate, crop: Box, size: tuple[int, ...], search: Se
     if search.mask_threshold:  # most often 0, and a copy of a large picture is not free
         logits = logits - search.mask_threshold
     stability = _stability(logits, search.stability_score_offset)
-    if search.stability_score_thresh > 0 and stability < search.stability_score_thresh:
+    least = search.stability_score_thresh or 0.0
+    if least > 0 and stability < least:
         return None
     if search.min_mask_region_area > 1:
         smallest = search.min_mask_region_area - 1  # pieces of at most that area go

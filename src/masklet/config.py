@@ -82,6 +82,11 @@ ZOOMS = {EMBEDDED: 2.0}
 """How closely models look at objects unless told otherwise (`masklet.load`): the released ones not at all, since the
 reference does not; the embedded one is better so, and on one object quicker (`benchmarks/results/zoom-cpu.md`)."""
 
+SURE = (0.8, 0.95)
+SURE_OF = {EMBEDDED: (0.5, 0.7)}
+"""How sure (predicted IoU) and how stable a mask must be to be one of everything in a picture, unless told otherwise:
+as the reference has it, and what suits the embedded model, which expects less of itself (`docs/log.md`)."""
+
 STRIDE = 32  # the coarsest features; the input's side must be a multiple of it
 MAX_SIZE = 4096
 

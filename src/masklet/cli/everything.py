@@ -56,8 +56,8 @@ def everything(
     points_per_side: searching.PointsPerSide = None,
     point_grids: searching.PointGrids = None,
     points_per_batch: searching.PointsPerBatch = 64,
-    pred_iou_thresh: searching.PredIou = 0.8,
-    stability_score_thresh: searching.Stability = 0.95,
+    pred_iou_thresh: searching.PredIou = None,
+    stability_score_thresh: searching.Stability = None,
     stability_score_offset: searching.StabilityOffset = 1.0,
     mask_threshold: searching.MaskThreshold = 0.0,
     box_nms_thresh: searching.BoxNms = 0.7,
@@ -179,12 +179,13 @@ def _pictures(asked: _Asked) -> int:
         overwrite=asked.overwrite,
     )
     findings.check(wishes)
-    records = findings.run(Runtime(*asked.runtime).load(), wishes)
+    model = Runtime(*asked.runtime).load()
+    records = findings.run(model, wishes)
     if asked.json:
         console.print_json({"pictures": records})
     else:
         for record in records:
-            _tell(record, asked.search)
+            _tell(record, asked.search.suited(model.config.name))
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
@@ -197,7 +198,7 @@ def _tell(record: dict[str, Any], search: Search) -> None:
     console.print_line(f"  → {', '.join(record['files'].values())}")
     if not found:
         limits = f"--pred-iou-thresh {search.pred_iou_thresh:g} and --stability-score-thresh"
-        console.say(f"nothing passed {limits} {search.stability_score_thresh:g}; a small model wants lower ones")
+        console.say(f"nothing passed {limits} {search.stability_score_thresh:g}; lower ones find more")
 
 
 def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | None, int], *, resume: bool) -> int:

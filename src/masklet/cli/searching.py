@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from masklet.config import SURE, SURE_OF
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,14 +20,24 @@ def _option(text: str, panel: str = _SEARCH, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=panel, **more)
 
 
+def _usual(place: int) -> str:
+    """What holds where nothing else is said, of the two in `SURE`."""
+    return ", ".join([f"{SURE[place]:g}", *(f"{of[place]:g} with {name}" for name, of in SURE_OF.items())])
+
+
 PointsPerSide = Annotated[int | None, _option("Clicks along each side of the picture.", min=1, show_default="32")]
 PointGrids = Annotated[
     Path | None,
     _option("Clicks of your own instead: JSON, for each layer a list of x, y in 0 … 1.", metavar="FILE.json"),
 ]
 PointsPerBatch = Annotated[int, _option("Clicks that are decoded at once.", min=1)]
-PredIou = Annotated[float, _option("Masks with a predicted IoU up to that are left out; 0 keeps all.")]
-Stability = Annotated[float, _option("Masks that depend on the threshold more than that are left out; 0 keeps all.")]
+PredIou = Annotated[
+    float | None, _option("Masks with a predicted IoU up to that are left out; 0 keeps all.", show_default=_usual(0))
+]
+Stability = Annotated[
+    float | None,
+    _option("Masks that depend on the threshold more than that are left out; 0 keeps all.", show_default=_usual(1)),
+]
 StabilityOffset = Annotated[float, _option("How far the threshold is moved to see that.", min=0)]
 MaskThreshold = Annotated[float, _option("The logit above which a pixel belongs to a mask.")]
 BoxNms = Annotated[float, _option("Box IoU above which two masks are the same thing.")]
