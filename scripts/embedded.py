@@ -24,7 +24,7 @@ STAGES = {"nano-images": 3, "nano-video": 6, "nano-follow": 1}  # parts of the t
 SHARES = {"composed": 0.4, "real": 0.4, "marked": 0.2}  # of the data
 ON_CUDA = {  # sizes of batches for 80 GB, estimated, never run (docs/log.md)
     "nano-images": ("sizes=128,256", "size_starts=0.0,0.3", "pictures=128", "clicks=0,3"),
-    "nano-video": ("clips=32", "frames=4,8", "pictures=128", "clicks=0,3"),
+    "nano-video": ("clips=32", "frames=4,8", "pictures=256", "clicks=0,3"),
     "nano-follow": ("clips=32",),
 }
 ALWAYS_ON_CUDA = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
