@@ -163,6 +163,16 @@ def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
     assert backend.encoded == 2  # the whole picture was never needed
 
 
+def test_of_things_alike_the_one_that_was_clicked_is_looked_at() -> None:
+    one, other = disc(60, 60, 12), disc(240, 140, 12)
+    model = Segmenter(Shortsighted(), 2.0)
+    found = model.segment(shown(one | other), click(60, 60))
+    assert region_similarity(one, found.binary[0]) > 0.8
+    tracker = model.tracker()
+    followed = tracker.prompt(0, {1: click(60, 60)}, shown(one | other))
+    assert region_similarity(one, followed.binary[0]) > 0.8
+
+
 def test_what_fills_the_picture_is_answered_there() -> None:
     truth = disc(150, 100, 80)
     backend = Shortsighted()

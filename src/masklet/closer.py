@@ -17,7 +17,7 @@ from masklet.embedded import Prompts, WholeImage, by_object, earlier_of
 from masklet.masks import Masks
 from masklet.overlap import extents
 from masklet.prompts import Prompt
-from masklet.window import around, placed, said, spanned
+from masklet.window import around, clicked, placed, said, spanned
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class CloseImage:
     """A picture (H, W, 3) uint8 RGB that is asked like any `EmbeddedImage`, and looks closer before it answers.
 
     An object's window is `reach` times as long as its box: the one in the prompt, else that of the mask given or to be
-    refined, else that of the mask found in the whole picture. An object that fills most of it is answered there.
+    refined, else that of what is found in the whole picture, of its best mask the pieces that were clicked. An object
+    that fills most of the picture is answered there.
     """
 
     backend: Backend
@@ -58,7 +59,8 @@ class CloseImage:
             box = _box(before)
         if box is None:
             found = self.whole.predict({key: prompt}, multimask=multimask, refine=before)
-            box, before = _box(found), found.best
+            before = _meant(found.best, prompt)
+            box = _box(before)
         window = None if box is None else around(spanned(box, prompt), self.size, self.reach)
         inside = None if window is None else window.told(prompt, self.size)
         if window is None or inside is None:
@@ -67,6 +69,12 @@ class CloseImage:
         close = WholeImage.encode(self.backend, [window.cut(self.image)])[0]
         answer = close.predict({key: inside}, multimask=multimask, refine=near)
         return placed(replace(answer, size=self.size), [window] * len(answer))
+
+
+def _meant(masks: Masks, prompt: Prompt) -> Masks:
+    """What was clicked of one object's mask: things alike are often found together, and are apart in a closer look."""
+    on = clicked(prompt)
+    return masks.clean(keep=on) if len(on) and masks.binary.any() else masks
 
 
 def _box(masks: Masks) -> NDArray[np.float64] | None:

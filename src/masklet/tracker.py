@@ -16,7 +16,7 @@ from masklet.masks import Masks
 from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
 from masklet.track import Answer, Track
-from masklet.window import Window, all_of, around, check_reach, placed, said, seen_from, spanned, widened
+from masklet.window import Window, all_of, around, check_reach, clicked, placed, said, seen_from, spanned, widened
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
@@ -178,7 +178,7 @@ class Tracker:
         box = said(prompt, self._size) if self.zoom else None
         if self.zoom and box is None and prompt.clicks and key in self.tracks:
             before = self.tracks[key].answers.get(frame)
-            box = before and self._box(before)
+            box = before and self._box(before, clicked(prompt) if before.window is None else None)
         window = None if box is None else around(spanned(box, prompt), self._size, self.zoom)
         return window if window and window.told(prompt, self._size) else None
 
@@ -215,10 +215,10 @@ class Tracker:
             return answer.decoded.logits
         return seen_from(self.backend.fetch([answer.decoded]).logits[0], answer.window, window, self._size)
 
-    def _box(self, answer: Answer) -> Any:
-        """The box of the mask of an answer, in the picture; None of an empty one."""
+    def _box(self, answer: Answer, on: Any = None) -> Any:
+        """The box of the mask of an answer, or of what is clicked of it, in the picture; None of an empty one."""
         window = answer.window or all_of(self._size)
-        return window.located(self.backend.fetch([answer.decoded]).logits[0])
+        return window.located(self.backend.fetch([answer.decoded]).logits[0], on)
 
     def _view(self, track: Track, frame: int, step: int) -> Window | None:
         """Where an object is looked for on `frame`: where it was on the nearest frame, or wider if it was not found."""

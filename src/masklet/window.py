@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.components import keep_clicked
 from masklet.errors import SettingsError
 from masklet.interpolation import interpolate
 from masklet.masks import CERTAIN, Masks
@@ -51,12 +52,16 @@ class Window(NamedTuple):
             return None
         return Prompt(np.clip(points[inside], least, most), prompt.labels[inside], mask)
 
-    def located(self, logits: NDArray[Any]) -> NDArray[np.float64] | None:
+    def located(self, logits: NDArray[Any], on: NDArray[Any] | None = None) -> NDArray[np.float64] | None:
         """The box (x0, y0, x1, y1) in the picture of a mask whose logits (h, w) cover the window, as if it were without
-        its outermost parts; None if it is empty."""
+        its outermost parts; None if it is empty. With clicks `on` (P, 2) xy in the picture, that of the clicked pieces.
+        """
         mask = logits > 0
         if not mask.any():
             return None
+        if on is not None and len(on):
+            shares = (on - np.array([self.left, self.top])) / self.size[::-1]
+            mask = keep_clicked(logits, shares * logits.shape[::-1]) > 0
         (x0, x1), (y0, y1) = (_extent(mask.sum(axis=axis)) for axis in (0, 1))
         scale = np.tile(np.divide(self.size, logits.shape)[::-1], 2)
         return np.asarray(np.array([x0, y0, x1, y1]) * scale + np.tile([self.left, self.top], 2))
@@ -113,10 +118,15 @@ def said(prompt: Prompt, size: tuple[int, int]) -> NDArray[np.float64] | None:
     return np.asarray(extents([prompt.mask])[0] * np.tile(size[::-1], 2) / np.tile(prompt.mask.shape[::-1], 2))
 
 
+def clicked(prompt: Prompt) -> NDArray[np.float32]:
+    """The clicks (P, 2) that are on the object."""
+    return np.asarray(prompt.points[prompt.labels == POSITIVE])
+
+
 def spanned(box: NDArray[np.float64], prompt: Prompt) -> NDArray[np.float64]:
     """The box that holds this one and the clicks that are on the object."""
-    clicked = prompt.points[prompt.labels == POSITIVE]
-    return np.concatenate([np.min([box[:2], *clicked], axis=0), np.max([box[2:], *clicked], axis=0)])
+    on = clicked(prompt)
+    return np.concatenate([np.min([box[:2], *on], axis=0), np.max([box[2:], *on], axis=0)])
 
 
 def placed(masks: Masks, windows: Sequence[Window | None]) -> Masks:
