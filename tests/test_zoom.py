@@ -188,7 +188,7 @@ def test_a_mask_is_refined_in_the_window_around_it() -> None:
     first = picture.predict({3: click(140, 100)})
     again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
-    assert region_similarity(truth, again.binary[0]) > 0.8
+    assert region_similarity(truth, again.binary[0]) > 0.7
 
 
 def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:

@@ -17,7 +17,7 @@ from masklet.embedded import Prompts, WholeImage, by_object, earlier_of
 from masklet.masks import Masks
 from masklet.overlap import extents
 from masklet.prompts import Prompt
-from masklet.window import around, clicked, placed, said, spanned
+from masklet.window import LOOKS, around, clicked, placed, said, spanned
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class CloseImage:
     """A picture (H, W, 3) uint8 RGB that is asked like any `EmbeddedImage`, and looks closer before it answers.
 
     An object's window is `reach` times as long as its box: the one in the prompt, else that of the mask given or to be
-    refined, else that of what is found in the whole picture, of its best mask the pieces that were clicked. An object
-    that fills most of the picture is answered there.
+    refined, else that of what is found in the whole picture, of its best mask the pieces that were clicked, and then
+    once more where it is seen to be. An object that fills most of the picture is answered there.
     """
 
     backend: Backend
@@ -54,17 +54,29 @@ class CloseImage:
     def _object(self, key: int, prompt: Prompt, before: Masks | None, multimask: bool | None) -> Masks:
         if before is not None:
             before = replace(before, size=self.size)  # it may have been found in the picture at another size
-        box, found = said(prompt, self.size), None
+        box = said(prompt, self.size)
         if box is None and before is not None:
             box = _box(before)
-        if box is None:
-            found = self.whole.predict({key: prompt}, multimask=multimask, refine=before)
-            before = _meant(found.best, prompt)
-            box = _box(before)
-        window = None if box is None else around(spanned(box, prompt), self.size, self.reach)
+        told = box is not None
+        answer = None if told else self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+        for _ in range(1 if told else LOOKS):
+            if answer is not None:
+                before = _meant(answer.best, prompt)
+                box = _box(before)
+            closer = None if box is None else self._closer(key, prompt, before, box, multimask)
+            if closer is None:
+                break
+            answer = closer
+        return answer or self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+
+    def _closer(
+        self, key: int, prompt: Prompt, before: Masks | None, box: NDArray[np.float64], multimask: bool | None
+    ) -> Masks | None:
+        """The answer in the window around a box; None where that would show no more than the picture, or no prompt."""
+        window = around(spanned(box, prompt), self.size, self.reach)
         inside = None if window is None else window.told(prompt, self.size)
         if window is None or inside is None:
-            return found or self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+            return None
         near = None if before is None else Masks.from_logits(window.cut(before.logits[0])[None], window.size)
         close = WholeImage.encode(self.backend, [window.cut(self.image)])[0]
         answer = close.predict({key: inside}, multimask=multimask, refine=near)

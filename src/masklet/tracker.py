@@ -16,7 +16,19 @@ from masklet.masks import Masks
 from masklet.memory import Memory, MemoryBank, unreachable
 from masklet.prompts import Prompt
 from masklet.track import Answer, Track
-from masklet.window import Window, all_of, around, check_reach, clicked, placed, said, seen_from, spanned, widened
+from masklet.window import (
+    LOOKS,
+    Window,
+    all_of,
+    around,
+    check_reach,
+    clicked,
+    placed,
+    said,
+    seen_from,
+    spanned,
+    widened,
+)
 
 Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
 
@@ -93,9 +105,10 @@ class Tracker:
         for window, together in _by_window(asked, lambda key: self._around(frame, key, asked[key])):
             self._settle(frame, together, window, self._asked(frame, together, window))
             whole = together if window is None else whole
-        for window, together in _by_window(whole, lambda key: self._around(frame, key, whole[key])):
-            if window is not None:  # where something was found in the whole picture: looked at closer
-                self._settle(frame, together, window, self._asked(frame, together, window))
+        for _ in range(LOOKS if whole else 0):
+            for window, together in _by_window(whole, lambda key: self._around(frame, key, whole[key])):
+                if window is not None:  # where something was found in the whole picture: looked at closer
+                    self._settle(frame, together, window, self._asked(frame, together, window))
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, step: int = 1) -> Masks:

@@ -21,6 +21,7 @@ STILL, RIM = 1.6, 0.05  # a window stays while its object is about as long, and 
 TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
 CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
 FULL = 0.9  # of a window: of an object this long the rest may be outside
+LOOKS = 2  # at what a click found in the whole picture: the second where the first shows the object to be
 ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
 
 
