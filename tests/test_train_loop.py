@@ -116,6 +116,10 @@ def test_resuming_nothing_or_something_else_is_refused(tmp_path: Path) -> None:
     trained(tmp_path / "run", replace(SETTINGS, steps=1))
     with pytest.raises(CheckpointError, match="other weights were trained there"):
         loop.begin(replace(SETTINGS, trained=("neck",)), tmp_path / "run", CPU, resume=True)
+    everything = replace(SETTINGS, trained=("mask_decoder",))
+    trained(tmp_path / "other", replace(everything, muon=True), steps=1)
+    with pytest.raises(CheckpointError, match="or otherwise"):
+        loop.begin(everything, tmp_path / "other", CPU, resume=True)
     (tmp_path / "run" / STATE).write_bytes(b"nothing of the kind")
     with pytest.raises(CheckpointError, match="not the state of a run"):
         loop.begin(SETTINGS, tmp_path / "run", CPU, resume=True)

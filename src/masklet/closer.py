@@ -25,8 +25,8 @@ class CloseImage:
     """A picture (H, W, 3) uint8 RGB that is asked like any `EmbeddedImage`, and looks closer before it answers.
 
     An object's window is `reach` times as long as its box: the one in the prompt, else that of the mask given or to be
-    refined, else that of what is found in the whole picture, of its best mask the pieces that were clicked, and then
-    once more where it is seen to be. An object that fills most of the picture is answered there.
+    refined, else that of the pieces that were clicked of what is found in the whole picture, and then once more of
+    what is seen there. An object that fills most of the picture is answered there.
     """
 
     backend: Backend
@@ -61,8 +61,8 @@ class CloseImage:
         answer = None if told else self.whole.predict({key: prompt}, multimask=multimask, refine=before)
         for _ in range(1 if told else LOOKS):
             if answer is not None:
-                before = _meant(answer.best, prompt)
-                box = _box(before)
+                meant = _meant(answer, prompt)
+                before, box = meant.best, _box(meant)
             closer = None if box is None else self._closer(key, prompt, before, box, multimask)
             if closer is None:
                 break
@@ -84,7 +84,7 @@ class CloseImage:
 
 
 def _meant(masks: Masks, prompt: Prompt) -> Masks:
-    """What was clicked of one object's mask: things alike are often found together, and are apart in a closer look."""
+    """What was clicked of one object's masks: things alike are often found together, and are apart in a closer look."""
     on = clicked(prompt)
     return masks.clean(keep=on) if len(on) and masks.binary.any() else masks
 

@@ -45,7 +45,8 @@ class Compositor:
 
     def _composed(self, source: int, count: int, request: Request) -> ComposedBatch:
         rng = np.random.default_rng((self.settings.seed, 7, request.step, source))
-        scenes = EASY if rng.random() < max(request.easy, CLOSE) else full(request.size)
+        near = max(request.easy, 0.0 if request.frames else CLOSE)
+        scenes = EASY if rng.random() < near else full(request.size)
         targets = self.settings.clip_objects if request.frames else self.settings.objects
         composer = BatchComposer(self._bank(source), request.size, count, self.settings.seed, targets, scenes)
         number = request.step * 65_536 + request.rows[0]  # processes differ in their first row

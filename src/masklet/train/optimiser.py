@@ -47,6 +47,15 @@ class Movers:
             for number, state in part.state_dict()["state"].items()
         }
 
+    def fits(self, states: dict[int, dict[str, Any]]) -> bool:
+        """Whether the same optimisers left these states."""
+        kept = [
+            "momentum_buffer" if isinstance(part, torch.optim.Muon) else "exp_avg"
+            for part in self.parts
+            for _ in range(_count(part))
+        ]
+        return all(number < len(kept) and kept[number] in state for number, state in states.items())
+
     def restore(self, states: dict[int, dict[str, Any]]) -> None:
         """The inverse of `states`."""
         for start, part in zip(self._starts, self.parts, strict=True):

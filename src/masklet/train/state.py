@@ -54,16 +54,16 @@ def load_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Mov
         raise CheckpointError(
             "checkpoint-corrupt", f"{path}: not the state of a run: {cause}", path=str(path)
         ) from cause
-    averaged = _under(tensors, "average.")
-    if averaged.keys() != average.weights.keys():
+    averaged, moments = _under(tensors, "average."), _moments(_under(tensors, "optimiser."))
+    if averaged.keys() != average.weights.keys() or not movers.fits(moments):
         raise CheckpointError(
             "checkpoint-mismatch",
-            f"{path}: other weights were trained there; resume with the settings of its settings.toml",
+            f"{path}: other weights were trained there, or otherwise; resume with the settings of its settings.toml",
         )
     modules.load_state_dict(_under(tensors, "modules."))
     for name, value in average.weights.items():
         value.copy_(averaged[name])
-    movers.restore(_moments(_under(tensors, "optimiser.")))
+    movers.restore(moments)
     return at
 
 
