@@ -20,6 +20,7 @@ from clips import write_clip
 from colour_backend import ColourBackend
 from masklet.automatic import Search
 from masklet.backend import Answers, Decoded
+from masklet.config import EMBEDDED
 from masklet.errors import SettingsError
 from masklet.history import History
 from masklet.propagate import TrackedFrame
@@ -218,6 +219,10 @@ def test_the_docs_name_every_setting_and_its_default() -> None:
     own = {"three": True, "no": False, "–": None, "512/1500": 512 / 1500}
     for one in (*fields(Search), *(one for one in fields(Watch) if one.name != "search")):
         text = told[named.get(one.name, one.name.replace("_", "-"))]
+        if one.default is None and one.name != "point_grids":  # what suits the model
+            usual, embedded = (getattr(Search().suited(model), one.name) for model in ("sam2.1-tiny", EMBEDDED))
+            assert text == f"{usual:g}, with `{EMBEDDED}` {embedded:g}"
+            continue
         assert one.default == (own[text] if text in own else float(text)), one.name
 
 
