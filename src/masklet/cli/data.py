@@ -1,4 +1,4 @@
-"""`masklet data`: build packs of raw material, and compose labelled pictures and clips from them."""
+"""`masklet data`: packs of raw material, labelled pictures and clips composed from them, proposals to keep."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import options
+from masklet.cli import options, proposing
 from masklet.cli.console import print_json, print_line, progress, say
 from masklet.errors import ResourceError
 
 if TYPE_CHECKING:
     from masklet.data.packs.pack import Pack
 
-app = typer.Typer(help="Build packs of raw material, and compose labelled pictures and clips from them.")
+app = typer.Typer(help="Build packs of raw material, compose labelled pictures and clips, propose masks to keep.")
+app.command()(proposing.propose)
+app.command()(proposing.keep)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 

@@ -1,8 +1,9 @@
-"""Outlines that people drew on a pack's photographs, as a data set to train on.
+"""Outlines of objects in a pack's photographs, as a data set to train on.
 
 `marks.json` beside this file names each photograph by package and path, with the size at which it was marked and its
 objects: a name, outlines [x0, y0, x1, y1, …] in pixels, and holes where what is behind shows through. Objects may lie
-within others: a head, a handle. The outlines are masklet's own and have its licence.
+within others: a head, a handle. People drew them; those that are `by` a model it proposed, and people looked at and
+kept (`masklet.data.proposals`). The outlines are masklet's own and have its licence.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet import rle
 from masklet.atomic import atomic_write
-from masklet.data.packs.pack import Asset, Pack
+from masklet.data.labelled import ANNOTATIONS, IMAGES, Labelled, write_annotations
+from masklet.data.packs.pack import Pack
 from masklet.data.readers.polygons import polygon_mask
+from masklet.data.readers.records import Images
 from masklet.errors import FormatError, ResourceError
 
-ANNOTATIONS, IMAGES = "annotations.json", "images"
+FINER, TOLERANCE = 4, 0.9  # outlines are traced on so much finer a grid, and at most so many pixels off
 
 
 def marks() -> dict[str, Any]:
@@ -45,31 +49,50 @@ def write_marked(
     if (output / ANNOTATIONS).exists():
         raise ResourceError("output-exists", f"{output} holds a data set", hint="name another folder, or remove it")
     known = marks()
-    marked = [asset for asset in pack.of("photograph", held_out=held_out) if _name(asset) in known]
+    marked = [asset for asset in pack.of("photograph", held_out=held_out) if asset.name in known]
     if not marked:
         raise FormatError("dataset-broken", f"{pack.root}: none of its photographs is marked; build the pack again")
     (output / IMAGES).mkdir(parents=True, exist_ok=True)
-    images: list[dict[str, Any]] = []
-    objects: list[dict[str, Any]] = []
+    written: list[Labelled] = []
     for number, asset in enumerate(marked, start=1):
         file = f"{number:04d}.webp"
         with atomic_write(output / IMAGES / file) as stream:
             stream.write(pack.read(asset))
-        height, width = asset.size
-        images.append({"id": number, "file_name": file, "height": height, "width": width, "license": asset.licence})
-        objects += [_object(number, mark["name"], mask) for mark, mask in _masks(known[_name(asset)], asset.size)]
+        found = [(mark["name"], rle.encode(mask)) for mark, mask in _masks(known[asset.name], asset.size)]
+        written.append(Labelled(file, asset.size, found, asset.licence))
         progress(number, len(marked))
-    names = sorted({entry["name"] for entry in objects})
-    for key, entry in enumerate(objects, start=1):
-        entry |= {"id": key, "category_id": 1 + names.index(entry.pop("name"))}
-    categories = [{"id": key, "name": name} for key, name in enumerate(names, start=1)]
-    with atomic_write(output / ANNOTATIONS) as stream:
-        stream.write(json.dumps({"images": images, "annotations": objects, "categories": categories}).encode())
-    return len(images), len(objects)
+    return write_annotations(output, written)
 
 
-def _name(asset: Asset) -> str:
-    return f"{asset.package}/{asset.path}"
+def marked_in(pictures: Images, by: str = "") -> dict[str, Any]:
+    """Annotated pictures, which are called like photographs of a pack, as entries of `marks.json`."""
+    annotations = {picture.name: picture.annotation() for picture in pictures}
+    return {
+        name: {
+            "size": list(one.size),
+            "objects": [_mark(one.categories[key], one.mask(key), by) for key in one.object_ids],
+        }
+        for name, one in annotations.items()
+    }
+
+
+def written(entries: Mapping[str, Any]) -> str:
+    """The text of `marks.json`: a line for each photograph, in the order of their names."""
+    rows = [f"{json.dumps(name)}: {json.dumps(one, separators=(',', ':'))}" for name, one in sorted(entries.items())]
+    return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def _mark(name: str, mask: NDArray[np.bool_], by: str) -> dict[str, Any]:
+    """An object's mask (H, W) by outlines, nearly along the edges of its pixels."""
+    fine = np.kron(mask, np.ones((FINER, FINER), bool)).astype(np.uint8)
+    loops, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    outlines: list[list[float]] = []
+    holes: list[list[float]] = []
+    for loop, (*_, parent) in zip(loops, hierarchy[0] if len(loops) else (), strict=True):
+        simple = cv2.approxPolyDP(loop, TOLERANCE * FINER, True).reshape(-1, 2)
+        if len(simple) > 2:
+            (outlines if parent < 0 else holes).append(((simple + 0.5) / FINER).round(1).ravel().tolist())
+    return {"name": name, **({"by": by} if by else {}), "outlines": outlines, **({"holes": holes} if holes else {})}
 
 
 def _masks(entry: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[Mapping[str, Any], NDArray[np.bool_]]]:
@@ -83,15 +106,3 @@ def _mask(mark: Mapping[str, Any], scale: NDArray[np.float64], size: tuple[int, 
         [np.reshape(outline, (-1, 2)) * scale for outline in mark.get(kind, ())] for kind in ("outlines", "holes")
     )
     return np.asarray(polygon_mask(outlines, size) & ~polygon_mask(holes, size))
-
-
-def _object(image: int, name: str, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    code = rle.encode(mask)
-    return {
-        "image_id": image,
-        "name": name,
-        "bbox": rle.xywh(code),
-        "area": rle.area(code),
-        "iscrowd": 0,
-        "segmentation": code,
-    }

@@ -1,0 +1,175 @@
+"""Masks that a model proposes: written to be looked at, kept by number, and then a data set like any other."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masklet import rle
+from masklet.cli import tracking
+from masklet.cli.main import main
+from masklet.data import proposals
+from masklet.data.packs import marks
+from masklet.data.readers.layouts import open_images
+from masklet.errors import FormatError, SettingsError
+from masklet.overlap import mask_iou
+from masklet.segmenter import Segmenter
+from test_watching import Box, World, picture
+from tiny_pack import tiny_pack
+
+THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A world of grey values instead of a network, and a disk that is not waited for."""
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(World()))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A folder with two pictures, one of which has nothing in it."""
+    folder = tmp_path / "street"
+    folder.mkdir()
+    Image.fromarray(picture(THINGS)).save(folder / "a street.png")
+    Image.fromarray(picture({})).save(folder / "night.png")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def run(*words: str | Path) -> int:
+    return main(["data", *map(str, words)])
+
+
+def wrote(out: Path, old: str, new: str) -> None:
+    path = out / proposals.KEEP
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def proposed(out: Path, name: str) -> dict[int, tuple[int, np.ndarray]]:
+    """By number, the grey value that a proposal is on, and its mask."""
+    content = json.loads((out / proposals.FOUND / f"{name}.json").read_text())
+    masks = [rle.decode(entry["segmentation"]) for entry in content["annotations"]]
+    return {number: (int(picture(THINGS)[..., 0][mask].mean()), mask) for number, mask in enumerate(masks, start=1)}
+
+
+def test_what_is_kept_by_number_is_a_data_set(street: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("propose", street, "--out", out) == 0
+    assert "2 pictures, 3 proposals" in capsys.readouterr().out
+    found = proposed(out, "a street.png")
+    assert {value for value, _ in found.values()} == set(THINGS)
+    number = {value: key for key, (value, _) in found.items()}
+    wrote(out, "a street.png:", f"a street.png: {number[80]} red car, {number[50]}")
+    assert run("keep", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(out), "images": 1, "objects": 2}
+    [record] = list(open_images(out))
+    image, annotation = record.read()
+    assert np.array_equal(image, picture(THINGS))
+    assert {annotation.categories[key] for key in annotation.object_ids} == {"red car", "object"}
+    kept = {annotation.categories[key]: annotation.mask(key) for key in annotation.object_ids}
+    assert np.array_equal(kept["red car"], picture(THINGS)[..., 0] == 80)
+    assert np.array_equal(kept["object"], picture(THINGS)[..., 0] == 50)
+
+
+def test_a_sheet_shows_the_picture_and_each_proposal_bright_on_dark(street: Path, out: Path) -> None:
+    run("propose", street / "a street.png", "--out", out)
+    sheet = np.array(Image.open(out / proposals.SHEETS / "a street.png.png"))
+    height, width = round(proposals.TILE * 40 / 60), proposals.TILE
+    assert sheet.shape == (height, 4 * width, 3)
+    found = proposed(out, "a street.png")
+    for number, (value, mask) in found.items():
+        tile = sheet[:, number * width : (number + 1) * width]
+        y, x = (np.argwhere(mask).mean(axis=0) * width / 60).astype(int)
+        if value != 80:  # whose middle is another thing
+            assert abs(int(tile[y, x, 0]) - value) < 3
+        assert tuple(tile[-1, -1]) == proposals._DARK  # the ground is black
+    assert sheet[:, width:][..., :2].max() > 200  # the numbers
+
+
+def test_proposing_again_goes_on_and_keeps_what_was_written(street: Path, out: Path) -> None:
+    run("propose", street / "night.png", "--out", out)
+    wrote(out, "night.png:", "night.png: 1 moon")
+    before = (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns
+    assert run("propose", street, "--out", out) == 0
+    assert (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns == before
+    assert (out / proposals.KEEP).read_text().endswith("night.png: 1 moon\na street.png:\n")
+
+
+def test_most_proposals(street: Path, out: Path) -> None:
+    run("propose", street, "--out", out, "--most", "2")
+    assert len(proposed(out, "a street.png")) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a street.png: 4", "a street.png has proposals 1 to 3, not 4"),
+        ("a street.png: 0", "a street.png has proposals 1 to 3, not 0"),
+        ("other.png: 1", "nothing was proposed for 'other.png'"),
+        ("a street.png: one", "expected NAME: 1, 4 tree, 7, got 'a street.png: one'"),
+        ("a street.png 1", "expected NAME: 1, 4 tree, 7"),
+        ("a street.png:", "nothing is kept"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_told_with_its_line(street: Path, out: Path, line: str, said: str) -> None:
+    run("propose", street, "--out", out)
+    wrote(out, "a street.png:", line)
+    with pytest.raises(FormatError, match=said) as error:
+        proposals.keep(out)
+    assert error.value.code == "annotation-broken"
+    assert "nothing is kept" in said or "line 3" in error.value.message
+    assert not (out / "annotations.json").exists()
+
+
+def test_a_broken_picture_is_told_and_the_others_are_done(
+    street: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (street / "broken.png").write_bytes((street / "night.png").read_bytes()[:60])
+    assert run("propose", street, "--out", out, "--json") == 3
+    records = json.loads(capsys.readouterr().out)["pictures"]
+    assert [record["picture"] for record in records if "error" in record] == ["broken.png"]
+    assert "broken" not in (out / proposals.KEEP).read_text()
+    assert run("keep", out / "nowhere") == 66
+
+
+def test_two_pictures_of_one_name_are_refused(street: Path, tmp_path: Path) -> None:
+    (tmp_path / "night.png").write_bytes((street / "night.png").read_bytes())
+    with pytest.raises(SettingsError, match=r"two pictures are called 'night\.png'"):
+        proposals.unmarked([street, tmp_path / "night.png"])
+
+
+def test_of_a_pack_the_photographs_that_nobody_outlined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = tiny_pack(tmp_path / "pack")
+    photographs = pack.of("photograph")
+    monkeypatch.setattr(proposals, "marks", lambda: {photographs[0].name: {}})
+    found = proposals.unmarked([pack.root])
+    assert [picture.name for picture in found] == [asset.name for asset in photographs[1:]]
+    for picture_, asset in zip(found, photographs[1:], strict=True):
+        assert picture_.read() == pack.read(asset)
+        assert picture_.licence == asset.licence
+
+
+def test_kept_masks_become_marks(street: Path, out: Path) -> None:
+    run("propose", street, "--out", out)
+    number = {value: key for key, (value, _) in proposed(out, "a street.png").items()}
+    wrote(out, "a street.png:", f"a street.png: {number[80]} car")
+    run("keep", out)
+    entries = marks.marked_in(open_images(out), by="nano")
+    [mark] = entries["a street.png"]["objects"]
+    assert (mark["name"], mark["by"], len(mark["outlines"]), len(mark["holes"])) == ("car", "nano", 1, 1)
+    [(_, again)] = marks._masks(entries["a street.png"], (40, 60))
+    assert mask_iou(again[None], picture(THINGS)[None, ..., 0] == 80)[0, 0] > 0.97
+    known = marks.marks()
+    assert json.loads(marks.written(known)) == known
