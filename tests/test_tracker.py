@@ -72,6 +72,14 @@ def test_constant_memory_changes_no_mask(seed: int) -> None:
     assert all(len(track.recent.near) <= 31 for track in trimmed.tracks.values())
 
 
+def test_objects_come_in_the_order_in_which_they_were_prompted() -> None:
+    one = tracker()
+    there = np.ones((4, 6), bool)
+    assert one.prompt(0, {5: click(1, 1), 3: mask(there), 4: click(2, 2)}).object_ids == (5, 3, 4)
+    assert one.prompt(1, {2: mask(there), 3: click(0, 0)}).object_ids == (5, 3, 4, 2)
+    assert one.step(2).object_ids == (5, 3, 4, 2)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)

@@ -97,6 +97,7 @@ class Tracker:
         self._open(frame, image)
         for prompt in prompts.values():
             prompt.within(self._size)  # before any object changes
+        order = dict.fromkeys((*self.tracks, *prompts))
         given = {key: prompt for key, prompt in prompts.items() if not prompt.clicks}
         asked = {key: prompt for key, prompt in prompts.items() if key not in given}
         for window, together in _by_window(given, lambda key: self._around(frame, key, given[key])):
@@ -109,6 +110,7 @@ class Tracker:
             for window, together in _by_window(whole, lambda key: self._around(frame, key, whole[key])):
                 if window is not None:  # where something was found in the whole picture: looked at closer
                     self._settle(frame, together, window, self._asked(frame, together, window))
+        self.tracks = {key: self.tracks[key] for key in order}  # as they were said, however they were grouped
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, step: int = 1) -> Masks:
