@@ -123,7 +123,7 @@ def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes
     return {
         "picture": str(picture),
         "size": list(masks.size),
-        "encode_seconds": round(encoding[0], 4),
+        "encode_seconds": 0.0 if segmenter.zoom else round(encoding[0], 4),  # who zooms encodes when asked
         "decode_seconds": round(decoding[0], 4),
         "objects": [
             {
@@ -168,7 +168,8 @@ def _tell(record: dict[str, Any]) -> None:
             f"box {', '.join(f'{side:g}' for side in one['box'])}",
         ]
         console.print_line("  ".join(told))
-    seconds = f"encode {record['encode_seconds']:.2f} s, decode {record['decode_seconds']:.2f} s"
+    encode, decode = record["encode_seconds"], record["decode_seconds"]
+    seconds = f"encode {encode:.2f} s, decode {decode:.2f} s" if encode else f"{decode:.2f} s"
     console.print_line(f"  → {', '.join(record['files'].values())}  ({seconds})")
 
 
