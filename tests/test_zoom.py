@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from colour_backend import ColourBackend
 from fakes import FakeBackend, Stubborn, Untrimmed
 from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
-from masklet.backend import Decoded, Features, Query
+from masklet.backend import Answers, Decoded, Features, Query
 from masklet.cleaning import Cleaning
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.regions import region_similarity
@@ -48,6 +49,24 @@ class Shortsighted(ColourBackend):
     def _few(query: Query) -> Query:
         given = isinstance(query.mask, np.ndarray) and query.mask.dtype == bool
         return query._replace(mask=few(query.mask.astype(np.uint8)) > 0) if given else query
+
+
+@dataclass
+class Listening(Shortsighted):
+    """Keeps the masks that it was told with each question, and the logits that it answered."""
+
+    told: list[NDArray[Any] | None] = field(default_factory=list)
+    answered: list[NDArray[Any]] = field(default_factory=list)
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        decoded = super().decode(features, queries, hide=hide)
+        self.told += [query.mask for query in queries]
+        self.answered += [decoded.logits[row] for row in range(len(queries))]
+        return decoded
+
+    def fetch_candidates(self, decoded: Decoded) -> Answers:
+        logits = decoded.logits[:, 0].repeat(3, 0)
+        return Answers(logits, np.ones(len(logits)), np.ones(len(logits)))
 
 
 class Filled(FakeBackend):
@@ -346,6 +365,27 @@ def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt
     assert same(tracker.prompt(0, {1: prompt}, picture), Tracker(Filled()).prompt(0, {1: prompt}, picture))
     assert isinstance(tracker.backend, Filled)
     assert tracker.backend.verbs() == ["encode", "attend", "decode", "memorize"]
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_what_is_answered_in_a_window_is_asked_again_with_the_answer(video: bool) -> None:
+    truth, backend = disc(140, 100, 7), Listening()
+    if video:
+        Tracker(backend, zoom=2.0).prompt(0, {1: box(132, 92, 148, 108)}, shown(truth))
+    else:
+        Segmenter(backend, 2.0).segment(shown(truth), box(132, 92, 148, 108))
+    first, second = backend.told
+    assert first is None and second is not None
+    assert np.array_equal(np.squeeze(second), np.squeeze(backend.answered[0]))
+
+
+def test_all_three_masks_and_a_mask_that_was_given_are_asked_for_once() -> None:
+    truth = disc(140, 100, 7)
+    for prompt, multimask in ((mask(truth) + click(140, 100), None), (box(132, 92, 148, 108), True)):
+        backend = Listening()
+        embedded = Segmenter(backend, 2.0).embed(shown(truth))
+        assert len(embedded.predict(prompt, multimask=multimask)) == (3 if multimask else 1)
+        assert len(backend.told) == 1
 
 
 def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:

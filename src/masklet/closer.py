@@ -72,7 +72,8 @@ class CloseImage:
     def _closer(
         self, key: int, prompt: Prompt, before: Masks | None, box: NDArray[np.float64], multimask: bool | None
     ) -> Masks | None:
-        """The answer in the window around a box; None where that would show no more than the picture, or no prompt."""
+        """The answer in the window around a box, asked for again with what was answered, which costs little; None where
+        the window would show no more than the picture, or no prompt."""
         window = around(spanned(box, prompt), self.size, self.reach)
         inside = None if window is None else window.told(prompt, self.size)
         if window is None or inside is None:
@@ -80,6 +81,8 @@ class CloseImage:
         near = None if before is None else Masks.from_logits(window.cut(before.logits[0])[None], window.size)
         close = WholeImage.encode(self.backend, [window.cut(self.image)])[0]
         answer = close.predict({key: inside}, multimask=multimask, refine=near)
+        if inside.mask is None and not multimask:
+            answer = close.predict({key: inside}, multimask=multimask, refine=answer)
         return placed(replace(answer, size=self.size), [window] * len(answer))
 
 

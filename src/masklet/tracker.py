@@ -202,7 +202,8 @@ class Tracker:
         return self.backend.adopt(self._features(window), [mask for mask in told if mask is not None])
 
     def _asked(self, frame: int, prompts: Mapping[int, Prompt], window: Window | None) -> Decoded:
-        """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories."""
+        """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories; in a window
+        once more from the mask found there."""
         recalls, queries = [], []
         for key, prompt in prompts.items():
             track = self.tracks.get(key) or self.new_track(key)
@@ -214,7 +215,15 @@ class Tracker:
             mask = told.mask if told.mask is not None or before is None else self._seen(before, window)
             size = self._size if window is None else window.size
             queries.append(ask(told.within(size), told.labels, mask, ambiguous=prompt.clicks <= 1))
-        return self.backend.decode(self.backend.attend(self._features(window), recalls), queries, hide=True)
+        seen = self.backend.attend(self._features(window), recalls)
+        decoded = self.backend.decode(seen, queries, hide=True)
+        if window is None:
+            return decoded
+        again = [
+            query if prompt.mask is not None else query._replace(mask=decoded.at(row).logits)
+            for row, (query, prompt) in enumerate(zip(queries, prompts.values(), strict=True))
+        ]
+        return self.backend.decode(seen, again, hide=True)
 
     def _told(self, prompt: Prompt, window: Window | None) -> Prompt:
         """A prompt on the picture as one on the window."""
