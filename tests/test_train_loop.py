@@ -89,6 +89,19 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path: Path, muon: bool) -> Non
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
+def test_a_run_goes_on_with_other_rates_and_decays_for_the_same_parameters(tmp_path: Path) -> None:
+    trained(tmp_path / "run", replace(SETTINGS, trained=()), steps=2)
+    before = {name: value for name, value in load_file(tmp_path / "run" / STATE).items() if name.startswith("optim")}
+    other = replace(SETTINGS, trained=(), weight_decay=0.0, layer_decay=0.9, memory_rate=0.5)
+    run = loop.begin(other, tmp_path / "run", CPU, resume=True)
+    states = {
+        f"optimiser.{name}.{key}": value for name, state in run.movers.states.items() for key, value in state.items()
+    }
+    assert before.keys() == states.keys()
+    assert all(torch.equal(before[name], states[name]) for name in before)
+    loop.train(run, discs(), workers=0)
+
+
 def test_the_result_loads_and_segments(tmp_path: Path) -> None:
     trained(tmp_path / "run", replace(SETTINGS, steps=1))
     model = masklet.load(tmp_path / "run" / WEIGHTS, size=64)

@@ -131,7 +131,9 @@ def test_asked_again_is_the_same_prompt_with_the_answer() -> None:
     again = asked.again(logits)
     assert torch.equal(again.points, asked.points)
     assert again.masked.all()
-    assert again.mask is logits
+    assert torch.equal(again.mask, logits)
+    given = first_prompts(torch.tensor(TRUTH), Shares(1, 0, 0), rngs(2))
+    assert torch.equal(given.again(logits).mask, given.mask)
 
 
 def test_a_followed_object_that_is_clicked_keeps_one_token_that_is_no_point() -> None:

@@ -368,6 +368,23 @@ def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt
 
 
 @pytest.mark.parametrize("video", [False, True])
+def test_a_click_is_looked_at_closer_twice_the_second_time_where_the_first_showed_it(video: bool) -> None:
+    truth, windows = disc(140, 100, 9), []
+
+    class Watched(Shortsighted):
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            windows.extend(image.shape[1] for image in images)
+            return super().encode(images)
+
+    if video:
+        Tracker(Watched(), zoom=2.0).prompt(0, {1: click(140, 100)}, shown(truth))
+    else:
+        Segmenter(Watched(), 2.0).segment(shown(truth), click(140, 100))
+    whole, first, second = windows
+    assert whole == SIZE[1] > 3 * max(first, second)
+
+
+@pytest.mark.parametrize("video", [False, True])
 def test_what_is_answered_in_a_window_is_asked_again_with_the_answer(video: bool) -> None:
     truth, backend = disc(140, 100, 7), Listening()
     if video:

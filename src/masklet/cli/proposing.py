@@ -48,6 +48,7 @@ def propose(
     from masklet.data import proposals
 
     pictures = proposals.unmarked(sources)
+    proposals.read_list(out)  # before anything is computed
     segmenter = Runtime(model, size, device, dtype, zoom).load()
     records: list[dict[str, Any]] = []
     with console.progress("proposing", unit="images") as report:

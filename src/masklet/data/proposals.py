@@ -13,7 +13,8 @@ That is how a model's own answers train the next one: what it says of itself doe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from masklet.components import clean_logits
 from masklet.data.labelled import IMAGES, Labelled, write_annotations
 from masklet.data.packs.marks import marks
 from masklet.data.packs.pack import INDEX, Asset, Pack, open_pack
-from masklet.data.readers.frame_folders import picture_files
+from masklet.data.readers.frame_folders import PICTURES, entries, natural
 from masklet.data.readers.json_files import read_json, reading
 from masklet.embedded import EmbeddedImage
 from masklet.errors import FormatError, SettingsError
@@ -43,8 +44,9 @@ from masklet.segmenter import Segmenter
 FOUND, SHEETS, KEEP = "found", "sheets", "keep.txt"
 SEARCH = Search(points_per_side=16)
 ALIKE = 0.8  # IoU: two proposals that overlap more are one
+THIN = 0.1  # of a pixel of a sheet: a mask that covers more is seen there
 SPECK = 0.01  # of a mask: smaller holes are filled and smaller pieces dropped
-TILE, COLUMNS = 320, 4  # pixels of a picture's longer side on a sheet; tiles in a row
+TILE, LEAST, COLUMNS = 320, 32, 4  # pixels of a tile's longer side, and of either at least; tiles in a row of a sheet
 
 Picture = NDArray[np.uint8]
 
@@ -73,6 +75,8 @@ def unmarked(sources: Iterable[Path]) -> list[Unmarked]:
     for picture in found:
         if picture.name in names:
             raise SettingsError("bad-usage", f"two pictures are called {picture.name!r}; rename one")
+        if not picture.name.isprintable() or picture.name != picture.name.strip() or picture.name.startswith("#"):
+            raise SettingsError("bad-usage", f"{picture.name!r} cannot be written into a list; rename the picture")
         names.add(picture.name)
     return found
 
@@ -86,9 +90,8 @@ def propose(segmenter: Segmenter, picture: Picture, most: int = 16) -> Findings:
     embedded = segmenter.embed(picture)
     both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.code))]
     there = [one for one in both if one.area]
-    masks = rle.decode_all([one.code for one in there]) if there else np.zeros((0, *found.size), bool)
     kept = suppress(
-        -np.arange(len(there)), ALIKE, lambda index, rest: mask_iou(masks[index : index + 1], masks[rest])[0]
+        -np.arange(len(there)), ALIKE, lambda index, rest: _overlaps(there[index], [there[k] for k in rest])
     )
     return Findings(found.size, tuple(there[place] for place in kept[:most]))
 
@@ -97,12 +100,17 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
     """Propose for one picture and write what there is to look at: how many proposals. A picture that is there already
     is left as it is.
 
-    Raises `ImageError`, `InputNotFound` or `ResourceError`; what was written before stays.
+    Raises `ImageError`, `InputNotFound`, `ResourceError`, or `SettingsError` where another picture of that name is
+    there; what was written before stays.
     """
-    target = _place(folder, FOUND, picture.name, ".json")
-    if target.exists():
+    target, content = _place(folder, FOUND, picture.name, ".json"), picture.read()
+    with explained(target):
+        known = target.exists()
+    if known:
+        with open_input(_place(folder, IMAGES, picture.name)) as handle:
+            if handle.read() != content:
+                raise SettingsError("bad-usage", f"{folder} has another picture called {picture.name!r}; rename one")
         return len(_read_found(target)["annotations"])
-    content = picture.read()
     pixels = read_image(content)
     found = propose(segmenter, pixels, most)
     _write(_place(folder, IMAGES, picture.name), content)
@@ -113,25 +121,40 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
     return len(found)
 
 
-def ask_to_keep(folder: Path, names: Iterable[str]) -> Path:
-    """The list that a person fills in, with a line for each of these pictures; lines that are there stay."""
+def read_list(folder: Path) -> dict[str, dict[int, str]]:
+    """What the list of a folder keeps: by picture, what each proposal is, by number; nothing where there is no list.
+
+    Raises `InputNotFound` for a list that cannot be read, `FormatError` naming the line that cannot be meant.
+    """
     path = folder / KEEP
-    text = path.read_text("utf-8") if path.exists() else _HEAD
-    known = {name for _, name, _ in _lines(path, text)}
+    kept: dict[str, dict[int, str]] = {}
+    for number, line in enumerate(_text(path).splitlines() if path.exists() else (), start=1):
+        if line.strip() and not line.startswith("#"):
+            with _told_of(path, number):
+                name, wanted = _parsed(line)
+                if name in kept:
+                    raise ValueError(f"{name!r} has a line already; write its numbers into one")
+                kept[name] = wanted
+    return kept
+
+
+def ask_to_keep(folder: Path, names: Iterable[str]) -> Path:
+    """The list that a person fills in, with a line for each of these pictures; lines that are there stay. Raises like
+    `read_list`."""
+    path, known = folder / KEEP, read_list(folder)
+    text = _text(path) if path.exists() else _HEAD
     new = [f"{name}:\n" for name in names if name not in known]
-    _write(path, (text + "".join(new)).encode())
+    _write(path, (text + "\n" * (not text.endswith("\n")) + "".join(new)).encode())
     return path
 
 
 def keep(folder: Path) -> tuple[int, int]:
     """Write the proposals that the list names as a data set: how many pictures, how many objects.
 
-    Raises `InputNotFound` where nothing was proposed, `FormatError` for a list that names nothing or what is not there.
+    Raises `InputNotFound` where there is no list, `FormatError` for one that names nothing or what is not there.
     """
-    path = folder / KEEP
-    with open_input(path) as handle:
-        text = handle.read().decode("utf-8", "replace")
-    kept = [_kept(folder, path, line, name, wanted) for line, name, wanted in _lines(path, text) if wanted]
+    path = require_input(folder / KEEP)
+    kept = [_kept(folder, name, wanted) for name, wanted in read_list(folder).items() if wanted]
     if not kept:
         raise FormatError("annotation-broken", f"{path}: nothing is kept; write numbers behind the pictures' names")
     return write_annotations(folder, kept)
@@ -141,7 +164,7 @@ def sheet(picture: Picture, found: Findings) -> Picture:
     """The picture (H, W, 3) and each finding in it, numbered from 1 and bright on dark, side by side."""
     height, width = found.size
     scale = TILE / max(height, width)
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    shape = max(LEAST, round(width * scale)), max(LEAST, round(height * scale))
     small: Picture = np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
     tiles = [small, *(_tile(small, rle.decode(one.code), number) for number, one in enumerate(found, start=1))]
     tiles += [np.zeros_like(small)] * (-len(tiles) % COLUMNS)
@@ -160,8 +183,27 @@ def _unmarked_in(source: Path) -> list[Unmarked]:
         pack, known = open_pack(source), marks()
         photographs = [asset for asset in pack.of("photograph") if asset.name not in known]
         return [Unmarked(asset.name, (pack, asset), asset.licence) for asset in photographs]
-    files = picture_files(source).values() if source.is_dir() else [source]
+    if not source.is_dir():
+        return [Unmarked(source.name, source)]
+    shown = (file for file in entries(source) if file.suffix.lower() in PICTURES and not file.name.startswith("."))
+    files = sorted(shown, key=lambda file: natural(file.name))
+    if not files:
+        raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(PICTURES))})")
     return [Unmarked(file.name, file) for file in files]
+
+
+def _overlaps(one: Finding, others: Sequence[Finding]) -> NDArray[np.float64]:
+    """The IoU of a finding's mask with those of others; 0 where it cannot be above `ALIKE`. Holds two masks at a time,
+    of which there may be many, of large pictures."""
+    mask = rle.decode(one.code)[None]
+    areas = np.array([other.area for other in others], np.float64)
+    near = np.minimum(areas, one.area) > ALIKE * np.maximum(areas, one.area)
+    return np.array(
+        [
+            mask_iou(mask, rle.decode(other.code)[None])[0, 0] if k else 0.0
+            for k, other in zip(near, others, strict=True)
+        ]
+    )
 
 
 def _again(embedded: EmbeddedImage, one: Finding) -> NDArray[np.bool_]:
@@ -180,7 +222,7 @@ def _with_mask(one: Finding, mask: NDArray[np.bool_]) -> Finding:
 
 def _tile(picture: Picture, mask: NDArray[np.bool_], number: int) -> Picture:
     """The picture, dark outside of the mask, with a number in its corner."""
-    inside = cv2.resize(mask.view(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_AREA).astype(bool)
+    inside = cv2.resize(mask * np.uint8(255), picture.shape[1::-1], interpolation=cv2.INTER_AREA) > 255 * THIN
     tile = np.where(inside[..., None], picture, picture // 4 + np.array(_DARK, np.uint8))
     for colour, thickness in (((0, 0, 0), 4), ((255, 255, 0), 1)):
         cv2.putText(tile, str(number), (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
@@ -207,28 +249,48 @@ def _write(path: Path, content: bytes) -> None:
         handle.write(content)
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[int, str, dict[int, str]]]:
-    """The lines of a list: their number, the picture's name, and by number what each proposal that is kept is."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip() and not line.startswith("#"):
-            name, colon, wanted = line.rpartition(":")
-            entries = [entry.split(maxsplit=1) for entry in wanted.split(",") if entry.strip()]
-            if not colon or not all(entry[0].isdecimal() for entry in entries):
-                message = f"{path}, line {number}: expected NAME: 1, 4 tree, 7, got {line.strip()!r}"
-                raise FormatError("annotation-broken", message, path=str(path), line=number)
-            yield number, name.strip(), {int(key): (what or ["object"])[0].strip() for key, *what in entries}
+def _text(path: Path) -> str:
+    with open_input(path) as handle:
+        content = handle.read()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise FormatError("annotation-broken", f"{path} is not text in UTF-8: {cause}", path=str(path)) from cause
 
 
-def _kept(folder: Path, path: Path, line: int, name: str, wanted: Mapping[int, str]) -> Labelled:
+@contextmanager
+def _told_of(path: Path, line: int) -> Iterator[None]:
+    """What is wrong with a line becomes a `FormatError` that names it."""
+    try:
+        yield
+    except ValueError as cause:
+        raise FormatError("annotation-broken", f"{path}, line {line}: {cause}", path=str(path), line=line) from cause
+
+
+def _parsed(line: str) -> tuple[str, dict[int, str]]:
+    """The picture's name in a line of the list, and by number what each proposal that is kept is."""
+    name, _, wanted = line.rpartition(":")
+    kept: dict[int, str] = {}
+    for entry in filter(str.strip, wanted.split(",")):
+        number, *what = entry.split(maxsplit=1)
+        if not name or not number.isdecimal() or len(number) > 9:
+            raise ValueError(f"expected NAME: 1, 4 tree, 7, with no colon behind the name's, got {line.strip()!r}")
+        if int(number) in kept:
+            raise ValueError(f"{number} is kept twice")
+        kept[int(number)] = (what or ["object"])[0].strip()
+    return name.strip(), kept
+
+
+def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> Labelled:
     target = _place(folder, FOUND, name, ".json")
-    if not target.is_file():
-        raise FormatError("annotation-broken", f"{path}, line {line}: nothing was proposed for {name!r}")
-    content = _read_found(target)
+    content = _read_found(target) if target.is_file() else None
+    if content is None or content["image"]["file_name"] != name:
+        message = f"{folder / KEEP}: nothing was proposed for {name!r}; names end at the last colon of a line"
+        raise FormatError("annotation-broken", message)
     codes = [entry["segmentation"] for entry in content["annotations"]]
     beyond = next((key for key in wanted if not 1 <= key <= len(codes)), None)
     if beyond is not None:
-        message = f"{path}, line {line}: {name} has proposals 1 to {len(codes)}, not {beyond}"
-        raise FormatError("annotation-broken", message, path=str(path), line=line)
+        raise FormatError("annotation-broken", f"{folder / KEEP}: {name} has proposals 1 to {len(codes)}, not {beyond}")
     image = content["image"]
     objects = [(what, codes[key - 1]) for key, what in wanted.items()]
     return Labelled(name, (image["height"], image["width"]), objects, image["license"])
@@ -237,5 +299,6 @@ def _kept(folder: Path, path: Path, line: int, name: str, wanted: Mapping[int, s
 def _read_found(path: Path) -> dict[str, Any]:
     content = read_json(path)
     with reading(path):
-        _ = content["image"]["license"], [entry["segmentation"]["counts"] for entry in content["annotations"]]
+        _ = [content["image"][key] for key in ("file_name", "license", "height", "width")]
+        _ = [entry["segmentation"]["counts"] for entry in content["annotations"]]
     return content

@@ -33,7 +33,7 @@ class Request(NamedTuple):
     size: int
     rows: Sequence[int]
     frames: int = 0
-    easy: float = 0.0  # the share of pictures with few and large objects
+    easy: float = 0.0  # the share of pictures that are composed of few and large objects, beside the usual ones
 
 
 class Batch(NamedTuple):
@@ -73,8 +73,8 @@ class Batches(torch.utils.data.Dataset[Batch]):
         rng = np.random.default_rng((self.seed, 1, index))
         easy = bool(rng.random() < request.easy)
         source = self.mixture.draw(rng, easy=easy)
-        near = easy or bool(rng.random() < CLOSE)
-        sample = _pictures(self.mixture, source, request.size, near).sample(index)
+        few = easy or bool(rng.random() < CLOSE)
+        sample = _pictures(self.mixture, source, request.size, few).sample(index)
         chosen = drawn_objects(sample, self.objects, rng)
         return _mirrored(recoloured(sample.image[None], rng)[0], sample.masks[chosen], rng)
 

@@ -10,11 +10,10 @@ import torch
 
 from masklet.data.engine.batch_compose import BatchComposer, ComposedBatch
 from masklet.data.engine.tensor_bank import TensorBank, tensor_bank
-from masklet.data.engine.views import CLOSE
 from masklet.errors import SettingsError
 from masklet.train.batches import Batch, Request
 from masklet.train.settings import Settings
-from masklet.train.sources import EASY, Engine, Mixture, full
+from masklet.train.sources import EASY, Engine, Mixture, few, full
 
 
 @dataclass(slots=True)
@@ -45,8 +44,8 @@ class Compositor:
 
     def _composed(self, source: int, count: int, request: Request) -> ComposedBatch:
         rng = np.random.default_rng((self.settings.seed, 7, request.step, source))
-        near = max(request.easy, 0.0 if request.frames else CLOSE)
-        scenes = EASY if rng.random() < near else full(request.size)
+        share = request.easy if request.frames else few(request.easy)
+        scenes = EASY if rng.random() < share else full(request.size)
         targets = self.settings.clip_objects if request.frames else self.settings.objects
         composer = BatchComposer(self._bank(source), request.size, count, self.settings.seed, targets, scenes)
         number = request.step * 65_536 + request.rows[0]  # processes differ in their first row

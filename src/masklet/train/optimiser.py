@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,10 @@ MATRICES = ("trunk.blocks.", "mask_decoder.transformer.")  # whose linear layers
 
 @dataclass(frozen=True, slots=True)
 class Movers:
-    """Optimisers of different parameters as one; their states are numbered through."""
+    """Optimisers of different parameters as one. `names` are those of the parameters, by their `id`."""
 
     parts: tuple[torch.optim.Optimizer, ...]
+    names: Mapping[int, str]
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -39,33 +40,26 @@ class Movers:
             part.step()
 
     @property
-    def states(self) -> dict[int, dict[str, Any]]:
-        """What they remember of each parameter, by number."""
-        return {
-            start + number: state
-            for start, part in zip(self._starts, self.parts, strict=True)
-            for number, state in part.state_dict()["state"].items()
-        }
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What they remember of each parameter, by name."""
+        return {self.names[id(value)]: state for part in self.parts for value, state in part.state.items()}
 
-    def fits(self, states: dict[int, dict[str, Any]]) -> bool:
-        """Whether the same optimisers left these states."""
-        kept = [
-            "momentum_buffer" if isinstance(part, torch.optim.Muon) else "exp_avg"
+    def fits(self, states: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the same optimisers left these states, of the same parameters."""
+        kept = {
+            self.names[id(value)]: ("momentum_buffer" if isinstance(part, torch.optim.Muon) else "exp_avg", value.shape)
             for part in self.parts
-            for _ in range(_count(part))
-        ]
-        return all(number < len(kept) and kept[number] in state for number, state in states.items())
+            for value in _moved(part)
+        }
+        wanted = [(state, *kept.get(name, ("", None))) for name, state in states.items()]
+        return all(kind in state and state[kind].shape == shape for state, kind, shape in wanted)
 
-    def restore(self, states: dict[int, dict[str, Any]]) -> None:
+    def restore(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """The inverse of `states`."""
-        for start, part in zip(self._starts, self.parts, strict=True):
-            own = {number - start: states[number] for number in range(start, start + _count(part)) if number in states}
+        for part in self.parts:
+            names = [self.names[id(value)] for value in _moved(part)]
+            own = {number: states[name] for number, name in enumerate(names) if name in states}
             part.load_state_dict(part.state_dict() | {"state": own})
-
-    @property
-    def _starts(self) -> list[int]:
-        counts = [_count(part) for part in self.parts]
-        return [sum(counts[:place]) for place in range(len(counts))]
 
 
 def groups(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
@@ -118,7 +112,7 @@ def movers(model: nn.Module, beside: nn.Module, settings: Settings) -> Movers:
         parts.append(torch.optim.Muon(moved, adjust_lr_fn="match_rms_adamw"))
     if rest:
         parts.append(torch.optim.AdamW(rest, betas=(0.9, settings.momentum), fused=True))
-    return Movers(tuple(parts))
+    return Movers(tuple(parts), {id(value): name for name, value in _named(model, beside)})
 
 
 class Average:
@@ -158,8 +152,14 @@ def _only(found: list[dict[str, Any]], wanted: Callable[[Tensor], bool]) -> list
     return [group for group in kept if group["params"]]
 
 
-def _count(part: torch.optim.Optimizer) -> int:
-    return sum(len(group["params"]) for group in part.param_groups)
+def _moved(part: torch.optim.Optimizer) -> list[Tensor]:
+    """The parameters of an optimiser in the order by which it numbers them."""
+    return [value for group in part.param_groups for value in group["params"]]
+
+
+def _named(model: nn.Module, beside: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from ((f"beside.{name}", value) for name, value in beside.named_parameters())
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -50,8 +50,9 @@ class Asked(NamedTuple):
         return clicks <= 1
 
     def again(self, logits: Tensor) -> Asked:
-        """The same points, and the answer so far (N, 1, h, w) to start from."""
-        return self._replace(mask=logits, masked=torch.ones_like(self.masked))
+        """The same points with the answer so far (N, 1, h, w) to start from; a mask that was given stays."""
+        mask = torch.where(self.masked[:, None, None, None], self.mask, logits)
+        return self._replace(mask=mask, masked=torch.ones_like(self.masked))
 
     def refined(self, points: Tensor, labels: Tensor, logits: Tensor) -> Asked:
         """One more point each, (N, 2) with labels (N,), and the answer so far (N, 1, h, w) to start from."""

@@ -35,7 +35,7 @@ class Settings:
     # what it sees
     sizes: tuple[int, ...] = (1024,)  # side of the pictures, one after another in the course of the run
     size_starts: tuple[float, ...] = (0.0,)  # the share of the run at which each size begins
-    easy: float = 0.0  # the share of the run in which pictures of few and large objects become rarer, from all to none
+    easy: float = 0.0  # the share of the run in which pictures of few, large objects get rarer, from all to the usual
     pictures: int = 8  # in a batch, over all processes
     objects: int = 4  # of a picture
     clips: int = 2  # in a batch, over all processes

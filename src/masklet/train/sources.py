@@ -18,6 +18,7 @@ from masklet.data.engine.compose import Composer, PictureSettings
 from masklet.data.engine.real import has_clips, read_labelled, real_clips, real_pictures
 from masklet.data.engine.real_objects import enriched
 from masklet.data.engine.samples import Clip, Sample
+from masklet.data.engine.views import CLOSE
 from masklet.data.packs.pack import BLOB, INDEX, open_pack
 from masklet.data.readers.layouts import open_clips, open_images
 from masklet.data.rendering.render import Model
@@ -33,6 +34,12 @@ LEAST_AREA = 24.0  # pixels of a target at the size it is trained at: of what is
 def full(size: int) -> PictureSettings:
     """What pictures of a size hold when nothing is made easy: targets of every area that can be learned at it."""
     return PictureSettings(area=(max(0.001, LEAST_AREA / size**2), 0.6))
+
+
+def few(easy: float) -> float:
+    """The share of composed pictures with few and large objects: so many are made easy, and of the others as many as
+    there are close views of real ones."""
+    return 1 - (1 - easy) * (1 - CLOSE)
 
 
 class Pictures(Protocol):

@@ -33,8 +33,8 @@ def save_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Mov
     """Write everything that a run needs to go on as if it had not stopped."""
     tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    for index, state in movers.states.items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+    for parameter, state in movers.states.items():
+        tensors |= {f"optimiser.{parameter}.{name}": value for name, value in state.items()}
     content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, _metadata(at))
     with atomic_write(path) as file:
         file.write(content)
@@ -83,9 +83,9 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _moments(tensors: dict[str, Tensor]) -> dict[int, dict[str, Any]]:
-    states: dict[int, dict[str, Any]] = {}
+def _moments(tensors: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = {}
     for name, value in tensors.items():
-        index, _, key = name.partition(".")
-        states.setdefault(int(index), {})[key] = value
+        parameter, _, key = name.rpartition(".")
+        states.setdefault(parameter, {})[key] = value
     return states

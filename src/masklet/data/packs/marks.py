@@ -2,8 +2,8 @@
 
 `marks.json` beside this file names each photograph by package and path, with the size at which it was marked and its
 objects: a name, outlines [x0, y0, x1, y1, …] in pixels, and holes where what is behind shows through. Objects may lie
-within others: a head, a handle. People drew them; those that are `by` a model it proposed, and people looked at and
-kept (`masklet.data.proposals`). The outlines are masklet's own and have its licence.
+within others: a head, a handle. Those that are `by` a model it proposed, and people looked at and kept
+(`masklet.data.proposals`): they have a run-length code instead, `mask`. All are masklet's own and have its licence.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from masklet.data.packs.pack import Pack
 from masklet.data.readers.polygons import polygon_mask
 from masklet.data.readers.records import Images
 from masklet.errors import FormatError, ResourceError
-
-FINER, TOLERANCE = 4, 0.9  # outlines are traced on so much finer a grid, and at most so many pixels off
 
 
 def marks() -> dict[str, Any]:
@@ -83,16 +81,7 @@ def written(entries: Mapping[str, Any]) -> str:
 
 
 def _mark(name: str, mask: NDArray[np.bool_], by: str) -> dict[str, Any]:
-    """An object's mask (H, W) by outlines, nearly along the edges of its pixels."""
-    fine = np.kron(mask, np.ones((FINER, FINER), bool)).astype(np.uint8)
-    loops, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outlines: list[list[float]] = []
-    holes: list[list[float]] = []
-    for loop, (*_, parent) in zip(loops, hierarchy[0] if len(loops) else (), strict=True):
-        simple = cv2.approxPolyDP(loop, TOLERANCE * FINER, True).reshape(-1, 2)
-        if len(simple) > 2:
-            (outlines if parent < 0 else holes).append(((simple + 0.5) / FINER).round(1).ravel().tolist())
-    return {"name": name, **({"by": by} if by else {}), "outlines": outlines, **({"holes": holes} if holes else {})}
+    return {"name": name, **({"by": by} if by else {}), "mask": rle.encode(mask)}
 
 
 def _masks(entry: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[Mapping[str, Any], NDArray[np.bool_]]]:
@@ -102,6 +91,9 @@ def _masks(entry: Mapping[str, Any], size: tuple[int, int]) -> list[tuple[Mappin
 
 
 def _mask(mark: Mapping[str, Any], scale: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    if "mask" in mark:
+        pixels = rle.decode(mark["mask"]).view(np.uint8)
+        return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(bool))
     outlines, holes = (
         [np.reshape(outline, (-1, 2)) * scale for outline in mark.get(kind, ())] for kind in ("outlines", "holes")
     )
