@@ -54,10 +54,10 @@ def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float((a & b).sum() / (a | b).sum()) if (a | b).any() else 1.0
 
 
-def agree(a: Masks, b: Masks) -> bool:
+def agree(a: Masks, b: Masks, least: float = EQUAL) -> bool:
     """Whether two answers have the same objects with the same masks and scores."""
     overlaps = [overlap(*pair) for pair in zip(a.binary, b.binary, strict=True)]
-    return a.object_ids == b.object_ids and min(overlaps) >= EQUAL and np.abs(a.scores - b.scores).max() < 1e-3
+    return a.object_ids == b.object_ids and min(overlaps) >= least and np.abs(a.scores - b.scores).max() < 1e-3
 
 
 @pytest.mark.parametrize("multimask", [None, True])
@@ -95,8 +95,13 @@ def test_a_hundred_frames_with_three_objects_are_tracked_alike(name: str) -> Non
 
 
 @pytest.mark.slow
-def test_the_model_inside_the_package_follows_three_objects_alike(shared: Path) -> None:
-    """A hundred frames of a real clip, and a correction at the fiftieth."""
+@pytest.mark.parametrize(("zoom", "least"), [(0.0, EQUAL), (None, 0.995)])
+def test_the_model_inside_the_package_follows_three_objects_alike(
+    shared: Path, zoom: float | None, least: float
+) -> None:
+    """A hundred frames of a real clip, and a correction at the fiftieth. With a zoom one object hangs on rounding from
+    the eightieth on: PyTorch in float32 and in float64 are no nearer to each other (IoU .9975, `docs/log.md`).
+    """
     with closing(masklet.open_video(shared / "media" / "01_dog.mp4")) as video:
         clip = [frame.image for frame in video.frames(range(100))]
     height, width = clip[0].shape[:2]
@@ -105,13 +110,13 @@ def test_the_model_inside_the_package_follows_three_objects_alike(shared: Path) 
         2: box(0.4 * width, 0.3 * height, 0.6 * width, 0.7 * height),
         3: click(0.75 * width, 0.5 * height),
     }
-    trackers = [masklet.load(runtime=runtime, device="cpu").tracker() for runtime in ("torch", "onnx")]
+    trackers = [masklet.load(runtime=runtime, device="cpu", zoom=zoom).tracker() for runtime in ("torch", "onnx")]
     for index, image in enumerate(clip):
         prompts = {0: first, 50: {2: click(0.5 * width, 0.5 * height)}}.get(index)
         for tracker in trackers:
             if prompts:
                 tracker.prompt(index, prompts, image)
-        assert agree(*(tracker.step(index, image) for tracker in trackers)), index
+        assert agree(*(tracker.step(index, image) for tracker in trackers), least), index
 
 
 @pytest.mark.parametrize(("first", "then"), [("torch", "onnx"), ("onnx", "torch")])
