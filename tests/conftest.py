@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,17 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no shared material beside this checkout")
     return SHARED
+
+
+@pytest.fixture
+def grey_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands see a world of grey values instead of a network, and a disk that is not waited for."""
+    from masklet.cli import tracking
+    from masklet.segmenter import Segmenter
+    from test_watching import World
+
+    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(World()))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from PIL import Image
 
 from masklet import rle
-from masklet.cli import tracking
 from masklet.cli.main import main
 from masklet.data import proposals
 from masklet.data.packs import marks
@@ -25,11 +23,7 @@ from tiny_pack import tiny_pack
 THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A world of grey values instead of a network, and a disk that is not waited for."""
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(World()))
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("grey_world")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,10 @@ from masklet.findings import Findings
 from masklet.formats import FORMATS, read
 from masklet.images import read_mask
 from masklet.segmenter import Segmenter
-from test_watching import Box, World, picture
+from test_watching import Box, picture
 
 THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 CLICKS = ["--points-per-side", "10"]
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A world of grey values instead of a network, and a disk that is not waited for."""
-    monkeypatch.setattr(tracking.Runtime, "load", lambda self: Segmenter(World()))
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture
@@ -62,7 +54,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_every_format_of_a_picture_reads_back(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert run(street, *CLICKS, "--format", "sa1b,rle,coco,png,overlay", "--out", out, "--json") == 0
@@ -78,7 +70,7 @@ def test_every_format_of_a_picture_reads_back(street: Path, tmp_path: Path, caps
     assert np.unique(labels).tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_the_coco_file_of_several_pictures_has_them_all(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,7 +87,7 @@ def test_the_coco_file_of_several_pictures_has_them_all(
     assert data.annToMask(one)[5:25, 5:35].all() and one["area"] == 600
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Search] = []
 
@@ -115,7 +107,7 @@ def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypat
     assert len(options) + 2 == len(fields(Search)) - 1  # all but point_grids, see below
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_clicks_of_ones_own_come_from_a_file(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grids = tmp_path / "grids.json"
     grids.write_text(json.dumps([[[0.1, 0.1]]]))
@@ -127,7 +119,7 @@ def test_clicks_of_ones_own_come_from_a_file(street: Path, tmp_path: Path, capsy
         assert run(street, "--point-grids", grids, "--out", tmp_path / "other") == 2, text
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +134,7 @@ def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
     assert first["error"]["code"] == "input-not-found" and len(second["found"]) == 3
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -169,7 +161,7 @@ def test_what_cannot_be_meant_is_told_in_a_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "street.png"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_results_are_not_written_over_by_accident(street: Path, tmp_path: Path) -> None:
     words = [street, *CLICKS, "--format", "sa1b,coco", "--out", tmp_path / "out"]
     assert run(*words) == 0
@@ -180,7 +172,7 @@ def test_results_are_not_written_over_by_accident(street: Path, tmp_path: Path) 
 WATCH = [*CLICKS, "--look-every", "4", "--patience", "3"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(clip, *WATCH, "--format", ",".join(FORMATS), "--out", tmp_path / "out", "--json") == 0
     record = told(capsys)
@@ -193,7 +185,7 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
     assert rle.area(json.loads((tmp_path / "out/coco.json").read_text())["annotations"][0]["segmentation"]) == 144
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("grey_world")
 @pytest.mark.parametrize("share", [0.0, 1e9], ids=["from an early state", "from the last state"])
 @pytest.mark.parametrize("stopped_after", [6, 13])
 def test_a_watch_that_was_stopped_goes_on_with_the_same_masks_and_ids(

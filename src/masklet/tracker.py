@@ -217,7 +217,7 @@ class Tracker:
             queries.append(ask(told.within(size), told.labels, mask, ambiguous=prompt.clicks <= 1))
         seen = self.backend.attend(self._features(window), recalls)
         decoded = self.backend.decode(seen, queries, hide=True)
-        if window is None:
+        if window is None or all(prompt.mask is not None for prompt in prompts.values()):
             return decoded
         again = [
             query if prompt.mask is not None else query._replace(mask=decoded.at(row).logits)

@@ -48,6 +48,17 @@ def print_error(error: MaskletError, *, as_json: bool = False) -> None:
         say(f"hint: {error.hint}")
 
 
+def picture_failed(picture: str, error: MaskletError, *, only: bool) -> dict[str, Any]:
+    """What is told and recorded of a picture that failed, so that the others can go on.
+
+    Raises the error where it is the only one, or where the others would fail by the same.
+    """
+    if only or error.code in ("disk-full", "out-of-memory"):
+        raise error
+    print_error(error)
+    return {"picture": picture, "error": error_record(error)}
+
+
 def error_record(error: MaskletError) -> dict[str, Any]:
     """An error as every machine-readable surface shows it."""
     return {

@@ -84,10 +84,7 @@ def run(segmenter: Segmenter, wishes: Wishes) -> list[dict[str, Any]]:
         try:
             _one(segmenter, picture, wishes, gathered)
         except MaskletError as error:
-            if len(wishes.pictures) == 1 or error.code in ("disk-full", "out-of-memory"):
-                raise
-            console.print_error(error)
-            gathered.records.append({"picture": str(picture), "error": console.error_record(error)})
+            gathered.records.append(console.picture_failed(str(picture), error, only=len(wishes.pictures) == 1))
     if wishes.coco and gathered.frames:
         clip = Clip(wishes.out.name, gathered.frames[0].size, (), names=gathered.names)
         with atomic_write(wishes.coco) as handle:

@@ -11,8 +11,6 @@ from masklet.cli import console, options
 from masklet.config import EMBEDDED
 from masklet.errors import MaskletError
 
-Folder = Annotated[Path, typer.Argument(metavar="PROPOSALS", help="The folder of the proposals.")]
-
 
 def propose(
     sources: Annotated[
@@ -57,10 +55,7 @@ def propose(
                 count = proposals.write_proposals(out, picture, segmenter, most)
                 records.append({"picture": picture.name, "proposals": count})
             except MaskletError as error:
-                if len(pictures) == 1 or error.code in ("disk-full", "out-of-memory"):
-                    raise
-                console.print_error(error)
-                records.append({"picture": picture.name, "error": console.error_record(error)})
+                records.append(console.picture_failed(picture.name, error, only=len(pictures) == 1))
             report(done, len(pictures))
     there = [record for record in records if "error" not in record]
     keep_list = proposals.ask_to_keep(out, [record["picture"] for record in there])
@@ -73,7 +68,10 @@ def propose(
     return 0 if len(there) == len(records) else console.PARTLY_DONE
 
 
-def keep(folder: Folder, json: options.Json = False) -> None:
+def keep(
+    folder: Annotated[Path, typer.Argument(metavar="PROPOSALS", help="The folder of the proposals.")],
+    json: options.Json = False,
+) -> None:
     """Write the proposals that PROPOSALS/keep.txt names as a COCO data set, with their pictures."""
     from masklet.data import proposals
 

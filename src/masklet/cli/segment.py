@@ -100,10 +100,7 @@ def _one(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes, *, o
     try:
         return _segmented(segmenter, picture, prompts, wishes)
     except MaskletError as error:
-        if only or error.code in ("disk-full", "out-of-memory"):
-            raise
-        console.print_error(error)
-        return {"picture": str(picture), "error": console.error_record(error)}
+        return console.picture_failed(str(picture), error, only=only)
 
 
 def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes) -> dict[str, Any]:

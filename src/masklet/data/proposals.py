@@ -13,9 +13,10 @@ That is how a model's own answers train the next one: what it says of itself doe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from masklet.automatic import Search
 from masklet.components import clean_logits
 from masklet.data.labelled import IMAGES, Labelled, write_annotations
 from masklet.data.packs.marks import marks
-from masklet.data.packs.pack import INDEX, Asset, Pack, open_pack
+from masklet.data.packs.pack import INDEX, open_pack
 from masklet.data.readers.frame_folders import PICTURES, entries, natural
 from masklet.data.readers.json_files import read_json, reading
 from masklet.embedded import EmbeddedImage
@@ -53,18 +54,12 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Unmarked:
-    """A picture without masks: its name, from which its files get theirs, its bytes, and its licence if known."""
+    """A picture without masks: its name, from which its files get theirs, how the bytes of its file are read, and its
+    licence if known."""
 
     name: str
-    file: Path | tuple[Pack, Asset]
+    read: Callable[[], bytes]
     licence: str = ""
-
-    def read(self) -> bytes:
-        """The bytes of its file. Raises `InputNotFound`."""
-        if isinstance(self.file, tuple):
-            return self.file[0].read(self.file[1])
-        with open_input(self.file) as handle:
-            return handle.read()
 
 
 def unmarked(sources: Iterable[Path]) -> list[Unmarked]:
@@ -107,9 +102,8 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
     with explained(target):
         known = target.exists()
     if known:
-        with open_input(_place(folder, IMAGES, picture.name)) as handle:
-            if handle.read() != content:
-                raise SettingsError("bad-usage", f"{folder} has another picture called {picture.name!r}; rename one")
+        if _bytes(_place(folder, IMAGES, picture.name)) != content:
+            raise SettingsError("bad-usage", f"{folder} has another picture called {picture.name!r}; rename one")
         return len(_read_found(target)["annotations"])
     pixels = read_image(content)
     found = propose(segmenter, pixels, most)
@@ -182,14 +176,14 @@ def _unmarked_in(source: Path) -> list[Unmarked]:
     if (source / INDEX).is_file():
         pack, known = open_pack(source), marks()
         photographs = [asset for asset in pack.of("photograph") if asset.name not in known]
-        return [Unmarked(asset.name, (pack, asset), asset.licence) for asset in photographs]
+        return [Unmarked(asset.name, partial(pack.read, asset), asset.licence) for asset in photographs]
     if not source.is_dir():
-        return [Unmarked(source.name, source)]
+        return [Unmarked(source.name, partial(_bytes, source))]
     shown = (file for file in entries(source) if file.suffix.lower() in PICTURES and not file.name.startswith("."))
     files = sorted(shown, key=lambda file: natural(file.name))
     if not files:
         raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(PICTURES))})")
-    return [Unmarked(file.name, file) for file in files]
+    return [Unmarked(file.name, partial(_bytes, file)) for file in files]
 
 
 def _overlaps(one: Finding, others: Sequence[Finding]) -> NDArray[np.float64]:
@@ -249,9 +243,13 @@ def _write(path: Path, content: bytes) -> None:
         handle.write(content)
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     with open_input(path) as handle:
-        content = handle.read()
+        return handle.read()
+
+
+def _text(path: Path) -> str:
+    content = _bytes(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
