@@ -21,13 +21,13 @@ from PIL import Image
 
 import masklet
 from masklet import MaskletError, Prompt, Segmenter, drawing, rle
-from masklet.atomic import atomic_write, explained
 from masklet.automatic import Search
 from masklet.backend import Features
 from masklet.cli.console import print_error, say
 from masklet.cli.kept import Recording
 from masklet.cli.options import located
 from masklet.errors import SettingsError
+from masklet.files.atomic import atomic_write, explained
 from masklet.history import History
 from masklet.memory import SLOTS, Recall
 from masklet.tracker import Tracker

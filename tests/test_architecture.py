@@ -13,7 +13,7 @@ import masklet
 
 PACKAGE = Path(masklet.__file__).parent
 LAYERS = [
-    {"errors", "atomic", "lock", "inputs", "signatures", "notices"},
+    {"errors", "files", "notices"},
     {
         "prompts",
         "masks",

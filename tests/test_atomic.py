@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masklet.atomic import atomic_write
 from masklet.errors import ResourceError
+from masklet.files.atomic import atomic_write
 
 
 def names(folder: Path) -> list[str]:
@@ -53,7 +53,7 @@ def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"old")
     script = (
-        "import os, pathlib, sys; from masklet.atomic import atomic_write\n"
+        "import os, pathlib, sys; from masklet.files.atomic import atomic_write\n"
         "with atomic_write(pathlib.Path(sys.argv[1])) as handle: handle.write(b'new'); handle.flush(); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script, tmp_path / "file"], check=False).returncode == 9

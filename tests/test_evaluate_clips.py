@@ -30,7 +30,7 @@ from masklet.evaluate.standing import Standing
 from masklet.evaluate.vos import FirstPrompt, answer_clips, follow
 from masklet.evaluate.vos_report import vos_report
 from masklet.evaluate.worst import worst_rounds
-from masklet.lock import Lock
+from masklet.files.lock import Lock
 from masklet.segmenter import Segmenter
 
 SIZE = (16, 24)

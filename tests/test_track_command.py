@@ -431,7 +431,7 @@ def test_what_cannot_be_zoomed_at_is_refused_before_anything_is_replaced(
 def test_a_job_that_another_process_holds_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from masklet.lock import Lock
+    from masklet.files.lock import Lock
 
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png", "--out", tmp_path]
     assert track(*words) == 0

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet import drawing, rle
-from masklet.atomic import atomic_write
 from masklet.coded import CodedFrame
+from masklet.files.atomic import atomic_write
 from masklet.labelmap import write_label_map
 from masklet.masks import CERTAIN, Masks
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet import rle
-from masklet.inputs import open_input
+from masklet.files.open_input import open_input
 from masklet.propagate import Schedule
 from masklet.video.folder import pictures_of
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from masklet import session
-from masklet.atomic import remove_leftovers
 from masklet.backend import Backend
 from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.coded import CodedFrame, coded
 from masklet.errors import CheckpointError
+from masklet.files.atomic import remove_leftovers
 from masklet.journal import Journal
 from masklet.masks import Masks
 from masklet.memory import POINTERS

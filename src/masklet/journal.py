@@ -18,10 +18,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from masklet.atomic import explained, sync_folder
 from masklet.coded import CodedFrame
 from masklet.errors import ResourceError, StateError
-from masklet.lock import Lock
+from masklet.files.atomic import explained, sync_folder
+from masklet.files.lock import Lock
 
 VERSION = 1
 NAME = "journal.jsonl"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masklet import components, drawing, rle
-from masklet.atomic import atomic_write
 from masklet.errors import BackendError, FormatError, PromptError, SettingsError
+from masklet.files.atomic import atomic_write
 from masklet.interpolation import interpolate
 from masklet.labelmap import label_map, write_label_map, write_mask
 from masklet.overlap import extents, mask_iou, separate, suppress

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from masklet.atomic import atomic_write
 from masklet.backend import Backend
 from masklet.cleaning import Cleaning
 from masklet.errors import CheckpointError, InputNotFound, StateError
+from masklet.files.atomic import atomic_write
 from masklet.history import History
 from masklet.prompts import Prompt
 from masklet.track import Track

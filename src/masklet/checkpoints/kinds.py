@@ -7,7 +7,7 @@ from typing import Literal
 
 from masklet.checkpoints.mapped import MappedFile
 from masklet.errors import CheckpointError
-from masklet.signatures import kind_of
+from masklet.files.file_type import kind_of
 
 Kind = Literal["torch", "safetensors"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from masklet.checkpoints.number_formats import Bytes
 from masklet.errors import CheckpointError, InputNotFound
-from masklet.inputs import open_input
+from masklet.files.open_input import open_input
 
 MAX_BYTES = 4 << 30  # the largest released checkpoint has 0.9 GB, with the state of its training three times that
 

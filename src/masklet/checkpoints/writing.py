@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.atomic import atomic_write
 from masklet.checkpoints.number_formats import BY_NAME, NumberFormat
+from masklet.files.atomic import atomic_write
 
 ALIGNMENT = 64  # bytes: where the numbers of a file begin, so that they can be used where they are mapped
 METADATA = {"format": "pt"}  # without it the transformers library refuses a file

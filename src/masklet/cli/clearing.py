@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from masklet.files.lock import Lock
 from masklet.formats import FORMATS, FolderFormat
 from masklet.journal import NAME, notes_in
-from masklet.lock import Lock
 
 FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
 

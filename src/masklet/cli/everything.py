@@ -158,8 +158,8 @@ class _Asked:
 
 def _is_picture(source: Path) -> bool:
     """Whether a path is a picture file, by its first bytes. Raises `InputNotFound`."""
-    from masklet.inputs import open_input, require_input
-    from masklet.signatures import HEAD, kind_of
+    from masklet.files.file_type import HEAD, kind_of
+    from masklet.files.open_input import open_input, require_input
 
     if require_input(source).is_dir():
         return False

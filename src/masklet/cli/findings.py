@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.atomic import atomic_write
 from masklet.automatic import Search
 from masklet.cli import console
 from masklet.coded import CodedFrame
 from masklet.errors import MaskletError, ResourceError, SettingsError
+from masklet.files.atomic import atomic_write
 from masklet.findings import Findings
 from masklet.formats import Clip
 from masklet.formats.coco import COCO

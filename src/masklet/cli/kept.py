@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.atomic import explained
 from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.coded import CodedFrame
 from masklet.errors import ResourceError, SettingsError
+from masklet.files.atomic import explained
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.encoding import H264_LIVE, Timing, VideoEncoder
 from masklet.journal import NAME, Journal

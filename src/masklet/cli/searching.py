@@ -58,7 +58,7 @@ def grids_of(file: Path | None) -> tuple[Points, ...] | None:
 
     import numpy as np
 
-    from masklet.inputs import open_input
+    from masklet.files.open_input import open_input
 
     if file is None:
         return None

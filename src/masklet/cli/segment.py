@@ -139,7 +139,7 @@ def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes
 def _write(name: str, path: Path, masks: Masks, image: Any) -> None:
     from PIL import Image
 
-    from masklet.atomic import atomic_write
+    from masklet.files.atomic import atomic_write
 
     if name == "overlay":
         with atomic_write(path) as file:

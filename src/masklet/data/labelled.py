@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from masklet import rle
-from masklet.atomic import atomic_write
+from masklet.files.atomic import atomic_write
 
 ANNOTATIONS, IMAGES = "annotations.json", "images"
 

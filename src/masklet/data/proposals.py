@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet import rle
-from masklet.atomic import atomic_write, explained
 from masklet.automatic import Search
 from masklet.components import clean_logits
 from masklet.data.labelled import IMAGES, Labelled, write_annotations
@@ -35,9 +34,10 @@ from masklet.data.readers.frame_folders import PICTURES, entries, natural
 from masklet.data.readers.json_files import read_json, reading
 from masklet.embedded import EmbeddedImage
 from masklet.errors import FormatError, SettingsError
+from masklet.files.atomic import atomic_write, explained
+from masklet.files.open_input import open_input, require_input
 from masklet.findings import Finding, Findings
 from masklet.images import read_image
-from masklet.inputs import open_input, require_input
 from masklet.overlap import extents, mask_iou, suppress
 from masklet.prompts import box
 from masklet.segmenter import Segmenter

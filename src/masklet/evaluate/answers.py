@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from masklet.atomic import atomic_write
 from masklet.data.readers.annotations import Annotation, from_labels
 from masklet.data.readers.frame_folders import object_number
 from masklet.data.readers.label_files import black_and_white, read_labels, read_object_masks
 from masklet.errors import FormatError, InputNotFound
+from masklet.files.atomic import atomic_write
 from masklet.labelmap import label_map, write_label_map, write_mask
 from masklet.masks import Masks
 

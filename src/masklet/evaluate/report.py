@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from masklet.atomic import atomic_write
 from masklet.errors import ResourceError
+from masklet.files.atomic import atomic_write
 
 MARKDOWN, JSON, HTML = "report.md", "report.json", "report.html"
 

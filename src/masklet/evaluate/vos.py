@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.atomic import atomic_write, explained
 from masklet.data.readers.json_files import read_json
 from masklet.data.readers.records import AnnotatedClip, Clips
 from masklet.errors import SettingsError, StateError, VideoError
 from masklet.evaluate.answers import Answers, Files, write_frame
 from masklet.evaluate.clicker import next_click, tight_box
+from masklet.files.atomic import atomic_write, explained
+from masklet.files.lock import Lock
 from masklet.history import History
-from masklet.lock import Lock
 from masklet.masks import Masks
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from masklet.atomic import atomic_write, explained, remove_leftovers
 from masklet.checkpoints import read_tensors
 from masklet.config import check_size
 from masklet.errors import ResourceError, SettingsError
@@ -20,6 +19,7 @@ from masklet.export import checking
 from masklet.export.cost import Cost, measure
 from masklet.export.layouts import LAYOUTS
 from masklet.export.ranges import seen_ranges
+from masklet.files.atomic import atomic_write, explained, remove_leftovers
 from masklet.graphs import PRECISIONS, VERBS, Verb, tables, write_graph
 from masklet.graphs.graph import OPSET
 from masklet.graphs.manifest import NAME, TABLES, Manifest

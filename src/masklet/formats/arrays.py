@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.errors import FormatError
+from masklet.files.open_input import open_input
 from masklet.formats.form import Clip, FileFormat
-from masklet.inputs import open_input
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 

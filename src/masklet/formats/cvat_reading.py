@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import FormatError
+from masklet.files.open_input import open_input
 from masklet.formats.outlines import fill
-from masklet.inputs import open_input
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 

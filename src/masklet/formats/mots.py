@@ -12,9 +12,9 @@ import numpy as np
 from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.errors import FormatError
+from masklet.files.open_input import open_input
 from masklet.formats.form import Clip, FileFormat
 from masklet.formats.records import ReadMask, frame_of
-from masklet.inputs import open_input
 from masklet.propagate import TrackedFrame
 
 CLASS = 2  # pedestrian, the one class that both KITTI MOTS and MOTSChallenge evaluate; tracking does not name things

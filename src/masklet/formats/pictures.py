@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.coded import CodedFrame
+from masklet.files.open_input import open_input
 from masklet.formats.encoding import Timing
 from masklet.formats.form import Clip
-from masklet.inputs import open_input
 from masklet.video.containers import READERS, refuse_references
 
 FRAMES_PER_SECOND = 25  # where a video has no times, such as a folder of pictures

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from masklet.errors import FormatError, PromptError
+from masklet.files.open_input import require_input
 from masklet.formats import arrays, coco, cvat_reading, labelme, labels, mots, yolo, ytvis
 from masklet.formats.form import Reader
 from masklet.formats.records import Fields, ReadMask, frame_of, read_json
-from masklet.inputs import require_input
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from masklet.errors import FormatError
-from masklet.inputs import open_input
+from masklet.files.open_input import open_input
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 

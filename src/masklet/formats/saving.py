@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masklet.atomic import atomic_write, explained, remove_leftovers
 from masklet.coded import CodedFrame, coded, objects
 from masklet.errors import FormatError, SettingsError
+from masklet.files.atomic import atomic_write, explained, remove_leftovers
 from masklet.formats.form import Clip, FileFormat, FolderFormat, Format
 from masklet.formats.table import named
 from masklet.journal import Journal

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.errors import FormatError
+from masklet.files.open_input import open_input
 from masklet.formats.folders import numbered
 from masklet.formats.form import Clip, FolderFormat
 from masklet.formats.outlines import fill, polygon
-from masklet.inputs import open_input
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from masklet.errors import CheckpointError
+from masklet.files.open_input import open_input
 from masklet.graphs import protobuf
-from masklet.inputs import open_input
 
 LARGEST = 2 << 30  # bytes; also the most that the format itself can hold
 MOST_NODES = 50_000

@@ -16,9 +16,9 @@ from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.files.open_input import open_input
 from masklet.graphs import PRECISIONS, VERBS
 from masklet.graphs.inspection import inspect, read_limited
-from masklet.inputs import open_input
 
 NAME, TABLES = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"

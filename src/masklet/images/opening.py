@@ -14,12 +14,12 @@ from typing import IO, Any, BinaryIO
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError
+from masklet.files.file_type import HEAD, kind_of
+from masklet.files.open_input import open_input
 from masklet.images.arrays import check_sides
 from masklet.images.colours import DEEP, Picture
 from masklet.images.truncation import cut_short
-from masklet.inputs import open_input
 from masklet.notices import notice
-from masklet.signatures import HEAD, kind_of
 
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; what Pillow refuses, too
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
+from masklet.files.open_input import open_input
 from masklet.graphs.inspection import read_onnx
-from masklet.inputs import open_input
 from masklet.onnx_backend.backend import Graph, OnnxBackend, Running
 from masklet.onnx_backend.sessions import Device, Session, host
 

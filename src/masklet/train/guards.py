@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from masklet.atomic import atomic_write
 from masklet.errors import StateError
+from masklet.files.atomic import atomic_write
 from masklet.train.batches import Batch
 from masklet.train.rollout import Outcome
 

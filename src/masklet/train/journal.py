@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from masklet.atomic import atomic_write
+from masklet.files.atomic import atomic_write
 from masklet.train.events import EventFile
 from masklet.train.losses import Weights
 from masklet.train.rollout import Outcome

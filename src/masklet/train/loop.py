@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from masklet.atomic import atomic_write
 from masklet.errors import StateError
+from masklet.files.atomic import atomic_write
 from masklet.model.sam2 import Sam2
 from masklet.train import parallel
 from masklet.train.batches import Batch, Batches, Request, row_generators

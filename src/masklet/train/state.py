@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from masklet.atomic import atomic_write
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.files.atomic import atomic_write
 from masklet.model.sam2 import Sam2
 from masklet.train.lora import folded
 from masklet.train.optimiser import Average, Movers

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from masklet.errors import VideoError
-from masklet.signatures import HEAD, kind_of
+from masklet.files.file_type import HEAD, kind_of
 
 # The names of FFmpeg's readers. Whatever opens other files is not among them: hls, dash, concat, sdp, image2, ….
 READERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import av
 
 from masklet.errors import VideoError
-from masklet.inputs import open_input
+from masklet.files.open_input import open_input
 from masklet.video.containers import KNOWN, READERS, cut_short, refuse_references
 from masklet.video.options import VideoOptions
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from masklet.errors import InputNotFound, VideoError
-from masklet.signatures import HEAD, kind_of
+from masklet.files.file_type import HEAD, kind_of
 
 _SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
 _SIGNS = "*?["  # of a pattern

@@ -10,7 +10,7 @@ from typing import Any, overload
 from numpy.typing import NDArray
 
 from masklet.errors import VideoError
-from masklet.inputs import require_input
+from masklet.files.open_input import require_input
 from masklet.video.containers import refuse_address
 from masklet.video.file import VideoFile
 from masklet.video.folder import pictures_of

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 
 import cv2
 
-from masklet.atomic import atomic_write
 from masklet.data.engine.bank import Bank, load_bank
 from masklet.data.engine.clips import ClipComposer
 from masklet.data.engine.compose import Composer
@@ -22,6 +21,7 @@ from masklet.data.engine.writers import write_davis, write_davis_split, write_sa
 from masklet.data.packs.pack import Pack
 from masklet.data.rendering.renders import load_models
 from masklet.errors import ResourceError
+from masklet.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from masklet.data.engine.one_by_one import OneByOne

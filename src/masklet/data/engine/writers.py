@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet import rle
-from masklet.atomic import atomic_write
 from masklet.data.engine.samples import Clip, Sample
 from masklet.errors import ResourceError
+from masklet.files.atomic import atomic_write
 from masklet.labelmap import davis_palette, label_map
 
 SAV_EVERY = 4

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import cv2
 from numpy.typing import NDArray
 
-from masklet.atomic import atomic_write
 from masklet.data.engine.filters import relabelled
 from masklet.data.engine.real import read_labelled, real_pictures
 from masklet.data.packs.pack import INDEX, Asset, Kind, Pack, encode_picture, write_pack
 from masklet.data.packs.selection import fit, fitted_size
 from masklet.data.rendering.renders import decode_parts, rendered
+from masklet.files.atomic import atomic_write
 
 
 class Room(NamedTuple):

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet import rle
-from masklet.atomic import atomic_write
 from masklet.data.labelled import ANNOTATIONS, IMAGES, Labelled, write_annotations
 from masklet.data.packs.pack import Pack
 from masklet.data.readers.polygons import polygon_mask
 from masklet.data.readers.records import Images
 from masklet.errors import FormatError, ResourceError
+from masklet.files.atomic import atomic_write
 
 
 def marks() -> dict[str, Any]:

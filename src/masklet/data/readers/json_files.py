@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import FormatError
-from masklet.inputs import open_input
+from masklet.files.open_input import open_input
 
 
 def read_json(path: Path) -> dict[str, Any]:
