@@ -67,6 +67,23 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert clip.annotated == (0,)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".jfif"])
+def test_frames_are_scored_in_the_order_in_which_they_are_played(tmp_path: Path, suffix: str) -> None:
+    root = layouts.davis(tmp_path)
+    shutil.rmtree(root / "JPEGImages/480p/bear")
+    shutil.rmtree(root / "Annotations/480p/bear")
+    shades = {"B1": 40, "a2": 50, "a10": 60, "C": 70}  # as layouts.frames paints them
+    layouts.frames(root / "JPEGImages/480p/bear", shades, suffix)
+    layouts.maps(root / "Annotations/480p/bear", {"a2": block(0), "B1": block(6)})
+    clip = open_davis(root)["bear"]
+    assert clip.frame_names == ("a2", "a10", "B1", "C")
+    with closing(clip.video()) as video:
+        played = [int(video[frame].mean().round()) for frame in range(len(video))]
+    assert played == [shades[name] for name in clip.frame_names]
+    assert (clip.annotation(0).mask(1) == (block(0) == 1)).all()
+    assert (clip.annotation(2).mask(1) == (block(6) == 1)).all()
+
+
 def test_mose_valid_has_the_first_masks(tmp_path: Path) -> None:
     data = open_mose(layouts.mose(tmp_path))
     assert [(clip.name, len(clip), clip.annotated) for clip in data] == [("0a", 3, (0,)), ("1b", 3, (0,))]

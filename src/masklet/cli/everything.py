@@ -15,7 +15,6 @@ from masklet.errors import SettingsError
 if TYPE_CHECKING:
     from masklet.automatic import Search
 
-_PICTURES = {"JPEG", "PNG", "WebP", "TIFF", "BMP"}
 _VIDEO = "Video only"
 
 Look = Annotated[
@@ -158,13 +157,10 @@ class _Asked:
 
 def _is_picture(source: Path) -> bool:
     """Whether a path is a picture file, by its first bytes. Raises `InputNotFound`."""
-    from masklet.files.file_type import HEAD, kind_of
-    from masklet.files.open_input import open_input, require_input
+    from masklet.files.image_files import is_image
+    from masklet.files.open_input import require_input
 
-    if require_input(source).is_dir():
-        return False
-    with open_input(source) as handle:
-        return kind_of(handle.read(HEAD)) in _PICTURES
+    return not require_input(source).is_dir() and is_image(source)
 
 
 def _pictures(asked: _Asked) -> int:

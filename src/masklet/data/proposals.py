@@ -30,11 +30,12 @@ from masklet.components import clean_logits
 from masklet.data.labelled import IMAGES, Labelled, write_annotations
 from masklet.data.packs.marks import marks
 from masklet.data.packs.pack import INDEX, open_pack
-from masklet.data.readers.frame_folders import PICTURES, entries, natural
+from masklet.data.readers.frame_folders import entries
 from masklet.data.readers.json_files import read_json, reading
 from masklet.embedded import EmbeddedImage
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write, explained
+from masklet.files.image_files import IMAGE_SUFFIXES, images_among
 from masklet.files.open_input import open_input, require_input
 from masklet.findings import Finding, Findings
 from masklet.images import read_image
@@ -179,10 +180,9 @@ def _unmarked_in(source: Path) -> list[Unmarked]:
         return [Unmarked(asset.name, partial(pack.read, asset), asset.licence) for asset in photographs]
     if not source.is_dir():
         return [Unmarked(source.name, partial(_bytes, source))]
-    shown = (file for file in entries(source) if file.suffix.lower() in PICTURES and not file.name.startswith("."))
-    files = sorted(shown, key=lambda file: natural(file.name))
+    files = images_among(entries(source))
     if not files:
-        raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(PICTURES))})")
+        raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return [Unmarked(file.name, partial(_bytes, file)) for file in files]
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from masklet.errors import FormatError, PromptError
+from masklet.files.image_files import has_image_suffix
 from masklet.files.open_input import require_input
 from masklet.formats import arrays, coco, cvat_reading, labelme, labels, mots, yolo, ytvis
 from masklet.formats.form import Reader
 from masklet.formats.records import Fields, ReadMask, frame_of, read_json
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
-
-_PICTURES = {".png", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg", ".npy"}
 
 
 def read(path: str | Path) -> Iterator[TrackedFrame]:
@@ -47,7 +46,7 @@ def _reader(path: Path) -> Reader:
     if path.is_dir():
         return _folder_reader(path)
     suffix = path.suffix.lower()
-    if suffix in _PICTURES:
+    if has_image_suffix(path) or suffix == ".npy":
         return labels.read_frames
     readers = {".npz": arrays.read, ".xml": cvat_reading.read, ".txt": mots.read, ".json": _read_json}
     if suffix not in readers:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from masklet.errors import VideoError
 from masklet.files.file_type import HEAD, kind_of
+from masklet.files.image_files import IMAGE_KINDS
 
 # The names of FFmpeg's readers. Whatever opens other files is not among them: hls, dash, concat, sdp, image2, ….
 READERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
@@ -26,7 +27,6 @@ KNOWN = {
 }
 _REFERENCES = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"v=0 o=")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,", re.IGNORECASE)
-_PICTURES = {"JPEG", "PNG", "WebP", "TIFF", "BMP"}
 
 
 def refuse_address(source: str) -> None:
@@ -46,7 +46,7 @@ def refuse_references(handle: BinaryIO, name: str) -> str:
     if text.startswith(_REFERENCES):
         message = f"{name} only refers to other files (a playlist or a script); open those files themselves"
         raise VideoError("reference-file-refused", message, path=name)
-    if kind in _PICTURES:
+    if kind in IMAGE_KINDS:
         message = (
             f"{name} is a single picture ({kind}); read it with read_image, or pass a folder or a list of pictures"
         )

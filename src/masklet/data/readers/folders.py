@@ -10,11 +10,9 @@ from pathlib import Path
 
 from masklet.data.readers.annotations import Annotation, from_labels
 from masklet.data.readers.frame_folders import (
-    PICTURES,
     clip_names,
     entries,
     label_clip,
-    natural,
     object_number,
     picture_files,
 )
@@ -22,6 +20,7 @@ from masklet.data.readers.label_files import black_and_white, read_labels, read_
 from masklet.data.readers.labelme import read_labelme
 from masklet.data.readers.records import AnnotatedClip, AnnotatedImage, Clips, Dataset, Images
 from masklet.errors import FormatError
+from masklet.files.image_files import has_image_suffix, natural_key
 from masklet.images import read_image
 
 LICENCE = "your own"
@@ -44,7 +43,7 @@ def open_pictures(pictures: Path, masks: Path) -> Images:
     if not files:
         raise FormatError("dataset-broken", f"{masks}: no masks there that are named like a picture in {pictures}")
     build = partial(_picture, files, found)
-    return Dataset("folder", pictures.name, pictures, LICENCE, tuple(sorted(files, key=natural)), build)
+    return Dataset("folder", pictures.name, pictures, LICENCE, tuple(sorted(files, key=natural_key)), build)
 
 
 def open_clip_folders(root: Path) -> Clips:
@@ -59,7 +58,9 @@ def open_clip_folders(root: Path) -> Clips:
     elif pair is not None:
         folders = {root.name: pair}
     else:
-        pairs = {path.name: folder_pair(path) for path in sorted(entries(root), key=lambda path: natural(path.name))}
+        pairs = {
+            path.name: folder_pair(path) for path in sorted(entries(root), key=lambda path: natural_key(path.name))
+        }
         folders = {name: pair for name, pair in pairs.items() if pair is not None}
     if not folders:
         message = f"{root}: no clips in it; a clip is a folder with JPEGImages (or frames) and Annotations (or masks)"
@@ -87,12 +88,12 @@ def _masks_in(folder: Path, *, apart: bool) -> dict[str, Masks]:
     """What could be masks, by the name of their picture; PNGs only where they lie `apart` from pictures."""
     found: dict[str, Masks] = {}
     numbered: dict[str, dict[int, Path]] = {}
-    for path in sorted(entries(folder), key=lambda path: natural(path.name)):
+    for path in sorted(entries(folder), key=lambda path: natural_key(path.name)):
         if path.is_dir() and apart:
             found[path.name] = dict(enumerate(picture_files(path).values(), start=1))
         elif path.suffix.lower() == ".json":
             found[path.stem] = path
-        elif apart and path.suffix.lower() in PICTURES:
+        elif apart and has_image_suffix(path):
             found.setdefault(path.stem, path)
             parts = re.fullmatch(r"(.+)_(\d+)", path.stem)
             if parts:
@@ -132,7 +133,7 @@ def _truth(root: Path, name: str) -> AnnotatedClip:
     if not objects:
         masks = label_clip(name, root / name, root / name, binary=_one_object(picture_files(root / name)))
         return replace(masks, source=None)
-    frames = sorted({stem for files in objects.values() for stem in files}, key=natural)
+    frames = sorted({stem for files in objects.values() for stem in files}, key=natural_key)
     annotations = {
         number: partial(read_object_masks, {key: files[stem] for key, files in objects.items() if stem in files})
         for number, stem in enumerate(frames)

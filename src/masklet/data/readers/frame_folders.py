@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,7 @@ from pathlib import Path
 from masklet.data.readers.label_files import read_label_map
 from masklet.data.readers.records import AnnotatedClip, ClipObject
 from masklet.errors import FormatError, InputNotFound
-
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+from masklet.files.image_files import IMAGE_SUFFIXES, images_among, natural_key
 
 
 def label_clip(
@@ -42,24 +40,23 @@ def label_clip(
 
 
 def picture_files(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by name without suffix, numbers in their natural order.
+    """Return the images of a folder by name without suffix, in the order in which the folder is played.
 
     Raises `InputNotFound` for a missing folder, `FormatError` for one without pictures or with two of one name.
     """
     found: dict[str, Path] = {}
-    for path in sorted(entries(folder), key=lambda path: natural(path.stem)):
-        if path.suffix.lower() in PICTURES and not path.name.startswith("."):
-            if path.stem in found:
-                raise FormatError("dataset-broken", f"{folder}: {found[path.stem].name} and {path.name} have one name")
-            found[path.stem] = path
+    for path in images_among(entries(folder)):
+        if path.stem in found:
+            raise FormatError("dataset-broken", f"{folder}: {found[path.stem].name} and {path.name} have one name")
+        found[path.stem] = path
     if not found:
-        raise FormatError("dataset-broken", f"{folder}: no pictures in it ({', '.join(sorted(PICTURES))})")
+        raise FormatError("dataset-broken", f"{folder}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return found
 
 
 def clip_names(frames: Path, labels: Path) -> tuple[str, ...]:
     """The sub-folders of `frames`, each of which must be in `labels` too. Raises like `picture_files`."""
-    names = sorted((path.name for path in entries(frames) if path.is_dir() and path.name[0] != "."), key=natural)
+    names = sorted((path.name for path in entries(frames) if path.is_dir() and path.name[0] != "."), key=natural_key)
     if not names:
         raise FormatError("dataset-broken", f"{frames}: no clips in it; each should be a folder of frames")
     return tuple(check_names(names, frames, labels))
@@ -100,11 +97,6 @@ def entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputNotFound("input-not-found", f"{folder}: no such folder", path=str(folder))
     return list(folder.iterdir())
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts frame2 before frame10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def number_of(name: str, numbers: Mapping[str, int], folder: Path) -> int:

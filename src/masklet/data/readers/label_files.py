@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.data.readers.annotations import Annotation, from_labels, from_masks, label_values
+from masklet.files.image_files import JPEG_SUFFIXES
 from masklet.images import MAX_PIXELS, read_mask
 from masklet.images.opening import decode, open_handle
 
@@ -24,7 +25,7 @@ def read_labels(path: Path) -> NDArray[Any]:
     """
     with open_handle(path) as handle:
         picture = decode(handle, str(path), MAX_PIXELS)
-    exact = path.suffix.lower() not in (".jpg", ".jpeg")
+    exact = path.suffix.lower() not in JPEG_SUFFIXES
     if picture.image.mode == "P" or (exact and picture.image.mode == "L" and picture.bits == 8):
         return np.asarray(picture.image)
     return read_mask(path)

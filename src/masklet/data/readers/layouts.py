@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from masklet.data.readers.coco import open_coco
 from masklet.data.readers.davis import open_davis
 from masklet.data.readers.folders import folder_pair, open_clip_folders, open_label_tree, open_pictures
-from masklet.data.readers.frame_folders import PICTURES
 from masklet.data.readers.lvos import open_lvos
 from masklet.data.readers.mose import open_mose
 from masklet.data.readers.records import AnnotatedClip, AnnotatedImage, Clips, Dataset, Images
@@ -21,6 +20,7 @@ from masklet.data.readers.sa1b import open_sa1b
 from masklet.data.readers.sav import FRAMES, open_sav, open_sav_train
 from masklet.data.readers.youtube_vos import ALL_FRAMES, open_youtube_vos
 from masklet.errors import FormatError, InputNotFound, SettingsError
+from masklet.files.image_files import IMAGE_SUFFIXES
 
 IMAGE_LAYOUTS = "SA-1B, COCO or LVIS instances, images with masks, LabelMe"
 CLIP_LAYOUTS = "SA-V, DAVIS, YouTube-VOS, MOSE, LVOS, folders of frames with label maps"
@@ -103,7 +103,7 @@ def _paired(path: Path, split: str | None) -> Images | None:
     pair = folder_pair(root)
     if pair is not None:
         return open_pictures(*pair) if any(file.is_file() for file in pair[0].iterdir()) else None
-    labelled = any(file.with_suffix(suffix).is_file() for file in root.glob("*.json") for suffix in PICTURES)
+    labelled = any(file.with_suffix(suffix).is_file() for file in root.glob("*.json") for suffix in IMAGE_SUFFIXES)
     return open_pictures(root, root) if labelled else None
 
 

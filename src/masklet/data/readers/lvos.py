@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from masklet.data.readers.frame_folders import check_names, label_clip, natural, picture_files, read_list
+from masklet.data.readers.frame_folders import check_names, label_clip, picture_files, read_list
 from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import InputNotFound
+from masklet.files.image_files import natural_key
+from masklet.files.names import check_name
 
 LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
 CLIPS_OF_V1 = {"train": 120, "val": 50, "test": 50}  # v2 has 420, 140 and 160
@@ -26,14 +28,14 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
     frames, labels = root / split / "JPEGImages", root / split / "Annotations"
     meta = _meta_file(root, split)
     with reading(meta):
-        clips = dict(read_json(meta)["videos"])
+        clips = {check_name(name, meta): about for name, about in dict(read_json(meta)["videos"]).items()}
     unseen = next((path for path in (root / split / UNSEEN, root / UNSEEN) if path.is_file()), None)
     return Dataset(
         kind="lvos-v1" if len(clips) == CLIPS_OF_V1.get(split) else "lvos-v2",
         split=split,
         root=root,
         licence=LICENCE,
-        names=tuple(check_names(sorted(clips, key=natural), frames, labels)),
+        names=tuple(check_names(sorted(clips, key=natural_key), frames, labels)),
         build=partial(_clip, frames, labels, clips, meta),
         unseen=None if unseen is None else frozenset(read_list(unseen)),
     )

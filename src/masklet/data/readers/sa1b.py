@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.data.readers.annotations import Annotation, from_codes
-from masklet.data.readers.frame_folders import natural
 from masklet.data.readers.json_files import parse_json, read_json, reading
 from masklet.data.readers.records import AnnotatedImage, Dataset, Images
 from masklet.errors import FormatError, InputNotFound
+from masklet.files.image_files import IMAGE_SUFFIXES, has_image_suffix, natural_key
+from masklet.files.names import check_name
 from masklet.images import read_image
 
 LICENCE = "SA-1B Dataset Research License: research only"
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Place(NamedTuple):
@@ -47,7 +47,7 @@ def open_sa1b(root: Path) -> Images:
         suffixes |= _pairs(Path(folder).relative_to(root).as_posix(), files)
     for tar in [root] if root.is_file() else sorted(root.rglob("*.tar")):
         places |= {f"{tar.name}/{name}": (tar, place) for name, place in _places(tar)}
-    names = sorted([*suffixes, *places], key=natural)
+    names = sorted([*suffixes, *places], key=natural_key)
     if not names:
         raise FormatError("dataset-broken", f"{root}: no sa_<id>.jpg with its sa_<id>.json in it, nor in tars there")
     return Dataset("sa-1b", "train", root, LICENCE, tuple(names), partial(_record, root, suffixes, places))
@@ -58,7 +58,7 @@ def _pairs(folder: str, files: list[str]) -> dict[str, str]:
     stems = {file.removesuffix(".json") for file in files if file.endswith(".json")}
     pictures = (os.path.splitext(file) for file in files if file.startswith("sa_"))  # noqa: PTH122 - millions of names
     prefix = "" if folder == "." else f"{folder}/"
-    return {prefix + stem: suffix for stem, suffix in pictures if suffix in _PICTURES and stem in stems}
+    return {prefix + stem: suffix for stem, suffix in pictures if suffix.lower() in IMAGE_SUFFIXES and stem in stems}
 
 
 def _places(tar: Path) -> Iterator[tuple[str, Place]]:
@@ -68,7 +68,12 @@ def _places(tar: Path) -> Iterator[tuple[str, Place]]:
         with tarfile.open(tar, "r:") as archive:
             for entry in archive:
                 path = Path(entry.name)
-                if entry.isfile() and path.name.startswith("sa_") and path.suffix in (".json", *_PICTURES):
+                if (
+                    entry.isfile()
+                    and path.name.startswith("sa_")
+                    and (path.suffix == ".json" or has_image_suffix(path))
+                ):
+                    check_name(path.name, tar)
                     found = waiting.setdefault(path.stem, {})
                     found[path.suffix == ".json"] = entry.offset_data, entry.size
                     if len(found) == 2:

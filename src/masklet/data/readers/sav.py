@@ -16,7 +16,6 @@ from masklet.data.readers.frame_folders import (
     check_names,
     clip_names,
     entries,
-    natural,
     number_of,
     object_number,
     picture_files,
@@ -26,6 +25,8 @@ from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.label_files import read_object_masks
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import FormatError, InputNotFound
+from masklet.files.image_files import natural_key
+from masklet.files.names import check_name
 
 LICENCE = "CC BY 4.0"
 FRAMES, MASKS = "JPEGImages_24fps", "Annotations_6fps"
@@ -75,7 +76,7 @@ def open_sav_train(root: Path, kind: Literal["manual", "auto"] = "manual") -> Cl
     files = {path.name.removesuffix(f"_{kind}.json"): path for path in root.rglob(f"*_{kind}.json")}
     if not files:
         raise InputNotFound("input-not-found", f"{root}: no *_{kind}.json in it or below it")
-    names = tuple(sorted(files, key=natural))
+    names = tuple(sorted(files, key=natural_key))
     return Dataset("sa-v", f"train, {kind}", root, LICENCE, names, partial(_train_clip, files))
 
 
@@ -85,8 +86,11 @@ def open_sav(root: Path, split: str = "val") -> Clips:
     Without the list all videos that there are. Objects may overlap. Raises `InputNotFound` or `FormatError`.
     """
     frames, masks, listing = root / FRAMES, root / MASKS, root / f"sav_{split}.txt"
-    names = check_names(read_list(listing), frames, masks) if listing.is_file() else clip_names(frames, masks)
-    return Dataset("sa-v", split, root, LICENCE, tuple(names), partial(_test_clip, root))
+    if listing.is_file():
+        names = tuple(check_names([check_name(name, listing) for name in read_list(listing)], frames, masks))
+    else:
+        names = clip_names(frames, masks)
+    return Dataset("sa-v", split, root, LICENCE, names, partial(_test_clip, root))
 
 
 def read_masklets(path: Path) -> Masklets:

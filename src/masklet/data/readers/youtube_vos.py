@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from masklet.data.readers.frame_folders import check_names, label_clip, natural, picture_files
+from masklet.data.readers.frame_folders import check_names, label_clip, picture_files
 from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
+from masklet.files.image_files import natural_key
+from masklet.files.names import check_name
 
 LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
 ALL_FRAMES = "_all_frames"
@@ -33,16 +35,16 @@ def open_youtube_vos(root: Path, split: str = "valid") -> Clips:
         split=split,
         root=root,
         licence=LICENCE,
-        names=tuple(check_names(sorted(clips, key=natural), *folders)),
+        names=tuple(check_names(sorted(clips, key=natural_key), *folders)),
         build=partial(_clip, folders, clips, meta),
         unseen=_unseen(root / "train" / META, clips) if sparse != "train" else None,
     )
 
 
 def _clips(meta: Path) -> dict[str, Any]:
-    """What the meta file says of each clip."""
+    """What the meta file says of each clip, by checked name."""
     with reading(meta):
-        return dict(read_json(meta)["videos"])
+        return {check_name(name, meta): about for name, about in dict(read_json(meta)["videos"]).items()}
 
 
 def _clip(folders: list[Path], clips: Mapping[str, Any], meta: Path, name: str) -> AnnotatedClip:
