@@ -1,0 +1,106 @@
+"""Names that are read from a file, checked before they become part of a path.
+
+A dataset, a list or a manifest may come from anybody. A name in it that leads out of its folder would make masklet
+read, write or delete files elsewhere. Every reader passes such a name through `check_name` or `check_relative`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from masklet.errors import FormatError, InputNotFound
+
+MAX_NAME_BYTES = 255
+"""Bytes of one component of a path: the limit of ext4, XFS, APFS and NTFS."""
+MAX_PATH_BYTES = 4096
+"""Bytes of a whole path on Linux."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SHOWN = 60  # characters of a name in a message
+
+
+def check_name(name: object, source: object) -> str:
+    """Return `name` if it names an entry of a folder and cannot lead elsewhere.
+
+    Args:
+        name: A value from a file: the name of a clip, a frame or a file, without folders.
+        source: The file that holds the name. Only the error message uses it.
+
+    Raises:
+        FormatError: `dataset-broken`. The name is not text, is empty, consists of dots and spaces, begins with a drive
+            letter, or holds a slash, a backslash, a NUL or a lone surrogate.
+        InputNotFound: `input-not-found`. The name is longer than `MAX_NAME_BYTES`, so no file has it.
+    """
+    text = _require_text(name, source)
+    if "/" in text:
+        raise _refuse(text, source, "holds a slash")
+    _check_component(text, text, source)
+    return text
+
+
+def check_relative(name: object, source: object) -> str:
+    """Return `name` if it is a relative path, separated by `/`, that stays below the folder it starts from.
+
+    Args:
+        name: A value from a file, as COCO's `file_name`: a file's name, with or without folders.
+        source: The file that holds the name. Only the error message uses it.
+
+    Raises:
+        FormatError: `dataset-broken`. The path is absolute, or `check_name` refuses one of its components.
+        InputNotFound: `input-not-found`. The path is longer than `MAX_PATH_BYTES`, or one of its components than
+            `MAX_NAME_BYTES`, so no file has it.
+    """
+    text = _require_text(name, source)
+    if text.startswith("/"):
+        raise _refuse(text, source, "is an absolute path")
+    for component in text.split("/"):
+        _check_component(component, text, source)
+    if _count_bytes(text) > MAX_PATH_BYTES:
+        raise _too_long(text, source, MAX_PATH_BYTES)
+    return text
+
+
+def _require_text(name: object, source: object) -> str:
+    """Return a name that is text, can be written in UTF-8 and begins with no drive letter."""
+    if not isinstance(name, str):
+        raise _refuse(name, source, "is not text")
+    try:
+        _count_bytes(name)
+    except UnicodeEncodeError as cause:
+        raise _refuse(name, source, "holds half of a surrogate pair") from cause
+    if _DRIVE.match(name):
+        raise _refuse(name, source, "begins with a drive letter")
+    return name
+
+
+def _check_component(component: str, name: str, source: object) -> None:
+    """Raise for a component that is no plain name; Windows drops dots and spaces at the end of one."""
+    if not component:
+        raise _refuse(name, source, "has an empty part" if name else "is empty")
+    if not component.strip(". "):
+        raise _refuse(name, source, f"has the part {component[:_SHOWN]!r}")
+    for character, called in (("\\", "a backslash"), ("\0", "a NUL character")):
+        if character in component:
+            raise _refuse(name, source, f"holds {called}")
+    if _count_bytes(component) > MAX_NAME_BYTES:
+        raise _too_long(name, source, MAX_NAME_BYTES)
+
+
+def _count_bytes(text: str) -> int:
+    """Count the bytes of a name as the file system stores it; escaped bytes of other encodings count as one."""
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _refuse(name: object, source: object, reason: str) -> FormatError:
+    message = f"{source}: the name {_shorten(name)} {reason}; names in a file must stay within its folders"
+    return FormatError("dataset-broken", message, path=str(source))
+
+
+def _too_long(name: str, source: object, limit: int) -> InputNotFound:
+    message = f"{source}: no file can have the name {_shorten(name)}: {_count_bytes(name)} bytes, of at most {limit}"
+    return InputNotFound("input-not-found", message, path=str(source))
+
+
+def _shorten(name: object) -> str:
+    text = repr(name)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
