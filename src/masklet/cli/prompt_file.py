@@ -9,6 +9,7 @@ import numpy as np
 
 from masklet import rle
 from masklet.errors import FormatError, PromptError
+from masklet.files.names import check_relative
 from masklet.formats import masks_at
 from masklet.formats.records import Fields, read_json
 from masklet.prompts import Prompt, absent, box, clicks, mask
@@ -23,7 +24,8 @@ def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
                      {"frame": 12, "object": 2, "mask": "second.png"}]}
 
     A point is x, y and 1 on the object or 0 off it; `"absent": true` says that the object is not there. A mask is a
-    run-length code or a file, its path seen from this one. Raises `InputNotFound`, `FormatError`, `PromptError`.
+    run-length code, or a file in the folder of this one or below it. Raises `InputNotFound`, `FormatError`,
+    `PromptError`.
     """
     found = read_json(path)
     rows = Fields(found if isinstance(found, dict) else {"prompts": found}, path)
@@ -80,7 +82,7 @@ def _mask(row: Fields, path: Path, frame: int, object_id: int) -> Prompt | None:
         return mask(rle.decode(given))
     if not isinstance(given, str):
         raise PromptError("bad-prompt", f"a mask must be a file or a run-length code, got {given!r:.60}")
-    masks = masks_at(path.parent / given, frame)
+    masks = masks_at(path.parent / check_relative(given, path), frame)
     return mask(np.asarray((masks if len(masks) == 1 else masks.of(object_id)).binary[0]))
 
 

@@ -29,7 +29,7 @@ def check_name(name: object, source: object) -> str:
     Raises:
         FormatError: `dataset-broken`. The name is not text, is empty, consists of dots and spaces, begins with a drive
             letter, or holds a slash, a backslash, a NUL or a lone surrogate.
-        InputNotFound: `input-not-found`. The name is longer than `MAX_NAME_BYTES`, so no file has it.
+        InputNotFound: `input-unreadable`. The name is longer than `MAX_NAME_BYTES`, so no file has it.
     """
     text = _require_text(name, source)
     if "/" in text:
@@ -47,7 +47,7 @@ def check_relative(name: object, source: object) -> str:
 
     Raises:
         FormatError: `dataset-broken`. The path is absolute, or `check_name` refuses one of its components.
-        InputNotFound: `input-not-found`. The path is longer than `MAX_PATH_BYTES`, or one of its components than
+        InputNotFound: `input-unreadable`. The path is longer than `MAX_PATH_BYTES`, or one of its components than
             `MAX_NAME_BYTES`, so no file has it.
     """
     text = _require_text(name, source)
@@ -98,7 +98,7 @@ def _refuse(name: object, source: object, reason: str) -> FormatError:
 
 def _too_long(name: str, source: object, limit: int) -> InputNotFound:
     message = f"{source}: no file can have the name {_shorten(name)}: {_count_bytes(name)} bytes, of at most {limit}"
-    return InputNotFound("input-not-found", message, path=str(source))
+    return InputNotFound("input-unreadable", message, path=str(source))
 
 
 def _shorten(name: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +15,8 @@ from safetensors.numpy import load
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.files.hashing import sha256
+from masklet.files.names import check_name
 from masklet.files.open_input import open_input
 from masklet.graphs import PRECISIONS, VERBS
 from masklet.graphs.inspection import inspect, read_limited
@@ -87,7 +88,7 @@ class Folder:
         return {name: value.astype(np.float32) for name, value in found.items()}
 
     def _checked(self, name: str, content: bytes) -> bytes:
-        if hashlib.sha256(content).hexdigest() != self.manifest.sha256.get(name):
+        if sha256(content) != self.manifest.sha256.get(name):
             raise CheckpointError(
                 "hash-mismatch", f"{self.path / name}: not the file that was exported", hint="export the model again"
             )
@@ -107,7 +108,7 @@ def open_folder(path: Path) -> Folder:
             size=check_size(told["size"]),
             precision=_precision(told["precision"]),
             identity=str(told["identity"]),
-            graphs={verb: _sibling(told["graphs"][verb]["file"]) for verb in VERBS},
+            graphs={verb: check_name(told["graphs"][verb]["file"], NAME) for verb in VERBS},
             sha256={str(name): str(digest) for name, digest in told["sha256"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as cause:
@@ -130,13 +131,6 @@ _EXAMPLE = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
 def _precision(name: Any) -> str:
     if not isinstance(name, str) or name not in PRECISIONS:
         raise ValueError(f"unknown precision {name!r}")
-    return name
-
-
-def _sibling(name: Any) -> str:
-    """A plain file name; anything that could lead elsewhere is refused."""
-    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
-        raise ValueError(f"{name!r} is no file of the folder")
     return name
 
 

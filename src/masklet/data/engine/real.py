@@ -25,6 +25,7 @@ from masklet.data.engine.filters import relabelled, resized
 from masklet.data.engine.samples import Clip, Sample, TargetKind
 from masklet.data.engine.views import random_view
 from masklet.errors import FormatError, InputNotFound
+from masklet.files.names import check_relative
 from masklet.window import Window
 
 Labels = NDArray[np.uint8]
@@ -125,7 +126,7 @@ def has_clips(index: Path) -> bool:
 
 def real_clips(index: Path, size: int, frames: int, seed: int) -> RealClips:
     """The clips of an index file that have enough labelled frames. Raises like `real_pictures`."""
-    folders = [index.parent / row["clip"] for row in _read_index(index).get("clips", [])]
+    folders = [index.parent / check_relative(row["clip"], index) for row in _read_index(index).get("clips", [])]
     folders = [folder for folder in folders if len(_labelled_frames(folder)) >= frames]
     if not folders:
         raise FormatError("dataset-broken", f"{index}: no clip in it has {frames} labelled frames")
@@ -162,8 +163,10 @@ def _read_index(index: Path) -> dict[str, Any]:
 def _entry(index: Path, number: int, row: dict[str, Any]) -> RealEntry:
     try:
         names = tuple((int(key), str(name)) for key, name in row["objects"])
-        image, mask = index.parent / row["image"], index.parent / row["mask"]
+        image, mask = (index.parent / check_relative(row[key], index) for key in ("image", "mask"))
         return RealEntry(image, mask, names, bool(row["exhaustive"]), str(row["source"]))
+    except FormatError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError("dataset-broken", f"{index}: images[{number}] is wrong ({error!r})") from error
 

@@ -16,6 +16,7 @@ from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.polygons import polygon_mask
 from masklet.data.readers.records import AnnotatedImage, Dataset, Images
 from masklet.errors import FormatError, InputNotFound
+from masklet.files.names import check_relative
 from masklet.images import read_image
 
 LICENCE = "annotations CC BY 4.0; each picture has its own licence, see the JSON file"
@@ -30,7 +31,7 @@ def open_coco(annotations: Path, images: Path | None = None) -> Images:
     """
     content = read_json(annotations)
     with reading(annotations):
-        pictures = {int(entry["id"]): _Picture(entry) for entry in content["images"]}
+        pictures = {int(entry["id"]): _Picture(entry, annotations) for entry in content["images"]}
         categories = {int(entry["id"]): str(entry["name"]) for entry in content.get("categories", [])}
         for entry in content["annotations"]:
             if not entry.get("iscrowd", 0):
@@ -46,10 +47,11 @@ def open_coco(annotations: Path, images: Path | None = None) -> Images:
 class _Picture:
     """What the file says of one picture, and the entries of its objects."""
 
-    def __init__(self, about: Mapping[str, Any]) -> None:
+    def __init__(self, about: Mapping[str, Any], source: Path) -> None:
         self.size = int(about["height"]), int(about["width"])
         # LVIS v1 leaves the name out: the picture's address ends in its split and its name.
-        self.file = str(about["file_name"] if "file_name" in about else "/".join(about["coco_url"].split("/")[-2:]))
+        name = about["file_name"] if "file_name" in about else "/".join(about["coco_url"].split("/")[-2:])
+        self.file = check_relative(name, source)
         self.entries: list[Mapping[str, Any]] = []
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from masklet.data.readers.frame_folders import check_names, label_clip, read_list
 from masklet.data.readers.records import AnnotatedClip, Clips, Dataset
+from masklet.files.names import check_relative
 
 LICENCE = "BSD 3-Clause (davisvideochallenge/davis-2017)"
 
@@ -21,7 +22,7 @@ def open_davis(root: Path, split: str = "val", *, year: Literal[2016, 2017] = 20
     frames, labels = root / "JPEGImages" / resolution, root / "Annotations" / resolution
     listings = [root / "ImageSets" / folder / f"{split}.txt" for folder in (str(year), resolution)]
     listing = next((path for path in listings if path.is_file()), listings[0])
-    names = dict.fromkeys(_clip_in(line) for line in read_list(listing))
+    names = dict.fromkeys(_clip_in(line, listing) for line in read_list(listing))
     return Dataset(
         kind=f"davis-{year}",
         split=split,
@@ -32,10 +33,13 @@ def open_davis(root: Path, split: str = "val", *, year: Literal[2016, 2017] = 20
     )
 
 
-def _clip_in(line: str) -> str:
-    """The clip that a line names: by itself in 2017, by the path of one of its frames in 2016's own lists."""
-    first = Path(line.split()[0])
-    return first.parent.name if first.suffix else first.name
+def _clip_in(line: str, listing: Path) -> str:
+    """The clip that a line names: by itself in 2017, by the path of one of its frames in 2016's own lists.
+
+    Those paths begin with a slash that means the root of the data set.
+    """
+    *folders, last = check_relative(line.split()[0].removeprefix("/"), listing).split("/")
+    return folders[-1] if folders and Path(last).suffix else last
 
 
 def _clip(frames: Path, labels: Path, binary: bool, name: str) -> AnnotatedClip:

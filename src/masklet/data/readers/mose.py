@@ -7,6 +7,7 @@ from pathlib import Path
 
 from masklet.data.readers.frame_folders import check_names, clip_names, label_clip, read_list
 from masklet.data.readers.records import AnnotatedClip, Clips, Dataset
+from masklet.files.names import check_name
 
 LICENCE = "CC BY-NC-SA 4.0, for research that is not commercial"
 
@@ -18,7 +19,10 @@ def open_mose(root: Path, split: str = "valid", *, listing: Path | None = None) 
     are held out. Raises `InputNotFound` or `FormatError` naming what is missing.
     """
     frames, labels = root / split / "JPEGImages", root / split / "Annotations"
-    names = clip_names(frames, labels) if listing is None else tuple(check_names(read_list(listing), frames, labels))
+    if listing is None:
+        names = clip_names(frames, labels)
+    else:
+        names = tuple(check_names([check_name(name, listing) for name in read_list(listing)], frames, labels))
     return Dataset("mose", split, root, LICENCE, names, partial(_clip, frames, labels))
 
 
