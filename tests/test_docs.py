@@ -1,14 +1,17 @@
-"""What the README shows runs, and says no more than is there."""
+"""What README and guides show runs, and says no more than is there."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 import masklet
@@ -25,32 +28,63 @@ pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 VIDEO = (ROOT / "docs" / "video.md").read_text()
+TEXTS = {path.stem: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+RECORDS = {"log"}  # kept word for word; what they quote is not the present program
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return re.findall(rf"```(?:{language})\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_readme_is_short_and_starts_with_something_to_run() -> None:
-    lines = README.splitlines()
-    assert len(lines) <= 150
-    assert any(line.startswith("masklet segment") for line in lines[:25])
+def pages_with(language: str) -> list[str]:
+    return [name for name, text in TEXTS.items() if name not in RECORDS and blocks(language, text)]
 
 
-def test_the_python_in_the_readme_runs(
-    checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
-    monkeypatch.setattr(masklet, "load", lambda *name, zoom=0.0: Segmenter(small.backend, zoom))
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    clip = drawn(4, 720, 1280, 3)
-    write_clip(tmp_path / "dog.mp4", 4, size=(720, 1280))
-    names: dict[str, Any] = {"frames": clip, "first_frame": clip[0]}
-    for block in blocks("python"):
-        exec(block, names)
+def check_readme(names: dict[str, Any], folder: Path) -> None:
     assert names["masks"].size == (720, 1280)
-    assert (tmp_path / "cat.png").is_file()
+    assert (folder / "cat.png").is_file()
+
+
+def check_video(names: dict[str, Any], folder: Path) -> None:
+    assert len(names["sizes"]) == len(names["frames"]) == 10
+    assert names["tracker"].object_ids == (1,)
+    assert {path.name for path in names["files"]} == {"png", "coco.json", "overlay.mp4"}
+
+
+def check_everything(names: dict[str, Any], folder: Path) -> None:
+    assert (folder / "street.json").is_file()
+    assert len(names["masks"].object_ids) == len(names["found"])
+
+
+def check_evaluation(names: dict[str, Any], folder: Path) -> None:
+    assert names["annotation"].mask(names["object_id"]).any()
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What the Python blocks of a page need: names that they do not define, and the clips beside them.
+
+    `check` looks at the names that the blocks leave behind and at the folder that they ran in.
+    """
+
+    names: Callable[[], dict[str, Any]] = dict
+    frames: int = 10
+    size: tuple[int, int] = (360, 640)
+    check: Callable[[dict[str, Any], Path], None] = lambda names, folder: None
+
+
+def stream() -> dict[str, Any]:
+    frames = drawn(4, 720, 1280, 3)
+    return {"frames": frames, "first_frame": frames[0]}
+
+
+GUIDES = {
+    "README": Guide(stream, frames=4, size=(720, 1280), check=check_readme),
+    "video": Guide(check=check_video),
+    "everything": Guide(frames=3, size=(96, 128), check=check_everything),
+    "evaluation": Guide(check=check_evaluation),
+}
+"""The pages whose blocks need more than `Guide()` has."""
 
 
 class FewFrames:
@@ -70,25 +104,50 @@ class FewFrames:
     def close(self) -> None: ...
 
 
-def test_the_python_in_the_guide_to_video_runs(
-    checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def fill(folder: Path, guide: Guide) -> None:
+    """Put the files there that blocks read: examples, clips, an image, a data set of one image."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    for name in ("dog.mp4", "clip.mp4"):
+        write_clip(folder / name, guide.frames, size=guide.size)
+    image = Image.fromarray(drawn(1, 96, 128, 3)[0])
+    image.save(folder / "street.jpg")
+    labels = np.zeros((96, 128), np.uint8)
+    labels[20:60, 30:90] = 7
+    for part, picture in (("images", image), ("masks", Image.fromarray(labels))):
+        (folder / "path" / "to" / "data" / part).mkdir(parents=True)
+        picture.save(folder / "path" / "to" / "data" / part / "one.png")
+
+
+def test_the_readme_is_short_and_starts_with_something_to_run() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert any(line.startswith("masklet segment") for line in lines[:25])
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_the_python_of_the_page_runs(
+    page: str, checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    guide = GUIDES.get(page, Guide())
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
-    monkeypatch.setattr(masklet, "load", lambda *name: small)
+    monkeypatch.setattr(masklet, "load", lambda *name, zoom=0.0, **options: Segmenter(small.backend, zoom))
     monkeypatch.setattr(cameras, "CvGrabber", FewFrames)
     monkeypatch.chdir(tmp_path)
-    write_clip(tmp_path / "dog.mp4", 10, size=(360, 640))
-    names: dict[str, Any] = {}
-    for block in blocks("python", VIDEO):
-        exec(block, names)
-    assert len(names["sizes"]) == len(names["frames"]) == 10
-    assert names["tracker"].object_ids == (1,)
-    assert {path.name for path in names["files"]} == {"png", "coco.json", "overlay.mp4"}
+    fill(tmp_path, guide)
+    names = guide.names()
+    for block in blocks("python", TEXTS[page]):
+        exec(compile(block, f"{page}.md", "exec"), names)
+    guide.check(names, tmp_path)
 
 
-@pytest.mark.parametrize("text", [README, VIDEO], ids=["README", "video"])
-def test_every_command_that_is_shown_can_be_read_by_the_program(text: str) -> None:
-    lines = [re.sub(r"\s#.*", "", line) for block in blocks("bash", text) for line in block.splitlines()]
+def test_the_table_of_guides_names_pages_with_python() -> None:
+    assert set(GUIDES) <= set(pages_with("python"))
+
+
+@pytest.mark.parametrize("page", pages_with("bash|sh"))
+def test_every_command_that_is_shown_can_be_read_by_the_program(page: str) -> None:
+    shown = "".join(blocks("bash|sh", TEXTS[page])).replace("\\\n", " ")
+    lines = [re.sub(r"\s#.*", "", line) for line in shown.splitlines()]
     commands = [words[1:] for line in lines if (words := shlex.split(line))[:1] == ["masklet"]]
     assert commands
     for words in commands:
@@ -105,3 +164,8 @@ def test_the_guide_to_video_has_every_format() -> None:
 @pytest.mark.parametrize("path", re.findall(r"`((?:src|docs|tests|examples|benchmarks|scripts)/[\w/.]*)`", README))
 def test_every_place_in_the_readme_exists(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_reference_lists_every_public_name_once() -> None:
+    pages = "".join(path.read_text() for path in sorted((ROOT / "docs" / "api").glob("*.md")))
+    assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", pages, flags=re.MULTILINE)) == sorted(masklet.__all__)

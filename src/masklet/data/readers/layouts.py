@@ -30,12 +30,13 @@ _COCO = ("instances*.json", "lvis*.json", "*.coco.json", "annotations.json")
 Name = TypeVar("Name", bound=str)
 
 
-def open_images(path: Path, split: str | None = None) -> Images:
+def open_images(path: str | Path, split: str | None = None) -> Images:
     """The annotated pictures at `path`: a folder, a COCO file, a tar of SA-1B; of clips, every annotated frame.
 
     `split` chooses where there are several. Raises `InputNotFound` for a missing path, `FormatError` for a layout that
     is unknown or broken, `SettingsError` for a split that is not there.
     """
+    path = Path(path)
     _require(path)
     for find in (_coco, _sa1b, _paired):
         found = find(path, split)
@@ -47,8 +48,9 @@ def open_images(path: Path, split: str | None = None) -> Images:
     return frames_as_images(clips)
 
 
-def open_clips(path: Path, split: str | None = None) -> Clips:
+def open_clips(path: str | Path, split: str | None = None) -> Clips:
     """The annotated clips at `path`, a folder. Raises like `open_images`."""
+    path = Path(path)
     _require(path)
     found = _clips(path, split)
     if found is None:
