@@ -1,4 +1,4 @@
-"""Which past frames are recalled: against an independent transcription of the specification's §6.3."""
+"""Which past frames are recalled: against an independent transcription of reference-model §6.3."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from masklet.memory import Memory, MemoryBank, unreachable
 def spec_recall(
     prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(slot, frame) of maps and (distance, frame) of pointers, word for word from §6.3 with the released settings."""
+    """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
     direction = -1 if reverse else 1
     entries = [(0, t) for t in prompted]
     for t_pos in range(1, 7):

@@ -1,4 +1,4 @@
-"""The losses against their formulas, written once more with NumPy (spec §10.2)."""
+"""The losses against their formulas, written once more with NumPy (reference-model §10.2)."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_blocks_are_left_out_in_training_alone() -> None:
 def test_the_trunks_first_layers_learn_slowest() -> None:
     model, settings = fresh(NANO, 1), Settings(layer_decay=0.5, trunk_rate=0.2, memory_rate=2.0)
     shares = {name: rate_share(model, name, settings) for name, _ in model.named_parameters()}
-    assert shares["trunk.patches.weight"] == pytest.approx(0.2 * 0.5**10)  # nine blocks and one (spec §10.5)
+    assert shares["trunk.patches.weight"] == pytest.approx(0.2 * 0.5**10)  # nine blocks and one (reference-model §10.5)
     assert shares["trunk.blocks.8.norm1.weight"] == pytest.approx(0.2 * 0.5)
     assert shares["trunk.positions"] == shares["neck.stride4.weight"] == 0.2
     assert shares["memory_encoder.out.weight"] == shares["slots"] == 2.0

@@ -1,4 +1,4 @@
-"""Prompts in training, against transcriptions with NumPy (spec §10.1)."""
+"""Prompts in training, against transcriptions with NumPy (reference-model §10.1)."""
 
 from __future__ import annotations
 

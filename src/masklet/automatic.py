@@ -1,4 +1,4 @@
-"""Everything in a picture: a grid of clicks, and of their masks the good ones, each found once (spec §8.2)."""
+"""Automatic mask generation: click on a grid, filter the masks and remove duplicates (reference-model §8.2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to look for everything. Names, defaults and meaning are those of the reference's generator (spec §8.2),
+    """Options of the mask generator, with the reference's names, defaults and meaning (reference-model §8.2),
     except that `min_mask_region_area` works: see there. Raises `SettingsError` for what cannot be meant.
 
     - `points_per_side`: clicks along each side of the picture; or `point_grids`, one array (P, 2) of xy fractions for

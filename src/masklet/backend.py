@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from masklet.config import ModelConfig
 from masklet.memory import Memory, Recall
 
-NO_OBJECT = -1024.0  # the logits of a hidden object, everywhere (spec §5.5)
-LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (spec §2.3)
-STABLE, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (spec §5.4)
+NO_OBJECT = -1024.0  # the logits of a hidden object, everywhere (reference-model §5.5)
+LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
+STABLE, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (reference-model §5.4)
 
 
 class Features(NamedTuple):
@@ -61,14 +61,14 @@ class Query(NamedTuple):
 
 
 def ask(points: NDArray[np.float64], labels: NDArray[np.int32], mask: Any = None, *, ambiguous: bool) -> Query:
-    """The query of a prompt. Points are followed by one token that is not a point (spec §4); a mask alone is not."""
+    """Build the query of a prompt. One not-a-point token follows points, but not a lone mask (reference-model §4)."""
     if len(points):
         points, labels = np.append(points, [[0.0, 0.0]], axis=0), np.append(labels, np.int32(-1))
     return Query(points, labels, mask, ambiguous)
 
 
 NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, -1, np.int32))
-"""What a tracked object is asked: two tokens that are not points (spec §5.5, §12 G18)."""
+"""What a tracked object is asked: two tokens that are not points (reference-model §5.5, §12 G18)."""
 
 
 class Answers(NamedTuple):
@@ -100,10 +100,10 @@ class Backend(Protocol):
         positive get logits of `NO_OBJECT`: so in video, not in pictures."""
 
     def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        """Masks (H, W) of any size taken as given, on raw features: only their pointers are computed (spec §5.6)."""
+        """Take masks (H, W) of any size as given, on raw features; compute only pointers (reference-model §5.6)."""
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        """The memories of N objects' masks on raw features; masks of prompted frames are binarised (spec §6.1)."""
+        """Encode N objects' masks and raw features as memories; binarize prompted masks (reference-model §6.1)."""
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
         """The chosen masks of several answers, on the host; for None one mask of an object that is not there."""
@@ -119,7 +119,7 @@ class Backend(Protocol):
 
 
 def choose(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """Which of the four masks to show, and whose pointer to keep, per object (spec §5.4, §5.5).
+    """Which of the four masks to show, and whose pointer to keep, per object (reference-model §5.4, §5.5).
 
     `iou` (N, 4) and the `stability` (N,) of the single mask. An ambiguous prompt gets the best of the three; any
     other the single mask if that is stable, else the best of the three, but always the single mask's pointer.

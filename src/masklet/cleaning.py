@@ -14,7 +14,7 @@ from masklet.errors import SettingsError
 from masklet.masks import Masks
 from masklet.overlap import separate
 
-BARELY = 0.1  # the logit of a filled hole in video: on the object, and no surer than that (spec §2.3)
+BARELY = 0.1  # the logit of a filled hole in video: on the object, and no surer than that (reference-model §2.3)
 
 
 @dataclass(frozen=True, slots=True)

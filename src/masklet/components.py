@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CLEAR = 10.0  # the logit of a pixel that cleaning decides about (spec §2.3)
+CLEAR = 10.0  # the logit of a pixel that cleaning decides about (reference-model §2.3)
 _OUTLINES_PER_MEGAPIXEL = 512  # up to so many, looking at each piece alone is faster than labelling all pixels
 
 
@@ -18,7 +18,7 @@ def clean_logits(logits: NDArray[Any], holes: float = 0, islands: float = 0, fil
 
     A hole is a piece of background (logits ≤ 0), an island a piece of the mask (> 0); a piece is 8-connected and
     small if it has at most `holes` or `islands` pixels of these logits; 0 leaves all. Both are found in the given
-    logits, islands are written last (spec §2.3).
+    logits, islands are written last (reference-model §2.3).
     """
     cleaned: NDArray[Any] = logits.copy()
     foreground = logits > 0

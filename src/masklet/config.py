@@ -9,7 +9,7 @@ from masklet.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The shape of a network: nothing about files, devices or how it is run (spec §1)."""
+    """The shape of a network: nothing about files, devices or how it is run (reference-model §1)."""
 
     name: str
     width: int  # channels of the first stage; they double at each later one

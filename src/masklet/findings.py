@@ -34,7 +34,7 @@ class Finding:
     crop: Box  # the part of the picture that was looked at
 
     def record(self, form: Form = "coco_rle") -> dict[str, Any]:
-        """The finding as the reference's generator and SA-1B's files write it (spec §8.2).
+        """The finding as the reference's generator and SA-1B's files write it (reference-model §8.2).
 
         Their `bbox` is x, y, width, height between the outermost pixels' centres: one less than the pixels counted.
         """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def interpolate(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """One mask's logits (h, w), float32 or float64, at `size` (H, W), in the same dtype.
 
-    Bilinear, with half-pixel centres, edges held, no antialiasing: what the released predictors do (spec §2.3).
+    Bilinear with half-pixel centers and clamped edges, no antialiasing, as in the reference (reference-model §2.3).
     Logits that have that size already are returned as they are.
     """
     if logits.shape == size:

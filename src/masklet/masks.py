@@ -208,7 +208,7 @@ class Masks:
         return extents(self._each_binary()).astype(np.float32)
 
     def stability(self, offset: float = 1.0) -> NDArray[np.float64]:
-        """How little each mask depends on its threshold: pixels above `offset` over pixels above −`offset` (spec §8.2).
+        """Stability of each mask: pixels above `offset` divided by pixels above −`offset` (reference-model §8.2).
 
         Counted at the picture's size; 0 where no pixel is above −`offset`.
         """
@@ -230,7 +230,7 @@ class Masks:
     def clean(self, *, holes: float = 0, islands: float = 0, keep: ArrayLike | None = None) -> Masks:
         """The masks without small holes and islands, and of only the pieces that were clicked.
 
-        `holes` and `islands` are the largest areas that are filled and dropped, in low-res pixels (spec §2.3). `keep`
+        `holes` and `islands` are the largest areas filled and dropped, in low-res pixels (reference-model §2.3). `keep`
         are points (P, 2) xy in pixels of the picture: of each mask only the pieces that hold one of them stay, or else
         the piece nearest to the first.
         """
@@ -249,7 +249,7 @@ class Masks:
     def without_overlap(self) -> Masks:
         """The masks such that each pixel belongs to at most one: to the highest logit, the first of equals.
 
-        The others' logits there are at most −10, at the picture's size (spec §2.3). A lone mask stays as it is.
+        The others' logits there are at most −10, at the image's size (reference-model §2.3). A lone mask is unchanged.
         """
         if len(self) <= 1:
             return self

@@ -34,7 +34,7 @@ class Recall:
 
 @dataclass(slots=True)
 class MemoryBank:
-    """One object's memories by frame: those of `prompted` frames, kept for good, and of `recent` ones (spec §6.3).
+    """One object's memories by frame: permanent ones of `prompted` frames and `recent` ones (reference-model §6.3).
 
     `recent` may be any mapping; the tracker's reaches back to what was put away.
     """

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-BEATEN = -10.0  # the largest logit that a mask keeps where another one wins (spec §2.3)
+BEATEN = -10.0  # the largest logit that a mask keeps where another one wins (reference-model §2.3)
 
 
 def mask_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def box_iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def box_nms(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> NDArray[np.int64]:
-    """Indices of the boxes (N, 4) xyxy that are left, best score first (spec §8.2).
+    """Indices of the boxes (N, 4) xyxy that are left, best score first (reference-model §8.2).
 
     From the best to the worst, each box that is left removes those it overlaps with an IoU above `threshold`;
     equal scores keep their order.
@@ -60,7 +60,7 @@ def suppress(
 def separate(logits: NDArray[Any]) -> NDArray[Any]:
     """New logits (N, H, W) that are positive for at most one mask per pixel: the highest, the first of equals.
 
-    The others are at most −10 there (spec §2.3).
+    The others are at most −10 there (reference-model §2.3).
     """
     separated = logits.copy()
     highest = logits[0].copy()

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from masklet.errors import PromptError
 
-NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (spec §4)
+NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (reference-model §4)
 MAX_POINTS = 1000  # per object and frame; attention over more costs more than it says
 SLACK = 0.5  # pixels: a point this far outside the picture is on its edge
 
@@ -48,7 +48,7 @@ class Prompt:
             raise _bad("a prompt takes one mask, got two; join the masks first")
         points = np.concatenate([self.points, other.points])
         labels = np.concatenate([self.labels, other.labels])
-        order = np.argsort(labels < TOP_LEFT, kind="stable")  # box corners come before clicks (spec §8.1)
+        order = np.argsort(labels < TOP_LEFT, kind="stable")  # box corners come before clicks (reference-model §8.1)
         return Prompt(points[order], labels[order], self.mask if other.mask is None else other.mask)
 
     @property

@@ -18,7 +18,7 @@ def resample(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Planes (…, H, W), float32 or float64, at `size` (h, w), in the same dtype.
 
     Each result is a mean weighted by a triangle as wide as two of its pixels, or as two of the given ones where those
-    are larger; half-pixel centres, weights cut off at the edges and scaled to add up to one (spec §2.1).
+    are larger; half-pixel centres, weights cut off at the edges and scaled to add up to one (reference-model §2.1).
     """
     for axis in (-1, -2):
         length = size[axis]

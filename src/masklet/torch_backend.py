@@ -33,7 +33,7 @@ from masklet.model.position import precise
 from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, point_at
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
-STORED = torch.bfloat16  # memories are kept in bfloat16 whatever they were computed in, as released (spec §7.4)
+STORED = torch.bfloat16  # of memories, whatever the precision of the model (reference-model §7.4)
 TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
 SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
 MASKS_AT_ONCE = 4  # that are memorized together on a CPU, likewise: sixteen take a fifth longer
@@ -152,7 +152,7 @@ class TorchBackend:
         points, labels, _ = self._points([NO_PROMPT] * len(masks))
         candidates = self.model.decode(features, points, labels, self.model.mask_downsample(full))
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), 10.0, -10.0).to(full.dtype)
-        pointer = point_at(self.model, candidates.pointers[:, 0], score)  # mixed twice, as released (spec §12, G14)
+        pointer = point_at(self.model, candidates.pointers[:, 0], score)  # mixed twice (reference-model §12, G14)
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference

@@ -1,4 +1,4 @@
-"""Writes `Sam2.attend` as a graph: features look at memories through turned positions (spec §6.2, §6.3).
+"""Writes `Sam2.attend` as a graph: features look at memories through turned positions (reference-model §6.2, §6.3).
 
 There is one head, so projecting the values and then the answer is one product, and memories are averaged before it,
 with a quarter of the channels. What all objects share keeps a batch of one until they differ.

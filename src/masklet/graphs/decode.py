@@ -1,4 +1,4 @@
-"""Writes `Sam2.decode` as a graph: prompt tokens, the two-way transformer, masks and scores (spec §4, §5).
+"""Writes `Sam2.decode` as a graph: prompt tokens, the two-way transformer, masks and scores (reference-model §4, §5).
 
 What has one value per pixel stays (batch, pixels, channels), row by row. A few tokens look at many pixels and are
 looked at by them, so the projections of the pixels' keys, queries and values are moved to the tokens' side: the same
@@ -74,7 +74,7 @@ def find(looking: Looking, image: str, prompts: str, features: tuple[str, str]) 
 
 
 class Looking:
-    """Tokens and pixels that look at each other (spec §5.1).
+    """Tokens and pixels that look at each other (reference-model §5.1).
 
     `places` (1, side², C) are where the pixels are, `absence` (N, 1, 1, T) is added to the scores of tokens.
     """
@@ -93,7 +93,7 @@ class Looking:
         return graph.norm(graph.add(tokens, looked), f"{name}.norm", EPSILON), image
 
     def _layer(self, name: str, tokens: str, first: str, image: str, *, opening: bool) -> tuple[str, str]:
-        """The opening layer looks around without positions and keeps only what it saw (spec §12, G19)."""
+        """The opening layer looks around without positions and keeps only what it saw (reference-model §12, G19)."""
         graph = self.graph
         looked = self._among(f"{name}.self_attention", tokens, tokens if opening else graph.add(tokens, first))
         tokens = graph.norm(looked if opening else graph.add(tokens, looked), f"{name}.norm1", EPSILON)

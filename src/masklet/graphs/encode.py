@@ -1,4 +1,4 @@
-"""Writes `Sam2.encode` as a graph: Hiera and the neck (spec §3).
+"""Writes `Sam2.encode` as a graph: Hiera and the neck (reference-model §3).
 
 Tokens are (maps, tokens, channels) throughout. In the first two stages every window lies within a tile that pooling
 halves exactly, so a tile's tokens are kept in an order in which the four that are pooled are neighbours: no window is

@@ -1,4 +1,4 @@
-"""Writes `Sam2.memorize` as a graph: what was seen and what was answered become one small map (spec §6.1)."""
+"""Write `Sam2.memorize` as a graph: features and a mask become one memory map (reference-model §6.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from masklet.backend import NO_OBJECT
 from masklet.config import ModelConfig
 from masklet.graphs.graph import Graph
 
-MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter in [−10, 10] (spec §1.3)
+MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter in [−10, 10] (reference-model §1.3)
 
 
 def write_memorize(graph: Graph, config: ModelConfig, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Prompts in a graph: points become tokens, masks become pixels that are added to the features (spec §4)."""
+"""Prompts in a graph: points become tokens, masks become pixels that are added to the features (reference-model §4)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ MASKS, LABELS, HIDDEN = 4, 4, 16  # of the decoder, of points, of the mask promp
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Every entry of the network's state dict (spec §9)."""
+    """Every entry of the network's state dict (reference-model §9)."""
     return dict([*_trunk(config), *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
 
 

@@ -15,7 +15,7 @@ def wavelengths(count: int) -> Table:
 
 
 def sine_table(side: int, channels: int) -> Table:
-    """(side², channels), row by row: the first half of the channels tells y, the second x (spec §3.4)."""
+    """(side², channels), row by row: the first half of the channels tells y, the second x (reference-model §3.4)."""
     waves = sine_waves(side, channels)
     rows, columns = np.broadcast_arrays(waves[:, None], waves[None])
     return np.concatenate((rows, columns), axis=-1).reshape(side * side, channels)
@@ -29,7 +29,7 @@ def sine_waves(side: int, channels: int) -> Table:
 
 def axial_angles(side: int, channels: int) -> Table:
     """(side², channels / 2), row by row: how far each pair of channels is turned; the first half tells x, the second
-    y (spec §6.2)."""
+    y (reference-model §6.2)."""
     speeds = TEMPERATURE ** -(np.arange(0, channels, 4) / channels)
     turns = np.arange(side)[:, None] * speeds
     x, y = np.broadcast_arrays(turns[None], turns[:, None])
@@ -44,7 +44,7 @@ def centres(side: int) -> Table:
 
 
 def cubic(source: int, target: int) -> Table:
-    """(target, source): bicubic stretching along one axis (a = −0.75, pixel centres, edges clamped; spec §3.1)."""
+    """Bicubic resize along one axis as a matrix (target, source): a = −0.75, edges clamped (reference-model §3.1)."""
     places = (np.arange(target) + 0.5) * source / target - 0.5
     first = np.floor(places) - 1
     matrix = np.zeros((target, source))

@@ -21,7 +21,7 @@ def looked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class Attention(nn.Module):
-    """Queries look at keys and bring home values (spec §5.1). Tokens are B N C."""
+    """Queries look at keys and bring home values (reference-model §5.1). Tokens are B N C."""
 
     def __init__(self, channels: int, heads: int, inner: int | None = None, memory: int | None = None) -> None:
         """`inner` channels inside (default: `channels`); keys and values come with `memory` channels (likewise)."""
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 
 class RotaryAttention(Attention):
-    """One head whose queries and keys are turned by their place in the feature map (spec §6.2)."""
+    """One head whose queries and keys are turned by their place in the feature map (reference-model §6.2)."""
 
     def forward(  # type: ignore[override]
         self,

@@ -1,4 +1,4 @@
-"""Hiera: the trunk that turns a picture into features at four strides (spec §3.1).
+"""Hiera: the trunk that turns a picture into features at four strides (reference-model §3.1).
 
 The first two stages attend only within small windows that pooling halves exactly, so they run tile by tile: a tile
 is a little picture of its own, and no window is cut out or put back until the third stage. Tiles do not see each
@@ -70,7 +70,7 @@ class Hiera(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP on B H W C; a pooling block halves H and W and widens C (spec §3.1)."""
+    """Attention and MLP on B H W C; a pooling block halves H and W and widens C (reference-model §3.1)."""
 
     def __init__(self, channels: int, out: int, heads: int, window: int) -> None:
         super().__init__()

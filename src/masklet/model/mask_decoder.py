@@ -1,4 +1,4 @@
-"""From features and prompt tokens to four masks, their expected quality, and whether the object is there (spec §5)."""
+"""Mask decoder: features and prompt tokens to four masks, their IoU and the object score (reference-model §5)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MaskDecoder(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two layers in which tokens and features look at each other, then a last look of the tokens (spec §5.1)."""
+    """Two layers of attention between tokens and features, then one from tokens to features (reference-model §5.1)."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -78,10 +78,10 @@ class TwoWayTransformer(nn.Module):
 
 
 class TwoWayLayer(nn.Module):
-    """Tokens → tokens, tokens → image, MLP, image → tokens; norms after each (spec §5.1)."""
+    """Tokens → tokens, tokens → image, MLP, image → tokens; norms after each (reference-model §5.1)."""
 
     def __init__(self, channels: int, hidden: int, *, opening: bool) -> None:
-        """The `opening` layer looks around without positions and without a residual, as released (spec §12, G19)."""
+        """The self-attention of the `opening` layer has no positions and no residual (reference-model §12, G19)."""
         super().__init__()
         self.opening = opening
         self.self_attention = Attention(channels, HEADS)

@@ -1,4 +1,4 @@
-"""Features of this frame look at memories of others (spec §6.2)."""
+"""Features of this frame look at memories of others (reference-model §6.2)."""
 
 from __future__ import annotations
 

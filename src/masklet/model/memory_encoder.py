@@ -1,4 +1,4 @@
-"""What was seen and what was answered, packed into one small map to remember (spec §6.1)."""
+"""What was seen and what was answered, packed into one small map to remember (reference-model §6.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neck: four trunk maps become the three that prompts, memories and masks use (spec §3.2, §3.3)."""
+"""The neck: four trunk maps become the three that prompts, memories and masks use (reference-model §3.2, §3.3)."""
 
 from __future__ import annotations
 

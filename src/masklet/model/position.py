@@ -21,7 +21,7 @@ class Rotation(NamedTuple):
     sin: Tensor
 
     def turn(self, x: Tensor) -> Tensor:
-        """Rotate the channel pairs (2c, 2c+1) of x (…, tokens, channels); real numbers only (spec §6.2)."""
+        """Rotate the channel pairs (2c, 2c+1) of x (…, tokens, channels); real numbers only (reference-model §6.2)."""
         even, odd = x.to(self.cos.dtype).unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
         return turned.flatten(-2).to(x.dtype)
@@ -34,7 +34,7 @@ def precise(dtype: torch.dtype) -> torch.dtype:
 
 def sine_table(height: int, width: int, channels: int, like: Tensor) -> Tensor:
     """(channels, height, width): the first half of the channels tells y, the second x, sines and cosines
-    interleaved (spec §3.4)."""
+    interleaved (reference-model §3.4)."""
     waves = _wavelengths(channels // 2, like)
     y, x = (
         (torch.arange(1, side + 1, device=like.device, dtype=waves.dtype) / (side + 1e-6) * 2 * math.pi)[:, None]
@@ -47,14 +47,14 @@ def sine_table(height: int, width: int, channels: int, like: Tensor) -> Tensor:
 
 
 def time_table(times: Tensor, channels: int) -> Tensor:
-    """(…, channels) for `times` (…) in [−1, 1]: all sines, then all cosines (spec §6.3)."""
+    """(…, channels) for `times` (…) in [−1, 1]: all sines, then all cosines (reference-model §6.3)."""
     angles = times[..., None] / _wavelengths(channels // 2, times)
     return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
 
 def axial_rotation(side: int, channels: int, like: Tensor) -> Rotation:
     """Rotations of the `side` × `side` tokens of a feature map, row by row: the first half of the channel pairs
-    turns with x, the second with y (spec §6.2)."""
+    turns with x, the second with y (reference-model §6.2)."""
     dtype = precise(like.dtype)
     exponents = torch.arange(0, channels, 4, device=like.device, dtype=dtype) / channels
     speeds = TEMPERATURE**-exponents
@@ -65,7 +65,7 @@ def axial_rotation(side: int, channels: int, like: Tensor) -> Rotation:
 
 
 class FourierPositions(nn.Module):
-    """Random waves over the picture: sines then cosines of places in [0, 1]² (spec §4)."""
+    """Random waves over the picture: sines then cosines of places in [0, 1]² (reference-model §4)."""
 
     gaussian: Tensor
 

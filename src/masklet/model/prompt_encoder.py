@@ -1,4 +1,4 @@
-"""Clicks, boxes and masks as tokens and as a map (spec §4)."""
+"""Clicks, boxes and masks as tokens and as a map (reference-model §4)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from masklet.model.neck import Neck
 from masklet.model.position import sine_table, time_table
 from masklet.model.prompt_encoder import PromptEncoder
 
-MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter the memory encoder in [−10, 10] (spec §1.3)
+MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter the memory encoder in [−10, 10] (reference-model §1.3)
 STRIDE = 16
 
 
@@ -48,7 +48,7 @@ class Sam2(nn.Module):
         self.pointer_times = nn.Linear(channels, memory) if config.pointer_times else None
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised pictures (B, 3, S, S) → features at strides 4, 8 and 16 (spec §3)."""
+        """Normalised pictures (B, 3, S, S) → features at strides 4, 8 and 16 (reference-model §3)."""
         return self.neck(self.trunk(images))
 
     def attend(
@@ -59,7 +59,7 @@ class Sam2(nn.Module):
         pointers: Tensor,
         times: Tensor,
     ) -> Features:
-        """Features (B or 1) as each of B objects sees them through its memories (spec §6.3).
+        """Features (B or 1) as each of B objects sees them through its memories (reference-model §6.3).
 
         `memories` (B, T, c, h, w) in temporal `slots` (B, T); `pointers` (B, P, C) made `times` (B, P) ago, as
         fractions of the longest time. With T = 0 there is nothing to remember, which the features are told.
@@ -85,7 +85,7 @@ class Sam2(nn.Module):
         masked: Tensor | None = None,
         present: Tensor | None = None,
     ) -> Candidates:
-        """Masks for N prompts on the features of one picture or of N objects (spec §4, §5).
+        """Masks for N prompts on the features of one picture or of N objects (reference-model §4, §5).
 
         `points` (N, P, 2) fractions of the picture with `labels` (N, P); `mask` (N, 1, 4h, 4w) logits to start from
         for the prompts that are `masked` (N,); `present` (N, P) is false for points that only fill up a batch.
@@ -101,7 +101,7 @@ class Sam2(nn.Module):
         return Candidates(logits, iou, score, point_at(self, self.pointer_head(tokens), score[..., None]))
 
     def memorize(self, features: Features, logits: Tensor, score: Tensor, binarize: Tensor) -> Tensor:
-        """Memories (B, c, h, w) of low-res `logits` (B, 1, 4h, 4w) on raw features (B or 1) (spec §6.1).
+        """Memories (B, c, h, w) of low-res `logits` (B, 1, 4h, 4w) on raw features (B or 1) (reference-model §6.1).
 
         `score` (B, 1) > 0 says that the object is there; `binarize` (B,) bool hardens masks of prompted frames.
         """
@@ -127,5 +127,5 @@ class Sam2(nn.Module):
 
 
 def point_at(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
-    """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (spec §5.5)."""
+    """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (reference-model §5.5)."""
     return torch.where(score > 0, pointers, model.no_pointer)

@@ -227,7 +227,7 @@ def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDA
 
 
 def identify(shapes: Mapping[str, Shape]) -> ModelConfig:
-    """The configuration that has entries of these shapes, in any known layout (spec §9).
+    """The configuration that has entries of these shapes, in any known layout (reference-model §9).
 
     Raises `CheckpointError` where no configuration fits.
     """

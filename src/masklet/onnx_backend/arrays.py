@@ -80,13 +80,13 @@ def memories_of(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
 
 
 def stability(single: Floats) -> NDArray[np.float64]:
-    """How little each of the masks (N, h, w) depends on its threshold (spec §5.4)."""
+    """How little each of the masks (N, h, w) depends on its threshold (reference-model §5.4)."""
     inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
     return np.where(around > 0, inside / np.maximum(around, 1), 1.0)
 
 
 def to_bfloat16(values: Floats) -> NDArray[np.uint16]:
-    """The bits of the nearest bfloat16, the even one of two as near: memories are kept so, as released (spec §7.4)."""
+    """Bits of the nearest bfloat16, ties to even: the number format of stored memories (reference-model §7.4)."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)

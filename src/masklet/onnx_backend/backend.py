@@ -88,9 +88,7 @@ class OnnxBackend:
         pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(full), bool)).pointers
         visible = full.reshape(len(full), -1).any(axis=1, keepdims=True)
         score = np.where(visible, np.float32(10), np.float32(-10))
-        pointer = np.where(
-            visible, pointers[:, 0], self.tables["no_pointer"]
-        )  # mixed twice, as released (spec §12, G14)
+        pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])  # mixed twice (reference-model §12, G14)
         return Decoded(arrays.quartered(full), np.ones_like(score), score, pointer)
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:

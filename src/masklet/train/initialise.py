@@ -1,4 +1,4 @@
-"""Weights to begin with when there are none (spec §6.5)."""
+"""Weights to begin with when there are none (reference-model §6.5)."""
 
 from __future__ import annotations
 

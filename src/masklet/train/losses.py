@@ -1,4 +1,4 @@
-"""How wrong is an answer? The loss of a mask, of the IoU predicted for it, and of "is it there" (spec §10.2)."""
+"""Losses of masks, of their predicted IoU and of the object score (reference-model §10.2)."""
 
 from __future__ import annotations
 

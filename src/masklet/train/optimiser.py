@@ -1,4 +1,4 @@
-"""How weights move: AdamW, or Muon for the matrices, in groups; a schedule; a moving average (spec §10.5)."""
+"""Optimizers (AdamW, and Muon for matrices), parameter groups, schedule and moving average (reference-model §10.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would a user say? Prompts drawn from the truth, then clicks where the answer is wrong (spec §10.1).
+"""What would a user say? Prompts drawn from the truth, then clicks where the answer is wrong (reference-model §10.1).
 
 Every object draws from its own generator, so that what it is asked depends neither on its neighbours in a batch nor
 on how a batch is divided among processes.
@@ -20,7 +20,7 @@ from torch import Tensor
 from masklet.model.sam2 import MASK_BIAS, MASK_SCALE
 
 NEGATIVE, POSITIVE, CORNER, OPPOSITE, NO_POINT = 0, 1, 2, 3, -1
-BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # of the box's side and of the picture's, whichever is less (spec §10.1)
+BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # of the box's side, of the image's (reference-model §10.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def first_prompts(truth: Tensor, shares: Shares, rngs: Sequence[Generator]) -> A
 
 
 def unprompted(truth: Tensor) -> Asked:
-    """What objects are asked that are only followed: two tokens that are not points (spec §5.5)."""
+    """What objects are asked that are only followed: two tokens that are not points (reference-model §5.5)."""
     labels = torch.full((len(truth), 2), NO_POINT, device=truth.device)
     mask = shrunk(torch.zeros_like(truth))
     return Asked(mask.new_zeros(len(truth), 2, 2), labels, labels < 0, mask, labels[:, 0] >= 0)

@@ -1,4 +1,4 @@
-"""A model follows objects through clips, with gradients: prompted frames first, then the others in order (spec §10.1).
+"""Tracking with gradients through clips: prompted frames first, then the others in order (reference-model §10.1).
 
 All objects of a batch are prompted on the same frames, so that one `MemoryBank` keeps the memories of all of them.
 """
@@ -21,7 +21,7 @@ from masklet.train.losses import Parts
 from masklet.train.prompting import first_prompts, unprompted
 from masklet.train.rollout import Outcome, Plan, answered, encoded, summed, unremembering
 
-CERTAIN = 10.0  # the object score of a mask that is given, as released (spec §5.6)
+CERTAIN = 10.0  # the object score of a mask that is given, as released (reference-model §5.6)
 
 
 class Script(NamedTuple):
