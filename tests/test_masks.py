@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import BackendError, FormatError, ImageError, PromptError, ResourceError, SettingsError
+from masklet.interpolation import interpolate
 from masklet.masks import Masks
 
 STACKS = arrays.arrays(bool, arrays.array_shapes(min_dims=3, max_dims=3, max_side=9))
@@ -419,4 +422,112 @@ def test_a_fault_while_saving_leaves_what_was_there(tmp_path: Path, monkeypatch:
 
 
 def test_masks_describe_themselves_in_a_line():
-    assert repr(squares()) == "Masks of objects [4, 9, 2], 20 × 30 pixels"
+    assert repr(squares()) == "Masks(object_ids=[4, 9, 2], size=(20, 30))"
+
+
+def test_many_objects_are_shown_in_a_short_line():
+    masks = Masks.from_logits(np.zeros((500, 2, 2)), (2, 2))
+    assert repr(masks) == "Masks(object_ids=[1, 2, 3, 4, 5, 6, 7, 8, … 500 in all], size=(2, 2))"
+
+
+@pytest.mark.parametrize("name", ["logits", "binary", "areas", "boxes"])
+def test_a_property_resizes_once(name: str, monkeypatch: pytest.MonkeyPatch):
+    resized: list[Any] = []
+    monkeypatch.setattr(
+        "masklet.masks.interpolate", lambda logits, size: (resized.append(size), interpolate(logits, size))[1]
+    )
+    masks = Masks.from_logits(np.random.default_rng(0).normal(size=(2, 8, 8)).astype(np.float32), (50, 70))
+    first = getattr(masks, name)
+    assert getattr(masks, name) is first
+    assert len(resized) == 2
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1
+
+
+def test_logits_that_were_kept_make_the_same_masks():
+    logits = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+    kept, fresh = (Masks.from_logits(logits, (50, 70)) for _ in range(2))
+    assert kept.logits.dtype == np.float32
+    assert (kept.binary == fresh.binary).all()
+    assert (kept.without_overlap().low_res == fresh.without_overlap().low_res).all()
+    assert kept.stability().tolist() == fresh.stability().tolist()
+    other = Masks.from_binary(np.ones((50, 70), bool))
+    assert (Masks.join([kept, other]).low_res == Masks.join([fresh, other]).low_res).all()
+
+
+def test_methods_keep_no_logits_at_the_pictures_size():
+    masks = Masks.from_logits(np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32), (50, 70))
+    masks.without_overlap(), masks.stability(), masks.to_rle(), masks.areas, masks.boxes, masks.clean(holes=2)
+    Masks.join([masks, Masks.from_binary(np.ones((50, 70), bool))])
+    assert "logits" not in vars(masks)
+
+
+def test_logits_that_were_given_at_the_pictures_size_stay_writable():
+    given_logits = np.zeros((1, 5, 7), np.float32)
+    masks = Masks.from_logits(given_logits, (5, 7))
+    assert not masks.logits.flags.writeable
+    given_logits[0, 0, 0] = 1
+
+
+def test_masks_are_an_array_of_booleans():
+    masks = squares()
+    array = np.asarray(masks)
+    assert (array.dtype, array.shape) == (bool, (3, 20, 30))
+    assert (array == masks.binary).all()
+    assert np.asarray(masks, np.uint8).sum() == 200
+    assert np.stack([*map(np.asarray, masks)]).shape == (3, 1, 20, 30)
+    assert np.asarray(Masks.empty((4, 5))).shape == (0, 4, 5)
+
+
+def test_a_copy_of_masks_as_an_array_can_be_written_to():
+    masks = squares()
+    copy = np.array(masks)
+    copy[:] = True
+    assert masks.areas.tolist() == [100, 100, 0]
+    assert masks.__array__(copy=False) is masks.binary
+    with pytest.raises(ValueError, match="without a copy"):
+        masks.__array__(np.float32, copy=False)
+
+
+class Detections:
+    """Stands in for supervision's: keeps what it is given."""
+
+    def __init__(self, **given_fields: Any) -> None:
+        self.__dict__.update(given_fields)
+
+
+def test_masks_become_detections_of_supervision(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "supervision", types.SimpleNamespace(Detections=Detections))
+    masks = squares()
+    found = masks.to_supervision()
+    shapes = {name: (value.dtype, value.shape) for name, value in vars(found).items()}
+    assert shapes == {
+        "xyxy": (np.float32, (3, 4)),
+        "mask": (bool, (3, 20, 30)),
+        "confidence": (np.float32, (3,)),
+        "class_id": (np.int64, (3,)),
+        "tracker_id": (np.int64, (3,)),
+    }
+    assert found.xyxy.tolist() == masks.boxes.tolist()
+    assert (found.mask == masks.binary).all()
+    assert found.confidence.tolist() == masks.scores.tolist()
+    assert found.tracker_id.tolist() == [4, 9, 2]
+    assert Masks.empty((4, 5)).to_supervision().xyxy.shape == (0, 4)
+
+
+@pytest.mark.parametrize(("name", "convert"), [("supervision", Masks.to_supervision), ("torch", Masks.to_torch)])
+def test_a_package_that_is_not_installed_is_named(name: str, convert: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendError, match=f"{name} is not installed") as raised:
+        convert(squares())
+    assert raised.value.code == "backend-missing"
+    assert raised.value.hint.startswith("pip install")
+
+
+def test_masks_become_a_tensor():
+    torch = pytest.importorskip("torch")
+    masks = squares()
+    tensor = masks.to_torch()
+    assert (tensor.dtype, tuple(tensor.shape)) == (torch.bool, (3, 20, 30))
+    tensor[:] = True
+    assert masks.areas.tolist() == [100, 100, 0]

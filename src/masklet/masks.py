@@ -7,8 +7,9 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,8 @@ from masklet.interpolation import interpolate
 from masklet.labelmap import label_map, write_label_map, write_mask
 from masklet.overlap import extents, mask_iou, separate, suppress
 from masklet.prompts import clicks
+
+Number = TypeVar("Number", bound=np.generic)
 
 CERTAIN = 10.0  # the logit of a mask that was given, not predicted; −10 beside it
 
@@ -123,7 +126,7 @@ class Masks:
         full = [part for part in parts if len(part)] or list(parts[:1])
         alike = len({part.low_res.shape[1:] for part in full}) == 1
         return Masks(
-            low_res=np.concatenate([part.low_res if alike else part.logits for part in full]),
+            low_res=np.concatenate([part.low_res if alike else part._full_logits() for part in full]),
             size=parts[0].size,
             scores=np.concatenate([part.scores for part in full]),
             object_ids=tuple(object_id for part in full for object_id in part.object_ids),
@@ -148,7 +151,15 @@ class Masks:
         )
 
     def __repr__(self) -> str:
-        return f"Masks of objects {list(self.object_ids)}, {self.size[0]} × {self.size[1]} pixels"
+        return f"Masks(object_ids={list_ids(self.object_ids)}, size={self.size})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """`binary`, (N, H, W) bool, for `np.asarray(masks)`; `np.array(masks)` is a copy that can be written to."""
+        if dtype is None or np.dtype(dtype) == bool:
+            return self.binary.copy() if copy else self.binary
+        if copy is False:
+            raise ValueError(f"masks are booleans and cannot be viewed as {np.dtype(dtype)} without a copy")
+        return self.binary.astype(dtype)
 
     def of(self, object_id: int) -> Masks:
         """The masks of one object. Raises `PromptError` (`unknown-object`) if there are none."""
@@ -166,24 +177,25 @@ class Masks:
             raise PromptError("unknown-object", "there are no masks, so none is the best; look at len(masks) first")
         return self[int(self.scores.argmax())]
 
-    @property
+    @cached_property
     def logits(self) -> NDArray[Any]:
-        """Logits (N, H, W) at the picture's size, computed anew each time; see `masklet.interpolation`."""
+        """Logits (N, H, W) at the picture's size; see `masklet.interpolation`. Read-only.
+
+        Computed at the first access and kept with the masks: 4 bytes per pixel and mask, four times `binary`.
+        `masks.logits[k]` in a loop would otherwise resize all masks in each turn. Nothing here keeps them for its own
+        use: methods that go through masks one by one resize one at a time.
+        """
         if self.low_res.shape[1:] == self.size:
-            return self.low_res
-        logits = np.empty((len(self), *self.size), self.low_res.dtype)
-        for position, one in enumerate(self._each_logits()):
-            logits[position] = one
-        return logits
+            return _read_only(self.low_res.view())
+        return _read_only(self._full_logits())
 
     @cached_property
     def binary(self) -> NDArray[np.bool_]:
-        """Where the objects are: (N, H, W) bool, logits > 0 at the picture's size. Read-only."""
+        """Where the objects are: (N, H, W) bool, logits > 0 at the picture's size. Read-only, kept once computed."""
         binary = np.empty((len(self), *self.size), bool)
         for position, logits in enumerate(self._each_logits()):
             np.greater(logits, 0, out=binary[position])
-        binary.flags.writeable = False
-        return binary
+        return _read_only(binary)
 
     @property
     def visible(self) -> NDArray[np.bool_]:
@@ -197,15 +209,16 @@ class Masks:
         wrong: NDArray[np.float32] = np.where(self.visible, np.maximum(1 - self.scores, 1 - seen), seen).clip(0, 1)
         return wrong.astype(np.float32)
 
-    @property
+    @cached_property
     def areas(self) -> NDArray[np.int64]:
-        """The number of pixels (N,) of each mask, at the picture's size."""
-        return np.array([np.count_nonzero(mask) for mask in self._each_binary()], np.int64)
+        """The number of pixels (N,) of each mask, at the picture's size. Read-only, kept once computed."""
+        return _read_only(np.array([np.count_nonzero(mask) for mask in self._each_binary()], np.int64))
 
-    @property
+    @cached_property
     def boxes(self) -> NDArray[np.float32]:
-        """The boxes (N, 4) xyxy at the pixels' edges: the last column is x1 − 1. Zeros for an empty mask."""
-        return extents(self._each_binary()).astype(np.float32)
+        """The boxes (N, 4) xyxy at the pixels' edges: the last column is x1 − 1. Zeros for an empty mask. Read-only,
+        kept once computed."""
+        return _read_only(extents(self._each_binary()).astype(np.float32))
 
     def stability(self, offset: float = 1.0) -> NDArray[np.float64]:
         """Stability of each mask: pixels above `offset` divided by pixels above −`offset` (reference-model §8.2).
@@ -253,11 +266,37 @@ class Masks:
         """
         if len(self) <= 1:
             return self
-        return replace(self, low_res=separate(self.logits))
+        return replace(self, low_res=separate(self._full_logits()))
 
     def to_rle(self) -> list[dict[str, Any]]:
         """COCO run-length codes `{"size": [H, W], "counts": "…"}`, one for each mask."""
         return [rle.encode(mask) for mask in self._each_binary()]
+
+    def to_torch(self) -> Any:
+        """Return `binary` as a `torch.Tensor` (N, H, W) bool on the CPU that can be written to.
+
+        Raises:
+            BackendError: PyTorch is not installed.
+        """
+        return _optional("torch", 'pip install "masklet[torch]"').from_numpy(self.binary.copy())
+
+    def to_supervision(self) -> Any:
+        """Return the masks as `supervision.Detections`, in order.
+
+        Its `xyxy` (N, 4) float32 are `boxes`, zeros for an empty mask; `mask` (N, H, W) bool is `binary`, `confidence`
+        (N,) float32 are `scores`, `tracker_id` (N,) int64 are `object_ids`, and `class_id` (N,) int64 is 0, since
+        masks have no class.
+
+        Raises:
+            BackendError: supervision is not installed.
+        """
+        return _optional("supervision", "pip install supervision").Detections(
+            xyxy=self.boxes.copy(),
+            mask=self.binary.copy(),
+            confidence=self.scores.copy(),
+            class_id=np.zeros(len(self), np.int64),
+            tracker_id=np.array(self.object_ids, np.int64),
+        )
 
     def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture (H, W, 3) uint8 RGB with each mask in its object's translucent colour and a crisp outline."""
@@ -290,7 +329,20 @@ class Masks:
         with atomic_write(target) as handle:
             write(self, handle)
 
+    def _full_logits(self) -> NDArray[Any]:
+        """`logits`, without keeping them."""
+        if self.low_res.shape[1:] == self.size:
+            return self.low_res
+        if "logits" in self.__dict__:
+            return self.logits
+        logits = np.empty((len(self), *self.size), self.low_res.dtype)
+        for position, one in enumerate(self._each_logits()):
+            logits[position] = one
+        return logits
+
     def _each_logits(self) -> Iterator[NDArray[Any]]:
+        if "logits" in self.__dict__:
+            return iter(self.logits)
         return (interpolate(one, self.size) for one in self.low_res)
 
     def _each_binary(self) -> Iterator[NDArray[np.bool_]]:
@@ -302,6 +354,12 @@ class Masks:
     def _changed(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Masks:
         """The same with each mask's low-res logits changed."""
         return replace(self, low_res=np.stack([change(one) for one in self.low_res])) if len(self) else self
+
+
+def list_ids(object_ids: Sequence[int]) -> str:
+    """Return object ids as text, the first eight of many: `[1, 2, 3]`."""
+    shown = [str(object_id) for object_id in object_ids[:8]]
+    return f"[{', '.join([*shown, *([f'… {len(object_ids)} in all'] if len(object_ids) > 8 else [])])}]"
 
 
 def _write_png(masks: Masks, handle: BinaryIO) -> None:
@@ -336,6 +394,21 @@ def _write_npz(masks: Masks, handle: BinaryIO) -> None:
 
 
 _WRITERS = {".png": _write_png, ".json": _write_json, ".npz": _write_npz}
+
+
+def _read_only(array: NDArray[Number]) -> NDArray[Number]:
+    array.flags.writeable = False
+    return array
+
+
+def _optional(name: str, install: str) -> Any:
+    """A module of a package that masklet does not depend on."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name != name:
+            raise
+        raise BackendError("backend-missing", f"{name} is not installed", hint=install) from missing
 
 
 def _column(values: ArrayLike | None, count: int, default: float) -> NDArray[np.float32]:
