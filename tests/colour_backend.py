@@ -27,6 +27,9 @@ class ColourBackend:
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
     size: int = 64
     identity: str = "colours"
+    runtime: str = "fake"
+    device: str = "cpu"
+    dtype: str = "float32"
     encoded: int = 0
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:

@@ -40,6 +40,9 @@ class FakeBackend:
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
     size: int = 4 * SIDE
     identity: str = "fake"
+    runtime: str = "fake"
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
         self.asked.append(("encode", len(images)))

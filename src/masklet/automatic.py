@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +84,13 @@ class Search:
         if not 0 <= self.crop_overlap_ratio < 1:
             raise _bad(f"crop_overlap_ratio must be in [0, 1), got {self.crop_overlap_ratio}")
         self._check_grids()
+
+    def __repr__(self) -> str:
+        """The options that differ from their defaults; `point_grids` as their shapes."""
+        grids = self.point_grids and [grid.shape for grid in self.point_grids]
+        shown = {one.name: getattr(self, one.name) for one in fields(self)} | {"point_grids": grids}
+        changed = [f"{one.name}={shown[one.name]}" for one in fields(self) if shown[one.name] != one.default]
+        return f"Search({', '.join(changed)})"
 
     def suited(self, model: str) -> Search:
         """The same with how sure and how stable masks of this model must be, where that was left open."""

@@ -83,11 +83,21 @@ class Backend(Protocol):
     """A runtime with a model in it. Whatever concerns objects is a sequence: a backend batches them as it likes.
 
     `size` is the side of the square that pictures are resized to; `identity` tells models apart, not runtimes.
+    `runtime` is "torch" or "onnx".
     """
 
     config: ModelConfig
     size: int
     identity: str
+    runtime: str
+
+    @property
+    def device(self) -> Any:
+        """The device the network runs on; its `str` is the name that `masklet.load` takes."""
+
+    @property
+    def dtype(self) -> Any:
+        """The number format the network computes in."""
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
         """Pictures (H, W, 3) uint8 RGB, of any sizes → features of each (B = 1), in one call."""
@@ -116,6 +126,12 @@ class Backend(Protocol):
 
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         """The inverse of `store`, on any machine."""
+
+
+def describe(backend: Backend) -> str:
+    """Return a backend's model, runtime, device, number format and input size: `nano, onnx, cpu, float32, 256 px`."""
+    dtype = str(backend.dtype).removeprefix("torch.")
+    return f"{backend.config.name}, {backend.runtime}, {backend.device}, {dtype}, {backend.size} px"
 
 
 def choose(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:

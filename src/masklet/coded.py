@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masklet.masks import Masks
+from masklet.masks import Masks, list_ids
 from masklet.propagate import TrackedFrame
 
 
@@ -37,6 +37,10 @@ class CodedFrame:
     object_scores: tuple[float, ...]
     counts: tuple[str, ...]
     corrupt: bool = False
+
+    def __repr__(self) -> str:
+        ids = list_ids(self.object_ids)
+        return f"CodedFrame(index={self.index}, time={self.time}, size={self.size}, object_ids={ids})"
 
     def __iter__(self) -> Iterator[CodedMask]:
         for object_id, score, object_score, counts in zip(

@@ -33,6 +33,9 @@ class Finding:
     point: tuple[float, float]  # the click that found it, xy in pixels
     crop: Box  # the part of the picture that was looked at
 
+    def __repr__(self) -> str:
+        return f"Finding(area={self.area}, box={self.box}, score={self.score:.3g}, stability={self.stability:.3g})"
+
     def record(self, form: Form = "coco_rle") -> dict[str, Any]:
         """The finding as the reference's generator and SA-1B's files write it (reference-model §8.2).
 
@@ -57,6 +60,9 @@ class Findings:
 
     size: tuple[int, int]
     found: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        return f"Findings({len(self)} masks, size={self.size})"
 
     def __len__(self) -> int:
         return len(self.found)

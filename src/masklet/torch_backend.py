@@ -24,6 +24,7 @@ from masklet.backend import (
     Query,
     alike,
     choose,
+    describe,
 )
 from masklet.config import ModelConfig, check_size
 from masklet.errors import BackendError, ResourceError, SettingsError
@@ -104,11 +105,16 @@ def _inference(method: Callable[P, R]) -> Callable[P, R]:
 class TorchBackend:
     """`Backend` over `Sam2` on one device."""
 
+    runtime = "torch"
+
     def __init__(self, model: Sam2, size: int, identity: str) -> None:
         self.model = model
         self.identity = identity
         self.config = model.config
         self.size = size
+
+    def __repr__(self) -> str:
+        return f"TorchBackend({describe(self)})"
 
     @property
     def device(self) -> torch.device:

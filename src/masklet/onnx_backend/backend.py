@@ -8,7 +8,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, NO_PROMPT, Answers, Candidates, Decoded, Features, Query, alike, choose
+from masklet.backend import (
+    NO_OBJECT,
+    NO_PROMPT,
+    Answers,
+    Candidates,
+    Decoded,
+    Features,
+    Query,
+    alike,
+    choose,
+    describe,
+)
 from masklet.config import ModelConfig
 from masklet.errors import BackendError, CheckpointError
 from masklet.graphs import Verb
@@ -36,6 +47,8 @@ class Running(NamedTuple):
 class OnnxBackend:
     """`Backend` over the four graphs of one model and the small tensors between them (see `masklet.graphs.tables`)."""
 
+    runtime = "onnx"
+
     def __init__(
         self,
         config: ModelConfig,
@@ -50,6 +63,9 @@ class OnnxBackend:
         self.identity = identity
         self.graphs, self.tables = graphs, tables
         self.device, self.dtype = running or Running()
+
+    def __repr__(self) -> str:
+        return f"OnnxBackend({describe(self)})"
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
         return [self._encoded(image) for image in images]

@@ -27,6 +27,10 @@ class Frame:
     image: Image
     corrupt: bool = False
 
+    def __repr__(self) -> str:
+        corrupt = ", corrupt=True" if self.corrupt else ""
+        return f"Frame(index={self.index}, time={self.time}, size={self.image.shape[:2]}{corrupt})"
+
 
 class LiveVideo(Protocol):
     """Frames that come once and in order: a camera, a stream, an iterator. All images have the size (H, W)."""
@@ -70,6 +74,9 @@ class Video(LiveVideo, Protocol):
 
 class Closes(ABC):
     """What is closed at the end of a `with` block."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({getattr(self, 'name', '')!r}, size={getattr(self, 'size', None)})"
 
     @abstractmethod
     def close(self) -> None: ...
