@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from masklet import box, click, clicks, mask
+from masklet import absent, box, click, clicks, mask
 from masklet.errors import PromptError
-from masklet.prompts import Prompt
+from masklet.prompts import Prompt, Prompts, by_object, refuse_sam2_arguments
 
 
 def test_a_click_is_one_labelled_point() -> None:
@@ -84,3 +86,102 @@ def test_prompts_are_values() -> None:
     with pytest.raises(AttributeError):
         prompt.points = np.zeros((1, 2))  # type: ignore[misc]
     assert isinstance(prompt + click(3, 4), Prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "named"),
+    [
+        (click(1, 2), [1]),
+        ([click(1, 2), click(3, 4)], [1, 2]),
+        ((click(1, 2) for _ in range(3)), [1, 2, 3]),
+        ({7: click(1, 2)}, [7]),
+        ({np.int64(7): click(1, 2)}, [7]),
+    ],
+)
+def test_a_prompt_has_an_object(prompts: Any, named: list[int]) -> None:
+    found = by_object(prompts)
+    assert list(found) == named
+    assert all(type(key) is int for key in found)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "words"),
+    [
+        ((230, 150), "got (230, 150); write predict(click(230, 150))"),
+        ([[230, 150]], "write predict(click(230, 150))"),
+        (np.array([[1, 2], [3.5, 4]]), "ndarray of shape (2, 2); write predict(clicks([(1, 2), (3.5, 4)]))"),
+        (np.zeros((9, 2)), "write predict(clicks(points))"),
+        ([40, 20, 420, 290], "write predict(box(40, 20, 420, 290))"),
+        ([[1, 2, 3, 4], [5, 6, 7, 8]], "write predict([box(1, 2, 3, 4), box(5, 6, 7, 8)])"),
+        (np.zeros((5, 7), bool), "write predict(mask(array))"),
+        ("cat", "got 'cat'; write predict(click(230, 150))"),
+        (None, "got None; write predict(click(230, 150))"),
+        (5, "got 5; write predict(click(230, 150))"),
+        ([click(1, 1), (2, 3)], "object 2 needs a prompt, got (2, 3); write predict({2: click(2, 3)})"),
+        ({4: [2, 3, 4, 5]}, "object 4 needs a prompt, got [2, 3, 4, 5]; write predict({4: box(2, 3, 4, 5)})"),
+        ({4: {1: click(1, 1)}}, "object 4 needs a prompt"),
+        ({"cat": click(1, 1)}, "an object id must be an integer, got 'cat'; write {1: click(230, 150)}"),
+        ({1.5: click(1, 1)}, "an object id must be an integer, got 1.5"),
+        ({True: click(1, 1)}, "an object id must be an integer, got True"),
+        ([], "no prompt given"),
+        ({}, "no prompt given"),
+    ],
+)
+def test_what_is_no_prompt_is_refused_with_the_correct_call(prompts: Any, words: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        by_object(prompts)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.code == "bad-prompt"
+
+
+class Predictor:
+    """Takes prompts where and how `WholeImage` does."""
+
+    @refuse_sam2_arguments("predict({})")
+    def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: object = None) -> Prompts:
+        """Return what it was given."""
+        return prompts
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "call"),
+    [
+        (([[230, 150]], [1]), {}, "predict(click(230, 150))"),
+        (([[230, 150]], [0]), {}, "predict(click(230, 150, positive=False))"),
+        (([[1, 2], [3, 4]], [1, 0]), {}, "predict(clicks([(1, 2), (3, 4)], [1, 0]))"),
+        (([[1, 2]] * 9, [1] * 9), {}, "predict(clicks(points, labels))"),
+        ((None, None, [1, 2, 3, 4]), {}, "predict(box(1, 2, 3, 4))"),
+        ((), {"point_coords": np.array([[5, 6]]), "point_labels": np.array([1])}, "predict(click(5, 6))"),
+        ((), {"points": [[5, 6]], "labels": [1]}, "predict(click(5, 6))"),
+        ((), {"box": np.array([1, 2, 3, 4]), "point_coords": [[2, 2]]}, "predict(box(1, 2, 3, 4) + click(2, 2))"),
+        ((), {"box": [1, 2, 3, 4], "multimask_output": False}, "predict(box(1, 2, 3, 4), multimask=False)"),
+        ((click(1, 1),), {"multimask_output": True}, "predict(prompt, multimask=True)"),
+        ((click(1, 1),), {"mask_input": np.zeros((1, 256, 256))}, "predict(prompt, refine=masks)"),
+    ],
+)
+def test_arguments_of_sam2_are_refused_with_the_call_that_means_the_same(args: Any, named: Any, call: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        Predictor().predict(*args, **named)
+    assert str(caught.value).endswith(f"write {call}")
+    assert "\n" not in str(caught.value)
+    assert caught.value.code == "bad-prompt"
+
+
+def test_other_arguments_that_do_not_exist_are_a_type_error() -> None:
+    with pytest.raises(TypeError, match="multimsk"):
+        Predictor().predict(click(1, 1), multimsk=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        (click(230, 150.5), "Prompt(click(230, 150.5))"),
+        (click(1, 2, positive=False) + box(0, 0, 9, 9), "Prompt(box(0, 0, 9, 9) + click(1, 2, positive=False))"),
+        (clicks(np.ones((500, 2))), "Prompt(500 clicks)"),
+        (mask(np.ones((300, 200))) + click(1, 1), "Prompt(click(1, 1) + mask (300, 200))"),
+        (absent(), "Prompt(absent())"),
+    ],
+)
+def test_a_prompt_is_shown_in_a_line(prompt: Prompt, text: str) -> None:
+    assert repr(prompt) == text

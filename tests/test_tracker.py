@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -346,3 +347,45 @@ def test_every_fault_of_the_tracker_is_one_of_ours() -> None:
     for fault in (lambda: tracker().masks(0), lambda: tracker().remove(1), lambda: tracker().prompt(0, {})):
         with pytest.raises(MaskletError):
             fault()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "named"),
+    [(click(1, 1), (1,)), ([click(1, 1), click(2, 2)], (1, 2)), ({7: click(1, 1)}, (7,))],
+)
+def test_a_tracker_takes_the_prompts_that_a_picture_takes(prompts: Any, named: tuple[int, ...]) -> None:
+    one, other = Tracker(FakeBackend()), Tracker(FakeBackend())
+    asked = dict(zip(named, prompts.values() if isinstance(prompts, dict) else np.atleast_1d(prompts), strict=True))
+    assert one.prompt(0, prompts, CLIP[0]).object_ids == named
+    other.prompt(0, asked, CLIP[0])
+    assert same(one.masks(0), other.masks(0))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "call"),
+    [
+        ((1, 2), "tracker.prompt(3, click(1, 2), image)"),
+        ({2: (1, 2)}, "tracker.prompt(3, {2: click(1, 2)}, image)"),
+        ({"a": click(1, 1)}, "{1: click(230, 150)}"),
+    ],
+)
+def test_a_tracker_refuses_what_is_no_prompt_and_changes_nothing(prompts: Any, call: str) -> None:
+    one = tracker()
+    with pytest.raises(PromptError) as caught:
+        one.prompt(3, prompts)
+    assert str(caught.value).endswith(f"write {call}")
+    assert one.object_ids == ()
+
+
+def test_a_tracker_refuses_the_arguments_of_sam2() -> None:
+    with pytest.raises(PromptError, match="clicks") as caught:
+        tracker().prompt(0, 1, [[1, 2], [2, 2]], [1, 0])  # type: ignore[call-arg, arg-type]
+    assert str(caught.value).endswith("write tracker.prompt(frame, clicks([(1, 2), (2, 2)], [1, 0]), image)")
+
+
+def test_a_tracker_is_shown_in_a_line() -> None:
+    one = Tracker(FakeBackend(), zoom=2.0)
+    assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, zoom 2, object_ids=[])"
+    one = tracker()
+    one.prompt(0, {7: click(1, 1), 4: click(2, 1)})
+    assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, object_ids=[7, 4])"

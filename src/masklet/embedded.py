@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,7 @@ from masklet.backend import Answers, Backend, Features, Query, ask
 from masklet.errors import PromptError
 from masklet.masks import Masks
 from masklet.memory import Recall
-from masklet.prompts import Prompt
-
-Prompts = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
+from masklet.prompts import EXAMPLE, Prompt, Prompts, by_object, refuse_sam2_arguments
 
 
 class EmbeddedImage(Protocol):
@@ -33,7 +31,8 @@ class EmbeddedImage(Protocol):
         `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the
         best mask of its object, or the one mask there is.
 
-        Raises `PromptError` for prompts outside the picture and for masks to refine that do not fit.
+        Raises `PromptError` for prompts outside the picture, for anything that is no prompt, and for masks to refine
+        that do not fit.
         """
 
 
@@ -45,6 +44,9 @@ class WholeImage:
     features: Features
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        return f"WholeImage(size={self.size})"
+
     @staticmethod
     def encode(backend: Backend, pictures: Sequence[NDArray[np.uint8]]) -> list[WholeImage]:
         """Pictures (H, W, 3) uint8 RGB of any sizes, encoded in one call."""
@@ -53,6 +55,7 @@ class WholeImage:
             for picture, features in zip(pictures, backend.encode(pictures) if pictures else [], strict=True)
         ]
 
+    @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
         """`EmbeddedImage.predict`, in one decoder call."""
         asked = by_object(prompts)
@@ -78,20 +81,16 @@ class WholeImage:
         )
 
 
-def by_object(prompts: Prompts) -> dict[int, Prompt]:
-    """What is asked of each object. Raises `PromptError` where nothing is."""
-    if isinstance(prompts, Prompt):
-        return {1: prompts}
-    asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(prompts, start=1))
-    if not asked:
-        raise PromptError("bad-prompt", "no prompt given; say what to segment with click(), box() or mask()")
-    return asked
-
-
-def earlier_of(asked: Mapping[int, Prompt], refine: Masks | None) -> dict[int, Masks]:
-    """The mask to start from, per object."""
+def earlier_of(asked: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
+    """The mask to start from, per object. Raises `PromptError` where `refine` is not masks, or not of these objects."""
     if refine is None:
         return {}
+    if not isinstance(refine, Masks):
+        raise PromptError(
+            "bad-prompt",
+            f"refine takes the Masks of an earlier call, got {type(refine).__name__}; "
+            f"write predict({EXAMPLE}, refine=masks)",
+        )
     if len(asked) == 1 and len(set(refine.object_ids)) == 1:
         return dict.fromkeys(asked, refine.best)
     unknown = [key for key in asked if key not in refine.object_ids]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +17,13 @@ from masklet.errors import PromptError
 NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (reference-model §4)
 MAX_POINTS = 1000  # per object and frame; attention over more costs more than it says
 SLACK = 0.5  # pixels: a point this far outside the picture is on its edge
+EXAMPLE = "click(230, 150)"  # the prompt that an error shows where the arguments do not suggest one
+_SHOWN = 4  # points or ids that an error or a repr lists
+_SAM2_NAMES = ("point_coords", "points", "point_labels", "labels", "box", "boxes", "bbox", "mask_input",
+               "multimask_output")  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +51,17 @@ class Prompt:
             raise _bad(f"points must be finite numbers, got {points.tolist()}")
         _check_labels(labels)
         _check_box(points, labels)
+
+    def __repr__(self) -> str:
+        corners, on = self.points[self.labels >= TOP_LEFT], self.labels < TOP_LEFT
+        parts = [_write_box(corners.ravel().tolist())] if len(corners) else []
+        if np.count_nonzero(on) > _SHOWN:
+            parts.append(f"{np.count_nonzero(on)} clicks")
+        else:
+            parts += [_write_click(*pair) for pair in zip(self.points[on].tolist(), self.labels[on], strict=True)]
+        if self.mask is not None:
+            parts.append(f"mask {self.mask.shape}" if self.mask.any() else "absent()")
+        return f"Prompt({' + '.join(parts)})"
 
     def __add__(self, other: Prompt) -> Prompt:
         """Both prompts together: the box first, then the clicks in order."""
@@ -71,6 +92,10 @@ class Prompt:
                 f"({x:g}, {y:g}) lies outside the picture of {width} × {height} pixels; give x, y from its top left"
             )
         return np.clip(points, 0, limit) / limit
+
+
+Prompts: TypeAlias = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
+"""One prompt for object 1, several for objects 1, 2, …, or `{object_id: prompt}`."""
 
 
 def click(x: float, y: float, *, positive: bool = True) -> Prompt:
@@ -112,6 +137,140 @@ def mask(array: Any) -> Prompt:
 def absent() -> Prompt:
     """The object is not in this picture: an empty mask, which is taken as given and remembered."""
     return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool))
+
+
+def by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:
+    """Return the prompt of each object, by object id.
+
+    Args:
+        prompts: One prompt for object 1, several for objects 1, 2, …, or a mapping from object id to prompt.
+        call: The call that received `prompts`, with `{}` in place of them, for error messages.
+
+    Raises:
+        PromptError: There is no prompt, something else stands in its place, or an object id is not an integer.
+    """
+    if isinstance(prompts, Prompt):
+        return {1: prompts}
+    asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(_each(prompts, call), start=1))
+    if not asked:
+        raise _bad("no prompt given; say what to segment with click(), box() or mask()")
+    return {whole_number(key, "an object id"): _checked(key, one, call) for key, one in asked.items()}
+
+
+def whole_number(value: Any, what: str) -> int:
+    """Return an integer key of a mapping as `int`. Raises `PromptError` for anything else, booleans included."""
+    try:
+        if not isinstance(value, bool | np.bool_):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise _bad(f"{what} must be an integer, got {_shorten(value)}; write {{1: {EXAMPLE}}}")
+
+
+def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a method that takes prompts, so that arguments as SAM 2's predictors take them raise `PromptError`.
+
+    Args:
+        call: The correct call with `{}` in place of the prompts.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        parameters = signature(method).parameters
+        most = sum(one.kind is not Parameter.KEYWORD_ONLY for one in parameters.values())
+        first = list(parameters).index("prompts")
+
+        @wraps(method)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            if len(args) > most or any(name in kwargs for name in _SAM2_NAMES):
+                raise _sam2_arguments(call, args[first:], kwargs)
+            return method(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def _each(prompts: Any, call: str) -> list[Any]:
+    """The items of a sequence of prompts, of which at least one is a prompt."""
+    if isinstance(prompts, Iterable) and not isinstance(prompts, str | bytes) and not hasattr(prompts, "__array__"):
+        items = list(prompts)
+        if not items or any(isinstance(item, Prompt) for item in items):
+            return items
+        prompts = items if not isinstance(prompts, Sequence) else prompts
+    raise _bad(
+        f"a prompt is made with click(), clicks(), box() or mask(), got {_shorten(prompts)}; "
+        f"write {call.format(_write_prompt(prompts))}"
+    )
+
+
+def _checked(key: Any, prompt: Any, call: str) -> Prompt:
+    if isinstance(prompt, Prompt):
+        return prompt
+    written = call.format(f"{{{key}: {_write_prompt(prompt)}}}")
+    raise _bad(f"object {key} needs a prompt, got {_shorten(prompt)}; write {written}")
+
+
+def _sam2_arguments(call: str, args: Sequence[Any], named: Mapping[str, Any]) -> PromptError:
+    """The error for points, labels and boxes that are given one by one, with the call that means the same."""
+    given = dict(zip(("points", "labels", "box"), [one for one in args if not isinstance(one, int)], strict=False))
+    for name, own in (("point_coords", "points"), ("point_labels", "labels"), ("bbox", "box"), ("boxes", "box")):
+        if name in named:
+            given[own] = named[name]
+    given.update({name: named[name] for name in ("points", "labels", "box") if name in named})
+    points, corners = given.get("points"), given.get("box")
+    parts = [] if corners is None else [_write_prompt(corners)]
+    if points is not None:
+        parts.append("prompt" if isinstance(points, Prompt) else _write_prompt(points, given.get("labels")))
+    options = "".join([
+        f", multimask={named['multimask_output']!r}" if isinstance(named.get("multimask_output"), bool) else "",
+        ", refine=masks" if named.get("mask_input") is not None else "",
+    ])  # fmt: skip
+    wrong = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels one by one"
+    written = call.format((" + ".join(parts) or EXAMPLE) + options)
+    return _bad(f"{call.partition('(')[0]} takes prompts, not {wrong}; write {written}")
+
+
+def _write_prompt(value: Any, labels: Any = None) -> str:
+    """The Python expression of the prompt that numbers mean; an example where they mean none."""
+    numbers, marks = _array(value), _array(labels)
+    if numbers is None or not numbers.size:
+        return EXAMPLE
+    if numbers.shape in ((2,), (1, 2)):
+        return _write_click(numbers.ravel().tolist(), 1 if marks is None or marks.size != 1 else marks.item())
+    if numbers.shape in ((4,), (1, 4)):
+        return _write_box(numbers.ravel().tolist())
+    if numbers.ndim == 2 and numbers.shape[1] == 4 and len(numbers) <= _SHOWN:
+        return f"[{', '.join(map(_write_box, numbers.tolist()))}]"
+    if numbers.ndim == 2 and numbers.shape[1] == 2:
+        few = len(numbers) <= _SHOWN and (marks is None or marks.shape == (len(numbers),))
+        xy = f"[{', '.join(f'({x:g}, {y:g})' for x, y in numbers.tolist())}]" if few else "points"
+        on = f"[{', '.join(f'{mark:g}' for mark in marks.tolist())}]" if few and marks is not None else "labels"
+        return f"clicks({xy})" if marks is None else f"clicks({xy}, {on})"
+    return "mask(array)" if numbers.ndim >= 2 else EXAMPLE
+
+
+def _write_click(point: Sequence[float], label: float) -> str:
+    x, y = point
+    return f"click({x:g}, {y:g})" if label else f"click({x:g}, {y:g}, positive=False)"
+
+
+def _write_box(corners: Sequence[float]) -> str:
+    return f"box({', '.join(f'{side:g}' for side in corners)})"
+
+
+def _array(value: Any) -> NDArray[np.float64] | None:
+    try:
+        return None if value is None else np.asarray(value, np.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def _shorten(value: Any) -> str:
+    """A value on one line, at most 60 characters of it."""
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -8,13 +8,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask
+from masklet.backend import NO_PROMPT, Backend, Decoded, Features, ask, describe
 from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.errors import PromptError, SettingsError, StateError, VideoError
 from masklet.history import History, Shelf, numbers
-from masklet.masks import Masks
+from masklet.masks import Masks, list_ids
 from masklet.memory import Memory, MemoryBank, unreachable
-from masklet.prompts import Prompt
+from masklet.prompts import Prompt, Prompts, by_object, refuse_sam2_arguments
 from masklet.track import Answer, Track
 from masklet.window import (
     LOOKS,
@@ -78,28 +78,36 @@ class Tracker:
         self._stamps = count(1)
         self._frame: _Frame | None = None
 
+    def __repr__(self) -> str:
+        zoom = f", zoom {self.zoom:g}" if self.zoom else ""
+        return f"Tracker({describe(self.backend)}{zoom}, object_ids={list_ids(self.object_ids)})"
+
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects, in the order in which they were first prompted."""
         return tuple(self.tracks)
 
-    def prompt(self, frame: int, prompts: Mapping[int, Prompt], image: Image | None = None) -> Masks:
+    @refuse_sam2_arguments("tracker.prompt(frame, {}, image)")
+    def prompt(self, frame: int, prompts: Prompts, image: Image | None = None) -> Masks:
         """Prompt objects, new or known, on any frame, and see all objects' masks there.
+
+        `prompts` are what `EmbeddedImage.predict` takes: one prompt of object 1, several of objects 1, 2, …, or
+        `{object_id: prompt}`.
 
         A prompt replaces the earlier one of the same object on the same frame but starts from the mask found so far.
         It stands: tracking never overwrites it and every other frame recalls it. On a frame that was already tracked
         it is a correction, which sees the object's memories. A mask alone is taken as it is given.
 
-        Raises `PromptError` for prompts that lie outside the picture, `StateError` where the image is missing.
+        Raises `PromptError` for prompts that lie outside the picture and for anything that is no prompt, `StateError`
+        where the image is missing.
         """
-        if not prompts:
-            raise PromptError("bad-prompt", "no prompt given; say what to follow with click(), box() or mask()")
+        named = by_object(prompts, f"tracker.prompt({frame if isinstance(frame, int) else 0}, {{}}, image)")
         self._open(frame, image)
-        for prompt in prompts.values():
+        for prompt in named.values():
             prompt.within(self._size)  # before any object changes
-        order = dict.fromkeys((*self.tracks, *prompts))
-        given = {key: prompt for key, prompt in prompts.items() if not prompt.clicks}
-        asked = {key: prompt for key, prompt in prompts.items() if key not in given}
+        order = dict.fromkeys((*self.tracks, *named))
+        given = {key: prompt for key, prompt in named.items() if not prompt.clicks}
+        asked = {key: prompt for key, prompt in named.items() if key not in given}
         for window, together in _by_window(given, lambda key: self._around(frame, key, given[key])):
             self._settle(frame, together, window, self._adopted(together, window))
         whole: Mapping[int, Prompt] = {}
