@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 import masklet
 from fakes import FakeBackend
-from masklet import EmbeddedImage, Masks, Segmenter, box, click, clicks, mask
-from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError
+from masklet import EmbeddedImage, Masks, Search, Segmenter, Watch, box, click, clicks, mask
+from masklet.coded import coded
+from masklet.errors import InputNotFound, MaskletError, PromptError, ResourceError, SettingsError
+from masklet.findings import Finding, Findings
 from masklet.memory import POINTERS
 from masklet.tracker import Tracker
 from masklet.video import open_video
@@ -269,3 +271,103 @@ def test_what_a_walk_does_not_need_again_is_forgotten_and_changes_no_mask(
     for index in kept:
         step = -1 if direction == "backward" or (direction == "both" and index < 30) else 1
         assert np.array_equal(whole.step(index, step=step).low_res, kept[index].low_res)
+
+
+CALLS: list[tuple[Callable[[Segmenter], object], str]] = [
+    (lambda model: model.embed(image(1)).predict((230, 150)), "predict(click(230, 150))"),  # type: ignore[arg-type]
+    (lambda model: model.embed(image(1)).predict([[9, 8]], [1]), "predict(click(9, 8))"),  # type: ignore[call-overload, call-arg, list-item]
+    (lambda model: model.embed(image(1)).predict(point_coords=[[9, 8]], point_labels=[1]), "predict(click(9, 8))"),  # type: ignore[call-arg]
+    (lambda model: model.embed(image(1)).predict(click(9, 8), refine="x"), "predict(click(230, 150), refine=masks)"),  # type: ignore[arg-type]
+    (lambda model: model.segment(image(1), (9, 8)), "segment(image, click(9, 8))"),  # type: ignore[arg-type]
+    (lambda model: model.segment(image(1), [[9, 8]], [1]), "segment(image, click(9, 8))"),  # type: ignore[call-arg, list-item]
+    (lambda model: model.segment("nowhere.jpg", (9, 8)), "segment(image, click(9, 8))"),  # type: ignore[arg-type]
+    (lambda model: model.track(clip(2), (9, 8)), "track(video, click(9, 8))"),  # type: ignore[arg-type]
+    (lambda model: model.track(clip(2), [[9, 8]], [1]), "track(video, click(9, 8))"),  # type: ignore[call-arg, list-item]
+    (lambda model: model.track(clip(2), {0: {5: (9, 8)}}), "track(video, {0: {5: click(9, 8)}})"),  # type: ignore[dict-item]
+    (lambda model: model.track(clip(2), {0: (9, 8)}), "track(video, {0: click(9, 8)})"),  # type: ignore[dict-item]
+    (lambda model: model.track(clip(2), {1: click(1, 1), 2: (9, 8)}), "track(video, {2: click(9, 8)})"),  # type: ignore[dict-item]
+]
+
+
+@pytest.mark.parametrize("zoom", [0.0, 2.0])
+@pytest.mark.parametrize(("ask", "call"), CALLS)
+def test_first_mistakes_are_answered_with_the_correct_call(
+    ask: Callable[[Segmenter], object], call: str, zoom: float
+) -> None:
+    with pytest.raises(PromptError) as caught:
+        ask(Segmenter(FakeBackend(), zoom))
+    assert caught.value.code == "bad-prompt"
+    assert str(caught.value).endswith(f"write {call}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sequence_of_prompts_is_tracked_as_objects_1_and_2() -> None:
+    model, asked = Segmenter(FakeBackend()), [click(30, 40), click(50, 40)]
+    wanted = [frame.masks.low_res.tobytes() for frame in model.track(clip(3), {1: asked[0], 2: asked[1]})]
+    for prompts in (asked, {0: asked}, {0: {1: asked[0], 2: asked[1]}}, iter(asked)):
+        found = list(model.track(clip(3), prompts))  # type: ignore[arg-type]
+        assert [frame.masks.object_ids for frame in found] == [(1, 2)] * 3
+        assert [frame.masks.low_res.tobytes() for frame in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("call", "fault", "code"),
+    [
+        (lambda model: model.track("nowhere.mp4", click(1, 1)), InputNotFound, "input-not-found"),
+        (lambda model: model.track(clip(3), click(1, 1), direction="up"), SettingsError, "bad-usage"),
+        (lambda model: model.track(iter(clip(3)), click(1, 1), direction="up"), SettingsError, "bad-usage"),
+        (lambda model: model.track(iter(clip(3)), click(1, 1), direction="both"), SettingsError, "bad-usage"),
+        (lambda model: model.track(clip(3), click(1, 1), start=2, stop=1), SettingsError, "bad-usage"),
+        (lambda model: model.track(clip(3), {5: {1: click(1, 1)}}), PromptError, "unknown-frame"),
+        (lambda model: model.track(clip(3), {"a": {1: click(1, 1)}}), PromptError, "bad-prompt"),
+        (lambda model: model.track(clip(3), {0: {1.5: click(1, 1)}}), PromptError, "bad-prompt"),
+        (lambda model: model.track(clip(3), {0: {}}), PromptError, "bad-prompt"),
+        (lambda model: model.track(clip(3), {}), PromptError, "bad-prompt"),
+        (lambda model: model.track(clip(3), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
+        (lambda model: model.track(iter(clip(3)), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
+        (lambda model: model.everything_in("nowhere.mp4"), InputNotFound, "input-not-found"),
+        (lambda model: model.everything_in(clip(3), Search()), SettingsError, "bad-usage"),
+        (lambda model: model.everything_in(clip(3), start=2, stop=1), SettingsError, "bad-usage"),
+    ],
+)
+def test_arguments_are_checked_at_the_call(
+    call: Callable[[Segmenter], object], fault: type[MaskletError], code: str
+) -> None:
+    backend = FakeBackend()
+    with pytest.raises(fault) as caught:
+        call(Segmenter(backend))
+    assert caught.value.code == code
+    assert backend.asked == []
+
+
+def test_networks_run_when_the_frames_are_taken() -> None:
+    backend = FakeBackend()
+    frames = Segmenter(backend).track(clip(3), click(1, 1))
+    assert backend.asked == []
+    assert next(frames).index == 0
+    assert backend.verbs().count("encode") == 1
+
+
+def test_what_users_hold_is_shown_in_a_line(small: Segmenter, tmp_path: Path) -> None:
+    assert repr(small) == "Segmenter(sam2.1-micro, torch, cpu, float32, 64 px)"
+    assert repr(small.backend) == "TorchBackend(sam2.1-micro, torch, cpu, float32, 64 px)"
+    assert repr(small.embed(image(1))) == "WholeImage(size=(90, 160))"
+    tracked = next(small.track(clip(2), {5: box(20, 20, 70, 70)}))
+    assert repr(tracked) == "TrackedFrame(index=0, time=None, masks=Masks(object_ids=[5], size=(90, 160)))"
+    assert repr(coded(tracked)) == "CodedFrame(index=0, time=None, size=(90, 160), object_ids=[5])"
+    video = open_video(clip(2))
+    assert repr(video) == "Pictures('the array', size=(90, 160))"
+    assert repr(next(iter(video))) == "Frame(index=0, time=None, size=(90, 160))"
+    assert repr(open_video(iter(clip(2)))) == "PictureIterator('the iterator', size=(90, 160))"
+    search = Search(points_per_side=None, point_grids=(np.zeros((500, 2)),))
+    assert repr(search) == "Search(points_per_side=None, point_grids=[(500, 2)])"
+    assert repr(Watch()) == "Watch(search=Search(), every=15, uncovered=0.5, patience=30, most=64)"
+    assert repr(masklet.Cleaning()) == "Cleaning(holes=0, islands=0, apart=False, remembered=False)"
+    finding = Finding({"size": [9, 9], "counts": "x" * 999}, 7, (1, 2, 3, 4), 0.8765, 0.9, (1.0, 2.0), (0, 0, 9, 9))
+    assert repr(finding) == "Finding(area=7, box=(1, 2, 3, 4), score=0.876, stability=0.9)"
+    assert repr(Findings((9, 9), (finding,) * 2)) == "Findings(2 masks, size=(9, 9))"
+
+
+def test_a_model_on_onnxruntime_is_shown_in_a_line() -> None:
+    model = masklet.load(runtime="onnx", size=512, zoom=0)
+    assert repr(model) == "Segmenter(nano, onnx, cpu, float32, 512 px)"

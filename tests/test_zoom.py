@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from colour_backend import ColourBackend
 from fakes import FakeBackend, Stubborn, Untrimmed
-from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
+from masklet import EmbeddedImage, Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import Answers, Decoded, Features, Query
 from masklet.cleaning import Cleaning
+from masklet.closer import MAX_CROPS
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.regions import region_similarity
+from masklet.memory import Recall
 from masklet.session import read
 from masklet.tracker import Tracker
 from masklet.window import ENOUGH, LEAST, Window, around, widened
@@ -486,3 +488,101 @@ def test_objects_in_windows_do_not_influence_each_other(seed: int) -> None:
         masks = together.step(frame)
         for key, one in alone.items():
             assert np.array_equal(masks.of(key).binary, one.step(frame).binary)
+
+
+def embedded_whole(backend: Shortsighted, truth: NDArray[np.bool_]) -> EmbeddedImage:
+    """A picture whose whole is encoded, with the count of encodings set back to 0."""
+    picture = Segmenter(backend, 2.0).embed(shown(truth))
+    assert backend.encoded == 1
+    backend.encoded = 0
+    return picture
+
+
+def test_embedding_encodes_the_whole_picture_once() -> None:
+    backend = Shortsighted()
+    picture = embedded_whole(backend, disc(150, 100, 80))
+    for _ in range(3):
+        picture.predict(box(70, 20, 230, 180))  # fills the picture, in which it is answered
+    assert backend.encoded == 0
+
+
+def test_pictures_are_encoded_in_one_call() -> None:
+    calls: list[int] = []
+
+    class Counting(Shortsighted):
+        def encode(self, images: Sequence[Picture]) -> list[Features]:
+            calls.append(len(images))
+            return super().encode(images)
+
+    truths = [disc(150, 100, 80), disc(40, 60, 9)]
+    pictures = Segmenter(Counting(), 2.0).embed([shown(truth) for truth in truths])
+    assert calls == [2]
+    for truth, picture in zip(truths, pictures, strict=True):
+        alone = Segmenter(Shortsighted(), 2.0).segment(shown(truth), mask(truth))
+        assert same(picture.predict(mask(truth)), alone)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_crop_that_is_prompted_four_times_is_encoded_once(lazy: bool) -> None:
+    truth, backend = disc(140, 100, 12), Shortsighted()
+    picture = Segmenter(backend, 2.0).embed(shown(truth), lazy=lazy)
+    whole = 0 if lazy else 1
+    assert backend.encoded == whole
+    asked = box(128, 88, 152, 112)
+    found = [picture.predict(asked) for _ in range(4)]
+    assert backend.encoded == whole + 1
+    fresh = Segmenter(Shortsighted(), 2.0).segment(shown(truth), asked)
+    assert all(same(one, fresh) for one in found)
+
+
+def test_a_click_that_is_repeated_encodes_nothing() -> None:
+    backend = Shortsighted()
+    picture = embedded_whole(backend, disc(140, 100, 9))
+    first = picture.predict(click(140, 100))
+    assert backend.encoded == 2  # the crop of what is found in the picture, and the crop of what is seen there
+    assert same(picture.predict({1: click(140, 100)}), first)
+    assert backend.encoded == 2
+
+
+def test_the_least_recently_used_crop_makes_room() -> None:
+    backend = Shortsighted()
+    picture = embedded_whole(backend, disc(140, 100, 9))
+    asked = [box(30 * k, 20, 30 * k + 9, 30) for k in range(MAX_CROPS + 1)]
+    for prompt in (*asked[:MAX_CROPS], asked[0], asked[MAX_CROPS]):  # the last one takes the place of the second one
+        picture.predict(prompt)
+    assert backend.encoded == MAX_CROPS + 1
+    for prompt in (asked[0], *asked[2:]):
+        picture.predict(prompt)
+    assert backend.encoded == MAX_CROPS + 1
+    picture.predict(asked[1])
+    assert backend.encoded == MAX_CROPS + 2
+
+
+def test_an_image_keeps_no_more_crops_than_its_budget() -> None:
+    kept: list[weakref.ref[Picture]] = []
+
+    class Remembering(Shortsighted):
+        def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+            seen = super().attend(features, recalls)
+            kept.append(weakref.ref(seen.stride16))
+            return seen
+
+    picture = Segmenter(Remembering(), 2.0).embed(shown(disc(140, 100, 9)))
+    for k in range(3 * MAX_CROPS):
+        picture.predict(box(10 * k, 20, 10 * k + 9, 30))
+    assert sum(one() is not None for one in kept) == MAX_CROPS + 1  # and the picture
+
+
+def test_a_picture_that_is_changed_after_it_was_embedded_is_answered_as_it_was() -> None:
+    truth = disc(140, 100, 12)
+    given_picture = shown(truth)
+    pictures = [Segmenter(Shortsighted(), 2.0).embed(given_picture, lazy=lazy) for lazy in (False, True)]
+    given_picture[:] = 0
+    for picture in pictures:
+        assert region_similarity(truth, picture.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
+
+
+def test_a_zoomed_image_is_shown_in_a_line() -> None:
+    model = Segmenter(Shortsighted(), 2.0)
+    assert repr(model) == "Segmenter(sam2.1-micro, fake, cpu, float32, 64 px, zoom 2)"
+    assert repr(model.embed(shown(disc(9, 9, 5)))) == "CloseImage(size=(200, 300), zoom=2)"

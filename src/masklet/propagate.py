@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from masklet.errors import PromptError
 from masklet.masks import Masks
 from masklet.memory import unreachable
-from masklet.prompts import Prompt
+from masklet.prompts import Prompt, Prompts, by_object, whole_number
 from masklet.tracker import Tracker
 
 if TYPE_CHECKING:
-    from masklet.video import Frame
+    from masklet.video import Frame, Video
+    from masklet.walk import Walk
 
 Schedule = Mapping[int, Mapping[int, Prompt]]
 """Prompts by frame, then by object: {frame: {object_id: prompt}}."""
+
+PromptsByFrame: TypeAlias = Mapping[int, Mapping[int, Prompt] | Sequence[Prompt]]
+"""A `Schedule` as a user may write it: [prompt, …] stands for objects 1, 2, …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,16 @@ class TrackedFrame:
     masks: Masks
 
 
-def propagate(tracker: Tracker, frames: Iterable[Frame], *, step: int = 1) -> Iterator[TrackedFrame]:
-    """Track every object through `frames`, which come in walking order: forward for `step` 1, backward for −1.
-
-    Stop taking frames to cancel; call again from any frame to go on. Frames whose answers would come out the same are
-    given again without being computed.
-    """
-    for frame in frames:
-        yield TrackedFrame(frame.index, frame.time, tracker.step(frame.index, frame.image, step=step))
+def propagate(tracker: Tracker, video: Video, schedule: Schedule, walk: Walk) -> Iterator[TrackedFrame]:
+    """Prompt every scheduled frame, then track all objects through the frames of a walk."""
+    for frame, asked in sorted(schedule.items()):
+        tracker.prompt(frame, asked)
+    for visit in walk.visits(video):
+        if visit.frame is not None:
+            masks = tracker.step(visit.index, visit.frame.image, step=visit.step)
+            yield TrackedFrame(visit.index, visit.time, masks)
+            needed = [walk.frames[0] + place for place in walk.needed_back(visit)]
+            forget(tracker, visit.index, visit.step, needed)
 
 
 def stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
@@ -62,10 +68,23 @@ def forget(tracker: Tracker, frame: int, step: int, needed: Container[int] = ())
                     del shelf[other]
 
 
-def scheduled(prompts: Prompt | Mapping[int, Prompt] | Schedule, start: int = 0) -> dict[int, dict[int, Prompt]]:
-    """What a user may write, as a schedule: one prompt, or one per object, is meant for frame `start`."""
-    if isinstance(prompts, Prompt):
-        return {start: {1: prompts}}
-    if all(isinstance(value, Prompt) for value in prompts.values()):
-        return {start: {key: value for key, value in prompts.items() if isinstance(value, Prompt)}}
-    return {frame: dict(value) for frame, value in prompts.items() if isinstance(value, Mapping)}
+def scheduled(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, dict[int, Prompt]]:
+    """Return prompts as a schedule, {frame: {object_id: prompt}}.
+
+    Args:
+        prompts: What `EmbeddedImage.predict` takes, for frame `start`, or a mapping from frame to that.
+        start: The frame of prompts that name none.
+
+    Raises:
+        PromptError: There is no prompt, something else stands in its place, or a frame or an object id is not an
+            integer.
+    """
+    if isinstance(prompts, Mapping) and prompts and not any(isinstance(one, Prompt) for one in prompts.values()):
+        named: Mapping[Any, Any] = prompts
+        if all(isinstance(one, Mapping | list | tuple) for one in named.values()):
+            return {
+                whole_number(frame, "a frame"): by_object(asked, f"track(video, {{{{{frame}: {{}}}}}})")
+                for frame, asked in named.items()
+            }
+    flat: Any = prompts
+    return {start: by_object(flat, "track(video, {})")}

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masklet.automatic import Search, everything
-from masklet.backend import NO_PROMPT, Backend
+from masklet.backend import NO_PROMPT, Backend, describe
 from masklet.cleaning import AS_FOUND, Cleaning
 from masklet.closer import CloseImage
 from masklet.config import EMBEDDED, ZOOMS, ModelConfig
-from masklet.embedded import EmbeddedImage, Prompts, WholeImage
+from masklet.embedded import EmbeddedImage, WholeImage
 from masklet.errors import BackendError, SettingsError
 from masklet.findings import Findings
 from masklet.history import History
 from masklet.images import read_image
 from masklet.masks import Masks
 from masklet.memory import Recall
-from masklet.prompts import Prompt
-from masklet.propagate import Schedule, TrackedFrame, forget, scheduled, stream
+from masklet.prompts import Prompts, by_object, refuse_sam2_arguments
+from masklet.propagate import PromptsByFrame, TrackedFrame, propagate, scheduled, stream
 from masklet.session import read
 from masklet.tracker import Tracker
 from masklet.video import open_video
-from masklet.walk import Direction, walk_through
+from masklet.walk import Direction, check_direction, walk_through
 from masklet.watching import Watch, watch_through
 from masklet.window import check_reach
 
@@ -87,6 +88,9 @@ class Segmenter:
     def __post_init__(self) -> None:
         check_reach(self.zoom)
 
+    def __repr__(self) -> str:
+        return f"Segmenter({describe(self.backend)}{f', zoom {self.zoom:g}' if self.zoom else ''})"
+
     @property
     def config(self) -> ModelConfig:
         """What kind of network it is."""
@@ -106,27 +110,34 @@ class Segmenter:
             self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
     @overload
-    def embed(self, image: Sequence[Any]) -> list[EmbeddedImage]: ...
+    def embed(self, image: Sequence[Any], *, lazy: bool = False) -> list[EmbeddedImage]: ...
     @overload
-    def embed(self, image: Any) -> EmbeddedImage: ...
-    def embed(self, image: Any) -> EmbeddedImage | list[EmbeddedImage]:
-        """Encode a picture: the slow part, done once. Takes whatever `read_image` takes.
+    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage: ...
+    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage | list[EmbeddedImage]:
+        """Encode an image once, for any number of prompts.
 
-        A list of pictures, of any sizes, is encoded in one call and gives a list. A model that zooms encodes what it
-        looks at when it is asked.
+        A model with a zoom also encodes the crop around each object, when a prompt first asks for it; crops are kept,
+        see `CloseImage`.
+
+        Args:
+            image: Whatever `read_image` takes, or a list of images of any sizes, which are encoded in one call.
+            lazy: With a zoom, encode the whole image when a prompt first needs it. Boxes and masks need its crops
+                alone, so that an image that is prompted only with them is encoded less often. Without a zoom every
+                prompt needs the whole image, and `lazy` changes nothing.
+
+        Returns:
+            The encoded image, or a list of them for a list.
         """
         many = isinstance(image, list | tuple)
         pictures = [read_image(one) for one in (image if many else [image])]
-        embedded: list[EmbeddedImage] = (
-            [CloseImage(self.backend, picture.copy(), self.zoom) for picture in pictures]
-            if self.zoom
-            else [*WholeImage.encode(self.backend, pictures)]
-        )
+        embedded = self._embed(pictures, lazy=lazy)
         return embedded if many else embedded[0]
 
+    @refuse_sam2_arguments("segment(image, {})")
     def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
-        """`embed` and `predict` in one go, for a picture that is asked once."""
-        return self.embed(read_image(image)).predict(prompts, multimask=multimask)
+        """`embed` and `predict` in one call, for an image that is prompted once."""
+        asked = by_object(prompts, "segment(image, {})")
+        return self.embed(read_image(image), lazy=True).predict(asked, multimask=multimask)
 
     def tracker(self, video: Video | None = None, *, cleaning: Cleaning = AS_FOUND) -> Tracker:
         """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
@@ -141,10 +152,11 @@ class Segmenter:
         """
         return read(Path(path), self.backend, video)
 
+    @refuse_sam2_arguments("track(video, {})")
     def track(
         self,
         source: Any,
-        prompts: Prompt | Mapping[int, Prompt] | Schedule,
+        prompts: Prompts | PromptsByFrame,
         *,
         direction: Direction = "forward",
         start: int | None = None,
@@ -153,30 +165,25 @@ class Segmenter:
     ) -> Iterator[TrackedFrame]:
         """Masks of the prompted objects on every frame they are followed to, as they are found.
 
-        `source` is whatever `open_video` takes, or a video. `prompts` is one prompt, `{object_id: prompt}` for frame
+        `source` is whatever `open_video` takes, or a video. `prompts` is what `EmbeddedImage.predict` takes, for frame
         `start`, or `{frame: {object_id: prompt}}`. A video is walked within range(start, stop), by default all of it:
         forward from the first prompted frame, backward from the last one, or both ways from the first. A camera or an
         iterator is prompted when its frames come. `cleaning` fills holes, drops islands, keeps objects apart.
 
+        The source is opened and the arguments are checked at the call; networks run when the iterator is advanced.
         Raises what `open_video`, `Tracker.prompt` and `walk_through` raise.
         """
-        video: Any = source if hasattr(source, "frames") else open_video(source)
         schedule = scheduled(prompts, start or 0)
-        if not hasattr(video, "frames"):
-            yield from stream(
-                Tracker(self.backend, history=History(0), cleaning=cleaning, zoom=self.zoom), video, schedule
-            )
-            return
-        walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
-        tracker = self.tracker(video, cleaning=cleaning)
-        for frame, asked in sorted(schedule.items()):
-            tracker.prompt(frame, asked)
-        for visit in walk.visits(video):
-            if visit.frame is not None:
-                masks = tracker.step(visit.index, visit.frame.image, step=visit.step)
-                yield TrackedFrame(visit.index, visit.time, masks)
-                needed = [walk.frames[0] + place for place in walk.needed_back(visit)]
-                forget(tracker, visit.index, visit.step, needed)
+        check_direction(direction)
+        video: Any = source if hasattr(source, "frames") else open_video(source)
+        for prompt in (prompt for asked in schedule.values() for prompt in asked.values()):
+            prompt.within(video.size)
+        if hasattr(video, "frames"):
+            walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
+            return propagate(self.tracker(video, cleaning=cleaning), video, schedule, walk)
+        if direction != "forward":
+            raise SettingsError("bad-usage", f"frames that come once are tracked forward only, got {direction!r}")
+        return stream(Tracker(self.backend, history=History(0), cleaning=cleaning, zoom=self.zoom), video, schedule)
 
     def everything(
         self, image: Any, search: Search | None = None, *, progress: Callable[[int, int], None] | None = None
@@ -193,11 +200,29 @@ class Segmenter:
         """All there is in a video, without a prompt, frame by frame: see `Watch`, which says what can be chosen.
 
         `source` is whatever `open_video` takes, or a video; of one that has an end the frames of range(start, stop).
+        The source is opened and the arguments are checked at the call.
+
+        Raises what `open_video` raises, and `SettingsError` for a range without frames.
         """
+        if not isinstance(watch, Watch | None):
+            raise SettingsError("bad-usage", f"watch must be a Watch, got {type(watch).__name__}; write Watch(search)")
         video: Any = source if hasattr(source, "frames") else open_video(source)
         length = len(video) if hasattr(video, "frames") else None
-        frames = video if length is None else video.frames(range(*slice(start, stop).indices(length)))
-        yield from watch_through(self.backend, frames, watch or Watch(), length=length)
+        if length is None:
+            return watch_through(self.backend, video, watch or Watch())
+        visited = range(*slice(start, stop).indices(length))
+        if not visited:
+            message = f"no frames to visit from {start or 0} to before {length if stop is None else stop} of {length}"
+            raise SettingsError("bad-usage", message)
+        return watch_through(self.backend, video.frames(visited), watch or Watch(), length=length)
+
+    def _embed(self, pictures: Sequence[NDArray[np.uint8]], *, lazy: bool) -> list[EmbeddedImage]:
+        if not self.zoom:
+            return [*WholeImage.encode(self.backend, pictures)]
+        own = [picture.copy() for picture in pictures]  # crops are cut out of them later
+        if lazy:
+            return [CloseImage(self.backend, picture, self.zoom) for picture in own]
+        return [*CloseImage.encode(self.backend, own, self.zoom)]
 
 
 def _segmenter(backend: Backend, zoom: float | None) -> Segmenter:

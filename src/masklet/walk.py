@@ -98,6 +98,12 @@ class Walk:
         yield from (frame for frame in video.frames(span) if frame.index in wanted)
 
 
+def check_direction(direction: str) -> None:
+    """Raises `SettingsError` unless a walk can go that way."""
+    if direction not in ("forward", "backward", "both"):
+        raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
+
+
 def walk_through(
     length: int,
     prompted: Iterable[int],
@@ -116,8 +122,7 @@ def walk_through(
     asked = sorted(set(prompted))
     if not asked:
         raise StateError("no-prompts", "nothing to track; say what to follow with a click, a box or a mask")
-    if direction not in ("forward", "backward", "both"):
-        raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
+    check_direction(direction)
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
         message = f"no frames to visit from {first} to before {last}, one in {every}, of a video of {length}"

@@ -110,7 +110,7 @@ def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes
     _check_free(list(files.values()), overwrite=wishes.overwrite)
     image = read_image(picture)
     with _timed() as encoding:
-        embedded = segmenter.embed(image)
+        embedded = segmenter.embed(image, lazy=True)
     with _timed() as decoding:
         masks = embedded.predict(prompts, multimask=wishes.multimask)
     if wishes.holes or wishes.islands:

@@ -83,7 +83,7 @@ def propose(segmenter: Segmenter, picture: Picture, most: int = 16) -> Findings:
     Everything that is found, and beside it what the model answers to its box, which one that zooms looks at closely.
     """
     found = segmenter.everything(picture, SEARCH)
-    embedded = segmenter.embed(picture)
+    embedded = segmenter.embed(picture, lazy=True)
     both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.code))]
     there = [one for one in both if one.area]
     kept = suppress(

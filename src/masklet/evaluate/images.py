@@ -86,7 +86,7 @@ def evaluate_image(
     The picture is encoded once; void pixels count as right. Raises what the record's readers raise.
     """
     image, annotation = record.read()
-    embedded = model.embed(image)
+    embedded = model.embed(image, lazy=True)
     results = []
     for start in range(0, len(annotation.object_ids), AT_ONCE):
         truths = {key: annotation.mask(key) for key in annotation.object_ids[start : start + AT_ONCE]}
