@@ -12,11 +12,12 @@ import pytest
 from conftest import shapes
 from faulty_server import FaultyServer, corrupt, serving, well
 from masklet.checkpoints import read_tensors
+from masklet.cli import options
 from masklet.config import CONFIGS
 from masklet.downloads import Patience
 from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
 from masklet.model.weights import identify, to_ours
-from masklet.releases import RELEASES, Release, embedded, find, home, locate, place, pull, verify
+from masklet.releases import RELEASES, Release, embedded, find, home, locate, place, pull, release_named, verify
 
 CONTENT = b"weights" * 1000
 TOY = Release("sam2.1-toy", "092824", "sam2.1_hiera_toy.pt", len(CONTENT), 7, hashlib.sha256(CONTENT).hexdigest())
@@ -187,3 +188,54 @@ def test_a_file_of_ones_own_is_no_release(tmp_path: Path) -> None:
     assert verify(tmp_path / "mine.pt") is None
     with pytest.raises(InputNotFound):
         verify(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("name", ["sam2.1_hiera_toy", "facebook/sam2.1-hiera-toy", "sam2.1-hiera-toy", "sam2.1-toy"])
+def test_the_publishers_names_mean_the_released_file(name: str) -> None:
+    with pytest.raises(InputNotFound) as error:
+        find(name)
+    assert error.value.hint == "masklet models pull sam2.1-toy"
+    path = put(CONTENT)
+    assert locate(name) == find(name) == pull(name) == path
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("facebook/sam2.1-hiera-tiny", "sam2.1-tiny"),
+        ("facebook/sam2-hiera-base-plus", "sam2-base-plus"),
+        ("facebook/sam2-hiera-large", "sam2-large"),
+        ("sam2.1_hiera_tiny", "sam2.1-tiny"),
+        ("sam2_hiera_base_plus", "sam2-base-plus"),
+        ("sam2.1_hiera_b+", "sam2.1-base-plus"),
+        ("sam2_hiera_t", "sam2-tiny"),
+        ("sam2.1_hiera_s", "sam2.1-small"),
+        ("sam2_hiera_l", "sam2-large"),
+    ],
+)
+def test_an_alias_is_one_release(alias: str, name: str) -> None:
+    assert release_named(alias) is RELEASES[name]
+
+
+def test_no_two_releases_share_a_name() -> None:
+    names = [name for release in RELEASES.values() for name in {release.name, *release.aliases}]
+    assert len(names) == len(set(names)) > 4 * len(RELEASES)
+
+
+@pytest.mark.parametrize("name", ["facebook/sam2.1-hiera-tny", "sam2.1_hiera_tinny", "facebook/sam2.1-tiny"])
+def test_a_misspelt_alias_is_answered_with_the_nearest_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"near are sam2\.1-tiny") as error:
+        locate(name)
+    assert error.value.code == "unknown-model"
+
+
+def test_a_folder_called_like_an_alias_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("facebook/sam2.1-hiera-toy")
+    folder.mkdir(parents=True)
+    assert locate(str(folder)) == find(str(folder)) == folder
+
+
+def test_the_command_line_takes_an_alias() -> None:
+    path = put(CONTENT)
+    assert options.located("facebook/sam2.1-hiera-toy") == path

@@ -1,7 +1,8 @@
 """Models by name: the one that is part of the package, and the released ones, where they come from and are kept.
 
 A name is good wherever a checkpoint is asked for: `masklet.load("sam2.1-tiny")` downloads the file when it is first
-needed, `masklet.load("nano")` needs none. Downloaded files lie in `home()/models`; put there by hand they serve as
+needed, `masklet.load("nano")` needs none. The publisher's names mean the same: `facebook/sam2.1-hiera-tiny`,
+`sam2.1_hiera_tiny`. Downloaded files lie in `home()/models`; put there by hand they serve as
 well. Where the internet is closed off, a mirror serves: the address of a folder with the files under their released
 names, as the only line of `home()/mirror.txt`.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from masklet.downloads import DEFAULT_PATIENCE, Patience, Progress, Source, down
 from masklet.errors import CheckpointError, InputNotFound, SettingsError
 
 _ORIGIN = "https://dl.fbaipublicfiles.com/segment_anything_2"
+_PUBLISHER = "facebook/"  # of the released models on the Hugging Face Hub
+_CONFIG_SIZES = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}  # in names of the publisher's configs
 _SUFFIXES = (".pt", ".pth", ".safetensors", ".onnx")  # whoever writes one means a file, not a name
 
 
@@ -39,6 +43,14 @@ class Release:
     def url(self) -> str:
         """Where it was published."""
         return f"{_ORIGIN}/{self.date}/{self.file}"
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its other names: the stem of its file, its id on the Hugging Face Hub with and without the publisher, and
+        its configuration's, such as `sam2.1_hiera_b+`."""
+        version, _, model = self.name.partition("-")
+        hub = f"{version}-hiera-{model}"
+        return Path(self.file).stem, f"{_PUBLISHER}{hub}", hub, f"{version}_hiera_{_CONFIG_SIZES.get(model, model)}"
 
 
 def _release(name: str, size: int, parameters: int, sha256: str) -> Release:
@@ -104,7 +116,7 @@ def locate(model: str | Path, progress: Progress | None = None) -> Path:
 
     Raises `InputNotFound` for a path that leads nowhere, `SettingsError` for an unknown name, and what `pull` raises.
     """
-    if isinstance(model, str) and model in RELEASES and not Path(model).exists():
+    if isinstance(model, str) and find_release(model) and not Path(model).exists():
         return pull(model, progress)
     return find(model)
 
@@ -116,25 +128,34 @@ def find(model: str | Path) -> Path:
         return path
     if model == EMBEDDED:
         return embedded()
-    if isinstance(model, str) and model in RELEASES:
-        path = place(RELEASES[model])
+    release = find_release(model) if isinstance(model, str) else None
+    if release is not None:
+        path = place(release)
         if path.exists():
             return path
         raise InputNotFound(
             "input-not-found",
             f"{model} is not downloaded yet, {path} does not exist",
-            hint=f"masklet models pull {model}",
+            hint=f"masklet models pull {release.name}",
         )
+    if isinstance(model, str) and model.startswith(_PUBLISHER):
+        raise _unknown(model)
     if isinstance(model, Path) or path.suffix in _SUFFIXES or len(path.parts) > 1:
         raise InputNotFound("input-not-found", f"{path} does not exist", path=str(path))
     raise _unknown(model)
 
 
+def find_release(name: str) -> Release | None:
+    """The release with that name or alias, if there is one."""
+    return RELEASES.get(name) or next((one for one in RELEASES.values() if name in one.aliases), None)
+
+
 def release_named(name: str) -> Release:
-    """The release of that name; raises `SettingsError` with the nearest names otherwise."""
-    if name not in RELEASES:
+    """The release with that name or alias; raises `SettingsError` with the nearest names otherwise."""
+    release = find_release(name)
+    if release is None:
         raise _unknown(name)
-    return RELEASES[name]
+    return release
 
 
 def pull(
@@ -197,7 +218,8 @@ def _source(release: Release, mirror: str | None) -> Source:
 
 def _unknown(name: str | Path) -> SettingsError:
     known = (EMBEDDED, *RELEASES)
-    near = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    spelled = re.sub(r"^facebook/|[-_]hiera", "", str(name).lower()).replace("_", "-")
+    near = difflib.get_close_matches(spelled, known, n=3, cutoff=0.5)
     named = f"near are {', '.join(near)}" if near else f"known are {', '.join(known)}"
     return SettingsError(
         "unknown-model",

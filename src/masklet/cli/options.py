@@ -54,9 +54,9 @@ def loaded(
 
 def located(model: str) -> Path:
     """The file that a model's name or path means, downloaded with a progress bar if need be."""
-    from masklet.releases import RELEASES, locate, place
+    from masklet.releases import find_release, locate, place
 
-    release = RELEASES.get(model)
+    release = find_release(model)
     if release is None or Path(model).exists() or place(release).exists():
         return locate(model)
     return fetched(release)
