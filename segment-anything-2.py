@@ -27,7 +27,8 @@ from masklet.cli.console import print_error, say
 from masklet.cli.kept import Recording
 from masklet.cli.options import located
 from masklet.errors import SettingsError
-from masklet.files.atomic import atomic_write, explained
+from masklet.files.atomic import atomic_write
+from masklet.files.translate import translate_write_errors
 from masklet.history import History
 from masklet.memory import SLOTS, Recall
 from masklet.tracker import Tracker
@@ -257,7 +258,7 @@ def _target(options: argparse.Namespace, path: Path, count: int) -> Path:
         return given.with_suffix(".png")
     beside = path.parent.with_name(f"{path.parent.name}_results") if path.parent.name else Path("results")
     folder = beside if given.suffix else given
-    with explained(folder):
+    with translate_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}_res.png"
 

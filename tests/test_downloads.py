@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import subprocess
@@ -31,9 +32,9 @@ from faulty_server import (
     well,
     whole,
 )
-from masklet import downloads
 from masklet.downloads import Patience, Source, download
 from masklet.errors import MaskletError
+from masklet.files.lock import LockingUnsupported
 
 CONTENT = np.random.default_rng(1).bytes(200_000)
 HURRY = Patience(silence=0.3, attempts=3, pause=0.01)
@@ -226,7 +227,10 @@ download(Source({wanted.url!r}, {wanted.size}, {wanted.sha256!r}), Path({str(pat
 
 
 def test_without_locks_everyone_downloads_apart(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_lock", lambda handle: False)
+    def refuse(descriptor: int, *, wait: bool) -> bool:
+        raise LockingUnsupported(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("masklet.files.lock._take", refuse)
     with serving(CONTENT, slow) as server, ThreadPoolExecutor(3) as pool:
         wanted = source(server.url)
         list(pool.map(lambda _: download(wanted, path, patience=HURRY), range(3)))

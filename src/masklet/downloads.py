@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import http.client
-import os
 import secrets
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from masklet.errors import CheckpointError, MaskletError, ResourceError
+from masklet.errors import CheckpointError, MaskletError, ResourceError, StateError
+from masklet.files.atomic import move_into_place
+from masklet.files.hashing import sha256_of_file
+from masklet.files.lock import Lock, LockingUnsupported
+from masklet.files.translate import translate_write_errors
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, in bytes."""
@@ -28,6 +28,7 @@ SPARE = 64 << 20  # bytes to leave free on the disk
 _PIECE = 1 << 20  # bytes at a time
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that may be better at the next try
 _RANGE_REFUSED = 416
+_ELSEWHERE = "MASKLET_HOME names another place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,12 @@ def download(
     Raises `ResourceError` (`network-unavailable`, `download-failed`, `disk-full`, `output-unwritable`) or
     `CheckpointError` (`hash-mismatch`).
     """
-    with _explained(path):
+    with translate_write_errors(path, hint=_ELSEWHERE):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path) as part:
             if not path.exists():
                 _complete(source, part, progress or _silent, patience)
-                _sync(part)
-                part.replace(path)
+                move_into_place(part, path)
     return path
 
 
@@ -81,10 +81,10 @@ def _complete(source: Source, part: Path, progress: Progress, patience: Patience
     """Fills the partial file until it is the right one."""
     continued = _size(part) > 0
     _fetch(source, part, progress, patience)
-    if continued and _sha256(part) != source.sha256:  # it was the beginning of something else
+    if continued and sha256_of_file(part) != source.sha256:  # it was the beginning of something else
         part.unlink()
         _fetch(source, part, progress, patience)
-    if (found := _sha256(part)) != source.sha256:
+    if (found := sha256_of_file(part)) != source.sha256:
         part.unlink()
         raise CheckpointError(
             "hash-mismatch",
@@ -130,12 +130,12 @@ def _attempt(source: Source, part: Path, progress: Progress, silence: float) -> 
 def _receive(source: Source, response: Any, part: Path, progress: Progress) -> None:
     """Writes the body into the partial file, from where the answer says that it begins."""
     done = _beginning(source, response, part)
-    with _explained(part):
+    with translate_write_errors(part, hint=_ELSEWHERE):
         handle = part.open("r+b" if done else "wb")
     with handle:
         handle.seek(done)
         while done < source.size and (piece := response.read1(_PIECE)):
-            with _explained(part):
+            with translate_write_errors(part, hint=_ELSEWHERE):
                 handle.write(piece)
                 handle.flush()
             done += len(piece)
@@ -198,41 +198,22 @@ _OPENER = urllib.request.build_opener(_Redirects)
 
 @contextmanager
 def _alone(path: Path) -> Iterator[Path]:
-    """The partial file to write, while no other process writes it: others wait here."""
-    with path.with_name(f".{path.name}.lock").open("ab") as handle:
-        if _lock(handle):
+    """The partial file to write, while no other process writes it: others wait here.
+
+    Where the file system has no locks, or another process takes too long, it is a file of this process alone.
+    """
+    lock = None
+    with suppress(LockingUnsupported, StateError):
+        lock = Lock(path.with_name(f".{path.name}.lock"), wait=True)
+    if lock is not None:
+        with lock:
             yield path.with_name(f"{path.name}.part")
-            return
-        own = path.with_name(
-            f"{path.name}.{secrets.token_hex(8)}.part"
-        )  # a file system without locks: whoever downloads as well does so apart
-        try:
-            yield own
-        finally:
-            own.unlink(missing_ok=True)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: BinaryIO) -> bool:
-        """Waits ten seconds for its turn, which ends when the file is closed. Says whether it came."""
-        try:
-            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(handle: BinaryIO) -> bool:
-        """Waits for its turn, which ends when the file is closed. Says whether it came."""
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            return False
-        return True
+        return
+    own = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        yield own
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def _check_space(part: Path, needed: int) -> None:
@@ -241,42 +222,11 @@ def _check_space(part: Path, needed: int) -> None:
         raise ResourceError(
             "disk-full",
             f"{part.parent}: {needed} more bytes are needed and {SPARE} to spare, {free} are free; free some space",
-            hint="MASKLET_HOME names another place",
+            hint=_ELSEWHERE,
             needed=needed,
             free=free,
         )
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns the faults of the disk into ours."""
-    try:
-        yield
-    except MaskletError:
-        raise
-    except OSError as cause:
-        full = cause.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else f"cannot be written: {cause.strerror or cause}"
-        raise ResourceError(
-            "disk-full" if full else "output-unwritable",
-            f"{path}: {reason}",
-            hint="MASKLET_HOME names another place",
-        ) from cause
-
-
-def _sync(part: Path) -> None:
-    """On the disk before it gets its name: a power cut leaves no other bytes under it."""
-    with part.open("r+b") as handle:
-        os.fsync(handle.fileno())
-
-
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
-
-
-def _sha256(part: Path) -> str:
-    digest = hashlib.sha256()
-    with part.open("rb") as handle:
-        while piece := handle.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -8,7 +8,6 @@ start. One process at a time may hold a journal.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -20,8 +19,10 @@ from typing import Any
 
 from masklet.coded import CodedFrame
 from masklet.errors import ResourceError, StateError
-from masklet.files.atomic import explained, sync_folder
+from masklet.files.atomic import sync_folder
+from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
+from masklet.files.translate import translate_write_errors
 
 VERSION = 1
 NAME = "journal.jsonl"
@@ -43,7 +44,7 @@ class Journal:
         self.path = folder / NAME
         self.notes: list[dict[str, Any]] = []
         self._places: dict[int, tuple[int, int]] = {}  # of each frame: where its line starts, and its length
-        with ExitStack() as opened, explained(self.path):
+        with ExitStack() as opened, translate_write_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             opened.callback(Lock(folder / "lock").release)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
@@ -95,7 +96,7 @@ class Journal:
                     break
                 self._take(line, job)
                 self._end += len(line)
-        with explained(self.path):
+        with translate_write_errors(self.path):
             os.ftruncate(self._descriptor, self._end)
         if not self._end:
             self._write({"masklet": VERSION, "identity": identity(job), "job": job})
@@ -117,7 +118,7 @@ class Journal:
         text = json.dumps(record, allow_nan=False).encode()
         line = b"%08x %s\n" % (zlib.crc32(text), text)
         try:
-            with explained(self.path, len(line)):
+            with translate_write_errors(self.path, len(line)):
                 os.lseek(self._descriptor, self._end, os.SEEK_SET)
                 _write_all(self._descriptor, line)
                 os.fsync(self._descriptor)
@@ -131,14 +132,14 @@ class Journal:
 
 def notes_in(folder: Path) -> list[dict[str, Any]]:
     """The notes of the journal in `folder`, of whatever job it is. Raises `ResourceError`."""
-    with explained(folder / NAME), (folder / NAME).open("rb") as file:
+    with translate_write_errors(folder / NAME), (folder / NAME).open("rb") as file:
         records = (_checked(line) for line in file if not _FRAME.match(line, _CHECKSUM))
         return [record["note"] for record in records if record and "note" in record]
 
 
 def identity(job: Job) -> str:
     """A number for everything that decides a job's masks."""
-    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(job, sort_keys=True).encode())
 
 
 def _frame_record(frame: CodedFrame) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from masklet.backend import (
 )
 from masklet.config import ModelConfig, check_size
 from masklet.errors import BackendError, ResourceError, SettingsError
+from masklet.files.translate import translate_errors
 from masklet.memory import Memory, Recall
 from masklet.model import weights
 from masklet.model.position import precise
@@ -67,7 +68,7 @@ def build(
     model.load_state_dict(state, assign=True)
     waves = model.prompt_encoder.fourier
     places = waves.gaussian
-    with _translated():
+    with _translate_torch_errors():
         model = model.to(device=device_named(device), dtype=chosen)
     waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
     if model.no_pointer.device.type == "cpu":
@@ -76,19 +77,12 @@ def build(
     return TorchBackend(model.eval().requires_grad_(False), check_size(size or config.size), weights.identity(tensors))
 
 
-class _translated:  # noqa: N801 - reads as a word: with _translated():
-    """Turns PyTorch's faults into ours."""
+def _memory_error(cause: torch.OutOfMemoryError) -> ResourceError:
+    message = f"the device's memory is full: {str(cause).splitlines()[0]}"
+    return ResourceError("out-of-memory", message, hint="choose a smaller size= or model, or dtype='bfloat16'")
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise ResourceError(
-                "out-of-memory",
-                f"the device's memory is full: {str(error).splitlines()[0]}",
-                hint="choose a smaller size= or model, or dtype='bfloat16'",
-            ) from error
+_translate_torch_errors = partial(translate_errors, torch.OutOfMemoryError, into=_memory_error)
 
 
 def _inference(method: Callable[P, R]) -> Callable[P, R]:
@@ -96,7 +90,7 @@ def _inference(method: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with torch.inference_mode(), _translated():
+        with torch.inference_mode(), _translate_torch_errors():
             return method(*args, **kwargs)
 
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from masklet.cli import options
 from masklet.cli.console import print_json, print_line, print_table, progress, say
 from masklet.config import EMBEDDED
 from masklet.errors import ResourceError, SettingsError
+from masklet.files.hashing import sha256
 
 if TYPE_CHECKING:
     from masklet.data.readers.records import Clips, Dataset
@@ -284,7 +284,7 @@ def _facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = 
     """The head of a report. The hash is of the names, so that two runs can be known to be of the same ones."""
     from masklet.evaluate.provenance import model_facts, run_facts
 
-    names = hashlib.sha256("\n".join(sorted(data.names)).encode()).hexdigest()[:12]
+    names = sha256("\n".join(sorted(data.names)).encode())[:12]
     about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.licence}
     return {**about, **(model_facts(segmenter, model) if segmenter else {}), **run_facts()}
 

@@ -15,7 +15,7 @@ from masklet.cli import console
 from masklet.cli.clearing import FOLDER, clear
 from masklet.coded import CodedFrame
 from masklet.errors import ResourceError, SettingsError
-from masklet.files.atomic import explained
+from masklet.files.translate import translate_write_errors
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.encoding import H264_LIVE, Timing, VideoEncoder
 from masklet.journal import NAME, Journal
@@ -29,20 +29,20 @@ class Recording:
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
         self._start: float | None = None
-        with explained(path):
+        with translate_write_errors(path):
             self._file = path.open("wb")
         self._encoder = VideoEncoder(self._file, H264_LIVE, size, Timing(_TICK, _RATE))
 
     def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
         """The next picture (H, W, 3) uint8 RGB, at its time; the first one begins the file."""
         self._start = seconds if self._start is None else self._start
-        with explained(self.path):
+        with translate_write_errors(self.path):
             self._encoder.add(picture, round((seconds - self._start) / _TICK))
             self._file.flush()
 
     def close(self) -> None:
         """Write the end of the file."""
-        with explained(self.path), self._file:
+        with translate_write_errors(self.path), self._file:
             self._encoder.close()
 
 

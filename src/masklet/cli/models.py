@@ -55,6 +55,7 @@ def info(model: Model, json: Json = False) -> None:
     """Show what a checkpoint or an exported folder is: architecture, release, tensors, number format, SHA-256."""
     from masklet import releases
     from masklet.checkpoints import read_checkpoint
+    from masklet.files.hashing import sha256_of_file
     from masklet.model import weights
 
     path = releases.find(model)
@@ -62,7 +63,7 @@ def info(model: Model, json: Json = False) -> None:
         return _print_record(_exported(path), as_json=json)
     checkpoint = read_checkpoint(path)
     config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
-    digest = releases.fingerprint(path)
+    digest = sha256_of_file(path)
     release = releases.recognise(digest)
     record = {
         "path": path,
@@ -165,7 +166,7 @@ def convert(
 def _embedded() -> dict[str, Any]:
     from masklet import releases
     from masklet.checkpoints import read_checkpoint
-
+    from masklet.files.hashing import sha256_of_file
     path = releases.embedded()
     return {
         "name": EMBEDDED,
@@ -174,7 +175,7 @@ def _embedded() -> dict[str, Any]:
         "state": "built in",
         "path": path,
         "url": None,
-        "sha256": releases.fingerprint(path),
+        "sha256": sha256_of_file(path),
     }
 
 

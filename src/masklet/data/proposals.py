@@ -13,8 +13,7 @@ That is how a model's own answers train the next one: what it says of itself doe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +33,10 @@ from masklet.data.readers.frame_folders import entries
 from masklet.data.readers.json_files import read_json, reading
 from masklet.embedded import EmbeddedImage
 from masklet.errors import FormatError, SettingsError
-from masklet.files.atomic import atomic_write, explained
+from masklet.files.atomic import atomic_write
 from masklet.files.image_files import IMAGE_SUFFIXES, images_among
 from masklet.files.open_input import open_input, require_input
+from masklet.files.translate import translate_errors, translate_write_errors
 from masklet.findings import Finding, Findings
 from masklet.images import read_image
 from masklet.overlap import extents, mask_iou, suppress
@@ -100,7 +100,7 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
     there; what was written before stays.
     """
     target, content = _place(folder, FOUND, picture.name, ".json"), picture.read()
-    with explained(target):
+    with translate_write_errors(target):
         known = target.exists()
     if known:
         if _bytes(_place(folder, IMAGES, picture.name)) != content:
@@ -125,7 +125,7 @@ def read_list(folder: Path) -> dict[str, dict[int, str]]:
     kept: dict[str, dict[int, str]] = {}
     for number, line in enumerate(_text(path).splitlines() if path.exists() else (), start=1):
         if line.strip() and not line.startswith("#"):
-            with _told_of(path, number):
+            with translate_errors(ValueError, into=partial(_line_error, path, number)):
                 name, wanted = _parsed(line)
                 if name in kept:
                     raise ValueError(f"{name!r} has a line already; write its numbers into one")
@@ -237,7 +237,7 @@ def _place(folder: Path, kind: str, name: str, suffix: str = "") -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with explained(path):
+    with translate_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as handle:
         handle.write(content)
@@ -256,13 +256,8 @@ def _text(path: Path) -> str:
         raise FormatError("annotation-broken", f"{path} is not text in UTF-8: {cause}", path=str(path)) from cause
 
 
-@contextmanager
-def _told_of(path: Path, line: int) -> Iterator[None]:
-    """What is wrong with a line becomes a `FormatError` that names it."""
-    try:
-        yield
-    except ValueError as cause:
-        raise FormatError("annotation-broken", f"{path}, line {line}: {cause}", path=str(path), line=line) from cause
+def _line_error(path: Path, line: int, cause: ValueError) -> FormatError:
+    return FormatError("annotation-broken", f"{path}, line {line}: {cause}", path=str(path), line=line)
 
 
 def _parsed(line: str) -> tuple[str, dict[int, str]]:

@@ -19,8 +19,9 @@ from masklet.data.readers.records import AnnotatedClip, Clips
 from masklet.errors import SettingsError, StateError, VideoError
 from masklet.evaluate.answers import Answers, Files, write_frame
 from masklet.evaluate.clicker import next_click, tight_box
-from masklet.files.atomic import atomic_write, explained
+from masklet.files.atomic import atomic_write
 from masklet.files.lock import Lock
+from masklet.files.translate import translate_write_errors
 from masklet.history import History
 from masklet.masks import Masks
 from masklet.prompts import Prompt, mask
@@ -189,7 +190,7 @@ def _check_run(folder: Path, identity: Mapping[str, str]) -> None:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    with explained(folder):
+    with translate_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(folder / "lock")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,9 @@ from masklet.export import checking
 from masklet.export.cost import Cost, measure
 from masklet.export.layouts import LAYOUTS
 from masklet.export.ranges import seen_ranges
-from masklet.files.atomic import atomic_write, explained, remove_leftovers
+from masklet.files.atomic import atomic_write, remove_leftovers
+from masklet.files.hashing import sha256
+from masklet.files.translate import translate_write_errors
 from masklet.graphs import PRECISIONS, VERBS, Verb, tables, write_graph
 from masklet.graphs.graph import OPSET
 from masklet.graphs.manifest import NAME, TABLES, Manifest
@@ -156,7 +157,7 @@ def _steps(total: int, progress: Progress | None) -> Iterator[None]:
 
 def _make(folder: Path, *, overwrite: bool) -> None:
     """An empty folder, or one that may be written over: its manifest goes first, since it will be wrong soon."""
-    with explained(folder):
+    with translate_write_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise ResourceError("output-exists", f"{folder}: is a file; name a folder")
         if folder.exists() and any(folder.iterdir()) and not overwrite:
@@ -172,4 +173,4 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     for name, content in files.items():
         with atomic_write(folder / name) as handle:
             handle.write(content)
-    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {name: sha256(content) for name, content in files.items()}

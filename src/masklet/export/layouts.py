@@ -5,7 +5,6 @@ All of them take points in pixels of the network's square and add the token that
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masklet.backend import LOGIT_LIMIT
+from masklet.files.hashing import sha256
 from masklet.graphs.decode import MASKS, Looking, find
 from masklet.graphs.encode import encoded
 from masklet.graphs.graph import Graph
@@ -38,7 +38,7 @@ def sam2_onnx(network: Network) -> dict[str, bytes]:
         "num_multimask_outputs": MASKS - 1,
         "mask_threshold": 0.0,
         "quantization": None,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "sha256": {name: sha256(content) for name, content in files.items()},
     }
     return files | {"metadata.json": json.dumps(told, indent=1).encode()}
 

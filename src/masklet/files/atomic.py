@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from masklet.errors import ResourceError
+from masklet.files.translate import translate_write_errors
 
 _PART = ".masklet-{}.part"
 
@@ -27,35 +26,23 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     `disk-full`, `output-unwritable` (folder missing, no permission, not a file) or `output-failed`. Whatever else the
     block raises passes through, an `OSError` of the network too.
     """
-    target = _target(path)
+    with translate_write_errors(path):
+        target = _target(path)
     part = target.with_name(_PART.format(secrets.token_hex(8)))
-    with explained(target):
+    with translate_write_errors(target):
         output = _Output(part, target)
     try:
         handle = io.BufferedWriter(output)
         yield handle
         handle.close()
-        with explained(target):
-            _sync(part)
-            part.replace(target)
+        with translate_write_errors(target):
+            move_into_place(part, target)
     except BaseException:
         with contextlib.suppress(OSError):
             output.close()
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    sync_folder(target.parent)
-
-
-@contextmanager
-def explained(target: Path, needed: int = 0) -> Iterator[None]:
-    """Turns an `OSError` of writing `target` into a `ResourceError`; `needed` are the bytes that were to be written."""
-    try:
-        yield
-    except ResourceError:
-        raise
-    except OSError as cause:
-        raise _explanation(target, cause, needed) from cause
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -74,7 +61,7 @@ class _Output(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Writes and returns the number of bytes written; a fault raises `ResourceError`."""
-        with explained(self._target, memoryview(data).nbytes):
+        with translate_write_errors(self._target, memoryview(data).nbytes):
             return super().write(data)
 
     def fileno(self) -> int:
@@ -92,16 +79,11 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _explanation(target: Path, cause: OSError, needed: int) -> ResourceError:
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(next(folder for folder in target.parents if folder.exists())).free
-        missing = f"{needed} more bytes are needed, " if needed else ""
-        message = f"{target}: the disk is full, {missing}{free} bytes are free; free some space and run it again"
-        return ResourceError("disk-full", message, needed=needed, free=free)
-    reason = cause.strerror or str(cause)
-    if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP):
-        return ResourceError("output-unwritable", f"{target} cannot be written: {reason}; choose another place")
-    return ResourceError("output-failed", f"{target}: writing failed: {reason}; check the disk and run it again")
+def move_into_place(part: Path, target: Path) -> None:
+    """Give a finished file its name, in place of what has it. Its bytes are on the disk before. Raises `OSError`."""
+    _sync(part)
+    part.replace(target)
+    sync_folder(target.parent)
 
 
 def _sync(part: Path) -> None:

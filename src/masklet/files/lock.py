@@ -1,4 +1,4 @@
-"""One process at a time: a lock that ends with the process that holds it, however that ends."""
+"""A file lock: one process at a time, until it lets go or ends, however it ends."""
 
 from __future__ import annotations
 
@@ -11,13 +11,27 @@ from pathlib import Path
 from masklet.errors import StateError
 
 
-class Lock:
-    """The lock at `path`, held until `release`. Raises `StateError` (`job-locked`) while another process holds it."""
+class LockingUnsupported(OSError):
+    """The file system has no locks."""
 
-    def __init__(self, path: Path) -> None:
+
+class Lock:
+    """The lock at `path`, held until `release` or the end of a `with` block.
+
+    Args:
+        path: The file that is locked. It is made if missing, names the process that holds it, and stays.
+        wait: Wait while another process holds the lock, on Windows for at most ten seconds.
+
+    Raises:
+        StateError: `job-locked`. Another process holds the lock.
+        LockingUnsupported: The file system has no locks.
+        OSError: The file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, wait: bool = False) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _taken(self._descriptor):
+            if not _take(self._descriptor, wait=wait):
                 holder = os.read(self._descriptor, 300).decode("utf-8", "replace").strip() or "another process"
                 message = f"{path.parent} is being worked on by {holder}; wait for it, or choose another place"
                 raise StateError("job-locked", message, holder=holder)
@@ -31,21 +45,28 @@ class Lock:
         """Let go; the file stays, since removing it could remove another's lock."""
         os.close(self._descriptor)
 
+    def __enter__(self) -> Lock:
+        return self
 
-def _taken(descriptor: int) -> bool:
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+
+def _take(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file. Returns whether the lock is held now."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
             os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which others read
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as cause:
         if cause.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-            raise
+            raise LockingUnsupported(cause.errno, cause.strerror) from cause
         return False
     finally:
         os.lseek(descriptor, 0, os.SEEK_SET)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from masklet.errors import InputNotFound, MaskletError
+from masklet.errors import InputNotFound
+from masklet.files.translate import translate_read_errors
 
 _WAITLESS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -21,7 +20,7 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
     may not be read (none of these is opened), `input-empty` for a file of no bytes.
     """
     path = Path(path)
-    with _found(path):
+    with translate_read_errors(path):
         _refuse_odd(path, path.stat().st_mode)
         # A pipe that takes the file's place in this moment must not block either.
         handle = open(os.open(path, os.O_RDONLY | _WAITLESS), "rb")  # noqa: PTH123, SIM115 - the caller closes it
@@ -36,7 +35,7 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
 def require_input(path: str | os.PathLike[str]) -> Path:
     """The path of a file or a folder that exists. Raises `InputNotFound` (`input-not-found`, `input-unreadable`)."""
     path = Path(path)
-    with _found(path):
+    with translate_read_errors(path):
         path.stat()
     return path
 
@@ -46,22 +45,3 @@ def _refuse_odd(path: Path, mode: int) -> None:
         kinds = [(stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket")]
         kind = next((name for claim, name in kinds if claim(mode)), "a device")
         raise InputNotFound("input-unreadable", f"{path} is {kind}; name a regular file", path=str(path))
-
-
-@contextmanager
-def _found(path: Path) -> Iterator[None]:
-    """Turns the system's reasons for not giving a file into ours."""
-    try:
-        yield
-    except MaskletError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as cause:
-        raise InputNotFound("input-not-found", f"{path} does not exist{_advice(path)}", path=str(path)) from cause
-    except (OSError, ValueError) as cause:  # ValueError: a zero byte in the name
-        reason = getattr(cause, "strerror", None) or str(cause)
-        raise InputNotFound("input-unreadable", f"{path} cannot be read: {reason}", path=str(path)) from cause
-
-
-def _advice(path: Path) -> str:
-    scheme = path.parts[0] if path.parts else ""
-    return "; web addresses are not read, download it first" if scheme in {"http:", "https:"} else ""

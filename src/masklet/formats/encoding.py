@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import BackendError, ResourceError
+from masklet.files.translate import translate_errors
 
 _THREADS = 4  # always: encoders give other bytes with another number
 _BT709 = 1  # in all three of FFmpeg's tables of colours
@@ -78,12 +78,12 @@ class VideoEncoder:
         frame = frame.reformat(format=self._codec.pixels, dst_colorspace="ITU709", dst_color_range="MPEG")
         self._last = frame.pts = max(time, self._last + 1)
         frame.time_base = self._timing.time_base
-        with _explained():
+        with translate_errors(av.FFmpegError, into=_encoding_error):
             self.container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Write what the encoder still holds, and the end of the file."""
-        with _explained():
+        with translate_errors(av.FFmpegError, into=_encoding_error):
             self.container.mux(self._stream.encode(None))
             self.container.close()
 
@@ -105,12 +105,6 @@ class VideoEncoder:
         return stream
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns what FFmpeg raises into ours; faults of the file come through as they are."""
-    try:
-        yield
-    except av.FFmpegError as cause:
-        raise ResourceError(
-            "output-failed", f"the video cannot be encoded: {cause.strerror}; try another --format"
-        ) from cause
+def _encoding_error(cause: av.FFmpegError) -> ResourceError:
+    message = f"the video cannot be encoded: {cause.strerror}; try another --format"
+    return ResourceError("output-failed", message)

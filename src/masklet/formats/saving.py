@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from masklet.coded import CodedFrame, coded, objects
 from masklet.errors import FormatError, SettingsError
-from masklet.files.atomic import atomic_write, explained, remove_leftovers
+from masklet.files.atomic import atomic_write, remove_leftovers
+from masklet.files.translate import translate_write_errors
 from masklet.formats.form import Clip, FileFormat, FolderFormat, Format
 from masklet.formats.table import named
 from masklet.journal import Journal
@@ -91,5 +92,5 @@ def save(
 
 
 def _make(folder: Path) -> None:
-    with explained(folder):
+    with translate_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

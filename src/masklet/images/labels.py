@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import ImageError
 from masklet.images.colours import DEEP, Picture
-from masklet.images.opening import MAX_PIXELS, check_size, decode, explained, name_of, open_handle
+from masklet.images.opening import MAX_PIXELS, check_size, decode, name_of, open_handle, translate_image_errors
 from masklet.labelmap import davis_palette
 
 _LARGEST = 2**31 - 1
@@ -39,7 +39,7 @@ def read_mask(source: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]
     arrays of another shape; `InputNotFound`.
     """
     name = name_of(source)
-    with open_handle(source) as handle, explained(name):
+    with open_handle(source) as handle, translate_image_errors(name):
         if handle.read(len(_NPY)) == _NPY:
             return _as_labels(_read_npy(handle, name, max_pixels), name)
         return _as_labels(_values(decode(handle, name, max_pixels)), name)

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any, BinaryIO
 
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
@@ -16,6 +17,7 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError
 from masklet.files.file_type import HEAD, kind_of
 from masklet.files.open_input import open_input
+from masklet.files.translate import translate_errors
 from masklet.images.arrays import check_sides
 from masklet.images.colours import DEEP, Picture
 from masklet.images.truncation import cut_short
@@ -75,7 +77,7 @@ def decode(handle: BinaryIO, name: str, max_pixels: int) -> Picture:
         message = f"{name} is {kind}; pictures are read from JPEG, PNG, WebP, TIFF and BMP"
         raise ImageError("unsupported-format", message, path=name, kind=kind)
     handle.seek(0)
-    with explained(name, lambda: cut_short(handle, kind)):
+    with translate_image_errors(name, lambda: cut_short(handle, kind)):
         return finish(_OPENERS[kind](handle), name, max_pixels)
 
 
@@ -120,27 +122,34 @@ def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 
 @contextmanager
-def explained(name: str, truncated: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Turns whatever Pillow raises into ours."""
-    try:
+def translate_image_errors(name: str, truncated: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Raise an error of masklet in place of whatever Pillow raises.
+
+    `truncated` says whether the file ends early. It is also asked after success where another library has told Pillow
+    to accept such files.
+    """
+    into = partial(_image_error, name, truncated)
+    with translate_errors(MemoryError, Image.DecompressionBombError, *_FAULTS, into=into):
         yield
-        cut = ImageFile.LOAD_TRUNCATED_IMAGES and truncated()  # another library may have told Pillow not to mind
-    except MaskletError:
-        raise
-    except MemoryError as cause:
-        raise ResourceError("out-of-memory", f"{name}: not enough memory to decode the picture") from cause
-    except Image.DecompressionBombError as cause:  # of WebP, whose class looks for itself
-        raise ImageError("too-many-pixels", f"{name}: {_reason(cause)}", path=name) from cause
-    except _FAULTS as cause:
-        if getattr(cause, "errno", None) is not None:
-            raise InputNotFound("input-unreadable", f"{name} cannot be read: {cause}", path=name) from cause
-        if not (truncated() or "truncated" in str(cause).lower()):
-            message = f"{name}: the picture is broken ({_reason(cause)}); save it again"
-            raise ImageError("image-broken", message, path=name) from cause
-        cut = True
-    if cut:
-        message = f"{name}: the picture is cut off before its end; copy or download it again"
-        raise ImageError("image-truncated", message, path=name)
+        if ImageFile.LOAD_TRUNCATED_IMAGES and truncated():
+            raise _truncation_error(name)
+
+
+def _image_error(name: str, truncated: Callable[[], bool], cause: BaseException) -> MaskletError:
+    if isinstance(cause, MemoryError):
+        return ResourceError("out-of-memory", f"{name}: not enough memory to decode the picture")
+    if isinstance(cause, Image.DecompressionBombError):  # of WebP, whose class looks for itself
+        return ImageError("too-many-pixels", f"{name}: {_reason(cause)}", path=name)
+    if getattr(cause, "errno", None) is not None:
+        return InputNotFound("input-unreadable", f"{name} cannot be read: {cause}", path=name)
+    if truncated() or "truncated" in str(cause).lower():
+        return _truncation_error(name)
+    return ImageError("image-broken", f"{name}: the picture is broken ({_reason(cause)}); save it again", path=name)
+
+
+def _truncation_error(name: str) -> ImageError:
+    message = f"{name}: the picture is cut off before its end; copy or download it again"
+    return ImageError("image-truncated", message, path=name)
 
 
 def _bits(image: ImageFile.ImageFile) -> int:

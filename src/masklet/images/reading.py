@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from masklet.images.arrays import array_to_rgb, tensor_to_rgb
 from masklet.images.colours import Picture, picture_to_rgb
 from masklet.images.depth import Range, check_range
-from masklet.images.opening import MAX_PIXELS, decode, explained, finish, name_of, open_handle
+from masklet.images.opening import MAX_PIXELS, decode, finish, name_of, open_handle, translate_image_errors
 
 
 def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> NDArray[np.uint8]:
@@ -48,7 +48,7 @@ def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range 
         if hasattr(source, "__array__"):
             return array_to_rgb(np.asarray(source), value_range)
     picture = _in_memory(source, max_pixels) if isinstance(source, Image.Image) else _in_file(source, max_pixels)
-    with explained(picture.name):
+    with translate_image_errors(picture.name):
         return picture_to_rgb(picture, value_range)
 
 
@@ -62,5 +62,5 @@ def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
     name = "the PIL image"
     if not isinstance(image, ImageFile.ImageFile):
         return Picture(image, name)
-    with explained(name):
+    with translate_image_errors(name):
         return finish(image, name, max_pixels)

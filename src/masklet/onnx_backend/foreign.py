@@ -6,7 +6,6 @@ own graphs `encode` and `decode`, so whatever works on pictures works over them.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from masklet.config import ModelConfig, check_size
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
+from masklet.files.hashing import sha256_of_file
 from masklet.files.open_input import open_input
 from masklet.graphs.inspection import read_onnx
 from masklet.onnx_backend.backend import Graph, OnnxBackend, Running
@@ -217,7 +217,7 @@ def _backend(
     }
     name = encoder.parent.name  # its trunk is not told
     config = ModelConfig(name, 0, 0, (0, 0, 0, 0), (), size=encode.size, channels=channels)
-    identity = hashlib.sha256(encoder.read_bytes()).hexdigest()[:32]
+    identity = sha256_of_file(encoder)[:32]
     graphs: dict[Any, Graph] = {"encode": encode, "attend": refuse, "decode": decode, "memorize": refuse}
     return OnnxBackend(config, encode.size, identity, graphs, tables, Running(str(device), "unknown"))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from masklet.errors import FormatError, InputNotFound, SettingsError
+from masklet.files.hashing import sha256_of_file
 
 
 class Frozen(NamedTuple):
@@ -21,7 +21,7 @@ class Frozen(NamedTuple):
 def listed(root: Path) -> str:
     """The lines of a list of all files below a folder: SHA-256, size in bytes, name; for `read`."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    return "".join(f"{_digest(path)}  {path.stat().st_size}  {path.relative_to(root)}\n" for path in files)
+    return "".join(f"{sha256_of_file(path)}  {path.stat().st_size}  {path.relative_to(root)}\n" for path in files)
 
 
 def read(path: Path) -> list[Frozen]:
@@ -45,7 +45,7 @@ def refuse(data: Iterable[Path], frozen: Iterable[Frozen]) -> None:
     known = {entry.sha256: entry for entry in frozen}
     sizes = {entry.bytes for entry in known.values()}
     for path in _files(data):
-        entry = known.get(_digest(path)) if path.stat().st_size in sizes else None
+        entry = known.get(sha256_of_file(path)) if path.stat().st_size in sizes else None
         if entry:
             message = f"{path} is {entry.name} of a set that models are measured on; take it out of the training data"
             raise SettingsError("frozen-data", message, path=str(path))
@@ -55,7 +55,3 @@ def _files(data: Iterable[Path]) -> Iterator[Path]:
     for path in data:
         root = path if path.is_dir() else path.parent
         yield from (file for file in sorted(root.rglob("*")) if file.is_file())
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,8 +6,9 @@ import glob
 from itertools import pairwise
 from pathlib import Path
 
-from masklet.errors import InputNotFound, VideoError
+from masklet.errors import VideoError
 from masklet.files.image_files import images_among, in_natural_order
+from masklet.files.translate import translate_read_errors
 
 _SIGNS = "*?["  # of a pattern
 
@@ -18,10 +19,8 @@ def pictures_in(folder: Path) -> list[Path]:
     Hidden files, folders and other files are left out. Raises `VideoError`: `video-no-frames` without pictures,
     `frames-inconsistent` for two of the same name with different suffixes; `InputNotFound`.
     """
-    try:
+    with translate_read_errors(folder):
         files = list(folder.iterdir())
-    except OSError as cause:
-        raise InputNotFound("input-unreadable", f"{folder} cannot be read: {cause.strerror}") from cause
     return _checked(images_among(files), str(folder))
 
 

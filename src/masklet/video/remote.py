@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, SettingsError, VideoError
+from masklet.files.translate import translate_errors
 from masklet.video.options import VideoOptions
 from masklet.video.raw import Facts, RawFrame
 
@@ -45,7 +46,7 @@ class RemoteDecoder:
     def times(self) -> array[float]:
         """The time of every frame in seconds, nan where there is none."""
         _, payload = self._ask("times")
-        with self._sensible():
+        with self._translate_nonsense():
             return array("d", bytes(payload))
 
     def picture(self, index: int) -> RawFrame:
@@ -53,7 +54,7 @@ class RemoteDecoder:
         header, payload = self._ask(f"picture {index}")
         if header["kind"] == "end":
             raise IndexError(index)
-        with self._sensible():
+        with self._translate_nonsense():
             seconds, corrupt, height, width, stride, channels = header["frame"]
             _require(channels in {3, 4} and 0 < width * channels <= stride and 0 < height * stride <= len(payload))
             return RawFrame(seconds, corrupt, height, width, stride, channels, payload)
@@ -67,7 +68,7 @@ class RemoteDecoder:
         self._watch = _Watch(self._process)
         self._finish = weakref.finalize(self, _stop, self._process, self._watch)
         header, _ = self._receive(self._options.seconds_to_open)
-        with self._sensible():
+        with self._translate_nonsense():
             height, width, (a, b, c, d), length, notices = header["facts"]
             self.facts = Facts(height, width, (a, b, c, d), length, tuple((code, text) for code, text in notices))
 
@@ -91,13 +92,13 @@ class RemoteDecoder:
             self._interrupted = True
             raise
         if header["kind"] == "error":
-            with self._sensible():
+            with self._translate_nonsense():
                 raise _KINDS[header["type"]](header["code"], header["message"], **header["context"])
         return header, payload
 
     def _read_answer(self) -> tuple[dict[str, Any], bytearray]:
         (length,) = struct.unpack(">I", self._read(4))
-        with self._sensible():
+        with self._translate_nonsense():
             _require(length <= _LONGEST_HEADER)
             header = json.loads(self._read(length))
             payload = header.get("bytes", 0)
@@ -114,15 +115,10 @@ class RemoteDecoder:
             place += got
         return data
 
-    @contextlib.contextmanager
-    def _sensible(self) -> Iterator[None]:
-        """A broken process can answer anything: what makes no sense ends it."""
-        try:
-            yield
-        except MaskletError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as cause:
-            raise self._ended("answers without sense") from cause
+    def _translate_nonsense(self) -> contextlib.AbstractContextManager[None]:
+        """End a process whose answer makes no sense: a broken one can answer anything."""
+        kinds = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+        return translate_errors(*kinds, into=lambda _: self._ended("answers without sense"))
 
     def _ended(self, reason: str = "") -> VideoError:
         """How the process ended, or for what reason it is ended here."""

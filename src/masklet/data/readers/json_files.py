@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
+from masklet.files.translate import translate_errors
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -29,17 +30,14 @@ def parse_json(text: bytes, name: object) -> dict[str, Any]:
     return content
 
 
-@contextmanager
-def reading(name: object) -> Iterator[None]:
+def reading(name: object) -> AbstractContextManager[None]:
     """Turns a missing or odd entry of JSON from a file called `name` into `FormatError`."""
-    try:
-        yield
-    except FormatError as fault:
-        if str(name) in fault.message:
-            raise
-        raise FormatError(fault.code, f"{name}: {fault.message}", path=str(name)) from fault
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as cause:
-        what = f"no {cause}" if isinstance(cause, KeyError) else str(cause)
-        raise FormatError(
-            "dataset-broken", f"{name}: its entries are not as expected ({what})", path=str(name)
-        ) from cause
+    kinds = (FormatError, KeyError, IndexError, TypeError, ValueError, AttributeError)
+    return translate_errors(*kinds, into=partial(_json_error, str(name)))
+
+
+def _json_error(name: str, cause: Exception) -> FormatError:
+    if isinstance(cause, FormatError):
+        return cause if name in cause.message else FormatError(cause.code, f"{name}: {cause.message}", path=name)
+    what = f"no {cause}" if isinstance(cause, KeyError) else str(cause)
+    return FormatError("dataset-broken", f"{name}: its entries are not as expected ({what})", path=name)

@@ -1,0 +1,90 @@
+"""Error translation: an error of masklet is raised in place of one of the system or of a library."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from masklet.errors import InputNotFound, MaskletError, ResourceError
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_WRONG_PLACE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+        *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    }
+)
+
+
+@contextmanager
+def translate_errors(*kinds: type[BaseException], into: Callable[[Any], BaseException]) -> Iterator[None]:
+    """Raise what `into` makes of an exception of these kinds, with the exception as its cause.
+
+    An error of masklet passes as it is unless `kinds` names its very class. `into` may return the exception itself to
+    let it pass.
+    """
+    try:
+        yield
+    except kinds as cause:
+        if isinstance(cause, MaskletError) and type(cause) not in kinds:
+            raise
+        error = into(cause)
+        if error is cause:
+            raise
+        raise error from cause
+
+
+def translate_read_errors(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+    """Raise `InputNotFound` (`input-not-found`, `input-unreadable`) in place of an `OSError` of reading `path`.
+
+    A `ValueError` counts too: Python raises it for a NUL character in a name.
+    """
+    return translate_errors(OSError, ValueError, into=lambda cause: _read_error(Path(path), cause))
+
+
+def translate_write_errors(path: Path, needed: int = 0, hint: str = "") -> AbstractContextManager[None]:
+    """Raise `ResourceError` in place of an `OSError` of writing `path`.
+
+    Args:
+        path: The file or folder that is written.
+        needed: The number of bytes that were to be written; 0 if unknown.
+        hint: The hint of the error.
+
+    Raises:
+        ResourceError: `disk-full`, `output-unwritable` (folder missing, no permission, something else in its place) or
+            `output-failed`.
+    """
+    return translate_errors(OSError, into=lambda cause: _write_error(path, cause, needed, hint))
+
+
+def _read_error(path: Path, cause: OSError | ValueError) -> InputNotFound:
+    if isinstance(cause, FileNotFoundError | NotADirectoryError):
+        return InputNotFound("input-not-found", f"{path} does not exist{_advise(path)}", path=str(path))
+    return InputNotFound("input-unreadable", f"{path} cannot be read: {_reason(cause)}", path=str(path))
+
+
+def _advise(path: Path) -> str:
+    scheme = path.parts[0] if path.parts else ""
+    return "; web addresses are not read, download it first" if scheme in {"http:", "https:"} else ""
+
+
+def _write_error(path: Path, cause: OSError, needed: int, hint: str) -> ResourceError:
+    if cause.errno in _DISK_FULL:
+        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+        missing = f"{needed} more bytes are needed, " if needed else ""
+        message = f"{path}: the disk is full, {missing}{free} bytes are free; free some space and run it again"
+        return ResourceError("disk-full", message, hint=hint, needed=needed, free=free)
+    if cause.errno in _WRONG_PLACE:
+        message = f"{path} cannot be written: {_reason(cause)}; choose another place"
+        return ResourceError("output-unwritable", message, hint=hint)
+    message = f"{path}: writing failed: {_reason(cause)}; check the disk and run it again"
+    return ResourceError("output-failed", message, hint=hint)
+
+
+def _reason(cause: OSError | ValueError) -> str:
+    return getattr(cause, "strerror", None) or str(cause)
