@@ -10,17 +10,16 @@ names, as the only line of `home()/mirror.txt`.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from masklet.checkpoints.mapped import map_file
 from masklet.config import EMBEDDED
 from masklet.downloads import DEFAULT_PATIENCE, Patience, Progress, Source, download
 from masklet.errors import CheckpointError, InputNotFound, SettingsError
+from masklet.files.hashing import sha256_of_file
 
 _ORIGIN = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _PUBLISHER = "facebook/"  # of the released models on the Hugging Face Hub
@@ -187,7 +186,7 @@ def verify(path: Path) -> Release | None:
 
     Raises `InputNotFound`, or `CheckpointError` (`hash-mismatch`) for a file with a released name and other content.
     """
-    digest = fingerprint(path)
+    digest = sha256_of_file(path)
     named = next((release for release in RELEASES.values() if release.file == path.name), None)
     found = recognise(digest)
     if named and found != named:
@@ -198,11 +197,6 @@ def verify(path: Path) -> Release | None:
 def recognise(digest: str) -> Release | None:
     """The release with this SHA-256, if there is one."""
     return next((release for release in RELEASES.values() if release.sha256 == digest), None)
-
-
-def fingerprint(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal. Raises `InputNotFound`; `CheckpointError` if it is enormous."""
-    return hashlib.sha256(map_file(path).content).hexdigest()
 
 
 def _source(release: Release, mirror: str | None) -> Source:
