@@ -42,10 +42,6 @@ class Parts(NamedTuple):
             + weights.occlusion * self.occlusion
         )
 
-    def plus(self, other: Parts) -> Parts:
-        """Part by part."""
-        return Parts(*(a + b for a, b in zip(self, other, strict=True)))
-
 
 def answer_loss(
     answer: Candidates, truth: Tensor, ambiguous: Tensor, weights: Weights, known: Tensor | None = None

@@ -57,13 +57,6 @@ def agreed(value: float, device: torch.device) -> float:
     return shared.item()
 
 
-def added(values: Tensor) -> Tensor:
-    """The sum of all processes' `values`."""
-    if dist.is_initialized():
-        dist.all_reduce(values)
-    return values
-
-
 @torch.no_grad()
 def add_gradients(parameters: Iterable[Tensor]) -> None:
     """Every process gets the sum of all gradients, in one message; a gradient that a process lacks counts as zero."""
