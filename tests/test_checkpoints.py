@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors import safe_open
 
 from hostile import ROW, Case, archived, corpus, released, text, weights, zipped
 from masklet.checkpoints import read_checkpoint, read_tensors, write_released, write_tensors
 from masklet.checkpoints.mapped import MAX_BYTES
+from masklet.checkpoints.writing import stream_tensors
 from masklet.errors import CheckpointError, InputNotFound, MaskletError
 
 TENSORS = {
@@ -406,3 +409,35 @@ def test_the_corpus_begins_with_a_sound_file(tmp_path: Path) -> None:
     assert set(read_tensors(tmp_path / "good.pt")) == {"a", "b"}
     (tmp_path / "b.pt").write_bytes(zipped({"m/data.pkl": weights(), "m/data/0": ROW}))
     assert set(read_tensors(tmp_path / "b.pt")) == {"a"}
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "u1", "i1", "u2", "i2", "i4", "i8", "?"])
+def test_streamed_arrays_are_read_back_by_the_library(tmp_path: Path, dtype: str) -> None:
+    array = np.arange(6).astype(dtype).reshape(2, 3).T  # in columns
+    stream_tensors(tmp_path / "a.safetensors", lambda: [("b", array), ("a", array[:1])], {"about": "this"})
+    with safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
+        assert file.metadata() == {"about": "this"}
+        found = file.get_tensor("b")
+        assert found.dtype == array.dtype and (found == array).all()
+        assert (file.get_tensor("a") == array[:1]).all()
+
+
+def test_streamed_arrays_need_not_be_in_memory_together(tmp_path: Path) -> None:
+    alive, most = 0, 0
+
+    def count(change: int) -> None:
+        nonlocal alive, most
+        alive += change
+        most = max(most, alive)
+
+    def give() -> Iterator[tuple[str, Any]]:
+        for key in range(5):
+            array = np.full(100, key, np.uint8)
+            count(1)
+            weakref.finalize(array, count, -1)
+            yield str(key), array
+            del array
+
+    stream_tensors(tmp_path / "a.safetensors", give, {})
+    assert most <= 2  # the one before lives until the loop takes the next
+    assert read_tensors(tmp_path / "a.safetensors")["4"].tolist() == [4] * 100

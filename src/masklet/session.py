@@ -6,9 +6,9 @@ The file is safetensors: arrays bit for bit, and in its header a JSON text with 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from masklet.backend import Backend
+from masklet.checkpoints.writing import stream_tensors
 from masklet.cleaning import Cleaning
 from masklet.errors import CheckpointError, InputNotFound, StateError
-from masklet.files.atomic import atomic_write
 from masklet.history import History
 from masklet.prompts import Prompt
 from masklet.track import Track
 from masklet.tracker import Frames, Tracker
 
 VERSION = 1
-_DTYPES = {
-    "<f4": "F32",
-    "<f8": "F64",
-    "<f2": "F16",
-    "<u2": "U16",
-    "<i8": "I64",
-    "<i4": "I32",
-    "|u1": "U8",
-    "|b1": "BOOL",
-}
-Form = tuple[str, tuple[int, ...]]
 
 
 def write(tracker: Tracker, path: Path) -> None:
@@ -45,20 +34,7 @@ def write(tracker: Tracker, path: Path) -> None:
 
     Raises `ResourceError` where the file cannot be written.
     """
-    header: dict[str, Any] = {"__metadata__": {"masklet": json.dumps(_told(tracker))}}
-    offset = 0
-    for name, array in _arrays(tracker):  # sizes first, so that no two arrays are held at once
-        header[name] = {
-            "dtype": _DTYPES[array.dtype.str],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset := offset + array.nbytes],
-        }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with atomic_write(path) as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for _, array in _arrays(tracker):
-            file.write(np.ascontiguousarray(array).tobytes())
+    stream_tensors(path, partial(_arrays, tracker), {"masklet": json.dumps(_told(tracker))})
 
 
 def read(path: Path, backend: Backend, video: Frames | None = None, *, history: History | None = None) -> Tracker:

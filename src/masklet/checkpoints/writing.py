@@ -6,35 +6,53 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.number_formats import BY_NAME, NumberFormat
+from masklet.checkpoints.number_formats import BY_NAME, NUMBER_FORMATS, NumberFormat
 from masklet.files.atomic import atomic_write
 
 ALIGNMENT = 64  # bytes: where the numbers of a file begin, so that they can be used where they are mapped
 METADATA = {"format": "pt"}  # without it the transformers library refuses a file
 
+_CODES = {known.name: known.code for known in NUMBER_FORMATS} | {"uint16": "U16"}
 _HEADER = 30  # bytes before the name of a ZIP archive's member
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = METADATA) -> None:
     """A safetensors file with these arrays and a table of texts. Raises `ResourceError` where it cannot be written."""
-    ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))  # keeps all aligned
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # keeps all aligned
+    stream_tensors(path, lambda: ordered, metadata)
+
+
+def stream_tensors(
+    path: Path, arrays: Callable[[], Iterable[tuple[str, NDArray[Any]]]], metadata: Mapping[str, str]
+) -> None:
+    """Write a safetensors file array by array, in the order given.
+
+    Args:
+        path: The file. It appears whole or not at all.
+        arrays: Gives the named arrays. It is called twice, for the table and for the contents, so that arrays that are
+            made on the way need not be in memory together.
+        metadata: The texts in the file's header.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
     table: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
-    for name, value in ordered.items():
+    for name, value in arrays():
         start, end = end, end + value.nbytes
-        table[name] = {"dtype": _numbers(value).code, "shape": value.shape, "data_offsets": [start, end]}
+        table[name] = {"dtype": _CODES[value.dtype.name], "shape": value.shape, "data_offsets": [start, end]}
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     with atomic_write(path) as handle:
         handle.write(len(text).to_bytes(8, "little") + text)
-        for value in ordered.values():
+        for _, value in arrays():
             handle.write(_bytes(value))
 
 
