@@ -301,7 +301,8 @@ def _cores() -> int:
 
 def _require_free(out: Path, *, overwrite: bool) -> None:
     """Raises `ResourceError` where a report would be written over, or none can be written."""
-    from masklet.evaluate.report import HTML, make_folder
+    from masklet.evaluate.report import HTML
+    from masklet.files.atomic import make_folder
 
     if (out / HTML).exists() and not overwrite:
         raise ResourceError(

@@ -18,7 +18,7 @@ from masklet.automatic import Search
 from masklet.cli import console
 from masklet.coded import CodedFrame
 from masklet.errors import MaskletError, ResourceError, SettingsError
-from masklet.files.atomic import atomic_write
+from masklet.files.atomic import atomic_write, make_folder
 from masklet.findings import Findings
 from masklet.formats import Clip
 from masklet.formats.coco import COCO
@@ -71,10 +71,7 @@ def check(wishes: Wishes) -> None:
     if taken and not wishes.overwrite:
         hint = "--overwrite writes over it, --out elsewhere"
         raise ResourceError("output-exists", f"{str(taken[0])!r} exists", hint=hint)
-    try:
-        wishes.out.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise ResourceError("output-unwritable", f"{wishes.out} cannot be made: {cause.strerror}") from cause
+    make_folder(wishes.out)
 
 
 def run(segmenter: Segmenter, wishes: Wishes) -> list[dict[str, Any]]:

@@ -189,16 +189,15 @@ def _check_names(pictures: list[Path]) -> None:
 
 
 def _check_free(paths: list[Path], *, overwrite: bool) -> None:
+    from masklet.files.atomic import make_folder
+
     taken = [path for path in paths if path.exists()]
     if taken and not overwrite:
         raise ResourceError(
             "output-exists", f"{str(taken[0])!r} exists", hint="--overwrite writes over it, --out elsewhere"
         )
     for folder in {path.parent for path in paths}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise ResourceError("output-unwritable", f"{folder} cannot be made: {cause.strerror}") from cause
+        make_folder(folder)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from masklet.errors import ResourceError
-from masklet.files.atomic import atomic_write
+from masklet.files.atomic import atomic_write, make_folder
 
 MARKDOWN, JSON, HTML = "report.md", "report.json", "report.html"
 
@@ -89,16 +88,6 @@ def write_report(report: Report, folder: Path) -> None:
     for name, text in contents.items():
         with atomic_write(folder / name) as handle:
             handle.write(text.encode())
-
-
-def make_folder(folder: Path) -> None:
-    """Makes the folder for a report. Raises `ResourceError` (`output-unwritable`)."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        raise ResourceError(
-            "output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another"
-        ) from cause
 
 
 def counted(number: int, thing: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from masklet.errors import ResourceError
-from masklet.files.translate import translate_write_errors
+from masklet.files.translate import translate_errors, translate_write_errors
 
 _PART = ".masklet-{}.part"
 
@@ -77,6 +77,16 @@ def _target(path: Path) -> Path:
         kind = "a folder" if target.is_dir() else "not a regular file"
         raise ResourceError("output-unwritable", f"{path} is {kind}; name a file to write")
     return target
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises `ResourceError` (`output-unwritable`)."""
+    with translate_errors(OSError, into=lambda cause: _folder_error(folder, cause)):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _folder_error(folder: Path, cause: OSError) -> ResourceError:
+    return ResourceError("output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another")
 
 
 def move_into_place(part: Path, target: Path) -> None:
