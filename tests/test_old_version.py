@@ -175,19 +175,20 @@ def test_an_exported_folder_is_verified_and_segments(models: Path, exported: Seg
         assert (found.of(key).binary != recorded.masks.of(key).binary).sum() <= ROUNDING
 
 
-@pytest.mark.parametrize("name", ["png", "sav", "coco.json", "ytvis.json", "cvat.xml", "mots.txt", "masks.npz"])
+@pytest.mark.parametrize("name", ["png", "sav", "coco.json", "ytvis.json", "mots.txt", "masks.npz"])
 def test_exact_masks_of_a_video_are_read(name: str) -> None:
     for found, wanted in in_pairs(name):
         assert np.array_equal(found.binary, wanted.binary)
 
 
-@pytest.mark.parametrize("name", ["yolo", "labelme"])
+@pytest.mark.parametrize("name", ["yolo", "labelme", "cvat.xml"])
 def test_outlines_of_a_video_are_read(name: str) -> None:
     """To the pixel beside the edge: how an outline becomes pixels is not part of the file."""
     beside = np.ones((3, 3), np.uint8)
     for found, wanted in in_pairs(name):
         for one, other in zip(found.binary.astype(np.uint8), wanted.binary.astype(np.uint8), strict=True):
-            assert (one <= cv2.dilate(other, beside)).all() and (cv2.erode(other, beside) <= one).all()
+            inner = cv2.erode(other, beside, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+            assert (inner <= one).all() and (one <= cv2.dilate(other, beside)).all()
             assert (one & other).sum() / (one | other).sum() > 0.4  # of masks as thin as these
 
 
