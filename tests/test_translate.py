@@ -52,8 +52,7 @@ def test_an_exception_that_is_given_back_passes_as_it_was() -> None:
             (number, "output-unwritable", "choose another place")
             for number in (errno.EACCES, errno.EROFS, errno.ENOENT)
         ),
-        *((number, "output-unwritable", "choose another place") for number in (errno.EEXIST, errno.ENOTDIR)),
-        (errno.EIO, "output-failed", "check the disk"),
+        *((number, "output-failed", "check the disk") for number in (errno.EIO, errno.ENOTDIR)),
     ],
 )
 def test_a_fault_of_writing_says_what_to_do(tmp_path: Path, number: int, code: str, remedy: str) -> None:
@@ -61,6 +60,13 @@ def test_a_fault_of_writing_says_what_to_do(tmp_path: Path, number: int, code: s
         raise system_error(number)
     assert (raised.value.code, raised.value.hint) == (code, "a hint")
     assert str(tmp_path / "file") in raised.value.message
+
+
+def test_the_code_of_other_faults_of_writing_can_be_chosen(tmp_path: Path) -> None:
+    translating = translate_write_errors(tmp_path / "file", other="output-unwritable")
+    with pytest.raises(ResourceError, match="choose another place") as raised, translating:
+        raise system_error(errno.ENOTDIR)
+    assert raised.value.code == "output-unwritable"
 
 
 def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -64,7 +64,7 @@ def download(
     Raises `ResourceError` (`network-unavailable`, `download-failed`, `disk-full`, `output-unwritable`) or
     `CheckpointError` (`hash-mismatch`).
     """
-    with translate_write_errors(path, hint=_ELSEWHERE):
+    with _translate_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path) as part:
             if not path.exists():
@@ -130,12 +130,12 @@ def _attempt(source: Source, part: Path, progress: Progress, silence: float) -> 
 def _receive(source: Source, response: Any, part: Path, progress: Progress) -> None:
     """Writes the body into the partial file, from where the answer says that it begins."""
     done = _beginning(source, response, part)
-    with translate_write_errors(part, hint=_ELSEWHERE):
+    with _translate_disk_errors(part):
         handle = part.open("r+b" if done else "wb")
     with handle:
         handle.seek(done)
         while done < source.size and (piece := response.read1(_PIECE)):
-            with translate_write_errors(part, hint=_ELSEWHERE):
+            with _translate_disk_errors(part):
                 handle.write(piece)
                 handle.flush()
             done += len(piece)
@@ -226,6 +226,10 @@ def _check_space(part: Path, needed: int) -> None:
             needed=needed,
             free=free,
         )
+
+
+def _translate_disk_errors(path: Path) -> AbstractContextManager[None]:
+    return translate_write_errors(path, hint=_ELSEWHERE, other="output-unwritable")
 
 
 def _size(part: Path) -> int:

@@ -13,12 +13,7 @@ from typing import Any
 from masklet.errors import InputNotFound, MaskletError, ResourceError
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_WRONG_PLACE = frozenset(
-    {
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
-        *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
-    }
-)
+_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP})
 
 
 @contextmanager
@@ -47,19 +42,21 @@ def translate_read_errors(path: str | os.PathLike[str]) -> AbstractContextManage
     return translate_errors(OSError, ValueError, into=lambda cause: _read_error(Path(path), cause))
 
 
-def translate_write_errors(path: Path, needed: int = 0, hint: str = "") -> AbstractContextManager[None]:
+def translate_write_errors(
+    path: Path, needed: int = 0, *, hint: str = "", other: str = "output-failed"
+) -> AbstractContextManager[None]:
     """Raise `ResourceError` in place of an `OSError` of writing `path`.
 
     Args:
         path: The file or folder that is written.
         needed: The number of bytes that were to be written; 0 if unknown.
         hint: The hint of the error.
+        other: The code for reasons that are neither a full disk nor a missing folder or permission.
 
     Raises:
-        ResourceError: `disk-full`, `output-unwritable` (folder missing, no permission, something else in its place) or
-            `output-failed`.
+        ResourceError: `disk-full`, `output-unwritable` or `other`.
     """
-    return translate_errors(OSError, into=lambda cause: _write_error(path, cause, needed, hint))
+    return translate_errors(OSError, into=lambda cause: _write_error(path, cause, needed, hint, other))
 
 
 def _read_error(path: Path, cause: OSError | ValueError) -> InputNotFound:
@@ -73,17 +70,18 @@ def _advise(path: Path) -> str:
     return "; web addresses are not read, download it first" if scheme in {"http:", "https:"} else ""
 
 
-def _write_error(path: Path, cause: OSError, needed: int, hint: str) -> ResourceError:
+def _write_error(path: Path, cause: OSError, needed: int, hint: str, other: str) -> ResourceError:
     if cause.errno in _DISK_FULL:
         free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
         missing = f"{needed} more bytes are needed, " if needed else ""
         message = f"{path}: the disk is full, {missing}{free} bytes are free; free some space and run it again"
         return ResourceError("disk-full", message, hint=hint, needed=needed, free=free)
-    if cause.errno in _WRONG_PLACE:
+    code = "output-unwritable" if cause.errno in _UNWRITABLE else other
+    if code == "output-unwritable":
         message = f"{path} cannot be written: {_reason(cause)}; choose another place"
-        return ResourceError("output-unwritable", message, hint=hint)
-    message = f"{path}: writing failed: {_reason(cause)}; check the disk and run it again"
-    return ResourceError("output-failed", message, hint=hint)
+    else:
+        message = f"{path}: writing failed: {_reason(cause)}; check the disk and run it again"
+    return ResourceError(code, message, hint=hint)
 
 
 def _reason(cause: OSError | ValueError) -> str:
