@@ -23,6 +23,7 @@ LAYERS = [
         "interpolation",
         "labelmap",
         "overlap",
+        "polygons",
         "cleaning",
         "resampling",
         "window",
