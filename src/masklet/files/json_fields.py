@@ -1,0 +1,177 @@
+"""JSON files and their fields, checked as they are read.
+
+Every error names the file and the place in it, such as `val.json, annotations 31: 'image_id' must be a whole number,
+got None`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from masklet.errors import FormatError
+from masklet.files.open_input import open_input
+from masklet.files.translate import translate_errors
+
+_SHOWN = 60  # characters of a value in a message
+
+
+def read_json(path: Path) -> Any:
+    """Read the value in a JSON file. Raises `InputNotFound`, and `FormatError` for a file that is not JSON."""
+    with open_input(path) as handle:
+        return parse_json(handle.read(), path)
+
+
+def parse_json(text: bytes, name: object) -> Any:
+    """Parse JSON from a file called `name`. Raises `FormatError`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        reason = "it nests too deeply" if isinstance(cause, RecursionError) else str(cause)
+        raise FormatError("annotation-broken", f"{name}: not JSON ({reason})", path=str(name)) from cause
+
+
+def read_fields(path: Path) -> Fields:
+    """Read the object in a JSON file. Raises `InputNotFound`, and `FormatError` for anything but an object."""
+    return Fields(read_json(path), path)
+
+
+def name_errors(name: object) -> AbstractContextManager[None]:
+    """Put a file's name, and a place in it, before the message of a `FormatError` that does not name it."""
+    return translate_errors(FormatError, into=lambda error: _named(error, str(name)))
+
+
+class Fields:
+    """A JSON object whose fields are checked when they are read.
+
+    Args:
+        value: The parsed value. Anything but an object raises `FormatError`.
+        name: The file, as messages name it.
+        place: Where in the file the object is.
+    """
+
+    __slots__ = ("_name", "_place", "_value")
+
+    def __init__(self, value: Any, name: object, place: tuple[object, ...] = ()) -> None:
+        self._name, self._place = name, place
+        if not isinstance(value, dict):
+            raise self.error(f"expected an object with fields, got {_describe(value)}")
+        self._value: dict[str, Any] = value
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._value
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The object as it was parsed."""
+        return self._value
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all fields."""
+        return set(self._value)
+
+    @property
+    def source(self) -> str:
+        """The file, as messages name it."""
+        return str(self._name)
+
+    @property
+    def place(self) -> str:
+        """The file and the place in it, as messages name them."""
+        return ", ".join([str(self._name), *filter(None, [" ".join(map(str, self._place))])])
+
+    def error(self, message: str) -> FormatError:
+        """Make an error that names the file and the place in it."""
+        return FormatError("annotation-broken", f"{self.place}: {message}", path=str(self._name))
+
+    def get(self, name: str) -> Any:
+        """Return whatever is there, or None."""
+        return self._value.get(name)
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return a whole number, or the default where there is none or null; 12.0 is one too, as in SA-V."""
+        value = default if self._value.get(name) is None else self._value[name]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self._unfit(name, "a whole number")
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """Return a finite number."""
+        value = default if self._value.get(name) is None else self._value[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**1023:
+            raise self._unfit(name, "a number")
+        return float(value)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a text."""
+        value = default if self._value.get(name) is None else self._value[name]
+        if not isinstance(value, str):
+            raise self._unfit(name, "text")
+        return value
+
+    def array(self, name: str) -> list[Any]:
+        """Return a list."""
+        value = self._value.get(name)
+        if not isinstance(value, list):
+            raise self._unfit(name, "a list")
+        return value
+
+    def integers(self, name: str) -> list[int]:
+        """Return a list of whole numbers."""
+        rows = {str(position): value for position, value in enumerate(self.array(name))}
+        numbered = Fields(rows, self._name, (*self._place, name))
+        return [numbered.integer(position) for position in rows]
+
+    def arrays(self, name: str) -> list[list[Any]]:
+        """Return a list of lists."""
+        rows = self.array(name)
+        wrong = next((number for number, row in enumerate(rows) if not isinstance(row, list)), None)
+        if wrong is not None:
+            raise self.error(f"{name!r} must be a list of lists, got {_describe(rows[wrong])} at {wrong}")
+        return rows
+
+    def object(self, name: str) -> Fields:
+        """Return an object."""
+        if not isinstance(self._value.get(name), dict):
+            raise self._unfit(name, "an object")
+        return Fields(self._value[name], self._name, (*self._place, name))
+
+    def objects(self, name: str) -> Iterator[Fields]:
+        """Return a list of objects."""
+        rows, place = self.array(name), (*self._place, name)
+        return (Fields(row, self._name, (*place, number)) for number, row in enumerate(rows))
+
+    def entries(self, name: str) -> dict[str, Fields]:
+        """Return an object whose fields are objects, by their names."""
+        inner = self.object(name)
+        return {key: inner.object(key) for key in inner._value}
+
+    def numbered(self, name: str) -> dict[int, Fields]:
+        """Return an object whose fields are objects, named by whole numbers."""
+        inner = self.object(name)
+        odd = next((key for key in inner.names if not key.isdecimal()), None)
+        if odd is not None:
+            raise inner.error(f"a field must be named by a whole number, got {odd[:_SHOWN]!r}")
+        return {int(key): entry for key, entry in self.entries(name).items()}
+
+    def _unfit(self, name: str, wanted: str) -> FormatError:
+        if name not in self._value:
+            return self.error(f"no field {name!r}; it must be {wanted}")
+        return self.error(f"{name!r} must be {wanted}, got {_describe(self._value[name])}")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _named(error: FormatError, name: str) -> FormatError:
+    return error if name in error.message else FormatError(error.code, f"{name}: {error.message}", path=name)
