@@ -11,8 +11,8 @@ import pytest
 from masklet.data.packs import marks
 from masklet.data.packs.pack import Pack
 from masklet.data.readers.layouts import open_images
-from masklet.data.readers.polygons import polygon_mask
 from masklet.errors import FormatError, ResourceError
+from masklet.polygons import rasterize
 from tiny_pack import tiny_pack
 
 
@@ -38,8 +38,8 @@ def test_marks_are_scaled_to_the_photograph(pack: Pack, marked: dict[str, object
     [record] = list(open_images(tmp_path / "set"))
     image, annotation = record.read()
     assert np.array_equal(image, pack.picture(pack.of("photograph")[0]))
-    expected = polygon_mask([[4, 4, 20, 4, 20, 20, 4, 20]], annotation.size)
-    expected &= ~polygon_mask([[8, 8, 12, 8, 12, 12, 8, 12]], annotation.size)
+    expected = rasterize([[4, 4, 20, 4, 20, 20, 4, 20]], annotation.size)
+    expected &= ~rasterize([[8, 8, 12, 8, 12, 12, 8, 12]], annotation.size)
     assert np.array_equal(annotation.mask(annotation.object_ids[0]), expected)
     assert set(annotation.categories.values()) == {"window", "pane"}
 

@@ -112,7 +112,7 @@ def test_youtube_vos_with_all_frames_wants_answers_for_every_fifth(tmp_path: Pat
 def test_a_meta_file_without_videos_is_named(tmp_path: Path) -> None:
     root = layouts.youtube_vos(tmp_path)
     layouts.dump(root / "valid/meta.json", {"clips": {}})
-    with pytest.raises(FormatError, match=r"valid/meta\.json: its entries are not as expected \(no 'videos'\)"):
+    with pytest.raises(FormatError, match=r"valid/meta\.json: no field 'videos'; it must be an object"):
         open_youtube_vos(root)
 
 
@@ -172,7 +172,9 @@ def test_masklets_know_their_areas_and_when_they_come_and_go(tmp_path: Path) -> 
     [
         ({"masklet_id": [5]}, "row 0 has 2 masks, there are 1 objects"),
         ({"video_frame_count": 8.0}, "3 rows, every 4 frames, for 8 frames"),
-        ({"masklet_id": "x"}, "not as expected"),
+        ({"masklet_id": "x"}, "'masklet_id' must be a list, got 'x'"),
+        ({"fps": 0}, "'fps' must be 1 to 24, got 0"),
+        ({"fps": float("inf")}, "'fps' must be a whole number, got inf"),
     ],
 )
 def test_a_broken_masklet_file_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:

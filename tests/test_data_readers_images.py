@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import layouts
 from layouts import SIZE, block
@@ -16,39 +14,8 @@ from masklet.data.readers.coco import open_coco
 from masklet.data.readers.folders import open_pictures
 from masklet.data.readers.labelme import read_labelme
 from masklet.data.readers.layouts import open_images
-from masklet.data.readers.polygons import polygon_mask
 from masklet.data.readers.sa1b import open_sa1b
 from masklet.errors import FormatError, InputNotFound, SettingsError
-
-corner = (
-    st.floats(-20, 60, allow_nan=False) | st.integers(-5, 40).map(float) | st.integers(-10, 80).map(lambda x: x / 2)
-)
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside pycocotools
-@settings(deadline=None)
-@given(
-    corners=st.lists(st.tuples(corner, corner), min_size=3, max_size=9),
-    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-)
-def test_polygons_are_filled_as_coco_fills_them(corners: list[tuple[float, float]], size: tuple[int, int]) -> None:
-    codes = pytest.importorskip("pycocotools.mask")
-    flat = [value for xy in corners for value in xy]
-    expected = codes.decode(codes.merge(codes.frPyObjects([flat], *size))).astype(bool)
-    assert (polygon_mask([corners], size) == expected).all()
-
-
-def test_parts_of_a_polygon_are_joined() -> None:
-    parts = [[0, 0, 4, 0, 4, 4, 0, 4], [2, 2, 8, 2, 8, 8, 2, 8]]
-    assert polygon_mask(parts, (10, 10)).sum() == 16 + 36 - 4
-
-
-@pytest.mark.parametrize(
-    "polygon", [[1, 2, 3, 4], [1, 2, 3], [[0, 0], [1, float("nan")], [2, 2]], ["a", "b"], [1e300] * 6]
-)
-def test_what_is_no_polygon_is_refused(polygon: list[object]) -> None:
-    with pytest.raises(FormatError, match="polygon"):
-        polygon_mask([polygon], (10, 10))
 
 
 def test_coco_has_polygons_and_codes_but_no_crowds(tmp_path: Path) -> None:
@@ -205,7 +172,7 @@ def test_a_labelme_mask_outside_the_picture_is_refused(tmp_path: Path) -> None:
         "mask": layouts.png_text(np.ones((2, 2), bool)),
     }
     annotation = read_labelme(layouts.labelme(tmp_path / "a.json", shape))
-    with pytest.raises(FormatError, match=r"a\.json: the mask of 'm' does not lie in the picture"):
+    with pytest.raises(FormatError, match=r"a\.json, shapes 0: the mask of 'm' does not lie in the picture"):
         annotation.mask(1)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from masklet import rle
 from masklet.errors import FormatError, PromptError
+from masklet.files.json_fields import Fields, read_json
 from masklet.files.names import check_relative
 from masklet.formats import masks_at
-from masklet.formats.records import Fields, read_json
 from masklet.prompts import Prompt, absent, box, clicks, mask
 
 _FIELDS = {"frame", "object", "points", "box", "mask", "absent"}
@@ -29,7 +29,7 @@ def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
     """
     found = read_json(path)
     rows = Fields(found if isinstance(found, dict) else {"prompts": found}, path)
-    return [_part(row, place, path) for place, row in enumerate(rows.each("prompts"))]
+    return [_part(row, place, path) for place, row in enumerate(rows.objects("prompts"))]
 
 
 def _part(row: Fields, place: int, path: Path) -> tuple[int, int, Prompt]:
@@ -37,7 +37,7 @@ def _part(row: Fields, place: int, path: Path) -> tuple[int, int, Prompt]:
     unknown = row.names - _FIELDS
     if unknown:
         raise FormatError("annotation-broken", f"{where}: unknown field {min(unknown)!r}; known are {sorted(_FIELDS)}")
-    frame, object_id = row.whole("frame", 0), row.whole("object", 1)
+    frame, object_id = row.integer("frame", 0), row.integer("object", 1)
     if frame < 0 or object_id < 1:
         raise FormatError(
             "annotation-broken", f"{where}: frames count from 0, objects from 1, got {frame}, {object_id}"

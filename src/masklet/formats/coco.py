@@ -1,20 +1,26 @@
-"""All masks of a video as one COCO JSON file: a picture per frame, an annotation per mask, run-length codes."""
+"""COCO: all masks of images or of a video in one JSON file, an entry per image and an annotation per mask.
+
+`parse` is the one reader of such files: of frames here, of data sets in `masklet.data.readers.coco`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.errors import FormatError
+from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.form import Clip, FileFormat
-from masklet.formats.outlines import fill
-from masklet.formats.records import Fields, ReadMask, frame_of, read_json
+from masklet.formats.records import ReadMask, frame_of
+from masklet.polygons import rasterize
 from masklet.propagate import TrackedFrame
 
 CATEGORY = {"id": 1, "name": "object"}  # tracking does not name things; `track_id` tells objects apart
@@ -29,24 +35,77 @@ def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
     handle.write(b"}\n")
 
 
-def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of a COCO file, ours or another tool's.
+@dataclass(frozen=True, slots=True)
+class CocoAnnotation:
+    """A mask of an object. `category` is its name, empty where the file does not tell it; `place` is for messages."""
 
-    A picture's frame is its `frame_index`, else its place in the list; an object is a `track_id` or `instance_id`, else
-    an annotation by its `id`. Polygons are filled. Raises `FormatError`.
+    object_id: int
+    score: float
+    category: str
+    segmentation: Any
+    size: tuple[int, int]
+    place: str
+
+    def code(self) -> Mapping[str, Any]:
+        """Return the mask as a run-length code, which is not decoded here. Raises `FormatError`."""
+        with name_errors(self.place):
+            return encode_segmentation(self.segmentation, self.size)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Decode the mask (H, W). Raises `FormatError`."""
+        with name_errors(self.place):
+            if isinstance(self.segmentation, list):
+                return rasterize(self.segmentation, self.size)
+            return rle.decode(encode_segmentation(self.segmentation, self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class CocoImage:
+    """An image or a frame of a video, its entry in the file, and its annotations by object."""
+
+    fields: Fields
+    size: tuple[int, int]
+    objects: dict[int, list[CocoAnnotation]] = field(default_factory=dict)
+
+
+def parse(file: Fields) -> list[CocoImage]:
+    """Read the images of a COCO file with their annotations.
+
+    An object is a `track_id`, else an `instance_id`, else an annotation by its `id`. Several annotations of an object
+    in an image are parts of its mask. Crowds (`iscrowd`) are no objects and are left out. Raises `FormatError`.
     """
-    file = Fields(read_json(path), path)
-    masks: dict[int, list[tuple[ReadMask, Any]]] = {}
-    for row in file.each("annotations"):
-        object_id = row.whole("track_id", row.whole("instance_id", row.whole("id")))
-        read_mask = ReadMask(object_id, row.number("score", 1.0), {})
-        masks.setdefault(row.whole("image_id"), []).append((read_mask, row.get("segmentation")))
-    for place, row in enumerate(file.each("images")):
-        size = row.whole("height"), row.whole("width")
-        found = [mask._replace(code=as_code(code, size, path)) for mask, code in masks.pop(row.whole("id"), [])]
-        yield frame_of(row.whole("frame_index", place), time_of(row), size, found)
-    if masks:
-        raise FormatError("annotation-broken", f"{path}: no picture {next(iter(masks))}, but annotations of it")
+    images: dict[int, CocoImage] = {}
+    for row in file.objects("images"):
+        image = CocoImage(row, (row.integer("height"), row.integer("width")))
+        if images.setdefault(row.integer("id"), image) is not image:
+            raise row.error(f"another image has the id {row.integer('id')}")
+    named = {}
+    if file.get("categories") is not None:
+        named = {row.integer("id"): row.text("name", "") for row in file.objects("categories")}
+    for row in file.objects("annotations"):
+        if row.get("iscrowd"):
+            continue
+        image_id = row.integer("image_id")
+        if image_id not in images:
+            raise row.error(f"there is no image {image_id}")
+        one = _annotation(row, images[image_id].size, named)
+        images[image_id].objects.setdefault(one.object_id, []).append(one)
+    return list(images.values())
+
+
+def read(path: Path) -> Iterator[TrackedFrame]:
+    """Read the frames of a COCO file, ours or another tool's; see `parse`. Raises `FormatError`."""
+    return read_frames(read_fields(path))
+
+
+def read_frames(file: Fields) -> Iterator[TrackedFrame]:
+    """As `read`. An image's frame is its `frame_index`, else its place in the list."""
+    for place, image in enumerate(parse(file)):
+        annotations = [one for own in image.objects.values() for one in own]
+        with name_errors(image.fields.place):
+            masks = [ReadMask(one.object_id, one.score, one.code()) for one in annotations]
+            frame = frame_of(image.fields.integer("frame_index", place), time_of(image.fields), image.size, masks)
+        yield frame
 
 
 COCO = FileFormat("coco", "coco.json", write, read)
@@ -60,13 +119,13 @@ def write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -
     handle.write(b"\n]")
 
 
-def as_code(segmentation: Any, size: tuple[int, int], path: Path) -> Mapping[str, Any]:
-    """A run-length code of what COCO calls a segmentation: such a code, or polygons of flat coordinates."""
+def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> Mapping[str, Any]:
+    """Return a segmentation, a run-length code or a list of polygons, as a run-length code. Raises `FormatError`."""
     if isinstance(segmentation, Mapping):
         return segmentation
-    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str | bytes):
-        raise FormatError("annotation-broken", f"{path}: a segmentation must be a code or a list of polygons")
-    return rle.encode(fill([_points(flat, path) for flat in segmentation], size))
+    if not isinstance(segmentation, list):
+        raise FormatError("annotation-broken", "a segmentation must be a run-length code or a list of polygons")
+    return rle.encode(rasterize(segmentation, size))
 
 
 def time_of(row: Fields) -> float | None:
@@ -105,10 +164,9 @@ def _annotations(frames: Iterable[CodedFrame]) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _points(flat: Any, path: Path) -> Any:
-    if not isinstance(flat, Sequence) or len(flat) < 6 or len(flat) % 2:
-        raise FormatError("annotation-broken", f"{path}: a polygon needs at least three pairs of coordinates")
-    try:
-        return np.array(flat, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError) as cause:
-        raise FormatError("annotation-broken", f"{path}: a polygon must be a list of numbers") from cause
+def _annotation(row: Fields, size: tuple[int, int], categories: Mapping[int, str]) -> CocoAnnotation:
+    number = row.integer("id")
+    object_id = row.integer("track_id", row.integer("instance_id", number))
+    category = categories.get(row.integer("category_id"), "") if "category_id" in row else ""
+    place = f"{row.source}, annotation {number}"
+    return CocoAnnotation(object_id, row.number("score", 1.0), category, row.get("segmentation"), size, place)

@@ -11,7 +11,7 @@ from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.formats.cvat_reading import read
 from masklet.formats.form import Clip, FileFormat
-from masklet.formats.outlines import polygon
+from masklet.polygons import trace_mask
 
 _LABEL = "object"  # tracking does not name things
 
@@ -40,7 +40,7 @@ CVAT = FileFormat("cvat", "cvat.xml", write, read)
 
 
 def _points(code: dict[str, object]) -> str:
-    return ";".join(f"{x:.1f},{y:.1f}" for x, y in polygon(rle.decode(code)).tolist())
+    return ";".join(f"{x:.1f},{y:.1f}" for x, y in trace_mask(rle.decode(code)).tolist())
 
 
 def _head(frames: Iterable[CodedFrame], clip: Clip) -> str:

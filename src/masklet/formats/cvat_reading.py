@@ -12,10 +12,11 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet import rle
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
-from masklet.formats.outlines import fill
-from masklet.masks import Masks
+from masklet.formats.records import ReadMask, frame_of
+from masklet.polygons import rasterize
 from masklet.propagate import TrackedFrame
 
 _SHAPES = {"polygon", "mask", "box"}
@@ -114,20 +115,17 @@ def _frames(document: _Document) -> Iterator[TrackedFrame]:
         size = document.sizes.get(frame, common)
         if size is None:
             raise ValueError(f"the size of frame {frame} is not told")
-        found: dict[int, NDArray[np.bool_]] = {}
-        for shape in document.shapes.get(frame, []):
-            drawn = _drawn(shape, size)
-            found[shape.object_id] = found[shape.object_id] | drawn if shape.object_id in found else drawn
-        masks = Masks.from_binary(np.stack([*found.values()]), object_ids=[*found]) if found else Masks.empty(size)
-        yield TrackedFrame(frame, None, masks)
+        shapes = document.shapes.get(frame, [])
+        masks = [ReadMask(shape.object_id, 1.0, rle.encode(_draw(shape, size))) for shape in shapes]
+        yield frame_of(frame, None, size, masks)
 
 
-def _drawn(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _draw(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:
     if shape.kind == "polygon":
-        return fill([[pair.split(",") for pair in shape.attributes["points"].split(";")]], size)
+        return rasterize([[pair.split(",") for pair in shape.attributes["points"].split(";")]], size)
     if shape.kind == "box":
         x0, y0, x1, y1 = (float(shape.attributes[side]) for side in ("xtl", "ytl", "xbr", "ybr"))
-        return fill([[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]], size)
+        return rasterize([[x0, y0, x1, y0, x1, y1, x0, y1]], size)
     return _mask(shape.attributes, size)
 
 
@@ -138,7 +136,7 @@ def _mask(attributes: Attributes, size: tuple[int, int]) -> NDArray[np.bool_]:
     inside = 0 <= left <= left + width <= size[1] and 0 <= top <= top + height <= size[0]
     if not inside or (runs < 0).any() or runs.sum() != width * height:
         raise ValueError(f"a mask of {width} × {height} pixels at ({left}, {top}) does not fill its box or the picture")
-    mask = fill([], size)
+    mask = rasterize([], size)
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     mask[top : top + height, left : left + width] = pixels
     return mask

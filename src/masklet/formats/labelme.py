@@ -1,9 +1,16 @@
-"""Masks as LabelMe files: a JSON file per frame with a polygon per piece, grouped by object."""
+"""LabelMe: a JSON file per image with shapes; of a video, a file per frame.
+
+`parse` is the one reader of such files: of frames here, of data sets in `masklet.data.readers.labelme`.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +19,89 @@ from numpy.typing import NDArray
 
 from masklet import rle
 from masklet.coded import CodedFrame
-from masklet.errors import FormatError
+from masklet.errors import ImageError
+from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.folders import numbered
 from masklet.formats.form import Clip, FolderFormat
-from masklet.formats.outlines import fill, polygons
-from masklet.formats.records import Fields, read_json
-from masklet.masks import Masks
+from masklet.formats.records import ReadMask, frame_of
+from masklet.images import read_mask
+from masklet.polygons import rasterize, trace_pieces
 from masklet.propagate import TrackedFrame
 
 _VERSION = "5.5.0"  # of LabelMe's file format
+_NO_AREAS = frozenset({"point", "points", "line", "linestrip"})
+_CIRCLE_VERTICES = 64  # of the polygon that stands for a circle
+
+Mask = NDArray[np.bool_]
+Key = tuple[str, int | None, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMeObject:
+    """The shapes of one object.
+
+    `key` tells objects of a file apart, and finds an object again in the file of another frame: the label, the group
+    id, and for an object without a group its place among those with the same label, else 0.
+    """
+
+    key: Key
+    size: tuple[int, int]
+    shapes: list[Fields] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The object's label."""
+        return self.key[0]
+
+    def mask(self) -> Mask:
+        """Draw the shapes into one mask (H, W). Raises `FormatError`."""
+        return np.asarray(np.logical_or.reduce([_draw(shape, self.size) for shape in self.shapes]))
+
+
+def parse(file: Fields) -> tuple[tuple[int, int], list[LabelMeObject]]:
+    """Read the image's size (H, W) and the objects of a LabelMe file.
+
+    Shapes with the same label and the same `group_id` are one object; a shape without `group_id` is an object of its
+    own. This is LabelMe's own rule. Polygons, rectangles, circles and masks are areas; points and lines are none and
+    are left out. Raises `FormatError`, also for a shape of another type.
+    """
+    size = file.integer("imageHeight"), file.integer("imageWidth")
+    found: dict[Key, LabelMeObject] = {}
+    alone: dict[str, int] = {}
+    for shape in file.objects("shapes"):
+        if _kind(shape) in _NO_AREAS:
+            continue
+        label = shape.text("label", "")
+        group = None if shape.get("group_id") is None else shape.integer("group_id")
+        if group is None:
+            alone[label] = alone.get(label, -1) + 1
+        key = label, group, alone[label] if group is None else 0
+        found.setdefault(key, LabelMeObject(key, size)).shapes.append(shape)
+    return size, [*found.values()]
+
+
+def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> dict[int, LabelMeObject]:
+    """Give every object a number from 1.
+
+    An object has its group id, unless that is below 1 or belongs to an object with another label; the rest have the
+    smallest numbers that are free, in the order of the file.
+
+    Args:
+        objects: The objects of a file.
+        known: The numbers of objects in files of other frames, to which new ones are added.
+    """
+    new = [one for one in objects if one.key not in known]
+    taken = set(known.values())
+    for one in new:
+        group = one.key[1]
+        if group is not None and group >= 1 and group not in taken:
+            known[one.key] = group
+            taken.add(group)
+    free = (number for number in count(1) if number not in taken)
+    for one in new:
+        if one.key not in known:
+            known[one.key] = next(free)
+    return {known[one.key]: one for one in objects}
 
 
 def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
@@ -28,14 +109,14 @@ def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
     shapes = [
         {
             "label": f"object {mask.object_id}",
-            "points": [[float(x), float(y)] for x, y in outline.tolist()],
+            "points": outline.tolist(),
             "group_id": mask.object_id,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
         }
         for mask in frame
-        for outline in polygons(rle.decode(mask.code))
+        for outline in trace_pieces(rle.decode(mask.code))
     ]
     height, width = frame.size
     record: dict[str, Any] = {
@@ -51,48 +132,84 @@ def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of a folder of LabelMe files, or of one such file: its polygons, rectangles and circles.
+    """Read the frames of a folder of LabelMe files, or of one such file; see `parse` and `number_objects`.
 
-    An object is a group id; shapes without one are an object per label, numbered as they come. Raises `FormatError`.
+    Raises `FormatError`.
     """
-    labels: dict[str, int] = {}
+    known: dict[Key, int] = {}
     for index, file in numbered(path, ".json") if path.is_dir() else [(0, path)]:
-        yield TrackedFrame(index, None, _masks(file, labels))
+        yield _frame(index, read_fields(file), known)
+
+
+def read_file(file: Fields) -> Iterator[TrackedFrame]:
+    """As `read`, for one file whose fields are read already."""
+    yield _frame(0, file, {})
 
 
 LABELME = FolderFormat("labelme", "labelme", files, read)
 
 
-def _masks(path: Path, labels: dict[str, int]) -> Masks:
-    file = Fields(read_json(path), path)
-    size = file.whole("imageHeight"), file.whole("imageWidth")
-    found: dict[int, NDArray[np.bool_]] = {}
-    for shape in file.each("shapes"):
-        group, label = shape.get("group_id"), str(shape.get("label"))
-        object_id = labels.setdefault(label, len(labels) + 1) if group is None else shape.whole("group_id")
-        drawn = _drawn(shape, size, path)
-        found[object_id] = found[object_id] | drawn if object_id in found else drawn
-    return Masks.from_binary(np.stack([*found.values()]), object_ids=[*found]) if found else Masks.empty(size)
+def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:
+    size, objects = parse(file)
+    numbered_objects = number_objects(objects, known)
+    masks = [ReadMask(number, 1.0, rle.encode(one.mask())) for number, one in numbered_objects.items()]
+    with name_errors(file.place):
+        return frame_of(index, None, size, masks)
 
 
-def _drawn(shape: Fields, size: tuple[int, int], path: Path) -> NDArray[np.bool_]:
-    kind, points = shape.get("shape_type") or "polygon", shape.rows("points")
-    if kind == "polygon":
-        return fill([points], size)
-    if kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = _pairs(points, path)
-        return fill([[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]], size)
-    if kind == "circle" and len(points) == 2:
-        centre, edge = _pairs(points, path)
-        y, x = np.ogrid[: size[0], : size[1]]
-        inside: NDArray[np.bool_] = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= ((edge - centre) ** 2).sum()
-        return inside
-    message = f"{path}: a shape of type {kind!r:.30} is no mask; polygons, rectangles and circles are"
-    raise FormatError("annotation-broken", message, path=str(path))
+def _kind(shape: Fields) -> str:
+    kind = shape.text("shape_type", "polygon")
+    if kind not in _AREAS and kind not in _NO_AREAS:
+        known = ", ".join([*_AREAS, *sorted(_NO_AREAS)])
+        raise shape.error(f"a shape of type {kind[:60]!r} is not known; there are {known}")
+    return kind
 
 
-def _pairs(points: list[Any], path: Path) -> NDArray[np.float64]:
+def _draw(shape: Fields, size: tuple[int, int]) -> Mask:
+    with name_errors(shape.place):
+        return _AREAS[_kind(shape)](shape, size)
+
+
+def _draw_polygon(shape: Fields, size: tuple[int, int]) -> Mask:
+    return rasterize([shape.array("points")], size)
+
+
+def _draw_rectangle(shape: Fields, size: tuple[int, int]) -> Mask:
+    (x0, y0), (x1, y1) = _two_points(shape).tolist()
+    return rasterize([[x0, y0, x1, y0, x1, y1, x0, y1]], size)
+
+
+def _draw_circle(shape: Fields, size: tuple[int, int]) -> Mask:
+    """A circle by its center and a point on it."""
+    center, rim = _two_points(shape)
+    angles = np.linspace(0, 2 * np.pi, _CIRCLE_VERTICES, endpoint=False)
+    unit = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return rasterize([center + np.hypot(*(rim - center)) * unit], size)
+
+
+def _draw_stamp(shape: Fields, size: tuple[int, int]) -> Mask:
+    """A PNG of the object's box, in base64, with the box's first and last pixel as points."""
+    (left, top), _ = np.rint(_two_points(shape)).astype(np.int64).tolist()
+    canvas = rasterize([], size)
     try:
-        return np.array(points, np.float64).reshape(2, 2)
+        found = read_mask(base64.b64decode(shape.text("mask"), validate=True)) != 0
+    except (binascii.Error, ImageError) as cause:
+        raise shape.error(f"the mask of {shape.get('label')!r:.60} is no PNG in base64 ({cause})") from cause
+    height, width = found.shape
+    if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
+        raise shape.error(f"the mask of {shape.get('label')!r:.60} does not lie in the picture")
+    canvas[top : top + height, left : left + width] = found
+    return canvas
+
+
+_AREAS = {"polygon": _draw_polygon, "rectangle": _draw_rectangle, "circle": _draw_circle, "mask": _draw_stamp}
+
+
+def _two_points(shape: Fields) -> NDArray[np.float64]:
+    try:
+        points = np.array(shape.array("points"), np.float64).reshape(2, 2)
     except (TypeError, ValueError) as cause:
-        raise FormatError("annotation-broken", f"{path}: a shape must have two points (x, y)") from cause
+        raise shape.error(f"a {_kind(shape)} must have two points (x, y)") from cause
+    if not (np.abs(points) < 2**31).all():  # false for NaN
+        raise shape.error(f"a {_kind(shape)} must have points that are finite")
+    return points

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from masklet.errors import FormatError, PromptError
 from masklet.files.image_files import has_image_suffix
+from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.files.open_input import require_input
-from masklet.formats import arrays, coco, cvat_reading, labelme, labels, mots, yolo, ytvis
+from masklet.formats import arrays, coco, cvat_reading, labelme, labels, mots, sa1b, yolo, ytvis
 from masklet.formats.form import Reader
-from masklet.formats.records import Fields, ReadMask, frame_of, read_json
+from masklet.formats.records import ReadMask, frame_of
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
 
@@ -68,13 +69,13 @@ def _folder_reader(path: Path) -> Reader:
 
 
 def _read_json(path: Path) -> Iterator[TrackedFrame]:
-    file = Fields(read_json(path), path)
-    if "shapes" in file.names:
-        return labelme.read(path)
-    if "videos" in file.names and "images" not in file.names:
-        return ytvis.read(path)
-    if "images" in file.names:
-        return coco.read(path)
+    file = read_fields(path)
+    if "shapes" in file:
+        return labelme.read_file(file)
+    if "images" in file:
+        return coco.read_frames(file)
+    if "videos" in file:
+        return ytvis.read_frames(file)
     if {"image", "annotations"} <= file.names:
         return _read_findings(file)
     if {"size", "masks"} <= file.names:
@@ -86,18 +87,20 @@ def _read_json(path: Path) -> Iterator[TrackedFrame]:
 
 
 def _read_findings(file: Fields) -> Iterator[TrackedFrame]:
-    """One picture of SA-1B, or what `Findings.save` writes: each annotation is an object."""
-    image = file.inner("image")
-    size = image.whole("height"), image.whole("width")
-    rows = [
-        ReadMask(number, row.number("predicted_iou", 1.0), row.get("segmentation"))
-        for number, row in enumerate(file.each("annotations"), start=1)
-    ]
-    yield frame_of(0, None, size, rows)
+    """One image of SA-1B, or what `Findings.save` writes."""
+    size, masks = sa1b.parse(file)
+    with name_errors(file.source):
+        frame = frame_of(0, None, size, masks)
+    yield frame
 
 
 def _read_masks(file: Fields) -> Iterator[TrackedFrame]:
     """What `Masks.save` writes."""
-    height, width = file.rows("size")
-    rows = [ReadMask(row.whole("object_id"), row.number("score", 1.0), row.get("rle")) for row in file.each("masks")]
-    yield frame_of(0, None, (height, width), rows)
+    if len(file.integers("size")) != 2:
+        raise file.error("'size' must be [height, width]")
+    height, width = file.integers("size")
+    rows = file.objects("masks")
+    masks = [ReadMask(row.integer("object_id"), row.number("score", 1.0), row.object("rle").value) for row in rows]
+    with name_errors(file.source):
+        frame = frame_of(0, None, (height, width), masks)
+    yield frame

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.coded import CodedFrame
 from masklet.errors import FormatError
+from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
 from masklet.formats.folders import numbered
 from masklet.formats.form import Clip, FolderFormat
-from masklet.formats.outlines import fill, polygon
-from masklet.masks import Masks
+from masklet.formats.records import ReadMask, frame_of
+from masklet.polygons import rasterize, trace_mask
 from masklet.propagate import TrackedFrame
 
 _DESCRIPTION = "data.yaml"
@@ -30,7 +31,7 @@ def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
     lines = [
         f"{classes[mask.object_id]} {_fractions(outline, frame.size)}\n"
         for mask in frame
-        if len(outline := polygon(rle.decode(mask.code)))
+        if len(outline := trace_mask(rle.decode(mask.code)))
     ]
     return {f"labels/{clip.stem(frame.index)}.txt": "".join(lines).encode()}
 
@@ -47,30 +48,30 @@ def read(path: Path) -> Iterator[TrackedFrame]:
     """The frames of a folder with `labels/` and `data.yaml`, as written here. Raises `FormatError`."""
     size, names = _description(path / _DESCRIPTION)
     for index, file in numbered(path / "labels", ".txt"):
-        found = dict(_lines(file, names, size))
-        masks = Masks.from_binary(np.stack([*found.values()]), object_ids=[*found]) if found else Masks.empty(size)
-        yield TrackedFrame(index, None, masks)
+        with name_errors(file):
+            frame = frame_of(index, None, size, [*_masks(file, names, size)])
+        yield frame
 
 
 YOLO = FolderFormat("yolo", "yolo", files, read, shared)
 
 
-def _fractions(outline: NDArray[np.int32], size: tuple[int, int]) -> str:
+def _fractions(outline: NDArray[np.float64], size: tuple[int, int]) -> str:
     height, width = size
     return " ".join(f"{x / width:.6f} {y / height:.6f}" for x, y in outline.tolist())
 
 
-def _lines(file: Path, names: Mapping[int, int], size: tuple[int, int]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+def _masks(file: Path, names: Mapping[int, int], size: tuple[int, int]) -> Iterator[ReadMask]:
     """Each object's mask; an object may have several lines."""
-    drawn: dict[int, list[NDArray[np.float64]]] = {}
+    polygons: dict[int, list[NDArray[np.float64]]] = {}
     height, width = size
     for line in file.read_text("utf-8", "replace").splitlines():
         kind, vertices = _line(line, file)
         if kind not in names:
             raise FormatError("annotation-broken", f"{file}: class {kind} is not in {_DESCRIPTION}", path=str(file))
-        drawn.setdefault(names[kind], []).append(vertices * (width, height))
-    for object_id, outlines in drawn.items():
-        yield object_id, fill(outlines, size)
+        polygons.setdefault(names[kind], []).append(vertices * (width, height))
+    for object_id, own in polygons.items():
+        yield ReadMask(object_id, 1.0, rle.encode(rasterize(own, size)))
 
 
 def _line(line: str, file: Path) -> tuple[int, NDArray[np.float64]]:

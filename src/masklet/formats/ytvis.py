@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 from masklet import rle
 from masklet.coded import CodedFrame, CodedMask
-from masklet.errors import FormatError
-from masklet.formats.coco import CATEGORY, as_code
+from masklet.files.json_fields import Fields, name_errors, read_fields
+from masklet.formats.coco import CATEGORY, encode_segmentation
 from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import Fields, ReadMask, frame_of, read_json
+from masklet.formats.records import ReadMask, frame_of
 from masklet.propagate import TrackedFrame
 
 
@@ -37,25 +37,32 @@ def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of the first video of a YouTube-VIS file. An object is an annotation by its `id`."""
-    file = Fields(read_json(path), path)
-    video = next(file.each("videos"), None)
+    """Read the frames of the first video of a YouTube-VIS file. An object is an annotation by its `id`."""
+    return read_frames(read_fields(path))
+
+
+def read_frames(file: Fields) -> Iterator[TrackedFrame]:
+    """As `read`."""
+    video = next(file.objects("videos"), None)
     if video is None:
-        raise FormatError("annotation-broken", f"{path} has no video")
-    size, length = (video.whole("height"), video.whole("width")), video.whole("length")
-    own = [row for row in file.each("annotations") if row.whole("video_id") == video.whole("id")]
-    tracks = [(row.whole("id"), row.rows("segmentations"), _scores(row, length)) for row in own]
+        raise file.error("it has no video")
+    size, length = (video.integer("height"), video.integer("width")), video.integer("length")
+    own = [row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id")]
+    tracks = [(row, row.integer("id"), row.array("segmentations"), _scores(row, length)) for row in own]
     indices, times = (_listed(video, name, length) for name in ("frame_indices", "times"))
-    if any(len(codes) != length for _, codes, _ in tracks):
-        raise FormatError("annotation-broken", f"{path}: an annotation must have {length} segmentations, one per frame")
+    for row, _, segmentations, _ in tracks:
+        if len(segmentations) != length:
+            raise row.error(f"'segmentations' must have {length} entries, one per frame, got {len(segmentations)}")
     for place in range(length):
-        masks = [
-            ReadMask(object_id, scores[place], as_code(codes[place], size, path))
-            for object_id, codes, scores in tracks
-            if codes[place] is not None
-        ]
+        masks = []
+        for row, object_id, segmentations, scores in tracks:
+            if segmentations[place] is not None:
+                with name_errors(row.place):
+                    masks.append(ReadMask(object_id, scores[place], encode_segmentation(segmentations[place], size)))
         index = place if indices is None else int(indices[place])
-        yield frame_of(index, None if times is None else times[place], size, masks)
+        with name_errors(file.source):
+            frame = frame_of(index, None if times is None else times[place], size, masks)
+        yield frame
 
 
 YTVIS = FileFormat("ytvis", "ytvis.json", write, read)
@@ -92,9 +99,9 @@ def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
 def _listed(row: Fields, name: str, length: int) -> list[Any] | None:
     if row.get(name) is None:
         return None
-    values = row.rows(name)
+    values = row.array(name)
     if len(values) != length or not all(value is None or isinstance(value, int | float) for value in values):
-        raise FormatError("annotation-broken", f"{name!r} must be a list of {length} numbers")
+        raise row.error(f"{name!r} must be a list of {length} numbers")
     return values
 
 

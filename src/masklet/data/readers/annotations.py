@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from masklet import rle
 from masklet.errors import FormatError
+from masklet.files.json_fields import name_errors
 
 Mask = NDArray[np.bool_]
 VOID = 255  # in a label map of 8 bits: pixels that nobody decided about (PASCAL VOC, DAVIS)
@@ -51,9 +52,9 @@ class Annotation:
         return found
 
 
-def from_codes(codes: Mapping[int, Mapping[str, Any]], size: tuple[int, int]) -> Annotation:
-    """Objects as COCO run-length codes."""
-    return Annotation(size, {key: partial(rle.decode, code) for key, code in codes.items()})
+def from_codes(codes: Mapping[int, Mapping[str, Any]], size: tuple[int, int], source: object) -> Annotation:
+    """Objects as COCO run-length codes; an error of decoding names the file `source`."""
+    return Annotation(size, {key: partial(_decode, code, source) for key, code in codes.items()})
 
 
 def from_masks(masks: Mapping[int, Mask]) -> Annotation:
@@ -76,6 +77,11 @@ def from_labels(labels: NDArray[Any], *, binary: bool = False) -> Annotation:
     void = labels == VOID if labels.dtype == np.uint8 and VOID in values else None
     objects = values if void is None else values - {VOID}
     return Annotation(labels.shape, {value: partial(np.equal, labels, value) for value in objects}, void)
+
+
+def _decode(code: Mapping[str, Any], source: object) -> Mask:
+    with name_errors(source):
+        return rle.decode(code)
 
 
 def label_values(labels: NDArray[Any]) -> set[int]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from masklet.data.readers.frame_folders import check_names, label_clip, picture_files, read_list
-from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
-from masklet.errors import InputNotFound
+from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import natural_key
+from masklet.files.json_fields import Fields, read_fields
 from masklet.files.names import check_name
 
 LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
@@ -27,8 +26,7 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
     """
     frames, labels = root / split / "JPEGImages", root / split / "Annotations"
     meta = _meta_file(root, split)
-    with reading(meta):
-        clips = {check_name(name, meta): about for name, about in dict(read_json(meta)["videos"]).items()}
+    clips = {check_name(name, meta): about for name, about in read_fields(meta).entries("videos").items()}
     unseen = next((path for path in (root / split / UNSEEN, root / UNSEEN) if path.is_file()), None)
     return Dataset(
         kind="lvos-v1" if len(clips) == CLIPS_OF_V1.get(split) else "lvos-v2",
@@ -36,7 +34,7 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
         root=root,
         licence=LICENCE,
         names=tuple(check_names(sorted(clips, key=natural_key), frames, labels)),
-        build=partial(_clip, frames, labels, clips, meta),
+        build=partial(_clip, frames, labels, clips),
         unseen=None if unseen is None else frozenset(read_list(unseen)),
     )
 
@@ -51,14 +49,24 @@ def _meta_file(root: Path, split: str) -> Path:
     return found
 
 
-def _clip(frames: Path, labels: Path, clips: Mapping[str, Any], meta: Path, name: str) -> AnnotatedClip:
-    numbers = [int(frame) for frame in picture_files(frames / name)]
-    with reading(meta):
-        objects = {int(key): _object(about, numbers) for key, about in clips[name]["objects"].items()}
+def _clip(frames: Path, labels: Path, clips: Mapping[str, Fields], name: str) -> AnnotatedClip:
+    files = picture_files(frames / name)
+    odd = next((frame for frame in files if not frame.isdecimal()), None)
+    if odd is not None:
+        raise FormatError("dataset-broken", f"{frames / name}: frame {odd!r} is not named by a number")
+    numbers = [int(frame) for frame in files]
+    objects = {key: _object(about, numbers) for key, about in clips[name].numbered("objects").items()}
     return label_clip(name, frames / name, labels / name, objects=objects)
 
 
-def _object(about: Mapping[str, Any], numbers: list[int]) -> ClipObject:
+def _object(about: Fields, numbers: list[int]) -> ClipObject:
     """An object with the frames from its start to its end; the range is given in the numbers that name the files."""
-    start, end = (int(about["frame_range"][key]) for key in ("start", "end"))
-    return ClipObject(str(about.get("category", "")), frozenset(k for k, n in enumerate(numbers) if start <= n <= end))
+    span = about.object("frame_range")
+    start, end = (_number(span, key) for key in ("start", "end"))
+    return ClipObject(about.text("category", ""), frozenset(k for k, n in enumerate(numbers) if start <= n <= end))
+
+
+def _number(span: Fields, key: str) -> int:
+    """A frame's number, which may be written as the name of its file."""
+    name = span.get(key)
+    return int(name) if isinstance(name, str) and name.isdecimal() else span.integer(key)

@@ -7,17 +7,18 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.data.readers.annotations import Annotation, from_codes
-from masklet.data.readers.json_files import parse_json, read_json, reading
 from masklet.data.readers.records import AnnotatedImage, Dataset, Images
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import IMAGE_SUFFIXES, has_image_suffix, natural_key
+from masklet.files.json_fields import Fields, parse_json, read_fields
 from masklet.files.names import check_name
+from masklet.formats.sa1b import parse
 from masklet.images import read_image
 
 LICENCE = "SA-1B Dataset Research License: research only"
@@ -101,19 +102,16 @@ def _picture_in(tar: Path, place: Place) -> NDArray[np.uint8]:
 
 
 def _masks_in(tar: Path, place: Place, name: str) -> Annotation:
-    content = parse_json(_bytes(tar, place.masks, place.masks_bytes), name)
-    return _annotation(content, name)
+    return _annotation(Fields(parse_json(_bytes(tar, place.masks, place.masks_bytes), name), name))
 
 
 def _masks(path: Path) -> Annotation:
-    return _annotation(read_json(path), path)
+    return _annotation(read_fields(path))
 
 
-def _annotation(content: Mapping[str, Any], name: object) -> Annotation:
-    with reading(name):
-        codes = [entry["segmentation"] for entry in content["annotations"]]
-        size = int(content["image"]["height"]), int(content["image"]["width"])
-        return from_codes(dict(enumerate(codes, start=1)), size)
+def _annotation(file: Fields) -> Annotation:
+    size, masks = parse(file)
+    return from_codes({mask.object_id: mask.code for mask in masks}, size, file.source)
 
 
 def _bytes(tar: Path, offset: int, size: int) -> bytes:

@@ -21,11 +21,11 @@ from masklet.data.readers.frame_folders import (
     picture_files,
     read_list,
 )
-from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.label_files import read_object_masks
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import natural_key
+from masklet.files.json_fields import name_errors, read_fields
 from masklet.files.names import check_name
 
 LICENCE = "CC BY 4.0"
@@ -95,29 +95,36 @@ def open_sav(root: Path, split: str = "val") -> Clips:
 
 def read_masklets(path: Path) -> Masklets:
     """The annotation file of one video. Raises `InputNotFound`, `FormatError` naming the file and what is wrong."""
-    content = read_json(path)
-    with reading(path):
-        rate = int(content.get("fps", FRAMES_PER_SECOND // STRIDE))
-        masklets = Masklets(
-            video=str(content["video_id"]),
-            size=(int(content["video_height"]), int(content["video_width"])),
-            frames=int(content["video_frame_count"]),
-            stride=FRAMES_PER_SECOND // rate,
-            object_ids=tuple(int(key) for key in content["masklet_id"]),
-            rows=content["masklet"],
-        )
+    file = read_fields(path)
+    rate = file.integer("fps", FRAMES_PER_SECOND // STRIDE)
+    if not 1 <= rate <= FRAMES_PER_SECOND:
+        raise file.error(f"'fps' must be 1 to {FRAMES_PER_SECOND}, got {rate}")
+    masklets = Masklets(
+        video=file.text("video_id"),
+        size=(file.integer("video_height"), file.integer("video_width")),
+        frames=file.integer("video_frame_count"),
+        stride=FRAMES_PER_SECOND // rate,
+        object_ids=tuple(file.integers("masklet_id")),
+        rows=file.arrays("masklet"),
+    )
+    with name_errors(path):
         _check(masklets)
     return masklets
 
 
 def _check(masklets: Masklets) -> None:
     count = len(masklets.object_ids)
+    wrong = next((code for row in masklets.rows for code in row if not isinstance(code, dict | None)), None)
+    if wrong is not None:
+        raise FormatError("annotation-broken", f"a mask must be a run-length code or null, got {wrong!r:.60}")
     odd = next((k for k, row in enumerate(masklets.rows) if len(row) != count), None)
     if odd is not None:
-        raise FormatError("dataset-broken", f"row {odd} has {len(masklets.rows[odd])} masks, there are {count} objects")
+        raise FormatError(
+            "annotation-broken", f"row {odd} has {len(masklets.rows[odd])} masks, there are {count} objects"
+        )
     if masklets.rows and (len(masklets.rows) - 1) * masklets.stride >= masklets.frames:
         found = f"{len(masklets.rows)} rows, every {masklets.stride} frames, for {masklets.frames} frames"
-        raise FormatError("dataset-broken", f"there are {found}; these do not fit")
+        raise FormatError("annotation-broken", f"there are {found}; these do not fit")
 
 
 def _train_clip(files: Mapping[str, Path], name: str) -> AnnotatedClip:
@@ -144,8 +151,7 @@ def _codes(masklets: Masklets, row: Sequence[Code | None]) -> dict[int, Code] | 
 
 
 def _row(path: Path, codes: Mapping[int, Code], size: tuple[int, int]) -> Annotation:
-    with reading(path):
-        return from_codes(codes, size)
+    return from_codes(codes, size, path)
 
 
 def _test_clip(root: Path, name: str) -> AnnotatedClip:

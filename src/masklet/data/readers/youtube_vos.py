@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from masklet.data.readers.frame_folders import check_names, label_clip, picture_files
-from masklet.data.readers.json_files import read_json, reading
 from masklet.data.readers.records import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.files.image_files import natural_key
+from masklet.files.json_fields import Fields, read_fields
 from masklet.files.names import check_name
 
 LICENCE = "annotations CC BY 4.0, pictures for research that is not commercial"
@@ -36,38 +35,39 @@ def open_youtube_vos(root: Path, split: str = "valid") -> Clips:
         root=root,
         licence=LICENCE,
         names=tuple(check_names(sorted(clips, key=natural_key), *folders)),
-        build=partial(_clip, folders, clips, meta),
+        build=partial(_clip, folders, clips),
         unseen=_unseen(root / "train" / META, clips) if sparse != "train" else None,
     )
 
 
-def _clips(meta: Path) -> dict[str, Any]:
-    """What the meta file says of each clip, by checked name."""
-    with reading(meta):
-        return {check_name(name, meta): about for name, about in dict(read_json(meta)["videos"]).items()}
+def _clips(meta: Path) -> dict[str, dict[int, Fields]]:
+    """What the meta file says of each clip's objects, by the clip's checked name and the object's number."""
+    videos = read_fields(meta).entries("videos")
+    return {check_name(name, meta): about.numbered("objects") for name, about in videos.items()}
 
 
-def _clip(folders: list[Path], clips: Mapping[str, Any], meta: Path, name: str) -> AnnotatedClip:
+def _clip(folders: list[Path], clips: Mapping[str, Mapping[int, Fields]], name: str) -> AnnotatedClip:
     frames, labels, sparse = (folder / name for folder in folders)
     numbers = {frame: number for number, frame in enumerate(picture_files(frames))}
-    with reading(meta):
-        objects = {int(key): _object(about, numbers) for key, about in clips[name]["objects"].items()}
+    objects = {key: _object(about, numbers) for key, about in clips[name].items()}
     return label_clip(name, frames, labels, objects=objects, wanted=picture_files(sparse))
 
 
-def _object(about: Mapping[str, Any], numbers: Mapping[str, int]) -> ClipObject:
-    return ClipObject(str(about.get("category", "")), frozenset(numbers[frame] for frame in about["frames"]))
+def _object(about: Fields, numbers: Mapping[str, int]) -> ClipObject:
+    missing = next((frame for frame in about.array("frames") if frame not in numbers), None)
+    if missing is not None:
+        raise about.error(f"the clip has no frame {missing!r}")
+    return ClipObject(about.text("category", ""), frozenset(numbers[frame] for frame in about.array("frames")))
 
 
-def _unseen(train: Path, clips: Mapping[str, Any]) -> frozenset[str] | None:
+def _unseen(train: Path, clips: Mapping[str, Mapping[int, Fields]]) -> frozenset[str] | None:
     """The categories of these clips that training has not; None where either does not tell."""
     if not train.is_file():
         return None
-    with reading(train):
-        seen, here = _categories(_clips(train)), _categories(clips)
+    seen, here = _categories(_clips(train)), _categories(clips)
     return here - seen if here else None
 
 
-def _categories(clips: Mapping[str, Any]) -> frozenset[str]:
-    named = (about.get("category", "") for clip in clips.values() for about in clip["objects"].values())
+def _categories(clips: Mapping[str, Mapping[int, Fields]]) -> frozenset[str]:
+    named = (about.text("category", "") for objects in clips.values() for about in objects.values())
     return frozenset(filter(None, named))

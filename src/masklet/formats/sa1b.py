@@ -1,0 +1,19 @@
+"""SA-1B: a JSON file per image with run-length codes, as the data set has it and as `Findings.save` writes it."""
+
+from __future__ import annotations
+
+from masklet.files.json_fields import Fields
+from masklet.formats.records import ReadMask
+
+
+def parse(file: Fields) -> tuple[tuple[int, int], list[ReadMask]]:
+    """Read the image's size (H, W) and its masks, which are objects 1, 2, … in the file's order.
+
+    The score is the `predicted_iou`. Codes are not decoded here. Raises `FormatError`.
+    """
+    image = file.object("image")
+    rows = enumerate(file.objects("annotations"), start=1)
+    masks = [
+        ReadMask(number, row.number("predicted_iou", 1.0), row.object("segmentation").value) for number, row in rows
+    ]
+    return (image.integer("height"), image.integer("width")), masks
