@@ -20,6 +20,7 @@ from PIL import Image
 from masklet.errors import BackendError, FormatError, ImageError, PromptError, ResourceError, SettingsError
 from masklet.interpolation import interpolate
 from masklet.masks import Masks
+from masklet.polygons import MIN_IOU, rasterize
 
 STACKS = arrays.arrays(bool, arrays.array_shapes(min_dims=3, max_dims=3, max_side=9))
 
@@ -515,11 +516,11 @@ def test_masks_become_detections_of_supervision(monkeypatch: pytest.MonkeyPatch)
     assert Masks.empty((4, 5)).to_supervision().xyxy.shape == (0, 4)
 
 
-@pytest.mark.parametrize(("name", "convert"), [("supervision", Masks.to_supervision), ("torch", Masks.to_torch)])
-def test_a_package_that_is_not_installed_is_named(name: str, convert: Any, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["supervision", "torch"])
+def test_a_package_that_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BackendError, match=f"{name} is not installed") as raised:
-        convert(squares())
+        getattr(squares(), f"to_{name}")()
     assert raised.value.code == "backend-missing"
     assert raised.value.hint.startswith("pip install")
 
@@ -531,3 +532,17 @@ def test_masks_become_a_tensor():
     assert (tensor.dtype, tuple(tensor.shape)) == (torch.bool, (3, 20, 30))
     tensor[:] = True
     assert masks.areas.tolist() == [100, 100, 0]
+
+
+def test_masks_become_polygons_that_give_them_back():
+    binary = np.zeros((3, 20, 30), bool)
+    binary[0, 2:12, 3:13] = True
+    binary[0, 4:7, 5:9] = False
+    binary[1, 2:5, 3:13] = binary[1, 9:12, 20:25] = True
+    found = Masks.from_binary(binary).to_polygons()
+    assert [len(pieces) for pieces in found] == [1, 2, 0]
+    assert all(piece.shape[1:] == (2,) for pieces in found for piece in pieces)
+    again = Masks.from_binary(np.stack([rasterize(pieces, (20, 30)) for pieces in found]))
+    assert (np.diag(again.iou(Masks.from_binary(binary)))[:2] >= MIN_IOU).all()
+    assert not again.binary[2].any()
+    assert Masks.empty((4, 5)).to_polygons() == []

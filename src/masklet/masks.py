@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from masklet import components, drawing, rle
+from masklet import components, drawing, polygons, rle
 from masklet.errors import BackendError, FormatError, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.interpolation import interpolate
@@ -271,6 +271,14 @@ class Masks:
     def to_rle(self) -> list[dict[str, Any]]:
         """COCO run-length codes `{"size": [H, W], "counts": "…"}`, one for each mask."""
         return [rle.encode(mask) for mask in self._each_binary()]
+
+    def to_polygons(self) -> list[list[NDArray[Any]]]:
+        """Return the polygons of each mask, one (P, 2) of x, y for each of its pieces and none for an empty mask.
+
+        Coordinates are pixels with integers at the corners of pixels. Holes are joined with their piece. Outlines are
+        simplified as far as an IoU of `masklet.polygons.MIN_IOU` with the mask allows.
+        """
+        return [polygons.trace_pieces(mask) for mask in self._each_binary()]
 
     def to_torch(self) -> Any:
         """Return `binary` as a `torch.Tensor` (N, H, W) bool on the CPU that can be written to.
