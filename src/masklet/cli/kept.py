@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.cli import console
-from masklet.cli.clearing import FOLDER, clear
+from masklet.cli.clearing import FOLDER, clear, created_by
 from masklet.coded import CodedFrame
 from masklet.errors import ResourceError, SettingsError
+from masklet.files.outputs import output_exists
 from masklet.files.translate import translate_write_errors
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.encoding import H264_LIVE, Timing, VideoEncoder
@@ -55,7 +56,7 @@ class KeptMasks:
         self._out, self._known, self._first = out, [*object_ids], [*object_ids]
         clear(out)
         self._journal = Journal(out / FOLDER, {"camera": video.name, "begun": time.time()})
-        self._journal.note(formats=[form.name for form in formats])
+        self._journal.note(formats=[form.name for form in formats], created=created_by(formats, out))
         self._output = Output(out, self._clip())
         for form in self._live():
             self._output.prepare(form)
@@ -99,6 +100,6 @@ def check_free(out: Path | None, formats: Sequence[Format], record: Path | None,
             raise SettingsError("bad-usage", message)
     places = [*(form.place(out) for form in formats), out / FOLDER / NAME] if out else []
     for place in [*places, *([record] if record else [])]:
-        if place.exists() and not overwrite:
+        if output_exists(place) and not overwrite:
             hint = "--overwrite replaces it; or write elsewhere"
             raise ResourceError("output-exists", f"{place} exists", hint=hint)

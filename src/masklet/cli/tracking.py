@@ -15,12 +15,13 @@ from typing import Any, Literal
 from masklet import fingerprint
 from masklet.cleaning import Cleaning
 from masklet.cli import console
-from masklet.cli.clearing import FOLDER, clear
+from masklet.cli.clearing import FOLDER, clear, created_by
 from masklet.cli.meter import meter
 from masklet.cli.options import loaded
 from masklet.cli.summary import object_records
 from masklet.coded import CodedFrame, objects
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
+from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.formats.labels import PNG
 from masklet.job import Job, finish
@@ -176,9 +177,13 @@ class _Run:
     def _track(self) -> None:
         # Most formats must know all objects beforehand; what is found on the way is written in the end.
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.watch]
+        self._journal.note(
+            live=[form.name for form in live],
+            formats=[form.name for form in self._formats],
+            created=created_by(self._formats, self._out),
+        )
         for form in live:
             self._output.prepare(form)
-        self._journal.note(live=[form.name for form in live], formats=[form.name for form in self._formats])
         title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
         with meter(title, len(self._job.walk), self._before) as report:
             for frame in finish(self._job, self._journal):
@@ -263,14 +268,14 @@ def _check_free(wishes: Wishes) -> None:
     """Raises `ResourceError` (`output-exists`) where something is in the way that the user has not said to replace."""
     if wishes.overwrite:
         return
-    if (wishes.out / FOLDER / NAME).exists():
+    if output_exists(wishes.out / FOLDER / NAME):
         if not wishes.resume:
             hint = "--resume goes on with it, --overwrite starts anew, --out writes elsewhere"
             raise ResourceError("output-exists", f"{wishes.out} holds a job already", hint=hint)
         return
     for form in wishes.formats:
         place = form.place(wishes.out)
-        if place.exists():
+        if output_exists(place):
             hint = "--overwrite writes over it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)
 

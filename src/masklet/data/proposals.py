@@ -35,6 +35,7 @@ from masklet.embedded import EmbeddedImage
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.image_files import IMAGE_SUFFIXES, images_among
+from masklet.files.names import check_relative
 from masklet.files.open_input import open_input, require_input
 from masklet.files.translate import translate_errors, translate_write_errors
 from masklet.findings import Finding, Findings
@@ -233,7 +234,8 @@ def _png(picture: Picture) -> bytes:
 
 
 def _place(folder: Path, kind: str, name: str, suffix: str = "") -> Path:
-    return folder / kind / f"{name}{suffix}"
+    """A file of a picture. Raises `FormatError` for a name that could lead out of the folder."""
+    return folder / kind / f"{check_relative(name, folder)}{suffix}"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -275,8 +277,7 @@ def _parsed(line: str) -> tuple[str, dict[int, str]]:
 
 
 def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> Labelled:
-    target = _place(folder, FOUND, name, ".json")
-    content = _read_found(target) if target.is_file() else None
+    content = _proposed(folder, name)
     if content is None or content["image"]["file_name"] != name:
         message = f"{folder / KEEP}: nothing was proposed for {name!r}; names end at the last colon of a line"
         raise FormatError("annotation-broken", message)
@@ -287,6 +288,15 @@ def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> Labelled:
     image = content["image"]
     objects = [(what, codes[key - 1]) for key, what in wanted.items()]
     return Labelled(name, (image["height"], image["width"]), objects, image["license"])
+
+
+def _proposed(folder: Path, name: str) -> dict[str, Any] | None:
+    """What was proposed for a picture, None where nothing was, as for a name that no picture can have."""
+    try:
+        target = _place(folder, FOUND, name, ".json")
+    except FormatError:
+        return None
+    return _read_found(target) if target.is_file() else None
 
 
 def _read_found(path: Path) -> dict[str, Any]:

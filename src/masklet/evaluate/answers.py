@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from masklet.data.readers.frame_folders import object_number
 from masklet.data.readers.label_files import black_and_white, read_labels, read_object_masks
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.atomic import atomic_write
+from masklet.files.names import check_name
+from masklet.files.outputs import atomic_folder
 from masklet.labelmap import label_map, write_label_map, write_mask
 from masklet.masks import Masks
 
@@ -28,11 +29,11 @@ class Answers:
 
     def has(self, clip: str) -> bool:
         """Whether there is a finished answer for a clip."""
-        return (self.root / clip).is_dir()
+        return self._place(clip).is_dir()
 
     def of(self, clip: str) -> ClipAnswers:
         """The answer of one clip. Raises `InputNotFound` if there is none."""
-        folder = self.root / clip
+        folder = self._place(clip)
         if not folder.is_dir():
             raise InputNotFound("input-not-found", f"{folder} is missing; answers need a folder for every clip")
         return ClipAnswers(folder, {object_number(path): path for path in sorted(folder.iterdir()) if path.is_dir()})
@@ -41,14 +42,14 @@ class Answers:
     def writing(self, clip: str) -> Iterator[Path]:
         """A folder to write a clip's answer in. It gets its name when the block ends well: a name means a whole clip.
 
-        What an interrupted run left unfinished is thrown away.
+        Raises `ResourceError` (`output-exists`) where there is an answer already.
         """
-        part = self.root / f".{clip}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        shutil.rmtree(self.root / clip, ignore_errors=True)
-        part.rename(self.root / clip)
+        with atomic_folder(self._place(clip)) as part:
+            yield part
+
+    def _place(self, clip: str) -> Path:
+        """The folder of a clip. Raises `FormatError` for a name that could lead out of `root`."""
+        return self.root / check_name(clip, self.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from masklet.data.readers.json_files import read_json
 from masklet.data.readers.records import AnnotatedClip, Clips
-from masklet.errors import SettingsError, StateError, VideoError
+from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError, StateError, VideoError
 from masklet.evaluate.answers import Answers, Files, write_frame
 from masklet.evaluate.clicker import next_click, tight_box
 from masklet.files.atomic import atomic_write
 from masklet.files.lock import Lock
+from masklet.files.outputs import remove_folder, remove_unfinished
 from masklet.files.translate import translate_write_errors
 from masklet.history import History
 from masklet.masks import Masks
@@ -60,11 +61,13 @@ def answer_clips(
 
     A run that was interrupted goes on with the first clip that is not finished; `afresh` begins again instead. Raises
     `StateError`: `resume-mismatch` if `folder` holds the answers of another model, prompt or data set, `job-locked`
-    while another process works there.
+    while another process works there; `ResourceError` (`output-exists`) if `folder/answers` is of no run.
     """
     with _held(folder):
+        _check_owned(folder)
+        remove_unfinished(folder / ANSWERS)
         if afresh:
-            shutil.rmtree(folder / ANSWERS, ignore_errors=True)
+            remove_folder(folder / ANSWERS)
             (folder / RUN).unlink(missing_ok=True)
         _check_run(folder, _identity(model, clips, first, files))
         answers = Answers(folder / ANSWERS)
@@ -172,6 +175,26 @@ def _identity(model: Segmenter, clips: Clips, first: FirstPrompt, files: Files) 
         "zoom": f"{model.zoom:g}",
         "files": files,
     }
+
+
+def _check_owned(folder: Path) -> None:
+    """Raise `ResourceError` for answers that no run of ours wrote: they are neither gone on with nor removed."""
+    answers = folder / ANSWERS
+    with translate_write_errors(answers):
+        empty = not os.path.lexists(answers) or (answers.is_dir() and not any(answers.iterdir()))
+    if not empty and not _is_run(folder / RUN):
+        message = f"{answers} has no record of a run ({RUN}) beside it; move it away or choose another folder"
+        raise ResourceError("output-exists", message)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a file is the record of a run, as `_check_run` writes it."""
+    if not path.is_file():
+        return False
+    try:
+        return read_json(path).keys() >= {"weights", "data", "prompt"}
+    except (FormatError, InputNotFound):
+        return False
 
 
 def _check_run(folder: Path, identity: Mapping[str, str]) -> None:
