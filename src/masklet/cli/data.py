@@ -58,8 +58,9 @@ def pack(
     from masklet.data.packs.build_pack import build_pack
     from masklet.data.packs.pack import INDEX
     from masklet.data.rendering.renders import rendered
+    from masklet.files.outputs import output_exists
 
-    if (output / INDEX).exists() and not overwrite:
+    if output_exists(output / INDEX) and not overwrite:
         raise ResourceError("output-exists", f"{output} holds a pack", hint="--overwrite replaces it")
     built = build_pack(output, licences.value, packages, progress=lambda name, count: say(f"{name}: {count} assets"))
     with progress("rendering the meshes", unit="images") as report:

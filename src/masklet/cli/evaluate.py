@@ -303,8 +303,9 @@ def _require_free(out: Path, *, overwrite: bool) -> None:
     """Raises `ResourceError` where a report would be written over, or none can be written."""
     from masklet.evaluate.report import HTML
     from masklet.files.atomic import make_folder
+    from masklet.files.outputs import output_exists
 
-    if (out / HTML).exists() and not overwrite:
+    if output_exists(out / HTML) and not overwrite:
         raise ResourceError(
             "output-exists", f"{out} holds a report", hint="--overwrite replaces it, --out writes elsewhere"
         )

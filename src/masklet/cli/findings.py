@@ -19,6 +19,7 @@ from masklet.cli import console
 from masklet.coded import CodedFrame
 from masklet.errors import MaskletError, ResourceError, SettingsError
 from masklet.files.atomic import atomic_write, make_folder
+from masklet.files.outputs import output_exists
 from masklet.findings import Findings
 from masklet.formats import Clip
 from masklet.formats.coco import COCO
@@ -67,7 +68,7 @@ def check(wishes: Wishes) -> None:
             message = f"{str(other)!r} and {str(picture)!r} would be written to the same files; rename one"
             raise SettingsError("bad-usage", message)
     places = [path for picture in wishes.pictures for path in wishes.files(picture).values()]
-    taken = [path for path in [*places, *filter(None, [wishes.coco])] if path.exists()]
+    taken = [path for path in [*places, *filter(None, [wishes.coco])] if output_exists(path)]
     if taken and not wishes.overwrite:
         hint = "--overwrite writes over it, --out elsewhere"
         raise ResourceError("output-exists", f"{str(taken[0])!r} exists", hint=hint)

@@ -20,7 +20,7 @@ import typer
 import masklet
 from masklet.cli import data, evaluate, everything, export, models, segment, track, train, webcam
 from masklet.cli.console import print_error, say
-from masklet.errors import MaskletError
+from masklet.errors import InputNotFound, MaskletError
 
 INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143  # 128 + the signal's number, as shells report it
 
@@ -82,6 +82,9 @@ def _explained(error: BaseException) -> MaskletError:
         return MaskletError("bad-usage", error.format_message(), hint=f"{command} --help shows what fits")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return MaskletError("disk-full", "the disk is full", hint="free some space and run it again")
+    if isinstance(error, OSError) and error.errno in _UNREADABLE and error.filename:
+        path = os.fsdecode(error.filename)
+        return InputNotFound("input-unreadable", f"{path} cannot be read: {error.strerror}", path=path)
     if isinstance(error, MemoryError):
         return MaskletError("out-of-memory", "not enough memory", hint="a smaller model or size needs less")
     return MaskletError(
@@ -90,6 +93,9 @@ def _explained(error: BaseException) -> MaskletError:
         hint="the same command with --debug shows where; please report it with that output",
     )
 
+
+_UNREADABLE = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP})
+"""What the system answers for a path that was only asked for; writers have their own errors by then."""
 
 _UsageError: Any = typer.BadParameter.__base__  # Click's own class, wherever Typer keeps its Click
 

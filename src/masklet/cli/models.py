@@ -167,6 +167,7 @@ def _embedded() -> dict[str, Any]:
     from masklet import releases
     from masklet.checkpoints import read_checkpoint
     from masklet.files.hashing import sha256_of_file
+
     path = releases.embedded()
     return {
         "name": EMBEDDED,
@@ -235,13 +236,15 @@ def _print_record(record: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _check_output(output: Path, names: Names, *, overwrite: bool) -> None:
+    from masklet.files.outputs import output_exists
+
     if output.suffix not in (".pt", ".safetensors"):
         raise SettingsError("bad-usage", f"OUT must end in .pt or .safetensors, got {output}")
     if output.suffix == ".pt" and names is not Names.RELEASED:
         raise SettingsError(
             "bad-usage", f"a .pt has the released names; write {output.with_suffix('.safetensors')} instead"
         )
-    if output.exists() and not overwrite:
+    if output_exists(output) and not overwrite:
         raise ResourceError("output-exists", f"{output} exists", hint="--overwrite replaces it")
 
 

@@ -44,7 +44,9 @@ def propose(
     """
     from masklet.cli.tracking import Runtime
     from masklet.data import proposals
+    from masklet.files.outputs import output_exists
 
+    output_exists(out)  # raises for a folder that cannot be made
     pictures = proposals.unmarked(sources)
     proposals.read_list(out)  # before anything is computed
     segmenter = Runtime(model, size, device, dtype, zoom).load()

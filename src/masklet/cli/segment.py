@@ -190,8 +190,9 @@ def _check_names(pictures: list[Path]) -> None:
 
 def _check_free(paths: list[Path], *, overwrite: bool) -> None:
     from masklet.files.atomic import make_folder
+    from masklet.files.outputs import output_exists
 
-    taken = [path for path in paths if path.exists()]
+    taken = [path for path in paths if output_exists(path)]
     if taken and not overwrite:
         raise ResourceError(
             "output-exists", f"{str(taken[0])!r} exists", hint="--overwrite writes over it, --out elsewhere"

@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 
 from masklet.errors import StateError
 from masklet.files.atomic import atomic_write
+from masklet.files.outputs import output_exists
+from masklet.files.translate import translate_write_errors
 from masklet.model.sam2 import Sam2
 from masklet.train import parallel
 from masklet.train.batches import Batch, Batches, Request, row_generators
@@ -74,7 +76,7 @@ def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool =
 
     Raises `StateError` if a new one would overwrite an old one, `InputNotFound` if there is none to resume.
     """
-    if (out / STATE).exists() and not resume:
+    if output_exists(out / STATE) and not resume:
         raise StateError(
             "output-exists", f"{out} holds a run already; continue it with --resume or name another folder"
         )
@@ -85,7 +87,8 @@ def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool =
     if resume:
         run.progress = load_state(out / STATE, run.modules, run.average, run.movers)
     if parallel.leads():
-        out.mkdir(parents=True, exist_ok=True)
+        with translate_write_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / SETTINGS) as file:
             file.write(settings.to_toml().encode())
     return run

@@ -22,6 +22,7 @@ from masklet.data.packs.pack import Pack
 from masklet.data.rendering.renders import load_models
 from masklet.errors import ResourceError
 from masklet.files.atomic import atomic_write
+from masklet.files.outputs import output_exists
 
 if TYPE_CHECKING:
     from masklet.data.engine.one_by_one import OneByOne
@@ -82,7 +83,7 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     """Note the recipe in the folder, or check that it is the one noted there."""
     path = folder / RECIPE
     content = json.dumps(asdict(recipe), indent=1)
-    if path.is_file():
+    if output_exists(path):
         if path.read_text("utf-8") != content:
             message = f"{folder} holds a set of another recipe ({RECIPE}); choose another folder, or the same options"
             raise ResourceError("output-exists", message, path=str(folder))

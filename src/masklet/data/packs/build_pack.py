@@ -19,6 +19,7 @@ from masklet.data.packs.mesh_assets import mesh_assets
 from masklet.data.packs.pack import Asset, Kind, Pack, encode_picture, write_pack
 from masklet.data.packs.selection import cut_out, fingerprint, fit, is_dull, is_flat, is_normal_map
 from masklet.data.packs.sources import SOURCES, Pick, Source, fetch
+from masklet.files.translate import translate_write_errors
 
 Entry = tuple[Asset, bytes]
 
@@ -39,7 +40,8 @@ def build_pack(
 
     Raises `ResourceError` for a package that cannot be fetched, `FormatError` for one that cannot be read.
     """
-    packages.mkdir(parents=True, exist_ok=True)
+    with translate_write_errors(packages):
+        packages.mkdir(parents=True, exist_ok=True)
     entries: list[Entry] = []
     seen: list[int] = []
     for source in sources:

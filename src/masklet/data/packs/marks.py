@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.data.labelled import ANNOTATIONS, IMAGES, Labelled, write_annotations
 from masklet.data.packs.pack import Pack
-from masklet.data.readers.polygons import polygon_mask
 from masklet.data.readers.records import Images
 from masklet.errors import FormatError, ResourceError
 from masklet.files.atomic import atomic_write
+from masklet.files.outputs import output_exists
+from masklet.polygons import rasterize
 
 
 def marks() -> dict[str, Any]:
@@ -44,7 +45,7 @@ def write_marked(
     Those to train on or, with `held_out`, those to validate on. Raises `ResourceError` where `output` holds a set
     already, `FormatError` for a pack without any marked photograph.
     """
-    if (output / ANNOTATIONS).exists():
+    if output_exists(output / ANNOTATIONS):
         raise ResourceError("output-exists", f"{output} holds a data set", hint="name another folder, or remove it")
     known = marks()
     marked = [asset for asset in pack.of("photograph", held_out=held_out) if asset.name in known]
@@ -97,4 +98,4 @@ def _mask(mark: Mapping[str, Any], scale: NDArray[np.float64], size: tuple[int, 
     outlines, holes = (
         [np.reshape(outline, (-1, 2)) * scale for outline in mark.get(kind, ())] for kind in ("outlines", "holes")
     )
-    return np.asarray(polygon_mask(outlines, size) & ~polygon_mask(holes, size))
+    return np.asarray(rasterize(outlines, size) & ~rasterize(holes, size))
