@@ -166,6 +166,12 @@ def test_every_place_in_the_readme_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.[jm]p*")), ids=lambda path: path.name)
+def test_every_example_is_small_and_has_a_licence(path: Path) -> None:
+    assert path.stat().st_size <= 500_000
+    assert f"| `examples/{path.name}` |" in (ROOT / "LICENSES.md").read_text()
+
+
 def test_the_reference_lists_every_public_name_once() -> None:
     pages = "".join(path.read_text() for path in sorted((ROOT / "docs" / "api").glob("*.md")))
     assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", pages, flags=re.MULTILINE)) == sorted(masklet.__all__)
