@@ -173,6 +173,11 @@ def test_a_shape_of_another_type_is_refused(shape: object, tmp_path: Path) -> No
         ({"annotations": 7}, "'annotations' must be a list, got 7"),
         ({"images": [{"id": 1, "file_name": "a.jpg", "height": float("inf"), "width": 5}]}, "'height' must be a whole"),
         ({"images": [{"id": 1, "file_name": "a.jpg", "height": 2, "width": 5}] * 2}, "another image has the id 1"),
+        (
+            {"images": [{"id": 1, "file_name": "a.jpg", "height": -2, "width": 5}]},
+            "images 0: an image of -2 × 5 pixels",
+        ),
+        ({"images": [{"id": 1, "file_name": "a.jpg", "height": 1e6, "width": 1e6}]}, "cannot have masks"),
         ({"images": [3]}, "images 0: expected an object with fields, got 3"),
     ],
 )
@@ -228,3 +233,34 @@ def test_codes_of_one_data_set_are_named_when_they_are_broken(tmp_path: Path) ->
     (tmp_path / "sa_2.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=r"sa_2\.json: counts hold a character"):
         open_sa1b(tmp_path)["sa_2"].annotation().mask(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame_indices": [None]}, "frame_indices: '0' must be a whole number, got None"),
+        ({"frame_indices": [float("nan")]}, "frame_indices: '0' must be a whole number, got nan"),
+        ({"frame_indices": [0, 1]}, "'frame_indices' must be a list of 1 numbers, got 2"),
+        ({"times": [float("inf")]}, "'times' must be a list of 1 numbers"),
+        ({"length": 10**15}, "'length' must be 0 to 1000000 frames"),
+        ({"height": 0}, "an image of 0 × 16 pixels cannot have masks"),
+    ],
+)
+def test_a_ytvis_file_that_does_not_hold_together_is_named(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    video = {"id": 1, "height": SIZE[0], "width": SIZE[1], "length": 1, **change}
+    path = layouts.dump(tmp_path / "a.json", {"videos": [video], "annotations": []})
+    with pytest.raises(FormatError, match=message) as caught:
+        list(read(path))
+    assert str(path) in caught.value.message
+
+
+def test_cvat_does_not_list_frames_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(
+        "<annotations><meta><task><start_frame>0</start_frame><stop_frame>999999999999</stop_frame><original_size>"
+        "<width>5</width><height>5</height></original_size></task></meta></annotations>"
+    )
+    with pytest.raises(FormatError, match="are more than 1000000"):
+        list(read(path))

@@ -80,6 +80,28 @@ def test_outlines_come_back_nearly_to_the_pixel(name: str, written: dict[str, Pa
         assert all(iou(found[object_id], wanted[object_id]) >= 0.99 for object_id in wanted)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+@pytest.mark.parametrize("name", OUTLINED)
+def test_pycocotools_gives_masks_of_outlines_back(name: str, written: dict[str, Path]) -> None:
+    coco = pytest.importorskip("pycocotools.mask")
+    ring, pair = clip()[2].masks.binary
+    for mask, outlines in zip((ring, pair), outlines_of(name, written[name]), strict=True):
+        found = coco.decode(coco.merge(coco.frPyObjects(outlines, *SIZE))).astype(bool)
+        assert iou(found, mask) >= 0.995
+
+
+def outlines_of(name: str, path: Path) -> list[list[list[float]]]:
+    """The polygons of objects 2 and 7 on frame 2, in pixels."""
+    if name == "labelme":
+        shapes = json.loads((path / "00002.json").read_text())["shapes"]
+        return [[np.ravel(one["points"]).tolist() for one in shapes if one["group_id"] == key] for key in (2, 7)]
+    if name == "yolo":
+        lines = [line.split()[1:] for line in (path / "labels/00002.txt").read_text().splitlines()]
+        return [[(np.reshape(line, (-1, 2)).astype(float) * SIZE[::-1]).ravel().tolist()] for line in lines]
+    shapes = [shape for shape in ElementTree.parse(path).iter("polygon") if shape.get("frame") == "2"]
+    return [[[float(value) for value in shape.get("points", "").replace(";", ",").split(",")]] for shape in shapes]
+
+
 @pytest.mark.parametrize("name", WITH_SCORES)
 def test_scores_and_times_come_back_where_the_format_has_them(name: str, written: dict[str, Path]) -> None:
     back = list(read(written[name]))

@@ -19,7 +19,7 @@ from masklet.coded import CodedFrame
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import ReadMask, frame_of
+from masklet.formats.records import ReadMask, check_size, frame_of
 from masklet.polygons import rasterize
 from masklet.propagate import TrackedFrame
 
@@ -76,7 +76,8 @@ def parse(file: Fields) -> list[CocoImage]:
     """
     images: dict[int, CocoImage] = {}
     for row in file.objects("images"):
-        image = CocoImage(row, (row.integer("height"), row.integer("width")))
+        with name_errors(row.place):
+            image = CocoImage(row, check_size((row.integer("height"), row.integer("width"))))
         if images.setdefault(row.integer("id"), image) is not image:
             raise row.error(f"another image has the id {row.integer('id')}")
     named = {}

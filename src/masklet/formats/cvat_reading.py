@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from masklet import rle
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
-from masklet.formats.records import ReadMask, frame_of
+from masklet.formats.records import MAX_FRAMES, ReadMask, frame_of
 from masklet.polygons import rasterize
 from masklet.propagate import TrackedFrame
 
@@ -86,7 +86,10 @@ class _Document:
             return sorted(self.shapes)
         step = re.search(r"step=(\d+)", self.told.get("frame_filter", ""))
         start, stop = int(self.told["start_frame"]), int(self.told["stop_frame"])
-        return sorted({*self.shapes, *range(start, stop + 1, max(1, int(step[1])) if step else 1)})
+        frames = range(start, stop + 1, max(1, int(step[1])) if step else 1)
+        if stop - start >= MAX_FRAMES * frames.step:
+            raise ValueError(f"frames {start} to {stop} are more than {MAX_FRAMES}")
+        return sorted({*self.shapes, *frames})
 
 
 def _parsed(path: Path) -> _Document:

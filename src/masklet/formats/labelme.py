@@ -23,7 +23,7 @@ from masklet.errors import ImageError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.folders import numbered
 from masklet.formats.form import Clip, FolderFormat
-from masklet.formats.records import ReadMask, frame_of
+from masklet.formats.records import ReadMask, check_size, frame_of
 from masklet.images import read_mask
 from masklet.polygons import rasterize, trace_pieces
 from masklet.propagate import TrackedFrame
@@ -65,7 +65,8 @@ def parse(file: Fields) -> tuple[tuple[int, int], list[LabelMeObject]]:
     own. This is LabelMe's own rule. Polygons, rectangles, circles and masks are areas; points and lines are none and
     are left out. Raises `FormatError`, also for a shape of another type.
     """
-    size = file.integer("imageHeight"), file.integer("imageWidth")
+    with name_errors(file.place):
+        size = check_size((file.integer("imageHeight"), file.integer("imageWidth")))
     found: dict[Key, LabelMeObject] = {}
     alone: dict[str, int] = {}
     for shape in file.objects("shapes"):

@@ -10,6 +10,9 @@ import numpy as np
 from masklet.errors import FormatError
 from masklet.masks import Masks
 from masklet.propagate import TrackedFrame
+from masklet.rle import MAX_PIXELS
+
+MAX_FRAMES = 10**6  # of a video: 11 hours of 25 frames a second; a file that tells of more is broken
 
 
 class ReadMask(NamedTuple):
@@ -20,8 +23,17 @@ class ReadMask(NamedTuple):
     code: Mapping[str, Any]
 
 
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size (H, W) of an image that can have masks. Raises `FormatError` for another."""
+    height, width = size
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
+    return size
+
+
 def frame_of(index: int, time: float | None, size: tuple[int, int], masks: Sequence[ReadMask]) -> TrackedFrame:
     """A frame of masks that were read; several of one object become one."""
+    check_size(size)
     if not masks:
         return TrackedFrame(index, time, Masks.empty(size))
     codes = [mask.code for mask in masks]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from masklet.files.json_fields import Fields
-from masklet.formats.records import ReadMask
+from masklet.files.json_fields import Fields, name_errors
+from masklet.formats.records import ReadMask, check_size
 
 
 def parse(file: Fields) -> tuple[tuple[int, int], list[ReadMask]]:
@@ -16,4 +16,5 @@ def parse(file: Fields) -> tuple[tuple[int, int], list[ReadMask]]:
     masks = [
         ReadMask(number, row.number("predicted_iou", 1.0), row.object("segmentation").value) for number, row in rows
     ]
-    return (image.integer("height"), image.integer("width")), masks
+    with name_errors(image.place):
+        return check_size((image.integer("height"), image.integer("width"))), masks

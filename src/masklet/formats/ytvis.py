@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from masklet import rle
 from masklet.coded import CodedFrame, CodedMask
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.coco import CATEGORY, encode_segmentation
 from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import ReadMask, frame_of
+from masklet.formats.records import MAX_FRAMES, ReadMask, frame_of
 from masklet.propagate import TrackedFrame
 
 
@@ -47,21 +47,18 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
     if video is None:
         raise file.error("it has no video")
     size, length = (video.integer("height"), video.integer("width")), video.integer("length")
-    own = [row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id")]
-    tracks = [(row, row.integer("id"), row.array("segmentations"), _scores(row, length)) for row in own]
-    indices, times = (_listed(video, name, length) for name in ("frame_indices", "times"))
-    for row, _, segmentations, _ in tracks:
-        if len(segmentations) != length:
-            raise row.error(f"'segmentations' must have {length} entries, one per frame, got {len(segmentations)}")
+    if not 0 <= length <= MAX_FRAMES:
+        raise video.error(f"'length' must be 0 to {MAX_FRAMES} frames, got {length}")
+    indices = range(length) if video.get("frame_indices") is None else video.integers("frame_indices")
+    if len(indices) != length:
+        raise video.error(f"'frame_indices' must be a list of {length} numbers, got {len(indices)}")
+    times = _numbers(video, "times", length)
+    own = (row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id"))
+    tracks = [_track(row, length) for row in own]
     for place in range(length):
-        masks = []
-        for row, object_id, segmentations, scores in tracks:
-            if segmentations[place] is not None:
-                with name_errors(row.place):
-                    masks.append(ReadMask(object_id, scores[place], encode_segmentation(segmentations[place], size)))
-        index = place if indices is None else int(indices[place])
+        masks = [mask for track in tracks for mask in _mask_at(track, place, size)]
         with name_errors(file.source):
-            frame = frame_of(index, None if times is None else times[place], size, masks)
+            frame = frame_of(indices[place], times[place], size, masks)
         yield frame
 
 
@@ -96,15 +93,37 @@ def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
     handle.write(b"]")
 
 
-def _listed(row: Fields, name: str, length: int) -> list[Any] | None:
+class _Track(NamedTuple):
+    """An object: its segmentation, or null, and its score on every frame."""
+
+    object_id: int
+    segmentations: list[Any]
+    scores: list[float | None]
+    place: str
+
+
+def _track(row: Fields, length: int) -> _Track:
+    segmentations = row.array("segmentations")
+    if len(segmentations) != length:
+        raise row.error(f"'segmentations' must have {length} entries, one per frame, got {len(segmentations)}")
+    return _Track(row.integer("id"), segmentations, _numbers(row, "scores", length), row.place)
+
+
+def _mask_at(track: _Track, place: int, size: tuple[int, int]) -> Iterator[ReadMask]:
+    """The object's mask on a frame, or nothing."""
+    if track.segmentations[place] is not None:
+        score = track.scores[place]
+        with name_errors(track.place):
+            code = encode_segmentation(track.segmentations[place], size)
+        yield ReadMask(track.object_id, 1.0 if score is None else score, code)
+
+
+def _numbers(row: Fields, name: str, length: int) -> list[float | None]:
+    """A number or null for every frame."""
     if row.get(name) is None:
-        return None
+        return [None] * length
     values = row.array(name)
-    if len(values) != length or not all(value is None or isinstance(value, int | float) for value in values):
+    fit = all(value is None or (isinstance(value, int | float) and abs(value) < 2**1023) for value in values)
+    if len(values) != length or not fit:
         raise row.error(f"{name!r} must be a list of {length} numbers")
-    return values
-
-
-def _scores(row: Fields, length: int) -> list[float]:
-    values = _listed(row, "scores", length)
-    return [1.0] * length if values is None else [1.0 if value is None else float(value) for value in values]
+    return [None if value is None else float(value) for value in values]
