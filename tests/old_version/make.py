@@ -34,6 +34,7 @@ from parity.inputs import _gain, frames  # noqa: E402
 masklet: Any = importlib.import_module("masklet")  # of another version than the one that is checked out here
 
 SIDE = 64  # pixels a side of the network's input
+LOAD: dict[str, Any] = {"size": SIDE}
 COUNT, HEIGHT, WIDTH = 10, 48, 80
 PERIOD = 127  # values after which a tensor repeats itself, so that the checkpoint compresses to a hundredth
 SEED = 264  # chosen among 380: masks differ between objects and change by 4 pixels if all weights change by 1e-4
@@ -50,7 +51,7 @@ FINISHED = ["--box", "20,8,60,40", "--point", "14,30@3#300", "--apart", "--every
 
 def main() -> None:
     for old in FOLDER.iterdir():
-        if old.name not in ("make.py", "README.md"):
+        if old.name not in ("make.py", "README.md", "clip.mp4"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -58,7 +59,7 @@ def main() -> None:
         clip = write_clip()
         expected = {"sessions": write_sessions(models, clip), "jobs": write_jobs(models / "micro.safetensors", work)}
         write_outputs(models / "micro.safetensors")
-        write_answers(models / "exported", work)
+        write_evaluation(models / "exported", work)
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
@@ -120,7 +121,10 @@ def spread(name: str, last: str, shape: tuple[int, ...]) -> float:
 
 
 def write_clip() -> NDArray[np.uint8]:
-    """Write the same frames as a folder of PNG files and as an H.264 file."""
+    """Write the same frames as a folder of PNG files and as an H.264 file.
+
+    An H.264 file that is there stays: the encoder does not give the same bytes twice.
+    """
     import av
     from PIL import Image
 
@@ -128,6 +132,8 @@ def write_clip() -> NDArray[np.uint8]:
     (FOLDER / "frames").mkdir()
     for index, image in enumerate(clip):
         Image.fromarray(image).save(FOLDER / f"frames/{index:05d}.png", optimize=True)
+    if (FOLDER / "clip.mp4").exists():
+        return clip
     with av.open(str(FOLDER / "clip.mp4"), "w") as output:
         stream = output.add_stream("libx264", rate=10)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
@@ -143,11 +149,11 @@ def write_clip() -> NDArray[np.uint8]:
 def write_sessions(models: Path, clip: NDArray[np.uint8]) -> dict[str, Any]:
     """Write sessions/NAME.session for each runtime, and one with a zoom and cleaned masks."""
     (FOLDER / "sessions").mkdir()
-    cleaning = importlib.import_module("masklet.cleaning").Cleaning(holes=2, islands=2)
+    cleaning = masklet.Cleaning(holes=2, islands=2)
     micro = models / "micro.safetensors"
     return {
-        "torch": write_session("torch", masklet.load(micro, runtime="torch", device="cpu", size=SIDE), clip),
-        "onnx": write_session("onnx", masklet.load(micro, runtime="onnx", size=SIDE), clip),
+        "torch": write_session("torch", masklet.load(micro, runtime="torch", device="cpu", **LOAD), clip),
+        "onnx": write_session("onnx", masklet.load(micro, runtime="onnx", **LOAD), clip),
         "zoomed": write_session("zoomed", masklet.load(models / "exported", zoom=1.5), clip, cleaning=cleaning),
     }
 
@@ -249,11 +255,20 @@ def write_outputs(micro: Path) -> None:
         "--out", FOLDER / "everything")  # fmt: skip
 
 
-def write_answers(exported: Path, work: Path) -> None:
-    """Write the folder of an evaluation that has answered the first of two clips."""
-    import layouts
+def write_evaluation(exported: Path, work: Path) -> None:
+    """Write the folder of an evaluation that has finished the first of two clips, in the layout of MOSE."""
+    from PIL import Image
 
-    data, names = layouts.mose(work / "mose"), work / "names.txt"
+    data, names = work / "mose", work / "names.txt"
+    labels = np.zeros((12, 16), np.uint8)
+    labels[2:9, 0:3], labels[2:9, 6:9] = 1, 2
+    for clip in ("0a", "1b"):
+        images, annotations = data / "valid/JPEGImages" / clip, data / "valid/Annotations" / clip
+        images.mkdir(parents=True)
+        annotations.mkdir(parents=True)
+        for index in range(3):
+            Image.fromarray(np.full((12, 16, 3), 40 + 10 * index, np.uint8)).save(images / f"{index:05d}.jpg")
+        Image.fromarray(labels).save(annotations / "00000.png")
     names.write_text("0a\n")
     run("evaluate", "vos", data, "--list", names, "--model", exported, "--out", FOLDER / "evaluation")
 
