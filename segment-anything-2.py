@@ -20,18 +20,19 @@ import numpy as np
 from PIL import Image
 
 import masklet
-from masklet import MaskletError, Prompt, Segmenter, drawing, rle
-from masklet.automatic import Search
+from masklet import MaskletError, Prompt, Segmenter
 from masklet.backend import Features
 from masklet.cli.console import print_error, say
-from masklet.cli.kept import Recording
+from masklet.cli.live_output import Recording
 from masklet.cli.options import located
 from masklet.errors import SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.translate import translate_write_errors
-from masklet.history import History
-from masklet.memory import SLOTS, Recall
-from masklet.tracker import Tracker
+from masklet.masks import drawing, rle
+from masklet.predict.mask_generator import Search
+from masklet.tracking.disk_cache import History
+from masklet.backend import SLOTS, Recall
+from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
 
 MODELS = {"hiera_t": "tiny", "hiera_s": "small", "hiera_b+": "base-plus", "hiera_l": "large"}
@@ -246,7 +247,7 @@ def _save(drawn: Any, target: Path) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    from masklet.video.folder import pictures_in
+    from masklet.video.frame_folder import pictures_in
 
     return pictures_in(path) if path.is_dir() else [path]
 

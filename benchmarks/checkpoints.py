@@ -6,8 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from masklet.checkpoints import write_released
-from masklet.model import weights
+from masklet.checkpoints import key_names, write_released
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
@@ -18,8 +17,8 @@ def checkpoint(name: str) -> Path:
     path = folder / f"{name}.pt"
     if not path.is_file():
         sys.path.insert(0, str(TESTS))
-        from networks import network
+        from support.networks import network
 
         folder.mkdir(exist_ok=True)
-        write_released(path, weights.to_released(network(name).tensors))
+        write_released(path, key_names.to_released(network(name).tensors))
     return path

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from benchmarks.machine import seconds
-from masklet.data.engine.bank import Bank, load_bank
-from masklet.data.engine.batch_compose import BatchComposer
-from masklet.data.engine.clips import ClipComposer
-from masklet.data.engine.compose import Composer
-from masklet.data.engine.tensor_bank import tensor_bank
-from masklet.data.packs.pack import open_pack
-from masklet.data.rendering.render import random_view, render
-from masklet.data.rendering.renders import load_models
+from masklet.synthetic.engine.asset_bank import Bank, load_bank
+from masklet.synthetic.engine.batch_compose import BatchComposer
+from masklet.synthetic.engine.clips import ClipComposer
+from masklet.synthetic.engine.compose import Composer
+from masklet.synthetic.engine.tensor_bank import tensor_bank
+from masklet.synthetic.packs.pack import open_pack
+from masklet.synthetic.rendering.render_cache import load_models
+from masklet.synthetic.rendering.renderer import random_view, render
 
 FRAMES = 8
 BATCH = {"cpu": 8, "cuda": 128}

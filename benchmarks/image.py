@@ -69,7 +69,7 @@ def measure(name: str, size: int, device: str, dtype: str, path: str) -> None:
 
     import masklet
     from benchmarks.machine import gemm, median_seconds, rate, seconds
-    from masklet.torch_backend import DTYPES
+    from masklet.backends.torch import DTYPES
 
     imported = time.perf_counter() - start
     start = time.perf_counter()

@@ -75,7 +75,7 @@ def measure(length: int, objects: int, size: int) -> None:
 
     import masklet
     from benchmarks.checkpoints import checkpoint
-    from masklet.tracker import Tracker
+    from masklet.tracking.tracker import Tracker
 
     tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu", size=size).backend)
     ground = np.random.RandomState(0).randint(0, 256, (180, 320, 3), np.uint8)

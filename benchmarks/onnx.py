@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.checkpoints import checkpoint
-from masklet import Segmenter, box, click, onnx_backend, torch_backend
-from masklet.backend import NO_PROMPT, Backend, ask
+from masklet import Segmenter, box, click
+from masklet.backend import NO_PROMPT, Backend, Recall, ask
+from masklet.backends import onnx as onnx_backend
+from masklet.backends import torch as torch_backend
 from masklet.export import export_onnx, read_network
-from masklet.history import History
-from masklet.memory import Recall
-from masklet.tracker import Tracker
+from masklet.tracking.disk_cache import History
+from masklet.tracking.tracker import Tracker
 
 RUNTIMES = ("torch", "onnx")
 PICTURE = np.random.RandomState(0).randint(0, 256, (480, 640, 3), np.uint8)

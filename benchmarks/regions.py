@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.evaluate.regions import contour_accuracy, region_similarity
+from masklet.evaluate.j_and_f import contour_accuracy, region_similarity
 
 Mask = NDArray[np.bool_]
 SIZES = {"480p": (480, 854), "1080p": (1080, 1920), "2160p": (2160, 3840)}

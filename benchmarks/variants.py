@@ -17,16 +17,16 @@ import numpy as np
 import torch
 
 from benchmarks.machine import median_seconds
+from masklet.backends.torch import build
 from masklet.checkpoints import read_tensors
 from masklet.config import CONFIGS, EMBEDDED, ZOOMS, ModelConfig
-from masklet.data.readers.layouts import open_images
+from masklet.datasets.layouts import open_images
 from masklet.evaluate.image_report import summary
 from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.evaluate.plots import line_plot
 from masklet.segmenter import Segmenter
-from masklet.torch_backend import build
-from masklet.train.journal import LOG
-from masklet.train.state import WEIGHTS
+from masklet.train.metrics_log import LOG
+from masklet.train.run_state import WEIGHTS
 
 SHAPES = {
     "width 40, blocks 1 1 4 1": {"width": 40, "stages": (1, 1, 4, 1), "global_blocks": (4, 5)},

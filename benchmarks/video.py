@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import seconds
-from masklet.formats.encoding import H264, Timing, VideoEncoder
+from masklet.formats.video_encoder import H264, Timing, VideoEncoder
 
 OBJECTS = (1, 4, 16)
 WARM = 16  # frames until every memory and pointer is there
@@ -54,8 +54,8 @@ def columns() -> list[tuple[str, str, str]]:
 def _measure(name: str, size: int, asked: argparse.Namespace, objects: int) -> dict[str, Any]:
     import masklet
     from benchmarks.checkpoints import checkpoint
-    from masklet.history import History
-    from masklet.tracker import Tracker
+    from masklet.tracking.disk_cache import History
+    from masklet.tracking.tracker import Tracker
 
     backend = _Timed(
         masklet.load(checkpoint(f"sam2.1-{name}"), device=asked.device, dtype=asked.dtype, size=size).backend

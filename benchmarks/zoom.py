@@ -11,9 +11,9 @@ from typing import Any
 
 import masklet
 from benchmarks.machine import seconds
-from masklet.data.readers.layouts import open_images
-from masklet.data.readers.records import Images
-from masklet.evaluate.clicker import tight_box
+from masklet.datasets.dataset import Images
+from masklet.datasets.layouts import open_images
+from masklet.evaluate.click_simulator import tight_box
 from masklet.evaluate.image_report import summary
 from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.segmenter import Segmenter

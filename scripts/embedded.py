@@ -98,8 +98,8 @@ def _device_changes(options: argparse.Namespace, preset: str) -> tuple[str, ...]
 
 
 def _carry(options: argparse.Namespace) -> None:
-    from masklet.data.packs.lean import lean_pack, lean_pictures
-    from masklet.data.packs.pack import open_pack
+    from masklet.synthetic.packs.pack import open_pack
+    from masklet.synthetic.packs.shrink import lean_pack, lean_pictures
 
     _pack(options.pack)
     target = ROOT / "runs" / "carry"

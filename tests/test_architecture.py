@@ -1,10 +1,12 @@
-"""The package holds together as docs/architecture.md draws it: layers, lonely libraries, a light import."""
+"""The package graph: layers, import cycles, heavy libraries, and docs/architecture.md compared with the imports."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,97 +14,141 @@ import pytest
 import masklet
 
 PACKAGE = Path(masklet.__file__).parent
-LAYERS = [
-    {"errors", "files", "notices"},
-    {
-        "prompts",
-        "masks",
-        "rle",
-        "components",
-        "drawing",
-        "interpolation",
-        "labelmap",
-        "overlap",
-        "polygons",
-        "cleaning",
-        "resampling",
-        "window",
-    },
-    {"images", "video", "camera", "config", "memory", "history"},
-    {"backend", "checkpoints", "downloads", "releases"},
-    {"model"},
-    {"graphs"},
-    {"torch_backend", "onnx_backend"},
-    {
-        "track",
-        "tracker",
-        "fingerprint",
-        "propagate",
-        "walk",
-        "coded",
-        "session",
-        "segmenter",
-        "embedded",
-        "closer",
-        "automatic",
-        "watching",
-        "findings",
-        "formats",
-        "journal",
-        "job",
-    },
-    {"export", "data", "train", "evaluate"},
-    {"cli", "__main__"},
-]
-LONELY = {
-    "torch": {"model", "torch_backend", "export", "data", "train"},
-    "onnxruntime": {"onnx_backend"},
+ROOT = Path(__file__).resolve().parents[1]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+MAX_ROOT_MODULES = 12
+HEAVY = {
+    "torch": {"model", "backends", "export", "synthetic", "train"},
+    "onnxruntime": {"backends"},
     "av": {"video", "formats"},
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+LAZY = {("segmenter", "backends")}  # a runtime is imported when a model is loaded on it
 
 
-def part(path: Path) -> str:
-    """`model` for model/hiera.py, `masks` for masks.py."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module_name(path: Path) -> str:
+    """`masklet.model.hiera` for model/hiera.py, `masklet.model` for model/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("masklet", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def imports(path: Path) -> set[str]:
-    """Dotted names that a module imports anywhere in it."""
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Dotted names that a module imports, inside functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.update({node.module} | {f"{node.module}.{alias.name}" for alias in node.names})
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
 
 
-def layer(name: str) -> int:
-    found = [rank for rank, members in enumerate(LAYERS) if name in members]
-    assert found, f"{name} has no layer: give it one in LAYERS and docs/architecture.md"
-    return found[0]
+@cache
+def imported_modules(name: str) -> frozenset[str]:
+    """The masklet modules that a module imports."""
+    found = {_module_of(imported) for imported in imported_names(MODULES[name])}
+    return frozenset(found - {name, None})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
-    if part(path) == "__init__":
-        return
-    for name in imports(path):
-        pieces = name.split(".")
-        if pieces[0] == "masklet" and len(pieces) > 1 and (PACKAGE / pieces[1]).with_suffix("").name in _parts():
-            lazily_chosen = part(path) == "segmenter" and pieces[1] in {"torch_backend", "onnx_backend"}
-            assert lazily_chosen or layer(pieces[1]) <= layer(part(path)), f"{path.name} imports {name} from above"
+def _module_of(name: str) -> str | None:
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_heavy_libraries_are_imported_only_where_they_belong(path: Path) -> None:
-    for name in imports(path):
-        homes = LONELY.get(name.split(".")[0])
-        assert homes is None or part(path) in homes, f"{path.name} imports {name}"
+def package_of(module: str) -> str:
+    """`model` for masklet.model.hiera, `errors` for masklet.errors, `masklet` for the package itself."""
+    return [*module.split("."), "masklet"][1] if module != "masklet" else "masklet"
 
 
-def test_importing_masklet_loads_no_runtime_and_no_picture_library() -> None:
+@cache
+def package_imports() -> dict[str, set[str]]:
+    """Package → the packages and root modules that it imports."""
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        targets = graph.setdefault(package_of(module), set())
+        targets.update(package_of(other) for other in imported_modules(module))
+    return {name: targets - {name, "masklet"} for name, targets in graph.items()}
+
+
+def layers() -> list[set[str]]:
+    """The lines of the diagram in docs/architecture.md, lowest layer first."""
+    block = re.search(r"<!-- packages -->\n```\n(.*?)```", ARCHITECTURE, flags=re.DOTALL)
+    assert block, "docs/architecture.md has no list of packages"
+    return [set(line.split("|")[0].split()) for line in block.group(1).splitlines()]
+
+
+def test_the_diagram_names_every_package() -> None:
+    named = [name for layer in layers() for name in layer]
+    assert sorted(named) == sorted(package_imports().keys() - {"masklet"})
+
+
+@pytest.mark.parametrize("name", sorted(package_imports().keys() - {"masklet"}))
+def test_a_package_imports_only_from_lower_layers(name: str) -> None:
+    ranks = {member: rank for rank, layer in enumerate(layers()) for member in layer}
+    above = {other for other in package_imports()[name] if ranks[other] >= ranks[name] and (name, other) not in LAZY}
+    assert not above, f"{name} imports {sorted(above)}, which docs/architecture.md does not list below it"
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The strongly connected components with more than one member (Tarjan)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            component = [stack.pop()]
+            while component[-1] != node:
+                component.append(stack.pop())
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_cycles_are_found() -> None:
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {name: set(imported_modules(name)) - {"masklet"} for name in MODULES if name != "masklet"}
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    for name, targets in graph.items():  # a module's own package only re-exports it
+        graph[name] = {other for other in targets if other not in packages or not name.startswith(f"{other}.")}
+    assert cycles(graph) == []
+
+
+def test_no_packages_import_each_other() -> None:
+    assert cycles(package_imports()) == []
+
+
+def test_the_root_has_few_modules() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= MAX_ROOT_MODULES
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_heavy_libraries_are_imported_only_where_they_belong(name: str) -> None:
+    for imported in imported_names(MODULES[name]):
+        allowed = HEAVY.get(imported.split(".")[0])
+        assert allowed is None or package_of(name) in allowed, f"{name} imports {imported}"
+
+
+def test_importing_masklet_loads_no_runtime_and_no_image_library() -> None:
     code = "import masklet, sys; print(*(m for m in ('torch', 'onnxruntime', 'cv2', 'av', 'PIL') if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == ""
@@ -114,5 +160,48 @@ def test_public_names_are_sorted_and_documented() -> None:
         assert getattr(masklet, name).__doc__, f"masklet.{name} has no docstring"
 
 
-def _parts() -> set[str]:
-    return {part(path) for path in MODULES} - {"__init__"}
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_begins_with_one_sentence(name: str) -> None:
+    first = (ast.get_docstring(ast.parse(MODULES[name].read_text())) or "").split("\n\n")[0]
+    assert first.endswith((".", ":")) and "?" not in first, f"{name}: {first!r}"
+
+
+def test_tests_mirror_the_packages() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))}
+    assert packages - folders == set()
+    assert folders - packages <= {"parity", "pack"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    re.findall(
+        r"^\| .* \| `([\w/.]+)`",
+        ARCHITECTURE.partition("<!-- guesses -->")[2].partition("<!-- end of guesses -->")[0],
+        flags=re.MULTILINE,
+    ),
+)
+def test_every_file_of_the_index_exists(row: str) -> None:
+    assert (PACKAGE / row).exists() or (ROOT / row).exists()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_functions_used_in_one_module_only_are_underscored(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text())
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    private = {
+        one for one in own if not one.startswith("_") and one not in masklet.__all__ and not _used_elsewhere(name, one)
+    }
+    assert not private, f"{name}: {sorted(private)} are used in this module only; underscore them"
+
+
+@cache
+def _sources() -> dict[str, str]:
+    roots = [ROOT / folder for folder in ("src", "tests", "tools", "scripts", "benchmarks", "examples", "docs")]
+    files = [path for root in roots for path in root.rglob("*") if path.suffix in (".py", ".md", ".toml")]
+    return {str(path): path.read_text() for path in files}
+
+
+def _used_elsewhere(module: str, name: str) -> bool:
+    own = str(MODULES[module])
+    return any(re.search(rf"\b{name}\b", text) for path, text in _sources().items() if path != own)

@@ -15,13 +15,13 @@ from PIL import Image
 from typer.main import get_command
 
 import masklet
-from clips import write_clip
 from masklet.cli.main import app
 from masklet.formats import FORMATS
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
 from masklet.video.cameras import Shot
 from parity.inputs import frames as drawn
+from support.clips import write_clip
 
 pytest.importorskip("torch")
 

@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import layouts
 import masklet
 from masklet import Masks, Segmenter, Tracker, box, click
 from masklet.cli.main import main
 from masklet.formats import read
 from masklet.video import open_video
+from support import dataset_layouts
 
 OLD = Path(__file__).parent / "old_version"
 EXPECTED: dict[str, Any] = json.loads((OLD / "expected.json").read_text())
@@ -229,7 +229,7 @@ def test_everything_in_an_image_is_read(name: str) -> None:
 
 @pytest.mark.usefixtures("no_sync")
 def test_an_evaluation_continues_with_the_next_clip(models: Path, tmp_path: Path) -> None:
-    data, out = layouts.mose(tmp_path / "data"), shutil.copytree(OLD / "evaluation", tmp_path / "out")
+    data, out = dataset_layouts.mose(tmp_path / "data"), shutil.copytree(OLD / "evaluation", tmp_path / "out")
     before = contents(out)
     assert run("evaluate", "vos", data, "--model", models / "exported", "--out", out) == 0
     after = contents(out)

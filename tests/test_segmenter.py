@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import masklet
-from fakes import FakeBackend
 from masklet import EmbeddedImage, Masks, Search, Segmenter, Watch, box, click, clicks, mask
-from masklet.coded import coded
+from masklet.backend import POINTERS
 from masklet.errors import InputNotFound, MaskletError, PromptError, ResourceError, SettingsError
-from masklet.findings import Finding, Findings
-from masklet.memory import POINTERS
-from masklet.tracker import Tracker
+from masklet.masks.rle_frame import coded
+from masklet.predict.generated_masks import Finding, Findings
+from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
+from support.fake_backend import FakeBackend
 
 torch = pytest.importorskip("torch")
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Cleaning": "cleaning",
-    "EmbeddedImage": "embedded",
+    "Cleaning": "masks.postprocessing",
+    "EmbeddedImage": "predict.embedded_image",
     "MaskletError": "errors",
-    "Masks": "masks",
+    "Masks": "masks.masks",
     "Prompt": "prompts",
-    "Search": "automatic",
+    "Search": "predict.mask_generator",
     "Segmenter": "segmenter",
-    "Tracker": "tracker",
-    "Watch": "watching",
+    "Tracker": "tracking.tracker",
+    "Watch": "tracking.auto_tracker",
     "absent": "prompts",
     "box": "prompts",
     "click": "prompts",
@@ -53,17 +53,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from masklet.automatic import Search
-    from masklet.cleaning import Cleaning
-    from masklet.embedded import EmbeddedImage
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
-    from masklet.masks import Masks
+    from masklet.masks.masks import Masks
+    from masklet.masks.postprocessing import Cleaning
+    from masklet.predict.embedded_image import EmbeddedImage
+    from masklet.predict.mask_generator import Search
     from masklet.prompts import Prompt, absent, box, click, clicks, mask
     from masklet.segmenter import Segmenter, load
-    from masklet.tracker import Tracker
+    from masklet.tracking.auto_tracker import Watch
+    from masklet.tracking.tracker import Tracker
     from masklet.video import open_video
-    from masklet.watching import Watch
 
 
 def __getattr__(name: str) -> object:

@@ -7,17 +7,20 @@ values or numpy arrays; only `fetch` brings answers up, as numpy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.config import ModelConfig
-from masklet.memory import Memory, Recall
 
 NO_OBJECT = -1024.0  # the logits of a hidden object, everywhere (reference-model §5.5)
 LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
 STABLE, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (reference-model §5.4)
+
+SLOTS = 7  # six recent frames and one shared by all prompted frames
+POINTERS = 16  # object pointers reach this far back, the frame itself included
 
 
 class Features(NamedTuple):
@@ -77,6 +80,28 @@ class Answers(NamedTuple):
     logits: NDArray[Any]  # (N, h, w) low-res
     iou: NDArray[Any]  # (N,)
     object_score: NDArray[Any]  # (N,)
+
+
+class Memory(NamedTuple):
+    """What is kept of one object on one frame: `features` (1, c, h, w) and `pointer` (1, C), a backend's arrays."""
+
+    features: Any
+    pointer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The memories that one frame looks at: (slot, memory) of maps and (frames ago, memory) of pointers.
+
+    `horizon` is the longest time that pointers are told in: 15 frames, less in a clip known to be shorter.
+    """
+
+    spatial: tuple[tuple[int, Memory], ...] = ()
+    pointers: tuple[tuple[int, Memory], ...] = ()
+    horizon: int = POINTERS - 1
+
+    def __bool__(self) -> bool:
+        return bool(self.spatial)
 
 
 class Backend(Protocol):

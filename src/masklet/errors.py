@@ -18,6 +18,9 @@ A message says what is wrong, the value, and what to do; `hint` is a second line
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 EXIT_STATUS: dict[str, int] = {
@@ -193,3 +196,14 @@ class MaskletWarning(UserWarning):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} [{code}]")
         self.code = code
+
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn(code: str, message: str) -> None:
+    """Warn with a `MaskletWarning` whose location is the nearest caller outside this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(MaskletWarning(code, message), stacklevel=level)

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.automatic import Search, everything
-from masklet.backend import NO_PROMPT, Backend, describe
-from masklet.cleaning import AS_FOUND, Cleaning
-from masklet.closer import CloseImage
+from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED, ZOOMS, ModelConfig
-from masklet.embedded import EmbeddedImage, WholeImage
 from masklet.errors import BackendError, SettingsError
-from masklet.findings import Findings
-from masklet.history import History
 from masklet.images import read_image
-from masklet.masks import Masks
-from masklet.memory import Recall
+from masklet.masks.masks import Masks
+from masklet.masks.postprocessing import AS_FOUND, Cleaning
+from masklet.masks.tracked_frame import TrackedFrame
+from masklet.predict.crop import check_reach
+from masklet.predict.embedded_image import EmbeddedImage, WholeImage
+from masklet.predict.generated_masks import Findings
+from masklet.predict.mask_generator import Search, everything
+from masklet.predict.zoomed_image import CloseImage
 from masklet.prompts import Prompts, by_object, refuse_sam2_arguments
-from masklet.propagate import PromptsByFrame, TrackedFrame, propagate, scheduled, stream
-from masklet.session import read
-from masklet.tracker import Tracker
+from masklet.tracking.auto_tracker import Watch, watch_through
+from masklet.tracking.disk_cache import History
+from masklet.tracking.propagate import PromptsByFrame, propagate, scheduled, stream
+from masklet.tracking.session_file import read
+from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import Direction, check_direction, walk_through
 from masklet.video import open_video
-from masklet.walk import Direction, check_direction, walk_through
-from masklet.watching import Watch, watch_through
-from masklet.window import check_reach
 
 if TYPE_CHECKING:
     from masklet.video import Video
@@ -63,17 +63,16 @@ def load(
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
-    from masklet.checkpoints import read_tensors
-    from masklet.model import weights
-    from masklet.releases import locate
+    from masklet.checkpoints import key_names, read_tensors
+    from masklet.checkpoints.hub import locate
 
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
         return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size), zoom)
     chosen = _runtime(runtime, device)
-    tensors = weights.to_ours(read_tensors(locate(model)))
-    config = weights.identify({name: value.shape for name, value in tensors.items()})
+    tensors = key_names.to_ours(read_tensors(locate(model)))
+    config = key_names.identify({name: value.shape for name, value in tensors.items()})
     return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size), zoom)
 
 
@@ -188,7 +187,7 @@ class Segmenter:
     def everything(
         self, image: Any, search: Search | None = None, *, progress: Callable[[int, int], None] | None = None
     ) -> Findings:
-        """All there is in a picture, without a prompt: see `masklet.automatic`, which says what `search` can be.
+        """Segment everything in an image without a prompt: see `masklet.predict.mask_generator` for the options.
 
         `progress(clicks done, clicks in all)` is told how far it is.
         """
@@ -238,17 +237,17 @@ def _runtime(name: str | None, device: str | None) -> Any:
 
 def _torch() -> Any:
     try:
-        from masklet import torch_backend
+        from masklet.backends import torch
     except ModuleNotFoundError as missing:
         if missing.name != "torch":
             raise
         raise BackendError(
             "backend-missing", "PyTorch is not installed", hint='pip install "masklet[torch]", or use runtime="onnx"'
         ) from missing
-    return torch_backend
+    return torch
 
 
 def _onnx() -> Any:
-    from masklet import onnx_backend
+    from masklet.backends import onnx
 
-    return onnx_backend
+    return onnx

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import PARITY
-from masklet.automatic import Search, everything
+from masklet.predict.mask_generator import Search, everything
 
 pytest.importorskip("torch")
 

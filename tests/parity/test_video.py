@@ -15,15 +15,15 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import PARITY, shapes
-from masklet.masks import Masks
+from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
-from masklet.session import read
-from masklet.tracker import Tracker
+from masklet.tracking.session_file import read
+from masklet.tracking.tracker import Tracker
 
 torch = pytest.importorskip("torch")
 
-from masklet.model import weights  # noqa: E402
-from masklet.torch_backend import TorchBackend, build  # noqa: E402
+from masklet.backends.torch import TorchBackend, build  # noqa: E402
+from masklet.checkpoints import key_names  # noqa: E402
 from parity.inputs import frames  # noqa: E402
 from parity.inputs import weights as by_formula  # noqa: E402
 
@@ -38,8 +38,8 @@ Step = tuple[str, Masks, Tracker]
 
 def backend(case: str, dtype: str) -> TorchBackend:
     name, seed = case.rsplit("_", 1)
-    tensors = weights.to_ours(by_formula(shapes()[name], int(seed)))
-    config = weights.identify({key: value.shape for key, value in tensors.items()})
+    tensors = key_names.to_ours(by_formula(shapes()[name], int(seed)))
+    config = key_names.identify({key: value.shape for key, value in tensors.items()})
     return build(config, tensors, device="cpu", dtype=dtype)
 
 

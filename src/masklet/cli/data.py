@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import options, proposing
+from masklet.cli import data_propose, options
 from masklet.cli.console import print_json, print_line, progress, say
 from masklet.errors import ResourceError
 
 if TYPE_CHECKING:
-    from masklet.data.packs.pack import Pack
+    from masklet.synthetic.packs.pack import Pack
 
 app = typer.Typer(help="Build packs of raw material, compose labelled pictures and clips, propose masks to keep.")
-app.command()(proposing.propose)
-app.command()(proposing.keep)
+app.command()(data_propose.propose)
+app.command()(data_propose.keep)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
@@ -55,10 +55,10 @@ def pack(
 
     Packages that are not in DIR are fetched with apt-get and npm (1.7 GB in all). The meshes are rendered at the end.
     """
-    from masklet.data.packs.build_pack import build_pack
-    from masklet.data.packs.pack import INDEX
-    from masklet.data.rendering.renders import rendered
     from masklet.files.outputs import output_exists
+    from masklet.synthetic.packs.build_pack import build_pack
+    from masklet.synthetic.packs.pack import INDEX
+    from masklet.synthetic.rendering.render_cache import rendered
 
     if output_exists(output / INDEX) and not overwrite:
         raise ResourceError("output-exists", f"{output} holds a pack", hint="--overwrite replaces it")
@@ -91,12 +91,12 @@ def synthesize(
 
     In a folder that holds a part of the set already, it goes on where that ends.
     """
-    from masklet.data.engine import synthesize as engine
-    from masklet.data.packs.pack import open_pack
+    from masklet.synthetic.engine import synthesize as engine
+    from masklet.synthetic.packs.pack import open_pack
 
     if device:
         with options.needing_torch(f"composing on {device!r}", 'leave --device out, or pip install "masklet[torch]"'):
-            from masklet.torch_backend import device_named
+            from masklet.backends.torch import device_named
         device_named(device)
     opened = open_pack(source)
     recipe = engine.Recipe(layout.value, size, frames, seed, held_out, device)
@@ -118,8 +118,8 @@ def marked(
     json: Json = False,
 ) -> None:
     """Write the photographs of a pack whose objects were outlined by hand, as a COCO data set."""
-    from masklet.data.packs.marks import write_marked
-    from masklet.data.packs.pack import open_pack
+    from masklet.synthetic.packs.outlines import write_marked
+    from masklet.synthetic.packs.pack import open_pack
 
     with progress("writing marked photographs", unit="images") as report:
         images, objects = write_marked(open_pack(source), output, held_out=held_out, progress=report)

@@ -19,10 +19,10 @@ from masklet.errors import ResourceError, SettingsError
 from masklet.files.hashing import sha256
 
 if TYPE_CHECKING:
-    from masklet.data.readers.records import Clips, Dataset
-    from masklet.evaluate.answers import Answers
-    from masklet.evaluate.averages import ObjectScores
+    from masklet.datasets.dataset import Clips, Dataset
+    from masklet.evaluate.aggregation import ObjectScores
     from masklet.evaluate.benchmarks import Benchmark
+    from masklet.evaluate.predictions import Answers
     from masklet.evaluate.report import Report
     from masklet.evaluate.vos import FirstPrompt
     from masklet.segmenter import Segmenter
@@ -75,12 +75,12 @@ def images(
 
     Clicks are the deterministic ones of the SAM papers. Of clips, every annotated frame is a picture.
     """
-    from masklet.data.readers.layouts import open_images
+    from masklet.datasets.layouts import open_images
     from masklet.evaluate.baselines import BASELINES
+    from masklet.evaluate.failure_cases import worst_objects
     from masklet.evaluate.image_report import image_report
     from masklet.evaluate.images import PromptPlan, evaluate_image
     from masklet.evaluate.report import counted
-    from masklet.evaluate.worst import worst_objects
 
     plan = PromptPlan.parse(prompts)
     chosen = _chosen(open_images(data, split), listing, sample)
@@ -123,9 +123,9 @@ def vos(
     Answers are written to OUT/answers as the benchmark's server takes them. An interrupted run goes on where it was.
     Where the truth is not public, there is nothing to score: send the answers in.
     """
-    from masklet.data.readers.layouts import open_clips
-    from masklet.evaluate.answers import Answers
+    from masklet.datasets.layouts import open_clips
     from masklet.evaluate.benchmarks import find_benchmark
+    from masklet.evaluate.predictions import Answers
     from masklet.evaluate.score import is_public
     from masklet.evaluate.vos import ANSWERS, FirstPrompt
 
@@ -163,11 +163,11 @@ def interactive(
     json: options.Json = False,
 ) -> None:
     """Let a simulated user click and correct: J&F against prompted frames, and the area under that curve."""
-    from masklet.data.readers.layouts import open_clips
+    from masklet.datasets.layouts import open_clips
+    from masklet.evaluate.failure_cases import worst_rounds
     from masklet.evaluate.interactive import evaluate_clip
     from masklet.evaluate.interactive_report import interactive_report
     from masklet.evaluate.report import counted
-    from masklet.evaluate.worst import worst_rounds
 
     clips = _chosen(open_clips(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
@@ -198,9 +198,9 @@ def score(
     json: options.Json = False,
 ) -> None:
     """J, F, J&F, recall and decay of anybody's masks, as the benchmark averages them."""
-    from masklet.data.readers.layouts import open_truth
-    from masklet.evaluate.answers import Answers
+    from masklet.datasets.layouts import open_truth
     from masklet.evaluate.benchmarks import find_benchmark
+    from masklet.evaluate.predictions import Answers
 
     clips = _chosen(open_truth(truth, split), listing, None)
     rules = find_benchmark(benchmark or clips.kind)
@@ -223,7 +223,7 @@ class _Scoring:
 
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
     """Answer the clips that are not answered yet; says how fast that went."""
-    from masklet.evaluate.answers import Answers
+    from masklet.evaluate.predictions import Answers
     from masklet.evaluate.report import HTML, JSON, MARKDOWN, counted
     from masklet.evaluate.vos import ANSWERS, answer_clips
 
@@ -244,13 +244,13 @@ def _score(
     answers: Answers, clips: Clips, facts: dict[str, str], wishes: _Scoring, asked: tuple[str, str] | None = None
 ) -> None:
     """Score the answers and publish the report; `asked` are model and prompt, to find a published row."""
-    from masklet.data.readers.frame_folders import read_list
-    from masklet.evaluate.published import published
+    from masklet.datasets.frame_folders import read_list
+    from masklet.evaluate.failure_cases import worst_frames
+    from masklet.evaluate.published_results import published
     from masklet.evaluate.report import counted
     from masklet.evaluate.score import score as scored
-    from masklet.evaluate.standing import NAME, Standing
+    from masklet.evaluate.static_masks import NAME, Standing
     from masklet.evaluate.vos_report import vos_report
-    from masklet.evaluate.worst import worst_frames
 
     scores: list[ObjectScores] = []
     workers = min(wishes.workers or _cores(), len(clips))
@@ -272,7 +272,7 @@ def _score(
 
 def _chosen(data: Dataset[Record], listing: Path | None, sample: int | None) -> Dataset[Record]:
     """The part of a data set that was asked for."""
-    from masklet.data.readers.frame_folders import read_list
+    from masklet.datasets.frame_folders import read_list
 
     chosen = data if listing is None else data.only(read_list(listing))
     if sample is None or sample >= len(chosen):

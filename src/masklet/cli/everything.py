@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import console, options, searching
+from masklet.cli import console, mask_generator_options, options
 from masklet.config import EMBEDDED
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from masklet.automatic import Search
+    from masklet.predict.mask_generator import Search
 
 _VIDEO = "Video only"
 
@@ -52,21 +52,21 @@ def everything(
             metavar="PICTURE… | VIDEO", help="Pictures, or one video or folder of frames.", show_default=False
         ),
     ],
-    points_per_side: searching.PointsPerSide = None,
-    point_grids: searching.PointGrids = None,
-    points_per_batch: searching.PointsPerBatch = 64,
-    pred_iou_thresh: searching.PredIou = None,
-    stability_score_thresh: searching.Stability = None,
-    stability_score_offset: searching.StabilityOffset = 1.0,
-    mask_threshold: searching.MaskThreshold = 0.0,
-    box_nms_thresh: searching.BoxNms = 0.7,
-    min_mask_region_area: searching.MinArea = 0,
-    use_m2m: searching.UseM2m = False,
-    multimask_output: searching.Multimask = True,
-    crop_n_layers: searching.CropLayers = 0,
-    crop_nms_thresh: searching.CropNms = 0.7,
-    crop_overlap_ratio: searching.CropOverlap = 512 / 1500,
-    crop_n_points_downscale_factor: searching.CropDownscale = 1,
+    points_per_side: mask_generator_options.PointsPerSide = None,
+    point_grids: mask_generator_options.PointGrids = None,
+    points_per_batch: mask_generator_options.PointsPerBatch = 64,
+    pred_iou_thresh: mask_generator_options.PredIou = None,
+    stability_score_thresh: mask_generator_options.Stability = None,
+    stability_score_offset: mask_generator_options.StabilityOffset = 1.0,
+    mask_threshold: mask_generator_options.MaskThreshold = 0.0,
+    box_nms_thresh: mask_generator_options.BoxNms = 0.7,
+    min_mask_region_area: mask_generator_options.MinArea = 0,
+    use_m2m: mask_generator_options.UseM2m = False,
+    multimask_output: mask_generator_options.Multimask = True,
+    crop_n_layers: mask_generator_options.CropLayers = 0,
+    crop_nms_thresh: mask_generator_options.CropNms = 0.7,
+    crop_overlap_ratio: mask_generator_options.CropOverlap = 512 / 1500,
+    crop_n_points_downscale_factor: mask_generator_options.CropDownscale = 1,
     look_every: Look = None,
     uncovered: Uncovered = None,
     patience: Patience = None,
@@ -105,7 +105,7 @@ def everything(
 
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
-    from masklet.automatic import Search
+    from masklet.predict.mask_generator import Search
 
     search = Search(
         points_per_side=points_per_side or (None if point_grids else 32),
@@ -119,7 +119,7 @@ def everything(
         crop_nms_thresh=crop_nms_thresh,
         crop_overlap_ratio=crop_overlap_ratio,
         crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-        point_grids=searching.grids_of(point_grids),
+        point_grids=mask_generator_options.grids_of(point_grids),
         min_mask_region_area=min_mask_region_area,
         use_m2m=use_m2m,
         multimask_output=multimask_output,
@@ -164,19 +164,19 @@ def _is_picture(source: Path) -> bool:
 
 
 def _pictures(asked: _Asked) -> int:
-    from masklet.cli import findings
-    from masklet.cli.tracking import Runtime
+    from masklet.cli import everything_images
+    from masklet.cli.track_run import Runtime
 
-    wishes = findings.Wishes(
+    wishes = everything_images.Wishes(
         pictures=asked.sources,
         search=asked.search,
-        formats=findings.named(asked.formats or ["sa1b", "overlay"]),
+        formats=everything_images.named(asked.formats or ["sa1b", "overlay"]),
         out=asked.out or Path("everything"),
         overwrite=asked.overwrite,
     )
-    findings.check(wishes)
+    everything_images.check(wishes)
     model = Runtime(*asked.runtime).load()
-    records = findings.run(model, wishes)
+    records = everything_images.run(model, wishes)
     if asked.json:
         console.print_json({"pictures": records})
     else:
@@ -198,10 +198,10 @@ def _tell(record: dict[str, Any], search: Search) -> None:
 
 
 def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | None, int], *, resume: bool) -> int:
-    from masklet.cleaning import AS_FOUND
-    from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
+    from masklet.cli.track_run import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
-    from masklet.watching import Watch
+    from masklet.masks.postprocessing import AS_FOUND
+    from masklet.tracking.auto_tracker import Watch
 
     video = asked.sources[0]
     record = run(

@@ -13,7 +13,7 @@ from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
     from masklet.export import Exported
-    from masklet.graphs.network import Network
+    from masklet.onnx_graphs.exported_model import Network
 
 app = typer.Typer(help="Write a model as ONNX graphs.")
 
@@ -96,7 +96,7 @@ def _export(
 
 def _found(paths: list[Path]) -> list[Path]:
     """Pictures, and those in folders."""
-    from masklet.video.folder import pictures_in
+    from masklet.video.frame_folder import pictures_in
 
     return [picture for path in paths for picture in (pictures_in(path) if path.is_dir() else [path])]
 

@@ -14,7 +14,7 @@ from masklet.config import EMBEDDED
 from masklet.errors import CheckpointError, ResourceError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.releases import Release
+    from masklet.checkpoints.hub import Release
 
 app = typer.Typer(help="List, inspect, download, verify and convert checkpoints.")
 
@@ -40,7 +40,7 @@ class Names(str, Enum):
 @app.command("list")
 def list_models(json: Json = False) -> None:
     """Show the model inside the package, the released ones, and which of them are here."""
-    from masklet.releases import RELEASES
+    from masklet.checkpoints.hub import RELEASES
 
     records = [_embedded(), *(_listed(release) for release in RELEASES.values())]
     if json:
@@ -53,24 +53,22 @@ def list_models(json: Json = False) -> None:
 @app.command()
 def info(model: Model, json: Json = False) -> None:
     """Show what a checkpoint or an exported folder is: architecture, release, tensors, number format, SHA-256."""
-    from masklet import releases
-    from masklet.checkpoints import read_checkpoint
+    from masklet.checkpoints import hub, key_names, read_checkpoint
     from masklet.files.hashing import sha256_of_file
-    from masklet.model import weights
 
-    path = releases.find(model)
+    path = hub.find(model)
     if path.is_dir():
         return _print_record(_exported(path), as_json=json)
     checkpoint = read_checkpoint(path)
-    config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    config = key_names.identify({name: value.shape for name, value in checkpoint.tensors.items()})
     digest = sha256_of_file(path)
-    release = releases.recognise(digest)
+    release = hub.recognise(digest)
     record = {
         "path": path,
         "architecture": config.name,
         "release": release.name if release else None,
         "format": checkpoint.kind,
-        "names": weights.layout(checkpoint.tensors),
+        "names": key_names.layout(checkpoint.tensors),
         "tensors": len(checkpoint.tensors),
         "parameters": checkpoint.parameters,
         "dtype": ", ".join(checkpoint.formats),
@@ -92,13 +90,13 @@ def pull(
     A mirror for every time is the address in the file mirror.txt of masklet's folder, which is $MASKLET_HOME or the
     system's place for caches.
     """
-    from masklet import releases
+    from masklet.checkpoints import hub
 
     if name == EMBEDDED:
-        path = releases.embedded()
+        path = hub.embedded()
     else:
-        release = releases.release_named(name)
-        path = releases.pull(name) if releases.place(release).exists() else fetched(release, mirror)
+        release = hub.release_named(name)
+        path = hub.pull(name) if hub.place(release).exists() else fetched(release, mirror)
     if json:
         print_json({"name": name, "path": path})
     else:
@@ -111,16 +109,14 @@ def verify(model: Model, json: Json = False) -> None:
 
     Of an exported folder, every file is checked against the manifest, and every graph.
     """
-    from masklet import releases
-    from masklet.checkpoints import read_checkpoint
-    from masklet.model import weights
+    from masklet.checkpoints import hub, key_names, read_checkpoint
 
-    path = releases.find(model)
+    path = hub.find(model)
     if path.is_dir():
         return _verify_exported(path, as_json=json)
-    release = releases.verify(path)
+    release = hub.verify(path)
     checkpoint = read_checkpoint(path)
-    config = weights.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    config = key_names.identify({name: value.shape for name, value in checkpoint.tensors.items()})
     if json:
         print_json({"path": path, "release": release.name if release else None, "architecture": config.name})
     elif release:
@@ -144,16 +140,15 @@ def convert(
     json: Json = False,
 ) -> None:
     """Write a checkpoint in another format: the released .pt layout, or safetensors."""
-    from masklet.checkpoints import read_tensors, write_released, write_tensors
-    from masklet.model import weights
-    from masklet.releases import find
+    from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
+    from masklet.checkpoints.hub import find
 
     _check_output(output, names, overwrite=overwrite)
     path = find(model)
-    ours = weights.to_ours(read_tensors(path))
-    config = weights.identify({name: value.shape for name, value in ours.items()})
+    ours = key_names.to_ours(read_tensors(path))
+    config = key_names.identify({name: value.shape for name, value in ours.items()})
     _check_names(path, ours, config.name)
-    tensors = weights.to_released(ours) if names is Names.RELEASED else weights.to_transformers(ours)
+    tensors = key_names.to_released(ours) if names is Names.RELEASED else key_names.to_transformers(ours)
     if dtype:
         tensors = {name: value.astype(dtype.value) for name, value in tensors.items()}
     (write_released if output.suffix == ".pt" else write_tensors)(output, tensors)
@@ -164,11 +159,10 @@ def convert(
 
 
 def _embedded() -> dict[str, Any]:
-    from masklet import releases
-    from masklet.checkpoints import read_checkpoint
+    from masklet.checkpoints import hub, read_checkpoint
     from masklet.files.hashing import sha256_of_file
 
-    path = releases.embedded()
+    path = hub.embedded()
     return {
         "name": EMBEDDED,
         "parameters": read_checkpoint(path).parameters,
@@ -181,7 +175,7 @@ def _embedded() -> dict[str, Any]:
 
 
 def _listed(release: Release) -> dict[str, Any]:
-    from masklet.releases import place
+    from masklet.checkpoints.hub import place
 
     path = place(release)
     size = path.stat().st_size if path.is_file() else None
@@ -197,7 +191,7 @@ def _listed(release: Release) -> dict[str, Any]:
 
 
 def _exported(folder: Path) -> dict[str, Any]:
-    from masklet.graphs.manifest import open_folder
+    from masklet.onnx_graphs.manifest import open_folder
 
     manifest = open_folder(folder).manifest
     return {
@@ -213,7 +207,7 @@ def _exported(folder: Path) -> dict[str, Any]:
 
 
 def _verify_exported(folder: Path, *, as_json: bool) -> None:
-    from masklet.graphs.manifest import open_folder
+    from masklet.onnx_graphs.manifest import open_folder
 
     opened = open_folder(folder)
     opened.tables()
@@ -249,9 +243,9 @@ def _check_output(output: Path, names: Names, *, overwrite: bool) -> None:
 
 
 def _check_names(path: Path, ours: dict[str, Any], architecture: str) -> None:
-    from masklet.model import weights
+    from masklet.checkpoints import key_names
 
-    unknown = [name for name in ours if weights.rename(name, "ours", "released") is None]
+    unknown = [name for name in ours if key_names.rename(name, "ours", "released") is None]
     if unknown:
         raise CheckpointError(
             "checkpoint-mismatch",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +11,10 @@ import typer
 
 from masklet.cli.console import progress
 from masklet.errors import BackendError
+from masklet.files.translate import translate_errors
 
 if TYPE_CHECKING:
-    from masklet.releases import Release
+    from masklet.checkpoints.hub import Release
     from masklet.segmenter import Segmenter
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -32,15 +33,15 @@ Zoom = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 
-@contextmanager
-def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> Iterator[None]:
+def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> AbstractContextManager[None]:
     """Imports of something that needs PyTorch; without it, `BackendError` (`backend-missing`) says so."""
-    try:
-        yield
-    except ModuleNotFoundError as missing:
+
+    def translate(missing: ModuleNotFoundError) -> Exception:
         if missing.name not in modules:
-            raise
-        raise BackendError("backend-missing", f"{what} needs PyTorch, which is not installed", hint=hint) from missing
+            return missing
+        return BackendError("backend-missing", f"{what} needs PyTorch, which is not installed", hint=hint)
+
+    return translate_errors(ModuleNotFoundError, into=translate)
 
 
 def loaded(
@@ -54,7 +55,7 @@ def loaded(
 
 def located(model: str) -> Path:
     """The file that a model's name or path means, downloaded with a progress bar if need be."""
-    from masklet.releases import find_release, locate, place
+    from masklet.checkpoints.hub import find_release, locate, place
 
     release = find_release(model)
     if release is None or Path(model).exists() or place(release).exists():
@@ -64,7 +65,7 @@ def located(model: str) -> Path:
 
 def fetched(release: Release, mirror: str | None = None) -> Path:
     """The file of a release that is not here yet, downloaded with a progress bar."""
-    from masklet.releases import pull
+    from masklet.checkpoints.hub import pull
 
     with progress(f"downloading {release.name} ({megabytes(release.size)})", unit="bytes") as report:
         return pull(release.name, report, mirror=mirror)

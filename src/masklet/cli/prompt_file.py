@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from masklet import rle
 from masklet.errors import FormatError, PromptError
 from masklet.files.json_fields import Fields, read_json
 from masklet.files.names import check_relative
 from masklet.formats import masks_at
+from masklet.masks import rle
 from masklet.prompts import Prompt, absent, box, clicks, mask
 
 _FIELDS = {"frame", "object", "points", "box", "mask", "absent"}

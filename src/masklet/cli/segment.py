@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console, options
-from masklet.cli.prompting import Box, MaskFile, Negative, Point, prompts_of
+from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, prompts_of
 from masklet.config import EMBEDDED
 from masklet.errors import MaskletError, ResourceError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.masks import Masks
+    from masklet.masks.masks import Masks
     from masklet.segmenter import Segmenter
 
 SUFFIXES = {

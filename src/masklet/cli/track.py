@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
-from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
-from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
+from masklet.cli.postprocessing_options import Apart, Holes, Islands, RememberCleaned
+from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.config import EMBEDDED
 from masklet.errors import SettingsError, VideoError
 
@@ -97,10 +97,10 @@ def track(
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
     """
-    from masklet.cleaning import Cleaning
-    from masklet.cli.tracking import Care, Range, Runtime, Wishes, run
+    from masklet.cli.track_run import Care, Range, Runtime, Wishes, run
     from masklet.formats import named
-    from masklet.video.folder import name_of
+    from masklet.masks.postprocessing import Cleaning
+    from masklet.video.frame_folder import name_of
 
     if "://" in video:
         message = f"{video} is an address, not a file; a stream is followed by: masklet webcam {video}"

@@ -12,10 +12,10 @@ from masklet.cli.console import print_json, print_line, say
 from masklet.cli.options import located, needing_torch
 
 if TYPE_CHECKING:
-    from masklet.train.journal import Line
+    from masklet.train.metrics_log import Line
     from masklet.train.settings import Settings
     from masklet.train.sources import Source
-    from masklet.train.validate import Examples
+    from masklet.train.validation import Examples
 
 EXAMPLES = 64  # of each set that quality is measured on
 
@@ -88,19 +88,19 @@ class _Place(NamedTuple):
 
 
 def _run(settings: Settings, place: _Place, data: _Data, measured: dict[str, Path | None]) -> dict[str, Any]:
-    from masklet.train import frozen, loop, parallel
+    from masklet.train import distributed, leakage_guard, loop
     from masklet.train.report import report
+    from masklet.train.run_state import WEIGHTS
     from masklet.train.sources import open_mixture
-    from masklet.train.state import WEIGHTS
 
     if settings.start:
         located(settings.start)
-    with parallel.together(place.device) as own:
-        mixture = open_mixture(data.named, settings.seed, frozen.read(data.refused) if data.refused else ())
+    with distributed.together(place.device) as own:
+        mixture = open_mixture(data.named, settings.seed, leakage_guard.read(data.refused) if data.refused else ())
         validation = {name: _examples(path, settings) for name, path in measured.items() if path}
         run = loop.begin(settings, place.output, own, resume=place.resume)
         loop.train(run, mixture, _tell, validation=validation, workers=place.workers)
-        if parallel.leads():
+        if distributed.leads():
             with run.average.shown(run.model):
                 report(place.output, settings, run.model, validation)
     return {"weights": place.output / WEIGHTS, "steps": run.progress.step, "seconds": round(run.progress.seconds, 1)}
@@ -108,7 +108,7 @@ def _run(settings: Settings, place: _Place, data: _Data, measured: dict[str, Pat
 
 def _examples(path: Path, settings: Settings) -> Examples:
     from masklet.train.sources import open_source
-    from masklet.train.validate import examples
+    from masklet.train.validation import examples
 
     source: Source = open_source(path, settings.seed, held_out=True)
     return examples(source.pictures(settings.sizes[-1], easy=False), EXAMPLES)

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
-from masklet.cli.cleaning import Apart, Holes, Islands, RememberCleaned
 from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
-from masklet.cli.prompting import Box, MaskFile, Negative, Point, PromptFile, schedule_of
+from masklet.cli.postprocessing_options import Apart, Holes, Islands, RememberCleaned
+from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, PromptFile, schedule_of
 from masklet.config import EMBEDDED
 from masklet.errors import EXIT_STATUS, SettingsError
 
@@ -61,10 +61,10 @@ def webcam(
 
       masklet webcam rtsp://192.168.0.9/live --box 10,20,200,300 --no-preview --out masks --format png,coco
     """
-    from masklet.cleaning import Cleaning
-    from masklet.cli.live import Wishes, run
-    from masklet.cli.tracking import Runtime
+    from masklet.cli.track_run import Runtime
+    from masklet.cli.webcam_session import Wishes, run
     from masklet.formats import named
+    from masklet.masks.postprocessing import Cleaning
 
     schedule = schedule_of(point, negative, box, mask, prompts)
     if not schedule and not preview:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.evaluate.clicker import next_click
+from masklet.evaluate.click_simulator import next_click
 
 Mask = NDArray[np.bool_]
 

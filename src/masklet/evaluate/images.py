@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.data.readers.records import AnnotatedImage
-from masklet.embedded import EmbeddedImage
+from masklet.datasets.dataset import AnnotatedImage
 from masklet.errors import SettingsError
-from masklet.evaluate.clicker import next_click, tight_box
-from masklet.evaluate.regions import region_similarity
-from masklet.masks import Masks
+from masklet.evaluate.click_simulator import next_click, tight_box
+from masklet.evaluate.j_and_f import region_similarity
+from masklet.masks.masks import Masks
+from masklet.predict.embedded_image import EmbeddedImage
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
 

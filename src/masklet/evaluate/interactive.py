@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet import rle
-from masklet.data.readers.records import AnnotatedClip
-from masklet.evaluate.regions import Overlap, overlap
+from masklet.datasets.dataset import AnnotatedClip
+from masklet.evaluate.j_and_f import Overlap, overlap
 from masklet.evaluate.vos import correct, pictures
-from masklet.history import History
-from masklet.masks import Masks
+from masklet.masks import rle
+from masklet.masks.masks import Masks
 from masklet.prompts import Prompt
 from masklet.segmenter import Segmenter
-from masklet.tracker import Tracker
+from masklet.tracking.disk_cache import History
+from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from masklet.video import Video

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from masklet.evaluate.gallery import LEGEND
+from masklet.evaluate.error_images import LEGEND
 from masklet.evaluate.interactive import CLICKS, Mode, ObjectRounds, area_under_curve
 from masklet.evaluate.plots import Points, bar_plot, line_plot
 from masklet.evaluate.report import Picture, Plot, Report, Table, counted

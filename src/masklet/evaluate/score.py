@@ -13,14 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from masklet.data.readers.annotations import Annotation
-from masklet.data.readers.records import AnnotatedClip, Clips
+from masklet.datasets.annotation import Annotation
+from masklet.datasets.dataset import AnnotatedClip, Clips
 from masklet.errors import FormatError, MaskletError, ResourceError
-from masklet.evaluate.answers import Answers, ClipAnswers
-from masklet.evaluate.averages import ObjectScores
+from masklet.evaluate.aggregation import ObjectScores
 from masklet.evaluate.benchmarks import Benchmark, Presence
-from masklet.evaluate.regions import overlap
-from masklet.evaluate.standing import Standing, StandingClip
+from masklet.evaluate.j_and_f import overlap
+from masklet.evaluate.predictions import Answers, ClipAnswers
+from masklet.evaluate.static_masks import Standing, StandingClip
 
 LEAST_FRAMES = 3  # the first and the last annotated frame never count
 

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.data.readers.json_files import read_json
-from masklet.data.readers.records import AnnotatedClip, Clips
+from masklet.datasets.dataset import AnnotatedClip, Clips
+from masklet.datasets.json_files import read_json
 from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError, StateError, VideoError
-from masklet.evaluate.answers import Answers, Files, write_frame
-from masklet.evaluate.clicker import next_click, tight_box
+from masklet.evaluate.click_simulator import next_click, tight_box
+from masklet.evaluate.predictions import Answers, Files, write_frame
 from masklet.files.atomic import atomic_write
 from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_unfinished
 from masklet.files.translate import translate_write_errors
-from masklet.history import History
-from masklet.masks import Masks
+from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
-from masklet.tracker import Tracker
+from masklet.tracking.disk_cache import History
+from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from masklet.video import Video

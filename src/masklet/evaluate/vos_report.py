@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
 
-from masklet.evaluate.averages import Averages, ObjectScores, averages, by_clip, seen_and_unseen
+from masklet.evaluate.aggregation import Averages, ObjectScores, averages, by_clip, seen_and_unseen
 from masklet.evaluate.benchmarks import Benchmark
-from masklet.evaluate.gallery import LEGEND
+from masklet.evaluate.error_images import LEGEND
 from masklet.evaluate.plots import bar_plot
-from masklet.evaluate.published import Published
+from masklet.evaluate.published_results import Published
 from masklet.evaluate.report import Picture, Plot, Report, Table, counted
 
 SHOWN_CLIPS = 60  # in the plot; the table has all

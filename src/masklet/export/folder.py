@@ -11,25 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from masklet.checkpoints import read_tensors
+from masklet.backends.onnx import build, load
+from masklet.checkpoints import key_names, read_tensors
+from masklet.checkpoints.hub import locate
 from masklet.config import check_size
 from masklet.errors import ResourceError, SettingsError
-from masklet.export import checking
-from masklet.export.cost import Cost, measure
+from masklet.export import verification
+from masklet.export.calibration import seen_ranges
 from masklet.export.layouts import LAYOUTS
-from masklet.export.ranges import seen_ranges
+from masklet.export.quantization_error import Cost, measure
 from masklet.files.atomic import atomic_write, remove_leftovers
 from masklet.files.hashing import sha256
 from masklet.files.translate import translate_write_errors
-from masklet.graphs import PRECISIONS, VERBS, Verb, tables, write_graph
-from masklet.graphs.graph import OPSET
-from masklet.graphs.manifest import NAME, TABLES, Manifest
-from masklet.graphs.network import Network
-from masklet.graphs.rounding import Rounding
-from masklet.graphs.shapes import expected_shapes
-from masklet.model import weights
-from masklet.onnx_backend import build, load
-from masklet.releases import locate
+from masklet.onnx_graphs import PRECISIONS, VERBS, Verb, tables, write_graph
+from masklet.onnx_graphs.builder import OPSET
+from masklet.onnx_graphs.exported_model import Network
+from masklet.onnx_graphs.manifest import NAME, TABLES, Manifest
+from masklet.onnx_graphs.quantization import Rounding
+from masklet.onnx_graphs.tensor_shapes import expected_shapes
 
 Picture = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -57,10 +56,10 @@ def read_network(model: str | Path, size: int | None = None) -> Network:
 
     Raises `InputNotFound`, `CheckpointError`, `SettingsError` or `ResourceError`.
     """
-    tensors = weights.to_ours(read_tensors(locate(model)))
+    tensors = key_names.to_ours(read_tensors(locate(model)))
     found = {name: value.shape for name, value in tensors.items()}
-    config = weights.identify(found)
-    weights.check(found, expected_shapes(config), config)
+    config = key_names.identify(found)
+    key_names.check(found, expected_shapes(config), config)
     return Network(config, tensors, check_size(size or config.size))
 
 
@@ -105,7 +104,7 @@ def _write_model(
     for verb in VERBS:  # one at a time: they may be large
         next(steps)
         content = write_graph(verb, network, PRECISIONS[precision], rounding)
-        told[verb] = checking.checked(verb, content)
+        told[verb] = verification.checked(verb, content)
         written |= _write(folder, {f"{verb}.onnx": content})
     next(steps)
     written |= _write(folder, {TABLES: save(tables(network.tensors))})
@@ -131,7 +130,7 @@ def export_layout(network: Network, folder: Path, layout: str, *, overwrite: boo
     files = LAYOUTS[layout](network)
     for name, content in files.items():
         if name.endswith(".onnx"):
-            checking.checked(name, content)
+            verification.checked(name, content)
     return Exported(tuple(folder / name for name in _write(folder, files)))
 
 
@@ -140,7 +139,7 @@ def _manifest(network: Network, precision: str, written: Mapping[str, str]) -> M
         config=network.config,
         size=network.size,
         precision=precision,
-        identity=weights.identity(network.tensors),
+        identity=key_names.identity(network.tensors),
         graphs={verb: f"{verb}.onnx" for verb in VERBS},
         sha256=dict(written),
     )

@@ -14,12 +14,12 @@ import numpy as np
 
 from masklet.backend import LOGIT_LIMIT
 from masklet.files.hashing import sha256
-from masklet.graphs.decode import MASKS, Looking, find
-from masklet.graphs.encode import encoded
-from masklet.graphs.graph import Graph
-from masklet.graphs.network import Network
-from masklet.graphs.prompts import mask_pixels, place_table, point_tokens
-from masklet.graphs.tables import sine_waves
+from masklet.onnx_graphs.builder import Graph
+from masklet.onnx_graphs.decode import MASKS, Looking, find
+from masklet.onnx_graphs.encode import encoded
+from masklet.onnx_graphs.exported_model import Network
+from masklet.onnx_graphs.position_tables import sine_waves
+from masklet.onnx_graphs.prompt_encoder import mask_pixels, place_table, point_tokens
 
 _AILIA = {"tiny": "hiera_t", "small": "hiera_s", "base-plus": "hiera_b+", "large": "hiera_l"}
 

@@ -9,25 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _HOMES = {
-    "FORMATS": "table",
-    "Clip": "form",
-    "FileFormat": "form",
-    "FolderFormat": "form",
-    "Format": "form",
-    "Output": "saving",
-    "masks_at": "reading",
-    "named": "table",
-    "read": "reading",
-    "save": "saving",
+    "FORMATS": "registry",
+    "Clip": "format",
+    "FileFormat": "format",
+    "FolderFormat": "format",
+    "Format": "format",
+    "Output": "writer",
+    "masks_at": "reader",
+    "named": "registry",
+    "read": "reader",
+    "save": "writer",
 }
 
 __all__ = ["FORMATS", "Clip", "FileFormat", "FolderFormat", "Format", "Output", "masks_at", "named", "read", "save"]
 
 if TYPE_CHECKING:
-    from masklet.formats.form import Clip, FileFormat, FolderFormat, Format
-    from masklet.formats.reading import masks_at, read
-    from masklet.formats.saving import Output, save
-    from masklet.formats.table import FORMATS, named
+    from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
+    from masklet.formats.reader import masks_at, read
+    from masklet.formats.registry import FORMATS, named
+    from masklet.formats.writer import Output, save
 
 
 def __getattr__(name: str) -> object:

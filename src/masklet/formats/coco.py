@@ -1,6 +1,6 @@
 """COCO: all masks of images or of a video in one JSON file, an entry per image and an annotation per mask.
 
-`parse` is the one reader of such files: of frames here, of data sets in `masklet.data.readers.coco`.
+`parse` is the one reader of such files: of frames here, of data sets in `masklet.datasets.coco`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet import rle
-from masklet.coded import CodedFrame
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, name_errors, read_fields
-from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import ReadMask, check_size, frame_of
-from masklet.polygons import rasterize
-from masklet.propagate import TrackedFrame
+from masklet.formats.format import Clip, FileFormat
+from masklet.formats.json_fields import ReadMask, check_size, frame_of
+from masklet.masks import rle
+from masklet.masks.polygons import rasterize
+from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.tracked_frame import TrackedFrame
 
 CATEGORY = {"id": 1, "name": "object"}  # tracking does not name things; `track_id` tells objects apart
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet import drawing, rle
-from masklet.coded import CodedFrame
-from masklet.formats.encoding import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
-from masklet.formats.form import Clip, FileFormat
-from masklet.formats.pictures import pictures, source, times
+from masklet.formats.format import Clip, FileFormat
+from masklet.formats.frame_source import pictures, source, times
+from masklet.formats.video_encoder import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
+from masklet.masks import drawing, rle
+from masklet.masks.rle_frame import CodedFrame
 
 _RIM = 8  # pixels around the masks that keep their colours, so that compression does not darken the edge
 _SOFTNESS = 3  # pixels: the side of the window that makes the edge smooth

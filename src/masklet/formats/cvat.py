@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
-from masklet import rle
-from masklet.coded import CodedFrame
-from masklet.formats.cvat_reading import read
-from masklet.formats.form import Clip, FileFormat
-from masklet.polygons import trace_mask
+from masklet.formats.cvat_reader import read
+from masklet.formats.format import Clip, FileFormat
+from masklet.masks import rle
+from masklet.masks.polygons import trace_mask
+from masklet.masks.rle_frame import CodedFrame
 
 _LABEL = "object"  # tracking does not name things
 

@@ -1,6 +1,6 @@
 """LabelMe: a JSON file per image with shapes; of a video, a file per frame.
 
-`parse` is the one reader of such files: of frames here, of data sets in `masklet.data.readers.labelme`.
+`parse` is the one reader of such files: of frames here, of data sets in `masklet.datasets.labelme`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet import rle
-from masklet.coded import CodedFrame
 from masklet.errors import ImageError
 from masklet.files.json_fields import Fields, name_errors, read_fields
-from masklet.formats.folders import numbered
-from masklet.formats.form import Clip, FolderFormat
-from masklet.formats.records import ReadMask, check_size, frame_of
+from masklet.formats.format import Clip, FolderFormat
+from masklet.formats.frame_files import numbered
+from masklet.formats.json_fields import ReadMask, check_size, frame_of
 from masklet.images import read_mask
-from masklet.polygons import rasterize, trace_pieces
-from masklet.propagate import TrackedFrame
+from masklet.masks import rle
+from masklet.masks.polygons import rasterize, trace_pieces
+from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.tracked_frame import TrackedFrame
 
 _VERSION = "5.5.0"  # of LabelMe's file format
 _NO_AREAS = frozenset({"point", "points", "line", "linestrip"})

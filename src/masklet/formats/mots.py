@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from masklet import rle
-from masklet.coded import CodedFrame
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
-from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import ReadMask, frame_of
-from masklet.propagate import TrackedFrame
+from masklet.formats.format import Clip, FileFormat
+from masklet.formats.json_fields import ReadMask, frame_of
+from masklet.masks import rle
+from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.tracked_frame import TrackedFrame
 
 CLASS = 2  # pedestrian, the one class that both KITTI MOTS and MOTSChallenge evaluate; tracking does not name things
 _PER_CLASS = 1000  # an id is class × 1000 + object

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from masklet import drawing, rle
-from masklet.coded import CodedFrame
-from masklet.formats.encoding import H264, VideoEncoder
-from masklet.formats.form import Clip, FileFormat
-from masklet.formats.pictures import pictures, source, times
-from masklet.formats.sound import Sound
+from masklet.formats.audio import Sound
+from masklet.formats.format import Clip, FileFormat
+from masklet.formats.frame_source import pictures, source, times
+from masklet.formats.video_encoder import H264, VideoEncoder
+from masklet.masks import drawing, rle
+from masklet.masks.rle_frame import CodedFrame
 
 
 def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet import rle
-from masklet.coded import CodedFrame
 from masklet.errors import FormatError
 from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
-from masklet.formats.folders import numbered
-from masklet.formats.form import Clip, FolderFormat
-from masklet.formats.records import ReadMask, frame_of
-from masklet.polygons import rasterize, trace_mask
-from masklet.propagate import TrackedFrame
+from masklet.formats.format import Clip, FolderFormat
+from masklet.formats.frame_files import numbered
+from masklet.formats.json_fields import ReadMask, frame_of
+from masklet.masks import rle
+from masklet.masks.polygons import rasterize, trace_mask
+from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.tracked_frame import TrackedFrame
 
 _DESCRIPTION = "data.yaml"
 _MOST_BYTES = 1 << 20  # of a description

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from masklet import rle
-from masklet.coded import CodedFrame, CodedMask
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.coco import CATEGORY, encode_segmentation
-from masklet.formats.form import Clip, FileFormat
-from masklet.formats.records import MAX_FRAMES, ReadMask, frame_of
-from masklet.propagate import TrackedFrame
+from masklet.formats.format import Clip, FileFormat
+from masklet.formats.json_fields import MAX_FRAMES, ReadMask, frame_of
+from masklet.masks import rle
+from masklet.masks.rle_frame import CodedFrame, CodedMask
+from masklet.masks.tracked_frame import TrackedFrame
 
 
 def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:

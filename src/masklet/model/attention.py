@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.model.position import Rotation
+from masklet.model.position_encoding import Rotation
 
 
 def looked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from masklet.config import ModelConfig
 from masklet.model.attention import looked
-from masklet.model.position import precise
+from masklet.model.position_encoding import precise
 
 EPSILON = 1e-6
 

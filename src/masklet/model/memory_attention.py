@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from masklet.config import ModelConfig
 from masklet.model.attention import RotaryAttention
-from masklet.model.position import Rotation, axial_rotation, sine_table
+from masklet.model.position_encoding import Rotation, axial_rotation, sine_table
 
 POSITION_WEIGHT = 0.1  # how strongly the features' own places are added, as released
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from masklet.config import ModelConfig
 from masklet.model.layers import ChannelNorm
-from masklet.model.position import FourierPositions
+from masklet.model.position_encoding import FourierPositions
 
 NOT_A_POINT = -1  # a learned token that says so
 LABELS = 4  # negative click, positive click, the two corners of a box

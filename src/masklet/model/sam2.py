@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.backend import NO_OBJECT, Candidates, Features
+from masklet.backend import NO_OBJECT, SLOTS, Candidates, Features
 from masklet.config import ModelConfig
-from masklet.memory import SLOTS
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder
 from masklet.model.memory_attention import MemoryAttention
 from masklet.model.memory_encoder import MemoryEncoder
 from masklet.model.neck import Neck
-from masklet.model.position import sine_table, time_table
+from masklet.model.position_encoding import sine_table, time_table
 from masklet.model.prompt_encoder import PromptEncoder
 
 MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter the memory encoder in [−10, 10] (reference-model §1.3)

@@ -14,10 +14,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masklet.data.engine.samples import Clip, Sample
-from masklet.data.engine.views import CLOSE
+from masklet.synthetic.engine.samples import Clip, Sample
+from masklet.synthetic.engine.views import CLOSE
+from masklet.train.clips_from_images import StillClips
 from masklet.train.sources import LEAST_AREA, Clips, Mixture, Pictures
-from masklet.train.stills import StillClips
 
 KIND_WEIGHTS = {"instance": 1.0, "union": 0.3, "part": 0.35, "region": 0.2}
 """How often targets of each kind are asked for, relative to one another."""

@@ -17,23 +17,23 @@ from masklet.files.atomic import atomic_write
 from masklet.files.outputs import output_exists
 from masklet.files.translate import translate_write_errors
 from masklet.model.sam2 import Sam2
-from masklet.train import parallel
+from masklet.train import distributed
 from masklet.train.batches import Batch, Batches, Request, row_generators
-from masklet.train.compositor import Compositor
-from masklet.train.drills import drilled
-from masklet.train.grouping import Grouping
-from masklet.train.guards import check_alive, check_finite
-from masklet.train.initialise import seeded
-from masklet.train.journal import Journal, Line, Moment
+from masklet.train.device_compositor import Compositor
+from masklet.train.divergence import check_alive, check_finite
+from masklet.train.embedding_loss import Grouping
+from masklet.train.image_rollout import Outcome, Plan, encoded, pictures
+from masklet.train.initialization import seeded
 from masklet.train.losses import Parts
+from masklet.train.metrics_log import Journal, Line, Moment
 from masklet.train.network import network
-from masklet.train.optimiser import Average, Movers, movers, rate
-from masklet.train.rollout import Outcome, Plan, encoded, pictures
+from masklet.train.optimizer import Average, Movers, movers, rate
+from masklet.train.run_state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
 from masklet.train.settings import Settings
 from masklet.train.sources import Mixture
-from masklet.train.state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
-from masklet.train.tracking import clips, drawn_script
-from masklet.train.validate import Examples, quality
+from masklet.train.synthetic_ellipses import drilled
+from masklet.train.validation import Examples, quality
+from masklet.train.video_rollout import clips, drawn_script
 
 SETTINGS = "settings.toml"
 BLURS = 1, 2, 4  # how much more closely pictures are looked at that are asked again
@@ -86,7 +86,7 @@ def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool =
     run = Run(settings, out, device, model, grouping, Average(model, settings.average), moving)
     if resume:
         run.progress = load_state(out / STATE, run.modules, run.average, run.movers)
-    if parallel.leads():
+    if distributed.leads():
         with translate_write_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / SETTINGS) as file:
@@ -127,7 +127,7 @@ def advance(run: Run, batch: Batch, request: Request) -> Outcome:
     check_finite(loss.detach(), batch, run.out, step)
     run.movers.forget()
     loss.backward()
-    parallel.add_gradients(run.modules.parameters())
+    distributed.add_gradients(run.modules.parameters())
     nn.utils.clip_grad_norm_((p for p in run.model.parameters() if p.grad is not None), settings.clip)
     run.movers.step()
     run.average.update(run.model, step)
@@ -138,7 +138,7 @@ def advance(run: Run, batch: Batch, request: Request) -> Outcome:
 
 def keep(run: Run) -> None:
     """Save the run to go on from, and the averaged weights to use; by the leading process."""
-    if not parallel.leads():
+    if not distributed.leads():
         return
     save_state(run.out / STATE, run.modules, run.average, run.movers, run.progress)
     with run.average.shown(run.model):
@@ -150,7 +150,9 @@ class _Session:
 
     def __init__(self, run: Run, tell: Callable[[Line], None], validation: Mapping[str, Examples]) -> None:
         self.run, self.validation = run, validation
-        self.journal = Journal(run.out, run.settings.weights(), tell, run.progress.step) if parallel.leads() else None
+        self.journal = (
+            Journal(run.out, run.settings.weights(), tell, run.progress.step) if distributed.leads() else None
+        )
         self.started = self.saved = self.validated = time.monotonic()
         self.before = run.progress.seconds
 
@@ -195,7 +197,7 @@ class _Session:
     def after(self, outcome: Outcome, request: Request) -> None:
         """Look at the clock, write and save what is due."""
         run, settings, now = self.run, self.run.settings, time.monotonic()
-        seconds = parallel.agreed(self.before + now - self.started, run.device)
+        seconds = distributed.agreed(self.before + now - self.started, run.device)
         run.progress = Progress(run.progress.step, seconds)
         if self.journal:
             kind = "clips" if request.frames else "pictures"
@@ -210,10 +212,10 @@ class _Session:
     def _request(self, step: int) -> Request:
         """The batch of a step, of the kind and size that are due; every process gets the same."""
         settings = self.run.settings
-        share = step / settings.steps if settings.steps else parallel.agreed(self.run.share, self.run.device)
+        share = step / settings.steps if settings.steps else distributed.agreed(self.run.share, self.run.device)
         rng = np.random.default_rng((settings.seed, 5, step))
         frames = int(rng.choice(settings.frames)) if rng.random() < settings.video else 0
-        rows = parallel.own_rows(settings.clips if frames else settings.pictures)
+        rows = distributed.own_rows(settings.clips if frames else settings.pictures)
         return Request(step, settings.size_at(share), rows, frames, settings.easy_at(share))
 
     def _validate(self) -> None:

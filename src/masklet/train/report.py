@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from masklet.evaluate.gallery import LEGEND, comparison
+from masklet.evaluate.error_images import LEGEND, comparison
 from masklet.evaluate.plots import line_plot
 from masklet.evaluate.report import Picture, Plot, Report, Table, write_report
 from masklet.model.sam2 import Sam2
 from masklet.prompts import click
-from masklet.train.journal import LOG, VALIDATION, read_lines
+from masklet.train.image_rollout import Plan, asked_of, chosen, encoded, stretched, unremembering
 from masklet.train.losses import Weights
-from masklet.train.prompting import Shares, first_prompts
-from masklet.train.rollout import Plan, asked_of, chosen, encoded, stretched, unremembering
+from masklet.train.metrics_log import LOG, VALIDATION, read_lines
+from masklet.train.prompt_sampling import Shares, first_prompts
 from masklet.train.settings import Settings
-from masklet.train.validate import SEED, Examples
+from masklet.train.validation import SEED, Examples
 
 SHOWN = 12  # pictures
 

@@ -14,7 +14,7 @@ from typing import Any
 from masklet.config import CONFIGS, check_size
 from masklet.errors import InputNotFound, SettingsError
 from masklet.train.losses import Weights
-from masklet.train.prompting import Shares
+from masklet.train.prompt_sampling import Shares
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from masklet.data.engine.bank import Bank, load_bank
-from masklet.data.engine.clips import ClipComposer
-from masklet.data.engine.compose import Composer, PictureSettings
-from masklet.data.engine.real import has_clips, read_labelled, real_clips, real_pictures
-from masklet.data.engine.real_objects import enriched
-from masklet.data.engine.samples import Clip, Sample
-from masklet.data.engine.views import CLOSE
-from masklet.data.packs.pack import BLOB, INDEX, open_pack
-from masklet.data.readers.layouts import open_clips, open_images
-from masklet.data.rendering.render import Model
-from masklet.data.rendering.renders import load_models
+from masklet.datasets.layouts import open_clips, open_images
 from masklet.errors import InputNotFound, MaskletError, SettingsError
-from masklet.train.annotated import AnnotatedClips, AnnotatedPictures, check
-from masklet.train.frozen import Frozen, refuse
+from masklet.synthetic.engine.asset_bank import Bank, load_bank
+from masklet.synthetic.engine.clips import ClipComposer
+from masklet.synthetic.engine.compose import Composer, PictureSettings
+from masklet.synthetic.engine.real_objects import enriched
+from masklet.synthetic.engine.real_samples import has_clips, read_labelled, real_clips, real_pictures
+from masklet.synthetic.engine.samples import Clip, Sample
+from masklet.synthetic.engine.views import CLOSE
+from masklet.synthetic.packs.pack import BLOB, INDEX, open_pack
+from masklet.synthetic.rendering.render_cache import load_models
+from masklet.synthetic.rendering.renderer import Model
+from masklet.train.dataset_samples import AnnotatedClips, AnnotatedPictures, check
+from masklet.train.leakage_guard import Frozen, refuse
 
 EASY = PictureSettings(objects=(1, 3), area=(0.05, 0.6))
 LEAST_AREA = 24.0  # pixels of a target at the size it is trained at: of what is smaller little is seen

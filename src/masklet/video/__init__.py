@@ -14,8 +14,8 @@ _HOMES = {
     "Video": "frames",
     "VideoOptions": "options",
     "camera": "cameras",
-    "open_video": "opening",
-    "stream": "network",
+    "open_video": "open",
+    "stream": "network_stream",
 }
 
 __all__ = ["Frame", "LiveVideo", "Video", "VideoOptions", "camera", "open_video", "stream"]
@@ -23,8 +23,8 @@ __all__ = ["Frame", "LiveVideo", "Video", "VideoOptions", "camera", "open_video"
 if TYPE_CHECKING:
     from masklet.video.cameras import camera
     from masklet.video.frames import Frame, LiveVideo, Video
-    from masklet.video.network import stream
-    from masklet.video.opening import open_video
+    from masklet.video.network_stream import stream
+    from masklet.video.open import open_video
     from masklet.video.options import VideoOptions
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from masklet.errors import ResourceError, VideoError
 from masklet.video.frames import Closes, Frame, Image
-from masklet.video.pictures import fitted
+from masklet.video.image_sequence import fitted
 
 _PARTING = 1.0  # seconds that a read under way may still take when a camera is closed
 _PAUSE = 0.02  # seconds after which a source is asked again that has just had nothing

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import VideoError
-from masklet.video.filestream import FAULTS, FileStream
-from masklet.video.numbering import ByCount, ByTime, Numbering
+from masklet.video.demuxer import FAULTS, FileStream
+from masklet.video.frame_seeker import ByCount, ByTime, Numbering
 from masklet.video.options import VideoOptions
-from masklet.video.raw import UNTURNED, Facts, Matrix, RawFrame, display_matrix, is_right_angle, shown_size, to_raw
-from masklet.video.table import FrameTable, read_table
+from masklet.video.packet_index import FrameTable, read_table
+from masklet.video.raw_frame import (
+    UNTURNED,
+    Facts,
+    Matrix,
+    RawFrame,
+    display_matrix,
+    is_right_angle,
+    shown_size,
+    to_raw,
+)
 
 _PROMISED = 0.9  # the share of the promised duration that must be there
 

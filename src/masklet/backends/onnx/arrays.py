@@ -1,0 +1,98 @@
+"""Pictures, prompts, masks and memories as the arrays that graphs take, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import LOGIT_LIMIT, STABLE_OFFSET, Query, Recall
+from masklet.images.resize import resample
+from masklet.onnx_graphs.manifest import MEAN, STD
+from masklet.onnx_graphs.memorize import MASK_BIAS, MASK_SCALE
+
+Floats = NDArray[np.float32]
+
+
+def normalised(image: NDArray[np.uint8], side: int) -> Floats:
+    """A picture as (1, 3, side, side): squashed to the square by antialiased bilinear resizing of fractions."""
+    planes = np.stack([plane.astype(np.float32) for plane in cv2.split(image)])
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+    return np.asarray((resample(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
+
+
+def squared(mask: NDArray[np.bool_], side: int) -> Floats:
+    """A mask as (1, 1, side, side) of zeros and ones."""
+    values = mask.astype(np.float32)
+    return (resample(values, (side, side)) >= 0.5).astype(np.float32)[None, None]
+
+
+def quartered(squares: Floats) -> Floats:
+    """Masks (N, 1, S, S) of zeros and ones as low-res logits (N, 1, S/4, S/4)."""
+    side = squares.shape[-1] // 4
+    return resample(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
+
+
+def mask_logits(mask: NDArray[Any], side: int) -> Floats:
+    """A mask prompt, a mask or logits of any size, as low-res logits (1, 1, side, side)."""
+    if mask.dtype == np.bool_:
+        fractions = resample(mask.astype(np.float32)[None, None], (side, side))
+        return np.asarray(fractions * np.float32(MASK_SCALE) + np.float32(MASK_BIAS))
+    logits = from_bfloat16(mask).reshape(1, 1, *mask.shape[-2:])
+    return np.asarray(resample(logits, (side, side)).clip(-LOGIT_LIMIT, LOGIT_LIMIT))
+
+
+class Points(NamedTuple):
+    """The points of N queries, filled up to the same number."""
+
+    points: Floats  # (N, P, 2) fractions of the picture
+    labels: NDArray[np.int64]  # (N, P)
+    present: NDArray[np.bool_]  # (N, P): false for those that only fill up
+
+
+def points_of(queries: Sequence[Query]) -> Points:
+    """The points of all queries in one array."""
+    counts = np.array([len(query.points) for query in queries])
+    shape = (len(counts), int(counts.max()))
+    points, labels = np.zeros((*shape, 2), np.float32), np.full(shape, -1, np.int64)
+    for row, query in enumerate(queries):
+        points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
+    return Points(points, labels, np.arange(shape[1]) < counts[:, None])
+
+
+def memories_of(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
+    """`memories` (N, T, c, h, w), their `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), of recalls that hold
+    equal numbers of each."""
+    maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
+    pointers = [from_bfloat16(memory.pointer) for recall in recalls for _, memory in recall.pointers]
+    times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
+    channels = recalls[0].spatial[0][1].pointer.shape[-1]
+    return {
+        "memories": np.concatenate(maps).reshape(len(recalls), -1, *maps[0].shape[1:]),
+        "slots": np.array([[slot for slot, _ in recall.spatial] for recall in recalls], np.int64),
+        "pointers": np.reshape(pointers, (len(recalls), len(times[0]), channels)),
+        "times": np.array(times, np.float32),
+    }
+
+
+def stability(single: Floats) -> NDArray[np.float64]:
+    """How little each of the masks (N, h, w) depends on its threshold (reference-model §5.4)."""
+    inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
+    return np.where(around > 0, inside / np.maximum(around, 1), 1.0)
+
+
+def to_bfloat16(values: Floats) -> NDArray[np.uint16]:
+    """Bits of the nearest bfloat16, ties to even: the number format of stored memories (reference-model §7.4)."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
+
+
+def from_bfloat16(bits: NDArray[Any]) -> Floats:
+    """The inverse of `to_bfloat16`; other numbers as float32. Whatever a session of PyTorch's holds may be bfloat16."""
+    if bits.dtype != np.uint16:
+        return bits.astype(np.float32, copy=False)
+    return (bits.astype(np.uint32) << 16).view(np.float32)

@@ -1,0 +1,316 @@
+"""The seam over PyTorch: devices, number formats, and objects in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from masklet.backend import (
+    LOGIT_LIMIT,
+    NO_OBJECT,
+    NO_PROMPT,
+    STABLE_OFFSET,
+    Answers,
+    Candidates,
+    Decoded,
+    Features,
+    Memory,
+    Query,
+    Recall,
+    alike,
+    choose,
+    describe,
+)
+from masklet.checkpoints import key_names
+from masklet.config import ModelConfig, check_size
+from masklet.errors import BackendError, ResourceError, SettingsError
+from masklet.files.translate import translate_errors
+from masklet.model.position_encoding import precise
+from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, point_at
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
+STORED = torch.bfloat16  # of memories, whatever the precision of the model (reference-model §7.4)
+TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
+SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
+MASKS_AT_ONCE = 4  # that are memorized together on a CPU, likewise: sixteen take a fifth longer
+PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def build(
+    config: ModelConfig,
+    tensors: Mapping[str, NDArray[Any]],
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    size: int | None = None,
+) -> TorchBackend:
+    """A backend with these weights (our names); nothing is initialised only to be overwritten.
+
+    `device` is any of PyTorch's ("cuda:1"), by default the best there is; `dtype` one of `DTYPES`, by default float32;
+    `size` the side of the square that pictures are resized to, by default the one the weights were trained for.
+    """
+    chosen = _dtype(dtype)
+    with torch.device("meta"):
+        model = Sam2(config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    key_names.check({name: value.shape for name, value in tensors.items()}, expected, config)
+    state = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    model.load_state_dict(state, assign=True)
+    waves = model.prompt_encoder.fourier
+    places = waves.gaussian
+    with _translate_torch_errors():
+        model = model.to(device=device_named(device), dtype=chosen)
+    waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
+    if model.no_pointer.device.type == "cpu":
+        model.trunk.tokens_at_once = TILE_TOKENS
+        model.memory_attention.scores_at_once = SCORES
+    return TorchBackend(
+        model.eval().requires_grad_(False), check_size(size or config.size), key_names.identity(tensors)
+    )
+
+
+def _memory_error(cause: torch.OutOfMemoryError) -> ResourceError:
+    message = f"the device's memory is full: {str(cause).splitlines()[0]}"
+    return ResourceError("out-of-memory", message, hint="choose a smaller size= or model, or dtype='bfloat16'")
+
+
+_translate_torch_errors = partial(translate_errors, torch.OutOfMemoryError, into=_memory_error)
+
+
+def _inference(method: Callable[P, R]) -> Callable[P, R]:
+    """Without gradients, and with PyTorch's faults turned into ours."""
+
+    @wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.inference_mode(), _translate_torch_errors():
+            return method(*args, **kwargs)
+
+    return run
+
+
+class TorchBackend:
+    """`Backend` over `Sam2` on one device."""
+
+    runtime = "torch"
+
+    def __init__(self, model: Sam2, size: int, identity: str) -> None:
+        self.model = model
+        self.identity = identity
+        self.config = model.config
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"TorchBackend({describe(self)})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.no_pointer.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in."""
+        return self.model.no_pointer.dtype
+
+    @_inference
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+        features = self.model.encode(torch.cat([self._normalised(image) for image in images]))
+        return [Features(*(level[k : k + 1] for level in features)) for k in range(len(images))]
+
+    @_inference
+    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+        seen: list[Tensor | None] = [None] * len(recalls)
+        for group in alike(recalls, len(recalls)):
+            attended = self.model.attend(features, *self._memories([recalls[k] for k in group])).stride16
+            for row, k in enumerate(group):
+                seen[k] = attended[row : row + 1]
+        return features._replace(stride16=torch.cat([part for part in seen if part is not None]))
+
+    @_inference
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        turns = [self._decode(_rows(features, rows), queries[rows]) for rows in _turns(len(queries), PROMPTS_AT_ONCE)]
+        candidates = Candidates(*(torch.cat(parts) for parts in zip(*turns, strict=True)))
+        if hide:
+            visible = candidates.object_score[..., None, None] > 0
+            candidates = candidates._replace(logits=candidates.logits.where(visible, NO_OBJECT))
+        return self._chosen(candidates, [query.ambiguous for query in queries])
+
+    @_inference
+    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        full = torch.cat([self._squared(mask) for mask in masks])
+        logits = F.interpolate(
+            full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
+        )
+        points, labels, _ = self._points([NO_PROMPT] * len(masks))
+        candidates = self.model.decode(features, points, labels, self.model.mask_downsample(full))
+        score = torch.where(full.flatten(1).any(dim=1, keepdim=True), 10.0, -10.0).to(full.dtype)
+        pointer = point_at(self.model, candidates.pointers[:, 0], score)  # mixed twice (reference-model §12, G14)
+        return Decoded(logits, torch.ones_like(score), score, pointer)
+
+    @_inference
+    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+        hard = torch.tensor(list(prompted), device=self.device)
+        logits = decoded.logits.to(self.dtype)  # cleaned ones come in the host's format
+        at_once = MASKS_AT_ONCE if self.device.type == "cpu" else len(hard)
+        turns = [
+            self.model.memorize(_rows(features, rows), logits[rows], decoded.object_score[rows], hard[rows])
+            for rows in _turns(len(hard), at_once)
+        ]
+        maps = torch.cat(turns).to(STORED)
+        return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
+
+    @_inference
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+        present = [self._absent() if one is None else one[:3] for one in decoded]
+        logits, iou, score = (torch.cat(parts)[:, 0] for parts in zip(*present, strict=True))
+        return _answers(logits, iou, score)
+
+    @_inference
+    def fetch_candidates(self, decoded: Decoded) -> Answers:
+        assert decoded.candidates is not None, "an adopted mask has no candidates"
+        logits, iou, score, _ = decoded.candidates
+        three = logits[:, 1:].flatten(0, 1)
+        return _answers(three, iou[:, 1:].flatten(), score.expand(-1, 3).flatten())
+
+    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+        return [(x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).cpu().numpy() for x in arrays]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        tensors = (torch.from_numpy(array) for array in arrays)
+        return [(x.view(torch.bfloat16) if x.dtype == torch.uint16 else x).to(self.device) for x in tensors]
+
+    def _absent(self) -> tuple[Tensor, Tensor, Tensor]:
+        nothing = self.model.no_pointer.new_zeros(1, 1)
+        logits = nothing.new_full((1, 1, self.size // 4, self.size // 4), NO_OBJECT)
+        return logits, nothing, nothing + NO_OBJECT
+
+    def _normalised(self, image: NDArray[np.uint8]) -> Tensor:
+        """One picture as (1, 3, size, size): squashed to the square by antialiased bilinear resizing of fractions."""
+        x = torch.tensor(image, device=self.device)
+        x = x.permute(2, 0, 1)[None].to(precise(self.dtype)) / 255
+        x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
+        mean, std = (x.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        return ((x - mean) / std).to(self.dtype)
+
+    def _squared(self, mask: NDArray[np.bool_]) -> Tensor:
+        """A mask as (1, 1, size, size) of zeros and ones."""
+        x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
+        if x.shape[-2:] != (self.size, self.size):
+            x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
+            x = (x >= 0.5).to(x.dtype)
+        return x.to(self.dtype)
+
+    def _memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Maps (B, T, c, h, w), slots (B, T), pointers (B, P, C) and times (B, P) of recalls of equal counts."""
+        slots = torch.tensor([[slot for slot, _ in recall.spatial] for recall in recalls], dtype=torch.long)
+        times = torch.tensor(
+            [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls], dtype=torch.float64
+        )
+        like = self.model.no_pointer  # memories may have been made in another number format, or elsewhere
+        maps = [memory.features.to(like) for recall in recalls for _, memory in recall.spatial]
+        pointers = [memory.pointer.to(like) for recall in recalls for _, memory in recall.pointers]
+        shape = (self.config.memory_channels, self.size // STRIDE, self.size // STRIDE)
+        return (
+            torch.cat([like.new_zeros(0, *shape), *maps]).reshape(*slots.reshape(len(recalls), -1).shape, *shape),
+            slots.reshape(len(recalls), -1).to(self.device),
+            torch.cat([like[:0], *pointers]).reshape(*times.reshape(len(recalls), -1).shape, like.shape[1]),
+            times.reshape(len(recalls), -1).to(device=self.device, dtype=precise(self.dtype)),
+        )
+
+    def _decode(self, features: Features, queries: Sequence[Query]) -> Candidates:
+        points, labels, present = self._points(queries)
+        masks = [None if query.mask is None else self._mask_logits(query.mask) for query in queries]
+        given = [mask for mask in masks if mask is not None]
+        if not given:
+            return self.model.decode(features, points, labels, present=present)
+        filled = torch.cat([torch.zeros_like(given[0]) if mask is None else mask for mask in masks])
+        masked = None if len(given) == len(masks) else torch.tensor([m is not None for m in masks], device=self.device)
+        return self.model.decode(features, points, labels, filled, masked, present)
+
+    def _points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Points (N, P, 2), labels (N, P) and, where the counts differ, which of them are there (N, P)."""
+        counts = np.array([len(query.points) for query in queries])
+        points, labels = np.zeros((len(counts), counts.max(), 2)), np.full((len(counts), counts.max()), -1)
+        for row, query in enumerate(queries):
+            points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
+        present = np.arange(counts.max()) < counts[:, None]
+        on_device = torch.from_numpy(points).to(dtype=precise(self.dtype)).to(self.device)
+        there = None if present.all() else torch.from_numpy(present).to(self.device)
+        return on_device, torch.from_numpy(labels).to(self.device), there
+
+    def _mask_logits(self, mask: Any) -> Tensor:
+        """A mask prompt as low-res logits (1, 1, size/4, size/4)."""
+        side = self.size // 4
+        if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+            x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
+            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+            return (x * MASK_SCALE + MASK_BIAS).to(self.dtype)
+        x = torch.as_tensor(mask, device=self.device, dtype=self.dtype)[..., :, :].reshape(1, 1, *mask.shape[-2:])
+        if x.shape[-2:] != (side, side):
+            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+        return x.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+
+    def _chosen(self, candidates: Candidates, ambiguous: list[bool]) -> Decoded:
+        logits, iou, score, pointers = candidates
+        single = logits[:, 0].flatten(1)
+        inside, around = (single > STABLE_OFFSET).sum(1), (single > -STABLE_OFFSET).sum(1)
+        stability = torch.where(around > 0, inside / around, torch.ones_like(inside / around))
+        masks, tokens = choose(iou.float().cpu().numpy(), stability.cpu().numpy(), ambiguous)
+        rows = list(range(len(masks)))
+        return Decoded(
+            logits[rows, masks][:, None], iou[rows, masks][:, None], score, pointers[rows, tokens], candidates
+        )
+
+
+def _answers(logits: Tensor, iou: Tensor, score: Tensor) -> Answers:
+    arrays = [x.to(precise(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise BackendError(
+            "non-finite-output",
+            f"the network answered with NaN or infinity in {str(logits.dtype).removeprefix('torch.')}",
+            hint="load the model with dtype='float32'",
+        )
+    return Answers(*arrays)
+
+
+def _turns(count: int, at_once: int) -> Iterator[slice]:
+    for start in range(0, count, at_once):
+        yield slice(start, start + at_once)
+
+
+def _rows(features: Features, rows: slice) -> Features:
+    return Features(*(level if len(level) == 1 else level[rows] for level in features))
+
+
+def _dtype(name: str | None) -> torch.dtype:
+    if name is None:
+        return torch.float32
+    if name not in DTYPES:
+        raise SettingsError("bad-dtype", f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+    return DTYPES[name]
+
+
+def device_named(name: str | None) -> torch.device:
+    """PyTorch's device of that name, by default the best there is. Raises `ResourceError` where there is none."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as cause:
+        raise ResourceError(
+            "device-unavailable",
+            f"no device {name!r} here: {str(cause).splitlines()[0]}",
+            hint="leave device= out, or use 'cpu'",
+        ) from cause
+    return torch.device(name)

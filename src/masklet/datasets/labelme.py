@@ -1,0 +1,20 @@
+"""LabelMe as a data set: a JSON file per image with polygons, rectangles, circles and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from masklet.datasets.annotation import Annotation
+from masklet.files.json_fields import read_fields
+from masklet.formats.labelme import number_objects, parse
+
+
+def read_labelme(path: Path) -> Annotation:
+    """Read the objects of a LabelMe file, by the rules of `masklet.formats.labelme`.
+
+    Raises `InputNotFound`, and `FormatError` naming the file and what is wrong.
+    """
+    size, found = parse(read_fields(path))
+    objects = number_objects(found, {})
+    labels = {number: one.label for number, one in objects.items()}
+    return Annotation(size, {number: one.mask for number, one in objects.items()}, categories=labels)

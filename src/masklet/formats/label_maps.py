@@ -1,0 +1,82 @@
+"""Masks as PNG pictures: one per frame in DAVIS's colours, or one per frame and object as in SA-V."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.errors import FormatError, InputNotFound
+from masklet.formats.format import Clip, FolderFormat
+from masklet.formats.frame_files import numbered
+from masklet.images import read_mask
+from masklet.masks import rle
+from masklet.masks.label_map import label_map, write_label_map, write_mask
+from masklet.masks.masks import Masks
+from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.tracked_frame import TrackedFrame
+
+
+def frame_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
+    """One picture of object ids. The smallest id wins overlaps; all frames have 8 bits, or 16 if any id is above 255.
+
+    Raises `FormatError` for ids that are not in 1 … 65535.
+    """
+    labels = label_map(np.stack([rle.decode(mask.code) for mask in frame]), frame.object_ids, frame.size) if (
+        frame.object_ids
+    ) else np.zeros(frame.size, np.uint8)  # fmt: skip
+    buffer = io.BytesIO()
+    write_label_map(buffer, labels.astype(np.uint16) if max(clip.object_ids, default=0) > 255 else labels)
+    return {f"{clip.stem(frame.index)}.png": buffer.getvalue()}
+
+
+def object_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
+    """One picture in black and white per object of the clip, in a folder per object."""
+    empty = np.zeros(frame.size, bool)
+    masks = {mask.object_id: rle.decode(mask.code) for mask in frame}
+    return {
+        f"{object_id:03d}/{clip.stem(frame.index)}.png": _png(masks.get(object_id, empty))
+        for object_id in clip.object_ids
+    }
+
+
+def read_frames(path: Path) -> Iterator[TrackedFrame]:
+    """Frames of a folder of pictures of object ids, or of one such picture."""
+    for index, file in numbered(path, ".png") if path.is_dir() else [(0, path)]:
+        labels = read_mask(file)
+        object_ids = [int(label) for label in np.unique(labels) if label]
+        yield TrackedFrame(index, None, _of_labels(labels, object_ids))
+
+
+def read_objects(path: Path) -> Iterator[TrackedFrame]:
+    """Frames of a folder with a folder of masks per object, each named by the object's number."""
+    if not path.is_dir():
+        raise InputNotFound("input-not-found", f"{path}: no such folder", path=str(path))
+    folders = {int(folder.name): folder for folder in path.iterdir() if folder.is_dir() and folder.name.isdecimal()}
+    if not folders:
+        raise FormatError("annotation-broken", f"{path} has no folders named by objects' numbers", path=str(path))
+    found = {object_id: dict(numbered(folder, ".png")) for object_id, folder in sorted(folders.items())}
+    for index in sorted({index for files in found.values() for index in files}):
+        parts = {object_id: read_mask(files[index]) != 0 for object_id, files in found.items() if index in files}
+        if len({part.shape for part in parts.values()}) != 1:
+            raise FormatError("annotation-broken", f"{path}: masks of frame {index} have different sizes")
+        yield TrackedFrame(index, None, Masks.from_binary(np.stack([*parts.values()]), object_ids=[*parts]))
+
+
+PNG = FolderFormat("png", "png", frame_files, read_frames)
+SAV = FolderFormat("sav", "sav", object_files, read_objects)
+
+
+def _of_labels(labels: NDArray[np.int32], object_ids: list[int]) -> Masks:
+    if not object_ids:
+        return Masks.empty((labels.shape[0], labels.shape[1]))
+    return Masks.from_binary(np.stack([labels == object_id for object_id in object_ids]), object_ids=object_ids)
+
+
+def _png(mask: NDArray[np.bool_]) -> bytes:
+    buffer = io.BytesIO()
+    write_mask(buffer, mask)
+    return buffer.getvalue()

@@ -1,0 +1,30 @@
+"""Every format by its name on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from masklet.errors import SettingsError
+from masklet.formats.coco import COCO
+from masklet.formats.cutout import CUTOUT, PRORES
+from masklet.formats.cvat import CVAT
+from masklet.formats.format import Format
+from masklet.formats.label_maps import PNG, SAV
+from masklet.formats.labelme import LABELME
+from masklet.formats.mots import MOTS
+from masklet.formats.npz import NPZ
+from masklet.formats.overlay import OVERLAY
+from masklet.formats.yolo import YOLO
+from masklet.formats.ytvis import YTVIS
+
+FORMATS: dict[str, Format] = {
+    form.name: form for form in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
+}
+
+
+def named(names: Iterable[str]) -> list[Format]:
+    """The formats of those names, each once. Raises `SettingsError`."""
+    wanted = list(dict.fromkeys(names))
+    if unknown := [name for name in wanted if name not in FORMATS]:
+        raise SettingsError("bad-usage", f"unknown format {unknown[0]!r}; formats are {', '.join(FORMATS)}")
+    return [FORMATS[name] for name in wanted]

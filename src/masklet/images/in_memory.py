@@ -1,0 +1,66 @@
+"""Pictures that are in memory already: arrays (H, W), (H, W, C) and tensors (C, H, W)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from masklet.errors import ImageError
+from masklet.images.bit_depth import Range, to_eight_bits
+from masklet.images.colors import on_black
+
+MAX_SIDE = 65_535
+_OVERSHOOT = 0.5 / 255  # what rounding and resizing may add to a fraction
+
+
+def array_to_rgb(array: NDArray[Any], value_range: Range | None = None) -> NDArray[np.uint8]:
+    """An array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as (H, W, 3) uint8 RGB; not a copy where it is that."""
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in {1, 3, 4}:
+        planar = array.ndim == 3 and array.shape[0] in {1, 3, 4}
+        advice = "; is it (C, H, W)? use array.transpose(1, 2, 0)" if planar else ""
+        raise ImageError("bad-image", f"a picture is (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}{advice}")
+    check_sides(array.shape[1], array.shape[0], "the array")
+    pixels = to_eight_bits(array, "the array", value_range)
+    if pixels.shape[2] == 4:
+        return np.array(on_black(Image.fromarray(np.ascontiguousarray(pixels))))
+    return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
+
+
+def tensor_to_rgb(tensor: Any, value_range: Range | None = None) -> NDArray[np.uint8]:
+    """A tensor (H, W) or (C, H, W), whole numbers or fractions in [0, 1], as (H, W, 3) uint8 RGB."""
+    try:
+        values = tensor.detach().cpu()
+        fractions = bool(values.is_floating_point())
+        array = np.asarray((values.float() if fractions else values).numpy())
+    except (TypeError, RuntimeError) as cause:
+        raise ImageError("bad-image", f"the tensor holds no picture: {cause}") from cause
+    if array.ndim == 3:
+        if array.shape[0] not in {1, 3, 4}:
+            advice = "; is it (H, W, C)? use tensor.permute(2, 0, 1)" if array.shape[2] in {1, 3, 4} else ""
+            raise ImageError("bad-image", f"a tensor is (H, W) or (C, H, W), got shape {array.shape}{advice}")
+        array = array.transpose(1, 2, 0)
+    if fractions and value_range is None:
+        _check_fractions(array)
+        value_range = (0, 1)
+    return array_to_rgb(array, value_range)
+
+
+def check_sides(width: int, height: int, name: str) -> None:
+    """Raises `ImageError` (`bad-dimensions`) for sides that no picture has."""
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        message = f"{name} is {width} × {height} pixels; sides from 1 to {MAX_SIDE} are read"
+        raise ImageError("bad-dimensions", message, path=name)
+
+
+def _check_fractions(array: NDArray[Any]) -> None:
+    if array.size and not (array.min() >= -_OVERSHOOT and array.max() <= 1 + _OVERSHOOT):
+        message = (
+            f"a tensor of fractions lies in [0, 1], got {array.min():g} … {array.max():g}; "
+            "pass the picture before it is normalised, or value_range=(low, high)"
+        )
+        raise ImageError("float-needs-range", message)

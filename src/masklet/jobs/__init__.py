@@ -1,0 +1,1 @@
+"""Tracking jobs that write a folder and can be resumed."""

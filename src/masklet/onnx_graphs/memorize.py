@@ -1,0 +1,56 @@
+"""Write `Sam2.memorize` as a graph: features and a mask become one memory map (reference-model §6.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from masklet.backend import NO_OBJECT
+from masklet.config import ModelConfig
+from masklet.onnx_graphs.builder import Graph
+
+MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter in [−10, 10] (reference-model §1.3)
+
+
+def write_memorize(graph: Graph, config: ModelConfig, size: int) -> None:
+    """Raw features of one picture or of N objects, N low-res masks and scores → `memories`."""
+    channels, width, side = config.channels, config.memory_channels, size // 16
+    stride16 = graph.input("stride16", ["pictures", channels, side, side])
+    logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise)
+    score = graph.input("score", ["objects", 1], graph.precise)
+    binarize = graph.input("binarize", ["objects"], "bool")
+    visible = graph.unsqueeze(graph.op("Greater", score, graph.constant(0.0, dtype=graph.precise)), 2, 3)
+    shown = graph.where(visible, graph.own(logits), graph.constant(NO_OBJECT))
+    mask = _mask(graph, shown, graph.unsqueeze(binarize, 1, 2, 3))
+    x = graph.add(graph.conv(stride16, "memory_encoder.image"), mask)
+    for index in range(2):
+        x = _fused(graph, x, f"memory_encoder.fuser.{index}", channels)
+    memories = graph.conv(x, "memory_encoder.out")
+    if config.occlusion:
+        hidden = graph.constant(graph.array("hidden")[..., None, None], "hidden")
+        memories = graph.add(memories, graph.where(visible, graph.constant(0.0), hidden))
+    graph.output("memories", memories, ["objects", width, side, side])
+
+
+def _mask(graph: Graph, logits: str, binarize: str) -> str:
+    """Masks at the size of the input, hardened where asked for, then halved four times: (N, C, h, w)."""
+    scales = graph.constant(np.array([1, 1, 4, 4]), dtype="float32")
+    large = graph.op("Resize", logits, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    most, least = graph.constant(MASK_SCALE + MASK_BIAS), graph.constant(MASK_BIAS)
+    hard = graph.where(graph.op("Greater", large, graph.constant(0.0)), most, least)
+    soft = graph.add(graph.mul(graph.op("Sigmoid", large), graph.constant(MASK_SCALE)), least)
+    x = graph.where(binarize, hard, soft)
+    for index in range(4):
+        x = graph.conv(x, f"memory_encoder.mask.convs.{index}", strides=[2, 2], pads=[1, 1, 1, 1])
+        x = graph.gelu(graph.norm(graph.transpose(x, 0, 2, 3, 1), f"memory_encoder.mask.norms.{index}"))
+        x = graph.transpose(x, 0, 3, 1, 2)
+    return graph.conv(x, "memory_encoder.mask.out")
+
+
+def _fused(graph: Graph, x: str, name: str, channels: int) -> str:
+    """A ConvNeXt block; its gain is part of its last layer."""
+    y = graph.conv(x, f"{name}.depthwise", pads=[3, 3, 3, 3], group=channels)
+    y = graph.norm(graph.transpose(y, 0, 2, 3, 1), f"{name}.norm")
+    y = graph.gelu(graph.linear(y, f"{name}.up"))
+    gain, matrix, offset = (graph.array(f"{name}.{part}") for part in ("gain", "down.weight", "down.bias"))
+    y = graph.affine(y, matrix.T * gain, offset * gain, f"{name}.down")
+    return graph.add(x, graph.transpose(y, 0, 3, 1, 2))

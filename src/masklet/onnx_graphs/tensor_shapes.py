@@ -1,0 +1,145 @@
+"""Which tensors a configuration has, by our names, and their shapes: what `Sam2(config).state_dict()` says, alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from masklet.backend import SLOTS
+from masklet.config import ModelConfig
+
+Shape = tuple[int, ...]
+Entry = tuple[str, Shape]
+MASKS, LABELS, HIDDEN = 4, 4, 16  # of the decoder, of points, of the mask prompts' encoder
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Every entry of the network's state dict (reference-model §9)."""
+    return dict([*_trunk(config), *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
+
+
+def _layer(name: str, out: int, *inner: int) -> Iterator[Entry]:
+    """A linear layer or a convolution."""
+    yield f"{name}.weight", (out, *inner)
+    yield f"{name}.bias", (out,)
+
+
+def _norm(name: str, channels: int) -> Iterator[Entry]:
+    yield f"{name}.weight", (channels,)
+    yield f"{name}.bias", (channels,)
+
+
+def _mlp(name: str, *widths: int) -> Iterator[Entry]:
+    for index, (before, after) in enumerate(pairwise(widths)):
+        yield from _layer(f"{name}.layers.{index}", after, before)
+
+
+def _attention(name: str, channels: int, inner: int, memory: int) -> Iterator[Entry]:
+    yield from _layer(f"{name}.q", inner, channels)
+    yield from _layer(f"{name}.k", inner, memory)
+    yield from _layer(f"{name}.v", inner, memory)
+    yield from _layer(f"{name}.out", channels, inner)
+
+
+def _trunk(config: ModelConfig) -> Iterator[Entry]:
+    width, background, tile = config.width, config.background, config.windows[0]
+    yield "trunk.positions", (1, width, background, background)
+    yield "trunk.window_positions", (1, width, tile, tile)
+    yield from _layer("trunk.patches", width, 3, 7, 7)
+    channels, index = width, 0
+    for out, count in zip(config.widths, config.stages, strict=True):
+        for _ in range(count):
+            name = f"trunk.blocks.{index}"
+            yield from _norm(f"{name}.norm1", channels)
+            yield from _layer(f"{name}.attention.qkv", 3 * out, channels)
+            yield from _layer(f"{name}.attention.proj", out, out)
+            yield from _norm(f"{name}.norm2", out)
+            yield from _layer(f"{name}.mlp.up", 4 * out, out)
+            yield from _layer(f"{name}.mlp.down", out, 4 * out)
+            if channels != out:
+                yield from _layer(f"{name}.shortcut", out, channels)
+            channels, index = out, index + 1
+
+
+def _neck(config: ModelConfig) -> Iterator[Entry]:
+    for level, width in enumerate(config.widths):
+        yield from _layer(f"neck.laterals.{level}", config.channels, width, 1, 1)
+    yield from _layer("neck.stride4", config.channels // 8, config.channels, 1, 1)
+    yield from _layer("neck.stride8", config.channels // 4, config.channels, 1, 1)
+
+
+def _prompts(config: ModelConfig) -> Iterator[Entry]:
+    name, channels = "prompt_encoder", config.channels
+    yield f"{name}.fourier.gaussian", (2, channels // 2)
+    for token in (*(f"labels.{label}" for label in range(LABELS)), "not_a_point", "no_mask"):
+        yield f"{name}.{token}", (1, channels)
+    yield from _layer(f"{name}.mask1", HIDDEN // 4, 1, 2, 2)
+    yield from _norm(f"{name}.mask_norm1", HIDDEN // 4)
+    yield from _layer(f"{name}.mask2", HIDDEN, HIDDEN // 4, 2, 2)
+    yield from _norm(f"{name}.mask_norm2", HIDDEN)
+    yield from _layer(f"{name}.mask3", channels, HIDDEN, 1, 1)
+
+
+def _decoder(config: ModelConfig) -> Iterator[Entry]:
+    name, channels = "mask_decoder", config.channels
+    for token, count in (("object_token", 1), ("iou_token", 1), ("mask_tokens", MASKS)):
+        yield f"{name}.{token}", (count, channels)
+    for index in range(2):
+        layer = f"{name}.transformer.layers.{index}"
+        yield from _attention(f"{layer}.self_attention", channels, channels, channels)
+        for which in ("to_image", "to_tokens"):
+            yield from _attention(f"{layer}.{which}", channels, channels // 2, channels)
+        for norm in range(1, 5):
+            yield from _norm(f"{layer}.norm{norm}", channels)
+        yield from _mlp(f"{layer}.mlp", channels, config.decoder_hidden, channels)
+    yield from _attention(f"{name}.transformer.to_image", channels, channels // 2, channels)
+    yield from _norm(f"{name}.transformer.norm", channels)
+    for step, (before, after) in enumerate(((channels, channels // 4), (channels // 4, channels // 8)), start=1):
+        yield f"{name}.upscale{step}.weight", (before, after, 2, 2)
+        yield f"{name}.upscale{step}.bias", (after,)
+    yield from _norm(f"{name}.upscale_norm", channels // 4)
+    heads = {f"mask_heads.{mask}": channels // 8 for mask in range(MASKS)} | {"iou_head": MASKS, "object_head": 1}
+    for head, out in heads.items():
+        yield from _mlp(f"{name}.{head}", channels, channels, channels, out)
+
+
+def _memory(config: ModelConfig) -> Iterator[Entry]:
+    channels, width, name = config.channels, config.memory_channels, "memory_attention"
+    for index in range(config.attention_layers):
+        layer = f"{name}.layers.{index}"
+        yield from _attention(f"{layer}.self_attention", channels, channels, channels)
+        yield from _attention(f"{layer}.to_memory", channels, channels, width)
+        for norm in range(1, 4):
+            yield from _norm(f"{layer}.norm{norm}", channels)
+        yield from _layer(f"{layer}.up", config.attention_hidden, channels)
+        yield from _layer(f"{layer}.down", channels, config.attention_hidden)
+    yield from _norm(f"{name}.norm", channels)
+    yield from _encoder(channels, width)
+    yield from _mlp("pointer_head", channels, channels, channels, channels)
+    yield from _layer("mask_downsample", 1, 1, 4, 4)
+    yield "slots", (SLOTS, 1, 1, width)
+    for vector in ("no_memory", "no_memory_position"):
+        yield vector, (1, 1, channels)
+    yield "no_pointer", (1, channels)
+    if config.occlusion:
+        yield "hidden", (1, width)
+    if config.pointer_times:
+        yield from _layer("pointer_times", width, channels)
+
+
+def _encoder(channels: int, width: int) -> Iterator[Entry]:
+    name = "memory_encoder"
+    widths = (1, *(channels // 4**power for power in (3, 2, 1, 0)))
+    for index in range(4):
+        yield from _layer(f"{name}.mask.convs.{index}", widths[index + 1], widths[index], 3, 3)
+        yield from _norm(f"{name}.mask.norms.{index}", widths[index + 1])
+    yield from _layer(f"{name}.mask.out", channels, channels, 1, 1)
+    yield from _layer(f"{name}.image", channels, channels, 1, 1)
+    for index in range(2):
+        block = f"{name}.fuser.{index}"
+        yield from _layer(f"{block}.depthwise", channels, 1, 7, 7)
+        yield from _norm(f"{block}.norm", channels)
+        yield from _layer(f"{block}.up", 4 * channels, channels)
+        yield from _layer(f"{block}.down", channels, 4 * channels)
+        yield f"{block}.gain", (channels,)
+    yield from _layer(f"{name}.out", width, channels, 1, 1)

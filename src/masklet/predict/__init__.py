@@ -1,0 +1,1 @@
+"""Masks of one image: prompts, zoom crops, and the automatic mask generator."""

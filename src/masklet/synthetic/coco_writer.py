@@ -1,0 +1,45 @@
+"""Pictures with masks of their objects, written as a COCO data set: `annotations.json` beside the folder `images`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from masklet.files.atomic import atomic_write
+from masklet.masks import rle
+
+ANNOTATIONS, IMAGES = "annotations.json", "images"
+
+
+class Labelled(NamedTuple):
+    """A picture and what is in it."""
+
+    file: str  # below `images`
+    size: tuple[int, int]  # (H, W)
+    objects: Sequence[tuple[str, Mapping[str, Any]]]  # what each is, and its mask as `rle.encode` gives it
+    licence: str = ""
+
+
+def write_annotations(folder: Path, pictures: Iterable[Labelled]) -> tuple[int, int]:
+    """Write what is in the pictures of `folder/images`, whole or not at all: how many pictures, how many objects.
+
+    Raises `ResourceError` where it cannot be written.
+    """
+    images: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    for number, (file, (height, width), found, licence) in enumerate(pictures, start=1):
+        images.append({"id": number, "file_name": file, "height": height, "width": width, "license": licence})
+        objects += [{"image_id": number, "name": name, **_shape(code)} for name, code in found]
+    names = sorted({entry["name"] for entry in objects})
+    for key, entry in enumerate(objects, start=1):
+        entry |= {"id": key, "category_id": 1 + names.index(entry.pop("name"))}
+    categories = [{"id": key, "name": name} for key, name in enumerate(names, start=1)]
+    with atomic_write(folder / ANNOTATIONS) as stream:
+        stream.write(json.dumps({"images": images, "annotations": objects, "categories": categories}).encode())
+    return len(images), len(objects)
+
+
+def _shape(code: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bbox": rle.xywh(code), "area": rle.area(code), "iscrowd": 0, "segmentation": code}

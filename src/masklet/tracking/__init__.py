@@ -1,0 +1,1 @@
+"""Objects tracked through video: tracker, memory bank, propagation, sessions."""

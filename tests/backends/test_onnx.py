@@ -1,0 +1,232 @@
+"""onnxruntime gives PyTorch's masks: pictures, several objects, corrections, backward, sessions carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import masklet
+from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
+from masklet.backend import NO_PROMPT, Backend, Recall
+from masklet.backends import onnx
+from masklet.backends.onnx import arrays
+from masklet.errors import BackendError, CheckpointError, SettingsError
+from masklet.predict.mask_generator import Search, everything
+from masklet.tracking.session_file import read
+from masklet.tracking.tracker import Tracker
+from parity.inputs import frames
+from support.networks import network
+
+torch = pytest.importorskip("torch")
+
+from masklet.backends import torch as torch_backend  # noqa: E402
+
+SIZE = (180, 320)
+CLIP = frames(12, *SIZE, 3)
+EQUAL = 0.999  # of masks' IoU
+BUILD: dict[str, Callable[..., Backend]] = {"torch": torch_backend.build, "onnx": onnx.build}
+SHAPE = np.zeros(SIZE, bool)
+SHAPE[40:110, 60:150] = True
+PROMPTS: dict[str, Prompt] = {
+    "click": click(70, 60),
+    "clicks": clicks([(70, 60), (200, 100), (10, 10)], [1, 1, 0]),
+    "box": box(40, 30, 120, 110),
+    "box_click": box(40, 30, 120, 110) + click(80, 70, positive=False),
+    "mask": mask(SHAPE),
+    "mask_click": mask(SHAPE) + click(100, 80),
+}
+
+
+@cache
+def backend(runtime: str, name: str = "nano") -> Backend:
+    """A calm network, whose attention does not hang on float32's last digit, on a runtime."""
+    wanted = network(name, 128, calm=True)
+    return BUILD[runtime](wanted.config, wanted.tensors, device="cpu", size=wanted.size)
+
+
+def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / (a | b).sum()) if (a | b).any() else 1.0
+
+
+def agree(a: Masks, b: Masks, least: float = EQUAL) -> bool:
+    """Whether two answers have the same objects with the same masks and scores."""
+    overlaps = [overlap(*pair) for pair in zip(a.binary, b.binary, strict=True)]
+    return a.object_ids == b.object_ids and min(overlaps) >= least and np.abs(a.scores - b.scores).max() < 1e-3
+
+
+@pytest.mark.parametrize("multimask", [None, True])
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_pictures_are_answered_alike(kind: str, multimask: bool | None) -> None:
+    pictures = [Segmenter(backend(runtime)).embed(CLIP[0]) for runtime in BUILD]
+    first = [picture.predict(PROMPTS[kind], multimask=multimask) for picture in pictures]
+    assert agree(*first)
+    again = [one.predict(click(80, 60), refine=found) for one, found in zip(pictures, first, strict=True)]
+    assert agree(*again)
+
+
+def walk(one: Tracker, length: int) -> Iterator[Masks]:
+    """Three objects, one of them later and one as a mask; a correction in the past; then all the way back."""
+    yield one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)})
+    yield one.prompt(2, {3: mask(SHAPE)})
+    yield from (one.step(frame) for frame in range(length))
+    yield one.prompt(length // 2, {2: click(190, 70), 1: click(20, 20, positive=False)})
+    yield from (one.step(frame) for frame in range(length))
+    yield from (one.step(frame, step=-1) for frame in reversed(range(length)))
+
+
+@pytest.mark.parametrize("name", ["nano", pytest.param("sam2-micro", marks=pytest.mark.slow)])
+def test_a_clip_with_three_objects_is_tracked_alike_with_a_correction_and_backward(name: str) -> None:
+    trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
+    assert all(agree(*pair) for pair in zip(*(walk(one, 6) for one in trackers), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nano", "sam2.1-micro"])
+def test_a_hundred_frames_with_three_objects_are_tracked_alike(name: str) -> None:
+    clip = frames(100, *SIZE, 4)
+    trackers = [Tracker(backend(runtime, name), clip) for runtime in BUILD]
+    assert all(agree(*pair) for pair in zip(*(walk(one, 100) for one in trackers), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("zoom", "least"), [(0.0, EQUAL), (None, 0.995)])
+def test_the_model_inside_the_package_follows_three_objects_alike(
+    shared: Path, zoom: float | None, least: float
+) -> None:
+    """A hundred frames of a real clip, and a correction at the fiftieth. With a zoom one object hangs on rounding from
+    the eightieth on: PyTorch in float32 and in float64 are no nearer to each other (IoU .9975, `docs/log.md`).
+    """
+    with closing(masklet.open_video(shared / "media" / "01_dog.mp4")) as video:
+        clip = [frame.image for frame in video.frames(range(100))]
+    height, width = clip[0].shape[:2]
+    first = {
+        1: box(0.1 * width, 0.3 * height, 0.3 * width, 0.7 * height),
+        2: box(0.4 * width, 0.3 * height, 0.6 * width, 0.7 * height),
+        3: click(0.75 * width, 0.5 * height),
+    }
+    trackers = [masklet.load(runtime=runtime, device="cpu", zoom=zoom).tracker() for runtime in ("torch", "onnx")]
+    for index, image in enumerate(clip):
+        prompts = {0: first, 50: {2: click(0.5 * width, 0.5 * height)}}.get(index)
+        for tracker in trackers:
+            if prompts:
+                tracker.prompt(index, prompts, image)
+        assert agree(*(tracker.step(index, image) for tracker in trackers), least), index
+
+
+@pytest.mark.parametrize(("first", "then"), [("torch", "onnx"), ("onnx", "torch")])
+def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tmp_path: Path) -> None:
+    one = Tracker(backend(first), CLIP)
+    one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)})
+    for frame in range(5):
+        one.step(frame)
+    one.save(tmp_path / "session")
+    other = read(tmp_path / "session", backend(then), CLIP)
+    assert all(agree(one.masks(frame), other.masks(frame)) for frame in range(5))
+    assert agree(one.prompt(3, {2: click(200, 90)}), other.prompt(3, {2: click(200, 90)}))
+    assert all(agree(one.step(frame), other.step(frame)) for frame in range(6))
+
+
+def test_a_session_of_pytorch_in_bfloat16_goes_on_without_it(tmp_path: Path) -> None:
+    wanted = network("nano", 128, calm=True)
+    half = torch_backend.build(wanted.config, wanted.tensors, device="cpu", dtype="bfloat16", size=128)
+    one = Tracker(half, CLIP)
+    one.prompt(0, {1: box(40, 30, 240, 110)})
+    for frame in range(3):
+        one.step(frame)
+    one.save(tmp_path / "session")
+    other = read(tmp_path / "session", backend("onnx"), CLIP)
+    for found, right in [
+        (other.masks(2), one.masks(2)),  # as it was saved
+        (other.step(3), one.step(3)),  # by its memories
+        (other.prompt(2, {1: click(70, 60)}), one.prompt(2, {1: click(70, 60)})),  # from its mask
+    ]:
+        assert overlap(found.binary[0], right.binary[0]) > 0.95
+        assert np.abs(found.scores - right.scores).max() < 0.02
+
+
+def test_everything_in_a_picture_is_found_alike() -> None:
+    search = Search(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+    found = [everything(backend(runtime), CLIP[0], search) for runtime in BUILD]
+    first, second = (sorted(one.records(), key=lambda record: tuple(record["point_coords"][0])) for one in found)
+    assert len(first) == len(second) > 30
+    for one, other in zip(first, second, strict=True):
+        assert abs(one["area"] - other["area"]) <= 2 + 1e-3 * one["area"]
+        assert one["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-3)
+
+
+def test_the_weights_are_known_by_the_same_name_in_both() -> None:
+    assert backend("torch").identity == backend("onnx").identity
+
+
+@pytest.mark.parametrize("size", [(128, 128), (40, 200), (300, 20), (1, 1)])
+def test_pictures_are_resized_alike(size: tuple[int, int]) -> None:
+    picture = np.random.RandomState(1).randint(0, 256, (*size, 3), np.uint8)
+    wanted = backend("torch")._normalised(picture).numpy()  # type: ignore[attr-defined]
+    assert np.abs(arrays.normalised(picture, 128) - wanted).max() < 1e-5
+
+
+def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
+    bits = np.random.RandomState(2).randint(0, 1 << 32, 100_000, np.uint64).astype(np.uint32)
+    values = np.concatenate([bits.view(np.float32), np.float32([0, -0.0, np.inf, -np.inf, 1, 3.3895e38])])
+    values = values[~np.isnan(values)]
+    wanted = torch.from_numpy(values).to(torch.bfloat16)
+    assert np.array_equal(arrays.to_bfloat16(values), wanted.view(torch.uint16).numpy())
+    assert np.isnan(arrays.from_bfloat16(arrays.to_bfloat16(np.float32([np.nan])))).all()
+
+
+def test_a_memory_that_is_kept_keeps_nothing_of_the_others() -> None:
+    one = backend("onnx")
+    features = one.encode([CLIP[0]])[0]
+    decoded = one.decode(one.attend(features, [Recall()]), [NO_PROMPT] * 2)
+    assert all(array.base is None for memory in one.memorize(features, decoded, [True, True]) for array in memory)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_smaller_number_formats_give_nearly_the_same_masks(dtype: str) -> None:
+    wanted = network("nano", 128, calm=True)
+    small = onnx.build(wanted.config, wanted.tensors, dtype=dtype, size=128)
+    runs = [Segmenter(one).track(CLIP[:4], box(40, 30, 240, 110)) for one in (small, backend("onnx"))]
+    for found, right in zip(*runs, strict=True):
+        assert overlap(found.masks.binary[0], right.masks.binary[0]) > (0.98 if dtype == "float16" else 0.9)
+
+
+def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:
+    one = backend("onnx")
+    features = one.attend(one.encode([CLIP[0]])[0], [Recall()])
+    broken = features._replace(stride16=np.full_like(np.asarray(features.stride16), np.inf))
+    with pytest.raises(BackendError) as caught:
+        one.fetch([one.decode(broken, [NO_PROMPT])])
+    assert caught.value.code == "non-finite-output"
+
+
+def test_warming_up_loads_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = network("nano", 64)
+    fresh = onnx.build(wanted.config, wanted.tensors, size=64)
+    Segmenter(fresh).warm_up()
+    monkeypatch.setattr("onnxruntime.InferenceSession", None)  # nothing is left to load
+    tracker = Tracker(fresh, CLIP)
+    tracker.prompt(0, {1: click(70, 60)})
+    assert len(tracker.step(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wishes", "code"),
+    [({"dtype": "bfloat16"}, "bad-dtype"), ({"size": 100}, "bad-size"), ({"device": "mps"}, "bad-usage")],
+)
+def test_what_onnxruntime_cannot_do_is_refused(wishes: dict[str, object], code: str) -> None:
+    wanted = network("nano", 64)
+    with pytest.raises(SettingsError) as caught:
+        onnx.build(wanted.config, wanted.tensors, **wishes)  # type: ignore[arg-type]
+    assert caught.value.code == code
+
+
+def test_weights_of_another_architecture_are_refused() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        onnx.build(network("sam2.1-micro").config, network("nano").tensors)
+    assert caught.value.code == "checkpoint-mismatch"

@@ -1,0 +1,334 @@
+"""The command line: what it prints where, and how it ends. 1 is never an exit status."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import shapes
+from masklet.checkpoints import read_tensors, write_released
+from masklet.checkpoints.hub import RELEASES, Release, embedded, place
+from masklet.cli import models
+from masklet.cli.console import visible
+from masklet.cli.main import main
+from masklet.cli.options import located
+from masklet.errors import EXIT_STATUS
+from parity.inputs import weights
+from support.faulty_server import serving, stalling, well
+from support.hostile_checkpoints import archived, text
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MASKLET_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run("models", "list")` → exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = main([str(argument) for argument in arguments])
+        assert status != 1
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "micro.pt"
+    write_released(path, weights(shapes()["sam2.1-micro"], 1))
+    return path
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Path:
+    path = tmp_path / "evil.pt"
+    path.write_bytes(archived(b"\x80\x02cposix\nsystem\n" + text("true") + b"\x85R."))
+    return path
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "masklet", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_help_names_the_commands(run: Run) -> None:
+    for arguments in ((), ("--help",), ("-h",)):
+        status, out, err = run(*arguments)
+        assert (status, err) == (0, "") and "models" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from masklet.cli.main import main
+main(["--help"])
+heavy = {"numpy", "torch", "cv2", "av", "PIL", "onnxruntime", "safetensors"}
+sys.stderr.write(str(heavy & set(sys.modules)))"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == "set()"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    status, out, _ = run("--version")
+    assert status == 0 and re.fullmatch(r"masklet \d+\.\d+\.\d+\n", out)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["modls"], ["models"], ["models", "pul"], ["models", "pull"], ["models", "list", "--jsn"], ["--nope"]]
+)
+def test_wrong_usage_is_one_line_and_a_hint(run: Run, arguments: list[str]) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"masklet: error: .+ \[bad-usage\]\nhint: masklet.* --help shows what fits\n", err)
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(run: Run) -> None:
+    assert "'models'" in run("modles", "list")[2]
+
+
+def test_an_error_is_also_one_object_for_machines(run: Run, evil: Path) -> None:
+    for arguments, code in (
+        (["models", "info", evil, "--json"], "unsafe-pickle"),
+        (["models", "info", "none.pt", "--json"], "input-not-found"),
+        (["models", "verify", "sam9", "--json"], "unknown-model"),
+        (["models", "pull", "--json"], "bad-usage"),
+    ):
+        status, out, err = run(*arguments)
+        error = json.loads(out)["error"]
+        assert (error["code"], error["exit_status"], status) == (code, EXIT_STATUS[code], EXIT_STATUS[code])
+        assert f"[{code}]" in err and error["message"] in err
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\nb\u202e.pt"
+    path.write_bytes(b"")
+    _, _, err = run("models", "info", path)
+    assert "a\\x1b[31m\\nb\\u202e.pt is empty" in err
+    assert visible("grüße \udcff") == "grüße \\udcff"
+
+
+def test_a_refusal_by_policy_has_its_status(run: Run, evil: Path) -> None:
+    status, out, err = run("models", "verify", evil)
+    assert (status, out) == (77, "") and "posix.system" in err and err.count("\n") == 2
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_bug_is_one_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "print_table", raising(RuntimeError("oh\nno")))
+    status, out, err = run("models", "list")
+    assert (status, out) == (70, "") and "RuntimeError: oh\\nno [internal]" in err and "Traceback" not in err
+    for arguments in (("--debug", "models", "list"), ("models", "list", "--debug")):
+        status, _, err = run(*arguments)
+        assert status == 70 and "Traceback" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 75),
+        (OSError(errno.ENOSPC, "No space left on device"), 74),
+        (SystemExit(143), 143),
+        (EOFError(), 130),
+        (RecursionError("deep"), 70),
+        (OSError(5, "Input/output error"), 70),
+    ],
+)
+def test_every_other_end_has_its_status(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
+) -> None:
+    monkeypatch.setattr(models, "print_table", raising(error))
+    assert run("models", "list")[:2] == (status, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_download_which_can_go_on_later(own_home: Path, number: int, status: int) -> None:
+    release = RELEASES["sam2.1-tiny"]
+    with serving(bytes(release.size // 100), stalling) as server:
+        server.content = b"\1" * release.size
+        running = started("models", "pull", "sam2.1-tiny", "--mirror", server.url)
+        part = place(release).with_name(f"{release.file}.part")
+        deadline = time.monotonic() + 30
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running.send_signal(number)
+        _, err = running.communicate(timeout=10)
+    assert running.returncode == status and "Traceback" not in err
+    assert ("masklet: interrupted" in err) == (number == signal.SIGINT)
+    assert part.stat().st_size > 0 and not place(release).exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
+def test_output_that_nobody_reads_ends_quietly(micro: Path) -> None:
+    for arguments in (["models", "list"], ["models", "list", "--json"], ["--help"], ["models", "info", micro]):
+        running = started(*arguments)
+        assert running.stdout and running.stderr
+        running.stdout.close()
+        assert (running.wait(30), running.stderr.read()) == (141, "")
+
+
+def test_list_shows_what_is_here(run: Run, own_home: Path) -> None:
+    tiny, small = (place(RELEASES[f"sam2.1-{size}"]) for size in ("tiny", "small"))
+    tiny.parent.mkdir(parents=True)
+    with tiny.open("wb") as handle:
+        handle.truncate(RELEASES["sam2.1-tiny"].size)
+    small.write_bytes(b"cut off")
+    status, out, err = run("models", "list")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert (status, err) == (0, "") and list(lines) == ["name", "nano", *RELEASES]
+    assert re.search(r"5\.9 M +12 MB +built in", lines["nano"])
+    assert re.search(r"39\.0 M +156 MB +here +.*sam2\.1_hiera_tiny\.pt$", lines["sam2.1-tiny"])
+    assert "wrong size" in lines["sam2.1-small"] and "not here" in lines["sam2-large"]
+
+
+def test_list_for_machines_has_everything(run: Run) -> None:
+    records = json.loads(run("models", "list", "--json")[1])
+    assert [record["name"] for record in records] == ["nano", *RELEASES]
+    assert {"name", "parameters", "bytes", "state", "path", "url", "sha256"} == set(records[0])
+
+
+def test_the_model_in_the_package_need_not_be_pulled(run: Run) -> None:
+    status, out, _ = run("models", "pull", "nano")
+    assert (status, Path(out.strip())) == (0, embedded())
+
+
+def test_numbers_are_stored_as_asked(run: Run, micro: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.safetensors"
+    assert run("models", "convert", micro, half, "--dtype", "float16")[0] == 0
+    assert json.loads(run("models", "info", half, "--json")[1])["dtype"] == "float16"
+
+
+def test_info_tells_what_a_file_is(run: Run, micro: Path) -> None:
+    status, out, _ = run("models", "info", micro, "--json")
+    record = json.loads(out)
+    assert status == 0
+    assert record["architecture"] == "sam2.1-micro" and record["release"] is None
+    assert (record["tensors"], record["parameters"], record["dtype"]) == (411, 13287106, "float32")
+    assert (record["format"], record["names"], record["path"]) == ("torch", "released", str(micro))
+    plain = run("models", "info", micro)[1]
+    assert all(str(value) in plain for value in record.values() if value is not None)
+
+
+def test_info_of_a_release_that_is_not_here_says_how_to_get_it(run: Run) -> None:
+    status, _, err = run("models", "info", "sam2-tiny")
+    assert status == 66 and "hint: masklet models pull sam2-tiny" in err
+
+
+def test_pull_prints_the_path_and_nothing_else_on_stdout(
+    run: Run, micro: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = micro.read_bytes()
+    release = made(content)
+    monkeypatch.setitem(RELEASES, release.name, release)
+    with serving(content, well) as server:
+        status, out, err = run("models", "pull", release.name, "--mirror", server.url)
+        assert (status, out) == (0, f"{place(release)}\n") and err == "downloading toy (53 MB)\n"
+        assert json.loads(run("models", "pull", "toy", "--json")[1]) == {"name": "toy", "path": str(place(release))}
+        assert len(server.ranges) == 1
+    assert run("models", "verify", "toy")[1] == f"{place(release)}: the released toy, byte for byte\n"
+    assert json.loads(run("models", "info", "toy", "--json")[1])["release"] == "toy"
+
+
+def test_a_model_that_a_command_needs_is_fetched_on_the_way(
+    micro: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = micro.read_bytes()
+    monkeypatch.setitem(RELEASES, "toy", made(content))
+    own_home.mkdir()
+    with serving(content, well) as server:
+        (own_home / "mirror.txt").write_text(server.url)
+        assert [located("toy"), located("toy"), located(str(micro))] == [place(RELEASES["toy"])] * 2 + [micro]
+        assert len(server.ranges) == 1
+    assert capsys.readouterr() == ("", "downloading toy (53 MB)\n")
+
+
+def made(content: bytes) -> Release:
+    import hashlib
+
+    return Release("toy", "092824", "toy.pt", len(content), 7, hashlib.sha256(content).hexdigest())
+
+
+def test_verify_of_another_file_under_a_released_name_fails(run: Run, micro: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sam2_hiera_tiny.pt"
+    path.write_bytes(micro.read_bytes())
+    status, out, err = run("models", "verify", path)
+    assert (status, out) == (77, "") and "[hash-mismatch]" in err and path.exists()
+
+
+def test_verify_of_an_own_file_says_that_it_is_sound(run: Run, micro: Path) -> None:
+    status, out, _ = run("models", "verify", micro)
+    assert status == 0 and "not a released file, but sound: sam2.1-micro, 411 tensors" in out
+    assert json.loads(run("models", "verify", micro, "--json")[1])["release"] is None
+
+
+def test_verify_finds_a_damaged_file(run: Run, micro: Path, tmp_path: Path) -> None:
+    content = bytearray(micro.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a.pt").write_bytes(content)
+    status, _, err = run("models", "verify", tmp_path / "a.pt")
+    assert status == 65 and "[checkpoint-corrupt]" in err
+
+
+@pytest.mark.parametrize("names", ["released", "transformers"])
+def test_convert_there_and_back_changes_nothing(run: Run, micro: Path, tmp_path: Path, names: str) -> None:
+    there, back = tmp_path / "there.safetensors", tmp_path / "back.pt"
+    assert run("models", "convert", micro, there, "--names", names)[:2] == (0, f"{there}\n")
+    assert json.loads(run("models", "info", there, "--json")[1])["names"] == names
+    assert run("models", "convert", there, back)[0] == 0
+    before, after = read_tensors(micro), read_tensors(back)
+    assert set(before) == set(after) and all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_convert_replaces_nothing_unless_told_to(run: Run, micro: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.pt"
+    output.write_text("dear")
+    status, _, err = run("models", "convert", micro, output)
+    assert status == 73 and "hint: --overwrite" in err and output.read_text() == "dear"
+    assert run("models", "convert", micro, output, "--overwrite")[0] == 0
+    assert set(read_tensors(output)) == set(read_tensors(micro))
+
+
+@pytest.mark.parametrize("arguments", [["out.bin"], ["out.pt", "--names", "transformers"], ["out.pt", "--names", "x"]])
+def test_convert_refuses_what_it_cannot_write(run: Run, micro: Path, tmp_path: Path, arguments: list[Any]) -> None:
+    status, _, err = run("models", "convert", micro, tmp_path / arguments[0], *arguments[1:])
+    assert status == 2 and "[bad-usage]" in err
+    assert not (tmp_path / arguments[0]).exists()
+
+
+def test_convert_refuses_tensors_of_another_network(run: Run, micro: Path, tmp_path: Path) -> None:
+    write_released(tmp_path / "more.pt", {**read_tensors(micro), "surprise": np.ones(3, np.float32)})
+    write_released(tmp_path / "other.pt", {"layer.weight": np.ones(3, np.float32)})
+    for name in ("more.pt", "other.pt"):
+        status, _, err = run("models", "convert", tmp_path / name, tmp_path / "out.pt")
+        assert status == 65 and "[checkpoint-mismatch]" in err
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_a_folder_that_cannot_be_written_has_its_status(run: Run, micro: Path, tmp_path: Path) -> None:
+    status, _, err = run("models", "convert", micro, tmp_path / "none" / "out.pt")
+    assert status == 73 and "[output-unwritable]" in err

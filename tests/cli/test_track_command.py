@@ -1,0 +1,593 @@
+"""`masklet track`: a video in, masks out in every format, and how each of its runs may end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masklet.cli import track_run
+from masklet.cli.main import main
+from masklet.cli.track import FORMATS as NAMED
+from masklet.formats import FORMATS, FolderFormat, read
+from masklet.masks.label_map import write_label_map
+from masklet.masks.masks import Masks
+from masklet.prompts import box, click
+from masklet.segmenter import Segmenter, load
+from support.clips import turned, write_clip
+from support.fake_backend import FakeBackend
+from support.zygote import Zygote, frames_in
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of a red square that moves to the right."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(COUNT):
+        image = np.full((60, 90, 3), 40, np.uint8)
+        image[10:40, 10 + index : 40 + index] = (200, 60, 30)
+        Image.fromarray(image).save(folder / f"{index:05d}.png")
+    return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend without a network, and a disk that is not waited for."""
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def model(checkpoint: Callable[[str, int], Path]) -> str:
+    return str(checkpoint("sam2.1-micro", 1))
+
+
+def track(*words: str | Path) -> int:
+    status = main(["track", *map(str, words)])
+    assert status != 1
+    return status
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All that was written, by name, without the journal's folder."""
+    files = (
+        path for path in sorted(out.rglob("*")) if path.is_file() and ".masklet" not in path.relative_to(out).parts
+    )
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_help_names_every_format() -> None:
+    assert NAMED.split(", ") == list(FORMATS)
+
+
+def test_a_clip_is_tracked_and_every_format_reads_back(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = write_clip(tmp_path / "clip.mp4", 5), tmp_path / "out"
+    words = ["--box", "20,5,100,40", "--point", "10,40#4", "--model", model, "--size", "64", "--json"]
+    assert track(clip, *words, "--out", out, "--format", ",".join(FORMATS)) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["frames"] == 5 and [one["id"] for one in record["objects"]] == [1, 4]
+    prompts = {1: box(20, 5, 100, 40), 4: click(10, 40)}
+    wanted = {frame.index: frame.masks for frame in load(model, size=64).track(clip, prompts)}
+    for name, form in FORMATS.items():
+        assert Path(record["files"][name]).exists()
+        if form.read and name != "mots":  # in MOTS, masks must not overlap
+            found = {frame.index: frame.masks for frame in read(record["files"][name])}
+            assert found.keys() == wanted.keys()
+            least = 1.0 if name in ("coco", "ytvis", "npz", "sav") else 0.97
+            assert all(agreement(found[index], wanted[index], name) >= least for index in wanted)
+
+
+def agreement(found: Masks, wanted: Masks, name: str) -> float:
+    """The smallest IoU of an object's masks; label maps cannot show overlaps, in which the first object wins."""
+    union = wanted.binary.any(axis=0), found.binary.any(axis=0)
+    if name == "png":
+        return float((union[0] & union[1]).sum() / max(1, (union[0] | union[1]).sum()))
+    pairs = [(wanted.of(one).binary[0], found.of(one).binary[0]) for one in found.object_ids if wanted.of(one).areas[0]]
+    return min((float((a & b).sum() / (a | b).sum()) for a, b in pairs), default=1.0)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_every_frame_of_the_range_is_written_whatever_the_direction(
+    direction: str, folder: Path, tmp_path: Path
+) -> None:
+    words = ["--point", "20,20@12", "--start", "4", "--stop", "20", "--direction", direction]
+    assert track(folder, *words, "--format", "png,coco", "--out", tmp_path) == 0
+    assert sorted(contents(tmp_path)) == ["coco.json", *(f"png/{index:05d}.png" for index in range(4, 20))]
+    tracked = {"forward": range(12, 20), "backward": range(4, 13), "both": range(4, 20)}[direction]
+    seen = {frame.index for frame in read(tmp_path / "coco.json") if len(frame.masks)}
+    assert seen <= set(tracked) and len(seen) > len(tracked) / 2  # on some frames the object is hidden
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_third_frame_is_written(folder: Path, tmp_path: Path) -> None:
+    assert track(folder, "--point", "20,20", "--every", "3", "--format", "png", "--out", tmp_path) == 0
+    assert list(contents(tmp_path)) == [f"png/{index:05d}.png" for index in range(0, COUNT, 3)]
+
+
+@pytest.mark.usefixtures("quick")
+def test_files_are_named_like_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a9.png", "a10.png", "a11.png"):
+        shutil.copy(folder / "00000.png", pictures / name)
+    assert track(pictures, "--point", "20,20", "--format", "png,coco,yolo", "--out", tmp_path / "out") == 0
+    assert sorted(contents(tmp_path / "out/png")) == ["a10.png", "a11.png", "a9.png"]
+    assert (tmp_path / "out/yolo/labels/a9.txt").exists()
+    images = json.loads((tmp_path / "out/coco.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a9.png", "a10.png", "a11.png"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_pattern_is_a_video_named_after_its_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "shots")
+    assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz") == 0
+    assert sorted(contents(tmp_path / "shots_masks/png")) == [f"{index:05d}.png" for index in range(0, COUNT, 5)]
+    assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz", "--resume") == 0
+    assert track("shots/*.gif", "--point", "20,20") == 65
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_of_the_same_name_in_several_folders_are_numbered(folder: Path, tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        shutil.copy(folder / "00000.png", tmp_path / part / "1.png")
+    assert track(tmp_path / "?/*.png", "--point", "20,20", "--format", "png", "--out", tmp_path / "out") == 0
+    assert list(contents(tmp_path / "out")) == ["png/00000.png", "png/00001.png"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_is_neither_overwritten_nor_mixed_by_accident(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [folder, "--point", "20,20", "--format", "png,coco", "--out", tmp_path]
+    assert track(*words, "--stop", "9") == 0
+    first = contents(tmp_path)
+    assert track(*words, "--stop", "9") == 73 and "--resume goes on with it" in capsys.readouterr().err
+    assert track(*words, "--stop", "8", "--resume") == 78
+    assert "range.stop was 9, is 8" in capsys.readouterr().err
+    assert track(folder, "--point", "20,21", "--stop", "9", "--out", tmp_path, "--resume") == 78
+    assert "object 1 on frame 0" in capsys.readouterr().err
+    assert contents(tmp_path) == first
+    assert track(*words, "--stop", "8", "--overwrite") == 0
+    assert len(contents(tmp_path)) == len(first) - 1  # nothing is left of the longer job
+
+
+@pytest.mark.usefixtures("quick")
+def test_other_pictures_under_the_same_name_are_another_job(folder: Path, tmp_path: Path) -> None:
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
+    assert track(*words) == 0
+    shutil.copy(pictures / "00000.png", pictures / "00013.png")
+    assert track(*words, "--resume") == 78
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_of_no_job_is_in_the_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "coco.json").write_text("mine")
+    words = [folder, "--point", "20,20", "--stop", "2", "--format", "coco", "--out", tmp_path]
+    assert track(*words) == 73 and "is of no job" in capsys.readouterr().err
+    assert (tmp_path / "coco.json").read_text() == "mine"
+    assert track(*words, "--overwrite") == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_starting_anew_removes_what_the_job_wrote_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo/mine.txt").write_text("mine")
+    words = [folder, "--point", "20,20", "--stop", "2", "--out", tmp_path]
+    assert track(*words, "--format", "png") == 0
+    assert track(*words, "--format", "coco", "--overwrite") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".masklet", "coco.json", "yolo"]
+    assert (tmp_path / "yolo/mine.txt").read_text() == "mine"
+
+
+def test_a_finished_job_gives_further_formats_without_tracking(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = FakeBackend()
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(backend))
+    words = [folder, "--point", "20,20", "--stop", "5", "--out", tmp_path / "a"]
+    assert track(*words, "--format", "png") == 0
+    asked = len(backend.asked)
+    assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.asked) == asked
+    assert track(*words[:-1], tmp_path / "b", "--format", "png,yolo,coco") == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_label_map_prompts_every_object_in_it_or_the_one_that_is_named(folder: Path, tmp_path: Path) -> None:
+    labels = np.zeros((60, 90), np.uint8)
+    labels[5:20, 5:20], labels[30:50, 40:70] = 3, 8
+    with (tmp_path / "labels.png").open("wb") as file:
+        write_label_map(file, labels)
+    words = [folder, "--stop", "3", "--format", "sav"]
+    assert track(*words, "--mask", tmp_path / "labels.png", "--out", tmp_path / "all") == 0
+    assert sorted(path.name for path in (tmp_path / "all/sav").iterdir()) == ["003", "008"]
+    assert track(*words, "--mask", f"{tmp_path}/labels.png@1#8", "--out", tmp_path / "one") == 0
+    assert sorted(path.name for path in (tmp_path / "one/sav").iterdir()) == ["008"]
+    assert track(*words, "--mask", f"{tmp_path}/labels.png#5", "--out", tmp_path / "none") == 65
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_written_can_prompt_again(folder: Path, tmp_path: Path) -> None:
+    assert track(folder, "--point", "20,20", "--stop", "5", "--format", "coco,png", "--out", tmp_path / "a") == 0
+    words = [folder, "--stop", "5", "--format", "png"]
+    assert track(*words, "--mask", f"{tmp_path}/a/coco.json@1", "--out", tmp_path / "b") in (0, 65)
+    assert track(*words, "--mask", f"{tmp_path}/a/png@1#6", "--out", tmp_path / "c") in (0, 65)
+
+
+@pytest.mark.usefixtures("quick")
+def test_prompts_come_from_a_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.json"
+    rows = [
+        {"points": [[20, 20, 1], [80, 50, 0]], "box": [10, 10, 40, 40]},
+        {"frame": 2, "object": 7, "box": [1, 1, 9, 9]},
+    ]
+    file.write_text(json.dumps({"prompts": rows}))
+    assert track(folder, "--prompts", file, "--stop", "4", "--format", "png,sav", "--out", tmp_path / "file") == 0
+    words = ["--box", "10,10,40,40", "--point", "20,20", "--negative", "80,50", "--box", "1,1,9,9@2#7"]
+    assert track(folder, *words, "--stop", "4", "--format", "png,sav", "--out", tmp_path / "words") == 0
+    assert contents(tmp_path / "file") == contents(tmp_path / "words")
+
+
+def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: Path, tmp_path: Path) -> None:
+    rows = [{"box": [10, 10, 40, 40]}, {"frame": 2, "absent": True}]
+    (tmp_path / "prompts.json").write_text(json.dumps(rows))
+    words = ["--prompts", tmp_path / "prompts.json", "--model", model, "--size", "64", "--stop", "3"]
+    assert track(folder, *words, "--format", "coco", "--out", tmp_path / "out") == 0
+    found = {frame.index: frame.masks for frame in read(tmp_path / "out/coco.json")}
+    assert found[0].areas.any() and not found[2].areas.any()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        ([], 2, "nothing to track"),
+        (["--point", "5"], 2, "--point takes 2 numbers"),
+        (["--point", "a,b"], 2, "--point takes 2 numbers"),
+        (["--point", "5,5#0"], 2, "numbered from 1"),
+        (["--point", "5,5#99999999999"], 65, "numbered from 1 to 2147483647"),
+        (["--point", "5,5#70000"], 65, "holds 1 to 65535"),
+        (["--box", "5,5,9"], 2, "--box takes 4 numbers"),
+        (["--box", "40,40,10,10"], 65, "x0 < x1"),
+        (["--box", "1,1,9,9", "--box", "20,20,30,30"], 65, "write #2"),
+        (["--point", "500,5"], 65, "lies outside the picture of 90 × 60"),
+        (["--point", "nan,5"], 65, "finite"),
+        (["--point", "5,5@99"], 65, "frame 99 has a prompt"),
+        (["--point", "5,5", "--start", "9", "--stop", "9"], 2, "no frames to visit"),
+        (["--point", "5,5", "--format", "gif"], 2, "unknown format 'gif'"),
+        (["--mask", "missing.png"], 66, "missing.png"),
+        (["--prompts", "missing.json"], 66, "missing.json"),
+        (["--point", "5,5", "--resume", "--overwrite"], 2, "choose one"),
+        (["--holes", "-3", "--point", "5,5"], 2, "--holes"),
+        (["--point", "5,5", "--direction", "sideways"], 2, "sideways"),
+    ],
+)
+def test_wrong_input_is_told_before_anything_is_written(
+    words: list[str], status: int, told: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert track(folder, *words, "--out", tmp_path / "out") == status
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("row", [{"box": [1, 2]}, {"points": [[1, 2]]}, {"object": 0}, {"colour": 1}, {}, 7])
+def test_a_broken_file_of_prompts_is_refused(row: Any, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(json.dumps([row]))
+    assert track(folder, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "out") == 65
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_missing_video_and_a_broken_one_have_their_status(tmp_path: Path) -> None:
+    assert track(tmp_path / "missing.mp4", "--point", "5,5") == 66
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    assert track(tmp_path / "broken.mp4", "--point", "5,5", "--out", tmp_path / "out") == 65
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_truncated_clip_is_done_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 12, options={"g": "1"})
+    clip.write_bytes(clip.read_bytes()[:-600])
+    assert track(clip, "--point", "5,5", "--format", "png", "--out", tmp_path / "out", "--json") == 3
+    caught = capsys.readouterr()
+    assert json.loads(caught.out)["truncated"] and "video-truncated" in caught.err
+    assert len(contents(tmp_path / "out")) == json.loads(caught.out)["frames"] > 6
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_frame_of_another_size_ends_the_job_but_not_what_was_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = write_clip(tmp_path / "one.ts", 8, "mpeg2video")
+    other = write_clip(tmp_path / "two.ts", 8, "mpeg2video", size=(96, 160), times=range(20, 28))
+    (tmp_path / "joined.ts").write_bytes(one.read_bytes() + other.read_bytes())
+    words = [tmp_path / "joined.ts", "--point", "20,20", "--format", "png,coco", "--out", tmp_path / "out"]
+    assert track(*words, "--json") == 3
+    caught = capsys.readouterr()
+    assert json.loads(caught.out)["error"]["code"] == "resolution-changed" and "--on-resize scale" in caught.err
+    assert len(contents(tmp_path / "out/png")) == 8 and len(list(read(tmp_path / "out/coco.json"))) == 8
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_of_several_sizes_are_refused_before_anything_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    Image.new("RGB", (30, 20)).save(pictures / "00005.png")
+    assert track(pictures, "--point", "20,20", "--out", tmp_path / "out") == 65
+    told = capsys.readouterr().err
+    assert "00005.png" in told and "00000.png" in told and "--on-resize scale" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_address_is_refused_and_the_way_to_follow_it_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert track("rtsp://127.0.0.1/live", "--point", "5,5") == 77
+    assert "masklet webcam rtsp://127.0.0.1/live" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_frame_of_another_size_can_be_scaled(folder: Path, tmp_path: Path) -> None:
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    Image.new("RGB", (30, 20)).save(pictures / "00005.png")
+    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
+    assert track(*words, "--on-resize", "scale") == 0
+    assert len(contents(tmp_path / "out")) == COUNT
+
+
+@pytest.mark.usefixtures("quick")
+def test_strict_takes_no_video_that_breaks_off_and_stops_at_a_broken_frame(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 12, options={"g": "1"})
+    clip.write_bytes(clip.read_bytes()[:-600])
+    assert track(clip, "--point", "5,5", "--strict", "--out", tmp_path / "out") == 65
+    assert "[video-truncated]" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    pictures = shutil.copytree(folder, tmp_path / "pictures")
+    (pictures / "00003.png").write_bytes((pictures / "00003.png").read_bytes()[:60])
+    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "broken"]
+    assert track(*words, "--strict") == 65
+    assert "[frame-corrupt]" in capsys.readouterr().err and len(contents(tmp_path / "broken")) == 3
+    assert track(*words, "--resume", "--json") == 3
+    assert json.loads(capsys.readouterr().out)["corrupt_frames"] == [3]
+    assert track(*words, "--resume", "--on-corrupt", "carry") == 78, "other masks are another job"
+
+
+@pytest.mark.usefixtures("quick")
+def test_rotation_is_obeyed_unless_told_otherwise(tmp_path: Path) -> None:
+    clip = turned(write_clip(tmp_path / "clip.mp4", 2), (0, 1, -1, 0))
+    for words, size in (([], (128, 48)), (["--no-autorotate"], (48, 128))):
+        out = tmp_path / f"out{len(words)}"
+        assert track(clip, "--point", "5,5", *words, "--format", "png", "--out", out) == 0
+        assert next(iter(read(out / "png"))).masks.size == size
+
+
+@pytest.mark.usefixtures("quick")
+def test_cleaned_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [folder, "--point", "20,20", "--point", "60,40#2", "--stop", "4", "--format", "sav", "--out", tmp_path]
+    assert track(*words, "--holes", "4", "--islands", "3", "--apart") == 0
+    for frame in read(tmp_path / "sav"):
+        assert not (frame.masks.binary.sum(axis=0) > 1).any()
+    assert track(*words, "--holes", "4", "--islands", "3", "--apart", "--remember-cleaned", "--resume") == 78
+    assert "cleaning.remembered was False, is True" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_zoomed_masks_are_another_job_and_resume_like_any(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [folder, "--box", "10,10,40,40", "--format", "npz", "--zoom", "1.2"]
+    assert track(*words, "--out", tmp_path / "a") == 0
+    add = track_run.Journal.append
+
+    def interrupted(journal: Any, frame: Any) -> None:
+        if len(journal) == 9:
+            raise KeyboardInterrupt
+        add(journal, frame)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(track_run.Journal, "append", interrupted)
+        assert track(*words, "--out", tmp_path / "b") == 130
+    assert track(*words, "--out", tmp_path / "b", "--resume") == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert track(*words[:-1], "2", "--out", tmp_path / "b", "--resume") == 78
+    assert "zoom was 1.2, is 2" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_zoomed_at_is_refused_before_anything_is_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [folder, "--point", "20,20", "--stop", "2", "--format", "npz", "--zoom", "2", "--out", tmp_path]
+    assert track(*words) == 0
+    first = contents(tmp_path)
+    assert track(*words, "--apart", "--remember-cleaned", "--overwrite") == 2
+    assert "zoomed at cannot be remembered apart" in capsys.readouterr().err
+    assert contents(tmp_path) == first
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_another_process_holds_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from masklet.files.lock import Lock
+
+    words = [folder, "--point", "20,20", "--stop", "3", "--format", "png", "--out", tmp_path]
+    assert track(*words) == 0
+    lock = Lock(tmp_path / ".masklet/lock")
+    assert track(*words, "--resume") == 75 and track(*words, "--overwrite") == 75
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    lock.release()
+    assert track(*words, "--resume") == 0
+
+
+class Faults:
+    """Lets the calls that write fail from the one numbered `first` on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
+        self.first, self.calls, self._fault = 1 << 30, 0, fault
+        for name in ("write", "fsync", "replace", "open", "mkdir"):
+            monkeypatch.setattr(os, name, self._failing(getattr(os, name), name))
+
+    def _failing(self, working: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            reads = name == "open" and not arguments[1] & (os.O_RDWR | os.O_WRONLY)
+            self.calls += not reads
+            if not reads and self.calls > self.first:
+                raise OSError(self._fault, os.strerror(self._fault))
+            return working(*arguments, **more)
+
+        return call
+
+
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
+    stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    faults = Faults(monkeypatch, fault)
+    words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
+    assert track(*words, tmp_path / "whole") == 0
+    whole, calls = contents(tmp_path / "whole"), faults.calls
+    for first in range(0, calls, stride):
+        out = tmp_path / str(first)
+        faults.calls, faults.first = 0, first
+        if track(*words, out) == 0:  # states are written when there is time: a quicker run has fewer calls
+            assert faults.calls <= first
+        faults.first = 1 << 30
+        kept = contents(out) if out.exists() else {}
+        assert all(whole[name] == content for name, content in kept.items() if ".part" not in name)
+        assert sum("png/" in name for name in kept) >= frames_in(out / ".masklet/journal.jsonl")
+        assert track(*words, out, "--resume") == 0 and contents(out) == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 600 kB; only the administrator can make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes an administrator")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(
+    folder: Path, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, ballast = small_disk / "out", small_disk / "ballast"
+    ballast.write_bytes(bytes(500 << 10))
+    words = [folder, "--point", "20,20", "--format", "png,labelme", "--out", out]
+    assert track(*words) == 74
+    told = capsys.readouterr().err
+    assert "disk is full" in told and "bytes are free" in told and "--resume" in told
+    done = frames_in(out / ".masklet/journal.jsonl")
+    assert 0 < done < COUNT and len(contents(out / "png")) >= done
+    ballast.unlink()
+    assert track(*words, "--resume") == 0
+    assert track(*words[:-1], tmp_path / "whole") == 0 and contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def zygote(checkpoint: Callable[[str, int], Path]) -> Iterator[Zygote]:
+    if not hasattr(os, "fork"):
+        pytest.skip("runs are killed in forked processes")
+    with Zygote(checkpoint("sam2.1-micro", 1)) as zygote:
+        yield zygote
+
+
+WORDS = ["--box", "10,10,40,40@6", "--direction", "both", "--format", "png,yolo,coco,npz,overlay"]
+
+
+@pytest.fixture(scope="module")
+def whole(zygote: Zygote, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a run that nobody disturbs writes."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert zygote.run("track", folder, *WORDS, "--out", out)["status"] == 0
+    return contents(out)
+
+
+@pytest.mark.parametrize("kills", [15, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_job_killed_at_random_moments_ends_as_if_it_never_was(
+    kills: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
+) -> None:
+    chance, killed, job = random.Random(kills), 0, 0
+    while killed < kills:
+        out, finished = tmp_path / f"job {job}", 0
+        job += 1
+        while killed < kills:
+            target = min(COUNT, finished + chance.randint(0, 4))
+            answer = zygote.run(
+                "track", folder, *WORDS, "--resume", "--out", out,
+                kill=signal.SIGKILL, frames=target, after=chance.uniform(0, 0.4 if target == COUNT else 0.1),
+            )  # fmt: skip
+            now = frames_in(out / ".masklet/journal.jsonl")
+            assert now >= finished, "no finished frame is lost"
+            finished = now
+            if answer["status"] == 0:
+                break
+            assert answer["status"] == -signal.SIGKILL, answer
+            killed += 1
+            for name, content in contents(out).items() if out.exists() else ():
+                assert ".part" in name or whole[name] == content, "what has its name is whole"
+            assert len([name for name in contents(out) if name.startswith("png/")] if out.exists() else ()) >= finished
+        answer = zygote.run("track", folder, *WORDS, "--resume", "--out", out)
+        assert answer["status"] == 0, answer
+        assert contents(out) == whole
+        assert sorted(path.name for path in (out / ".masklet").iterdir()) == ["journal.jsonl", "lock"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_job_says_how_to_go_on(
+    number: int, status: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
+) -> None:
+    for attempt in range(5):  # on a busy machine a job may end before the signal comes
+        out = tmp_path / str(attempt)
+        answer = zygote.run("track", folder, *WORDS, "--out", out, kill=number, frames=1)
+        if answer["status"]:
+            break
+    assert answer["status"] == status
+    assert f"go on with: masklet track {folder}" in answer["stderr"] and "--resume" in answer["stderr"]
+    assert not list(out.rglob("*.part"))
+    assert zygote.run("track", folder, *WORDS, "--resume", "--out", out)["status"] == 0
+    assert contents(out) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    sizes = {}
+    for count in (100, 500, 3000):
+        clip = write_clip(tmp_path / f"{count}.mp4", count)
+        assert track(clip, "--point", "5,5", "--format", "png,coco", "--out", tmp_path / f"out {count}") == 0
+        sizes[count] = psutil.Process().memory_info().rss
+    assert sizes[3000] - sizes[500] <= 32 << 20
+
+
+def test_every_format_says_where_it_writes() -> None:
+    places = [form.folder if isinstance(form, FolderFormat) else form.file for form in FORMATS.values()]
+    assert len(set(places)) == len(places)

@@ -1,0 +1,283 @@
+"""`masklet webcam` with a camera that plays a file: what it writes, and every way in which it may end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from masklet.cli import track_run, webcam_session
+from masklet.cli.live_output import Recording
+from masklet.cli.main import main
+from masklet.formats import read
+from masklet.jobs.frame_log import Journal
+from masklet.segmenter import Segmenter
+from masklet.video.cameras import Camera, CameraOptions
+from support.cameras import FakeCamera, FileCamera
+from support.clips import numbered, write_clip
+from support.color_backend import ColourBackend
+from support.fake_backend import FakeBackend
+
+SIZE = (48, 64)
+QUICK = CameraOptions(patience=0.3, attempts=1, warm_up=2)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that sees colours, and a disk that is not waited for."""
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(ColourBackend()))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def plug(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], Any], options: CameraOptions = QUICK) -> None:
+    monkeypatch.setattr(webcam_session, "opened", lambda source: Camera(f"camera {source}", connect, options))
+
+
+def webcam(*words: str | Path) -> int:
+    status = main(["webcam", *map(str, words)])
+    assert status != 1
+    return status
+
+
+def square(place: int) -> np.ndarray:
+    """A light square on the dark that moves to the right; the corner changes, so that no picture repeats."""
+    picture = np.full((*SIZE, 3), 40, np.uint8)
+    picture[10:30, 4 + place % 30 : 24 + place % 30] = 200
+    picture[0, 0] = place % 256
+    return picture
+
+
+def squares(number: int | None = None) -> Iterator[Any]:
+    return (square(place) for place in (count() if number is None else range(number)))
+
+
+def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend()
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(backend))
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    assert webcam("--point", "20,20", "--no-preview", "--stop", "1") == 0
+    verbs = [verb for verb, _ in backend.asked]
+    assert verbs[:6] == ["encode", "attend", "decode", "memorize", "attend", "encode"]
+
+
+def test_a_clip_played_to_it_is_followed_recorded_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    clip = write_clip(tmp_path / "clip.mp4", 6)
+    plug(monkeypatch, lambda: FileCamera(clip), CameraOptions(patience=5, warm_up=5))
+    words = ["--point", "20,20", "--box", "1,1,9,9@2#3", "--no-preview", "--record", tmp_path / "seen.mp4"]
+    assert webcam(*words, "--out", tmp_path / "out", "--format", "png,sav,coco,npz", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["frames"], told["frames_dropped"], told["ended"]) == (6, 0, "stopped")
+    assert [one["id"] for one in told["objects"]] == [1, 3]
+    for form in ("png", "sav", "coco", "npz"):
+        assert len(list(read(told["files"][form]))) == 6
+    with av.open(told["files"]["record"]) as seen:
+        assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_masks_are_those_of_the_picture_that_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    words = ["--point", "14,20", "--no-preview", "--stop", "5", "--out", tmp_path]
+    assert webcam(*words) == 0
+    frames = list(read(tmp_path / "png"))
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+    assert all(frame.masks.areas.tolist() == [400] for frame in frames)
+
+
+@pytest.mark.parametrize("again", [lambda: FakeCamera(iter(())), lambda: FakeCamera(iter([lambda: time.sleep(9)]))])
+def test_an_unplugged_camera_is_told_and_nothing_is_lost(
+    again: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connections = iter([lambda: FakeCamera(squares(8))])
+    plug(monkeypatch, lambda: next(connections, again)())
+    words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
+    assert webcam(*words, "--format", "png,coco", "--json") == 69
+    caught = capsys.readouterr()
+    told = json.loads(caught.out)
+    assert told["error"]["code"] == told["ended"] == "camera-lost" and "[camera-lost]" in caught.err
+    assert 1 <= told["frames"] == len(list(read(tmp_path / "out/png"))) == len(list(read(tmp_path / "out/coco.json")))
+    with av.open(str(tmp_path / "seen.mp4")) as seen:
+        assert len(list(seen.decode(video=0))) == told["frames"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_whoever_ends_it_gets_everything_written(
+    number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shots = [*squares(6), lambda: os.kill(os.getpid(), number)]
+    plug(monkeypatch, lambda: FakeCamera((shot for part in (shots, squares()) for shot in part), pause=0.03))
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
+    assert webcam(*words, "--format", "png,coco", "--stop", "500") == status
+    assert signal.getsignal(signal.SIGINT) == before[1]
+    signal.signal(signal.SIGTERM, before[0])
+    done = len(list(read(tmp_path / "out/coco.json")))
+    assert 1 <= done == len(list(read(tmp_path / "out/png"))) < 500
+    with av.open(str(tmp_path / "seen.mp4")) as seen:
+        assert done <= len(list(seen.decode(video=0))) <= done + (number == signal.SIGTERM)
+
+
+class Visitor(threading.Thread):
+    """Somebody who looks at the page, clicks and ends it."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.address, self.seen = "", b""
+
+    def called(self, address: str) -> None:
+        self.address = address
+        self.start()
+
+    def ask(self, place: str, **told: Any) -> None:
+        data = json.dumps(told).encode()
+        urllib.request.urlopen(urllib.request.Request(self.address + place, data), timeout=5).read()
+
+    def objects(self) -> list[int]:
+        with urllib.request.urlopen(self.address + "status", timeout=5) as answer:
+            return [one["id"] for one in json.load(answer)["objects"]]
+
+    def until(self, wanted: list[int]) -> None:
+        deadline = time.monotonic() + 5
+        while self.objects() != wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def run(self) -> None:
+        try:
+            with urllib.request.urlopen(self.address + "stream", timeout=5) as pictures:
+                self.seen = pictures.read(4000)
+            self.ask("click", x=0.01, y=0.9, positive=True, object=None)  # the dark ground
+            self.until([1])
+            self.ask("click", x=0.35, y=0.4, positive=True, object=1)  # and the square
+            self.ask("click", x=0.35, y=0.4, positive=True, object=None)
+            self.until([1, 2])
+            self.ask("click", x=0.35, y=0.4, positive=False, object=1)  # not the square after all
+            time.sleep(0.2)
+        finally:
+            self.ask("stop")
+
+
+def test_clicks_on_the_page_make_objects_and_correct_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = (picture for place in count() if (picture := square(6)) is not None and _marked(picture, place))
+    plug(monkeypatch, lambda: FakeCamera(still))
+    visitor = Visitor()
+    monkeypatch.setattr(webcam_session, "_show", visitor.called)
+    assert webcam("--out", tmp_path, "--format", "sav,coco", "--stop", "2000") == 0
+    visitor.join(5)
+    assert b"image/jpeg" in visitor.seen and b"\xff\xd8" in visitor.seen
+    frames = list(read(tmp_path / "coco.json"))
+    assert len(frames[0].masks) == 0
+    last = next(frame.masks for frame in reversed(frames) if len(frame.masks) == 2)
+    assert last.areas.tolist()[1] == 400 and last.areas[0] >= 48 * 64 - 400 - 1
+    assert len(list(read(tmp_path / "sav"))) == len(frames), "objects that came later have masks on every frame"
+
+
+def _marked(picture: Any, place: int) -> bool:
+    picture[0, 0] = 1 + place % 30
+    return True
+
+
+def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+
+    def visit(address: str) -> None:
+        def run() -> None:
+            visitor.until([1, 2])
+            visitor.ask("remove", object=1)
+            visitor.until([2])
+            visitor.ask("stop")
+
+        visitor.address = address
+        threading.Thread(target=run, daemon=True).start()
+
+    visitor = Visitor()
+    monkeypatch.setattr(webcam_session, "_show", visit)
+    assert webcam("--point", "14,20#1", "--point", "60,40#2", "--out", tmp_path, "--stop", "2000") == 0
+    assert list(read(tmp_path / "png"))[-1].masks.object_ids == (2,)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["--no-preview"], 2, "nothing to follow"),
+        (["--point", "500,5"], 65, "lies outside the picture of 64 × 48"),
+        (["--point", "5"], 2, "--point takes 2 numbers"),
+        (["--point", "5,5#70000", "--format", "png"], 65, "holds 1 to 65535"),
+        (["--format", "overlay"], 2, "--record FILE keeps them"),
+        (["--format", "gif"], 2, "unknown format"),
+        (["--record", "there.mp4"], 73, "there.mp4 exists"),
+        (["--record", "no/where.mp4", "--point", "5,5"], 73, "where.mp4"),
+        (["--out", ".", "--format", "coco"], 73, "coco.json exists"),
+        (["--holes", "-1"], 2, "--holes"),
+    ],
+)
+def test_wrong_input_is_told_and_nothing_is_written(
+    words: list[str],
+    status: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("there.mp4", "coco.json"):
+        Path(name).write_text("mine")
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    assert webcam(*words, "--stop", "2") == status
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coco.json", "there.mp4"]
+
+
+def test_what_is_neither_a_number_nor_an_address_is_no_camera(capsys: pytest.CaptureFixture[str]) -> None:
+    assert webcam("front", "--point", "5,5") == 2
+    assert "a camera is a number" in capsys.readouterr().err
+
+
+def test_an_earlier_session_is_replaced_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    words = ["--point", "14,20", "--no-preview", "--out", tmp_path]
+    assert webcam(*words, "--stop", "5") == 0
+    assert webcam(*words, "--stop", "3") == 73
+    assert webcam(*words, "--stop", "3", "--overwrite") == 0
+    assert len(list(read(tmp_path / "png"))) == 3
+
+
+def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
+    assert webcam(*words, "--stop", "3") == 0
+    plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(warm_up=0.1))
+    assert webcam(*words) == 69
+    assert len(list(read(tmp_path / "png"))) == 3
+
+
+def test_a_frame_is_in_the_journal_before_the_next_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    before = Journal.append
+    monkeypatch.setattr(Journal, "append", lambda self, frame: (before(self, frame), lengths.append(len(self)))[0])
+    plug(monkeypatch, lambda: FakeCamera(numbered(place, (16, 64)) for place in range(200)))
+    assert webcam("--point", "14,10", "--no-preview", "--stop", "4", "--out", tmp_path) == 0
+    assert lengths == [1, 2, 3, 4]
+
+
+def test_a_recording_can_be_played_while_it_is_made(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "seen.mp4", SIZE)
+    for place in range(5):
+        recording.add(square(place), place / 10)
+    with av.open(str(tmp_path / "seen.mp4")) as seen:  # what a program that died now would leave
+        assert len(list(seen.decode(video=0))) >= 4
+    recording.close()
+    with av.open(str(tmp_path / "seen.mp4")) as seen:
+        assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4]

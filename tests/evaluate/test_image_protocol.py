@@ -1,0 +1,181 @@
+"""The click protocol on pictures, with a model whose answers can be worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from masklet.datasets.annotation import Annotation, from_labels, from_masks
+from masklet.datasets.dataset import AnnotatedImage
+from masklet.errors import FormatError, SettingsError
+from masklet.evaluate.baselines import BASELINES, disc_at_click, ellipse_in_box, filled_box, grabcut_in_box
+from masklet.evaluate.failure_cases import worst_objects
+from masklet.evaluate.image_report import image_report, summary
+from masklet.evaluate.images import MOST_CLICKS, ObjectResult, PromptPlan, evaluate_image
+from masklet.evaluate.report import write_report
+from masklet.segmenter import Segmenter
+from support.color_backend import ColourBackend
+
+SIZE = (20, 30)
+
+
+def picture() -> NDArray[np.uint8]:
+    """An object of two colours, 50 in ten columns and 60 in six, and one of colour 90, on 0."""
+    image = np.zeros((*SIZE, 3), np.uint8)
+    image[4:14, 2:12] = 50
+    image[4:14, 12:18] = 60
+    image[5:10, 22:27] = 90
+    return image
+
+
+def truths() -> Annotation:
+    grey = picture()[..., 0]
+    return from_masks({1: (grey == 50) | (grey == 60), 2: grey == 90, 3: grey == 7})
+
+
+def record(name: str = "a") -> AnnotatedImage:
+    return AnnotatedImage(name, picture, truths)
+
+
+def model() -> Segmenter:
+    return Segmenter(ColourBackend())
+
+
+def test_every_click_lies_where_the_mask_is_most_wrong_by_then() -> None:
+    first, second = evaluate_image(model(), record(), PromptPlan((1, 3)))
+    assert (first.object_id, first.area, first.ious["1-click"]) == (1, 160, 100 / 160)  # only the colour clicked
+    assert first.clicks == (100 / 160, 1.0)  # the second click adds the other colour; then nothing is wrong
+    assert first.ious["3-click"] == 1.0
+    assert second.clicks == (1.0,)
+
+
+def test_objects_that_are_empty_are_left_out() -> None:
+    assert [result.object_id for result in evaluate_image(model(), record(), PromptPlan())] == [1, 2]
+
+
+def test_void_pixels_are_neither_wrong_nor_clicked() -> None:
+    grey = picture()[..., 0]
+    labels = np.where(grey == 50, 1, np.where(grey == 60, 255, 0)).astype(np.uint8)
+    image = np.where(grey == 60, 50, grey)[..., None].repeat(3, -1).astype(np.uint8)  # one colour, partly void
+    (found,) = evaluate_image(model(), AnnotatedImage("a", lambda: image, lambda: from_labels(labels)), PromptPlan())
+    assert found.clicks == (1.0,)
+    assert set(found.ious.values()) == {1.0}
+
+
+def test_a_box_and_a_mask_are_asked_by_themselves() -> None:
+    first, _ = evaluate_image(model(), record(), PromptPlan((), box=True, mask=True))
+    assert dict(first.ious) == {"box": 100 / 160, "mask": 1.0}
+    assert first.clicks == ()
+
+
+def test_a_picture_is_encoded_once() -> None:
+    backend = ColourBackend()
+    evaluate_image(Segmenter(backend), record(), PromptPlan())
+    assert backend.encoded == 1
+
+
+def test_clicking_stops_at_twenty_where_the_goal_is_never_reached() -> None:
+    image = picture()
+    hopeless = image[..., 0] == 50
+    hopeless[:, :7] = False  # half of what has its colour
+    results = evaluate_image(
+        model(), AnnotatedImage("a", lambda: image, lambda: from_masks({1: hopeless})), PromptPlan((1,))
+    )
+    assert len(results[0].clicks) == MOST_CLICKS
+    assert results[0].clicks_to(0.85) == MOST_CLICKS
+
+
+def test_clicks_to_a_goal_count_from_one() -> None:
+    result = ObjectResult("a", 1, 5000, {}, (0.2, 0.86, 0.5, 0.91))
+    assert (result.clicks_to(0.85), result.clicks_to(0.9), result.clicks_to(0.95)) == (2, 4, MOST_CLICKS)
+
+
+@pytest.mark.parametrize(("area", "size"), [(1023, "small"), (1024, "medium"), (9215, "medium"), (9216, "large")])
+def test_sizes_are_those_of_coco(area: int, size: str) -> None:
+    assert ObjectResult("a", 1, area, {}, ()).size == size
+
+
+def test_plans_are_read_from_words() -> None:
+    assert PromptPlan.parse("5-click, 1-click,box") == PromptPlan((1, 5), box=True, mask=False)
+    assert PromptPlan.parse("mask").names == ("mask",)
+
+
+@pytest.mark.parametrize("text", ["", "2 clicks", "0-click", "101-click", "boxes", "box,,mask"])
+def test_other_words_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="prompts are 1-click"):
+        PromptPlan.parse(text)
+
+
+def test_a_picture_with_masks_of_another_size_is_refused() -> None:
+    wrong = AnnotatedImage("a", picture, lambda: from_masks({1: np.ones((4, 4), bool)}))
+    with pytest.raises(FormatError, match=r"a: the picture is \(20, 30\)"):
+        evaluate_image(model(), wrong, PromptPlan())
+
+
+def results() -> list[ObjectResult]:
+    return [
+        ObjectResult("a", 1, 100, {"1-click": 0.2}, (0.2, 0.9)),
+        ObjectResult("a", 2, 100, {"1-click": 0.4}, (0.4, 0.9)),
+        ObjectResult("b", 1, 20000, {"1-click": 0.9}, (0.9,)),
+    ]
+
+
+def test_the_mean_is_over_masks_and_beside_it_over_pictures() -> None:
+    found = summary(results())
+    assert found["1-click"]["all"] == pytest.approx(0.5)
+    assert found["1-click"]["per picture"] == pytest.approx(0.6)
+    assert found["1-click"]["small"] == pytest.approx(0.3)
+    assert found["1-click"]["medium"] is None
+    assert found["noc"] == {"85%": pytest.approx(5 / 3), "90%": pytest.approx(5 / 3)}
+
+
+def test_the_report_has_a_page_a_table_and_every_number(tmp_path: Path) -> None:
+    found = evaluate_image(model(), record(), PromptPlan(), BASELINES)
+    pictures = worst_objects(model(), _Data(), found, "1-click")  # type: ignore[arg-type]
+    write_report(image_report("On <pictures>", {"command": "x | y"}, found, PromptPlan(), pictures), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| 1-click | 81.2 | 81.2 | 81.2 | – | – |" in text
+    assert "| command | x \\| y |" in text
+    page = (tmp_path / "report.html").read_text()
+    assert "On &lt;pictures&gt;" in page
+    assert page.count("<svg") == 1
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert 'src="http' not in page and "href" not in page
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    assert numbers["summary"]["box"]["all"] == pytest.approx(130 / 160)
+    assert numbers["objects"][0]["clicks"] == [100 / 160, 1.0]
+
+
+class _Data:
+    def __getitem__(self, name: str) -> AnnotatedImage:
+        return record(name)
+
+
+def test_baselines_see_only_the_click_or_the_box() -> None:
+    truth = np.zeros((40, 60), bool)
+    truth[10:20, 10:40] = True
+    truth[10, 10] = False
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert filled_box(image, truth).sum() == 300
+    assert ellipse_in_box(image, truth).sum() == pytest.approx(np.pi / 4 * 300, rel=0.05)
+    assert disc_at_click(image, truth).sum() == pytest.approx(0.01 * np.pi * truth.size, rel=0.1)
+
+
+def test_grabcut_finds_what_differs_in_colour() -> None:
+    truth = np.zeros((60, 80), bool)
+    truth[15:45, 20:60] = True
+    truth[15:30, 20:40] = False  # an L, whose box holds background too
+    image = np.where(truth[..., None], (200, 40, 40), (30, 90, 160)).astype(np.uint8)
+    image += np.random.default_rng(0).integers(0, 20, image.shape, np.uint8)
+    found = grabcut_in_box(image, truth)
+    assert (found & truth).sum() / (found | truth).sum() > 0.95
+    assert (found == grabcut_in_box(image, truth)).all()
+
+
+def test_grabcut_of_the_whole_picture_is_the_whole_picture() -> None:
+    truth = np.ones((20, 20), bool)
+    assert grabcut_in_box(np.zeros((20, 20, 3), np.uint8), truth).all()

@@ -1,0 +1,173 @@
+"""A job that is stopped anywhere and started again has the masks of one that was not."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from masklet.jobs import track_job as jobs
+from masklet.jobs.frame_log import Journal
+from masklet.jobs.track_job import Job, finish
+from masklet.masks.rle_frame import CodedFrame, coded
+from masklet.masks.tracked_frame import TrackedFrame
+from masklet.prompts import Prompt, box, click
+from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import Direction, walk_through
+from masklet.video import Video, open_video
+from support.fake_backend import FakeBackend
+
+LENGTH = 26
+SCHEDULES: list[Mapping[int, Mapping[int, Prompt]]] = [
+    {0: {1: click(3, 3)}},
+    {6: {1: click(3, 3), 7: box(1, 1, 9, 9)}},
+    {5: {1: click(3, 3)}, 22: {1: click(9, 9, positive=False), 2: box(2, 3, 8, 9)}},
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cuts the power here; waiting for the disk would take most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def video() -> Video:
+    return open_video(np.random.default_rng(0).integers(0, 255, (LENGTH, 12, 16, 3)).astype(np.uint8))  # type: ignore[return-value]
+
+
+def made(video: Video, number: int, direction: Direction, every: int = 1) -> Job:
+    schedule = SCHEDULES[number]
+    return Job(FakeBackend(), video, schedule, walk_through(LENGTH, schedule, direction=direction, every=every))
+
+
+def run(job: Job, folder: Path, frames: int | None = None) -> list[CodedFrame]:
+    """Goes on with a job for some frames; returns all that are finished."""
+    with Journal(folder, {}) as journal:
+        for number, frame in enumerate(finish(job, journal)):
+            if number == frames:
+                break
+            journal.append(frame)
+        return list(journal)
+
+
+def by_tracker(job: Job) -> dict[int, CodedFrame]:
+    """What one tracker, which forgets nothing, says along the walk."""
+    tracker = Tracker(job.backend, job, length=len(job.video))
+    for frame, prompts in job.schedule.items():
+        tracker.prompt(job.walk.place(frame), prompts)
+    frames = {}
+    for visit in job.walk.visits(job.video):
+        if visit.frame is not None:
+            masks = tracker.step(visit.place, visit.frame.image, step=visit.step)
+            frames[visit.index] = coded(TrackedFrame(visit.index, visit.time, masks))
+    return frames
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("number", range(len(SCHEDULES)))
+def test_a_job_says_what_a_tracker_says_that_forgets_nothing(
+    number: int, direction: Direction, video: Video, tmp_path: Path
+) -> None:
+    job = made(video, number, direction)
+    wanted = by_tracker(job)
+    frames = run(job, tmp_path)
+    assert [frame.index for frame in frames] == list(range(LENGTH))
+    assert all(frame == wanted[frame.index] for frame in frames if frame.index in wanted)
+    assert all(frame.object_ids == () for frame in frames if frame.index not in wanted)
+
+
+@pytest.mark.parametrize("share", [1e9, 0.1], ids=["a state after every frame", "states as always"])
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_stopping_anywhere_changes_no_mask(
+    share: float, direction: Direction, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", share)
+    chance = random.Random(direction)
+    for number in range(len(SCHEDULES)):
+        for every in (1, 3):
+            whole = run(made(video, number, direction, every), tmp_path / f"whole {number} {every}")
+            folder, done = tmp_path / f"parts {number} {every}", 0
+            while done < len(whole):
+                done = len(run(made(video, number, direction, every), folder, chance.randint(0, 9)))
+            assert run(made(video, number, direction, every), folder) == whole
+
+
+def test_a_state_spares_tracking_again_what_was_finished(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    run(made(video, 0, "forward"), tmp_path, 20)
+    job = made(video, 0, "forward")
+    run(job, tmp_path)
+    assert isinstance(job.backend, FakeBackend)
+    assert job.backend.verbs().count("encode") == LENGTH - 20
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+def test_a_state_that_is_lost_costs_time_but_changes_no_mask(
+    damage: str, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    whole = run(made(video, 1, "both"), tmp_path / "whole")
+    for frames in (3, 17, 23):
+        folder = tmp_path / f"{frames}"
+        run(made(video, 1, "both"), folder, frames)
+        (state,) = folder.glob("*.session")
+        state.write_bytes(state.read_bytes()[:100]) if damage == "cut" else state.unlink()
+        assert run(made(video, 1, "both"), folder) == whole
+
+
+def test_a_finished_job_computes_nothing_and_leaves_only_the_journal(video: Video, tmp_path: Path) -> None:
+    run(made(video, 2, "both"), tmp_path)
+    job = made(video, 2, "both")
+    run(job, tmp_path)
+    assert isinstance(job.backend, FakeBackend) and not job.backend.asked
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "lock"]
+
+
+def hurt(tmp_path: Path, broken: set[int]) -> Video:
+    """A list of six pictures of which some cannot be read."""
+    items: list[object] = [*np.random.default_rng(1).integers(0, 255, (6, 12, 16, 3)).astype(np.uint8)]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    return open_video([tmp_path / "broken.png" if index in broken else item for index, item in enumerate(items)])  # type: ignore[return-value]
+
+
+def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
+    job = Job(FakeBackend(), hurt(tmp_path, {3}), SCHEDULES[0], walk_through(6, [0]))
+    with pytest.warns(match="frame-corrupt"):
+        frames = run(job, tmp_path / "journal")
+    assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
+    assert frames[3].object_ids == () and frames[4].object_ids == (1,)
+
+
+def test_a_corrupt_frame_that_was_prompted_has_masks_and_is_marked_too(tmp_path: Path) -> None:
+    schedule = {2: {1: click(3, 3)}}
+    job = Job(FakeBackend(), hurt(tmp_path, {2}), schedule, walk_through(6, schedule))
+    with pytest.warns(match="frame-corrupt"):
+        frames = run(job, tmp_path / "journal")
+    assert [frame.corrupt for frame in frames] == [index == 2 for index in range(6)]
+    assert frames[2].object_ids == (1,)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_corrupt_frames_can_carry_the_masks_before_them_wherever_the_job_was_stopped(
+    direction: Direction, tmp_path: Path
+) -> None:
+    start = 0 if direction == "forward" else 5
+    walk, schedule = walk_through(6, [start], direction=direction), {start: {1: click(3, 3)}}
+    video = hurt(tmp_path, {2, 3})
+    with pytest.warns(match="frame-corrupt"):
+        plain = run(Job(FakeBackend(), video, schedule, walk), tmp_path / "plain")
+        carried = run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / "carried")
+        for frames in range(6):
+            run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}", frames)
+            assert run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}") == carried
+    before = carried[1 if direction == "forward" else 4]
+    assert [frame.corrupt for frame in carried] == [index in (2, 3) for index in range(6)]
+    assert before.counts and carried[2].counts == carried[3].counts == before.counts
+    assert [frame for frame in carried if not frame.corrupt] == [frame for frame in plain if not frame.corrupt]

@@ -1,0 +1,41 @@
+"""The rounds of scripts/train-embedded, without the training."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("torch")
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "embedded.py"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("embedded", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_fresh_round_that_was_cut_off_goes_on_as_it_began(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    monkeypatch.setattr(script, "_masklet", lambda *words: told.append([str(word) for word in words]))
+    (tmp_path / "nano-images").mkdir()
+    (tmp_path / "nano-images" / script.STATE).touch()
+    for later in ("nano-video", "nano-follow"):
+        (tmp_path / later).mkdir()
+    words = ["--resume", "--out", tmp_path, "--pack", tmp_path, "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["train-embedded", *map(str, words)])
+    script.main()
+    trained = [words for words in told if words[0] == "train"]
+    assert [words[1] for words in trained] == ["nano-images", "nano-video", "nano-follow"]
+    assert "--resume" in trained[0] and not [word for word in trained[0] if word.startswith("--set=start=")]
+    assert f"--set=start={tmp_path / 'nano-images' / script.WEIGHTS}" in trained[1]

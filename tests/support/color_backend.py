@@ -1,0 +1,98 @@
+"""A backend that sees colours: an object is whatever has the colours that were clicked, now or in what it recalls.
+
+The grey values of a picture are its colours. An object keeps its mask as long as it keeps its colours; where it changes
+them it is lost until it is clicked again. So what an evaluation must find can be worked out by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import NO_OBJECT, Answers, Candidates, Decoded, Features, Memory, Query, Recall
+from masklet.config import CONFIGS, ModelConfig
+
+Colours = NDArray[np.bool_]  # (256,): whether each grey value is the object's
+
+
+@dataclass
+class ColourBackend:
+    """`Backend` with the picture as `stride4`, the colours that are recalled as `stride16`, and colours as pointers."""
+
+    config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
+    size: int = 64
+    identity: str = "colours"
+    runtime: str = "fake"
+    device: str = "cpu"
+    dtype: str = "float32"
+    encoded: int = 0
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+        self.encoded += len(images)
+        return [Features(image[..., 0], None, np.zeros((1, 256), bool)) for image in images]
+
+    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+        known = [[memory.pointer[0] for _, memory in recall.spatial] for recall in recalls]
+        return features._replace(stride16=np.stack([np.any([np.zeros(256, bool), *one], axis=0) for one in known]))
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        known = np.broadcast_to(features.stride16, (len(queries), 256))
+        return _decoded(
+            features.stride4, [_asked(features.stride4, *pair) for pair in zip(known, queries, strict=True)]
+        )
+
+    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        return _decoded(features.stride4, [_of(features.stride4[mask]) for mask in masks])
+
+    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+        return [Memory(np.zeros((1, 1)), decoded.pointer[k : k + 1]) for k in range(len(prompted))]
+
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+        shape = next(one.logits.shape[1:] for one in decoded if one is not None)
+        absent = np.full((1, *shape), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT)
+        logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
+        return Answers(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
+
+    def fetch_candidates(self, decoded: Decoded) -> Answers:
+        raise AssertionError("evaluation asks for one mask per prompt")
+
+    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+        return [np.asarray(array) for array in arrays]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        return list(arrays)
+
+
+def _asked(picture: NDArray[np.uint8], known: Colours, query: Query) -> Colours:
+    """The colours that are known, with those clicked or in the middle of the box, less those clicked away."""
+    colours = known.copy()
+    size = np.array(picture.shape[::-1])
+    places = np.clip((query.points * size).astype(int), 0, size - 1)
+    for label in (1, 0):
+        colours[[picture[y, x] for (x, y), own in zip(places, query.labels, strict=True) if own == label]] = bool(label)
+    corners = places[query.labels >= 2]
+    if len(corners):
+        x, y = corners.mean(axis=0).astype(int)
+        colours[picture[y, x]] = True
+    if query.mask is not None and query.mask.dtype == bool:
+        colours |= _of(picture[query.mask])
+    return colours
+
+
+def _of(values: NDArray[np.uint8]) -> Colours:
+    colours = np.zeros(256, bool)
+    colours[values] = True
+    return colours
+
+
+def _decoded(picture: NDArray[np.uint8], colours: Sequence[Colours]) -> Decoded:
+    masks = np.stack([one[picture] for one in colours])[:, None]
+    logits = np.where(masks, np.float32(10), np.float32(-10))
+    ones = np.ones((len(colours), 1), np.float32)
+    return Decoded(
+        logits, ones, ones, np.stack(colours), Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, None)
+    )

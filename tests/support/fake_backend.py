@@ -1,0 +1,142 @@
+"""A backend without a network: every answer is a number mixed from exactly what was asked, so any difference shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import NO_OBJECT, Answers, Candidates, Decoded, Features, Memory, Query, Recall
+from masklet.config import CONFIGS, ModelConfig
+from masklet.masks.masks import Masks
+from masklet.tracking.tracker import Tracker
+
+SIDE = 4  # of a low-res mask
+PRIME = 1_000_003
+
+
+def mix(*numbers: float) -> int:
+    """A number that depends on all of `numbers` and on their order."""
+    found = 7
+    for number in numbers:
+        found = (found * 31 + int(number)) % PRIME
+    return found
+
+
+def signature(array: NDArray[Any]) -> int:
+    """A number for the contents of an array."""
+    return mix(*np.asarray(array, np.float64).reshape(-1) * 16)
+
+
+@dataclass
+class FakeBackend:
+    """`Backend` whose features, pointers and memories are single numbers. `asked` lists the verbs and what they saw."""
+
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
+    size: int = 4 * SIDE
+    identity: str = "fake"
+    runtime: str = "fake"
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+        self.asked.append(("encode", len(images)))
+        return [Features(*[np.array([[signature(image)]])] * 3) for image in images]
+
+    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+        told = [
+            (
+                [(slot, int(m.features[0, 0])) for slot, m in r.spatial],
+                [(ago, int(m.pointer[0, 0])) for ago, m in r.pointers],
+            )
+            for r in recalls
+        ]
+        self.asked.append(("attend", told))
+        seen = [
+            [mix(features.stride16[0, 0], *(n for pair in (*spatial, *pointers) for n in pair), recall.horizon)]
+            for (spatial, pointers), recall in zip(told, recalls, strict=True)
+        ]
+        return features._replace(stride16=np.array(seen))
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        self.asked.append(("decode", [len(query.points) for query in queries]))
+        seen = np.broadcast_to(features.stride16, (len(queries), 1))
+        keys = [
+            mix(number, *query.points.reshape(-1) * 1e4, *query.labels, _mask(query.mask), query.ambiguous, hide)
+            for number, query in zip(seen[:, 0], queries, strict=True)
+        ]
+        logits = np.stack([self._logits(key) for key in keys])
+        iou = np.array([[(key % 97) / 97] for key in keys], np.float32)
+        score = np.array([[1.0 if key % 5 else -1.0] for key in keys], np.float32)
+        if hide:
+            logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
+        pointer = np.array([[key % PRIME] for key in keys], np.int64)
+        four = Candidates(logits.repeat(4, 1), iou.repeat(4, 1), score, pointer[:, None].repeat(4, 1))
+        return Decoded(logits, iou, score, pointer, four)
+
+    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        self.asked.append(("adopt", [mask.shape for mask in masks]))
+        keys = [mix(features.stride16[0, 0], signature(mask)) for mask in masks]
+        ones = np.ones((len(keys), 1), np.float32)
+        return Decoded(
+            np.stack([self._logits(key) for key in keys]), ones, 10 * ones, np.array([[key] for key in keys])
+        )
+
+    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+        self.asked.append(("memorize", list(prompted)))
+        return [
+            Memory(
+                np.array([[mix(features.stride16[0, 0], signature(decoded.logits[k]), hard)]]),
+                decoded.pointer[k : k + 1],
+            )
+            for k, hard in enumerate(prompted)
+        ]
+
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+        absent = (np.full((1, 1, SIDE, SIDE), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT))
+        logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
+        return Answers(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
+
+    def fetch_candidates(self, decoded: Decoded) -> Answers:
+        assert decoded.candidates is not None
+        logits, iou, score, _ = decoded.candidates
+        return Answers(logits[:, 1:].reshape(-1, SIDE, SIDE), iou[:, 1:].reshape(-1), score.repeat(3))
+
+    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+        return [np.asarray(array) for array in arrays]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        return list(arrays)
+
+    def verbs(self) -> list[str]:
+        """What was asked, in order."""
+        return [verb for verb, _ in self.asked]
+
+    @staticmethod
+    def _logits(key: int) -> NDArray[np.float32]:
+        return np.random.RandomState(key).standard_normal((1, SIDE, SIDE)).astype(np.float32)
+
+
+def _mask(mask: Any) -> int:
+    return 0 if mask is None else 1 + signature(mask)
+
+
+class Untrimmed(Tracker):
+    """Keeps everything at hand, for ever."""
+
+    def _trim(self, *_: object) -> None:
+        pass
+
+
+class Stubborn(Untrimmed):
+    """Computes every frame again, as the reference does."""
+
+    def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
+        for track in self.tracks.values():
+            if frame in track.answers and frame not in track.prompts:
+                track.answers[frame] = track.answers[frame]._replace(basis=-7)
+        return super().step(frame, image, step=step)

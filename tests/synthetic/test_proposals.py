@@ -1,0 +1,254 @@
+"""Masks that a model proposes: written to be looked at, kept by number, and then a data set like any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masklet.cli.main import main
+from masklet.datasets.layouts import open_images
+from masklet.errors import FormatError, SettingsError
+from masklet.masks import rle
+from masklet.predict.generated_masks import Finding, Findings
+from masklet.segmenter import Segmenter
+from masklet.synthetic import proposals
+from masklet.synthetic.packs import outlines
+from support.tiny_pack import tiny_pack
+from tracking.test_auto_tracker import Box, World, picture
+
+THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
+
+
+pytestmark = pytest.mark.usefixtures("grey_world")
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A folder with two pictures, one of which has nothing in it."""
+    folder = tmp_path / "street"
+    folder.mkdir()
+    Image.fromarray(picture(THINGS)).save(folder / "a street.png")
+    Image.fromarray(picture({})).save(folder / "night.png")
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def run(*words: str | Path) -> int:
+    return main(["data", *map(str, words)])
+
+
+def wrote(out: Path, old: str, new: str) -> None:
+    path = out / proposals.KEEP
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def proposed(out: Path, name: str) -> dict[int, tuple[int, np.ndarray]]:
+    """By number, the grey value that a proposal is on, and its mask."""
+    content = json.loads((out / proposals.FOUND / f"{name}.json").read_text())
+    masks = [rle.decode(entry["segmentation"]) for entry in content["annotations"]]
+    return {number: (int(picture(THINGS)[..., 0][mask].mean()), mask) for number, mask in enumerate(masks, start=1)}
+
+
+def test_what_is_kept_by_number_is_a_data_set(street: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("propose", street, "--out", out) == 0
+    assert "2 pictures, 3 proposals" in capsys.readouterr().out
+    found = proposed(out, "a street.png")
+    assert {value for value, _ in found.values()} == set(THINGS)
+    number = {value: key for key, (value, _) in found.items()}
+    wrote(out, "a street.png:", f"a street.png: {number[80]} red car, {number[50]}")
+    assert run("keep", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(out), "images": 1, "objects": 2}
+    [record] = list(open_images(out))
+    image, annotation = record.read()
+    assert np.array_equal(image, picture(THINGS))
+    assert {annotation.categories[key] for key in annotation.object_ids} == {"red car", "object"}
+    kept = {annotation.categories[key]: annotation.mask(key) for key in annotation.object_ids}
+    assert np.array_equal(kept["red car"], picture(THINGS)[..., 0] == 80)
+    assert np.array_equal(kept["object"], picture(THINGS)[..., 0] == 50)
+
+
+def test_a_sheet_shows_the_picture_and_each_proposal_bright_on_dark(street: Path, out: Path) -> None:
+    run("propose", street / "a street.png", "--out", out)
+    sheet = np.array(Image.open(out / proposals.SHEETS / "a street.png.png"))
+    height, width = round(proposals.TILE * 40 / 60), proposals.TILE
+    assert sheet.shape == (height, 4 * width, 3)
+    found = proposed(out, "a street.png")
+    for number, (value, mask) in found.items():
+        tile = sheet[:, number * width : (number + 1) * width]
+        y, x = (np.argwhere(mask).mean(axis=0) * width / 60).astype(int)
+        if value != 80:  # whose middle is another thing
+            assert abs(int(tile[y, x, 0]) - value) < 3
+        assert tuple(tile[-1, -1]) == proposals._DARK  # the ground is black
+    assert sheet[:, width:][..., :2].max() > 200  # the numbers
+
+
+def test_proposing_again_goes_on_and_keeps_what_was_written(street: Path, out: Path) -> None:
+    run("propose", street / "night.png", "--out", out)
+    wrote(out, "night.png:", "night.png: 1 moon")
+    before = (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns
+    assert run("propose", street, "--out", out) == 0
+    assert (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns == before
+    assert (out / proposals.KEEP).read_text().endswith("night.png: 1 moon\na street.png:\n")
+
+
+def test_most_proposals(street: Path, out: Path) -> None:
+    run("propose", street, "--out", out, "--most", "2")
+    assert len(proposed(out, "a street.png")) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a street.png: 4", "a street.png has proposals 1 to 3, not 4"),
+        ("a street.png: 0", "a street.png has proposals 1 to 3, not 0"),
+        ("other.png: 1", "nothing was proposed for 'other.png'"),
+        ("./a street.png: 1", "nothing was proposed for './a street.png'"),
+        ("a street.png: 1 clock 10:30", "names end at the last colon of a line"),
+        ("a street.png: one", "line 3: expected NAME: 1, 4 tree, 7, .* got 'a street.png: one'"),
+        ("a street.png: 1" + 5000 * "0", "line 3: expected NAME"),
+        ("a street.png 1", "line 3: expected NAME"),
+        ("a street.png: 1, 2 car, 1 dog", "line 3: 1 is kept twice"),
+        ("a street.png: 1\na street.png: 2", "line 4: 'a street.png' has a line already"),
+        ("a street.png:", "nothing is kept"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_told(street: Path, out: Path, line: str, said: str) -> None:
+    run("propose", street, "--out", out)
+    wrote(out, "a street.png:", line)
+    with pytest.raises(FormatError, match=said) as error:
+        proposals.keep(out)
+    assert error.value.code == "annotation-broken"
+    assert not (out / "annotations.json").exists()
+
+
+def test_a_list_in_another_encoding_is_told_before_anything_is_proposed(street: Path, out: Path) -> None:
+    out.mkdir()
+    (out / proposals.KEEP).write_bytes("a street.png: 1 café\n".encode("latin-1"))
+    assert run("propose", street, "--out", out) == 65
+    assert run("keep", out) == 65
+    assert not (out / proposals.FOUND).exists()
+    (out / proposals.KEEP).write_bytes(
+        b"\xef\xbb\xbf# by a program that begins with a mark\na street.png: 1 " + "café".encode()
+    )
+    assert run("propose", street, "--out", out) == 0
+    assert run("keep", out) == 0
+    [record] = list(open_images(out))
+    assert set(record.annotation().categories.values()) == {"café"}
+    (out / proposals.KEEP).unlink()
+    assert run("keep", out) == 66
+    (out / proposals.KEEP).mkdir()
+    assert run("propose", street, "--out", out) == 66
+
+
+def test_lines_without_an_end_stay_when_more_is_proposed(street: Path, out: Path) -> None:
+    run("propose", street / "a street.png", "--out", out)
+    path = out / proposals.KEEP
+    path.write_text(path.read_text().rstrip() + " 1 car")
+    run("propose", street, "--out", out)
+    assert path.read_text().endswith("a street.png: 1 car\nnight.png:\n")
+
+
+@pytest.mark.parametrize("name", ["#x.png", " x.png", "x\ny.png", "x\udcff.png"])
+def test_names_that_no_list_can_hold_are_refused(street: Path, name: str) -> None:
+    (street / "night.png").rename(street / name)
+    with pytest.raises(SettingsError, match="cannot be written into a list"):
+        proposals.unmarked([street])
+
+
+def test_names_with_colons_and_of_two_kinds_are_taken(street: Path, out: Path) -> None:
+    Image.fromarray(picture(THINGS)).save(street / "10:30.png")
+    Image.fromarray(picture(THINGS)).save(street / "10:30.bmp")
+    assert run("propose", street, "--out", out) == 0
+    wrote(out, "10:30.png:", "10:30.png: 1")
+    assert proposals.keep(out) == (1, 1)
+
+
+def test_a_name_that_is_too_long_fails_alone(street: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = f"{'x' * 247}.png"
+    (street / "night.png").rename(street / long)
+    assert run("propose", street, "--out", out) == 3
+    assert "output-unwritable" in capsys.readouterr().err
+    assert (out / proposals.KEEP).read_text().endswith("\na street.png:\n")
+
+
+def test_another_picture_of_a_known_name_is_refused(street: Path, tmp_path: Path, out: Path) -> None:
+    run("propose", street, "--out", out)
+    other = tmp_path / "other" / "night.png"
+    other.parent.mkdir()
+    Image.fromarray(picture(THINGS)).save(other)
+    with pytest.raises(SettingsError, match=r"another picture called 'night\.png'"):
+        proposals.write_proposals(out, proposals.unmarked([other])[0], Segmenter(World()))
+
+
+def test_large_pictures_are_compared_two_masks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rle, "MAX_PIXELS", 40 * 60)
+    found = proposals.propose(Segmenter(World()), picture(THINGS))
+    assert len(found) == len(THINGS)
+
+
+def test_thin_things_are_seen_on_a_sheet() -> None:
+    large = np.zeros((1500, 3200, 3), np.uint8)
+    large[700:703] = 200
+    code = rle.encode(large[..., 0] > 0)
+    found = Findings(
+        (1500, 3200), (Finding(code, 9600, (0, 700, 3200, 703), 1.0, 1.0, (5.0, 701.0), (0, 0, 3200, 1500)),)
+    )
+    sheet = proposals.sheet(large, found)
+    assert (sheet[60:, 320:640] == sheet[60:, :320]).all(axis=2).any()  # the ground is tinted, the thing is not
+    flat = proposals.sheet(large[:20], Findings((20, 3200), found.found[:0]))
+    assert flat.shape == (proposals.LEAST, 4 * proposals.TILE, 3)
+
+
+def test_a_broken_picture_is_told_and_the_others_are_done(
+    street: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (street / "broken.png").write_bytes((street / "night.png").read_bytes()[:60])
+    assert run("propose", street, "--out", out, "--json") == 3
+    records = json.loads(capsys.readouterr().out)["pictures"]
+    assert [record["picture"] for record in records if "error" in record] == ["broken.png"]
+    assert "broken" not in (out / proposals.KEEP).read_text()
+    assert run("keep", out / "nowhere") == 66
+
+
+def test_two_pictures_of_one_name_are_refused(street: Path, tmp_path: Path) -> None:
+    (tmp_path / "night.png").write_bytes((street / "night.png").read_bytes())
+    with pytest.raises(SettingsError, match=r"two pictures are called 'night\.png'"):
+        proposals.unmarked([street, tmp_path / "night.png"])
+
+
+def test_of_a_pack_the_photographs_that_nobody_outlined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = tiny_pack(tmp_path / "pack")
+    photographs = pack.of("photograph")
+    monkeypatch.setattr(proposals, "marks", lambda: {photographs[0].name: {}})
+    found = proposals.unmarked([pack.root])
+    assert [picture.name for picture in found] == [asset.name for asset in photographs[1:]]
+    for picture_, asset in zip(found, photographs[1:], strict=True):
+        assert picture_.read() == pack.read(asset)
+        assert picture_.licence == asset.licence
+
+
+def test_kept_masks_become_marks(street: Path, out: Path) -> None:
+    run("propose", street, "--out", out)
+    number = {value: key for key, (value, _) in proposed(out, "a street.png").items()}
+    wrote(out, "a street.png:", f"a street.png: {number[80]} car")
+    run("keep", out)
+    entries = outlines.marked_in(open_images(out), by="nano")
+    [mark] = entries["a street.png"]["objects"]
+    assert (mark["name"], mark["by"]) == ("car", "nano")
+    truth = picture(THINGS)[..., 0] == 80  # with a hole
+    [(_, same)] = outlines._masks(entries["a street.png"], (40, 60))
+    assert np.array_equal(same, truth)
+    [(_, twice)] = outlines._masks(entries["a street.png"], (80, 120))
+    assert np.array_equal(twice, np.kron(truth, np.ones((2, 2), bool)))
+    known = outlines.marks()
+    assert json.loads(outlines.written(known)) == known

@@ -1,0 +1,99 @@
+"""Which past frames are recalled: against an independent transcription of reference-model §6.3."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from masklet.backend import Memory
+from masklet.tracking.memory_bank import MemoryBank, unreachable
+
+
+def spec_recall(
+    prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
+    direction = -1 if reverse else 1
+    entries = [(0, t) for t in prompted]
+    for t_pos in range(1, 7):
+        t_rel = 7 - t_pos
+        previous = frame + t_rel if reverse else frame - t_rel
+        if previous in tracked:
+            entries.append((t_pos, previous))
+    spatial = [(7 - t_pos - 1, t) for t_pos, t in entries]
+    pointers = [((frame - t) * direction, t) for t in prompted if (t >= frame if reverse else t <= frame)]
+    for distance in range(1, min(length, 16)):
+        t = frame + distance if reverse else frame - distance
+        if t < 0 or t >= length:
+            break
+        if t in tracked:
+            pointers.append((distance, t))
+    return spatial, pointers
+
+
+def test_recall_is_the_specification_on_20000_random_banks() -> None:
+    rng = random.Random(6)
+    for _ in range(20_000):
+        length = rng.choice([2, 5, 9, 16, 17, 40])
+        frames = list(range(length))
+        prompted = rng.sample(frames, rng.randint(1, min(4, length)))
+        tracked = set(rng.sample(frames, rng.randint(0, length))) - set(prompted)
+        bank = MemoryBank({t: Memory(t, t) for t in prompted}, {t: Memory(t, t) for t in tracked})
+        frame, reverse = rng.choice(frames), rng.random() < 0.5
+        recall = bank.recall(frame, -1 if reverse else 1, length=length)
+        spatial, pointers = spec_recall(prompted, tracked, frame, length, reverse)
+        assert [(slot, memory.features) for slot, memory in recall.spatial] == spatial
+        assert [(ago, memory.pointer) for ago, memory in recall.pointers] == pointers
+        assert recall.horizon == min(length, 16) - 1
+
+
+def test_the_first_frame_after_a_prompt_recalls_one_map_and_one_pointer() -> None:
+    bank = MemoryBank({0: Memory("map", "pointer")})
+    recall = bank.recall(1)
+    assert recall.spatial == ((6, Memory("map", "pointer")),)
+    assert recall.pointers == ((1, Memory("map", "pointer")),)
+
+
+def test_frame_eight_recalls_seven_maps_and_eight_pointers() -> None:
+    bank = MemoryBank({0: Memory(0, 0)}, {t: Memory(t, t) for t in range(1, 8)})
+    recall = bank.recall(8)
+    assert [slot for slot, _ in recall.spatial] == [6, 5, 4, 3, 2, 1, 0]
+    assert len(recall.pointers) == 8
+
+
+def test_what_was_prompted_stands() -> None:
+    bank = MemoryBank()
+    bank.remember(3, Memory("prompted", 0), prompted=True)
+    bank.remember(3, Memory("tracked", 0))
+    assert bank.recall(4).spatial[0][1].features == "prompted"
+    assert 3 not in bank.recent
+
+
+def test_a_prompt_replaces_what_was_tracked() -> None:
+    bank = MemoryBank()
+    bank.remember(3, Memory("tracked", 0))
+    bank.remember(3, Memory("prompted", 0), prompted=True)
+    assert [memory.features for _, memory in bank.recall(4).spatial] == ["prompted"]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_trimming_changes_no_later_recall(step: int) -> None:
+    whole = MemoryBank({50: Memory(50, 50)}, {t: Memory(t, t) for t in range(100) if t != 50})
+    trimmed = MemoryBank(dict(whole.prompted), dict(whole.recent))
+    trimmed.trim(50, step)
+    assert len(trimmed.recent) < len(whole.recent)
+    later = range(51, 70) if step == 1 else range(49, 30, -1)
+    for frame in later:
+        assert trimmed.recall(frame, step) == whole.recall(frame, step)
+
+
+def test_trimming_drops_everything_that_cannot_be_recalled() -> None:
+    assert unreachable(range(30), 20, 1) == [0, 1, 2, 3, 4, 5]
+
+
+def test_forgetting_a_frame_drops_its_memories() -> None:
+    bank = MemoryBank({1: Memory(1, 1)}, {2: Memory(2, 2)})
+    bank.forget(1)
+    bank.forget(2)
+    assert not bank.recall(3)

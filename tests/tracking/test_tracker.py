@@ -1,0 +1,391 @@
+"""The notebook: what is asked of the networks when, and what stays the same whatever happens in between."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
+from masklet.masks.masks import Masks
+from masklet.prompts import Prompt, absent, box, click, mask
+from masklet.tracking.disk_cache import History
+from masklet.tracking.session_file import read
+from masklet.tracking.tracker import Tracker
+from support.fake_backend import FakeBackend, Stubborn, Untrimmed
+
+LENGTH = 60
+CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 4, 6, 3), np.uint8)
+
+
+def tracker(*, history: History | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
+    return Tracker(FakeBackend(), video, history=history)
+
+
+def same(a: Masks, b: Masks) -> bool:
+    return (
+        a.object_ids == b.object_ids
+        and np.array_equal(a.low_res, b.low_res)
+        and np.array_equal(a.scores, b.scores)
+        and np.array_equal(a.object_scores, b.object_scores)
+    )
+
+
+class Action:
+    """One random thing a user does; the same for every tracker it is done to."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.kind = rng.choice(["prompt", "prompt", "walk", "walk", "walk", "remove", "unprompt"])
+        self.frame, self.object_id = rng.randrange(LENGTH), rng.randint(1, 3)
+        self.count, self.step = rng.randint(1, 25), rng.choice([1, 1, -1])
+        x, y = rng.randint(0, 5), rng.randint(0, 3)
+        shape = np.zeros((4, 6), bool)
+        shape[y, x] = True
+        self.prompt: Prompt = rng.choice([click(x, y), click(x, y) + click(1, 1, positive=False), mask(shape)])
+
+    def on(self, one: Tracker) -> list[Masks]:
+        try:
+            if self.kind == "prompt":
+                return [one.prompt(self.frame, {self.object_id: self.prompt})]
+            if self.kind == "walk":
+                frames = [self.frame + self.step * k for k in range(self.count)]
+                return [one.step(frame, step=self.step) for frame in frames if 0 <= frame < LENGTH]
+            if self.kind == "unprompt":
+                one.unprompt(self.frame, self.object_id)
+            else:
+                one.remove(self.object_id)
+        except (PromptError, StateError):
+            pass
+        return []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_constant_memory_changes_no_mask(seed: int) -> None:
+    rng = random.Random(seed)
+    trimmed, whole = tracker(), Untrimmed(FakeBackend(), CLIP)
+    for action in (Action(rng) for _ in range(25)):
+        for a, b in zip(action.on(trimmed), action.on(whole), strict=True):
+            assert same(a, b)
+    assert all(len(track.recent.near) <= 31 for track in trimmed.tracks.values())
+
+
+def test_objects_come_in_the_order_in_which_they_were_prompted() -> None:
+    one = tracker()
+    there = np.ones((4, 6), bool)
+    assert one.prompt(0, {5: click(1, 1), 3: mask(there), 4: click(2, 2)}).object_ids == (5, 3, 4)
+    assert one.prompt(1, {2: mask(there), 3: click(0, 0)}).object_ids == (5, 3, 4, 2)
+    assert one.step(2).object_ids == (5, 3, 4, 2)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    one = tracker()
+    for action in (Action(rng) for _ in range(12)):
+        action.on(one)
+    one.save(tmp_path / "session")
+    other = read(tmp_path / "session", FakeBackend(), CLIP)
+    assert other.object_ids == one.object_ids
+    for action in (Action(rng) for _ in range(12)):
+        for a, b in zip(action.on(one), action.on(other), strict=True):
+            assert same(a, b)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_not_computed_again_would_have_come_out_the_same(seed: int) -> None:
+    rng = random.Random(1000 + seed)
+    lazy, stubborn = tracker(), Stubborn(FakeBackend(), CLIP)
+    for action in (Action(rng) for _ in range(20)):
+        for a, b in zip(action.on(lazy), action.on(stubborn), strict=True):
+            assert same(a, b)
+
+
+def test_frames_given_one_by_one_are_answered_like_a_video() -> None:
+    streamed, filed = tracker(video=None), tracker()
+    streamed.prompt(0, {1: click(2, 2)}, CLIP[0])
+    filed.prompt(0, {1: click(2, 2)})
+    for frame in range(LENGTH):
+        assert same(streamed.step(frame, CLIP[frame]), filed.step(frame))
+
+
+def test_each_object_is_tracked_as_if_it_were_alone() -> None:
+    prompts = {0: {1: click(1, 1), 2: box(0, 0, 3, 3)}, 7: {3: click(4, 2)}}
+    together = tracker()
+    alone = {key: tracker() for key in (1, 2, 3)}
+    for frame, asked in prompts.items():
+        together.prompt(frame, asked)
+        for key, prompt in asked.items():
+            alone[key].prompt(frame, {key: prompt})
+    for frame in range(20):
+        masks = together.step(frame)
+        for key in (1, 2, 3):
+            assert same(masks.of(key), alone[key].step(frame))
+
+
+def test_adding_an_object_changes_no_mask_of_the_others() -> None:
+    with_it, without = tracker(), tracker()
+    for one in (with_it, without):
+        one.prompt(0, {1: click(1, 1)})
+        one.step(1)
+    with_it.prompt(1, {2: click(3, 3)})
+    for frame in range(2, 10):
+        assert same(with_it.step(frame).of(1), without.step(frame))
+
+
+def test_a_correction_survives_propagation() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    for frame in range(10):
+        one.step(frame)
+    corrected = one.prompt(5, {1: click(3, 2)})
+    again = [one.step(frame) for frame in range(10)]
+    assert same(again[5], corrected)
+
+
+def test_a_correction_changes_every_later_frame() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    before = [one.step(frame) for frame in range(10)]
+    one.prompt(5, {1: click(3, 2)})
+    after = [one.step(frame) for frame in range(10)]
+    assert not any(np.array_equal(a.scores, b.scores) for a, b in zip(before[6:], after[6:], strict=True))
+
+
+def test_a_correction_recomputes_only_its_own_object() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1), 2: click(3, 1)})
+    for frame in range(10):
+        one.step(frame)
+    one.prompt(5, {1: click(3, 2)})
+    one.backend.asked.clear()  # type: ignore[attr-defined]
+    for frame in range(10):
+        one.step(frame)
+    decoded = [told for verb, told in one.backend.asked if verb == "decode"]  # type: ignore[attr-defined]
+    assert decoded == [[2]] * 8  # one object on each of the frames that were not prompted
+
+
+def test_walking_the_same_way_twice_computes_nothing() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    first = [one.step(frame) for frame in range(40)]
+    one.backend.asked.clear()  # type: ignore[attr-defined]
+    second = [one.step(frame) for frame in range(40)]
+    assert one.backend.verbs() == []  # type: ignore[attr-defined]
+    assert all(same(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_objects_share_one_call_per_frame() -> None:
+    one = tracker()
+    one.prompt(0, {key: click(key, 1) for key in (1, 2, 3)})
+    one.backend.asked.clear()  # type: ignore[attr-defined]
+    one.step(1)
+    assert one.backend.verbs() == ["encode", "attend", "decode", "memorize"]  # type: ignore[attr-defined]
+
+
+def test_a_second_prompt_starts_from_the_mask_of_the_first() -> None:
+    one = tracker()
+    first = one.prompt(0, {1: click(1, 1)})
+    assert not same(first, one.prompt(0, {1: click(1, 1)}))
+
+
+def test_the_first_prompt_of_an_object_sees_no_memory() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    one.prompt(9, {1: click(2, 1)})
+    assert [told for verb, told in one.backend.asked if verb == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
+
+
+def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(2, 2)})
+    for frame in range(6):
+        one.step(frame)
+    masks = one.prompt(3, {1: absent()})
+    assert one.backend.asked[-2] == ("adopt", [(1, 1)])
+    for frame in range(3, 6):
+        one.step(frame)
+    assert same(one.step(3), masks)
+
+
+def test_an_object_without_an_answer_is_hidden() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    masks = one.prompt(3, {2: click(2, 2)})
+    assert masks.object_ids == (1, 2)
+    assert masks.areas[0] == 0
+    assert not masks.visible[0]
+
+
+def test_taking_the_last_prompt_back_removes_the_object() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    one.unprompt(0, 1)
+    assert one.object_ids == ()
+
+
+def test_a_doubtful_frame_away_from_prompts_is_suggested() -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    doubts = {frame: float(one.step(frame).doubts[0]) for frame in range(LENGTH)}
+    frame, object_id = one.suggest() or (0, 0)
+    assert object_id == 1
+    assert doubts[frame] == max(doubt for t, doubt in doubts.items() if t > 5)
+
+
+def test_nothing_kept_means_nothing_written() -> None:
+    history = History(0)
+    one = tracker(history=history)
+    one.prompt(0, {1: click(1, 1)})
+    for frame in range(LENGTH):
+        one.step(frame)
+    assert list(history) == []
+    assert len(one.tracks[1].answers) <= 17
+
+
+def test_a_full_history_drops_its_oldest_entries() -> None:
+    history = History(100)
+    for key in range(5):
+        history.put(("object", key), [np.full(5, key, np.int64)])
+    assert list(history) == [("object", 3), ("object", 4)]
+    assert history.get(("object", 4))[0].tolist() == [4] * 5
+
+
+def test_stepping_without_an_object_says_what_to_do() -> None:
+    with pytest.raises(StateError, match="prompt an object first") as caught:
+        tracker().step(0)
+    assert caught.value.code == "no-prompts"
+
+
+def test_a_frame_that_is_not_at_hand_must_be_given() -> None:
+    with pytest.raises(StateError, match="pass its image") as caught:
+        tracker(video=None).prompt(3, {1: click(1, 1)})
+    assert caught.value.code == "frame-missing"
+
+
+def test_a_refused_prompt_leaves_no_ghost_object() -> None:
+    one = tracker()
+    with pytest.raises(PromptError):
+        one.prompt(0, {1: click(1, 1), 2: click(100, 1)})
+    assert one.object_ids == ()
+
+
+def test_frames_of_another_size_are_refused() -> None:
+    one = tracker(video=None)
+    one.prompt(0, {1: click(1, 1)}, CLIP[0])
+    with pytest.raises(VideoError, match=r"\(8, 8\)"):
+        one.step(1, np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("object_id", [2, -1])
+def test_an_unknown_object_cannot_be_removed(object_id: int) -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    with pytest.raises(PromptError, match="there are"):
+        one.remove(object_id)
+
+
+def test_a_session_of_another_model_is_refused(tmp_path: Path) -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    one.save(tmp_path / "session")
+    with pytest.raises(StateError, match="weights") as caught:
+        read(tmp_path / "session", FakeBackend(identity="another"))
+    assert caught.value.code == "resume-mismatch"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "foreign", "empty"])
+def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    one = tracker()
+    one.prompt(0, {1: click(1, 1)})
+    one.save(path)
+    data = path.read_bytes()
+    path.write_bytes(
+        {"cut": data[: len(data) // 2], "flip": data[:20] + b"\xff" + data[21:], "foreign": b"{}" * 50, "empty": b""}[
+            damage
+        ]
+    )
+    with pytest.raises(CheckpointError) as caught:
+        read(path, FakeBackend())
+    assert caught.value.code == "session-broken"
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        (r"\"prompts\": {", r"\"prompts\": 7, \"was\": {"),
+        (r"\"stamp\": 3", r"\"stamp\": 3.5"),
+        (r"\"id\": 1", r"\"id\": null"),
+        (r"\"recent\": []", r"\"recent\": [5]"),
+        (r"\"length\": null", r"\"length\": []"),
+    ],
+)
+def test_a_session_that_makes_no_sense_is_refused(said: str, instead: str, tmp_path: Path) -> None:
+    one = tracker()
+    one.prompt(0, {1: click(2, 2), 2: click(3, 1)})
+    one.save(path := tmp_path / "session")
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    header, arrays = path.read_bytes()[8 : 8 + length].decode(), path.read_bytes()[8 + length :]
+    assert said in header
+    header = header.replace(said, instead, 1)
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + arrays)
+    with pytest.raises(CheckpointError) as caught:
+        read(path, FakeBackend())
+    assert caught.value.code == "session-broken"
+
+
+def test_a_missing_session_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match="nowhere"):
+        read(tmp_path / "nowhere", FakeBackend())
+
+
+def test_every_fault_of_the_tracker_is_one_of_ours() -> None:
+    for fault in (lambda: tracker().masks(0), lambda: tracker().remove(1), lambda: tracker().prompt(0, {})):
+        with pytest.raises(MaskletError):
+            fault()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "named"),
+    [(click(1, 1), (1,)), ([click(1, 1), click(2, 2)], (1, 2)), ({7: click(1, 1)}, (7,))],
+)
+def test_a_tracker_takes_the_prompts_that_a_picture_takes(prompts: Any, named: tuple[int, ...]) -> None:
+    one, other = Tracker(FakeBackend()), Tracker(FakeBackend())
+    asked = dict(zip(named, prompts.values() if isinstance(prompts, dict) else np.atleast_1d(prompts), strict=True))
+    assert one.prompt(0, prompts, CLIP[0]).object_ids == named
+    other.prompt(0, asked, CLIP[0])
+    assert same(one.masks(0), other.masks(0))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "call"),
+    [
+        ((1, 2), "tracker.prompt(3, click(1, 2), image)"),
+        ({2: (1, 2)}, "tracker.prompt(3, {2: click(1, 2)}, image)"),
+        ({"a": click(1, 1)}, "{1: click(230, 150)}"),
+    ],
+)
+def test_a_tracker_refuses_what_is_no_prompt_and_changes_nothing(prompts: Any, call: str) -> None:
+    one = tracker()
+    with pytest.raises(PromptError) as caught:
+        one.prompt(3, prompts)
+    assert str(caught.value).endswith(f"write {call}")
+    assert one.object_ids == ()
+
+
+def test_a_tracker_refuses_the_arguments_of_sam2() -> None:
+    with pytest.raises(PromptError, match="clicks") as caught:
+        tracker().prompt(0, 1, [[1, 2], [2, 2]], [1, 0])  # type: ignore[call-arg, arg-type]
+    assert str(caught.value).endswith("write tracker.prompt(frame, clicks([(1, 2), (2, 2)], [1, 0]), image)")
+
+
+def test_a_tracker_is_shown_in_a_line() -> None:
+    one = Tracker(FakeBackend(), zoom=2.0)
+    assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, zoom 2, object_ids=[])"
+    one = tracker()
+    one.prompt(0, {7: click(1, 1), 4: click(2, 1)})
+    assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, object_ids=[7, 4])"

@@ -1,0 +1,94 @@
+"""Network video opens by its address, from a server on this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masklet.errors import MaskletError, ResourceError, VideoError
+from masklet.video import stream
+from masklet.video.cameras import CameraOptions
+from support.clips import number_of, write_clip
+
+QUICK = CameraOptions(patience=1.0, attempts=1, warm_up=3.0)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and the address that serves it."""
+
+    def handler(*arguments: Any) -> Quiet:
+        return Quiet(*arguments, directory=str(tmp_path))
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_file_on_a_server_is_shown_whole_and_ends(served: tuple[Path, str]) -> None:
+    folder, address = served
+    write_clip(folder / "a.mp4", 12, options={"bf": "2"})
+    video = stream(f"{address}/a.mp4", QUICK)
+    frames = list(video)
+    assert [number_of(frame.image) for frame in frames] == list(range(12))
+    assert [round(frame.time or 0, 3) for frame in frames] == [round(place / 10, 3) for place in range(12)]
+
+
+def test_a_playlist_on_a_server_is_followed(served: tuple[Path, str]) -> None:
+    folder, address = served
+    write_clip(folder / "a.ts", 12)
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\na.ts\n#EXT-X-ENDLIST\n")
+    assert len(list(stream(f"{address}/list.m3u8", QUICK))) == 12
+
+
+def test_a_playlist_on_a_server_cannot_read_local_files(served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = served
+    secret = write_clip(tmp_path / "secret.ts", 12)
+    (folder / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\nfile://{secret}\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(ResourceError) as caught:
+        list(stream(f"{address}/list.m3u8", QUICK))
+    assert caught.value.code in {"camera-not-found", "camera-lost"}
+
+
+@pytest.mark.parametrize("address", ["/etc/passwd", "file:///a.mp4", "concat:a|b", "a.mp4"])
+def test_what_is_no_network_address_is_refused(address: str) -> None:
+    with pytest.raises(VideoError) as caught:
+        stream(address)
+    assert caught.value.code == "reference-file-refused"
+
+
+def test_a_server_that_is_not_there_is_not_found() -> None:
+    with pytest.raises(MaskletError, match="127") as caught:
+        stream("http://127.0.0.1:9/a.mp4", QUICK)
+    assert caught.value.code == "camera-not-found"
+
+
+class Silent(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        time.sleep(5)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(ResourceError):
+            stream(f"http://127.0.0.1:{server.server_port}/a.mp4", CameraOptions(warm_up=0.5))
+        assert time.monotonic() - start < 3
+        server.shutdown()
