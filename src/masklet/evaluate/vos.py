@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip, Clips
-from masklet.datasets.json_files import read_json
 from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError, StateError, VideoError
 from masklet.evaluate.click_simulator import next_click, tight_box
 from masklet.evaluate.predictions import Answers, Files, write_frame
 from masklet.files.atomic import atomic_write
+from masklet.files.json_fields import read_fields
 from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_unfinished
 from masklet.files.translate import translate_write_errors
@@ -192,7 +192,7 @@ def _is_run(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        return read_json(path).keys() >= {"weights", "data", "prompt"}
+        return read_fields(path).names >= {"weights", "data", "prompt"}
     except (FormatError, InputNotFound):
         return False
 
@@ -204,7 +204,7 @@ def _check_run(folder: Path, identity: Mapping[str, str]) -> None:
         with atomic_write(path) as handle:
             handle.write(json.dumps(identity, indent=1).encode())
         return
-    before = {"zoom": "0", **read_json(path)}  # which answers of old do not say
+    before = {"zoom": "0", **read_fields(path).value}  # which answers of old do not say
     other = [key for key, value in identity.items() if before.get(key) != value]
     if other:
         what = f"{other[0]} {before.get(other[0])!r}, not {identity[other[0]]!r}"

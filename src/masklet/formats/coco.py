@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.json_fields import ReadMask, check_size, frame_of
+from masklet.formats.frame_masks import ReadMask, check_size, frame_of
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
 from masklet.masks.rle_frame import CodedFrame
@@ -29,9 +29,9 @@ CATEGORY = {"id": 1, "name": "object"}  # tracking does not name things; `track_
 def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
     """Pictures first, then annotations of all masks that are not empty."""
     handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n'.encode())
-    write_rows(handle, "images", (_picture(frame, clip) for frame in frames))
+    _write_rows(handle, "images", (_picture(frame, clip) for frame in frames))
     handle.write(b",\n")
-    write_rows(handle, "annotations", _annotations(frames))
+    _write_rows(handle, "annotations", _annotations(frames))
     handle.write(b"}\n")
 
 
@@ -105,14 +105,14 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
         annotations = [one for own in image.objects.values() for one in own]
         with name_errors(image.fields.place):
             masks = [ReadMask(one.object_id, one.score, one.code()) for one in annotations]
-            frame = frame_of(image.fields.integer("frame_index", place), time_of(image.fields), image.size, masks)
+            frame = frame_of(image.fields.integer("frame_index", place), _time_of(image.fields), image.size, masks)
         yield frame
 
 
 COCO = FileFormat("coco", "coco.json", write, read)
 
 
-def write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """A list of JSON objects, each on a line of its own."""
     handle.write(f'"{name}": ['.encode())
     for number, row in enumerate(rows):
@@ -129,7 +129,7 @@ def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> Mapping[str
     return rle.encode(rasterize(segmentation, size))
 
 
-def time_of(row: Fields) -> float | None:
+def _time_of(row: Fields) -> float | None:
     """A frame's time in seconds, if the file tells it."""
     return None if row.get("time") is None else row.number("time", 0.0)
 

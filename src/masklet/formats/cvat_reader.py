@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
-from masklet.formats.json_fields import MAX_FRAMES, ReadMask, frame_of
+from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, frame_of
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
 from masklet.masks.tracked_frame import TrackedFrame

@@ -33,7 +33,7 @@ def frame_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
     return {f"{clip.stem(frame.index)}.png": buffer.getvalue()}
 
 
-def object_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
+def _object_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
     """One picture in black and white per object of the clip, in a folder per object."""
     empty = np.zeros(frame.size, bool)
     masks = {mask.object_id: rle.decode(mask.code) for mask in frame}
@@ -67,7 +67,7 @@ def read_objects(path: Path) -> Iterator[TrackedFrame]:
 
 
 PNG = FolderFormat("png", "png", frame_files, read_frames)
-SAV = FolderFormat("sav", "sav", object_files, read_objects)
+SAV = FolderFormat("sav", "sav", _object_files, read_objects)
 
 
 def _of_labels(labels: NDArray[np.int32], object_ids: list[int]) -> Masks:

@@ -21,7 +21,7 @@ from masklet.errors import ImageError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import numbered
-from masklet.formats.json_fields import ReadMask, check_size, frame_of
+from masklet.formats.frame_masks import ReadMask, check_size, frame_of
 from masklet.images import read_mask
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize, trace_pieces

@@ -12,7 +12,7 @@ import numpy as np
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.json_fields import ReadMask, frame_of
+from masklet.formats.frame_masks import ReadMask, frame_of
 from masklet.masks import rle
 from masklet.masks.rle_frame import CodedFrame
 from masklet.masks.tracked_frame import TrackedFrame

@@ -11,7 +11,7 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.files.open_input import require_input
 from masklet.formats import coco, cvat_reader, label_maps, labelme, mots, npz, sa1b, yolo, ytvis
 from masklet.formats.format import Reader
-from masklet.formats.json_fields import ReadMask, frame_of
+from masklet.formats.frame_masks import ReadMask, frame_of
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from masklet.files.json_fields import Fields, name_errors
-from masklet.formats.json_fields import ReadMask, check_size
+from masklet.formats.frame_masks import ReadMask, check_size
 
 
 def parse(file: Fields) -> tuple[tuple[int, int], list[ReadMask]]:

@@ -15,7 +15,7 @@ from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import numbered
-from masklet.formats.json_fields import ReadMask, frame_of
+from masklet.formats.frame_masks import ReadMask, frame_of
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize, trace_mask
 from masklet.masks.rle_frame import CodedFrame

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.coco import CATEGORY, encode_segmentation
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.json_fields import MAX_FRAMES, ReadMask, frame_of
+from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, frame_of
 from masklet.masks import rle
 from masklet.masks.rle_frame import CodedFrame, CodedMask
 from masklet.masks.tracked_frame import TrackedFrame

@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.datasets.frame_folders import entries
-from masklet.datasets.json_files import read_json, reading
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.image_files import IMAGE_SUFFIXES, images_among
+from masklet.files.json_fields import read_fields
 from masklet.files.names import check_relative
 from masklet.files.open_input import open_input, require_input
 from masklet.files.translate import translate_errors, translate_write_errors
+from masklet.formats import sa1b
 from masklet.images import read_image
 from masklet.masks import rle
 from masklet.masks.connected_components import clean_logits
@@ -300,8 +301,7 @@ def _proposed(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def _read_found(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    with reading(path):
-        _ = [content["image"][key] for key in ("file_name", "license", "height", "width")]
-        _ = [entry["segmentation"]["counts"] for entry in content["annotations"]]
-    return content
+    file = read_fields(path)
+    sa1b.parse(file)
+    _ = [file.object("image").text(key) for key in ("file_name", "license")]
+    return file.value

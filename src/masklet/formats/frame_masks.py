@@ -40,10 +40,10 @@ def frame_of(index: int, time: float | None, size: tuple[int, int], masks: Seque
     found = Masks.from_rle(codes, object_ids=[mask.object_id for mask in masks], scores=[mask.score for mask in masks])
     if found.size != size:
         raise FormatError("annotation-broken", f"frame {index} has size {size}, its masks {found.size}")
-    return TrackedFrame(index, time, united(found))
+    return TrackedFrame(index, time, _unite(found))
 
 
-def united(masks: Masks) -> Masks:
+def _unite(masks: Masks) -> Masks:
     """The masks with each object once: its parts together, with the first one's score."""
     object_ids = list(dict.fromkeys(masks.object_ids))
     if len(object_ids) == len(masks):
