@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, description
 
-KINDS = ("image", "video", "length", "data", "regions", "onnx", "variants", "zoom")
+KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom")
 
 
 def main() -> int:

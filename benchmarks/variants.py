@@ -19,10 +19,10 @@ import torch
 from benchmarks.machine import median_seconds
 from masklet.backends.torch import build
 from masklet.checkpoints import read_tensors
-from masklet.config import CONFIGS, EMBEDDED, ZOOMS, ModelConfig
+from masklet.config import CONFIGS, EMBEDDED_MODEL, ZOOMS, ModelConfig
 from masklet.datasets.layouts import open_images
+from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
 from masklet.evaluate.image_report import summary
-from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.evaluate.plots import line_plot
 from masklet.segmenter import Segmenter
 from masklet.train.metrics_log import LOG
@@ -72,20 +72,20 @@ def plot(rows: list[dict[str, Any]]) -> str:
 
 def shaped(name: str) -> ModelConfig:
     """The configuration of a shape, which bears the embedded model's name."""
-    return replace(CONFIGS[EMBEDDED], **SHAPES[name])
+    return replace(CONFIGS[EMBEDDED_MODEL], **SHAPES[name])
 
 
 def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) -> dict[str, Any]:
     words = [sys.executable, "-c", "import sys; from benchmarks.variants import main; main(sys.argv[1:])"]
     subprocess.run([*words, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
     tensors = read_tensors(out / WEIGHTS)
-    model = Segmenter(build(shaped(name), tensors, device=asked.device, size=asked.size), ZOOMS[EMBEDDED])
+    model = Segmenter(build(shaped(name), tensors, device=asked.device, input_size=asked.size), ZOOMS[EMBEDDED_MODEL])
     data = open_images(asked.judge)
     results = [one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)]
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
     count = sum(value.size for value in tensors.values())
     picture = np.random.RandomState(0).randint(0, 256, (256, 256, 3), np.uint8)
-    encoder = build(shaped(name), tensors, device=asked.device, size=256)
+    encoder = build(shaped(name), tensors, device=asked.device, input_size=256)
     means = summary(results)
     return {
         "device": asked.device,
@@ -101,7 +101,7 @@ def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) 
 
 def _train(asked: argparse.Namespace, name: str, out: str) -> list[dict[str, Any]]:
     """Train one shape, in a process of its own: it takes the place of the embedded model there."""
-    CONFIGS[EMBEDDED] = shaped(name)
+    CONFIGS[EMBEDDED_MODEL] = shaped(name)
     torch.set_num_threads(1)
     from masklet.cli.main import main as masklet
 

@@ -14,8 +14,8 @@ from benchmarks.machine import seconds
 from masklet.datasets.dataset import Images
 from masklet.datasets.layouts import open_images
 from masklet.evaluate.click_simulator import tight_box
+from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
 from masklet.evaluate.image_report import summary
-from masklet.evaluate.images import PromptPlan, evaluate_image
 from masklet.segmenter import Segmenter
 
 WAYS = ((256, 0.0), (384, 0.0), (512, 0.0), (256, 1.5), (256, 2.0), (256, 3.0), (384, 2.0))
@@ -46,7 +46,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 
 def _row(name: str, device: str, data: Images, size: int, zoom: float) -> dict[str, Any]:
-    model = masklet.load(name, device=device, size=size, zoom=zoom)
+    model = masklet.load(name, device=device, input_size=size, zoom=zoom)
     means = summary([one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)])
     return {
         "device": device,

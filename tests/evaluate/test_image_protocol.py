@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import Annotation, from_labels, from_masks
 from masklet.datasets.dataset import AnnotatedImage
 from masklet.errors import FormatError, SettingsError
-from masklet.evaluate.baselines import BASELINES, disc_at_click, ellipse_in_box, filled_box, grabcut_in_box
 from masklet.evaluate.failure_cases import worst_objects
+from masklet.evaluate.image_baselines import BASELINES, disc_at_click, ellipse_in_box, filled_box, grabcut_in_box
+from masklet.evaluate.image_protocol import MOST_CLICKS, ObjectResult, PromptPlan, evaluate_image
 from masklet.evaluate.image_report import image_report, summary
-from masklet.evaluate.images import MOST_CLICKS, ObjectResult, PromptPlan, evaluate_image
 from masklet.evaluate.report import write_report
 from masklet.segmenter import Segmenter
 from support.color_backend import ColourBackend

@@ -14,7 +14,7 @@ import typer
 
 from masklet.cli import options
 from masklet.cli.console import print_json, print_line, print_table, progress, say
-from masklet.config import EMBEDDED
+from masklet.config import EMBEDDED_MODEL
 from masklet.errors import ResourceError, SettingsError
 from masklet.files.hashing import sha256
 
@@ -62,7 +62,7 @@ def images(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = EMBEDDED,
+    model: options.Model = EMBEDDED_MODEL,
     size: options.Size = None,
     zoom: options.Zoom = None,
     device: options.Device = None,
@@ -76,10 +76,10 @@ def images(
     Clicks are the deterministic ones of the SAM papers. Of clips, every annotated frame is a picture.
     """
     from masklet.datasets.layouts import open_images
-    from masklet.evaluate.baselines import BASELINES
     from masklet.evaluate.failure_cases import worst_objects
+    from masklet.evaluate.image_baselines import BASELINES
+    from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
     from masklet.evaluate.image_report import image_report
-    from masklet.evaluate.images import PromptPlan, evaluate_image
     from masklet.evaluate.report import counted
 
     plan = PromptPlan.parse(prompts)
@@ -108,7 +108,7 @@ def vos(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = EMBEDDED,
+    model: options.Model = EMBEDDED_MODEL,
     size: options.Size = None,
     zoom: options.Zoom = None,
     device: options.Device = None,
@@ -153,7 +153,7 @@ def interactive(
     split: Split = None,
     listing: Listing = None,
     sample: Sample = None,
-    model: options.Model = EMBEDDED,
+    model: options.Model = EMBEDDED_MODEL,
     size: options.Size = None,
     zoom: options.Zoom = None,
     device: options.Device = None,

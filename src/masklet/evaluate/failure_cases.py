@@ -14,7 +14,7 @@ from masklet.datasets.dataset import AnnotatedClip, Clips, Images
 from masklet.evaluate.aggregation import ObjectScores
 from masklet.evaluate.click_simulator import next_click, tight_box
 from masklet.evaluate.error_images import comparison
-from masklet.evaluate.images import ObjectResult
+from masklet.evaluate.image_protocol import ObjectResult
 from masklet.evaluate.interactive import ObjectRounds
 from masklet.evaluate.j_and_f import region_similarity
 from masklet.evaluate.predictions import Answers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from masklet.evaluate.error_images import CLICKS_LEGEND, LEGEND
-from masklet.evaluate.images import GOALS, MOST_CLICKS, SIZES, ObjectResult, PromptPlan
+from masklet.evaluate.image_protocol import GOALS, MOST_CLICKS, SIZES, ObjectResult, PromptPlan
 from masklet.evaluate.plots import Points, line_plot
 from masklet.evaluate.report import Picture, Plot, Report, Table, counted
 

@@ -34,7 +34,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 def main(words: list[str]) -> list[dict[str, Any]]:
     """Measure every case at every size."""
-    parser = argparse.ArgumentParser("regions")
+    parser = argparse.ArgumentParser("j_and_f")
     parser.add_argument("--device", choices=["cpu"], default="cpu")
     parser.parse_args(words)
     cv2.setNumThreads(1)
