@@ -29,9 +29,9 @@ from masklet.errors import SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.translate import translate_write_errors
 from masklet.masks import drawing, rle
-from masklet.predict.mask_generator import Search
-from masklet.tracking.disk_cache import History
-from masklet.backend import SLOTS, Recall
+from masklet.predict.mask_generator import MaskGeneratorOptions
+from masklet.tracking.disk_cache import DiskCache
+from masklet.backend import MEMORY_SLOTS, Recall
 from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
 
@@ -149,25 +149,25 @@ def _asked(model: Segmenter, image: Any, options: argparse.Namespace) -> Any:
 
 def _found(model: Segmenter, image: Any, options: argparse.Namespace) -> Any:
     """The picture with everything in it, small things over large ones."""
-    search = Search(
+    search = MaskGeneratorOptions(
         points_per_side=options.points_per_side,
         points_per_batch=options.points_per_batch,
         pred_iou_thresh=options.pred_iou_thresh,
         stability_score_thresh=options.stability_score_thresh,
         box_nms_thresh=options.box_nms_thresh,
     )
-    found = sorted(model.everything(image, search), key=lambda one: -one.area)
+    found = sorted(model.generate_masks(image, search), key=lambda one: -one.area)
     say(f"found {len(found)} masks")
-    return drawing.overlay(image, (rle.decode(one.code) for one in found), range(1, len(found) + 1))
+    return drawing.draw_overlay(image, (rle.decode(one.rle) for one in found), range(1, len(found) + 1))
 
 
 def _video(options: argparse.Namespace) -> None:
     demo = options.video == "demo"
     source: Any = open_video(int(options.video) if options.video.isdecimal() else options.video)
     prompt = _prompt(options, DEMO_CLICKS if demo else CLICKS)
-    prompt.within(source.size)  # before anything is written
+    prompt.normalize_points(source.size)  # before anything is written
     backend: Any = ShortMemory(_model(options).backend, options.num_mask_mem, options.max_obj_ptrs_in_encoder)
-    tracker = Tracker(backend, history=History(0))
+    tracker = Tracker(backend, disk_cache=DiskCache(0))
     target, started, count = Path(CLIP if options.savepath == RESULT else options.savepath), time.monotonic(), 0
     if target.exists() and Path(options.video).exists() and target.samefile(options.video):
         raise SettingsError("bad-usage", f"{target} would be written over while it is read; give another --savepath")
@@ -204,8 +204,10 @@ class ShortMemory:
     def _short(self, recall: Recall) -> Recall:
         if not self.frames:
             return Recall()
-        spatial = [(slot, memory) for slot, memory in recall.spatial if slot in (SLOTS - 1, *range(self.frames - 1))]
-        prompted = {id(memory) for slot, memory in recall.spatial if slot == SLOTS - 1}
+        spatial = [
+            (slot, memory) for slot, memory in recall.spatial if slot in (MEMORY_SLOTS - 1, *range(self.frames - 1))
+        ]
+        prompted = {id(memory) for slot, memory in recall.spatial if slot == MEMORY_SLOTS - 1}
         near = [(ago, memory) for ago, memory in recall.pointers if ago < self.pointers or id(memory) in prompted]
         horizon = max(1, min(recall.horizon, self.pointers - 1))
         return replace(recall, spatial=tuple(spatial), pointers=tuple(near if self.pointers else ()), horizon=horizon)
@@ -247,9 +249,9 @@ def _save(drawn: Any, target: Path) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    from masklet.video.frame_folder import pictures_in
+    from masklet.video.frame_folder import list_images
 
-    return pictures_in(path) if path.is_dir() else [path]
+    return list_images(path) if path.is_dir() else [path]
 
 
 def _target(options: argparse.Namespace, path: Path, count: int) -> Path:

@@ -19,7 +19,7 @@ from masklet.cli.main import app
 from masklet.formats import FORMATS
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
-from masklet.video.cameras import Shot
+from masklet.video.cameras import CameraImage
 from parity.inputs import frames as drawn
 from support.clips import write_clip
 
@@ -95,9 +95,9 @@ class FewFrames:
     def __init__(self, index: int, size: object) -> None:
         self._frames = iter(drawn(4, 96, 128, 3))
 
-    def read(self) -> Shot:
+    def read(self) -> CameraImage:
         try:
-            return Shot(next(self._frames))
+            return CameraImage(next(self._frames))
         except StopIteration:
             raise EOFError from None
 
@@ -129,9 +129,9 @@ def test_the_python_of_the_page_runs(
     page: str, checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guide = GUIDES.get(page, Guide())
-    small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64)
+    small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", input_size=64)
     monkeypatch.setattr(masklet, "load", lambda *name, zoom=0.0, **options: Segmenter(small.backend, zoom))
-    monkeypatch.setattr(cameras, "CvGrabber", FewFrames)
+    monkeypatch.setattr(cameras, "OpenCvSource", FewFrames)
     monkeypatch.chdir(tmp_path)
     fill(tmp_path, guide)
     names = guide.names()

@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
-from masklet.config import EMBEDDED, ZOOMS, ModelConfig
+from masklet.config import EMBEDDED_MODEL, ZOOMS, ModelConfig
 from masklet.errors import BackendError, SettingsError
 from masklet.images import read_image
 from masklet.masks.masks import Masks
-from masklet.masks.postprocessing import AS_FOUND, Cleaning
+from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.predict.crop import check_reach
-from masklet.predict.embedded_image import EmbeddedImage, WholeImage
-from masklet.predict.generated_masks import Findings
-from masklet.predict.mask_generator import Search, everything
-from masklet.predict.zoomed_image import CloseImage
-from masklet.prompts import Prompts, by_object, refuse_sam2_arguments
-from masklet.tracking.auto_tracker import Watch, watch_through
-from masklet.tracking.disk_cache import History
-from masklet.tracking.propagate import PromptsByFrame, propagate, scheduled, stream
-from masklet.tracking.session_file import read
+from masklet.predict.crop import check_zoom
+from masklet.predict.embedded_image import EmbeddedImage, FullImage
+from masklet.predict.generated_masks import GeneratedMasks
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from masklet.predict.zoomed_image import ZoomedImage
+from masklet.prompts import Prompts, group_by_object, refuse_sam2_arguments
+from masklet.tracking.auto_tracker import AutoTrackOptions, auto_track
+from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.propagate import PromptsByFrame, as_schedule, propagate, track_stream
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import Direction, check_direction, walk_through
+from masklet.tracking.traversal import Direction, check_direction, plan_traversal
 from masklet.video import open_video
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ _ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTo
 
 
 def load(
-    model: str | Path = EMBEDDED,
+    model: str | Path = EMBEDDED_MODEL,
     *,
     device: str | None = None,
     dtype: str | None = None,
-    size: int | None = None,
+    input_size: int | None = None,
     zoom: float | None = None,
     runtime: str | None = None,
 ) -> Segmenter:
@@ -64,28 +64,28 @@ def load(
     Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
     """
     from masklet.checkpoints import key_names, read_tensors
-    from masklet.checkpoints.hub import locate
+    from masklet.checkpoints.hub import find_or_pull
 
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
-        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=size), zoom)
+        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=input_size), zoom)
     chosen = _runtime(runtime, device)
-    tensors = key_names.to_ours(read_tensors(locate(model)))
-    config = key_names.identify({name: value.shape for name, value in tensors.items()})
-    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=size), zoom)
+    tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
+    config = key_names.identify_config({name: value.shape for name, value in tensors.items()})
+    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=input_size), zoom)
 
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
     """A model with a runtime under it. With a `zoom` it looks at each object that is asked for in a window so many
-    times as long; `everything` and `everything_in` look at whole pictures."""
+    times as long; `everything` and `auto_track` look at whole pictures."""
 
     backend: Backend
     zoom: float = 0.0
 
     def __post_init__(self) -> None:
-        check_reach(self.zoom)
+        check_zoom(self.zoom)
 
     def __repr__(self) -> str:
         return f"Segmenter({describe(self.backend)}{f', zoom {self.zoom:g}' if self.zoom else ''})"
@@ -96,13 +96,13 @@ class Segmenter:
         return self.backend.config
 
     @property
-    def size(self) -> int:
+    def input_size(self) -> int:
         """The side of the square that pictures are resized to."""
-        return self.backend.size
+        return self.backend.input_size
 
     def warm_up(self, *, video: bool = True) -> None:
         """Run everything once on a picture of nothing, so that the first answer takes no longer than the others."""
-        features = self.backend.encode([np.zeros((self.size, self.size, 3), np.uint8)])[0]
+        features = self.backend.encode([np.zeros((self.input_size, self.input_size, 3), np.uint8)])[0]
         decoded = self.backend.decode(self.backend.attend(features, [Recall()]), [NO_PROMPT])
         if video:
             memory = self.backend.memorize(features, decoded, [True])[0]
@@ -116,7 +116,7 @@ class Segmenter:
         """Encode an image once, for any number of prompts.
 
         A model with a zoom also encodes the crop around each object, when a prompt first asks for it; crops are kept,
-        see `CloseImage`.
+        see `ZoomedImage`.
 
         Args:
             image: Whatever `read_image` takes, or a list of images of any sizes, which are encoded in one call.
@@ -135,13 +135,17 @@ class Segmenter:
     @refuse_sam2_arguments("segment(image, {})")
     def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
         """`embed` and `predict` in one call, for an image that is prompted once."""
-        asked = by_object(prompts, "segment(image, {})")
+        asked = group_by_object(prompts, "segment(image, {})")
         return self.embed(read_image(image), lazy=True).predict(asked, multimask=multimask)
 
-    def tracker(self, video: Video | None = None, *, cleaning: Cleaning = AS_FOUND) -> Tracker:
+    def tracker(self, video: Video | None = None, *, postprocessing: PostProcessing = NO_POSTPROCESSING) -> Tracker:
         """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
         return Tracker(
-            self.backend, video, length=None if video is None else len(video), cleaning=cleaning, zoom=self.zoom
+            self.backend,
+            video,
+            length=None if video is None else len(video),
+            postprocessing=postprocessing,
+            zoom=self.zoom,
         )
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
@@ -149,7 +153,7 @@ class Segmenter:
 
         Raises `InputNotFound`, `CheckpointError` for a file that is no session, `StateError` for one of another model.
         """
-        return read(Path(path), self.backend, video)
+        return read_session(Path(path), self.backend, video)
 
     @refuse_sam2_arguments("track(video, {})")
     def track(
@@ -160,7 +164,7 @@ class Segmenter:
         direction: Direction = "forward",
         start: int | None = None,
         stop: int | None = None,
-        cleaning: Cleaning = AS_FOUND,
+        postprocessing: PostProcessing = NO_POSTPROCESSING,
     ) -> Iterator[TrackedFrame]:
         """Masks of the prompted objects on every frame they are followed to, as they are found.
 
@@ -170,31 +174,39 @@ class Segmenter:
         iterator is prompted when its frames come. `cleaning` fills holes, drops islands, keeps objects apart.
 
         The source is opened and the arguments are checked at the call; networks run when the iterator is advanced.
-        Raises what `open_video`, `Tracker.prompt` and `walk_through` raise.
+        Raises what `open_video`, `Tracker.prompt` and `plan_traversal` raise.
         """
-        schedule = scheduled(prompts, start or 0)
+        schedule = as_schedule(prompts, start or 0)
         check_direction(direction)
         video: Any = source if hasattr(source, "frames") else open_video(source)
         for prompt in (prompt for asked in schedule.values() for prompt in asked.values()):
-            prompt.within(video.size)
+            prompt.normalize_points(video.size)
         if hasattr(video, "frames"):
-            walk = walk_through(len(video), schedule, direction=direction, start=start, stop=stop)
-            return propagate(self.tracker(video, cleaning=cleaning), video, schedule, walk)
+            walk = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
+            return propagate(self.tracker(video, postprocessing=postprocessing), video, schedule, walk)
         if direction != "forward":
             raise SettingsError("bad-usage", f"frames that come once are tracked forward only, got {direction!r}")
-        return stream(Tracker(self.backend, history=History(0), cleaning=cleaning, zoom=self.zoom), video, schedule)
+        return track_stream(
+            Tracker(self.backend, disk_cache=DiskCache(0), postprocessing=postprocessing, zoom=self.zoom),
+            video,
+            schedule,
+        )
 
-    def everything(
-        self, image: Any, search: Search | None = None, *, progress: Callable[[int, int], None] | None = None
-    ) -> Findings:
+    def generate_masks(
+        self,
+        image: Any,
+        options: MaskGeneratorOptions | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> GeneratedMasks:
         """Segment everything in an image without a prompt: see `masklet.predict.mask_generator` for the options.
 
         `progress(clicks done, clicks in all)` is told how far it is.
         """
-        return everything(self.backend, read_image(image), search, progress=progress)
+        return generate_masks(self.backend, read_image(image), options, progress=progress)
 
-    def everything_in(
-        self, source: Any, watch: Watch | None = None, *, start: int | None = None, stop: int | None = None
+    def auto_track(
+        self, source: Any, options: AutoTrackOptions | None = None, *, start: int | None = None, stop: int | None = None
     ) -> Iterator[TrackedFrame]:
         """All there is in a video, without a prompt, frame by frame: see `Watch`, which says what can be chosen.
 
@@ -203,25 +215,27 @@ class Segmenter:
 
         Raises what `open_video` raises, and `SettingsError` for a range without frames.
         """
-        if not isinstance(watch, Watch | None):
-            raise SettingsError("bad-usage", f"watch must be a Watch, got {type(watch).__name__}; write Watch(search)")
+        if not isinstance(options, AutoTrackOptions | None):
+            raise SettingsError(
+                "bad-usage", f"watch must be a Watch, got {type(options).__name__}; write Watch(search)"
+            )
         video: Any = source if hasattr(source, "frames") else open_video(source)
         length = len(video) if hasattr(video, "frames") else None
         if length is None:
-            return watch_through(self.backend, video, watch or Watch())
+            return auto_track(self.backend, video, options or AutoTrackOptions())
         visited = range(*slice(start, stop).indices(length))
         if not visited:
             message = f"no frames to visit from {start or 0} to before {length if stop is None else stop} of {length}"
             raise SettingsError("bad-usage", message)
-        return watch_through(self.backend, video.frames(visited), watch or Watch(), length=length)
+        return auto_track(self.backend, video.frames(visited), options or AutoTrackOptions(), length=length)
 
     def _embed(self, pictures: Sequence[NDArray[np.uint8]], *, lazy: bool) -> list[EmbeddedImage]:
         if not self.zoom:
-            return [*WholeImage.encode(self.backend, pictures)]
+            return [*FullImage.encode(self.backend, pictures)]
         own = [picture.copy() for picture in pictures]  # crops are cut out of them later
         if lazy:
-            return [CloseImage(self.backend, picture, self.zoom) for picture in own]
-        return [*CloseImage.encode(self.backend, own, self.zoom)]
+            return [ZoomedImage(self.backend, picture, self.zoom) for picture in own]
+        return [*ZoomedImage.encode(self.backend, own, self.zoom)]
 
 
 def _segmenter(backend: Backend, zoom: float | None) -> Segmenter:

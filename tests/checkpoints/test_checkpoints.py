@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as arrays
 from safetensors import safe_open
 
 from masklet.checkpoints import read_checkpoint, read_tensors, write_released, write_tensors
-from masklet.checkpoints.memory_map import MAX_BYTES
+from masklet.checkpoints.memory_map import MAX_FILE_BYTES
 from masklet.checkpoints.writer import stream_tensors
 from masklet.errors import CheckpointError, InputNotFound, MaskletError
 from support.hostile_checkpoints import ROW, Case, archived, corpus, released, text, weights, zipped
@@ -96,7 +96,7 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
     safetensors.save_file({"a": values}, tmp_path / "a.safetensors")
     for name in ("a.pt", "a.safetensors"):
         found = read_checkpoint(tmp_path / name)
-        assert found.formats == ("bfloat16",)
+        assert found.dtypes == ("bfloat16",)
         assert same(found.tensors, {"a": values.float().numpy()})
 
 
@@ -388,7 +388,7 @@ def test_a_closed_file_is_said_to_be_unreadable(tmp_path: Path) -> None:
 def test_an_enormous_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     with path.open("wb") as handle:
-        handle.truncate(MAX_BYTES + 1)  # a hole in the disk, no bytes
+        handle.truncate(MAX_FILE_BYTES + 1)  # a hole in the disk, no bytes
     with pytest.raises(CheckpointError) as refusal:
         read_tensors(path)
     assert refusal.value.code == "checkpoint-bomb"

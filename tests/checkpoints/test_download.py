@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masklet.checkpoints.download import Patience, Source, download
+from masklet.checkpoints.download import RemoteFile, RetryPolicy, download
 from masklet.errors import MaskletError
 from masklet.files.lock import LockingUnsupported
 from support.faulty_server import (
@@ -37,17 +37,17 @@ from support.faulty_server import (
 )
 
 CONTENT = np.random.default_rng(1).bytes(200_000)
-HURRY = Patience(silence=0.3, attempts=3, pause=0.01)
+HURRY = RetryPolicy(timeout_s=0.3, max_attempts=3, pause_s=0.01)
 
 
-def source(url: str) -> Source:
-    return Source(f"{url}/model.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "ask a friend")
+def source(url: str) -> RemoteFile:
+    return RemoteFile(f"{url}/model.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "ask a friend")
 
 
 def ranges(path: Path, *script: Behaviour) -> list[str | None]:
     """Download and check the content; returns which ranges were asked for."""
     with serving(CONTENT, *script) as server:
-        assert download(source(server.url), path, patience=HURRY) == path
+        assert download(source(server.url), path, retry_policy=HURRY) == path
         assert path.read_bytes() == CONTENT
         return server.ranges
 
@@ -56,7 +56,7 @@ def refusal(path: Path, *script: Behaviour) -> tuple[MaskletError, int]:
     """Fail to download; returns the error and how many requests were made. Nothing has the final name."""
     with serving(CONTENT, *script) as server:
         with pytest.raises(MaskletError) as failure:
-            download(source(server.url), path, patience=HURRY)
+            download(source(server.url), path, retry_policy=HURRY)
         assert not path.exists()
         return failure.value, len(server.ranges)
 
@@ -203,14 +203,14 @@ def test_whoever_is_alone_in_the_dark_is_told_what_to_do(path: Path) -> None:
     with serving(CONTENT, well) as server:
         closed = server.url
     with pytest.raises(MaskletError) as failure:
-        download(source(closed), path, patience=HURRY)
+        download(source(closed), path, retry_policy=HURRY)
     assert failure.value.code == "network-unavailable" and failure.value.hint == "ask a friend"
 
 
 def test_many_at_once_download_once(path: Path) -> None:
     with serving(CONTENT, slow) as server, ThreadPoolExecutor(4) as pool:
         wanted = source(server.url)
-        assert list(pool.map(lambda _: download(wanted, path, patience=HURRY), range(4))) == [path] * 4
+        assert list(pool.map(lambda _: download(wanted, path, retry_policy=HURRY), range(4))) == [path] * 4
         assert server.ranges == [None]
 
 
@@ -219,8 +219,8 @@ def test_two_processes_at_once_download_once(path: Path) -> None:
         wanted = source(server.url)
         program = f"""
 from pathlib import Path
-from masklet.checkpoints.download import Source, download
-download(Source({wanted.url!r}, {wanted.size}, {wanted.sha256!r}), Path({str(path)!r}))"""
+from masklet.checkpoints.download import RemoteFile, download
+download(RemoteFile({wanted.url!r}, {wanted.size_bytes}, {wanted.sha256!r}), Path({str(path)!r}))"""
         running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(2)]
         assert [process.wait(30) for process in running] == [0, 0]
         assert server.ranges == [None] and path.read_bytes() == CONTENT
@@ -233,7 +233,7 @@ def test_without_locks_everyone_downloads_apart(path: Path, monkeypatch: pytest.
     monkeypatch.setattr("masklet.files.lock._take", refuse)
     with serving(CONTENT, slow) as server, ThreadPoolExecutor(3) as pool:
         wanted = source(server.url)
-        list(pool.map(lambda _: download(wanted, path, patience=HURRY), range(3)))
+        list(pool.map(lambda _: download(wanted, path, retry_policy=HURRY), range(3)))
         assert len(server.ranges) == 3
     assert path.read_bytes() == CONTENT
     assert {left.name for left in path.parent.iterdir()} == {"model.pt", ".model.pt.lock"}
@@ -256,5 +256,5 @@ def test_a_disk_that_becomes_full_is_said_to_be_full(folder: Path) -> None:
 def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("in the way")
     with serving(CONTENT, well) as server, pytest.raises(MaskletError) as failure:
-        download(source(server.url), tmp_path / "models" / "model.pt", patience=HURRY)
+        download(source(server.url), tmp_path / "models" / "model.pt", retry_policy=HURRY)
     assert failure.value.code == "output-unwritable"

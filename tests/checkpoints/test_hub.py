@@ -11,9 +11,20 @@ import pytest
 
 from conftest import shapes
 from masklet.checkpoints import read_tensors
-from masklet.checkpoints.download import Patience
-from masklet.checkpoints.hub import RELEASES, Release, embedded, find, home, locate, place, pull, release_named, verify
-from masklet.checkpoints.key_names import identify, to_ours
+from masklet.checkpoints.download import RetryPolicy
+from masklet.checkpoints.hub import (
+    RELEASES,
+    Release,
+    find_local,
+    find_or_pull,
+    get_embedded_path,
+    get_home,
+    get_release,
+    get_release_path,
+    pull,
+    verify_file,
+)
+from masklet.checkpoints.key_names import identify_config, to_masklet
 from masklet.cli import options
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
@@ -21,7 +32,7 @@ from support.faulty_server import FaultyServer, corrupt, serving, well
 
 CONTENT = b"weights" * 1000
 TOY = Release("sam2.1-toy", "092824", "sam2.1_hiera_toy.pt", len(CONTENT), 7, hashlib.sha256(CONTENT).hexdigest())
-HURRY = Patience(silence=0.3, attempts=1, pause=0.01)
+HURRY = RetryPolicy(timeout_s=0.3, max_attempts=1, pause_s=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +53,7 @@ def mirror(own_home: Path) -> Iterator[FaultyServer]:
 
 def put(content: bytes) -> Path:
     """A file where the toy release belongs."""
-    path = place(TOY)
+    path = get_release_path(TOY)
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     return path
@@ -56,7 +67,7 @@ def test_every_released_configuration_is_in_the_table() -> None:
 
 def test_the_parameters_are_those_of_the_networks() -> None:
     counted = {name.replace("_", "-"): sum(map(math.prod, entries.values())) for name, entries in shapes().items()}
-    assert all(release.parameters == counted[name] for name, release in RELEASES.items() if name != TOY.name)
+    assert all(release.parameter_count == counted[name] for name, release in RELEASES.items() if name != TOY.name)
 
 
 def test_an_address_is_the_publishers() -> None:
@@ -71,40 +82,40 @@ def test_hashes_are_hashes_and_all_different() -> None:
 
 
 def test_home_is_where_the_environment_says(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert home() == own_home
+    assert get_home() == own_home
     monkeypatch.setenv("MASKLET_HOME", "")
-    assert home().name == "masklet" and home() != own_home
+    assert get_home().name == "masklet" and get_home() != own_home
 
 
 def test_the_model_in_the_package_is_there_and_is_small() -> None:
-    assert locate("nano") == find("nano") == embedded()
-    assert embedded().stat().st_size <= 16e6
-    shapes = {name: value.shape for name, value in to_ours(read_tensors(embedded())).items()}
-    assert identify(shapes).name == "nano"
+    assert find_or_pull("nano") == find_local("nano") == get_embedded_path()
+    assert get_embedded_path().stat().st_size <= 16e6
+    shapes = {name: value.shape for name, value in to_masklet(read_tensors(get_embedded_path())).items()}
+    assert identify_config(shapes).name == "nano"
 
 
 def test_a_path_that_exists_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"x")
-    assert locate(tmp_path / "a.pt") == locate(str(tmp_path / "a.pt")) == tmp_path / "a.pt"
-    assert locate(tmp_path) == tmp_path
+    assert find_or_pull(tmp_path / "a.pt") == find_or_pull(str(tmp_path / "a.pt")) == tmp_path / "a.pt"
+    assert find_or_pull(tmp_path) == tmp_path
 
 
 def test_a_file_called_like_a_release_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / TOY.name).write_bytes(b"x")
-    assert locate(TOY.name) == Path(TOY.name)
+    assert find_or_pull(TOY.name) == Path(TOY.name)
 
 
 @pytest.mark.parametrize("missing", ["none.pt", "some/folder", Path("sam2.1-tiny"), "~/none.safetensors"])
 def test_a_path_that_leads_nowhere_is_said_to_be_missing(missing: str | Path) -> None:
     with pytest.raises(InputNotFound) as error:
-        locate(missing)
+        find_or_pull(missing)
     assert error.value.code == "input-not-found"
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(SettingsError, match="near are sam2-large") as error:
-        locate("sam2-lagre")
+        find_or_pull("sam2-lagre")
     assert (error.value.code, error.value.exit_status) == ("unknown-model", 78)
 
 
@@ -116,21 +127,21 @@ def test_a_strange_name_is_answered_with_all() -> None:
 
 def test_a_name_is_downloaded_when_it_is_first_needed(mirror: FaultyServer) -> None:
     told: list[int] = []
-    path = locate(TOY.name, lambda done, total: told.append(done))
-    assert path == place(TOY) and path.read_bytes() == CONTENT
+    path = find_or_pull(TOY.name, lambda done, total: told.append(done))
+    assert path == get_release_path(TOY) and path.read_bytes() == CONTENT
     assert told[-1] == len(CONTENT)
-    assert locate(TOY.name) == path
+    assert find_or_pull(TOY.name) == path
     assert len(mirror.ranges) == 1
 
 
 def test_a_file_put_there_by_hand_needs_no_network() -> None:
     path = put(CONTENT)
-    assert locate(TOY.name) == find(TOY.name) == pull(TOY.name) == path
+    assert find_or_pull(TOY.name) == find_local(TOY.name) == pull(TOY.name) == path
 
 
 def test_finding_never_downloads(mirror: FaultyServer) -> None:
     with pytest.raises(InputNotFound) as error:
-        find(TOY.name)
+        find_local(TOY.name)
     assert error.value.hint == "masklet models pull sam2.1-toy"
     assert mirror.ranges == []
 
@@ -152,20 +163,20 @@ def test_without_network_the_way_out_is_told(mirror: FaultyServer, own_home: Pat
     with serving(CONTENT, well) as server:
         closed = server.url
     with pytest.raises(ResourceError) as error:
-        pull(TOY.name, mirror=closed, patience=HURRY)
+        pull(TOY.name, mirror=closed, retry_policy=HURRY)
     assert error.value.code == "network-unavailable"
-    assert str(place(TOY)) in error.value.hint and str(own_home / "mirror.txt") in error.value.hint
+    assert str(get_release_path(TOY)) in error.value.hint and str(own_home / "mirror.txt") in error.value.hint
 
 
 def test_a_mirror_with_other_bytes_is_refused() -> None:
     with serving(CONTENT, corrupt) as server, pytest.raises(CheckpointError) as error:
-        pull(TOY.name, mirror=server.url, patience=HURRY)
-    assert error.value.code == "hash-mismatch" and not place(TOY).exists()
+        pull(TOY.name, mirror=server.url, retry_policy=HURRY)
+    assert error.value.code == "hash-mismatch" and not get_release_path(TOY).exists()
 
 
 def test_a_file_of_the_wrong_size_is_neither_used_nor_deleted() -> None:
     path = put(CONTENT[:-1])
-    for take in (pull, locate):
+    for take in (pull, find_or_pull):
         with pytest.raises(CheckpointError) as error:
             take(TOY.name)
         assert error.value.code == "hash-mismatch"
@@ -174,29 +185,29 @@ def test_a_file_of_the_wrong_size_is_neither_used_nor_deleted() -> None:
 
 def test_a_released_file_is_recognised_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").write_bytes(CONTENT)
-    assert verify(tmp_path / "mine.pt") == TOY
+    assert verify_file(tmp_path / "mine.pt") == TOY
 
 
 def test_another_file_under_a_released_name_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"not the released sam2\.1-toy") as error:
-        verify(put(CONTENT[::-1]))
+        verify_file(put(CONTENT[::-1]))
     assert error.value.code == "hash-mismatch"
 
 
 def test_a_file_of_ones_own_is_no_release(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").write_bytes(b"mine")
-    assert verify(tmp_path / "mine.pt") is None
+    assert verify_file(tmp_path / "mine.pt") is None
     with pytest.raises(InputNotFound):
-        verify(tmp_path / "none.pt")
+        verify_file(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("name", ["sam2.1_hiera_toy", "facebook/sam2.1-hiera-toy", "sam2.1-hiera-toy", "sam2.1-toy"])
 def test_the_publishers_names_mean_the_released_file(name: str) -> None:
     with pytest.raises(InputNotFound) as error:
-        find(name)
+        find_local(name)
     assert error.value.hint == "masklet models pull sam2.1-toy"
     path = put(CONTENT)
-    assert locate(name) == find(name) == pull(name) == path
+    assert find_or_pull(name) == find_local(name) == pull(name) == path
 
 
 @pytest.mark.parametrize(
@@ -214,7 +225,7 @@ def test_the_publishers_names_mean_the_released_file(name: str) -> None:
     ],
 )
 def test_an_alias_is_one_release(alias: str, name: str) -> None:
-    assert release_named(alias) is RELEASES[name]
+    assert get_release(alias) is RELEASES[name]
 
 
 def test_no_two_releases_share_a_name() -> None:
@@ -225,7 +236,7 @@ def test_no_two_releases_share_a_name() -> None:
 @pytest.mark.parametrize("name", ["facebook/sam2.1-hiera-tny", "sam2.1_hiera_tinny", "facebook/sam2.1-tiny"])
 def test_a_misspelt_alias_is_answered_with_the_nearest_name(name: str) -> None:
     with pytest.raises(SettingsError, match=r"near are sam2\.1-tiny") as error:
-        locate(name)
+        find_or_pull(name)
     assert error.value.code == "unknown-model"
 
 
@@ -233,7 +244,7 @@ def test_a_folder_called_like_an_alias_wins(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     folder = Path("facebook/sam2.1-hiera-toy")
     folder.mkdir(parents=True)
-    assert locate(str(folder)) == find(str(folder)) == folder
+    assert find_or_pull(str(folder)) == find_local(str(folder)) == folder
 
 
 def test_the_command_line_takes_an_alias() -> None:

@@ -11,12 +11,12 @@ from conftest import shapes
 from masklet.checkpoints import key_names
 from masklet.checkpoints.key_names import (
     TABLE,
-    check,
-    identify,
-    identity,
-    layout,
-    rename,
-    to_ours,
+    check_entries,
+    compute_identity,
+    detect_layout,
+    identify_config,
+    rename_key,
+    to_masklet,
     to_released,
     to_transformers,
 )
@@ -33,13 +33,13 @@ def tensors(name: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("target", ["ours", "transformers"])
+@pytest.mark.parametrize("target", ["masklet", "transformers"])
 def test_every_released_name_has_one_other_name_and_comes_back(name: str, target: key_names.Layout) -> None:
     released = list(shapes()[name])
-    other = [rename(key, "released", target) for key in released]
+    other = [rename_key(key, "released", target) for key in released]
     assert None not in other
     assert len(set(other)) == len(released)
-    assert [rename(key or "", target, "released") for key in other] == released
+    assert [rename_key(key or "", target, "released") for key in other] == released
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +54,10 @@ def test_the_network_has_exactly_the_released_entries(name: str) -> None:
     torch = pytest.importorskip("torch")
     from masklet.model.sam2 import Sam2
 
-    config = identify(shapes()[name])
+    config = identify_config(shapes()[name])
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in Sam2(config).state_dict().items()}
-    found = {rename(key, "released", "ours") or key: tuple(shape) for key, shape in shapes()[name].items()}
+    found = {rename_key(key, "released", "masklet") or key: tuple(shape) for key, shape in shapes()[name].items()}
     assert found == expected
     size = name.split("-")[1]
     assert len(expected) == COUNTS[size] - (0 if config.occlusion else 3)
@@ -65,13 +65,13 @@ def test_the_network_has_exactly_the_released_entries(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_is_known_from_the_shapes(name: str) -> None:
-    assert identify(shapes()[name]).name == name.replace("base_plus", "base-plus")
+    assert identify_config(shapes()[name]).name == name.replace("base_plus", "base-plus")
 
 
 @pytest.mark.parametrize("name", ["sam2.1-tiny", "sam2-micro"])
 def test_weights_survive_the_way_through_every_layout(name: str) -> None:
     released = tensors(name)
-    for way in (to_ours, to_transformers):
+    for way in (to_masklet, to_transformers):
         back = to_released(way(released))
         assert set(back) == set(released)
         assert all(np.array_equal(back[key], released[key]) for key in released)
@@ -84,7 +84,7 @@ def test_transformers_stacks_the_point_embeddings_and_keeps_the_waves_twice() ->
         theirs["shared_image_embedding.positional_embedding"],
         theirs["prompt_encoder.shared_embedding.positional_embedding"],
     )
-    assert layout(theirs) == "transformers"
+    assert detect_layout(theirs) == "transformers"
 
 
 @pytest.mark.parametrize(
@@ -97,36 +97,40 @@ def test_transformers_stacks_the_point_embeddings_and_keeps_the_waves_twice() ->
     ],
 )
 def test_the_transformers_library_calls_things_so(released: str, theirs: str) -> None:
-    assert rename(released, "released", "transformers") == theirs
+    assert rename_key(released, "released", "transformers") == theirs
 
 
 def test_identities_do_not_depend_on_the_layout() -> None:
     released = tensors("sam2.1-micro")
-    assert identity(released) == identity(to_transformers(released)) == identity(to_ours(released))
+    assert (
+        compute_identity(released)
+        == compute_identity(to_transformers(released))
+        == compute_identity(to_masklet(released))
+    )
 
 
 def test_a_changed_weight_changes_the_identity() -> None:
     released = tensors("sam2.1-micro")
     changed = {**released, "no_obj_ptr": released["no_obj_ptr"] + 1}
-    assert identity(released) != identity(changed)
+    assert compute_identity(released) != compute_identity(changed)
 
 
 def test_a_file_of_another_model_is_named() -> None:
     with pytest.raises(CheckpointError, match="not a SAM 2 checkpoint") as caught:
-        layout({"conv1.weight": 0})
+        detect_layout({"conv1.weight": 0})
     assert caught.value.code == "checkpoint-mismatch"
 
 
 def test_a_trunk_of_no_known_size_is_refused() -> None:
     odd = {name: shape for name, shape in shapes()["sam2.1-tiny"].items() if ".blocks.11." not in name}
     with pytest.raises(CheckpointError, match="11 blocks with 96 channels"):
-        identify(odd)
+        identify_config(odd)
 
 
 def test_missing_unexpected_and_misshapen_entries_are_told() -> None:
     expected = {"no_pointer": (1, 256), "no_memory": (1, 1, 256)}
     with pytest.raises(CheckpointError) as caught:
-        check({"no_pointer": (1, 2), "strange": (1,)}, expected, CONFIGS["sam2-tiny"])
+        check_entries({"no_pointer": (1, 2), "strange": (1,)}, expected, CONFIGS["sam2-tiny"])
     assert str(caught.value) == (
         "1 key missing (no_mem_embed); 1 key unexpected (strange); 1 key of another shape (no_obj_ptr); "
         "the file looks most like sam2-tiny"

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import shapes
 from masklet.checkpoints import read_tensors, write_released
-from masklet.checkpoints.hub import RELEASES, Release, embedded, place
+from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
 from masklet.cli import models
 from masklet.cli.console import visible
 from masklet.cli.main import main
@@ -169,10 +169,10 @@ def test_every_other_end_has_its_status(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_download_which_can_go_on_later(own_home: Path, number: int, status: int) -> None:
     release = RELEASES["sam2.1-tiny"]
-    with serving(bytes(release.size // 100), stalling) as server:
-        server.content = b"\1" * release.size
+    with serving(bytes(release.size_bytes // 100), stalling) as server:
+        server.content = b"\1" * release.size_bytes
         running = started("models", "pull", "sam2.1-tiny", "--mirror", server.url)
-        part = place(release).with_name(f"{release.file}.part")
+        part = get_release_path(release).with_name(f"{release.file}.part")
         deadline = time.monotonic() + 30
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -180,7 +180,7 @@ def test_a_signal_ends_a_download_which_can_go_on_later(own_home: Path, number: 
         _, err = running.communicate(timeout=10)
     assert running.returncode == status and "Traceback" not in err
     assert ("masklet: interrupted" in err) == (number == signal.SIGINT)
-    assert part.stat().st_size > 0 and not place(release).exists()
+    assert part.stat().st_size > 0 and not get_release_path(release).exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
@@ -193,10 +193,10 @@ def test_output_that_nobody_reads_ends_quietly(micro: Path) -> None:
 
 
 def test_list_shows_what_is_here(run: Run, own_home: Path) -> None:
-    tiny, small = (place(RELEASES[f"sam2.1-{size}"]) for size in ("tiny", "small"))
+    tiny, small = (get_release_path(RELEASES[f"sam2.1-{size}"]) for size in ("tiny", "small"))
     tiny.parent.mkdir(parents=True)
     with tiny.open("wb") as handle:
-        handle.truncate(RELEASES["sam2.1-tiny"].size)
+        handle.truncate(RELEASES["sam2.1-tiny"].size_bytes)
     small.write_bytes(b"cut off")
     status, out, err = run("models", "list")
     lines = {line.split()[0]: line for line in out.splitlines()}
@@ -214,7 +214,7 @@ def test_list_for_machines_has_everything(run: Run) -> None:
 
 def test_the_model_in_the_package_need_not_be_pulled(run: Run) -> None:
     status, out, _ = run("models", "pull", "nano")
-    assert (status, Path(out.strip())) == (0, embedded())
+    assert (status, Path(out.strip())) == (0, get_embedded_path())
 
 
 def test_numbers_are_stored_as_asked(run: Run, micro: Path, tmp_path: Path) -> None:
@@ -247,10 +247,13 @@ def test_pull_prints_the_path_and_nothing_else_on_stdout(
     monkeypatch.setitem(RELEASES, release.name, release)
     with serving(content, well) as server:
         status, out, err = run("models", "pull", release.name, "--mirror", server.url)
-        assert (status, out) == (0, f"{place(release)}\n") and err == "downloading toy (53 MB)\n"
-        assert json.loads(run("models", "pull", "toy", "--json")[1]) == {"name": "toy", "path": str(place(release))}
+        assert (status, out) == (0, f"{get_release_path(release)}\n") and err == "downloading toy (53 MB)\n"
+        assert json.loads(run("models", "pull", "toy", "--json")[1]) == {
+            "name": "toy",
+            "path": str(get_release_path(release)),
+        }
         assert len(server.ranges) == 1
-    assert run("models", "verify", "toy")[1] == f"{place(release)}: the released toy, byte for byte\n"
+    assert run("models", "verify", "toy")[1] == f"{get_release_path(release)}: the released toy, byte for byte\n"
     assert json.loads(run("models", "info", "toy", "--json")[1])["release"] == "toy"
 
 
@@ -262,7 +265,9 @@ def test_a_model_that_a_command_needs_is_fetched_on_the_way(
     own_home.mkdir()
     with serving(content, well) as server:
         (own_home / "mirror.txt").write_text(server.url)
-        assert [located("toy"), located("toy"), located(str(micro))] == [place(RELEASES["toy"])] * 2 + [micro]
+        assert [located("toy"), located("toy"), located(str(micro))] == [get_release_path(RELEASES["toy"])] * 2 + [
+            micro
+        ]
         assert len(server.ranges) == 1
     assert capsys.readouterr() == ("", "downloading toy (53 MB)\n")
 

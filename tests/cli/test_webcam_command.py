@@ -17,11 +17,11 @@ import av
 import numpy as np
 import pytest
 
-from masklet.cli import track_run, webcam_session
+from masklet.cli import options, webcam_session
 from masklet.cli.live_output import Recording
 from masklet.cli.main import main
 from masklet.formats import read
-from masklet.jobs.frame_log import Journal
+from masklet.jobs.frame_log import FrameLog
 from masklet.segmenter import Segmenter
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera
@@ -30,13 +30,13 @@ from support.color_backend import ColourBackend
 from support.fake_backend import FakeBackend
 
 SIZE = (48, 64)
-QUICK = CameraOptions(patience=0.3, attempts=1, warm_up=2)
+QUICK = CameraOptions(timeout_s=0.3, max_reconnects=1, connect_timeout_s=2)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that sees colours, and a disk that is not waited for."""
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(ColourBackend()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(ColourBackend()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -64,7 +64,7 @@ def squares(number: int | None = None) -> Iterator[Any]:
 
 def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(backend))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     plug(monkeypatch, lambda: FakeCamera(squares()))
     assert webcam("--point", "20,20", "--no-preview", "--stop", "1") == 0
     verbs = [verb for verb, _ in backend.asked]
@@ -74,9 +74,9 @@ def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.Monk
 def test_a_clip_played_to_it_is_followed_recorded_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend()))
     clip = write_clip(tmp_path / "clip.mp4", 6)
-    plug(monkeypatch, lambda: FileCamera(clip), CameraOptions(patience=5, warm_up=5))
+    plug(monkeypatch, lambda: FileCamera(clip), CameraOptions(timeout_s=5, connect_timeout_s=5))
     words = ["--point", "20,20", "--box", "1,1,9,9@2#3", "--no-preview", "--record", tmp_path / "seen.mp4"]
     assert webcam(*words, "--out", tmp_path / "out", "--format", "png,sav,coco,npz", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -258,15 +258,15 @@ def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monke
     plug(monkeypatch, lambda: FakeCamera(squares()))
     words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
     assert webcam(*words, "--stop", "3") == 0
-    plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(warm_up=0.1))
+    plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(connect_timeout_s=0.1))
     assert webcam(*words) == 69
     assert len(list(read(tmp_path / "png"))) == 3
 
 
 def test_a_frame_is_in_the_journal_before_the_next_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    before = Journal.append
-    monkeypatch.setattr(Journal, "append", lambda self, frame: (before(self, frame), lengths.append(len(self)))[0])
+    before = FrameLog.append
+    monkeypatch.setattr(FrameLog, "append", lambda self, frame: (before(self, frame), lengths.append(len(self)))[0])
     plug(monkeypatch, lambda: FakeCamera(numbered(place, (16, 64)) for place in range(200)))
     assert webcam("--point", "14,10", "--no-preview", "--stop", "4", "--out", tmp_path) == 0
     assert lengths == [1, 2, 3, 4]

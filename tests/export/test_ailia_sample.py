@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from masklet.backend import Memory, Recall
-from masklet.video.cameras import Camera, CameraOptions, Shot
+from masklet.video.cameras import Camera, CameraImage, CameraOptions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "segment-anything-2.py"
 
@@ -127,11 +127,11 @@ def test_a_camera_is_followed_and_recorded(
         live = False
         shots = iter(np.random.default_rng(1).integers(0, 255, (4, 60, 80, 3)).astype(np.uint8))
 
-        def read(self) -> Shot:
+        def read(self) -> CameraImage:
             shot = next(self.shots, None)
             if shot is None:
                 raise EOFError
-            return Shot(shot)
+            return CameraImage(shot)
 
         def close(self) -> None: ...
 

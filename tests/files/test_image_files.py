@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from masklet.errors import InputNotFound
-from masklet.files.image_files import IMAGE_KINDS, IMAGE_SUFFIXES, images_among, is_image, natural_key
-from masklet.formats.frame_files import numbered
+from masklet.files.image_files import IMAGE_SUFFIXES, IMAGE_TYPES, is_image, natural_key, select_images
+from masklet.formats.frame_files import list_frames
 from masklet.images.image_file import _OPENERS
-from masklet.video.frame_folder import pictures_in
+from masklet.video.frame_folder import list_images
 
 
 def save_image(path: Path, form: str = "PNG") -> Path:
@@ -45,7 +45,7 @@ def test_images_are_found_by_suffix_and_sorted_without_it(tmp_path: Path) -> Non
     (tmp_path / "notes.txt").write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
     save_image(tmp_path / "without")
-    assert [path.name for path in images_among(tmp_path.iterdir())] == ["9.dib", "10.jfif", "a.JPG", "a1.png", "B.tif"]
+    assert [path.name for path in select_images(tmp_path.iterdir())] == ["9.dib", "10.jfif", "a.JPG", "a1.png", "B.tif"]
 
 
 def test_without_suffixes_the_content_decides(tmp_path: Path) -> None:
@@ -53,15 +53,15 @@ def test_without_suffixes_the_content_decides(tmp_path: Path) -> None:
         save_image(tmp_path / name)
     (tmp_path / "empty").touch()
     (tmp_path / "notes").write_bytes(b"f11")
-    assert [path.name for path in images_among(tmp_path.iterdir())] == ["f9", "f10"]
+    assert [path.name for path in select_images(tmp_path.iterdir())] == ["f9", "f10"]
 
 
 def test_masks_are_read_in_the_order_in_which_their_frames_are_played(tmp_path: Path) -> None:
     for name in ("a1.png", "a.png", "B.png"):
         save_image(tmp_path / name)
-    played = [path.name for path in pictures_in(tmp_path)]
+    played = [path.name for path in list_images(tmp_path)]
     assert played == ["a.png", "a1.png", "B.png"]
-    assert [path.name for _, path in numbered(tmp_path, ".png")] == played
+    assert [path.name for _, path in list_frames(tmp_path, ".png")] == played
 
 
 @pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
@@ -71,7 +71,7 @@ def test_every_suffix_is_known_to_the_decoder_of_its_type(tmp_path: Path, suffix
 
 
 def test_every_type_of_image_has_a_decoder() -> None:
-    assert set(_OPENERS) == IMAGE_KINDS
+    assert set(_OPENERS) == IMAGE_TYPES
 
 
 def test_other_files_are_no_images(tmp_path: Path) -> None:

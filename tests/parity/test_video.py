@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from conftest import PARITY, shapes
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
-from masklet.tracking.session_file import read
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 
 torch = pytest.importorskip("torch")
@@ -38,8 +38,8 @@ Step = tuple[str, Masks, Tracker]
 
 def backend(case: str, dtype: str) -> TorchBackend:
     name, seed = case.rsplit("_", 1)
-    tensors = key_names.to_ours(by_formula(shapes()[name], int(seed)))
-    config = key_names.identify({key: value.shape for key, value in tensors.items()})
+    tensors = key_names.to_masklet(by_formula(shapes()[name], int(seed)))
+    config = key_names.identify_config({key: value.shape for key, value in tensors.items()})
     return build(config, tensors, device="cpu", dtype=dtype)
 
 
@@ -60,8 +60,8 @@ def story(tracker: Tracker, clip: NDArray[np.uint8]) -> Iterator[tuple[str, Mask
         yield f"forward_{t}", tracker.step(t, clip[t])
     yield "correct", tracker.prompt(middle, {1: click(150, 90)}, clip[middle])
     for t in range(middle, -1, -1):
-        yield f"backward_{t}", tracker.step(t, clip[t], step=-1)
-    tracker.remove(7)
+        yield f"backward_{t}", tracker.step(t, clip[t], direction=-1)
+    tracker.remove_object(7)
     for t in range(min(6, count)):
         yield f"again_{t}", tracker.step(t, clip[t])
 
@@ -108,7 +108,7 @@ def test_the_first_frames_come_close_in_float32(case: str, tmp_path: Path) -> No
         if name == "prompt_3":
             break
     exact.save(tmp_path / "prompted")
-    single = read(tmp_path / "prompted", backend(case, "float32"), clip)
+    single = read_session(tmp_path / "prompted", backend(case, "float32"), clip)
     for frame in range(3):
         a, b = single.step(frame).binary, exact.step(frame).binary
         assert (a & b).sum() >= 0.99 * (a | b).sum(), frame
@@ -119,7 +119,7 @@ def compare_objects(tracker: Tracker, recorded: Any, name: str, frame: int | Non
         if f"{name}_low_{key}" not in recorded.files:
             continue
         assert frame is not None
-        answer, bank = track.answers[frame], track.bank
+        answer, bank = track.results[frame], track.bank
         memory = bank.prompted.get(frame) or bank.recent[frame]
         for part, value in (
             ("low", answer.decoded.logits[0, 0]),

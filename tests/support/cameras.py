@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.video import VideoOptions, open_video
-from masklet.video.cameras import Shot
+from masklet.video.cameras import CameraImage
 
 
 class FakeCamera:
@@ -19,11 +19,11 @@ class FakeCamera:
     def __init__(self, shots: Iterator[Any], pause: float = 0.005) -> None:
         self.shots, self.pause, self.closed = shots, pause, False
 
-    def read(self) -> Shot | None:
+    def read(self) -> CameraImage | None:
         time.sleep(self.pause)
         shot = next(self.shots, None)
         shot = shot() if callable(shot) else shot
-        return None if shot is None else Shot(shot)
+        return None if shot is None else CameraImage(shot)
 
     def close(self) -> None:
         self.closed = True
@@ -37,11 +37,11 @@ class FileCamera:
     def __init__(self, path: Path) -> None:
         self.frames = iter(open_video(path, VideoOptions(isolated=False)))
 
-    def read(self) -> Shot:
+    def read(self) -> CameraImage:
         frame = next(self.frames, None)
         if frame is None:
             raise EOFError
-        return Shot(frame.image, frame.time)
+        return CameraImage(frame.image, frame.time)
 
     def close(self) -> None:
         pass

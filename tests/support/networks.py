@@ -1,4 +1,4 @@
-"""Small networks with weights by formula, for tests of graphs and runtimes; needs no PyTorch."""
+"""Small networks with weights by formula, for tests of ONNX graphs and backends. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 
 from masklet.checkpoints import key_names
 from masklet.config import CONFIGS
-from masklet.onnx_graphs.exported_model import Network
-from masklet.onnx_graphs.tensor_shapes import expected_shapes
-from parity.inputs import weights as by_formula
+from masklet.onnx_graphs.exported_model import ExportedModel
+from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
+from parity.inputs import weights as weights_by_formula
 
-CALM = 0.1  # of a query's weights: less, and the last digit of a sum does not decide what is looked at
+CALM = 0.1  # factor of the query weights that makes attention insensitive to the last digit of a sum
 
 
 @cache
-def network(name: str, size: int = 64, seed: int = 1, *, calm: bool = False) -> Network:
-    """The configuration `name` for pictures of `size`, with its weights by formula.
+def make_model(name: str, input_size: int = 64, seed: int = 1, *, calm: bool = False) -> ExportedModel:
+    """Return the configuration `name` at `input_size` with weights by formula.
 
-    Random attention is so sharp that it makes much of float32's last digit, which trained attention does not; a `calm`
-    network is softer.
+    Attention with random weights is so sharp that it amplifies float32's last digit; trained attention does not. A
+    `calm` network has softer attention.
     """
     shapes = {
-        key_names.rename(ours, "ours", "released") or ours: list(shape)
-        for ours, shape in expected_shapes(CONFIGS[name]).items()
+        key_names.rename_key(key, "masklet", "released") or key: list(shape)
+        for key, shape in list_tensor_shapes(CONFIGS[name]).items()
     }
-    tensors = key_names.to_ours({key: np.asarray(value) for key, value in by_formula(shapes, seed).items()})
+    tensors = key_names.to_masklet({key: np.asarray(value) for key, value in weights_by_formula(shapes, seed).items()})
     if calm:
         tensors = {key: value * _softness(key) for key, value in tensors.items()}
-    return Network(CONFIGS[name], tensors, size)
+    return ExportedModel(CONFIGS[name], tensors, input_size)
 
 
 def _softness(name: str) -> np.float32:

@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 import masklet
 from masklet.checkpoints import read_tensors
-from masklet.checkpoints.hub import embedded
-from masklet.checkpoints.key_names import to_ours
+from masklet.checkpoints.hub import get_embedded_path
+from masklet.checkpoints.key_names import to_masklet
 from masklet.cli.main import main
 
 SMALL = [
@@ -74,7 +74,7 @@ def test_fine_tuning_begins_with_the_model_in_the_package(pictures: Path, tmp_pa
     steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "rate=1e-9")
     words = ["train", "nano-finetune", "--data", str(pictures), "--out", str(out), "--workers", "0"]
     assert main([*words, *SMALL, *steps]) == 0
-    before, after = (to_ours(read_tensors(path)) for path in (embedded(), out / "weights.safetensors"))
+    before, after = (to_masklet(read_tensors(path)) for path in (get_embedded_path(), out / "weights.safetensors"))
     assert before.keys() == after.keys()
     assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
 

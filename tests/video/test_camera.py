@@ -15,12 +15,14 @@ import pytest
 
 from masklet.errors import MaskletError, ResourceError, VideoError
 from masklet.video import camera, open_video
-from masklet.video.cameras import Camera, CameraOptions, Shot
+from masklet.video.cameras import Camera, CameraImage, CameraOptions
 from support.cameras import FakeCamera, FileCamera
 from support.clips import number_of, numbered, write_clip
 
-QUICK = CameraOptions(patience=0.3, attempts=2, warm_up=2)
-PATIENT = CameraOptions(patience=5, attempts=2, warm_up=5)  # where nothing is lost, a busy machine must not matter
+QUICK = CameraOptions(timeout_s=0.3, max_reconnects=2, connect_timeout_s=2)
+PATIENT = CameraOptions(
+    timeout_s=5, max_reconnects=2, connect_timeout_s=5
+)  # where nothing is lost, a busy machine must not matter
 
 
 def pictures(start: int = 0, size: tuple[int, int] = (16, 64)) -> Iterator[Any]:
@@ -125,7 +127,7 @@ def test_times_go_on_where_a_source_that_comes_back_counts_anew() -> None:
     class Clock(FakeCamera):
         """Tells times of its own, from 100 s on."""
 
-        def read(self) -> Shot | None:
+        def read(self) -> CameraImage | None:
             shot = super().read()
             self.told = getattr(self, "told", 100.0) + 0.1
             return None if shot is None else shot._replace(time=self.told)
@@ -148,7 +150,7 @@ def test_drawing_on_a_picture_does_not_hide_that_the_next_one_is_the_same() -> N
 
 
 def test_a_still_picture_can_be_allowed() -> None:
-    options = CameraOptions(patience=5, warm_up=5, still=True)
+    options = CameraOptions(timeout_s=5, connect_timeout_s=5, allow_still=True)
     video, made = watched(lambda: FakeCamera(iter([numbered(2, (16, 64))] * 10_000)), options=options)
     assert len(take(video, 5)) == 5
     assert len(made) == 1
@@ -159,7 +161,7 @@ def test_a_still_picture_can_be_allowed() -> None:
 def test_a_camera_that_never_shows_anything_is_not_found(missing: Callable[[], Any]) -> None:
     start = time.monotonic()
     with pytest.raises(ResourceError, match="the fake gives no picture") as caught:
-        watched(missing, options=CameraOptions(warm_up=0.5))
+        watched(missing, options=CameraOptions(connect_timeout_s=0.5))
     assert (caught.value.code, caught.value.exit_status) == ("camera-not-found", 69)
     assert time.monotonic() - start < 2
 
@@ -172,7 +174,7 @@ def test_a_change_of_size_is_an_error_unless_rescaled() -> None:
     with pytest.raises(VideoError) as caught:
         list(video)
     assert caught.value.code == "resolution-changed"
-    options = CameraOptions(patience=5, warm_up=5, rescale=True)
+    options = CameraOptions(timeout_s=5, connect_timeout_s=5, rescale=True)
     video, _ = watched(growing, options=options)
     assert {frame.image.shape for frame in take(video, 8)} == {(16, 64, 3)}
     video.close()
@@ -241,7 +243,7 @@ def test_what_has_an_end_is_waited_for_and_not_begun_again() -> None:
 
         live = False
 
-        def read(self) -> Shot | None:
+        def read(self) -> CameraImage | None:
             shot = super().read()
             if shot is None:
                 raise EOFError

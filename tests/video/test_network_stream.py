@@ -16,7 +16,7 @@ from masklet.video import stream
 from masklet.video.cameras import CameraOptions
 from support.clips import number_of, write_clip
 
-QUICK = CameraOptions(patience=1.0, attempts=1, warm_up=3.0)
+QUICK = CameraOptions(timeout_s=1.0, max_reconnects=1, connect_timeout_s=3.0)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -89,6 +89,6 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         start = time.monotonic()
         with pytest.raises(ResourceError):
-            stream(f"http://127.0.0.1:{server.server_port}/a.mp4", CameraOptions(warm_up=0.5))
+            stream(f"http://127.0.0.1:{server.server_port}/a.mp4", CameraOptions(connect_timeout_s=0.5))
         assert time.monotonic() - start < 3
         server.shutdown()

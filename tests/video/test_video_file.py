@@ -23,7 +23,7 @@ from masklet.errors import InputNotFound, MaskletError, MaskletWarning, PromptEr
 from masklet.video import VideoOptions, open_video
 from masklet.video.video_file import VideoFile
 from support.clips import number_of, numbered, turned, write_clip
-from support.image_files import damaged
+from support.image_files import damage
 
 HERE = VideoOptions(isolated=False)
 """In this process: a decoder process of their own costs most tests a fraction of a second for nothing."""
@@ -163,8 +163,8 @@ def test_two_walks_at_once_do_not_disturb_each_other(clip: Any, opened: Any) -> 
 
 def test_decoding_runs_ahead_but_not_far(clip: Any, opened: Any) -> None:
     video, asked = opened(clip("h264.mp4")), []
-    decode = video._decoder.picture
-    video._decoder.picture = lambda index: asked.append(index) or decode(index)
+    decode = video._decoder.read_frame
+    video._decoder.read_frame = lambda index: asked.append(index) or decode(index)
     frames = iter(video)
     next(frames)
     deadline = time.monotonic() + 2
@@ -447,7 +447,7 @@ def test_damaged_files_raise_only_our_errors_and_quickly(name: str, clip: Any, t
     data, rng, slowest = clip(name).read_bytes(), random.Random(name), 0.0
     path = tmp_path / name
     for _ in range(40):
-        path.write_bytes(damaged(data, rng))
+        path.write_bytes(damage(data, rng))
         start = time.monotonic()
         with contextlib.suppress(MaskletError), open_video(path, HERE) as video:
             assert len(list(video)) == len(video)
@@ -481,7 +481,7 @@ def test_files_that_refer_to_others_are_refused_and_open_none(name: str, suffix:
 
 def test_the_reader_itself_refuses_references_and_open_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also without our look at the first bytes nothing else is opened."""
-    monkeypatch.setattr("masklet.video.demuxer.refuse_references", lambda handle, name: "an unknown kind of file")
+    monkeypatch.setattr("masklet.video.demuxer.check_content", lambda handle, name: "an unknown kind of file")
     canary = tmp_path / "canary.ts"
     os.mkfifo(canary)
     for name, text in REFERENCES.items():
@@ -598,7 +598,7 @@ def test_an_isolated_decoder_refuses_like_any_other(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="stops the process with a signal")
 def test_a_hung_decoder_is_killed(clip: Any, opened: Any) -> None:
-    video = opened(clip("h264.mp4"), VideoOptions(seconds_per_frame=0.5))
+    video = opened(clip("h264.mp4"), VideoOptions(frame_timeout_s=0.5))
     process = video._decoder._process
     os.kill(process.pid, signal.SIGSTOP)
     start = time.monotonic()
@@ -624,8 +624,8 @@ def test_a_crashed_decoder_is_an_error(clip: Any, opened: Any) -> None:
     ],
 )
 def test_a_decoder_that_answers_nonsense_is_stopped(nonsense: str, clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("masklet.video.decoder_client._PROGRAM", f"import os, struct, time; {nonsense}")
-    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=5))) == "decoder-crashed"
+    monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", f"import os, struct, time; {nonsense}")
+    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=5))) == "decoder-crashed"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="interrupts with a signal")
@@ -647,9 +647,9 @@ def test_an_interrupted_request_does_not_spoil_the_next(clip: Any, opened: Any) 
 
 
 def test_a_decoder_that_hangs_while_opening_is_killed(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("masklet.video.decoder_client._PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", "import time; time.sleep(60)")
     start = time.monotonic()
-    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=0.5))) == "decoder-timeout"
+    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=0.5))) == "decoder-timeout"
     assert time.monotonic() - start < 5
 
 
@@ -658,8 +658,8 @@ def test_signs_of_life_keep_a_slow_decoder_alive(clip: Any, monkeypatch: pytest.
         "sys.stdout.buffer.write(struct.pack('>I', 17) + b'{\"kind\": \"alive\"}'); sys.stdout.flush(); time.sleep(.3)"
     )
     slow = f"import struct, sys, time\nfor _ in range(5): {alive}\nsys.exit(3)"
-    monkeypatch.setattr("masklet.video.decoder_client._PROGRAM", slow)
-    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(seconds_to_open=1.8))) == "decoder-crashed"
+    monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", slow)
+    assert code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=1.8))) == "decoder-crashed"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="looks for a process by its number")

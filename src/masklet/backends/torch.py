@@ -17,30 +17,33 @@ from masklet.backend import (
     NO_OBJECT,
     NO_PROMPT,
     STABLE_OFFSET,
-    Answers,
     Candidates,
     Decoded,
     Features,
     Memory,
+    Predictions,
     Query,
     Recall,
-    alike,
-    choose,
+    choose_masks,
     describe,
+    group_recalls,
 )
 from masklet.checkpoints import key_names
-from masklet.config import ModelConfig, check_size
+from masklet.config import ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.files.translate import translate_errors
-from masklet.model.position_encoding import precise
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, point_at
+from masklet.model.position_encoding import promote_to_float32
+from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, select_pointers
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that the networks were trained on
-STORED = torch.bfloat16  # of memories, whatever the precision of the model (reference-model §7.4)
-TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
-SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
-MASKS_AT_ONCE = 4  # that are memorized together on a CPU, likewise: sixteen take a fifth longer
-PROMPTS_AT_ONCE = 16  # larger batches of prompts are decoded in turns, which bounds memory
+IMAGE_MEAN, IMAGE_STD = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of the pictures that the networks were trained on
+MEMORY_DTYPE = torch.bfloat16  # of memories, whatever the precision of the model (reference-model §7.4)
+MAX_TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
+MAX_ATTENTION_SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
+MAX_MASKS_PER_BATCH = 4  # that are memorized together on a CPU, likewise: sixteen take a fifth longer
+MAX_PROMPTS_PER_BATCH = 16  # larger batches of prompts are decoded in turns, which bounds memory
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 P = ParamSpec("P")
@@ -53,7 +56,7 @@ def build(
     *,
     device: str | None = None,
     dtype: str | None = None,
-    size: int | None = None,
+    input_size: int | None = None,
 ) -> TorchBackend:
     """A backend with these weights (our names); nothing is initialised only to be overwritten.
 
@@ -64,19 +67,23 @@ def build(
     with torch.device("meta"):
         model = Sam2(config)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    key_names.check({name: value.shape for name, value in tensors.items()}, expected, config)
+    key_names.check_entries({name: value.shape for name, value in tensors.items()}, expected, config)
     state = {name: torch.from_numpy(value) for name, value in tensors.items()}
     model.load_state_dict(state, assign=True)
     waves = model.prompt_encoder.fourier
     places = waves.gaussian
     with _translate_torch_errors():
-        model = model.to(device=device_named(device), dtype=chosen)
-    waves.gaussian = places.to(device=waves.gaussian.device, dtype=precise(chosen))  # places need more than 8 bits
+        model = model.to(device=select_device(device), dtype=chosen)
+    waves.gaussian = places.to(
+        device=waves.gaussian.device, dtype=promote_to_float32(chosen)
+    )  # places need more than 8 bits
     if model.no_pointer.device.type == "cpu":
-        model.trunk.tokens_at_once = TILE_TOKENS
-        model.memory_attention.scores_at_once = SCORES
+        model.trunk.tokens_at_once = MAX_TILE_TOKENS
+        model.memory_attention.scores_at_once = MAX_ATTENTION_SCORES
     return TorchBackend(
-        model.eval().requires_grad_(False), check_size(size or config.size), key_names.identity(tensors)
+        model.eval().requires_grad_(False),
+        check_input_size(input_size or config.input_size),
+        key_names.compute_identity(tensors),
     )
 
 
@@ -104,11 +111,11 @@ class TorchBackend:
 
     runtime = "torch"
 
-    def __init__(self, model: Sam2, size: int, identity: str) -> None:
+    def __init__(self, model: Sam2, input_size: int, identity: str) -> None:
         self.model = model
         self.identity = identity
         self.config = model.config
-        self.size = size
+        self.input_size = input_size
 
     def __repr__(self) -> str:
         return f"TorchBackend({describe(self)})"
@@ -131,7 +138,7 @@ class TorchBackend:
     @_inference
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
         seen: list[Tensor | None] = [None] * len(recalls)
-        for group in alike(recalls, len(recalls)):
+        for group in group_recalls(recalls, len(recalls)):
             attended = self.model.attend(features, *self._memories([recalls[k] for k in group])).stride16
             for row, k in enumerate(group):
                 seen[k] = attended[row : row + 1]
@@ -139,7 +146,9 @@ class TorchBackend:
 
     @_inference
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        turns = [self._decode(_rows(features, rows), queries[rows]) for rows in _turns(len(queries), PROMPTS_AT_ONCE)]
+        turns = [
+            self._decode(_rows(features, rows), queries[rows]) for rows in _turns(len(queries), MAX_PROMPTS_PER_BATCH)
+        ]
         candidates = Candidates(*(torch.cat(parts) for parts in zip(*turns, strict=True)))
         if hide:
             visible = candidates.object_score[..., None, None] > 0
@@ -147,7 +156,7 @@ class TorchBackend:
         return self._chosen(candidates, [query.ambiguous for query in queries])
 
     @_inference
-    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         full = torch.cat([self._squared(mask) for mask in masks])
         logits = F.interpolate(
             full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
@@ -155,29 +164,31 @@ class TorchBackend:
         points, labels, _ = self._points([NO_PROMPT] * len(masks))
         candidates = self.model.decode(features, points, labels, self.model.mask_downsample(full))
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), 10.0, -10.0).to(full.dtype)
-        pointer = point_at(self.model, candidates.pointers[:, 0], score)  # mixed twice (reference-model §12, G14)
+        pointer = select_pointers(
+            self.model, candidates.pointers[:, 0], score
+        )  # mixed twice (reference-model §12, G14)
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         hard = torch.tensor(list(prompted), device=self.device)
         logits = decoded.logits.to(self.dtype)  # cleaned ones come in the host's format
-        at_once = MASKS_AT_ONCE if self.device.type == "cpu" else len(hard)
+        at_once = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else len(hard)
         turns = [
             self.model.memorize(_rows(features, rows), logits[rows], decoded.object_score[rows], hard[rows])
             for rows in _turns(len(hard), at_once)
         ]
-        maps = torch.cat(turns).to(STORED)
+        maps = torch.cat(turns).to(MEMORY_DTYPE)
         return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
 
     @_inference
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         present = [self._absent() if one is None else one[:3] for one in decoded]
         logits, iou, score = (torch.cat(parts)[:, 0] for parts in zip(*present, strict=True))
         return _answers(logits, iou, score)
 
     @_inference
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         assert decoded.candidates is not None, "an adopted mask has no candidates"
         logits, iou, score, _ = decoded.candidates
         three = logits[:, 1:].flatten(0, 1)
@@ -192,22 +203,24 @@ class TorchBackend:
 
     def _absent(self) -> tuple[Tensor, Tensor, Tensor]:
         nothing = self.model.no_pointer.new_zeros(1, 1)
-        logits = nothing.new_full((1, 1, self.size // 4, self.size // 4), NO_OBJECT)
+        logits = nothing.new_full((1, 1, self.input_size // 4, self.input_size // 4), NO_OBJECT)
         return logits, nothing, nothing + NO_OBJECT
 
     def _normalised(self, image: NDArray[np.uint8]) -> Tensor:
         """One picture as (1, 3, size, size): squashed to the square by antialiased bilinear resizing of fractions."""
         x = torch.tensor(image, device=self.device)
-        x = x.permute(2, 0, 1)[None].to(precise(self.dtype)) / 255
-        x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
-        mean, std = (x.new_tensor(values)[:, None, None] for values in (MEAN, STD))
+        x = x.permute(2, 0, 1)[None].to(promote_to_float32(self.dtype)) / 255
+        x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", align_corners=False, antialias=True)
+        mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
         return ((x - mean) / std).to(self.dtype)
 
     def _squared(self, mask: NDArray[np.bool_]) -> Tensor:
         """A mask as (1, 1, size, size) of zeros and ones."""
-        x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
-        if x.shape[-2:] != (self.size, self.size):
-            x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
+        x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
+        if x.shape[-2:] != (self.input_size, self.input_size):
+            x = F.interpolate(
+                x, (self.input_size, self.input_size), mode="bilinear", align_corners=False, antialias=True
+            )
             x = (x >= 0.5).to(x.dtype)
         return x.to(self.dtype)
 
@@ -220,12 +233,12 @@ class TorchBackend:
         like = self.model.no_pointer  # memories may have been made in another number format, or elsewhere
         maps = [memory.features.to(like) for recall in recalls for _, memory in recall.spatial]
         pointers = [memory.pointer.to(like) for recall in recalls for _, memory in recall.pointers]
-        shape = (self.config.memory_channels, self.size // STRIDE, self.size // STRIDE)
+        shape = (self.config.memory_channels, self.input_size // STRIDE, self.input_size // STRIDE)
         return (
             torch.cat([like.new_zeros(0, *shape), *maps]).reshape(*slots.reshape(len(recalls), -1).shape, *shape),
             slots.reshape(len(recalls), -1).to(self.device),
             torch.cat([like[:0], *pointers]).reshape(*times.reshape(len(recalls), -1).shape, like.shape[1]),
-            times.reshape(len(recalls), -1).to(device=self.device, dtype=precise(self.dtype)),
+            times.reshape(len(recalls), -1).to(device=self.device, dtype=promote_to_float32(self.dtype)),
         )
 
     def _decode(self, features: Features, queries: Sequence[Query]) -> Candidates:
@@ -245,15 +258,15 @@ class TorchBackend:
         for row, query in enumerate(queries):
             points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
         present = np.arange(counts.max()) < counts[:, None]
-        on_device = torch.from_numpy(points).to(dtype=precise(self.dtype)).to(self.device)
+        on_device = torch.from_numpy(points).to(dtype=promote_to_float32(self.dtype)).to(self.device)
         there = None if present.all() else torch.from_numpy(present).to(self.device)
         return on_device, torch.from_numpy(labels).to(self.device), there
 
     def _mask_logits(self, mask: Any) -> Tensor:
         """A mask prompt as low-res logits (1, 1, size/4, size/4)."""
-        side = self.size // 4
+        side = self.input_size // 4
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-            x = torch.tensor(mask, device=self.device)[None, None].to(precise(self.dtype))
+            x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
             x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
             return (x * MASK_SCALE + MASK_BIAS).to(self.dtype)
         x = torch.as_tensor(mask, device=self.device, dtype=self.dtype)[..., :, :].reshape(1, 1, *mask.shape[-2:])
@@ -266,22 +279,22 @@ class TorchBackend:
         single = logits[:, 0].flatten(1)
         inside, around = (single > STABLE_OFFSET).sum(1), (single > -STABLE_OFFSET).sum(1)
         stability = torch.where(around > 0, inside / around, torch.ones_like(inside / around))
-        masks, tokens = choose(iou.float().cpu().numpy(), stability.cpu().numpy(), ambiguous)
+        masks, tokens = choose_masks(iou.float().cpu().numpy(), stability.cpu().numpy(), ambiguous)
         rows = list(range(len(masks)))
         return Decoded(
             logits[rows, masks][:, None], iou[rows, masks][:, None], score, pointers[rows, tokens], candidates
         )
 
 
-def _answers(logits: Tensor, iou: Tensor, score: Tensor) -> Answers:
-    arrays = [x.to(precise(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
+def _answers(logits: Tensor, iou: Tensor, score: Tensor) -> Predictions:
+    arrays = [x.to(promote_to_float32(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
     if not all(np.isfinite(array).all() for array in arrays):
         raise BackendError(
             "non-finite-output",
             f"the network answered with NaN or infinity in {str(logits.dtype).removeprefix('torch.')}",
             hint="load the model with dtype='float32'",
         )
-    return Answers(*arrays)
+    return Predictions(*arrays)
 
 
 def _turns(count: int, at_once: int) -> Iterator[slice]:
@@ -301,7 +314,7 @@ def _dtype(name: str | None) -> torch.dtype:
     return DTYPES[name]
 
 
-def device_named(name: str | None) -> torch.device:
+def select_device(name: str | None) -> torch.device:
     """PyTorch's device of that name, by default the best there is. Raises `ResourceError` where there is none."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")

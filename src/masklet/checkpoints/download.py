@@ -24,7 +24,7 @@ from masklet.files.translate import translate_write_errors
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, in bytes."""
 
-SPARE = 64 << 20  # bytes to leave free on the disk
+_MIN_FREE_BYTES = 64 << 20  # bytes to leave free on the disk
 _PIECE = 1 << 20  # bytes at a time
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that may be better at the next try
 _RANGE_REFUSED = 416
@@ -32,29 +32,29 @@ _ELSEWHERE = "MASKLET_HOME names another place"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RemoteFile:
     """Where a file is, what it must be, and what a person can do who does not get it."""
 
     url: str
-    size: int
+    size_bytes: int
     sha256: str
-    otherwise: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to put up with a bad line. Attempts that bring something do not count."""
 
-    silence: float = 20.0  # seconds without a byte until an attempt is given up
-    attempts: int = 3  # in a row that bring nothing
-    pause: float = 0.5  # seconds before the next attempt, doubled each time
+    timeout_s: float = 20.0  # seconds without a byte until an attempt is given up
+    max_attempts: int = 3  # in a row that bring nothing
+    pause_s: float = 0.5  # seconds before the next attempt, doubled each time
 
 
-DEFAULT_PATIENCE = Patience()
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 def download(
-    source: Source, path: Path, progress: Progress | None = None, patience: Patience = DEFAULT_PATIENCE
+    source: RemoteFile, path: Path, progress: Progress | None = None, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> Path:
     """Fetch the file to `path`, or take what another process puts there meanwhile.
 
@@ -68,7 +68,7 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path) as part:
             if not path.exists():
-                _complete(source, part, progress or _silent, patience)
+                _complete(source, part, progress or _silent, retry_policy)
                 move_into_place(part, path)
     return path
 
@@ -77,7 +77,7 @@ def _silent(done: int, total: int) -> None:
     pass
 
 
-def _complete(source: Source, part: Path, progress: Progress, patience: Patience) -> None:
+def _complete(source: RemoteFile, part: Path, progress: Progress, patience: RetryPolicy) -> None:
     """Fills the partial file until it is the right one."""
     continued = _size(part) > 0
     _fetch(source, part, progress, patience)
@@ -89,24 +89,24 @@ def _complete(source: Source, part: Path, progress: Progress, patience: Patience
         raise CheckpointError(
             "hash-mismatch",
             f"{source.url} is another file: its SHA-256 is {found}, not {source.sha256}",
-            hint=source.otherwise,
+            hint=source.hint,
         )
 
 
-def _fetch(source: Source, part: Path, progress: Progress, patience: Patience) -> None:
+def _fetch(source: RemoteFile, part: Path, progress: Progress, patience: RetryPolicy) -> None:
     """Attempts until the partial file has its size, or until too many in a row bring nothing."""
     in_vain = 0
-    while (have := _size(part)) < source.size:
-        _check_space(part, source.size - have)
-        fault = _attempt(source, part, progress, patience.silence)
+    while (have := _size(part)) < source.size_bytes:
+        _check_space(part, source.size_bytes - have)
+        fault = _attempt(source, part, progress, patience.timeout_s)
         in_vain = in_vain + 1 if _size(part) <= have else 0
-        if fault and in_vain >= patience.attempts:
+        if fault and in_vain >= patience.max_attempts:
             raise fault
         if fault:
-            time.sleep(patience.pause * 2**in_vain)
+            time.sleep(patience.pause_s * 2**in_vain)
 
 
-def _attempt(source: Source, part: Path, progress: Progress, silence: float) -> ResourceError | None:
+def _attempt(source: RemoteFile, part: Path, progress: Progress, silence: float) -> ResourceError | None:
     """One request. Returns what may be better at the next; raises what will not."""
     have = _size(part)
     headers = {"User-Agent": "masklet", "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -121,31 +121,33 @@ def _attempt(source: Source, part: Path, progress: Progress, silence: float) -> 
         return _fault("network-unavailable", source, f"cannot be reached: {_reason(cause.reason)}")
     except (OSError, http.client.HTTPException) as cause:
         return _fault(
-            "download-failed", source, f"broke off after {_size(part)} of {source.size} bytes: {_reason(cause)}"
+            "download-failed", source, f"broke off after {_size(part)} of {source.size_bytes} bytes: {_reason(cause)}"
         )
-    short = _size(part) < source.size
-    return _fault("download-failed", source, f"ended after {_size(part)} of {source.size} bytes") if short else None
+    short = _size(part) < source.size_bytes
+    return (
+        _fault("download-failed", source, f"ended after {_size(part)} of {source.size_bytes} bytes") if short else None
+    )
 
 
-def _receive(source: Source, response: Any, part: Path, progress: Progress) -> None:
+def _receive(source: RemoteFile, response: Any, part: Path, progress: Progress) -> None:
     """Writes the body into the partial file, from where the answer says that it begins."""
     done = _beginning(source, response, part)
     with _translate_disk_errors(part):
         handle = part.open("r+b" if done else "wb")
     with handle:
         handle.seek(done)
-        while done < source.size and (piece := response.read1(_PIECE)):
+        while done < source.size_bytes and (piece := response.read1(_PIECE)):
             with _translate_disk_errors(part):
                 handle.write(piece)
                 handle.flush()
             done += len(piece)
-            progress(done, source.size)
-    if done > source.size:
+            progress(done, source.size_bytes)
+    if done > source.size_bytes:
         part.unlink()
-        raise _fault("download-failed", source, f"goes on after {source.size} bytes; it is another file")
+        raise _fault("download-failed", source, f"goes on after {source.size_bytes} bytes; it is another file")
 
 
-def _beginning(source: Source, response: Any, part: Path) -> int:
+def _beginning(source: RemoteFile, response: Any, part: Path) -> int:
     """The position of the body's first byte in the file; refuses bodies of another file."""
     if response.headers.get_content_type() == "text/html":
         raise _fault("download-failed", source, "answers with a web page, perhaps one to log in, not with the file")
@@ -157,12 +159,12 @@ def _beginning(source: Source, response: Any, part: Path) -> int:
             raise _fault(
                 "download-failed", source, f"answers with the bytes {span!r} when asked for those from {begin}"
             )
-    if total not in (None, "*", str(source.size)):
-        raise _fault("download-failed", source, f"has {total} bytes, not {source.size}; it is another file")
+    if total not in (None, "*", str(source.size_bytes)):
+        raise _fault("download-failed", source, f"has {total} bytes, not {source.size_bytes}; it is another file")
     return begin
 
 
-def _answered(source: Source, answer: urllib.error.HTTPError, part: Path) -> ResourceError:
+def _answered(source: RemoteFile, answer: urllib.error.HTTPError, part: Path) -> ResourceError:
     answer.close()
     fault = _fault("download-failed", source, f"answers {answer.code} {answer.reason}")
     if answer.code == _RANGE_REFUSED:  # there is nothing after what we have: it was something else
@@ -176,8 +178,8 @@ def _reason(cause: BaseException | str) -> str:
     return getattr(cause, "strerror", None) or str(cause) or "it does not answer"
 
 
-def _fault(code: str, source: Source, what: str) -> ResourceError:
-    return ResourceError(code, f"{source.url} {what}", hint=source.otherwise, url=source.url)
+def _fault(code: str, source: RemoteFile, what: str) -> ResourceError:
+    return ResourceError(code, f"{source.url} {what}", hint=source.hint, url=source.url)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -218,10 +220,10 @@ def _alone(path: Path) -> Iterator[Path]:
 
 def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
-    if free < needed + SPARE:
+    if free < needed + _MIN_FREE_BYTES:
         raise ResourceError(
             "disk-full",
-            f"{part.parent}: {needed} more bytes are needed and {SPARE} to spare, {free} are free; free some space",
+            f"{part.parent}: {needed} more bytes are needed and {_MIN_FREE_BYTES} to spare, {free} are free; free some space",
             hint=_ELSEWHERE,
             needed=needed,
             free=free,

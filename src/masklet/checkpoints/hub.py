@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from masklet.checkpoints.download import DEFAULT_PATIENCE, Patience, Progress, Source, download
-from masklet.config import EMBEDDED
+from masklet.checkpoints.download import DEFAULT_RETRY_POLICY, Progress, RemoteFile, RetryPolicy, download
+from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, InputNotFound, SettingsError
 from masklet.files.hashing import sha256_of_file
 
@@ -34,8 +34,8 @@ class Release:
     name: str
     date: str  # the folder at its origin
     file: str
-    size: int  # bytes
-    parameters: int
+    size_bytes: int  # bytes
+    parameter_count: int
     sha256: str
 
     @property
@@ -86,12 +86,12 @@ RELEASES: dict[str, Release] = {
 """Every released checkpoint by name. The publisher gives no checksums; these are the ones that its users agree on."""
 
 
-def embedded() -> Path:
+def get_embedded_path() -> Path:
     """The weights inside the package."""
-    return Path(__file__).parents[1] / "weights" / f"{EMBEDDED}.safetensors"
+    return Path(__file__).parents[1] / "weights" / f"{EMBEDDED_MODEL}.safetensors"
 
 
-def home() -> Path:
+def get_home() -> Path:
     """The folder of everything that masklet keeps: `$MASKLET_HOME`, or the place that the system has for caches."""
     chosen = os.environ.get("MASKLET_HOME")
     if chosen:
@@ -103,12 +103,12 @@ def home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "masklet"
 
 
-def place(release: Release) -> Path:
+def get_release_path(release: Release) -> Path:
     """Where the file of a release lies once it was downloaded, or can be put by hand."""
-    return home() / "models" / release.file
+    return get_home() / "models" / release.file
 
 
-def locate(model: str | Path, progress: Progress | None = None) -> Path:
+def find_or_pull(model: str | Path, progress: Progress | None = None) -> Path:
     """The file or folder that `model` means: an existing path, or the name of a release, downloaded if need be.
 
     `progress(done, total)` hears of a download, in bytes. Nothing touches the network when the file is there.
@@ -117,19 +117,19 @@ def locate(model: str | Path, progress: Progress | None = None) -> Path:
     """
     if isinstance(model, str) and find_release(model) and not Path(model).exists():
         return pull(model, progress)
-    return find(model)
+    return find_local(model)
 
 
-def find(model: str | Path) -> Path:
+def find_local(model: str | Path) -> Path:
     """As `locate`, but never from the network: raises `InputNotFound` for a release that is not here yet."""
     path = Path(model).expanduser()
     if path.exists():
         return path
-    if model == EMBEDDED:
-        return embedded()
+    if model == EMBEDDED_MODEL:
+        return get_embedded_path()
     release = find_release(model) if isinstance(model, str) else None
     if release is not None:
-        path = place(release)
+        path = get_release_path(release)
         if path.exists():
             return path
         raise InputNotFound(
@@ -149,7 +149,7 @@ def find_release(name: str) -> Release | None:
     return RELEASES.get(name) or next((one for one in RELEASES.values() if name in one.aliases), None)
 
 
-def release_named(name: str) -> Release:
+def get_release(name: str) -> Release:
     """The release with that name or alias; raises `SettingsError` with the nearest names otherwise."""
     release = find_release(name)
     if release is None:
@@ -162,7 +162,7 @@ def pull(
     progress: Progress | None = None,
     *,
     mirror: str | None = None,
-    patience: Patience = DEFAULT_PATIENCE,
+    retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> Path:
     """The file of a release, downloaded unless it is there, whole and checked against its SHA-256.
 
@@ -172,46 +172,46 @@ def pull(
     Raises `SettingsError` for an unknown name or a mirror that is no address, `CheckpointError` (`hash-mismatch`) if
     the file is another, and `ResourceError` for faults of network and disk.
     """
-    release = release_named(name)
-    path = place(release)
+    release = get_release(name)
+    path = get_release_path(release)
     if not path.exists():
-        return download(_source(release, mirror), path, progress, patience)
-    if path.stat().st_size != release.size:
-        raise _differs(path, release, f"it has {path.stat().st_size} bytes, not {release.size}")
+        return download(_source(release, mirror), path, progress, retry_policy)
+    if path.stat().st_size != release.size_bytes:
+        raise _differs(path, release, f"it has {path.stat().st_size} bytes, not {release.size_bytes}")
     return path
 
 
-def verify(path: Path) -> Release | None:
+def verify_file(path: Path) -> Release | None:
     """The release that a file is, byte for byte, or None for a file that is none and does not carry a release's name.
 
     Raises `InputNotFound`, or `CheckpointError` (`hash-mismatch`) for a file with a released name and other content.
     """
     digest = sha256_of_file(path)
     named = next((release for release in RELEASES.values() if release.file == path.name), None)
-    found = recognise(digest)
+    found = find_release_by_sha256(digest)
     if named and found != named:
         raise _differs(path, named, f"its SHA-256 is {digest}, not {named.sha256}")
     return found
 
 
-def recognise(digest: str) -> Release | None:
+def find_release_by_sha256(digest: str) -> Release | None:
     """The release with this SHA-256, if there is one."""
     return next((release for release in RELEASES.values() if release.sha256 == digest), None)
 
 
-def _source(release: Release, mirror: str | None) -> Source:
-    settings = home() / "mirror.txt"
+def _source(release: Release, mirror: str | None) -> RemoteFile:
+    settings = get_home() / "mirror.txt"
     if mirror is None and settings.is_file():
         mirror = settings.read_text(encoding="utf-8", errors="replace").strip()
     if mirror and not (mirror.isascii() and mirror.startswith(("https://", "http://"))):
         raise SettingsError("bad-mirror", f"a mirror must begin with https:// or http://, got {mirror!r}")
     url = f"{mirror.rstrip('/')}/{release.file}" if mirror else release.url
-    otherwise = f"fetch it elsewhere and put it at {place(release)}, or write the address of a mirror into {settings}"
-    return Source(url, release.size, release.sha256, otherwise)
+    otherwise = f"fetch it elsewhere and put it at {get_release_path(release)}, or write the address of a mirror into {settings}"
+    return RemoteFile(url, release.size_bytes, release.sha256, otherwise)
 
 
 def _unknown(name: str | Path) -> SettingsError:
-    known = (EMBEDDED, *RELEASES)
+    known = (EMBEDDED_MODEL, *RELEASES)
     spelled = re.sub(r"^facebook/|[-_]hiera", "", str(name).lower()).replace("_", "-")
     near = difflib.get_close_matches(spelled, known, n=3, cutoff=0.5)
     named = f"near are {', '.join(near)}" if near else f"known are {', '.join(known)}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import Bytes, NumberFormat
+from masklet.checkpoints.dtypes import ByteArray, Dtype
 from masklet.checkpoints.memory_map import MappedFile
 
 _CHUNK = 1 << 20  # bytes looked at in turn: they stay in the cache between the two looks
@@ -23,19 +23,19 @@ _WORKERS = min(8, os.cpu_count() or 1)  # checksums and sums run side by side; m
 class Block(NamedTuple):
     """A stretch of a file: its bytes, what numbers they are (if any of interest), and the CRC-32 they should have."""
 
-    raw: Bytes
-    numbers: NumberFormat | None = None
+    raw: ByteArray
+    dtype: Dtype | None = None
     crc: int | None = None
 
 
-class Finding(NamedTuple):
+class BlockCheck(NamedTuple):
     """What is known about a block. Not `surely_finite` says no more than that someone must look closer."""
 
-    intact: bool
-    surely_finite: bool
+    is_intact: bool
+    is_finite: bool
 
 
-def inspect(blocks: Mapping[str, Block]) -> dict[str, Finding]:
+def check_blocks(blocks: Mapping[str, Block]) -> dict[str, BlockCheck]:
     """A finding for every block."""
     waiting = list(blocks.values())
     batches = [waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH)]
@@ -48,30 +48,30 @@ def require_finite(file: MappedFile, tensors: Mapping[str, NDArray[Any]]) -> Non
     """Raises `CheckpointError` if an entry is NaN or infinite, decided exactly."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise file.fault(
+            raise file.make_error(
                 "non-finite-weights",
                 f"{name} holds NaN or infinity ({int((~np.isfinite(tensor)).sum())} of {tensor.size} numbers)",
                 hint="a training that diverged writes such a file; take an earlier one",
             )
 
 
-def _inspected(blocks: Sequence[Block]) -> list[Finding]:
+def _inspected(blocks: Sequence[Block]) -> list[BlockCheck]:
     with np.errstate(over="ignore", invalid="ignore"):
         return [_finding(block) for block in blocks]
 
 
-def _finding(block: Block) -> Finding:
+def _finding(block: Block) -> BlockCheck:
     crc, total = 0, 0.0
     for start in range(0, len(block.raw), _CHUNK):
         chunk = block.raw[start : start + _CHUNK]
         if block.crc is not None:
             crc = zlib.crc32(chunk.data, crc)
-        if block.numbers is not None and block.numbers.floating:
-            total += _sum(chunk, block.numbers)
-    return Finding(block.crc in (None, crc), math.isfinite(total))
+        if block.dtype is not None and block.dtype.is_floating:
+            total += _sum(chunk, block.dtype)
+    return BlockCheck(block.crc in (None, crc), math.isfinite(total))
 
 
-def _sum(chunk: Bytes, numbers: NumberFormat) -> float:
+def _sum(chunk: ByteArray, numbers: Dtype) -> float:
     """A sum that is finite only if all its terms are: NaN and infinity never leave a sum again."""
     values = numbers.decode(chunk)
     return float(values.sum(dtype=np.float32 if values.itemsize < 4 else None))

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from masklet.config import CONFIGS, ModelConfig
 from masklet.errors import CheckpointError
 
-Layout = Literal["ours", "released", "transformers"]
+Layout = Literal["masklet", "released", "transformers"]
 Array = TypeVar("Array")
 Shape = Sequence[int]
-_COLUMNS: tuple[Layout, ...] = ("ours", "released", "transformers")
+_COLUMNS: tuple[Layout, ...] = ("masklet", "released", "transformers")
 
 
 def _head(ours: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
@@ -180,9 +180,9 @@ _SHARED = "shared_image_embedding.positional_embedding"  # and keeps the random 
 _RELEASED_MARK, _THEIR_MARK, _OUR_MARK = "image_encoder.", "vision_encoder.", "trunk."
 
 
-def layout(names: Mapping[str, object] | Sequence[str]) -> Layout:
+def detect_layout(names: Mapping[str, object] | Sequence[str]) -> Layout:
     """Whose names these are; raises `CheckpointError` for nobody's."""
-    for mark, found in ((_RELEASED_MARK, "released"), (_THEIR_MARK, "transformers"), (_OUR_MARK, "ours")):
+    for mark, found in ((_RELEASED_MARK, "released"), (_THEIR_MARK, "transformers"), (_OUR_MARK, "masklet")):
         if any(name.startswith(mark) for name in names):
             return found  # type: ignore[return-value]
     first = next(iter(names), "none")
@@ -191,7 +191,7 @@ def layout(names: Mapping[str, object] | Sequence[str]) -> Layout:
     )
 
 
-def rename(name: str, source: Layout, target: Layout) -> str | None:
+def rename_key(name: str, source: Layout, target: Layout) -> str | None:
     """The `target` name of a `source` name, or None if the table does not know it."""
     for pattern, template in _rules(source, target):
         if match := pattern.fullmatch(name):
@@ -199,24 +199,24 @@ def rename(name: str, source: Layout, target: Layout) -> str | None:
     return None
 
 
-def to_ours(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+def to_masklet(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     """Any known layout → our names. Unknown names stay as they are, for `check` to report."""
-    source = layout(tensors)
-    if source == "ours":
+    source = detect_layout(tensors)
+    if source == "masklet":
         return dict(tensors)
     if source == "transformers":
         tensors = _unstacked(tensors)
-    return {rename(name, source, "ours") or name: value for name, value in tensors.items()}
+    return {rename_key(name, source, "masklet") or name: value for name, value in tensors.items()}
 
 
 def to_released(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     """Any known layout → the names of the released checkpoints."""
-    return {rename(name, "ours", "released") or name: value for name, value in to_ours(tensors).items()}
+    return {rename_key(name, "masklet", "released") or name: value for name, value in to_masklet(tensors).items()}
 
 
 def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     """Any known layout → the names that the transformers library gives its `Sam2VideoModel`."""
-    named = {rename(name, "ours", "transformers") or name: value for name, value in to_ours(tensors).items()}
+    named = {rename_key(name, "masklet", "transformers") or name: value for name, value in to_masklet(tensors).items()}
     points = [named.pop(f"{_POINTS}.{label}") for label in range(4) if f"{_POINTS}.{label}" in named]
     waves = named.get("prompt_encoder.shared_embedding.positional_embedding")
     if points:
@@ -226,14 +226,15 @@ def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDA
     return named
 
 
-def identify(shapes: Mapping[str, Shape]) -> ModelConfig:
+def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
     """The configuration that has entries of these shapes, in any known layout (reference-model §9).
 
     Raises `CheckpointError` where no configuration fits.
     """
-    source = layout(shapes)
+    source = detect_layout(shapes)
     ours = {
-        (name if source == "ours" else rename(name, source, "ours")) or name: shape for name, shape in shapes.items()
+        (name if source == "masklet" else rename_key(name, source, "masklet")) or name: shape
+        for name, shape in shapes.items()
     }
     width, side = (ours.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
     depth = len({name.split(".")[2] for name in ours if name.startswith("trunk.blocks.")})
@@ -249,20 +250,20 @@ def identify(shapes: Mapping[str, Shape]) -> ModelConfig:
     )
 
 
-def identity(tensors: Mapping[str, NDArray[np.generic]]) -> str:
+def compute_identity(tensors: Mapping[str, NDArray[np.generic]]) -> str:
     """A short name for exactly these weights, the same on every machine and in every layout.
 
     Hashes names, shapes and 64 values of each tensor: any training step changes it.
     """
     digest = hashlib.sha256()
-    for name, value in sorted(to_ours(tensors).items()):
+    for name, value in sorted(to_masklet(tensors).items()):
         flat = value.reshape(-1)
         sample = flat[:: max(1, flat.size // 64)][:64].astype("<f4")
         digest.update(f"{name}{value.shape}".encode() + sample.tobytes())
     return digest.hexdigest()[:32]
 
 
-def check(found: Mapping[str, Shape], expected: Mapping[str, Shape], config: ModelConfig) -> None:
+def check_entries(found: Mapping[str, Shape], expected: Mapping[str, Shape], config: ModelConfig) -> None:
     """Raise `CheckpointError` unless both have the same names (ours) and shapes; the message names the first few."""
     problems = {
         "missing": [name for name in expected if name not in found],
@@ -279,7 +280,7 @@ def check(found: Mapping[str, Shape], expected: Mapping[str, Shape], config: Mod
 
 
 def _told(kind: str, names: list[str]) -> str:
-    listed = ", ".join(rename(name, "ours", "released") or name for name in names[:10])
+    listed = ", ".join(rename_key(name, "masklet", "released") or name for name in names[:10])
     return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {kind} ({listed}{', …' if len(names) > 10 else ''})"
 
 

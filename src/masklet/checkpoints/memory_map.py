@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from masklet.checkpoints.dtypes import Bytes
+from masklet.checkpoints.dtypes import ByteArray
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.open_input import open_input
 
-MAX_BYTES = 4 << 30  # the largest released checkpoint has 0.9 GB, with the state of its training three times that
+MAX_FILE_BYTES = 4 << 30  # the largest released checkpoint has 0.9 GB, with the state of its training three times that
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class MappedFile:
     content: mmap.mmap
 
     @property
-    def bytes(self) -> Bytes:
+    def bytes(self) -> ByteArray:
         """The whole content, without a copy."""
         return np.frombuffer(self.content, np.uint8)
 
-    def fault(self, code: str, message: str, hint: str = "") -> CheckpointError:
+    def make_error(self, code: str, message: str, hint: str = "") -> CheckpointError:
         """An error about this file."""
         return CheckpointError(code, f"{self.path}: {message}", hint=hint, path=str(self.path))
 
@@ -41,9 +41,9 @@ def map_file(path: Path) -> MappedFile:
     """
     with open_input(path) as handle:
         size = os.fstat(handle.fileno()).st_size
-        if size > MAX_BYTES:
+        if size > MAX_FILE_BYTES:
             raise CheckpointError(
-                "checkpoint-bomb", f"{path}: {size} bytes, more than the {MAX_BYTES} that are read", path=str(path)
+                "checkpoint-bomb", f"{path}: {size} bytes, more than the {MAX_FILE_BYTES} that are read", path=str(path)
             )
         try:
             return MappedFile(path, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY))

@@ -11,18 +11,18 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from masklet.checkpoints.dtypes import BY_STORAGE, NumberFormat
+from masklet.checkpoints.dtypes import DTYPES_BY_TORCH_STORAGE, Dtype
 from masklet.checkpoints.memory_map import MappedFile
 from masklet.errors import CheckpointError
 
-MAX_INSTRUCTIONS = 500_000  # the largest released checkpoint takes 30,000; this bounds the memory of a hostile one
+_MAX_INSTRUCTIONS = 500_000  # the largest released checkpoint takes 30,000; this bounds the memory of a hostile one
 
 
 class Storage(NamedTuple):
     """A row of `length` numbers, kept in the archive as `data/<key>`."""
 
     key: str
-    numbers: NumberFormat
+    dtype: Dtype
     length: int
 
 
@@ -35,7 +35,7 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def interpret(file: MappedFile, program: bytes) -> object:
+def interpret_pickle(file: MappedFile, program: bytes) -> object:
     """What the pickle stands for, with `Tensor` for every tensor.
 
     Raises `CheckpointError`: `unsafe-pickle` for anything but plain data, `checkpoint-corrupt` for a broken pickle.
@@ -44,8 +44,8 @@ def interpret(file: MappedFile, program: bytes) -> object:
     end = 0
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(program)):
-            if count >= MAX_INSTRUCTIONS:
-                raise file.fault("checkpoint-bomb", f"its pickle has more than {MAX_INSTRUCTIONS} instructions")
+            if count >= _MAX_INSTRUCTIONS:
+                raise file.make_error("checkpoint-bomb", f"its pickle has more than {_MAX_INSTRUCTIONS} instructions")
             machine.run(opcode.name, argument)
             end = (position or 0) + 1
         _require(end == len(program), "something follows its end")
@@ -53,7 +53,7 @@ def interpret(file: MappedFile, program: bytes) -> object:
     except CheckpointError:
         raise
     except (ValueError, IndexError) as cause:
-        raise file.fault(
+        raise file.make_error(
             "checkpoint-corrupt", f"its pickle is broken: {str(cause)[:100]}", hint="download it again"
         ) from cause
 
@@ -89,7 +89,7 @@ class _Machine:
         return self.stack[0]
 
     def refusal(self, what: str) -> CheckpointError:
-        return self.file.fault(
+        return self.file.make_error(
             "unsafe-pickle",
             f"uses {what[:100]}, which weights do not need and which could run code; nothing was run",
             hint='whoever made the file can save the weights alone: torch.save({"model": model.state_dict()}, path)',
@@ -112,7 +112,7 @@ class _Machine:
         self.mention(f"{module}.{attribute}")
 
     def mention(self, full: str) -> None:
-        if full not in _CALLED and full not in BY_STORAGE:
+        if full not in _CALLED and full not in DTYPES_BY_TORCH_STORAGE:
             raise self.refusal(full)
         self.stack.append(_Name(full))
 
@@ -131,8 +131,8 @@ class _Machine:
 
     def storage(self, _: Any) -> None:
         match self.stack.pop():
-            case ("storage", _Name(full), str(key), str(), int(length)) if full in BY_STORAGE:
-                self.stack.append(Storage(key, BY_STORAGE[full], length))
+            case ("storage", _Name(full), str(key), str(), int(length)) if full in DTYPES_BY_TORCH_STORAGE:
+                self.stack.append(Storage(key, DTYPES_BY_TORCH_STORAGE[full], length))
             case _:
                 raise ValueError("a storage is described wrongly")
 
@@ -184,7 +184,7 @@ def _first_strange_name(program: bytes) -> str | None:
         if (
             opcode.name in ("GLOBAL", "INST")
             and _dotted(argument) not in _CALLED
-            and _dotted(argument) not in BY_STORAGE
+            and _dotted(argument) not in DTYPES_BY_TORCH_STORAGE
         ):
             return _dotted(argument)
     return None

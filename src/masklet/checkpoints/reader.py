@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import NumberFormat
-from masklet.checkpoints.file_kind import Kind, recognise
+from masklet.checkpoints.dtypes import Dtype
+from masklet.checkpoints.file_kind import Kind, detect_kind
 from masklet.checkpoints.memory_map import map_file
 from masklet.checkpoints.safetensors_reader import read_safetensors
 from masklet.checkpoints.torch_reader import read_torch
 
-PREFIXES = ("module.", "_orig_mod.", "model.")  # put before every name by DDP, torch.compile and Lightning
+_PREFIXES = ("module.", "_orig_mod.", "model.")  # put before every name by DDP, torch.compile and Lightning
 
 Value = TypeVar("Value")
 
@@ -27,10 +27,10 @@ class Checkpoint:
     path: Path
     kind: Kind
     tensors: dict[str, NDArray[Any]]
-    formats: tuple[str, ...]
+    dtypes: tuple[str, ...]
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """How many numbers there are."""
         return sum(tensor.size for tensor in self.tensors.values())
 
@@ -50,19 +50,19 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 def read_checkpoint(path: Path) -> Checkpoint:
     """`read_tensors`, with what else is known about the file. Raises the same errors."""
     file = map_file(path)
-    kind = recognise(file)
+    kind = detect_kind(file)
     tensors, formats = read_torch(file) if kind == "torch" else read_safetensors(file)
     return Checkpoint(path, kind, _bare(tensors), _names(formats.values()))
 
 
 def _bare(tensors: Mapping[str, Value]) -> dict[str, Value]:
     """The same without the prefixes that wrappers put before all names."""
-    for prefix in PREFIXES * 2:  # wrappers wrap each other
+    for prefix in _PREFIXES * 2:  # wrappers wrap each other
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return dict(tensors)
 
 
 def _names(formats: Any) -> tuple[str, ...]:
-    distinct: dict[NumberFormat, None] = dict.fromkeys(formats)
+    distinct: dict[Dtype, None] = dict.fromkeys(formats)
     return tuple(known.name for known in distinct)

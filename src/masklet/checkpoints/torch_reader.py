@@ -10,41 +10,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import NumberFormat
-from masklet.checkpoints.integrity import Block, inspect, require_finite
+from masklet.checkpoints.dtypes import Dtype
+from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
-from masklet.checkpoints.pickle_interpreter import Storage, Tensor, interpret
-from masklet.checkpoints.zip_archive import Member, members
+from masklet.checkpoints.pickle_interpreter import Storage, Tensor, interpret_pickle
+from masklet.checkpoints.zip_archive import Member, list_members
 
-MAX_PICKLE = 16 << 20  # bytes; that of the largest released checkpoint has 0.1 MB
-WRAPPERS = ("model", "state_dict", "model_state_dict")  # where trainers put the weights, beside other things
+_MAX_PICKLE_BYTES = 16 << 20  # bytes; that of the largest released checkpoint has 0.1 MB
+_WRAPPER_KEYS = ("model", "state_dict", "model_state_dict")  # where trainers put the weights, beside other things
 
 _AGAIN = "download it again"
 
 
-def read_torch(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, NumberFormat]]:
+def read_torch(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dtype]]:
     """The tensors by name, and the format that each has in the file. Raises `CheckpointError`."""
-    parts = members(file)
+    parts = list_members(file)
     _check_byte_order(file, parts)
-    described = _weights(file, interpret(file, _pickle(file, parts["data.pkl"])))
+    described = _weights(file, interpret_pickle(file, _pickle(file, parts["data.pkl"])))
     storages = _storages(file, described, parts)
     suspects = _suspects(file, parts, storages)
-    rows = {key: storage.numbers.decode(parts[f"data/{key}"].raw(file)) for key, storage in storages.items()}
+    rows = {key: storage.dtype.decode(parts[f"data/{key}"].raw(file)) for key, storage in storages.items()}
     tensors = {name: _view(file, name, tensor, rows[tensor.storage.key]) for name, tensor in described.items()}
     require_finite(file, {name: tensors[name] for name, tensor in described.items() if tensor.storage.key in suspects})
-    return tensors, {name: tensor.storage.numbers for name, tensor in described.items()}
+    return tensors, {name: tensor.storage.dtype for name, tensor in described.items()}
 
 
 def _check_byte_order(file: MappedFile, parts: Mapping[str, Member]) -> None:
     order = bytes(parts["byteorder"].raw(file)[:16]) if "byteorder" in parts else b"little"
     if order != b"little":
-        raise file.fault("checkpoint-unknown-format", f"its byte order is {order!r}; only b'little' is read")
+        raise file.make_error("checkpoint-unknown-format", f"its byte order is {order!r}; only b'little' is read")
 
 
 def _pickle(file: MappedFile, member: Member) -> bytes:
     size = member.stop - member.start
-    if size > MAX_PICKLE:
-        raise file.fault("checkpoint-bomb", f"its data.pkl has {size} bytes, more than the {MAX_PICKLE} that are read")
+    if size > _MAX_PICKLE_BYTES:
+        raise file.make_error(
+            "checkpoint-bomb", f"its data.pkl has {size} bytes, more than the {_MAX_PICKLE_BYTES} that are read"
+        )
     program = bytes(member.raw(file))
     if zlib.crc32(program) != member.crc:
         raise _damaged(file, member.name)
@@ -59,10 +61,10 @@ def _weights(file: MappedFile, root: object) -> dict[str, Tensor]:
         found = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
         if found:
             return found
-        root = next((root[key] for key in WRAPPERS if key in root), None)
-    raise file.fault(
+        root = next((root[key] for key in _WRAPPER_KEYS if key in root), None)
+    raise file.make_error(
         "checkpoint-mismatch",
-        f"no weights in it; they are looked for as its entries, or those of {' or '.join(map(repr, WRAPPERS))}",
+        f"no weights in it; they are looked for as its entries, or those of {' or '.join(map(repr, _WRAPPER_KEYS))}",
         hint='save them with torch.save({"model": model.state_dict()}, path)',
     )
 
@@ -74,33 +76,35 @@ def _storages(file: MappedFile, described: Mapping[str, Tensor], parts: Mapping[
         storage = tensor.storage
         member = parts.get(f"data/{storage.key}")
         known = storages.setdefault(storage.key, storage)
-        if member is None or known != storage or member.stop - member.start != storage.length * storage.numbers.size:
-            raise file.fault("checkpoint-corrupt", f"the numbers of {name} are missing or of another size", hint=_AGAIN)
+        if member is None or known != storage or member.stop - member.start != storage.length * storage.dtype.itemsize:
+            raise file.make_error(
+                "checkpoint-corrupt", f"the numbers of {name} are missing or of another size", hint=_AGAIN
+            )
     return storages
 
 
 def _suspects(file: MappedFile, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> set[str]:
     """Checks the checksums of all members; returns the keys of the storages that may hold NaN or infinity."""
-    formats = {f"data/{key}": storage.numbers for key, storage in storages.items()}
-    findings = inspect({name: Block(part.raw(file), formats.get(name), part.crc) for name, part in parts.items()})
+    formats = {f"data/{key}": storage.dtype for key, storage in storages.items()}
+    findings = check_blocks({name: Block(part.raw(file), formats.get(name), part.crc) for name, part in parts.items()})
     for name, finding in findings.items():
-        if not finding.intact:
+        if not finding.is_intact:
             raise _damaged(file, name)
-    return {key for key in storages if not findings[f"data/{key}"].surely_finite}
+    return {key for key in storages if not findings[f"data/{key}"].is_finite}
 
 
 def _view(file: MappedFile, name: str, tensor: Tensor, row: NDArray[Any]) -> NDArray[Any]:
     """The tensor as a view of its row."""
     described = f"{name} of shape {str(tensor.shape)[:80]}"
     if not _fits(tensor, len(row)):
-        raise file.fault("checkpoint-corrupt", f"{described} does not fit into its {len(row)} numbers")
+        raise file.make_error("checkpoint-corrupt", f"{described} does not fit into its {len(row)} numbers")
     try:
         if 0 in tensor.shape:
             return np.zeros(tensor.shape, row.dtype)
         strides = [stride * row.itemsize for stride in tensor.strides]
         view: NDArray[Any] = np.ndarray(tensor.shape, row.dtype, row, tensor.offset * row.itemsize, strides)
     except (ValueError, OverflowError) as cause:
-        raise file.fault("checkpoint-corrupt", f"{described} cannot be: {cause}") from cause
+        raise file.make_error("checkpoint-corrupt", f"{described} cannot be: {cause}") from cause
     return view if view.flags.aligned else view.copy()
 
 
@@ -116,4 +120,4 @@ def _fits(tensor: Tensor, length: int) -> bool:
 
 
 def _damaged(file: MappedFile, name: str) -> Exception:
-    return file.fault("checkpoint-corrupt", f"the member {name!r} is damaged: its checksum differs", hint=_AGAIN)
+    return file.make_error("checkpoint-corrupt", f"the member {name!r} is damaged: its checksum differs", hint=_AGAIN)

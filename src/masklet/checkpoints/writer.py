@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import BY_NAME, NUMBER_FORMATS, NumberFormat
+from masklet.checkpoints.dtypes import DTYPES, DTYPES_BY_NAME, Dtype
 from masklet.files.atomic import atomic_write
 
-ALIGNMENT = 64  # bytes: where the numbers of a file begin, so that they can be used where they are mapped
+_ALIGNMENT_BYTES = 64  # bytes: where the numbers of a file begin, so that they can be used where they are mapped
 METADATA = {"format": "pt"}  # without it the transformers library refuses a file
 
-_CODES = {known.name: known.code for known in NUMBER_FORMATS} | {"uint16": "U16"}
+_CODES = {known.name: known.safetensors_name for known in DTYPES} | {"uint16": "U16"}
 _HEADER = 30  # bytes before the name of a ZIP archive's member
 
 
@@ -49,7 +49,7 @@ def stream_tensors(
         start, end = end, end + value.nbytes
         table[name] = {"dtype": _CODES[value.dtype.name], "shape": value.shape, "data_offsets": [start, end]}
     text = json.dumps(table, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT_BYTES)
     with atomic_write(path) as handle:
         handle.write(len(text).to_bytes(8, "little") + text)
         for _, value in arrays():
@@ -69,8 +69,8 @@ def write_released(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
         _store(handle, archive, "version", b"3\n")
 
 
-def _numbers(value: NDArray[Any]) -> NumberFormat:
-    return BY_NAME[value.dtype.name]
+def _numbers(value: NDArray[Any]) -> Dtype:
+    return DTYPES_BY_NAME[value.dtype.name]
 
 
 def _bytes(value: NDArray[Any]) -> memoryview:
@@ -82,7 +82,7 @@ def _store(handle: BinaryIO, archive: zipfile.ZipFile, name: str, content: bytes
     """One member, padded so that its content is aligned."""
     info = zipfile.ZipInfo(f"archive/{name}")
     begin = handle.tell() + _HEADER + len(info.filename) + 4
-    padding = -begin % ALIGNMENT
+    padding = -begin % _ALIGNMENT_BYTES
     info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
     archive.writestr(info, content)
 
@@ -92,7 +92,7 @@ def _pickle(tensors: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
     ordered_dict = b"ccollections\nOrderedDict\n)R"
     yield b"\x80\x02}" + _text("model") + ordered_dict + b"("
     for key, (name, value) in enumerate(tensors.items()):
-        module, storage = _numbers(value).storage.split(".")
+        module, storage = _numbers(value).torch_storage.split(".")
         yield _text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
         yield b"(" + _text("storage") + f"c{module}\n{storage}\n".encode() + _text(str(key)) + _text("cpu")
         yield _integer(value.size) + b"tQ" + _integer(0)

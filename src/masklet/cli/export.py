@@ -12,8 +12,8 @@ from masklet.cli import console, options
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from masklet.export import Exported
-    from masklet.onnx_graphs.exported_model import Network
+    from masklet.export import ExportResult
+    from masklet.onnx_graphs.exported_model import ExportedModel
 
 app = typer.Typer(help="Write a model as ONNX graphs.")
 
@@ -66,15 +66,15 @@ def onnx(
 
       masklet export onnx sam2.1-tiny labeling --layout samexporter
     """
-    from masklet.export import export_layout, read_network
+    from masklet.export import export_layout, read_model
 
     if layout is not Layout.MASKLET and (precision is not Precision.FP32 or pictures or calibrate):
         raise SettingsError("bad-usage", f"the layout {layout.value} is written in fp32 only, without pictures")
-    network = read_network(options.located(model), size)
+    network = read_model(options.located(model), size)
     if layout is Layout.MASKLET:
         exported = _export(network, folder, precision.value, pictures or [], calibrate=calibrate, overwrite=overwrite)
     else:
-        console.say(f"writing {network.config.name} at {network.size} as {layout.value} names it")
+        console.say(f"writing {network.config.name} at {network.input_size} as {layout.value} names it")
         exported = export_layout(network, folder, layout.value, overwrite=overwrite)
     record = _record(network, exported, precision.value, layout.value)
     if json:
@@ -84,31 +84,33 @@ def onnx(
 
 
 def _export(
-    network: Network, folder: Path, precision: str, pictures: list[Path], *, calibrate: bool, overwrite: bool
-) -> Exported:
-    from masklet.export import Trial, export_onnx
+    network: ExportedModel, folder: Path, precision: str, pictures: list[Path], *, calibrate: bool, overwrite: bool
+) -> ExportResult:
+    from masklet.export import QuantizationOptions, export_onnx
     from masklet.images import read_image
 
-    trial = Trial([read_image(path) for path in _found(pictures)], calibrate)
-    with console.progress(f"writing {network.config.name} at {network.size} in {precision}", unit="steps") as progress:
-        return export_onnx(network, folder, precision, trial=trial, overwrite=overwrite, progress=progress)
+    trial = QuantizationOptions([read_image(path) for path in _found(pictures)], calibrate)
+    with console.progress(
+        f"writing {network.config.name} at {network.input_size} in {precision}", unit="steps"
+    ) as progress:
+        return export_onnx(network, folder, precision, quantization=trial, overwrite=overwrite, progress=progress)
 
 
 def _found(paths: list[Path]) -> list[Path]:
     """Pictures, and those in folders."""
-    from masklet.video.frame_folder import pictures_in
+    from masklet.video.frame_folder import list_images
 
-    return [picture for path in paths for picture in (pictures_in(path) if path.is_dir() else [path])]
+    return [picture for path in paths for picture in (list_images(path) if path.is_dir() else [path])]
 
 
-def _record(network: Network, exported: Exported, precision: str, layout: str) -> dict[str, Any]:
+def _record(network: ExportedModel, exported: ExportResult, precision: str, layout: str) -> dict[str, Any]:
     return {
         "model": network.config.name,
-        "size": network.size,
+        "size": network.input_size,
         "precision": precision,
         "layout": layout,
         "files": {str(path): path.stat().st_size for path in exported.files},
-        "costs": [cost._asdict() for cost in exported.costs],
+        "costs": [cost._asdict() for cost in exported.quantization_errors],
     }
 
 

@@ -10,7 +10,7 @@ import typer
 
 from masklet.cli.console import print_json, print_line, print_table
 from masklet.cli.options import Json, Overwrite, fetched, megabytes
-from masklet.config import EMBEDDED
+from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, ResourceError, SettingsError
 
 if TYPE_CHECKING:
@@ -56,23 +56,23 @@ def info(model: Model, json: Json = False) -> None:
     from masklet.checkpoints import hub, key_names, read_checkpoint
     from masklet.files.hashing import sha256_of_file
 
-    path = hub.find(model)
+    path = hub.find_local(model)
     if path.is_dir():
         return _print_record(_exported(path), as_json=json)
     checkpoint = read_checkpoint(path)
-    config = key_names.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
     digest = sha256_of_file(path)
-    release = hub.recognise(digest)
+    release = hub.find_release_by_sha256(digest)
     record = {
         "path": path,
         "architecture": config.name,
         "release": release.name if release else None,
         "format": checkpoint.kind,
-        "names": key_names.layout(checkpoint.tensors),
+        "names": key_names.detect_layout(checkpoint.tensors),
         "tensors": len(checkpoint.tensors),
-        "parameters": checkpoint.parameters,
-        "dtype": ", ".join(checkpoint.formats),
-        "size": config.size,
+        "parameters": checkpoint.parameter_count,
+        "dtype": ", ".join(checkpoint.dtypes),
+        "size": config.input_size,
         "bytes": path.stat().st_size,
         "sha256": digest,
     }
@@ -92,11 +92,11 @@ def pull(
     """
     from masklet.checkpoints import hub
 
-    if name == EMBEDDED:
-        path = hub.embedded()
+    if name == EMBEDDED_MODEL:
+        path = hub.get_embedded_path()
     else:
-        release = hub.release_named(name)
-        path = hub.pull(name) if hub.place(release).exists() else fetched(release, mirror)
+        release = hub.get_release(name)
+        path = hub.pull(name) if hub.get_release_path(release).exists() else fetched(release, mirror)
     if json:
         print_json({"name": name, "path": path})
     else:
@@ -111,12 +111,12 @@ def verify(model: Model, json: Json = False) -> None:
     """
     from masklet.checkpoints import hub, key_names, read_checkpoint
 
-    path = hub.find(model)
+    path = hub.find_local(model)
     if path.is_dir():
         return _verify_exported(path, as_json=json)
-    release = hub.verify(path)
+    release = hub.verify_file(path)
     checkpoint = read_checkpoint(path)
-    config = key_names.identify({name: value.shape for name, value in checkpoint.tensors.items()})
+    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
     if json:
         print_json({"path": path, "release": release.name if release else None, "architecture": config.name})
     elif release:
@@ -141,12 +141,12 @@ def convert(
 ) -> None:
     """Write a checkpoint in another format: the released .pt layout, or safetensors."""
     from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
-    from masklet.checkpoints.hub import find
+    from masklet.checkpoints.hub import find_local
 
     _check_output(output, names, overwrite=overwrite)
-    path = find(model)
-    ours = key_names.to_ours(read_tensors(path))
-    config = key_names.identify({name: value.shape for name, value in ours.items()})
+    path = find_local(model)
+    ours = key_names.to_masklet(read_tensors(path))
+    config = key_names.identify_config({name: value.shape for name, value in ours.items()})
     _check_names(path, ours, config.name)
     tensors = key_names.to_released(ours) if names is Names.RELEASED else key_names.to_transformers(ours)
     if dtype:
@@ -162,10 +162,10 @@ def _embedded() -> dict[str, Any]:
     from masklet.checkpoints import hub, read_checkpoint
     from masklet.files.hashing import sha256_of_file
 
-    path = hub.embedded()
+    path = hub.get_embedded_path()
     return {
-        "name": EMBEDDED,
-        "parameters": read_checkpoint(path).parameters,
+        "name": EMBEDDED_MODEL,
+        "parameters": read_checkpoint(path).parameter_count,
         "bytes": path.stat().st_size,
         "state": "built in",
         "path": path,
@@ -175,15 +175,15 @@ def _embedded() -> dict[str, Any]:
 
 
 def _listed(release: Release) -> dict[str, Any]:
-    from masklet.checkpoints.hub import place
+    from masklet.checkpoints.hub import get_release_path
 
-    path = place(release)
+    path = get_release_path(release)
     size = path.stat().st_size if path.is_file() else None
     return {
         "name": release.name,
-        "parameters": release.parameters,
-        "bytes": release.size,
-        "state": "not here" if size is None else "here" if size == release.size else "wrong size",
+        "parameters": release.parameter_count,
+        "bytes": release.size_bytes,
+        "state": "not here" if size is None else "here" if size == release.size_bytes else "wrong size",
         "path": path,
         "url": release.url,
         "sha256": release.sha256,
@@ -199,7 +199,7 @@ def _exported(folder: Path) -> dict[str, Any]:
         "architecture": manifest.config.name,
         "format": "ONNX graphs",
         "precision": manifest.precision,
-        "size": manifest.size,
+        "size": manifest.input_size,
         "weights": manifest.identity,
         "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.name in manifest.sha256),
         "files": ", ".join(manifest.sha256),
@@ -210,9 +210,9 @@ def _verify_exported(folder: Path, *, as_json: bool) -> None:
     from masklet.onnx_graphs.manifest import open_folder
 
     opened = open_folder(folder)
-    opened.tables()
+    opened.read_tables()
     for verb in opened.manifest.graphs:
-        opened.graph(verb)
+        opened.read_graph(verb)
     name = opened.manifest.config.name
     if as_json:
         print_json({"path": folder, "release": None, "architecture": name})
@@ -245,7 +245,7 @@ def _check_output(output: Path, names: Names, *, overwrite: bool) -> None:
 def _check_names(path: Path, ours: dict[str, Any], architecture: str) -> None:
     from masklet.checkpoints import key_names
 
-    unknown = [name for name in ours if key_names.rename(name, "ours", "released") is None]
+    unknown = [name for name in ours if key_names.rename_key(name, "masklet", "released") is None]
     if unknown:
         raise CheckpointError(
             "checkpoint-mismatch",

@@ -1,40 +1,125 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share: the model and how it runs, `--json` and `--overwrite`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masklet.cli.console import progress
-from masklet.errors import BackendError
+from masklet.config import EMBEDDED_MODEL
+from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.files.translate import translate_errors
 
 if TYPE_CHECKING:
     from masklet.checkpoints.hub import Release
     from masklet.segmenter import Segmenter
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Model = Annotated[str, typer.Option(help="Name (see `masklet models list`), checkpoint file or exported folder.")]
-Size = Annotated[int | None, typer.Option(help="Side of the square the network works on, a multiple of 32.")]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps, tensorrt, …; by default PyTorch's best, or cpu.")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+InputSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="Side of the network's square input, a multiple of 32. Default: the model's own, 1024 for released ones.",
+    ),
 ]
-Dtype = Annotated[
-    str | None, typer.Option(help="float32, float16, on PyTorch bfloat16 or float64, on onnxruntime int8.")
-]
-Zoom = Annotated[
-    float | None,
-    typer.Option(help="Look at each object in a window so many times as long; by default 2 with nano, else 0: do not."),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+OldInputSize = Annotated[int | None, typer.Option("--size", hidden=True)]  # the name of --input-size until 0.3
 
 
-def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> AbstractContextManager[None]:
-    """Imports of something that needs PyTorch; without it, `BackendError` (`backend-missing`) says so."""
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model of a command and how it runs. None leaves the choice to `masklet.load`."""
+
+    model: Annotated[
+        str, typer.Option(help="Model name (see `masklet models list`), checkpoint file or exported folder.")
+    ] = EMBEDDED_MODEL
+    input_size: InputSize = None
+    size: OldInputSize = None
+    zoom: float | None = None
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Device: cpu, cuda, cuda:1, mps, tensorrt, … Default: the fastest that PyTorch finds; "
+            "cpu for exported folders and without PyTorch."
+        ),
+    ] = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Number format: float32, float16, also bfloat16 and float64 on PyTorch and int8 on onnxruntime. "
+            "Default: float32."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_size", merge_input_sizes(self.input_size, self.size))
+        object.__setattr__(self, "size", None)
+
+    def load(self) -> Segmenter:
+        """Load the model; download it first if it is a released one that is missing."""
+        from masklet.segmenter import load
+
+        path = locate_model(self.model)
+        return load(path, input_size=self.input_size, device=self.device, dtype=self.dtype, zoom=self.zoom)
+
+
+@dataclass(frozen=True)
+class ZoomModelOptions(ModelOptions):
+    """The model of a command with `--zoom`."""
+
+    zoom: Annotated[
+        float | None,
+        typer.Option(
+            help="Crop each object with a side of ZOOM × its size before prediction. 0 disables cropping. "
+            "Default: 2 for nano, 0 for other models."
+        ),
+    ] = None
+
+
+def merge_input_sizes(input_size: int | None, size: int | None) -> int | None:
+    """Return the value of `--input-size`, or that of its old name `--size`.
+
+    Raises:
+        SettingsError: `bad-usage` if both are given.
+    """
+    if input_size is not None and size is not None:
+        message = f"--size is the old name of --input-size, got --size {size} and --input-size {input_size}"
+        raise SettingsError("bad-usage", f"{message}; give --input-size only")
+    return size if input_size is None else input_size
+
+
+def parse_formats(text: str, known: Collection[str]) -> list[str]:
+    """Return the names in the value of `--format`, each once.
+
+    Raises:
+        SettingsError: `bad-usage` if there is none, or one that is not in `known`.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        message = f"unknown format {(unknown or [text])[0]!r}; formats are {', '.join(known)}"
+        raise SettingsError("bad-usage", message)
+    return names
+
+
+def check_free(
+    paths: Iterable[Path], *, overwrite: bool, hint: str = "--overwrite replaces it, --out writes elsewhere"
+) -> None:
+    """Raise `ResourceError` (`output-exists`) if one of `paths` exists, unless `--overwrite` is given."""
+    from masklet.files.outputs import output_exists
+
+    for path in paths:
+        if output_exists(path) and not overwrite:
+            raise ResourceError("output-exists", f"{path} exists", hint=hint)
+
+
+def translate_missing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> AbstractContextManager[None]:
+    """Raise `BackendError` (`backend-missing`) in place of a failed import of one of `modules`."""
 
     def translate(missing: ModuleNotFoundError) -> Exception:
         if missing.name not in modules:
@@ -44,33 +129,32 @@ def needing_torch(what: str, hint: str, modules: Sequence[str] = ("torch",)) -> 
     return translate_errors(ModuleNotFoundError, into=translate)
 
 
-def loaded(
-    model: str, *, size: int | None, device: str | None, dtype: str | None, zoom: float | None = None
-) -> Segmenter:
-    """The model that the options say, downloaded if need be."""
-    from masklet.segmenter import load
-
-    return load(located(model), size=size, device=device, dtype=dtype, zoom=zoom)
-
-
-def located(model: str) -> Path:
-    """The file that a model's name or path means, downloaded with a progress bar if need be."""
-    from masklet.checkpoints.hub import find_release, locate, place
+def locate_model(model: str) -> Path:
+    """Return the file or folder of a model's name or path; download a missing release with a progress bar."""
+    from masklet.checkpoints.hub import find_or_pull, find_release, get_release_path
 
     release = find_release(model)
-    if release is None or Path(model).exists() or place(release).exists():
-        return locate(model)
-    return fetched(release)
+    if release is None or Path(model).exists() or get_release_path(release).exists():
+        return find_or_pull(model)
+    return download_release(release)
 
 
-def fetched(release: Release, mirror: str | None = None) -> Path:
-    """The file of a release that is not here yet, downloaded with a progress bar."""
+def download_release(release: Release, mirror: str | None = None) -> Path:
+    """Download the file of a release with a progress bar."""
     from masklet.checkpoints.hub import pull
 
-    with progress(f"downloading {release.name} ({megabytes(release.size)})", unit="bytes") as report:
+    with progress(f"downloading {release.name} ({format_megabytes(release.size_bytes)})", unit="bytes") as report:
         return pull(release.name, report, mirror=mirror)
 
 
-def megabytes(size: int) -> str:
-    """`156 MB`."""
+def format_megabytes(size: int) -> str:
+    """Format a number of bytes as `156 MB`."""
     return f"{size / 1e6:.0f} MB"
+
+
+Model, Size, Device, Dtype, Zoom = str, OldInputSize, str | None, str | None, float | None
+needing_torch, located, fetched, megabytes = translate_missing_torch, locate_model, download_release, format_megabytes
+
+
+def loaded(model: str, **more: object) -> Segmenter:
+    return ModelOptions(model, None, **more).load()  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`masklet track`: a video and prompts in, masks of every frame out."""
+"""`masklet track`: track objects through a video."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
-from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
-from masklet.cli.postprocessing_options import Apart, Holes, Islands, RememberCleaned
-from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, PromptFile, schedule_of
-from masklet.config import EMBEDDED
+from masklet.cli.option_groups import expand_groups
+from masklet.cli.options import Json, Overwrite, ZoomModelOptions, parse_formats
+from masklet.cli.postprocessing_options import PostProcessingOptions
+from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.errors import SettingsError, VideoError
 
 FORMATS = "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores"
 
 
 class OnCorrupt(str, Enum):
-    """What a frame gets that cannot be decoded."""
+    """The masks of a frame that cannot be decoded."""
 
     SKIP = "skip"
     CARRY = "carry"
@@ -32,62 +32,56 @@ class OnResize(str, Enum):
     SCALE = "scale"
 
 
-class Way(str, Enum):
-    """Where to go from the prompted frames."""
+class Direction(str, Enum):
+    """The direction of tracking from the prompted frames."""
 
     FORWARD = "forward"
     BACKWARD = "backward"
     BOTH = "both"
 
 
+@expand_groups
 def track(
     video: Annotated[
         str,
         typer.Argument(
             metavar="VIDEO",
-            help="A video file, a folder of pictures, or a pattern such as 'frames/*.png'.",
+            help="A video file, a folder of images, or a pattern such as 'frames/*.png'.",
             show_default=False,
         ),
     ],
-    point: Point = None,
-    negative: Negative = None,
-    box: Box = None,
-    mask: MaskFile = None,
-    prompts: PromptFile = None,
-    direction: Annotated[Way, typer.Option(help="Where to go from the prompted frames.")] = Way.FORWARD,
-    start: Annotated[int, typer.Option(help="The first frame.", min=0)] = 0,
-    stop: Annotated[int | None, typer.Option(help="The frame to stop before; by default the end.")] = None,
-    every: Annotated[int, typer.Option(help="Track only every so many frames.", min=1)] = 1,
-    model: Model = EMBEDDED,
-    size: Size = None,
-    zoom: Zoom = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    holes: Holes = 0,
-    islands: Islands = 0,
-    apart: Apart = False,
-    remember_cleaned: RememberCleaned = False,
+    *,
+    prompts: VideoPromptOptions,
+    direction: Annotated[
+        Direction, typer.Option(help="Direction of tracking from the prompted frames.")
+    ] = Direction.FORWARD,
+    start: Annotated[int, typer.Option(help="First frame. Frames are numbered from 0.", min=0)] = 0,
+    stop: Annotated[int | None, typer.Option(help="Frame to stop before. Default: the end of the video.")] = None,
+    every: Annotated[int, typer.Option(metavar="N", help="Track every N-th frame only.", min=1)] = 1,
+    model: ZoomModelOptions,
+    postprocessing: PostProcessingOptions,
     autorotate: Annotated[
-        bool, typer.Option("--autorotate/--no-autorotate", help="Turn frames as the file asks for.")
+        bool, typer.Option("--autorotate/--no-autorotate", help="Rotate frames as the file declares.")
     ] = True,
     on_resize: Annotated[
-        OnResize, typer.Option(help="At a frame of another size: stop there, or scale it to the first one's.")
+        OnResize, typer.Option(help="At a frame of another size: stop, or scale it to the size of the first frame.")
     ] = OnResize.STOP,
     on_corrupt: Annotated[
-        OnCorrupt, typer.Option(help="A frame that cannot be decoded gets no masks, or those before it.")
+        OnCorrupt,
+        typer.Option(help="At a frame that cannot be decoded: skip it, or carry over the masks of the frame before."),
     ] = OnCorrupt.SKIP,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Take no video that breaks off, and stop where a frame is broken.")
+        bool, typer.Option("--strict", help="Fail on a truncated video and on a frame that cannot be decoded.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default VIDEO_masks.")] = None,
-    format: Annotated[str, typer.Option(help=f"What to write, of {FORMATS}, joined by commas.")] = "png,overlay",
+    out: Annotated[Path | None, typer.Option(help="Output folder. Default: VIDEO_masks.")] = None,
+    format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = "png,overlay",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a job that was stopped, if there is one.")
+        bool, typer.Option("--resume", help="Resume at the first unfinished frame of an earlier run.")
     ] = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Follow objects through a video. A job that is stopped, or killed, goes on with --resume.
+    """Track objects through a video. --resume continues a job that was stopped or killed.
 
     Examples:
 
@@ -97,32 +91,32 @@ def track(
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
     """
-    from masklet.cli.track_run import Care, Range, Runtime, Wishes, run
-    from masklet.formats import named
-    from masklet.masks.postprocessing import Cleaning
-    from masklet.video.frame_folder import name_of
+    from masklet.cli.track_request import FrameRange, TrackRequest, VideoPolicy
+    from masklet.cli.track_run import run
+    from masklet.formats import FORMATS as BY_NAME
+    from masklet.video.frame_folder import name_video
 
     if "://" in video:
-        message = f"{video} is an address, not a file; a stream is followed by: masklet webcam {video}"
+        message = f"{video} is an address, not a file; to track a stream run: masklet webcam {video}"
         raise VideoError("reference-file-refused", message)
     source = Path(video)
-    schedule = schedule_of(point, negative, box, mask, prompts, first=start)
+    schedule = prompts.parse_schedule(first=start)
     if not schedule:
         message = "nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
         raise SettingsError("bad-usage", message)
-    wishes = Wishes(
+    request = TrackRequest(
         source=source,
         schedule=schedule,
-        range=Range(direction.value, start, stop, every),
-        runtime=Runtime(model, size, device, dtype, zoom),
-        cleaning=Cleaning(holes, islands, apart, remember_cleaned),
-        care=Care(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
-        out=out or Path(f"{name_of(source)}_masks"),
-        formats=named(name.strip() for name in format.split(",")),
+        range=FrameRange(direction.value, start, stop, every),
+        model=model,
+        postprocessing=postprocessing.build(),
+        policy=VideoPolicy(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
+        out=out or Path(f"{name_video(source)}_masks"),
+        formats=[BY_NAME[name] for name in parse_formats(format, BY_NAME)],
         resume=resume,
         overwrite=overwrite,
     )
-    record = run(wishes)
+    record = run(request)
     if json:
         console.print_json(record)
     else:

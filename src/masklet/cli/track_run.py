@@ -1,4 +1,4 @@
-"""A tracking job as the command line runs it: checked first, written frame by frame, summed up at the end."""
+"""A tracking job of the command line: check the request, track, write each frame, return a summary."""
 
 from __future__ import annotations
 
@@ -10,126 +10,88 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from masklet.cli import console
-from masklet.cli.object_summary import object_records
-from masklet.cli.options import loaded
-from masklet.cli.overwrite import FOLDER, clear, created_by
-from masklet.cli.progress import meter
-from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
+from masklet.cli.object_summary import summarize_objects
+from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
+from masklet.cli.progress import show_job_progress
+from masklet.cli.track_request import TrackRequest
+from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
 from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.formats.label_maps import PNG
 from masklet.jobs import fingerprint
-from masklet.jobs.frame_log import NAME, Journal
-from masklet.jobs.track_job import Job, finish
-from masklet.masks.label_map import check_ids
-from masklet.masks.postprocessing import Cleaning
-from masklet.masks.rle_frame import CodedFrame, objects
-from masklet.segmenter import Segmenter
-from masklet.tracking.auto_tracker import Watch
+from masklet.jobs.frame_log import FILE_NAME, FrameLog
+from masklet.jobs.track_job import TrackJob, run_job
+from masklet.masks.label_map import check_object_ids
+from masklet.masks.rle_frame import RleFrame, list_object_ids
 from masklet.tracking.propagate import Schedule
-from masklet.tracking.traversal import walk_through
+from masklet.tracking.traversal import plan_traversal
 from masklet.video import VideoOptions, open_video
-from masklet.video.frame_folder import name_of, pictures_of
-from masklet.video.image_sequence import Pictures
+from masklet.video.frame_folder import find_frame_files, name_video
+from masklet.video.image_sequence import ImageSequence
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Which frames are visited, and in which order."""
+def run(request: TrackRequest) -> dict[str, Any]:
+    """Track, write every format and return a summary. After an interrupt or error, print how to resume.
 
-    direction: Literal["forward", "backward", "both"]
-    start: int
-    stop: int | None
-    every: int
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """Which model runs, and how; None is what `load` chooses."""
-
-    model: str
-    size: int | None
-    device: str | None
-    dtype: str | None
-    zoom: float | None = None
-
-    def load(self) -> Segmenter:
-        """The model, downloaded if need be."""
-        return loaded(**asdict(self))
-
-
-@dataclass(frozen=True, slots=True)
-class Care:
-    """What is done about a video that is not as it should be. `rotate` obeys the rotation that a file asks for,
-    `rescale` brings frames of another size to the first one's, `carry` gives frames that cannot be decoded the masks
-    before them, `strict` takes neither those nor a video without its end."""
-
-    rotate: bool = True
-    rescale: bool = False
-    carry: bool = False
-    strict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user asked for."""
-
-    source: Path
-    schedule: Schedule
-    range: Range
-    runtime: Runtime
-    cleaning: Cleaning
-    care: Care
-    out: Path
-    formats: list[Format]
-    resume: bool
-    overwrite: bool
-    watch: Watch | None = None  # instead of a schedule: everything is to be found
-
-    def __post_init__(self) -> None:
-        if self.resume and self.overwrite:
-            message = "--resume goes on with what is there, --overwrite replaces it; choose one"
-            raise SettingsError("bad-usage", message)
-
-
-def run(wishes: Wishes) -> dict[str, Any]:
-    """Track, write everything, and tell what came of it. After an interrupt or a fault a line says how to go on."""
-    with _warnings_told():
-        video = _opened(wishes)
-        prompted = [wishes.range.start] if wishes.watch else wishes.schedule
-        walk = walk_through(len(video), prompted, **asdict(wishes.range))
-        check_prompts(wishes.schedule, video.size, wishes.formats)
-        _check_free(wishes)
-        model = wishes.runtime.load()
-        care, watch = wishes.care, wishes.watch
-        job = Job(model.backend, video, wishes.schedule, walk, wishes.cleaning, care.carry, watch, model.zoom)
-        with _way_on(wishes):
-            if wishes.overwrite:
-                clear(wishes.out)
-            with Journal(wishes.out / FOLDER, _description(job, wishes)) as journal:
-                return _Run(job, journal, wishes).done()
+    Raises:
+        MaskletError: The request, the video or the model is invalid, or the output cannot be written.
+    """
+    with _print_warnings():
+        video = _open(request)
+        span = request.range
+        prompted = [span.start] if request.auto_track else request.schedule
+        walk = plan_traversal(
+            len(video), prompted, direction=span.direction, start=span.start, stop=span.stop, every=span.every
+        )
+        check_prompts(request.schedule, video.size, request.formats)
+        _check_output(request)
+        model = request.model.load()
+        job = TrackJob(
+            model.backend,
+            video,
+            request.schedule,
+            walk,
+            request.postprocessing,
+            request.policy.carry,
+            request.auto_track,
+            model.zoom,
+        )
+        with _hint_at_resume(request):
+            if request.overwrite:
+                remove_job(request.out)
+            with FrameLog(request.out / FOLDER, _describe(job, request)) as journal:
+                return _JobRun(job, journal, request).finish()
 
 
 def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[Format]) -> None:
-    """Raises `PromptError` for prompts outside pictures of `size`, `FormatError` for ids that one of `formats` cannot
-    hold: before the model is loaded."""
+    """Check prompts before the model is loaded.
+
+    Args:
+        schedule: Prompts by frame and object id.
+        size: Height and width of the frames.
+        formats: The formats to write.
+
+    Raises:
+        PromptError: A prompt lies outside the frames.
+        FormatError: One of `formats` cannot hold an object id.
+    """
     for prompts in schedule.values():
         for prompt in prompts.values():
-            prompt.within(size)
+            prompt.normalize_points(size)
         if PNG in formats:
-            check_ids(prompts)
+            check_object_ids(prompts)
 
 
-def _opened(wishes: Wishes) -> Any:
-    """The video, found fit for being tracked as strictly as is wished."""
-    care = wishes.care
-    video = open_video(wishes.source, VideoOptions(autorotate=care.rotate, rescale=care.rescale))
-    if care.strict and video.truncated:
-        raise VideoError("video-truncated", f"{wishes.source} breaks off after {len(video)} frames")
-    if isinstance(video, Pictures):
+def _open(request: TrackRequest) -> Any:
+    """Open the video; with `strict`, raise `VideoError` if it is truncated."""
+    policy = request.policy
+    video = open_video(request.source, VideoOptions(autorotate=policy.rotate, rescale=policy.rescale))
+    if policy.strict and video.truncated:
+        raise VideoError("video-truncated", f"{request.source} is truncated after {len(video)} frames")
+    if isinstance(video, ImageSequence):
         try:
             video.check_sizes()
         except VideoError as error:
@@ -138,98 +100,98 @@ def _opened(wishes: Wishes) -> Any:
     return video
 
 
-class _Run:
-    """One start of a job."""
+class _JobRun:
+    """One run of a job, from its start or from its first unfinished frame."""
 
-    def __init__(self, job: Job, journal: Journal, wishes: Wishes) -> None:
-        self._job, self._journal, self._formats, self._strict = job, journal, wishes.formats, wishes.care.strict
+    def __init__(self, job: TrackJob, journal: FrameLog, request: TrackRequest) -> None:
+        self._job, self._journal, self._formats, self._strict = job, journal, request.formats, request.policy.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
-            name=name_of(wishes.source),
+            name=name_video(request.source),
             size=job.video.size,
             object_ids=tuple(object_ids),
             video=job.video,
-            path=wishes.source,
-            names=_names(pictures_of(str(wishes.source)) or []),
+            path=request.source,
+            names=_file_names(find_frame_files(str(request.source)) or []),
         )
-        self._out = wishes.out
+        self._out = request.out
         self._output = Output(self._out, self._clip)
-        self._before, self._started = len(journal), time.monotonic()
+        self._finished_before, self._started = len(journal), time.monotonic()
 
-    def done(self) -> dict[str, Any]:
-        """Do what is left to do; tell what there is."""
-        stopped: VideoError | None = None
+    def finish(self) -> dict[str, Any]:
+        """Track the remaining frames, write the formats and return the summary."""
+        error: VideoError | None = None
         try:
             self._track()
-        except VideoError as error:  # the video cannot be read any further: what was finished until there stays
-            _hint_at_resizing(error)
+        except VideoError as caught:  # the rest of the video cannot be read: write the frames that are finished
+            _hint_at_resizing(caught)
             if self._strict or not len(self._journal):
                 raise
-            console.print_error(stopped := error)
+            console.print_error(error := caught)
         seconds = time.monotonic() - self._started
-        if self._job.watch:
-            self._clip = replace(self._clip, object_ids=tuple(objects(self._journal)))
+        if self._job.auto_track:
+            self._clip = replace(self._clip, object_ids=tuple(list_object_ids(self._journal)))
             self._output = Output(self._out, self._clip)
         for form in self._formats:
-            self._write(form, final=stopped is None)
-        return self._record(seconds, stopped)
+            self._write(form, final=error is None)
+        return self._summarize(seconds, error)
 
     def _track(self) -> None:
-        # Most formats must know all objects beforehand; what is found on the way is written in the end.
-        live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.watch]
-        self._journal.note(
+        # Most formats need all object ids in advance, so with automatic tracking they are written at the end.
+        live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.auto_track]
+        self._journal.add_note(
             live=[form.name for form in live],
             formats=[form.name for form in self._formats],
-            created=created_by(self._formats, self._out),
+            created=list_new_folders(self._formats, self._out),
         )
         for form in live:
             self._output.prepare(form)
-        title = f"{'everything in' if self._job.watch else 'tracking'} {self._clip.name}"
-        with meter(title, len(self._job.walk), self._before) as report:
-            for frame in finish(self._job, self._journal):
+        title = f"{'tracking everything in' if self._job.auto_track else 'tracking'} {self._clip.name}"
+        with show_job_progress(title, len(self._job.traversal), self._finished_before) as report:
+            for frame in run_job(self._job, self._journal):
                 if self._strict and frame.corrupt:
-                    raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded, or only in part")
+                    raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded completely")
                 for form in live:
-                    self._output.add(form, frame)  # before the journal says so
+                    self._output.add(form, frame)  # before the log lists the frame as finished
                 self._journal.append(frame)
                 report(len(self._journal), len(frame.object_ids))
 
     def _write(self, form: Format, *, final: bool) -> None:
-        """Write what is not there yet of a format."""
+        """Write a format unless this run or an earlier one has written all of it."""
         notes = self._journal.notes
-        always = all(form.name in note["live"] for note in notes if "live" in note)
-        if {"wrote": form.name} in notes and self._output.place(form).exists():
+        always_live = all(form.name in note["live"] for note in notes if "live" in note)
+        if {"wrote": form.name} in notes and self._output.path_of(form).exists():
             return
-        if not isinstance(form, FolderFormat) or not always:
-            with console.progress(f"writing {self._output.place(form)}") as report:
-                self._output.write(form, _Watched(self._journal, report))
+        if not isinstance(form, FolderFormat) or not always_live:
+            with console.progress(f"writing {self._output.path_of(form)}") as report:
+                self._output.write(form, _ReportedFrames(self._journal, report))
         if final:
-            self._journal.note(wrote=form.name)
+            self._journal.add_note(wrote=form.name)
 
-    def _record(self, seconds: float, stopped: MaskletError | None) -> dict[str, Any]:
-        fresh = len(self._journal) - self._before
+    def _summarize(self, seconds: float, error: MaskletError | None) -> dict[str, Any]:
+        tracked = len(self._journal) - self._finished_before
         return {
             "video": str(self._clip.path),
             "frames": len(self._journal),
-            "frames_finished_before": self._before,
+            "frames_finished_before": self._finished_before,
             "seconds": round(seconds, 3),
-            "frames_per_second": round(fresh / seconds, 3) if seconds else None,
-            "objects": object_records(self._journal, self._clip.object_ids),
+            "frames_per_second": round(tracked / seconds, 3) if seconds else None,
+            "objects": summarize_objects(self._journal, self._clip.object_ids),
             "corrupt_frames": [frame.index for frame in self._journal if frame.corrupt],
             "truncated": self._job.video.truncated,
-            "error": console.error_record(stopped) if stopped else None,
-            "files": {form.name: str(self._output.place(form)) for form in self._formats},
+            "error": console.error_record(error) if error else None,
+            "files": {form.name: str(self._output.path_of(form)) for form in self._formats},
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
-    """The frames of a journal, with a report of how many have been gone through."""
+class _ReportedFrames:
+    """The frames of a log. Iteration reports how many frames have been read."""
 
-    journal: Journal
+    journal: FrameLog
     report: console.Progress
 
-    def __iter__(self) -> Iterator[CodedFrame]:
+    def __iter__(self) -> Iterator[RleFrame]:
         for done, frame in enumerate(self.journal, start=1):
             yield frame
             self.report(done, len(self.journal))
@@ -237,84 +199,83 @@ class _Watched:
 
 def _hint_at_resizing(error: VideoError) -> None:
     if error.code in ("frames-inconsistent", "resolution-changed"):
-        error.hint = "--on-resize scale brings it to the first one's size"
+        error.hint = "--on-resize scale resizes it to the size of the first frame"
 
 
-def _names(pictures: list[Path]) -> list[str] | None:
-    """What pictures are called, where their names tell them apart."""
-    return (
-        [path.name for path in pictures]
-        if pictures and len({path.stem for path in pictures}) == len(pictures)
-        else None
-    )
+def _file_names(images: list[Path]) -> list[str] | None:
+    """Return the names of image files; None if two have the same stem, so that outputs are numbered instead."""
+    unique = len({path.stem for path in images}) == len(images)
+    return [path.name for path in images] if images and unique else None
 
 
-def _description(job: Job, wishes: Wishes) -> dict[str, Any]:
-    """Everything that decides the masks."""
+def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
+    """Return everything that decides the masks. The frame log compares it when a job is resumed."""
+    policy = request.policy
     return {
-        **({"watch": wishes.watch.told()} if wishes.watch else {}),
+        **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
         **({"zoom": job.zoom} if job.zoom else {}),
-        "video": fingerprint.of_source(wishes.source),
-        "prompts": fingerprint.of_prompts(wishes.schedule),
-        "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.size},
-        "dtype": wishes.runtime.dtype or "float32",
-        "range": asdict(wishes.range),
-        "cleaning": asdict(wishes.cleaning),
-        "care": asdict(replace(wishes.care, strict=False)),  # which decides whether there are masks, not which
+        "video": fingerprint.fingerprint_source(request.source),
+        "prompts": fingerprint.fingerprint_prompts(request.schedule),
+        "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.input_size},
+        "dtype": request.model.dtype or "float32",
+        "range": asdict(request.range),
+        "cleaning": request.postprocessing.to_fields(),
+        # Always false: whether a job is strict decides whether there are masks, not which.
+        "care": {"rotate": policy.rotate, "rescale": policy.rescale, "carry": policy.carry, "strict": False},
     }
 
 
-def _check_free(wishes: Wishes) -> None:
-    """Raises `ResourceError` (`output-exists`) where something is in the way that the user has not said to replace."""
-    if wishes.overwrite:
+def _check_output(request: TrackRequest) -> None:
+    """Raise `ResourceError` (`output-exists`) if there is output that the options do not allow to replace."""
+    if request.overwrite:
         return
-    if output_exists(wishes.out / FOLDER / NAME):
-        if not wishes.resume:
-            hint = "--resume goes on with it, --overwrite starts anew, --out writes elsewhere"
-            raise ResourceError("output-exists", f"{wishes.out} holds a job already", hint=hint)
+    if output_exists(request.out / FOLDER / FILE_NAME):
+        if not request.resume:
+            hint = "--resume continues it, --overwrite replaces it, --out writes elsewhere"
+            raise ResourceError("output-exists", f"{request.out} contains a job", hint=hint)
         return
-    for form in wishes.formats:
-        place = form.place(wishes.out)
+    for form in request.formats:
+        place = form.path_in(request.out)
         if output_exists(place):
-            hint = "--overwrite writes over it, --out writes elsewhere"
-            raise ResourceError("output-exists", f"{place} exists and is of no job", hint=hint)
+            hint = "--overwrite replaces it, --out writes elsewhere"
+            raise ResourceError("output-exists", f"{place} exists and belongs to no job", hint=hint)
 
 
 @contextmanager
-def _way_on(wishes: Wishes) -> Iterator[None]:
-    """Whatever stops a job that has begun, the user learns how to go on with it."""
+def _hint_at_resume(request: TrackRequest) -> Iterator[None]:
+    """Print how to resume a job that is interrupted, and add it as the hint of an error."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if (wishes.out / FOLDER / NAME).exists():
-            console.say(_advice())
+        if (request.out / FOLDER / FILE_NAME).exists():
+            console.say(_resume_hint())
         raise
     except MaskletError as error:
         if not error.hint and error.code not in ("resume-mismatch", "job-locked"):
-            error.hint = _advice()
+            error.hint = _resume_hint()
         raise
 
 
-def _advice() -> str:
+def _resume_hint() -> str:
     program, *words = sys.argv
-    if "masklet" not in Path(program).parts[-2:] and Path(program).stem != "masklet":  # called by another program
-        return "what is finished is kept; run the same with --resume to go on"
-    kept = [word for word in words if word not in ("--resume", "--overwrite")]
-    return f"what is finished is kept; go on with: {shlex.join(['masklet', *kept, '--resume'])}"
+    if "masklet" not in Path(program).parts[-2:] and Path(program).stem != "masklet":  # run by another program
+        return "finished frames are saved; run the same command with --resume to continue"
+    others = [word for word in words if word not in ("--resume", "--overwrite")]
+    return f"finished frames are saved; continue with: {shlex.join(['masklet', *others, '--resume'])}"
 
 
 @contextmanager
-def _warnings_told() -> Iterator[None]:
-    """Warnings of ours in the words of the command line."""
+def _print_warnings() -> Iterator[None]:
+    """Print each `MaskletWarning` as one line of the command line."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", MaskletWarning)
-        before = warnings.showwarning
+        original = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
             if issubclass(category, MaskletWarning):
                 console.say(f"masklet: warning: {message}")
             else:
-                before(message, category, *rest, **more)
+                original(message, category, *rest, **more)
 
         warnings.showwarning = show
         yield

@@ -9,12 +9,12 @@ from typing import Any
 from masklet.files.hashing import sha256, sha256_of_samples
 from masklet.masks import rle
 from masklet.tracking.propagate import Schedule
-from masklet.video.frame_folder import pictures_of
+from masklet.video.frame_folder import find_frame_files
 
 
-def of_source(path: Path) -> dict[str, Any]:
+def fingerprint_source(path: Path) -> dict[str, Any]:
     """What a video file, a folder of pictures or a pattern is, wherever it lies."""
-    pictures = pictures_of(str(path))
+    pictures = find_frame_files(str(path))
     if pictures is None:
         return {"bytes": path.stat().st_size, "sha256_of_samples": sha256_of_samples(path)}
     digest = hashlib.sha256()
@@ -23,7 +23,7 @@ def of_source(path: Path) -> dict[str, Any]:
     return {"pictures": len(pictures), "sha256_of_samples": digest.hexdigest()}
 
 
-def of_prompts(schedule: Schedule) -> dict[str, Any]:
+def fingerprint_prompts(schedule: Schedule) -> dict[str, Any]:
     """What was prompted, by frame and object."""
     told: dict[str, Any] = {}
     for frame, prompts in schedule.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from masklet.checkpoints import key_names, read_tensors
-from masklet.checkpoints.hub import locate
+from masklet.checkpoints.hub import find_or_pull
 from masklet.config import CONFIGS, ModelConfig
 from masklet.errors import SettingsError
 from masklet.model.sam2 import Sam2
@@ -35,10 +35,10 @@ def network(settings: Settings, device: torch.device) -> Sam2:
 
 def started(name: str, config: ModelConfig) -> Sam2:
     """A network with the weights of a file or of a released name."""
-    tensors = key_names.to_ours(read_tensors(locate(name)))
+    tensors = key_names.to_masklet(read_tensors(find_or_pull(name)))
     model = Sam2(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    key_names.check({key: value.shape for key, value in tensors.items()}, expected, config)
+    key_names.check_entries({key: value.shape for key, value in tensors.items()}, expected, config)
     model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})
     return model
 

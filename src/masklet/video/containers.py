@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from masklet.errors import VideoError
-from masklet.files.file_type import HEAD, kind_of
-from masklet.files.image_files import IMAGE_KINDS
+from masklet.files.file_type import HEAD_BYTES, detect_file_type
+from masklet.files.image_files import IMAGE_TYPES
 
 # The names of FFmpeg's readers. Whatever opens other files is not among them: hls, dash, concat, sdp, image2, ….
-READERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
-KNOWN = {
+FFMPEG_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
+VIDEO_KINDS = {
     "an MP4 video",
     "a QuickTime video",
     "a Matroska or WebM video",
@@ -29,24 +29,24 @@ _REFERENCES = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]", b"<asx", 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,", re.IGNORECASE)
 
 
-def refuse_address(source: str) -> None:
+def check_address(source: str) -> None:
     """Raises `VideoError` (`reference-file-refused`) for what is an address and not a path."""
     if _ADDRESS.match(source) and not Path(source).exists():
         message = f"{source} is an address, not a file; open network video with stream(url)"
         raise VideoError("reference-file-refused", message, path=source)
 
 
-def refuse_references(handle: BinaryIO, name: str) -> str:
+def check_content(handle: BinaryIO, name: str) -> str:
     """Raises `VideoError` for playlists, scripts and pictures; else says what kind of file it is."""
     handle.seek(0)
-    head = handle.read(HEAD)
+    head = handle.read(HEAD_BYTES)
     handle.seek(0)
-    kind = kind_of(head)
+    kind = detect_file_type(head)
     text = re.sub(rb"<\?xml.*?\?>|<!--.*?-->|\s+", b" ", head.lower(), flags=re.DOTALL).lstrip(b"\xef\xbb\xbf ")
     if text.startswith(_REFERENCES):
         message = f"{name} only refers to other files (a playlist or a script); open those files themselves"
         raise VideoError("reference-file-refused", message, path=name)
-    if kind in IMAGE_KINDS:
+    if kind in IMAGE_TYPES:
         message = (
             f"{name} is a single picture ({kind}); read it with read_image, or pass a folder or a list of pictures"
         )
@@ -54,7 +54,7 @@ def refuse_references(handle: BinaryIO, name: str) -> str:
     return kind
 
 
-def cut_short(handle: BinaryIO, kind: str) -> bool:
+def is_truncated(handle: BinaryIO, kind: str) -> bool:
     """Whether the file ends before the place that its own structure names, or goes on with something else."""
     size = handle.seek(0, io.SEEK_END)
     handle.seek(0)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import VideoError
-from masklet.video.demuxer import FAULTS, FileStream
-from masklet.video.frame_seeker import ByCount, ByTime, Numbering
+from masklet.video.demuxer import FFMPEG_ERRORS, Demuxer
+from masklet.video.frame_seeker import CountingSeeker, FrameSeeker, TimeSeeker
 from masklet.video.options import VideoOptions
-from masklet.video.packet_index import FrameTable, read_table
+from masklet.video.packet_index import PacketIndex, index_packets
 from masklet.video.raw_frame import (
-    UNTURNED,
-    Facts,
+    IDENTITY,
     Matrix,
     RawFrame,
-    display_matrix,
+    VideoInfo,
+    compute_display_size,
+    convert_frame,
     is_right_angle,
-    shown_size,
-    to_raw,
+    read_display_matrix,
 )
 
 _PROMISED = 0.9  # the share of the promised duration that must be there
@@ -35,9 +35,9 @@ class Decoder:
 
     def __init__(self, path: Path, options: VideoOptions, alive: Callable[[], None] = lambda: None) -> None:
         self._options = options
-        self._stream = FileStream(path, options, alive)
+        self._stream = Demuxer(path, options, alive)
         try:
-            self.facts = self._read_facts()
+            self.info = self._read_facts()
         except VideoError:
             self.close()
             raise
@@ -46,15 +46,15 @@ class Decoder:
         """The time of every frame in seconds, nan where there is none; as many as there are frames."""
         return self._numbering.times()
 
-    def picture(self, index: int) -> RawFrame:
+    def read_frame(self, index: int) -> RawFrame:
         """Frame `index`; `IndexError` where there is none."""
         if index < 0:
             raise IndexError(index)
         frame, time, lost = self._numbering.frame(index)
         size = self._size if self._options.rescale else self._shown_size(frame)
         try:
-            return to_raw(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
-        except FAULTS as cause:
+            return convert_frame(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
+        except FFMPEG_ERRORS as cause:
             message = f"{self._stream.name}: frame {index} cannot be shown as RGB ({cause})"
             raise VideoError("decoder-crashed", message, path=self._stream.name, frame=index) from cause
 
@@ -62,50 +62,50 @@ class Decoder:
         """Let go of the file."""
         self._stream.close()
 
-    def _read_facts(self) -> Facts:
-        table = read_table(self._stream.packets(), self._stream.shows)
+    def _read_facts(self) -> VideoInfo:
+        table = index_packets(self._stream.packets(), self._stream.is_shown)
         self._numbering = self._choose(table)
         try:
             first = self._numbering.frame(0).frame
         except IndexError:
-            message = f"{self._stream.name} has no decodable frame (0 of {table.packets} packets)"
+            message = f"{self._stream.name} has no decodable frame (0 of {table.packet_count} packets)"
             raise VideoError("video-no-frames", message, path=self._stream.name) from None
         self._size = self._shown_size(first)
-        matrix = display_matrix(first) if self._options.autorotate else UNTURNED
-        length = len(table) if isinstance(self._numbering, ByTime) else None
-        return Facts(*self._size, matrix, length, tuple(self._notices(table, matrix)))
+        matrix = read_display_matrix(first) if self._options.autorotate else IDENTITY
+        length = len(table) if isinstance(self._numbering, TimeSeeker) else None
+        return VideoInfo(*self._size, matrix, length, tuple(self._notices(table, matrix)))
 
-    def _choose(self, table: FrameTable) -> Numbering:
+    def _choose(self, table: PacketIndex) -> FrameSeeker:
         """AVI has no presentation times: those that FFmpeg makes up are wrong where frames are reordered."""
         avi = self._stream.kind == "an AVI video"
-        reordered = len(table.keys) < len(table)
-        if table.regular and not (avi and reordered):
-            return ByTime(self._stream, table)
-        return ByCount(self._stream, self._stream.stream.average_rate if avi else None)
+        reordered = len(table.key_frame_times) < len(table)
+        if table.is_regular and not (avi and reordered):
+            return TimeSeeker(self._stream, table)
+        return CountingSeeker(self._stream, self._stream.stream.average_rate if avi else None)
 
     def _shown_size(self, frame: Any) -> tuple[int, int]:
-        height, width = shown_size(frame, self._stream.stream.sample_aspect_ratio)
+        height, width = compute_display_size(frame, self._stream.stream.sample_aspect_ratio)
         if height * width > self._options.max_pixels:
             message = f"{self._stream.name} has frames of {width} × {height} pixels"
             raise VideoError("too-many-pixels", f"{message}, more than max_pixels={self._options.max_pixels}")
         return height, width
 
-    def _notices(self, table: FrameTable, matrix: Matrix) -> list[tuple[str, str]]:
+    def _notices(self, table: PacketIndex, matrix: Matrix) -> list[tuple[str, str]]:
         name, promised = self._stream.name, self._stream.stream.frames
         found = []
-        if self._stream.cut_short or table.damaged or self._ends_early(table):
+        if self._stream.is_truncated or table.is_damaged or self._ends_early(table):
             found.append(("video-truncated", f"{name} ends before its end; what there is is used"))
-        if not table.regular:
+        if not table.is_regular:
             found.append(("pts-irregular", f"{name} has times that are missing, repeat or go back; frames are counted"))
-        if promised and promised != table.packets:
-            found.append(("frame-count-mismatch", f"{name} promises {promised} frames and has {table.packets}"))
+        if promised and promised != table.packet_count:
+            found.append(("frame-count-mismatch", f"{name} promises {promised} frames and has {table.packet_count}"))
         if not is_right_angle(matrix):
             found.append(("rotation-unusual", f"{name} asks for an odd rotation; took the nearest multiple of 90°"))
         return found
 
-    def _ends_early(self, table: FrameTable) -> bool:
+    def _ends_early(self, table: PacketIndex) -> bool:
         """Whether the frames of a Matroska file, which does not count them, end long before the promised duration."""
         stream, container = self._stream.stream, self._stream.container
         if self._stream.kind != "a Matroska or WebM video" or not container.duration or len(container.streams) > 1:
             return False
-        return bool(table.end * stream.time_base < container.duration / 1e6 * _PROMISED - 0.5)
+        return bool(table.end_time * stream.time_base < container.duration / 1e6 * _PROMISED - 0.5)

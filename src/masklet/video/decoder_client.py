@@ -20,9 +20,9 @@ from typing import IO, Any
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, SettingsError, VideoError
 from masklet.files.translate import translate_errors
 from masklet.video.options import VideoOptions
-from masklet.video.raw_frame import Facts, RawFrame
+from masklet.video.raw_frame import RawFrame, VideoInfo
 
-_PROGRAM = """
+_CHILD_PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from masklet.video.decoder_process import serve
@@ -36,7 +36,7 @@ _KINDS: dict[str, type[MaskletError]] = {
 _PIPE = 1 << 20  # bytes; through a larger pipe a frame goes in fewer turns
 
 
-class RemoteDecoder:
+class DecoderClient:
     """Works like `Decoder`. Raises `decoder-timeout` when there is no sign of life, `decoder-crashed` when it ends."""
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
@@ -49,7 +49,7 @@ class RemoteDecoder:
         with self._translate_nonsense():
             return array("d", bytes(payload))
 
-    def picture(self, index: int) -> RawFrame:
+    def read_frame(self, index: int) -> RawFrame:
         """Frame `index`; `IndexError` after the last one."""
         header, payload = self._ask(f"picture {index}")
         if header["kind"] == "end":
@@ -67,10 +67,10 @@ class RemoteDecoder:
         self._process, self._interrupted = _start(self._path, self._options), False
         self._watch = _Watch(self._process)
         self._finish = weakref.finalize(self, _stop, self._process, self._watch)
-        header, _ = self._receive(self._options.seconds_to_open)
+        header, _ = self._receive(self._options.open_timeout_s)
         with self._translate_nonsense():
             height, width, (a, b, c, d), length, notices = header["facts"]
-            self.facts = Facts(height, width, (a, b, c, d), length, tuple((code, text) for code, text in notices))
+            self.info = VideoInfo(height, width, (a, b, c, d), length, tuple((code, text) for code, text in notices))
 
     def _ask(self, request: str) -> tuple[dict[str, Any], bytearray]:
         if self._interrupted:  # in the middle of an answer
@@ -78,7 +78,7 @@ class RemoteDecoder:
             self._begin()
         with contextlib.suppress(OSError):  # a process that has ended says so in its answer
             _pipe(self._process.stdin).write(f"{request}\n".encode())
-        return self._receive(self._options.seconds_per_frame)
+        return self._receive(self._options.frame_timeout_s)
 
     def _receive(self, patience: float) -> tuple[dict[str, Any], bytearray]:
         """The next answer that is more than a sign of life."""
@@ -178,7 +178,7 @@ def _start(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
         raise SettingsError("bad-usage", message)
     arguments = [json.dumps(sys.path), str(path), json.dumps(dataclasses.asdict(options))]
     process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, *arguments],
+        [sys.executable, "-c", _CHILD_PROGRAM, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def serve(path: str, options: dict[str, Any]) -> None:
         except MaskletError as error:
             _send_error(out, error)
             return
-        _send(out, {"kind": "facts", "facts": decoder.facts})
+        _send(out, {"kind": "facts", "facts": decoder.info})
         for line in sys.stdin:
             try:
                 _answer(out, decoder, line.split())
@@ -49,7 +49,7 @@ def _answer(out: BinaryIO, decoder: Decoder, request: list[str]) -> None:
         _send(out, {"kind": "times", "bytes": len(times)}, times)
         return
     try:
-        *head, pixels = decoder.picture(int(request[1]))
+        *head, pixels = decoder.read_frame(int(request[1]))
     except IndexError:
         _send(out, {"kind": "end"})
         return

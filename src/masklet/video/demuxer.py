@@ -11,15 +11,15 @@ import av
 
 from masklet.errors import VideoError
 from masklet.files.open_input import open_input
-from masklet.video.containers import KNOWN, READERS, cut_short, refuse_references
+from masklet.video.containers import FFMPEG_DEMUXERS, VIDEO_KINDS, check_content, is_truncated
 from masklet.video.options import VideoOptions
 
 _BUFFER = 1 << 18  # bytes per read
 _THREADS = 8  # more of them hold more frames in memory and are not faster
-FAULTS = (av.FFmpegError, OSError, ValueError, EOFError, MemoryError)
+FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError, EOFError, MemoryError)
 
 
-class FileStream:
+class Demuxer:
     """`alive` is called with every packet and every frame. Raises `InputNotFound` and `VideoError` when built."""
 
     def __init__(self, path: Path, options: VideoOptions, alive: Callable[[], None]) -> None:
@@ -28,8 +28,8 @@ class FileStream:
         self.stream: Any = None
         self._handle = open_input(path)
         try:
-            self.kind = refuse_references(self._handle, self.name)
-            self.cut_short = self.kind in KNOWN and cut_short(self._handle, self.kind)
+            self.kind = check_content(self._handle, self.name)
+            self.is_truncated = self.kind in VIDEO_KINDS and is_truncated(self._handle, self.kind)
             self._open()
         except VideoError:
             self.close()
@@ -41,7 +41,7 @@ class FileStream:
         while container is self.container:  # reading on in a closed one would crash
             try:
                 packet = next(packets)
-            except (StopIteration, *FAULTS):
+            except (StopIteration, *FFMPEG_ERRORS):
                 return
             self._alive()
             if packet.size:
@@ -55,7 +55,7 @@ class FileStream:
         if container is self.container:
             yield from self._decoded(None)
 
-    def shows(self, packet: Any) -> bool:
+    def is_shown(self, packet: Any) -> bool:
         """Whether a packet ends in a picture: an edit list can hide it, and VP8 has invisible ones."""
         hidden = self.stream.codec_context.name in {"vp8", "libvpx"} and not bytes(packet)[0] >> 4 & 1
         return not (packet.is_discard or hidden)
@@ -64,7 +64,7 @@ class FileStream:
         """Go on at the key frame before that time, or near it. False if the file does not let us."""
         try:
             self.container.seek(time, stream=self.stream, backward=True)
-        except FAULTS:
+        except FFMPEG_ERRORS:
             return False
         return True
 
@@ -83,7 +83,7 @@ class FileStream:
     def _decoded(self, packet: Any) -> Iterator[Any]:
         try:
             frames = self.stream.codec_context.decode(packet)
-        except FAULTS:
+        except FFMPEG_ERRORS:
             return
         for frame in frames:
             self._alive()
@@ -94,12 +94,12 @@ class FileStream:
         handle = os.fdopen(os.dup(self._handle.fileno()), "rb", buffering=0)
         handle.seek(0)
         limits = {"max_pixels": str(self._options.max_pixels)}
-        rules = {"format_whitelist": READERS, "protocol_whitelist": "file"}
+        rules = {"format_whitelist": FFMPEG_DEMUXERS, "protocol_whitelist": "file"}
         try:
             self.container = av.open(
                 handle, "r", options={**rules, **limits}, buffer_size=_BUFFER, io_open=_refuse_to_open
             )
-        except FAULTS as cause:
+        except FFMPEG_ERRORS as cause:
             raise self._refusal(cause) from cause
         self.stream = self._chosen()
         context = self.stream.codec_context
@@ -118,7 +118,7 @@ class FileStream:
         preferred = [stream for stream in streams if stream.disposition & av.stream.Disposition.default]
         stream = (preferred or streams)[0]
         context: Any = stream.codec_context
-        if context is None and self.cut_short:
+        if context is None and self.is_truncated:
             raise self._refusal(EOFError("the description of its codec is missing"))
         if context is None:
             message = f"{self.name}: this build of FFmpeg has no decoder for its video"
@@ -132,12 +132,12 @@ class FileStream:
         return stream
 
     def _refusal(self, cause: BaseException) -> VideoError:
-        if self.kind not in KNOWN:
+        if self.kind not in VIDEO_KINDS:
             message = (
                 f"{self.name} is {self.kind}; videos are read from MP4, MOV, MKV, WebM, AVI, MPEG, TS, FLV, ASF and Ogg"
             )
             return VideoError("unsupported-format", message, path=self.name, kind=self.kind)
-        reason = "it is cut off before its index" if self.cut_short else f"it is broken ({_reason(cause)})"
+        reason = "it is cut off before its index" if self.is_truncated else f"it is broken ({_reason(cause)})"
         message = f"{self.name} is {self.kind} of which nothing can be decoded: {reason}"
         return VideoError("video-no-frames", message, path=self.name)
 

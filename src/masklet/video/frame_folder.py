@@ -7,13 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from masklet.errors import VideoError
-from masklet.files.image_files import images_among, in_natural_order
+from masklet.files.image_files import select_images, sort_naturally
 from masklet.files.translate import translate_read_errors
 
 _SIGNS = "*?["  # of a pattern
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order: by their suffix, or by content where no name has such a suffix.
 
     Hidden files, folders and other files are left out. Raises `VideoError`: `video-no-frames` without pictures,
@@ -21,23 +21,23 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     with translate_read_errors(folder):
         files = list(folder.iterdir())
-    return _checked(images_among(files), str(folder))
+    return _checked(select_images(files), str(folder))
 
 
-def pictures_like(pattern: str) -> list[Path]:
+def _match_images(pattern: str) -> list[Path]:
     """The files that match a pattern such as `frames/*.png`, in natural order. Raises like `pictures_in`."""
     found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib's takes no absolute patterns
-    return _checked(in_natural_order(path for path in found if path.is_file()), pattern)
+    return _checked(sort_naturally(path for path in found if path.is_file()), pattern)
 
 
-def pictures_of(source: str) -> list[Path] | None:
+def find_frame_files(source: str) -> list[Path] | None:
     """The pictures that a folder or a pattern means, as `pictures_in` and `pictures_like` say; None for one file."""
     if any(sign in source for sign in _SIGNS) and not Path(source).exists():
-        return pictures_like(source)
-    return pictures_in(Path(source)) if Path(source).is_dir() else None
+        return _match_images(source)
+    return list_images(Path(source)) if Path(source).is_dir() else None
 
 
-def name_of(source: Path) -> str:
+def name_video(source: Path) -> str:
     """What a video is called: its file or folder, of a pattern the folder that it is in; without suffix."""
     if source.exists():
         return source.resolve().stem

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-Own = TypeVar("Own")
+SelfT = TypeVar("SelfT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class LiveVideo(Protocol):
     def close(self) -> None:
         """Let go of the source. Iterating after that gives no frames."""
 
-    def __enter__(self: Own) -> Own: ...
+    def __enter__(self: SelfT) -> SelfT: ...
 
     def __exit__(self, *_: object) -> None: ...
 
@@ -72,7 +72,7 @@ class Video(LiveVideo, Protocol):
         """The frames of a range in its order, backward too, without holding more than a few of them."""
 
 
-class Closes(ABC):
+class Closable(ABC):
     """What is closed at the end of a `with` block."""
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Closes(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
-    def __enter__(self: Own) -> Own:
+    def __enter__(self: SelfT) -> SelfT:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,16 +12,16 @@ from PIL import Image as PilImage
 
 from masklet.errors import ImageError, InputNotFound, PromptError, VideoError, warn
 from masklet.images import read_image
-from masklet.images.image_file import size_in_header
-from masklet.video.frames import Closes, Frame, Image
+from masklet.images.image_file import read_size
+from masklet.video.frames import Closable, Frame, Image
 from masklet.video.options import VideoOptions
-from masklet.video.prefetch import ahead
+from masklet.video.prefetch import prefetch
 
 _AHEAD = 4  # pictures that are read before they are asked for
 _CORRUPT = {"image-broken", "image-truncated", "input-empty"}
 
 
-class Pictures(Closes):
+class ImageSequence(Closable):
     """A `Video` over anything with a length that gives what `read_image` takes. `names` are for messages.
 
     A broken picture is a corrupt frame; the first one must be sound. Pictures of several sizes raise `VideoError`
@@ -55,7 +55,7 @@ class Pictures(Closes):
     def frames(self, indices: range) -> Iterator[Frame]:
         """The frames of a range in its order, read a few ahead."""
         told = False
-        for frame in ahead(map(self._frame, indices), _AHEAD):
+        for frame in prefetch(map(self._frame, indices), _AHEAD):
             if frame.corrupt and not told:
                 told = True
                 broken = f"{self._names[frame.index]} is corrupt; the picture before it stands in"
@@ -65,7 +65,7 @@ class Pictures(Closes):
     def check_sizes(self) -> None:
         """Look at the headers of all files before the first is decoded. Raises `frames-inconsistent`."""
         for place, item in enumerate(self._items):
-            if isinstance(item, str | os.PathLike) and (size := size_in_header(item)):
+            if isinstance(item, str | os.PathLike) and (size := read_size(item)):
                 self._check(place, size)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Pictures(Closes):
                 raise
             return None
         self._check(place, _size(image))
-        return fitted(image, self.size)
+        return rescale_image(image, self.size)
 
     def _check(self, place: int, size: tuple[int, int]) -> None:
         if size != self.size and not self._options.rescale:
@@ -101,7 +101,7 @@ class Pictures(Closes):
             raise VideoError("frames-inconsistent", message, path=self._names[place], frame=place)
 
 
-class PictureIterator(Closes):
+class ImageIterator(Closable):
     """A `LiveVideo` over an iterator of what `read_image` takes."""
 
     def __init__(self, items: Iterable[Any], options: VideoOptions) -> None:
@@ -127,10 +127,10 @@ class PictureIterator(Closes):
         if _size(image) != self.size and not self._options.rescale:
             message = f"frame {index} has size {_size(image)}, the first one {self.size}"
             raise VideoError("resolution-changed", message, frame=index)
-        return fitted(image, self.size)
+        return rescale_image(image, self.size)
 
 
-def fitted(image: Image, size: tuple[int, int]) -> Image:
+def rescale_image(image: Image, size: tuple[int, int]) -> Image:
     """The image scaled to `size` (H, W); itself where it has that."""
     if _size(image) == size:
         return image

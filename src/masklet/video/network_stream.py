@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import av
 
 from masklet.errors import VideoError
-from masklet.video.cameras import Camera, CameraOptions, Shot
-from masklet.video.containers import READERS
-from masklet.video.orientation import upright
-from masklet.video.raw_frame import display_matrix, shown_size, to_raw
+from masklet.video.cameras import Camera, CameraImage, CameraOptions
+from masklet.video.containers import FFMPEG_DEMUXERS
+from masklet.video.orientation import rotate_upright
+from masklet.video.raw_frame import compute_display_size, convert_frame, read_display_matrix
 
 _FAULTS = (av.FFmpegError, OSError, ValueError)
 _WEB = "http,https,httpproxy,tcp,tls,crypto"
@@ -25,7 +25,7 @@ _PROTOCOLS = {  # by scheme: what may be spoken; never "file"
     "srt": "srt",
     "udp": "udp",
 }
-_READERS = f"{READERS},hls,rtsp,sdp,rtp,mpjpeg,mjpeg,h264,hevc,live_flv"
+_READERS = f"{FFMPEG_DEMUXERS},hls,rtsp,sdp,rtp,mpjpeg,mjpeg,h264,hevc,live_flv"
 
 
 def stream(url: str, options: CameraOptions | None = None) -> Camera:
@@ -41,16 +41,18 @@ def stream(url: str, options: CameraOptions | None = None) -> Camera:
         message = f"{url} is no address of a stream; they begin with {', '.join(_PROTOCOLS)}, followed by ://"
         raise VideoError("reference-file-refused", message)
     options = options or CameraOptions()
-    return Camera(url, lambda: StreamGrabber(url, options), options)
+    return Camera(url, lambda: StreamSource(url, options), options)
 
 
-class StreamGrabber:
+class StreamSource:
     """A network stream through FFmpeg."""
 
     def __init__(self, url: str, options: CameraOptions) -> None:
         rules = {"protocol_whitelist": _PROTOCOLS[urlsplit(url).scheme.lower()], "format_whitelist": _READERS}
         transport = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
-        self._container = av.open(url, "r", options={**rules, **transport}, timeout=(options.warm_up, options.patience))
+        self._container = av.open(
+            url, "r", options={**rules, **transport}, timeout=(options.connect_timeout_s, options.timeout_s)
+        )
         if not self._container.streams.video:
             raise OSError("there is no video in it")
         self._stream = self._container.streams.video[0]
@@ -58,7 +60,7 @@ class StreamGrabber:
         self.live = self._container.duration is None
         self._frames: Iterator[Any] = self._container.decode(self._stream)
 
-    def read(self) -> Shot | None:
+    def read(self) -> CameraImage | None:
         """The next picture; blocks until there is one."""
         try:
             frame = next(self._frames, None)
@@ -66,9 +68,9 @@ class StreamGrabber:
             raise OSError(str(cause)) from cause
         if frame is None:
             raise OSError("the stream has broken off") if self.live else EOFError
-        size = shown_size(frame, self._stream.sample_aspect_ratio)
-        raw = to_raw(frame, size, frame.time, corrupt=frame.is_corrupt)
-        return Shot(upright(raw, display_matrix(frame)), frame.time)
+        size = compute_display_size(frame, self._stream.sample_aspect_ratio)
+        raw = convert_frame(frame, size, frame.time, corrupt=frame.is_corrupt)
+        return CameraImage(rotate_upright(raw, read_display_matrix(frame)), frame.time)
 
     def close(self) -> None:
         """Hang up."""

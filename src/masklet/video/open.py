@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from masklet.errors import VideoError
 from masklet.files.open_input import require_input
-from masklet.video.containers import refuse_address
-from masklet.video.frame_folder import pictures_of
+from masklet.video.containers import check_address
+from masklet.video.frame_folder import find_frame_files
 from masklet.video.frames import LiveVideo, Video
-from masklet.video.image_sequence import PictureIterator, Pictures
+from masklet.video.image_sequence import ImageIterator, ImageSequence
 from masklet.video.options import VideoOptions
 from masklet.video.video_file import VideoFile
 
@@ -58,25 +58,25 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
         return _over_array(source, options)
     if isinstance(source, list | tuple):
         names = [str(item) if isinstance(item, str | os.PathLike) else f"item {i}" for i, item in enumerate(source)]
-        return Pictures("the list", source, names, options)
+        return ImageSequence("the list", source, names, options)
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | dict | set):
-        return PictureIterator(source, options)
+        return ImageIterator(source, options)
     message = f"a video is a path, a list, an array, an iterator or the number of a camera, not {type(source).__name__}"
     raise VideoError("unsupported-format", message)
 
 
 def _at_path(source: str, options: VideoOptions) -> Video:
-    refuse_address(source)
-    pictures = pictures_of(source)
+    check_address(source)
+    pictures = find_frame_files(source)
     return VideoFile(require_input(source), options) if pictures is None else _over_files(source, pictures, options)
 
 
-def _over_files(name: str, files: list[Path], options: VideoOptions) -> Pictures:
-    return Pictures(name, files, [str(path) for path in files], options)
+def _over_files(name: str, files: list[Path], options: VideoOptions) -> ImageSequence:
+    return ImageSequence(name, files, [str(path) for path in files], options)
 
 
-def _over_array(array: Any, options: VideoOptions) -> Pictures:
+def _over_array(array: Any, options: VideoOptions) -> ImageSequence:
     if len(array.shape) != 4:
         message = f"a video is (T, H, W, C), a tensor (T, C, H, W), got shape {tuple(array.shape)}"
         raise VideoError("unsupported-format", message)
-    return Pictures("the array", array, [f"frame {index}" for index in range(len(array))], options)
+    return ImageSequence("the array", array, [f"frame {index}" for index in range(len(array))], options)

@@ -19,5 +19,5 @@ class VideoOptions:
     rescale: bool = False
     isolated: bool = True
     max_pixels: int = 8192 * 8192
-    seconds_per_frame: float = 10.0
-    seconds_to_open: float = 15.0
+    frame_timeout_s: float = 10.0
+    open_timeout_s: float = 15.0

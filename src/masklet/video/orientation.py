@@ -8,13 +8,13 @@ from masklet.video.frames import Image
 from masklet.video.raw_frame import Matrix, RawFrame
 
 
-def upright(frame: RawFrame, matrix: Matrix) -> Image:
+def rotate_upright(frame: RawFrame, matrix: Matrix) -> Image:
     """(H, W, 3) uint8 RGB as it is shown. Transparency is composited on black."""
     rows = np.frombuffer(frame.pixels, np.uint8, frame.height * frame.stride).reshape(frame.height, frame.stride)
     pixels = rows[:, : frame.width * frame.channels].reshape(frame.height, frame.width, frame.channels)
     if frame.channels == 4:
         pixels = ((pixels[:, :, :3].astype(np.uint16) * pixels[:, :, 3:] + 127) // 255).astype(np.uint8)
-    transposed, mirrored, upended = turns(matrix)
+    transposed, mirrored, upended = _decompose(matrix)
     borrowed = not isinstance(frame.pixels, bytearray)  # from the decoder, which may still need it
     if not (transposed or mirrored or upended):
         return np.array(pixels) if borrowed else np.ascontiguousarray(pixels)
@@ -26,12 +26,12 @@ def upright(frame: RawFrame, matrix: Matrix) -> Image:
     return np.asarray(turned, np.uint8)
 
 
-def shown_upright(size: tuple[int, int], matrix: Matrix) -> tuple[int, int]:
+def rotate_size(size: tuple[int, int], matrix: Matrix) -> tuple[int, int]:
     """(H, W) after turning."""
-    return (size[1], size[0]) if turns(matrix)[0] else size
+    return (size[1], size[0]) if _decompose(matrix)[0] else size
 
 
-def turns(matrix: Matrix) -> tuple[bool, bool, bool]:
+def _decompose(matrix: Matrix) -> tuple[bool, bool, bool]:
     """A display matrix as the nearest turn by a multiple of 90°: rows and columns swapped, then mirrored, upended."""
     a, b, c, d = matrix
     if abs(a) + abs(d) >= abs(b) + abs(c):

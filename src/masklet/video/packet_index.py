@@ -11,11 +11,11 @@ from typing import Any
 
 from masklet.errors import VideoError
 
-MOST_PACKETS = 10_000_000  # two days at 60 per second; a small file can claim any number
+_MAX_PACKETS = 10_000_000  # two days at 60 per second; a small file can claim any number
 
 
 @dataclass(frozen=True, slots=True)
-class FrameTable:
+class PacketIndex:
     """Times are in units of the stream's time base.
 
     `shown` are the times of all frames, ascending; `keys` those of the frames that can be decoded without others, and
@@ -24,39 +24,39 @@ class FrameTable:
     time after the last frame.
     """
 
-    shown: array[int]
-    keys: array[int]
-    seeks: array[int]
-    regular: bool
-    packets: int
-    damaged: bool
-    end: int
+    frame_times: array[int]
+    key_frame_times: array[int]
+    seek_times: array[int]
+    is_regular: bool
+    packet_count: int
+    is_damaged: bool
+    end_time: int
 
     def __len__(self) -> int:
-        return len(self.shown)
+        return len(self.frame_times)
 
-    def start_at(self, shown: int | None) -> None:
+    def drop_before(self, shown: int | None) -> None:
         """Forget the frames before that time, or all: no decoder can show them."""
-        del self.shown[: None if shown is None else bisect_left(self.shown, shown)]
+        del self.frame_times[: None if shown is None else bisect_left(self.frame_times, shown)]
 
-    def place(self, shown: int) -> int:
+    def find_frame(self, shown: int) -> int:
         """The index of the frame shown at that time, or of the next one after it."""
-        return bisect_left(self.shown, shown)
+        return bisect_left(self.frame_times, shown)
 
-    def seek_for(self, shown: int, back: int = 0) -> int | None:
+    def find_seek_time(self, shown: int, back: int = 0) -> int | None:
         """Where to seek so as to show that time: to the last key frame before it, or the one `back` earlier."""
-        found = bisect_right(self.keys, shown) - 1 - back
-        return self.seeks[found] if found >= 0 else None
+        found = bisect_right(self.key_frame_times, shown) - 1 - back
+        return self.seek_times[found] if found >= 0 else None
 
 
-def read_table(packets: Iterable[Any], shows: Callable[[Any], bool]) -> FrameTable:
+def index_packets(packets: Iterable[Any], shows: Callable[[Any], bool]) -> PacketIndex:
     """The table of a stream's packets. `shows` tells the packets that end in a picture from those that do not."""
     shown, keys = array("q"), []
     count, end, damaged, regular, last = 0, 0, False, True, None
     for packet in packets:
         count += 1
-        if count > MOST_PACKETS:
-            raise VideoError("unsupported-format", f"the video claims more than {MOST_PACKETS} frames")
+        if count > _MAX_PACKETS:
+            raise VideoError("unsupported-format", f"the video claims more than {_MAX_PACKETS} frames")
         damaged = packet.is_corrupt
         if not shows(packet):
             continue
@@ -72,4 +72,4 @@ def read_table(packets: Iterable[Any], shows: Callable[[Any], bool]) -> FrameTab
     shown, keys = array("q", sorted(shown)), sorted(keys)
     regular = regular and all(before < after for before, after in pairwise(shown))
     starts, seeks = array("q", [key for key, _ in keys]), array("q", [seek for _, seek in keys])
-    return FrameTable(shown, starts, seeks, regular, count, damaged, end)
+    return PacketIndex(shown, starts, seeks, regular, count, damaged, end)

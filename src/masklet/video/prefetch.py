@@ -18,7 +18,7 @@ class _End:
     pass
 
 
-def ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
     """The same items, made in a thread that is up to `depth` items ahead. What it raises is raised here in its place.
 
     The thread ends when this iterator is closed or dropped.

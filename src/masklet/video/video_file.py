@@ -11,40 +11,40 @@ from pathlib import Path
 from typing import Protocol
 
 from masklet.errors import PromptError, VideoError, warn
-from masklet.video.decoder_client import RemoteDecoder
-from masklet.video.frames import Closes, Frame, Image
+from masklet.video.decoder_client import DecoderClient
+from masklet.video.frames import Closable, Frame, Image
 from masklet.video.options import VideoOptions
-from masklet.video.orientation import shown_upright, upright
-from masklet.video.prefetch import ahead
-from masklet.video.raw_frame import Facts, RawFrame
+from masklet.video.orientation import rotate_size, rotate_upright
+from masklet.video.prefetch import prefetch
+from masklet.video.raw_frame import RawFrame, VideoInfo
 
 _AHEAD = 4  # frames that are decoded before they are asked for
 _CHUNK = 128 << 20  # bytes of frames that are held to walk backward
 
 
-class _Decodes(Protocol):
-    facts: Facts
+class _FrameDecoder(Protocol):
+    info: VideoInfo
 
-    def picture(self, index: int) -> RawFrame: ...
+    def read_frame(self, index: int) -> RawFrame: ...
 
     def times(self) -> array[float]: ...
 
     def close(self) -> None: ...
 
 
-class VideoFile(Closes):
+class VideoFile(Closable):
     """A `Video` over a file. Closes when it is dropped; `with` closes it at once."""
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
         self.name = str(path)
         self._lock, self._closed = threading.Lock(), False
         self._decoder = _decoder(path, options)
-        facts = self._decoder.facts
-        self.size = shown_upright((facts.height, facts.width), facts.matrix)
-        self.truncated = any(code == "video-truncated" for code, _ in facts.notices)
+        facts = self._decoder.info
+        self.size = rotate_size((facts.height, facts.width), facts.matrix)
+        self.truncated = any(code == "video-truncated" for code, _ in facts.warnings)
         self._times: tuple[float | None, ...] | None = None
-        self._length = facts.length
-        for code, message in facts.notices:
+        self._length = facts.frame_count
+        for code, message in facts.warnings:
             warn(code, message)
 
     def __len__(self) -> int:
@@ -67,14 +67,14 @@ class VideoFile(Closes):
 
     def __iter__(self) -> Iterator[Frame]:
         """All frames from the first on, decoded a few ahead. Raises `VideoError` where they cannot go on."""
-        return self._noticed(ahead(self._all(), _AHEAD))
+        return self._noticed(prefetch(self._all(), _AHEAD))
 
     def frames(self, indices: range) -> Iterator[Frame]:
         """The frames of a range in its order. Walking backward holds up to 128 MB of them.
 
         Raises `PromptError` (`unknown-frame`) where the range leaves the video.
         """
-        return self._noticed(ahead(self._walk(indices), _AHEAD))
+        return self._noticed(prefetch(self._walk(indices), _AHEAD))
 
     def close(self) -> None:
         """End decoding. Iterating after that gives no frames."""
@@ -114,11 +114,11 @@ class VideoFile(Closes):
             with self._lock:
                 if self._closed:
                     raise IndexError(index)
-                raw = self._decoder.picture(index)
+                raw = self._decoder.read_frame(index)
         except IndexError:
             message = f"{self.name} {'is closed' if self._closed else f'has no frame {index}'}"
             raise PromptError("unknown-frame", message, path=self.name, frame=index) from None
-        image = upright(raw, self._decoder.facts.matrix)
+        image = rotate_upright(raw, self._decoder.info.matrix)
         size = image.shape[:2]
         if size != self.size:
             message = (
@@ -129,9 +129,9 @@ class VideoFile(Closes):
         return Frame(index, raw.time, image, raw.corrupt)
 
 
-def _decoder(path: Path, options: VideoOptions) -> _Decodes:
+def _decoder(path: Path, options: VideoOptions) -> _FrameDecoder:
     if options.isolated:
-        return RemoteDecoder(path, options)
+        return DecoderClient(path, options)
     from masklet.video.decoder import Decoder  # imports FFmpeg, which otherwise only the other process needs
 
     return Decoder(path, options)

@@ -9,34 +9,38 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from masklet.backends.onnx.backend import OnnxBackend, Running
-from masklet.backends.onnx.other_exporters import open_foreign
-from masklet.backends.onnx.session import Session, device_named
+from masklet.backends.onnx.backend import OnnxBackend, RuntimeInfo
+from masklet.backends.onnx.other_exporters import open_other_export
+from masklet.backends.onnx.session import Session, parse_device
 from masklet.checkpoints import key_names
-from masklet.config import ModelConfig, check_size
+from masklet.config import ModelConfig, check_input_size
 from masklet.errors import SettingsError
-from masklet.onnx_graphs import DTYPES, PRECISIONS, VERBS, tables, write_graph
-from masklet.onnx_graphs.exported_model import Network
-from masklet.onnx_graphs.manifest import NAME, open_folder
-from masklet.onnx_graphs.tensor_shapes import expected_shapes
+from masklet.onnx_graphs import DTYPES, GRAPH_WRITERS, PRECISIONS, extract_tables, write_graph
+from masklet.onnx_graphs.exported_model import ExportedModel
+from masklet.onnx_graphs.manifest import MANIFEST_NAME, open_folder
+from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 
 
-def load(folder: Path, *, device: str | None = None, dtype: str | None = None, size: int | None = None) -> OnnxBackend:
+def load(
+    folder: Path, *, device: str | None = None, dtype: str | None = None, input_size: int | None = None
+) -> OnnxBackend:
     """A backend over an exported folder: ours, or of pictures alone one of a tool that `foreign` knows.
 
     `dtype` and `size` are what it was exported with; others are refused. Raises `InputNotFound`, `CheckpointError`,
     `SettingsError` or `ResourceError`.
     """
-    where = device_named(device)
-    if not (folder / NAME).exists():
-        backend = open_foreign(folder, where)
+    where = parse_device(device)
+    if not (folder / MANIFEST_NAME).exists():
+        backend = open_other_export(folder, where)
     else:
         opened = open_folder(folder)
         manifest = opened.manifest
-        graphs = {verb: Session(f"{folder}: {verb}", partial(opened.graph, verb), where) for verb in VERBS}
-        running = Running(str(where), PRECISIONS[manifest.precision])
-        backend = OnnxBackend(manifest.config, manifest.size, manifest.identity, graphs, opened.tables(), running)
-    for name, wanted, found in (("size", size, backend.size), ("dtype", dtype, backend.dtype)):
+        graphs = {verb: Session(f"{folder}: {verb}", partial(opened.read_graph, verb), where) for verb in GRAPH_WRITERS}
+        running = RuntimeInfo(str(where), PRECISIONS[manifest.precision])
+        backend = OnnxBackend(
+            manifest.config, manifest.input_size, manifest.identity, graphs, opened.read_tables(), running
+        )
+    for name, wanted, found in (("size", input_size, backend.input_size), ("dtype", dtype, backend.dtype)):
         if wanted is not None and wanted != found:
             raise SettingsError(
                 "bad-usage",
@@ -52,18 +56,20 @@ def build(
     *,
     device: str | None = None,
     dtype: str | None = None,
-    size: int | None = None,
+    input_size: int | None = None,
 ) -> OnnxBackend:
     """A backend with these weights (our names), whose graphs are written when they are first needed.
 
-    `device` is one of `sessions.KINDS`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
+    `device` is one of `sessions.DEVICE_TYPES`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
     the side of the square that pictures are resized to, by default the one the weights were trained for.
     """
     if dtype not in (None, *DTYPES):
         raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    key_names.check({name: value.shape for name, value in tensors.items()}, expected_shapes(config), config)
-    side, where = check_size(size or config.size), device_named(device)
-    network = Network(config, tensors, side)
-    graphs = {verb: Session(verb, partial(write_graph, verb, network, dtype or "float32"), where) for verb in VERBS}
-    running = Running(str(where), dtype or "float32")
-    return OnnxBackend(config, side, key_names.identity(tensors), graphs, tables(tensors), running)
+    key_names.check_entries({name: value.shape for name, value in tensors.items()}, list_tensor_shapes(config), config)
+    side, where = check_input_size(input_size or config.input_size), parse_device(device)
+    network = ExportedModel(config, tensors, side)
+    graphs = {
+        verb: Session(verb, partial(write_graph, verb, network, dtype or "float32"), where) for verb in GRAPH_WRITERS
+    }
+    running = RuntimeInfo(str(where), dtype or "float32")
+    return OnnxBackend(config, side, key_names.compute_identity(tensors), graphs, extract_tables(tensors), running)

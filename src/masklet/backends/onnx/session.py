@@ -12,14 +12,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
-from masklet.checkpoints.hub import home
+from masklet.checkpoints.hub import get_home
 from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
 
 Value = Any  # onnxruntime.OrtValue: an array on a device
 Input = Value | NDArray[Any]
 
 
-class Kind(NamedTuple):
+class DeviceType(NamedTuple):
     """A kind of device: onnxruntime's name for what runs there, where its results stay, and what to install."""
 
     provider: str
@@ -27,13 +27,13 @@ class Kind(NamedTuple):
     package: str
 
 
-KINDS = {
-    "cpu": Kind("CPUExecutionProvider", "cpu", "onnxruntime"),
-    "cuda": Kind("CUDAExecutionProvider", "cuda", "onnxruntime-gpu"),
-    "tensorrt": Kind("TensorrtExecutionProvider", "cuda", "onnxruntime-gpu and tensorrt"),
-    "coreml": Kind("CoreMLExecutionProvider", "cpu", "onnxruntime (on a Mac)"),
-    "directml": Kind("DmlExecutionProvider", "cpu", "onnxruntime-directml"),
-    "openvino": Kind("OpenVINOExecutionProvider", "cpu", "onnxruntime-openvino"),
+DEVICE_TYPES = {
+    "cpu": DeviceType("CPUExecutionProvider", "cpu", "onnxruntime"),
+    "cuda": DeviceType("CUDAExecutionProvider", "cuda", "onnxruntime-gpu"),
+    "tensorrt": DeviceType("TensorrtExecutionProvider", "cuda", "onnxruntime-gpu and tensorrt"),
+    "coreml": DeviceType("CoreMLExecutionProvider", "cpu", "onnxruntime (on a Mac)"),
+    "directml": DeviceType("DmlExecutionProvider", "cpu", "onnxruntime-directml"),
+    "openvino": DeviceType("OpenVINOExecutionProvider", "cpu", "onnxruntime-openvino"),
 }
 """Every device by the name that users give it."""
 
@@ -62,30 +62,31 @@ class Device(NamedTuple):
     """Where graphs run: a kind, and which of several."""
 
     name: str = "cpu"
-    number: int = 0
+    index: int = 0
 
     @property
-    def kind(self) -> Kind:
+    def type(self) -> DeviceType:
         """What onnxruntime calls it."""
-        return KINDS[self.name]
+        return DEVICE_TYPES[self.name]
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.number}" if self.number else self.name
+        return f"{self.name}:{self.index}" if self.index else self.name
 
 
-def device_named(text: str | None) -> Device:
-    """The device that a user means: a name of `KINDS`, perhaps with a number ("cuda:1"); by default the processor.
+def parse_device(text: str | None) -> Device:
+    """The device that a user means: a name of `DEVICE_TYPES`, perhaps with a number ("cuda:1"); by default the processor.
 
     Raises `SettingsError` for a name that is none, and `ResourceError` where this onnxruntime cannot run there.
     """
     name, _, number = (text or "cpu").partition(":")
-    if name not in KINDS or not (number or "0").isdecimal() or (number and name in _ALONE):
+    if name not in DEVICE_TYPES or not (number or "0").isdecimal() or (number and name in _ALONE):
         raise SettingsError(
-            "bad-usage", f"device must be one of {', '.join(KINDS)}, perhaps with a number (cuda:1), got {text!r}"
+            "bad-usage",
+            f"device must be one of {', '.join(DEVICE_TYPES)}, perhaps with a number (cuda:1), got {text!r}",
         )
     device = Device(name, int(number or 0))
-    if device.kind.provider not in onnxruntime.get_available_providers():
-        raise _unavailable(device, f"this onnxruntime has no {device.kind.provider}")
+    if device.type.provider not in onnxruntime.get_available_providers():
+        raise _unavailable(device, f"this onnxruntime has no {device.type.provider}")
     return device
 
 
@@ -110,10 +111,12 @@ class Session:
         if self._session is None:
             content, providers = self._read(), _providers(self._device)
             try:
-                session = onnxruntime.InferenceSession(content, options(self._device), providers, enable_fallback=0)
+                session = onnxruntime.InferenceSession(
+                    content, make_session_options(self._device), providers, enable_fallback=0
+                )
             except _FAULTS as cause:
                 raise self._refused(cause) from cause
-            if session.get_providers()[0] != self._device.kind.provider:  # it left it out with no more than a warning
+            if session.get_providers()[0] != self._device.type.provider:  # it left it out with no more than a warning
                 raise _unavailable(self._device, "onnxruntime could not start it; its own messages are above")
             ends = (*session.get_inputs(), *session.get_outputs())
             if unknown := [f"{one.name} is {one.type}" for one in ends if one.type not in _DTYPES]:
@@ -129,7 +132,7 @@ class Session:
         for name, value in values.items():  # which must live until the graph has run
             binding.bind_ortvalue_input(name, value)
         for name in names:
-            binding.bind_output(name, self._device.kind.memory, self._device.number)
+            binding.bind_output(name, self._device.type.memory, self._device.index)
         session.run_with_iobinding(binding)
         return _Named(self.name, zip(names, binding.get_outputs(), strict=True))
 
@@ -144,7 +147,7 @@ class Session:
         if not isinstance(value, np.ndarray):
             return value
         array: NDArray[Any] = np.ascontiguousarray(value, dtype)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.kind.memory, self._device.number)
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.type.memory, self._device.index)
 
 
 class _Named(dict[str, Any]):
@@ -158,13 +161,13 @@ class _Named(dict[str, Any]):
         raise CheckpointError("onnx-broken", f"{self._graph}: not a graph of a model: what is {name!r}?")
 
 
-def described(name: str, content: bytes) -> dict[str, dict[str, Any]]:
+def describe_graph(name: str, content: bytes) -> dict[str, dict[str, Any]]:
     """`inputs` and `outputs` of a graph as onnxruntime sees them: shape and dtype by name, where a word in a shape is a
     length that may be any. Raises `CheckpointError` for a graph that it refuses."""
-    quick = options(Device())
+    quick = make_session_options(Device())
     quick.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(content, quick, [KINDS["cpu"].provider])
+        session = onnxruntime.InferenceSession(content, quick, [DEVICE_TYPES["cpu"].provider])
     except _FAULTS as cause:
         raise CheckpointError("onnx-broken", f"{name}: onnxruntime refuses it: {_line(cause)}") from cause
     found = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
@@ -174,15 +177,15 @@ def described(name: str, content: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
-def host(value: Any) -> NDArray[Any]:
+def to_numpy(value: Any) -> NDArray[Any]:
     """An array as numpy, wherever it is."""
     return value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
 
 
-def options(device: Device) -> Any:
+def make_session_options(device: Device) -> Any:
     """How sessions run: one operator at a time on all processors, which then sleep instead of waiting busily."""
     found = onnxruntime.SessionOptions()
-    found.intra_op_num_threads = processors()
+    found.intra_op_num_threads = count_processors()
     found.inter_op_num_threads = 1
     found.add_session_config_entry("session.force_spinning_stop", "1")  # or the next graph has to share the processors
     found.log_severity_level = 3  # faults only; they are raised as well
@@ -191,7 +194,7 @@ def options(device: Device) -> Any:
     return found
 
 
-def processors() -> int:
+def count_processors() -> int:
     """How many processors this process may use: as OMP_NUM_THREADS says, which PyTorch heeds as well, or by its
     affinity and the container it runs in."""
     wish = os.environ.get("OMP_NUM_THREADS", "")
@@ -210,19 +213,19 @@ def processors() -> int:
 
 def _providers(device: Device) -> Sequence[Any]:
     """onnxruntime's list: what the device lacks runs on the processor, or for TensorRT first on CUDA."""
-    chosen: dict[str, Any] = {"device_id": device.number} if device.name not in _ALONE else {}
-    last = [] if device.name == "cpu" else [KINDS["cpu"].provider]
+    chosen: dict[str, Any] = {"device_id": device.index} if device.name not in _ALONE else {}
+    last = [] if device.name == "cpu" else [DEVICE_TYPES["cpu"].provider]
     if device.name == "tensorrt":  # what it makes of a graph takes it minutes, so it is kept
-        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(home() / "tensorrt")}
-        return [(device.kind.provider, chosen | kept), (KINDS["cuda"].provider, chosen), *last]
-    return [(device.kind.provider, chosen), *last]
+        kept = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(get_home() / "tensorrt")}
+        return [(device.type.provider, chosen | kept), (DEVICE_TYPES["cuda"].provider, chosen), *last]
+    return [(device.type.provider, chosen), *last]
 
 
 def _unavailable(device: Device, why: str) -> ResourceError:
     return ResourceError(
         "device-unavailable",
         f"no device {device.name!r} here: {why}",
-        hint=f"install {device.kind.package}, or use device='cpu'",
+        hint=f"install {device.type.package}, or use device='cpu'",
     )
 
 
