@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.evaluate.j_and_f import contour_accuracy, region_similarity
+from masklet.evaluate.j_and_f import compute_contour_accuracy, compute_region_similarity
 
 Mask = NDArray[np.bool_]
 SIZES = {"480p": (480, 854), "1080p": (1080, 1920), "2160p": (2160, 3840)}
@@ -67,10 +67,10 @@ def _ellipse(size: tuple[int, int], x: int, y: int, down: int, across: int | Non
 
 def _measured(truth: Mask, answer: Mask) -> dict[str, float]:
     def both() -> None:
-        region_similarity(truth, answer)
-        contour_accuracy(truth, answer)
+        compute_region_similarity(truth, answer)
+        compute_contour_accuracy(truth, answer)
 
-    return {"f": _rate(lambda: contour_accuracy(truth, answer)), "both": _rate(both)}
+    return {"f": _rate(lambda: compute_contour_accuracy(truth, answer)), "both": _rate(both)}
 
 
 def _rate(call: Callable[[], object]) -> float:

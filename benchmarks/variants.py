@@ -22,8 +22,8 @@ from masklet.checkpoints import read_tensors
 from masklet.config import CONFIGS, EMBEDDED_MODEL, ZOOMS, ModelConfig
 from masklet.datasets.layouts import open_images
 from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
-from masklet.evaluate.image_report import summary
-from masklet.evaluate.plots import line_plot
+from masklet.evaluate.image_report import summarize
+from masklet.evaluate.plots import draw_line_plot
 from masklet.segmenter import Segmenter
 from masklet.train.metrics_log import LOG
 from masklet.train.run_state import WEIGHTS
@@ -67,7 +67,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 def plot(rows: list[dict[str, Any]]) -> str:
     """IoU of training's first answers against time, as an SVG."""
-    return line_plot({row["shape"]: row["curve"] for row in rows}, "minutes", "IoU in training, of first answers")
+    return draw_line_plot({row["shape"]: row["curve"] for row in rows}, "minutes", "IoU in training, of first answers")
 
 
 def shaped(name: str) -> ModelConfig:
@@ -86,7 +86,7 @@ def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) 
     count = sum(value.size for value in tensors.values())
     picture = np.random.RandomState(0).randint(0, 256, (256, 256, 3), np.uint8)
     encoder = build(shaped(name), tensors, device=asked.device, input_size=256)
-    means = summary(results)
+    means = summarize(results)
     return {
         "device": asked.device,
         "shape": name,

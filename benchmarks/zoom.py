@@ -13,9 +13,9 @@ import masklet
 from benchmarks.machine import seconds
 from masklet.datasets.dataset import Images
 from masklet.datasets.layouts import open_images
-from masklet.evaluate.click_simulator import tight_box
+from masklet.evaluate.click_simulator import simulate_box
 from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
-from masklet.evaluate.image_report import summary
+from masklet.evaluate.image_report import summarize
 from masklet.segmenter import Segmenter
 
 WAYS = ((256, 0.0), (384, 0.0), (512, 0.0), (256, 1.5), (256, 2.0), (256, 3.0), (384, 2.0))
@@ -47,7 +47,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 def _row(name: str, device: str, data: Images, size: int, zoom: float) -> dict[str, Any]:
     model = masklet.load(name, device=device, input_size=size, zoom=zoom)
-    means = summary([one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)])
+    means = summarize([one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)])
     return {
         "device": device,
         "size": size,
@@ -63,6 +63,6 @@ def _time(model: Segmenter, data: Images, device: str) -> float:
     times = []
     for name in data.names[:ANSWERS]:
         image, annotation = data[name].read()
-        prompt = tight_box(annotation.mask(annotation.object_ids[0]))
+        prompt = simulate_box(annotation.mask(annotation.object_ids[0]))
         times.append(seconds(lambda image=image, prompt=prompt: model.segment(image, prompt), device))
     return statistics.median(times)

@@ -20,7 +20,7 @@ from PIL import Image
 from masklet.cli.main import main
 from masklet.datasets.mose import open_mose
 from masklet.errors import FormatError
-from masklet.evaluate.predictions import Answers
+from masklet.evaluate.predictions import PredictionFolder
 from masklet.synthetic.engine.real_samples import real_clips, real_pictures
 from masklet.synthetic.packs.pack import Asset, encode_picture, write_pack
 from support import dataset_layouts
@@ -237,9 +237,9 @@ def test_a_pack_proposes_nothing_outside_of_its_folder(home: Path, capsys: pytes
 
 
 def test_answers_are_neither_written_nor_read_outside_of_their_folder(home: Path) -> None:
-    answers, before = Answers(home / "a/b/answers"), contents(home)
+    answers, before = PredictionFolder(home / "a/b/answers"), contents(home)
     for name in ("../../loot", "./../../loot", "..", ""):
-        for use in (answers.has, answers.of, lambda name: answers.writing(name).__enter__()):
+        for use in (answers.has_clip, answers.open_clip, lambda name: answers.write_clip(name).__enter__()):
             with pytest.raises(FormatError, match="the name"):
                 use(name)
     assert contents(home) == before

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from masklet.errors import PromptError
-from masklet.evaluate.click_simulator import next_click, tight_box
+from masklet.evaluate.click_simulator import simulate_box, simulate_click
 
 Mask = NDArray[np.bool_]
 
@@ -37,7 +37,7 @@ masks = arrays(bool, st.shared(st.tuples(st.integers(1, 12), st.integers(1, 12))
 @given(truth=masks, answer=masks)
 def test_a_click_is_at_the_deepest_pixel_of_the_deeper_error(truth: Mask, answer: Mask) -> None:
     missing, surplus = depths(truth & ~answer), depths(answer & ~truth)
-    click = next_click(truth, answer)
+    click = simulate_click(truth, answer)
     if not missing.any() and not surplus.any():
         assert click is None
         return
@@ -49,47 +49,47 @@ def test_a_click_is_at_the_deepest_pixel_of_the_deeper_error(truth: Mask, answer
 def test_the_first_click_is_in_the_middle_of_the_object() -> None:
     truth = np.zeros((20, 30), bool)
     truth[4:13, 10:19] = True
-    assert click_of(next_click(truth)) == (14, 8, 1)
+    assert click_of(simulate_click(truth)) == (14, 8, 1)
 
 
 def test_equal_errors_get_a_negative_click() -> None:
     truth, answer = np.zeros((9, 20), bool), np.zeros((9, 20), bool)
     truth[2:7, 1:6], answer[2:7, 12:17] = True, True
-    assert click_of(next_click(truth, answer)) == (14, 4, 0)
+    assert click_of(simulate_click(truth, answer)) == (14, 4, 0)
 
 
 def test_of_equally_deep_pixels_the_first_in_reading_order_is_clicked() -> None:
     truth = np.zeros((4, 9), bool)
     truth[1:3, 1:8] = True  # two rows: all pixels are one deep
-    assert click_of(next_click(truth)) == (1, 1, 1)
+    assert click_of(simulate_click(truth)) == (1, 1, 1)
 
 
 def test_a_perfect_answer_gets_no_click() -> None:
     truth = np.eye(5, dtype=bool)
-    assert next_click(truth, truth) is None
+    assert simulate_click(truth, truth) is None
 
 
 def test_the_frame_of_the_picture_is_a_rim() -> None:
-    assert click_of(next_click(np.ones((5, 5), bool))) == (2, 2, 1)
+    assert click_of(simulate_click(np.ones((5, 5), bool))) == (2, 2, 1)
 
 
 def test_a_box_spans_the_first_and_the_last_pixel() -> None:
     truth = np.zeros((20, 30), bool)
     truth[4:13, 10:19] = True
-    assert tight_box(truth).points.tolist() == [[10, 4], [18, 12]]
+    assert simulate_box(truth).points.tolist() == [[10, 4], [18, 12]]
 
 
 def test_the_box_of_one_pixel_has_an_area() -> None:
     truth = np.zeros((4, 4), bool)
     truth[3, 3] = True
-    assert tight_box(truth).points.tolist() == [[3, 3], [4, 4]]
+    assert simulate_box(truth).points.tolist() == [[3, 3], [4, 4]]
 
 
 def test_nothing_has_no_box() -> None:
     with pytest.raises(PromptError, match="empty mask"):
-        tight_box(np.zeros((4, 4), bool))
+        simulate_box(np.zeros((4, 4), bool))
 
 
 def test_masks_of_different_sizes_are_refused() -> None:
     with pytest.raises(PromptError, match=r"\(4, 4\) and \(4, 5\)"):
-        next_click(np.zeros((4, 4), bool), np.zeros((4, 5), bool))
+        simulate_click(np.zeros((4, 4), bool), np.zeros((4, 5), bool))

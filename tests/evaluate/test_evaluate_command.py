@@ -64,7 +64,7 @@ def test_vos_that_was_begun_anew_and_stopped_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("masklet.evaluate.score.score", stop)
+        interrupted.setattr("masklet.evaluate.score.score_clips", stop)
         assert main([*command, "--prompt", "box", "--overwrite"]) == 130
     assert main([*command, "--prompt", "box"]) == 0
     facts = report(tmp_path / "out")["facts"]

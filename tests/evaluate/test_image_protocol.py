@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import Annotation, from_labels, from_masks
 from masklet.datasets.dataset import AnnotatedImage
 from masklet.errors import FormatError, SettingsError
-from masklet.evaluate.failure_cases import worst_objects
-from masklet.evaluate.image_baselines import BASELINES, disc_at_click, ellipse_in_box, filled_box, grabcut_in_box
-from masklet.evaluate.image_protocol import MOST_CLICKS, ObjectResult, PromptPlan, evaluate_image
-from masklet.evaluate.image_report import image_report, summary
+from masklet.evaluate.failure_cases import draw_worst_objects
+from masklet.evaluate.image_baselines import (
+    IMAGE_BASELINES,
+    draw_disc_at_click,
+    draw_ellipse_in_box,
+    fill_box,
+    run_grabcut_in_box,
+)
+from masklet.evaluate.image_protocol import MAX_CLICKS, ObjectIous, PromptPlan, evaluate_image
+from masklet.evaluate.image_report import build_image_report, summarize
 from masklet.evaluate.report import write_report
 from masklet.segmenter import Segmenter
 from support.color_backend import ColourBackend
@@ -85,18 +91,22 @@ def test_clicking_stops_at_twenty_where_the_goal_is_never_reached() -> None:
     results = evaluate_image(
         model(), AnnotatedImage("a", lambda: image, lambda: from_masks({1: hopeless})), PromptPlan((1,))
     )
-    assert len(results[0].clicks) == MOST_CLICKS
-    assert results[0].clicks_to(0.85) == MOST_CLICKS
+    assert len(results[0].clicks) == MAX_CLICKS
+    assert results[0].count_clicks_to(0.85) == MAX_CLICKS
 
 
 def test_clicks_to_a_goal_count_from_one() -> None:
-    result = ObjectResult("a", 1, 5000, {}, (0.2, 0.86, 0.5, 0.91))
-    assert (result.clicks_to(0.85), result.clicks_to(0.9), result.clicks_to(0.95)) == (2, 4, MOST_CLICKS)
+    result = ObjectIous("a", 1, 5000, {}, (0.2, 0.86, 0.5, 0.91))
+    assert (result.count_clicks_to(0.85), result.count_clicks_to(0.9), result.count_clicks_to(0.95)) == (
+        2,
+        4,
+        MAX_CLICKS,
+    )
 
 
 @pytest.mark.parametrize(("area", "size"), [(1023, "small"), (1024, "medium"), (9215, "medium"), (9216, "large")])
 def test_sizes_are_those_of_coco(area: int, size: str) -> None:
-    assert ObjectResult("a", 1, area, {}, ()).size == size
+    assert ObjectIous("a", 1, area, {}, ()).size_group == size
 
 
 def test_plans_are_read_from_words() -> None:
@@ -116,16 +126,16 @@ def test_a_picture_with_masks_of_another_size_is_refused() -> None:
         evaluate_image(model(), wrong, PromptPlan())
 
 
-def results() -> list[ObjectResult]:
+def results() -> list[ObjectIous]:
     return [
-        ObjectResult("a", 1, 100, {"1-click": 0.2}, (0.2, 0.9)),
-        ObjectResult("a", 2, 100, {"1-click": 0.4}, (0.4, 0.9)),
-        ObjectResult("b", 1, 20000, {"1-click": 0.9}, (0.9,)),
+        ObjectIous("a", 1, 100, {"1-click": 0.2}, (0.2, 0.9)),
+        ObjectIous("a", 2, 100, {"1-click": 0.4}, (0.4, 0.9)),
+        ObjectIous("b", 1, 20000, {"1-click": 0.9}, (0.9,)),
     ]
 
 
 def test_the_mean_is_over_masks_and_beside_it_over_pictures() -> None:
-    found = summary(results())
+    found = summarize(results())
     assert found["1-click"]["all"] == pytest.approx(0.5)
     assert found["1-click"]["per picture"] == pytest.approx(0.6)
     assert found["1-click"]["small"] == pytest.approx(0.3)
@@ -134,9 +144,9 @@ def test_the_mean_is_over_masks_and_beside_it_over_pictures() -> None:
 
 
 def test_the_report_has_a_page_a_table_and_every_number(tmp_path: Path) -> None:
-    found = evaluate_image(model(), record(), PromptPlan(), BASELINES)
-    pictures = worst_objects(model(), _Data(), found, "1-click")  # type: ignore[arg-type]
-    write_report(image_report("On <pictures>", {"command": "x | y"}, found, PromptPlan(), pictures), tmp_path)
+    found = evaluate_image(model(), record(), PromptPlan(), IMAGE_BASELINES)
+    pictures = draw_worst_objects(model(), _Data(), found, "1-click")  # type: ignore[arg-type]
+    write_report(build_image_report("On <pictures>", {"command": "x | y"}, found, PromptPlan(), pictures), tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| 1-click | 81.2 | 81.2 | 81.2 | – | – |" in text
     assert "| command | x \\| y |" in text
@@ -160,9 +170,9 @@ def test_baselines_see_only_the_click_or_the_box() -> None:
     truth[10:20, 10:40] = True
     truth[10, 10] = False
     image = np.zeros((40, 60, 3), np.uint8)
-    assert filled_box(image, truth).sum() == 300
-    assert ellipse_in_box(image, truth).sum() == pytest.approx(np.pi / 4 * 300, rel=0.05)
-    assert disc_at_click(image, truth).sum() == pytest.approx(0.01 * np.pi * truth.size, rel=0.1)
+    assert fill_box(image, truth).sum() == 300
+    assert draw_ellipse_in_box(image, truth).sum() == pytest.approx(np.pi / 4 * 300, rel=0.05)
+    assert draw_disc_at_click(image, truth).sum() == pytest.approx(0.01 * np.pi * truth.size, rel=0.1)
 
 
 def test_grabcut_finds_what_differs_in_colour() -> None:
@@ -171,11 +181,11 @@ def test_grabcut_finds_what_differs_in_colour() -> None:
     truth[15:30, 20:40] = False  # an L, whose box holds background too
     image = np.where(truth[..., None], (200, 40, 40), (30, 90, 160)).astype(np.uint8)
     image += np.random.default_rng(0).integers(0, 20, image.shape, np.uint8)
-    found = grabcut_in_box(image, truth)
+    found = run_grabcut_in_box(image, truth)
     assert (found & truth).sum() / (found | truth).sum() > 0.95
-    assert (found == grabcut_in_box(image, truth)).all()
+    assert (found == run_grabcut_in_box(image, truth)).all()
 
 
 def test_grabcut_of_the_whole_picture_is_the_whole_picture() -> None:
     truth = np.ones((20, 20), bool)
-    assert grabcut_in_box(np.zeros((20, 20, 3), np.uint8), truth).all()
+    assert run_grabcut_in_box(np.zeros((20, 20, 3), np.uint8), truth).all()

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from masklet.errors import PromptError
 from masklet.evaluate import j_and_f
-from masklet.evaluate.j_and_f import contour_accuracy, outline, overlap, radius, region_similarity
+from masklet.evaluate.j_and_f import (
+    compute_contour_accuracy,
+    compute_j_and_f,
+    compute_region_similarity,
+    compute_tolerance_px,
+    extract_contour,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -41,7 +47,7 @@ def contour_by_distances(truth: Mask, answer: Mask) -> float:
     if not len(true) or not len(found):
         return float(len(true) == len(found))
     squared = ((true[:, None] - found[None]) ** 2).sum(-1)
-    near = squared <= radius(truth.shape) ** 2
+    near = squared <= compute_tolerance_px(truth.shape) ** 2
     precision, recall = near.any(0).mean(), near.any(1).mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
@@ -59,24 +65,24 @@ def contour_by_distances(truth: Mask, answer: Mask) -> float:
     ids=["both empty", "only answered", "only true", "equal", "full answer", "both full"],
 )
 def test_empty_and_full_masks(truth: Mask, answer: Mask, j: float, f: float) -> None:
-    assert overlap(truth, answer) == (pytest.approx(j), f)
+    assert compute_j_and_f(truth, answer) == (pytest.approx(j), f)
 
 
 def test_j_of_two_halves_that_share_a_third() -> None:
     truth, answer = nothing((1, 6)), nothing((1, 6))
     truth[:, :4] = True
     answer[:, 2:] = True
-    assert region_similarity(truth, answer) == pytest.approx(2 / 6)
+    assert compute_region_similarity(truth, answer) == pytest.approx(2 / 6)
 
 
 @pytest.mark.parametrize(("size", "pixels"), [((480, 854), 8), ((1080, 1920), 18), ((10, 10), 1), ((2160, 3840), 36)])
 def test_the_tolerance_is_eight_thousandths_of_the_diagonal_rounded_up(size: tuple[int, int], pixels: int) -> None:
-    assert radius(size) == pixels
+    assert compute_tolerance_px(size) == pixels
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_an_outline_is_where_a_pixel_differs_from_its_right_lower_or_lower_right_neighbour(mask: Mask) -> None:
-    assert (outline(mask) == outline_by_definition(mask)).all()
+    assert (extract_contour(mask) == outline_by_definition(mask)).all()
 
 
 @pytest.mark.parametrize(("by", "f"), [(8, 1.0), (9, 0.0)])
@@ -84,7 +90,7 @@ def test_an_edge_matches_within_the_tolerance_and_not_one_pixel_beyond(by: int, 
     truth, answer = nothing((480, 854)), nothing((480, 854))  # a tolerance of 8
     truth[:, :100] = True
     answer[:, : 100 + by] = True
-    assert contour_accuracy(truth, answer) == f
+    assert compute_contour_accuracy(truth, answer) == f
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,23 +113,23 @@ def test_f_equals_a_computation_with_all_distances(
 
     truth, answer = mask(), mask()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(j_and_f, "TOLERANCE", tolerance)  # large radii on small pictures
-        assert contour_accuracy(truth, answer) == pytest.approx(contour_by_distances(truth, answer), abs=1e-6)
+        patch.setattr(j_and_f, "TOLERANCE_FRACTION", tolerance)  # large radii on small pictures
+        assert compute_contour_accuracy(truth, answer) == pytest.approx(contour_by_distances(truth, answer), abs=1e-6)
 
 
 def test_void_pixels_belong_to_neither_mask() -> None:
     truth, answer = square(), square(side=30)
     void = answer & ~truth
-    assert overlap(truth, answer).j < 1
-    assert overlap(truth, answer, void) == (1.0, 1.0)
+    assert compute_j_and_f(truth, answer).j < 1
+    assert compute_j_and_f(truth, answer, void) == (1.0, 1.0)
 
 
 def test_f_is_symmetric() -> None:
     truth, answer = square(), square(top=12, left=11, side=17)
-    assert contour_accuracy(truth, answer) == contour_accuracy(answer, truth)
+    assert compute_contour_accuracy(truth, answer) == compute_contour_accuracy(answer, truth)
 
 
 def test_masks_of_different_sizes_are_refused() -> None:
     with pytest.raises(PromptError, match=r"\(40, 60\) and \(40, 61\)") as caught:
-        region_similarity(nothing(), nothing((40, 61)))
+        compute_region_similarity(nothing(), nothing((40, 61)))
     assert caught.value.code == "mask-shape"

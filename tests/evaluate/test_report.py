@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 
 from masklet.errors import ResourceError
-from masklet.evaluate.error_images import MISSED, RIGHT, SIDE, SURPLUS, comparison
-from masklet.evaluate.plots import bar_plot, line_plot, ticks
-from masklet.evaluate.provenance import model_facts, run_facts
-from masklet.evaluate.report import Picture, Plot, Report, Table, as_json, counted, html_page, markdown, write_report
+from masklet.evaluate.error_images import CORRECT_COLOR, EXTRA_COLOR, IMAGE_SIDE_PX, MISSED_COLOR, draw_comparison
+from masklet.evaluate.plots import compute_ticks, draw_bar_plot, draw_line_plot
+from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
+from masklet.evaluate.report import (
+    CaptionedImage,
+    Plot,
+    Report,
+    Table,
+    format_count,
+    render_html,
+    render_json,
+    render_markdown,
+    write_report,
+)
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter
 from support.color_backend import ColourBackend
@@ -31,12 +41,14 @@ from support.color_backend import ColourBackend
     ],
 )
 def test_ticks_are_round_and_enclose_what_is_shown(low: float, high: float, expected: list[float]) -> None:
-    found = ticks(low, high)
+    found = compute_ticks(low, high)
     assert found == pytest.approx(expected)
 
 
 def test_a_line_plot_is_well_formed_and_inside_its_frame() -> None:
-    svg = line_plot({"a <b>": [(1, 20), (2, 80)], "c": [(1, 21), (2, 80.5)], "empty": []}, "clicks & more", "percent")
+    svg = draw_line_plot(
+        {"a <b>": [(1, 20), (2, 80)], "c": [(1, 21), (2, 80.5)], "empty": []}, "clicks & more", "percent"
+    )
     root = ElementTree.fromstring(svg)
     text = [element.text for element in root.iter() if element.text]
     assert "a <b>" in text and "clicks & more" in text and "empty" not in text
@@ -46,13 +58,13 @@ def test_a_line_plot_is_well_formed_and_inside_its_frame() -> None:
 
 
 def test_names_of_lines_that_end_together_do_not_cover_each_other() -> None:
-    svg = line_plot({name: [(1, 50.0 + k / 10), (2, 50.0 + k / 10)] for k, name in enumerate("abc")}, "x", "y")
+    svg = draw_line_plot({name: [(1, 50.0 + k / 10), (2, 50.0 + k / 10)] for k, name in enumerate("abc")}, "x", "y")
     heights = sorted(float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*>([abc])<', svg))
     assert min(np.diff(heights)) >= 16
 
 
 def test_bars_are_as_long_as_their_values() -> None:
-    root = ElementTree.fromstring(bar_plot({"half": 50, "all": 100, "nothing": 0, "x" * 60: 25}, "percent"))
+    root = ElementTree.fromstring(draw_bar_plot({"half": 50, "all": 100, "nothing": 0, "x" * 60: 25}, "percent"))
     widths = [float(e.attrib["width"]) for e in root.iter() if e.tag.endswith("rect")]
     assert widths[1] == pytest.approx(2 * widths[0], abs=0.1)
     assert widths[2] == 0
@@ -64,10 +76,10 @@ def test_the_page_escapes_what_it_is_told_and_needs_nothing_else() -> None:
         {"command": "masklet <script>"},
         [Table("T", ["a", "b"], [["<1>", "2"]], "note & more")],
         {},
-        [Plot("P", bar_plot({"a": 1}, "l"))],
-        [Picture('say "hi"', b"jpeg")],
+        [Plot("P", draw_bar_plot({"a": 1}, "l"))],
+        [CaptionedImage('say "hi"', b"jpeg")],
     )
-    page = html_page(report)
+    page = render_html(report)
     assert (
         "A &lt;b&gt;" in page and "masklet &lt;script&gt;" in page and "&lt;1&gt;" in page and "note &amp; more" in page
     )
@@ -76,24 +88,24 @@ def test_the_page_escapes_what_it_is_told_and_needs_nothing_else() -> None:
 
 
 def test_markdown_tables_have_as_many_cells_as_their_header() -> None:
-    text = markdown(Report("A", {"x": "1 | 2"}, [Table("T", ["a", "b", "c"], [["1", "2", "3"]])], {}))
+    text = render_markdown(Report("A", {"x": "1 | 2"}, [Table("T", ["a", "b", "c"], [["1", "2", "3"]])], {}))
     assert "| a | b | c |\n| --- | ---: | ---: |\n| 1 | 2 | 3 |" in text
     assert "1 \\| 2" in text
 
 
 def test_a_report_begins_with_what_was_measured_of_what() -> None:
-    report = Report("A", {"model": "tiny", "date": "today"}, [], {}, about="1 clip")
-    assert markdown(report).startswith("# A\n\n1 clip · tiny · today\n")
-    assert "1 clip · tiny · today" in html_page(report)
+    report = Report("A", {"model": "tiny", "date": "today"}, [], {}, subtitle="1 clip")
+    assert render_markdown(report).startswith("# A\n\n1 clip · tiny · today\n")
+    assert "1 clip · tiny · today" in render_html(report)
 
 
 def test_one_thing_is_not_told_in_the_plural() -> None:
-    assert [counted(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
+    assert [format_count(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
 def test_numbers_that_json_has_not_are_refused() -> None:
     with pytest.raises(ValueError, match="Out of range"):
-        as_json(Report("A", {}, [], {"x": float("nan")}))
+        render_json(Report("A", {}, [], {"x": float("nan")}))
 
 
 def test_a_report_is_written_whole(tmp_path: Path) -> None:
@@ -110,7 +122,7 @@ def test_a_report_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_facts_name_the_command_the_code_the_weights_and_the_machine() -> None:
-    facts = {**run_facts(), **model_facts(Segmenter(ColourBackend()), "mine.pt")}
+    facts = {**collect_run_facts(), **collect_model_facts(Segmenter(ColourBackend()), "mine.pt")}
     assert {"command", "code", "machine", "date", "model", "weights", "run on"} == set(facts)
     assert facts["weights"] == "colours"
     assert facts["model"] == "mine.pt (sam2.1-micro, 64 × 64 pixels)"
@@ -125,11 +137,11 @@ def test_a_comparison_shows_what_is_right_missed_and_too_much_around_the_object(
     image = np.zeros((300, 400, 3), np.uint8)
     truth, answer = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
     truth[100:140, 100:140], answer[100:140, 120:160] = True, True
-    shown = cv2.imdecode(np.frombuffer(comparison(image, truth, answer), np.uint8), cv2.IMREAD_COLOR_RGB)
-    assert max(shown.shape) == SIDE
-    middle, third = shown.shape[0] // 2, SIDE / 120  # the view is 120 wide: 60 and a margin of 30 on each side
+    shown = cv2.imdecode(np.frombuffer(draw_comparison(image, truth, answer), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert max(shown.shape) == IMAGE_SIDE_PX
+    middle, third = shown.shape[0] // 2, IMAGE_SIDE_PX / 120  # the view is 120 wide: 60 and a margin of 30 on each side
     colours = [shown[middle, round((30 + x) * third)].astype(int) for x in (10, 30, 50)]
-    for colour, expected in zip(colours, (MISSED, RIGHT, SURPLUS), strict=True):
+    for colour, expected in zip(colours, (MISSED_COLOR, CORRECT_COLOR, EXTRA_COLOR), strict=True):
         assert np.abs(colour - 0.55 * np.array(expected)).max() < 12  # compressed
 
 
@@ -138,9 +150,9 @@ def test_prompts_are_drawn_where_they_are() -> None:
 
     image = np.full((100, 100, 3), 128, np.uint8)
     truth = np.ones((100, 100), bool)
-    drawn = comparison(image, truth, truth, box(20, 20, 80, 80) + click(50, 50) + click(10, 90, positive=False))
+    drawn = draw_comparison(image, truth, truth, box(20, 20, 80, 80) + click(50, 50) + click(10, 90, positive=False))
     shown = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR_RGB)
-    at = SIDE / 100
+    at = IMAGE_SIDE_PX / 100
     assert shown[round(50.5 * at), round(50.5 * at)].min() > 230
     assert shown[round(90.5 * at), round(10.5 * at)].max() < 40
     assert shown[round(20.5 * at), round(50 * at)].min() > 200

@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import from_labels
 from masklet.datasets.dataset import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import FormatError, InputNotFound, SettingsError
-from masklet.evaluate.aggregation import ObjectScores, averages, by_clip, decay, seen_and_unseen
+from masklet.evaluate.aggregation import (
+    ObjectScores,
+    average_scores,
+    average_seen_and_unseen,
+    compute_decay,
+    group_by_clip,
+)
 from masklet.evaluate.benchmarks import BENCHMARKS, Presence, find_benchmark
-from masklet.evaluate.predictions import Answers, write_frame
-from masklet.evaluate.score import score, score_clip
+from masklet.evaluate.predictions import PredictionFolder, write_frame
+from masklet.evaluate.score import score_clip, score_clips
 from masklet.masks.masks import Masks
 
 Flags = NDArray[np.bool_]
@@ -44,7 +50,7 @@ def flags(text: str) -> Flags:
 )
 def test_the_frames_that_count(benchmark: str, truth: str, answer: str, expected: str, counted: str) -> None:
     presence = Presence(flags(truth), flags(answer), flags(expected))
-    assert find_benchmark(benchmark).counted(presence).tolist() == flags(counted).tolist()
+    assert find_benchmark(benchmark).select_frames(presence).tolist() == flags(counted).tolist()
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones() -> None:
@@ -57,32 +63,35 @@ def scores(clip: str, object_id: int, j: Sequence[float], f: Sequence[float], ca
 
 
 def test_means_are_over_all_objects_and_not_clip_by_clip() -> None:
-    found = averages([scores("a", 1, [1.0], [1.0]), scores("a", 2, [1.0], [0.5]), scores("b", 1, [0.4], [0.0])])
+    found = average_scores([scores("a", 1, [1.0], [1.0]), scores("a", 2, [1.0], [0.5]), scores("b", 1, [0.4], [0.0])])
     assert (found.j, found.f, found.j_and_f) == pytest.approx((0.8, 0.5, 0.65))
 
 
 def test_recall_is_the_share_of_frames_above_one_half() -> None:
-    found = averages([scores("a", 1, [0.5, 0.6, 0.7, 0.1], [1, 1, 1, 1])])
+    found = average_scores([scores("a", 1, [0.5, 0.6, 0.7, 0.1], [1, 1, 1, 1])])
     assert (found.j_recall, found.f_recall) == (0.5, 1.0)
 
 
 def test_decay_is_the_first_quarter_less_the_last() -> None:
     # 9 frames: quarters meet at frames 0, 2, 4, 6, 8, and share those frames.
-    assert decay(np.array([0.9, 0.9, 0.9, 0, 0, 0, 0.3, 0.3, 0.3])) == pytest.approx(0.6)
+    assert compute_decay(np.array([0.9, 0.9, 0.9, 0, 0, 0, 0.3, 0.3, 0.3])) == pytest.approx(0.6)
 
 
 def test_decay_of_a_long_clip_looks_at_its_end() -> None:
-    assert decay(np.linspace(1, 0, 1000)) == pytest.approx(0.75, abs=0.01)
+    assert compute_decay(np.linspace(1, 0, 1000)) == pytest.approx(0.75, abs=0.01)
 
 
 def test_g_is_the_mean_of_j_and_f_of_seen_and_unseen() -> None:
-    groups = {"seen": averages([scores("a", 1, [0.9], [0.8])]), "unseen": averages([scores("b", 1, [0.4], [0.3])])}
-    assert seen_and_unseen(groups) == pytest.approx(0.6)
-    assert seen_and_unseen({"seen": groups["seen"]}) == pytest.approx(0.85)
+    groups = {
+        "seen": average_scores([scores("a", 1, [0.9], [0.8])]),
+        "unseen": average_scores([scores("b", 1, [0.4], [0.3])]),
+    }
+    assert average_seen_and_unseen(groups) == pytest.approx(0.6)
+    assert average_seen_and_unseen({"seen": groups["seen"]}) == pytest.approx(0.85)
 
 
 def test_objects_are_grouped_by_clip() -> None:
-    found = by_clip([scores("a", 1, [1], [1]), scores("b", 1, [1], [1]), scores("a", 2, [1], [1])])
+    found = group_by_clip([scores("a", 1, [1], [1]), scores("b", 1, [1], [1]), scores("a", 2, [1], [1])])
     assert {clip: [one.object_id for one in objects] for clip, objects in found.items()} == {"a": [1, 2], "b": [1]}
 
 
@@ -124,9 +133,11 @@ def dataset(maps: Mapping[str, Sequence[NDArray[np.uint8]]]) -> Clips:
     return Dataset("clips", "test", Path("nowhere"), "", tuple(maps), _Clips(maps))
 
 
-def answer(root: Path, maps: Sequence[NDArray[np.uint8]], name: str = "clip", files: str = "labels") -> Answers:
-    answers = Answers(root)
-    with answers.writing(name) as folder:
+def answer(
+    root: Path, maps: Sequence[NDArray[np.uint8]], name: str = "clip", files: str = "labels"
+) -> PredictionFolder:
+    answers = PredictionFolder(root)
+    with answers.write_clip(name) as folder:
         for frame, labels in enumerate(maps):
             keys = [key for key in (1, 2) if (labels == key).any()] or [1]
             masks = Masks.from_binary(np.stack([labels == key for key in keys]), object_ids=keys)
@@ -157,20 +168,20 @@ def test_an_object_that_is_never_answered_scores_zero(tmp_path: Path) -> None:
 
 
 def test_masks_in_folders_per_object_may_overlap(tmp_path: Path) -> None:
-    answers = Answers(tmp_path)
-    with answers.writing("clip") as folder:
+    answers = PredictionFolder(tmp_path)
+    with answers.write_clip("clip") as folder:
         for frame in ("00000", "00001", "00002"):
             both = np.stack([block(0) == 1, block(2) == 1])
             write_frame(folder, frame, Masks.from_binary(both, object_ids=[1, 2]), "masks")
     assert (tmp_path / "clip" / "002" / "00001.png").is_file()
-    read = answers.of("clip").read("00001", (8, 12))
+    read = answers.open_clip("clip").read_frame("00001", (8, 12))
     assert (read.mask(1) == both[0]).all()
     assert (read.mask(2) == both[1]).all()
 
 
 def test_a_missing_folder_of_an_object_is_named(tmp_path: Path) -> None:
-    answers = Answers(tmp_path)
-    with answers.writing("clip") as folder:
+    answers = PredictionFolder(tmp_path)
+    with answers.write_clip("clip") as folder:
         for frame in ("00000", "00001", "00002"):
             write_frame(folder, frame, Masks.from_binary(block(0) == 1, object_ids=[1]), "masks")
     with pytest.raises(FormatError, match=r"clip: no folder of object 2, only of \[1\]"):
@@ -192,7 +203,7 @@ def test_a_missing_frame_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="/clip is missing"):
-        score_clip(Answers(tmp_path), clip([block(0)] * 3), RULES)
+        score_clip(PredictionFolder(tmp_path), clip([block(0)] * 3), RULES)
 
 
 def test_an_answer_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -212,7 +223,7 @@ def test_an_answer_in_black_and_white_is_object_one(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     for frame in range(3):
         Image.fromarray(block(0) * np.uint8(255)).save(tmp_path / "clip" / f"{frame:05d}.png")
-    (found,) = score_clip(Answers(tmp_path), clip([block(0)] * 3), RULES)
+    (found,) = score_clip(PredictionFolder(tmp_path), clip([block(0)] * 3), RULES)
     assert found.j.tolist() == [1.0]
 
 
@@ -227,7 +238,7 @@ def test_several_processes_give_the_same_scores_in_the_same_order(tmp_path: Path
     truth = {"b": [block(0)] * 4, "a": [block(0, 6)] * 4}
     answer(tmp_path, [block(1)] * 4, "b")
     answers = answer(tmp_path, [block(0, 7)] * 4, "a")
-    one, two = (list(score(answers, dataset(truth), RULES, workers=workers)) for workers in (1, 2))
+    one, two = (list(score_clips(answers, dataset(truth), RULES, workers=workers)) for workers in (1, 2))
     assert [[(s.clip, s.object_id, s.j.tolist(), s.f.tolist()) for s in clip] for clip in one] == [
         [(s.clip, s.object_id, s.j.tolist(), s.f.tolist()) for s in clip] for clip in two
     ]
@@ -236,16 +247,16 @@ def test_several_processes_give_the_same_scores_in_the_same_order(tmp_path: Path
 
 def test_a_fault_in_another_process_arrives_as_itself(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="/a is missing") as caught:
-        list(score(Answers(tmp_path), dataset({"a": [block(0)] * 3}), RULES, workers=2))
+        list(score_clips(PredictionFolder(tmp_path), dataset({"a": [block(0)] * 3}), RULES, workers=2))
     assert caught.value.code == "input-not-found"
 
 
 def test_an_interrupted_answer_has_no_name(tmp_path: Path) -> None:
-    answers = Answers(tmp_path)
-    with pytest.raises(KeyboardInterrupt), answers.writing("clip") as folder:
+    answers = PredictionFolder(tmp_path)
+    with pytest.raises(KeyboardInterrupt), answers.write_clip("clip") as folder:
         (folder / "00000.png").write_bytes(b"half")
         raise KeyboardInterrupt
-    assert not answers.has("clip")
-    with answers.writing("clip") as folder:
+    assert not answers.has_clip("clip")
+    with answers.write_clip("clip") as folder:
         assert not list(folder.iterdir())
-    assert answers.has("clip")
+    assert answers.has_clip("clip")

@@ -17,17 +17,17 @@ from masklet.datasets.folders import open_clip_folders
 from masklet.errors import FormatError, SettingsError, StateError
 from masklet.evaluate.aggregation import ObjectScores
 from masklet.evaluate.benchmarks import BENCHMARKS
-from masklet.evaluate.failure_cases import worst_rounds
-from masklet.evaluate.interactive import ObjectRounds, area_under_curve, evaluate_clip
-from masklet.evaluate.interactive_report import at_time, interactive_report
-from masklet.evaluate.j_and_f import Overlap
-from masklet.evaluate.predictions import Answers
-from masklet.evaluate.published_results import published
-from masklet.evaluate.report import markdown
-from masklet.evaluate.score import is_public, score_clip
-from masklet.evaluate.static_masks import Standing
-from masklet.evaluate.vos import FirstPrompt, answer_clips, follow
-from masklet.evaluate.vos_report import vos_report
+from masklet.evaluate.failure_cases import draw_worst_rounds
+from masklet.evaluate.interactive import ObjectRounds, compute_area_under_curve, evaluate_clip
+from masklet.evaluate.interactive_report import build_interactive_report, interpolate_at
+from masklet.evaluate.j_and_f import JAndF
+from masklet.evaluate.predictions import PredictionFolder
+from masklet.evaluate.published_results import find_published_scores
+from masklet.evaluate.report import render_markdown
+from masklet.evaluate.score import has_public_ground_truth, score_clip
+from masklet.evaluate.static_masks import StaticMasks
+from masklet.evaluate.vos import FirstPrompt, predict_clips, track_clip
+from masklet.evaluate.vos_report import build_vos_report
 from masklet.files.lock import Lock
 from masklet.masks import rle
 from masklet.segmenter import Segmenter
@@ -92,7 +92,7 @@ def test_an_object_is_shown_on_the_first_frame_that_has_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("prompt", ["mask", "box", "1-click", "3-click"])
 def test_objects_are_followed_from_where_they_appear(tmp_path: Path, prompt: str) -> None:
     clip = one(clips_of(tmp_path, Thing(0, [50, 50, 0, 50]), Thing(10, [0, 80, 80, 80])))
-    for frame, masks in follow(model(), clip, FirstPrompt.parse(prompt)):
+    for frame, masks in track_clip(model(), clip, FirstPrompt.parse(prompt)):
         truth = clip.annotation(frame)
         assert masks.object_ids in ((1, 2), (2, 1))
         for key in (1, 2):
@@ -101,108 +101,110 @@ def test_objects_are_followed_from_where_they_appear(tmp_path: Path, prompt: str
 
 def test_frames_before_any_object_are_answered_empty(tmp_path: Path) -> None:
     clip = one(clips_of(tmp_path, Thing(0, [0, 0, 50])))
-    areas = [masks.areas.tolist() for _, masks in follow(model(), clip, MASK)]
+    areas = [masks.areas.tolist() for _, masks in track_clip(model(), clip, MASK)]
     assert areas == [[0], [0], [60]]
 
 
 def test_a_clip_without_objects_is_refused(tmp_path: Path) -> None:
     clip = one(clips_of(tmp_path, Thing(0, [0, 0, 0])))
     with pytest.raises(FormatError, match="clip: no object in any of its masks"):
-        list(follow(model(), clip, MASK))
+        list(track_clip(model(), clip, MASK))
 
 
 def test_answers_are_written_for_every_frame_and_score_what_they_should(tmp_path: Path) -> None:
     # The object changes its colour on frame 3: found on frames 0, 1, 2, lost on 3 and 4.
     clips = clips_of(tmp_path / "data", Thing(0, [50, 50, 50, 60, 60]))
-    assert list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels")) == [1, 2, 3, 4, 5]
-    (score,) = score_clip(Answers(tmp_path / "out/answers"), one(clips), BENCHMARKS["clips"])
+    assert list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels")) == [1, 2, 3, 4, 5]
+    (score,) = score_clip(PredictionFolder(tmp_path / "out/answers"), one(clips), BENCHMARKS["clips"])
     assert score.j.tolist() == [1, 1, 0]  # frames 1, 2, 3
 
 
 def test_answers_per_object_have_a_folder_each(tmp_path: Path) -> None:
     clips = clips_of(tmp_path / "data", Thing(0, [50, 50, 50]), Thing(10, [50, 50, 50]))  # of one colour: they overlap
-    list(answer_clips(model(), clips, MASK, tmp_path / "out", "masks"))
-    found = Answers(tmp_path / "out/answers").of("clip").read("00001", SIZE)
+    list(predict_clips(model(), clips, MASK, tmp_path / "out", "masks"))
+    found = PredictionFolder(tmp_path / "out/answers").open_clip("clip").read_frame("00001", SIZE)
     assert [int(found.mask(key).sum()) for key in (1, 2)] == [120, 120]
-    list(answer_clips(model(), clips, MASK, tmp_path / "maps", "labels"))
-    found = Answers(tmp_path / "maps/answers").of("clip").read("00001", SIZE)
+    list(predict_clips(model(), clips, MASK, tmp_path / "maps", "labels"))
+    found = PredictionFolder(tmp_path / "maps/answers").open_clip("clip").read_frame("00001", SIZE)
     assert [int(found.mask(key).sum()) for key in (1, 2)] == [120, 0]
 
 
 def test_an_interrupted_run_goes_on_with_the_clip_that_was_not_finished(tmp_path: Path) -> None:
     clips_of(tmp_path / "data", Thing(0, [50] * 4), name="a")
     clips = clips_of(tmp_path / "data", Thing(0, [50] * 4), name="b")
-    frames = answer_clips(model(), clips, MASK, tmp_path / "out", "labels")
+    frames = predict_clips(model(), clips, MASK, tmp_path / "out", "labels")
     for _ in range(6):  # the second clip is half done
         next(frames)
     frames.close()
-    assert Answers(tmp_path / "out/answers").has("a")
-    assert not Answers(tmp_path / "out/answers").has("b")
+    assert PredictionFolder(tmp_path / "out/answers").has_clip("a")
+    assert not PredictionFolder(tmp_path / "out/answers").has_clip("b")
     backend = ColourBackend()
-    assert list(answer_clips(Segmenter(backend), clips, MASK, tmp_path / "out", "labels")) == [1, 2, 3, 4]
+    assert list(predict_clips(Segmenter(backend), clips, MASK, tmp_path / "out", "labels")) == [1, 2, 3, 4]
     assert backend.encoded == 4
     assert sorted(path.name for path in (tmp_path / "out/answers").iterdir()) == ["a", "b"]
 
 
 def test_a_run_does_not_mix_answers_to_different_prompts(tmp_path: Path) -> None:
     clips = clips_of(tmp_path / "data", Thing(0, [50] * 3))
-    list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels"))
     with pytest.raises(StateError, match="holds answers for prompt 'mask', not 'box'") as caught:
-        list(answer_clips(model(), clips, FirstPrompt.parse("box"), tmp_path / "out", "labels"))
+        list(predict_clips(model(), clips, FirstPrompt.parse("box"), tmp_path / "out", "labels"))
     assert caught.value.code == "resume-mismatch"
 
 
 def test_answers_of_old_that_say_nothing_of_a_zoom_are_without(tmp_path: Path) -> None:
     clips = clips_of(tmp_path / "data", Thing(0, [50] * 3))
-    list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels"))
     run = tmp_path / "out" / "run.json"
     told = json.loads(run.read_text())
     assert told.pop("zoom") == "0"
     run.write_text(json.dumps(told))
-    assert list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
+    assert list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
     with pytest.raises(StateError, match="holds answers for zoom '0', not '2'"):
-        list(answer_clips(Segmenter(ColourBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
+        list(predict_clips(Segmenter(ColourBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
 
 
 def test_beginning_afresh_removes_nothing_while_another_run_works_there(tmp_path: Path) -> None:
     clips = clips_of(tmp_path / "data", Thing(0, [50] * 3))
-    list(answer_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels"))
     box = FirstPrompt.parse("box")
     lock = Lock(tmp_path / "out" / "lock")
     with pytest.raises(StateError) as caught:
-        list(answer_clips(model(), clips, box, tmp_path / "out", "labels", afresh=True))
+        list(predict_clips(model(), clips, box, tmp_path / "out", "labels", restart=True))
     assert caught.value.code == "job-locked"
-    assert Answers(tmp_path / "out/answers").has("clip")
+    assert PredictionFolder(tmp_path / "out/answers").has_clip("clip")
     lock.release()
-    assert len(list(answer_clips(model(), clips, box, tmp_path / "out", "labels", afresh=True))) == 3
+    assert len(list(predict_clips(model(), clips, box, tmp_path / "out", "labels", restart=True))) == 3
 
 
 def test_objects_that_stay_where_they_were_shown_are_a_baseline(tmp_path: Path) -> None:
     clips = clips_of(tmp_path, Thing(2, [50, 50, 50, 50]), Thing(12, [0, 90, 90, 0]))
     moved = clips_of(tmp_path / "moved", Thing(2, [50, 50, 0, 50]), Thing(12, [0, 90, 90, 90]))
     rules = BENCHMARKS["davis-2017"]
-    still = score_clip(Standing(clips), one(clips), rules)
+    still = score_clip(StaticMasks(clips), one(clips), rules)
     assert [score.j.tolist() for score in still] == [[1.0, 1.0], [1.0, 1.0]]
-    gone = score_clip(Standing(moved), one(moved), rules)
+    gone = score_clip(StaticMasks(moved), one(moved), rules)
     assert [score.j.tolist() for score in gone] == [[1.0, 0.0], [1.0, 1.0]]
 
 
 def test_baselines_are_laid_beneath_in_the_same_columns() -> None:
     beside = {"the first mask, unmoved": scores()[:1]}
-    table = vos_report("DAVIS", {}, scores(), BENCHMARKS["davis-2017"], beside=beside).tables[0]
+    table = build_vos_report("DAVIS", {}, scores(), BENCHMARKS["davis-2017"], baselines=beside).tables[0]
     assert table.rows[1] == ["the first mask, unmoved", "60.0", "80.0", "40.0"]
-    halves = vos_report("YT", {}, scores(), BENCHMARKS["youtube-vos-2019"], frozenset({"yak"}), beside={"x": scores()})
+    halves = build_vos_report(
+        "YT", {}, scores(), BENCHMARKS["youtube-vos-2019"], frozenset({"yak"}), baselines={"x": scores()}
+    )
     assert halves.tables[0].rows[1][1:] == halves.tables[0].rows[0][1:]
 
 
 def test_the_first_masks_alone_are_no_truth_to_score_with(tmp_path: Path) -> None:
-    assert is_public(clips_of(tmp_path / "all", Thing(0, [50] * 4)))
-    assert not is_public(clips_of(tmp_path / "first", Thing(0, [50] * 4), masks=[0]))
+    assert has_public_ground_truth(clips_of(tmp_path / "all", Thing(0, [50] * 4)))
+    assert not has_public_ground_truth(clips_of(tmp_path / "first", Thing(0, [50] * 4), masks=[0]))
     later = [
         Thing(6 * k, [0] * k + [50] * (4 - k)) for k in range(3)
     ]  # three objects, each appears on a frame of its own
-    assert not is_public(clips_of(tmp_path / "later", *later, masks=[0, 1, 2]))
-    assert is_public(clips_of(tmp_path / "sparse", Thing(0, [50] * 9), masks=[0, 4, 8]))
+    assert not has_public_ground_truth(clips_of(tmp_path / "later", *later, masks=[0, 1, 2]))
+    assert has_public_ground_truth(clips_of(tmp_path / "sparse", Thing(0, [50] * 9), masks=[0, 4, 8]))
 
 
 def test_offline_the_worst_frame_is_corrected_and_the_clip_done_anew(tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def test_interaction_starts_where_an_object_appears(tmp_path: Path) -> None:
 def test_every_frame_of_every_round_is_ticked(tmp_path: Path) -> None:
     clip = one(clips_of(tmp_path, Thing(0, [50] * 5)))
     ticks: list[int] = []
-    evaluate_clip(model(), clip, "offline", rounds=2, tick=lambda: ticks.append(1))
+    evaluate_clip(model(), clip, "offline", rounds=2, on_frame=lambda: ticks.append(1))
     assert len(ticks) == 10
 
 
@@ -244,27 +246,27 @@ def test_the_frame_that_stayed_worst_is_shown_with_its_mask(tmp_path: Path) -> N
     clips = clips_of(tmp_path, Thing(4, [50, 60, 60, 70, 50]))
     results = evaluate_clip(model(), one(clips), "online", rounds=2)
     frame, code = results[0].worst or (0, {})
-    assert (frame, rle.area(code)) == (3, 0)  # the third colour was never clicked
-    (picture,) = worst_rounds(results, clips)
+    assert (frame, rle.compute_area(code)) == (3, 0)  # the third colour was never clicked
+    (picture,) = draw_worst_rounds(results, clips)
     assert picture.caption == "clip, object 1, frame 00003: J 0.0"
-    assert interactive_report("I", {}, results, "online").numbers["objects"][0]["worst"] == 3
+    assert build_interactive_report("I", {}, results, "online").numbers["objects"][0]["worst"] == 3
 
 
 def test_a_user_watches_every_round_offline_and_once_online() -> None:
-    result = ObjectRounds("a", 1, 300, (Overlap(1, 1),) * 2, (0, 4))
-    assert result.seconds("offline") == (35.5, 71.0)  # 30 s to watch, 1 s to find, 3 clicks of 1.5 s
-    assert result.seconds("online") == (35.5, 41.0)
+    result = ObjectRounds("a", 1, 300, (JAndF(1, 1),) * 2, (0, 4))
+    assert result.estimate_user_seconds("offline") == (35.5, 71.0)  # 30 s to watch, 1 s to find, 3 clicks of 1.5 s
+    assert result.estimate_user_seconds("online") == (35.5, 41.0)
 
 
 def test_the_area_under_a_curve_is_its_mean_height() -> None:
-    assert area_under_curve([0.4, 0.8]) == pytest.approx(0.6)
-    assert area_under_curve([0.0, 0.8, 0.8]) == pytest.approx(0.6)
-    assert area_under_curve([0.7]) == 0.7
+    assert compute_area_under_curve([0.4, 0.8]) == pytest.approx(0.6)
+    assert compute_area_under_curve([0.0, 0.8, 0.8]) == pytest.approx(0.6)
+    assert compute_area_under_curve([0.7]) == 0.7
 
 
 def test_the_value_at_a_time_lies_on_the_line_between_rounds() -> None:
-    assert at_time([0.5, 0.9], [40.0, 80.0]) == pytest.approx(0.7)
-    assert at_time([0.5, 0.9], [10.0, 20.0]) == 0.9
+    assert interpolate_at([0.5, 0.9], [40.0, 80.0]) == pytest.approx(0.7)
+    assert interpolate_at([0.5, 0.9], [10.0, 20.0]) == 0.9
 
 
 def scores() -> list[ObjectScores]:
@@ -275,9 +277,9 @@ def scores() -> list[ObjectScores]:
 
 
 def test_the_report_lays_the_published_row_beside_the_benchmarks_number() -> None:
-    row = published("davis-2017", "val", "sam2-tiny", "mask")
-    report = vos_report("DAVIS", {}, scores(), BENCHMARKS["davis-2017"], row=row)
-    text = markdown(report)
+    row = find_published_scores("davis-2017", "val", "sam2-tiny", "mask")
+    report = build_vos_report("DAVIS", {}, scores(), BENCHMARKS["davis-2017"], published=row)
+    text = render_markdown(report)
     assert "| this run | 45.0 | 60.0 | 30.0 |" in text
     assert "| published | 89.2 | 85.7 | 92.7 |" in text
     assert "It is of 30 clips, this run of 2: they cannot be compared." in text
@@ -286,30 +288,30 @@ def test_the_report_lays_the_published_row_beside_the_benchmarks_number() -> Non
 
 
 def test_youtube_vos_is_ranked_by_g() -> None:
-    report = vos_report("YT", {}, scores(), BENCHMARKS["youtube-vos-2019"], frozenset({"yak"}))
+    report = build_vos_report("YT", {}, scores(), BENCHMARKS["youtube-vos-2019"], frozenset({"yak"}))
     assert report.tables[0].header == ["", "G", "J seen", "F seen", "J unseen", "F unseen"]
     assert report.tables[0].rows == [["this run", "48.8", "80.0", "40.0", "50.0", "25.0"]]
 
 
 def test_lvos_parts_seen_from_unseen_by_clip() -> None:
-    report = vos_report("LV", {}, scores(), BENCHMARKS["lvos-v2"], frozenset({"b"}))
+    report = build_vos_report("LV", {}, scores(), BENCHMARKS["lvos-v2"], frozenset({"b"}))
     assert report.tables[0].rows == [["this run", "41.2", "70.0", "35.0", "40.0", "20.0"]]
 
 
 def test_rows_are_published_only_for_masks_and_released_models() -> None:
-    assert published("sa-v", "test", "sam2.1-large", "mask").numbers == {"J&F": 79.5}  # type: ignore[union-attr]
-    assert published("youtube-vos-2019", "valid_all_frames", "sam2-large", "mask").numbers["G"] == 88.6  # type: ignore[union-attr]
+    assert find_published_scores("sa-v", "test", "sam2.1-large", "mask").percentages == {"J&F": 79.5}  # type: ignore[union-attr]
+    assert find_published_scores("youtube-vos-2019", "valid_all_frames", "sam2-large", "mask").percentages["G"] == 88.6  # type: ignore[union-attr]
     for odd in (
         ("sa-v", "test", "sam2-large", "box"),
         ("clips", "x", "sam2-large", "mask"),
         ("sa-v", "test", "nano", "mask"),
     ):
-        assert published(*odd) is None
+        assert find_published_scores(*odd) is None
 
 
 def test_the_interactive_report_has_a_curve_and_its_area() -> None:
-    rounds = [ObjectRounds("a", 1, 300, (Overlap(0.4, 0.2), Overlap(0.8, 0.6)), (0, 3))]
-    report = interactive_report("I", {}, rounds, "offline")
+    rounds = [ObjectRounds("a", 1, 300, (JAndF(0.4, 0.2), JAndF(0.8, 0.6)), (0, 3))]
+    report = build_interactive_report("I", {}, rounds, "offline")
     assert report.numbers["auc"]["J&F"] == pytest.approx(0.5)
     assert report.tables[0].rows[0] == ["J&F", "30.0", "70.0", "50.0", "57.6"]  # 60 s is 0.69 of the way
     assert report.tables[0].rows[3] == ["seconds", "36", "71", "", ""]

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from masklet import EmbeddedImage, Masks, Prompt, Segmenter, box, click, clicks, mask
-from masklet.backend import Answers, Decoded, Features, Query, Recall
+from masklet.backend import Decoded, Features, Predictions, Query, Recall
 from masklet.errors import BackendError, PromptError, SettingsError
-from masklet.evaluate.j_and_f import region_similarity
-from masklet.masks.postprocessing import Cleaning
-from masklet.predict.crop import ENOUGH, LEAST, Window, around, widened
+from masklet.evaluate.j_and_f import compute_region_similarity
+from masklet.masks.postprocessing import PostProcessing
+from masklet.predict.crop import ENOUGH, LEAST, Crop, crop_around, widen_crop
 from masklet.predict.zoomed_image import MAX_CROPS
-from masklet.tracking.session_file import read
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 from support.color_backend import ColourBackend
 from support.fake_backend import FakeBackend, Stubborn, Untrimmed
@@ -40,8 +40,8 @@ class Shortsighted(ColourBackend):
     def encode(self, images: Sequence[Picture]) -> list[Features]:
         return super().encode([few(image) for image in images])
 
-    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        return super().adopt(features, [few(one.astype(np.uint8)) > 0 for one in masks])
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        return super().use_masks(features, [few(one.astype(np.uint8)) > 0 for one in masks])
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         return super().decode(features, [self._few(query) for query in queries], hide=hide)
@@ -65,9 +65,9 @@ class Listening(Shortsighted):
         self.answered += [decoded.logits[row] for row in range(len(queries))]
         return decoded
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         logits = decoded.logits[:, 0].repeat(3, 0)
-        return Answers(logits, np.ones(len(logits)), np.ones(len(logits)))
+        return Predictions(logits, np.ones(len(logits)), np.ones(len(logits)))
 
 
 class Filled(FakeBackend):
@@ -105,7 +105,7 @@ boxes = st.tuples(st.integers(0, 290), st.integers(0, 190), st.integers(1, 120),
 
 @given(boxes, st.floats(1, 5))
 def test_a_window_is_a_square_in_the_picture_that_holds_the_box(tight: NDArray[np.float64], reach: float) -> None:
-    window = around(tight, SIZE, reach)
+    window = crop_around(tight, SIZE, reach)
     if window is None:
         return
     height, width = window.size
@@ -119,49 +119,49 @@ def test_a_window_is_a_square_in_the_picture_that_holds_the_box(tight: NDArray[n
 
 def test_what_fills_the_picture_has_no_window() -> None:
     long = ENOUGH * 300 / 2
-    assert around(np.array([10, 10, 10 + long + 2, 20]), SIZE, 2) is None
-    assert around(np.array([10, 10, 10 + long - 2, 20]), SIZE, 2) is not None
+    assert crop_around(np.array([10, 10, 10 + long + 2, 20]), SIZE, 2) is None
+    assert crop_around(np.array([10, 10, 10 + long - 2, 20]), SIZE, 2) is not None
 
 
 def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> None:
-    first = around(np.array([100, 80, 130, 110]), SIZE, 2)
+    first = crop_around(np.array([100, 80, 130, 110]), SIZE, 2)
     assert first is not None
-    assert around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
-    moved = around(np.array([125, 80, 155, 110]), SIZE, 2, first)
+    assert crop_around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
+    moved = crop_around(np.array([125, 80, 155, 110]), SIZE, 2, first)
     assert moved is not None and moved.left == first.left + 25
-    grown = around(np.array([90, 70, 140, 120]), SIZE, 2, first)
+    grown = crop_around(np.array([90, 70, 140, 120]), SIZE, 2, first)
     assert grown is not None and first.size[0] < grown.size[0] < 1.1 * first.size[0]
-    full = around(np.array([87, 67, 143, 123]), SIZE, 2, first)
+    full = crop_around(np.array([87, 67, 143, 123]), SIZE, 2, first)
     assert full is not None and full.size[0] > 1.2 * first.size[0]
 
 
 def test_a_window_widens_to_the_whole_picture() -> None:
-    window: Window | None = Window(100, 80, 140, 120)
+    window: Crop | None = Crop(100, 80, 140, 120)
     sizes = []
     while window is not None:
         sizes.append(window.size[1])
-        window = widened(window, SIZE)
+        window = widen_crop(window, SIZE)
     assert sizes == sorted(set(sizes))
     assert len(sizes) < 15
 
 
 def test_prompts_come_into_a_window_and_masks_out_of_it() -> None:
-    window = Window(50, 40, 110, 100)
+    window = Crop(50, 40, 110, 100)
     truth = disc(80, 70, 12)
-    told = window.told(mask(truth) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
+    told = window.to_crop(mask(truth) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
     assert told is not None and told.mask is not None
     assert told.points.tolist() == [[10, 10]]
     logits = np.where(told.mask, np.float32(3), np.float32(-3))
-    assert np.array_equal(window.pasted(logits, SIZE) > 0, truth)
-    assert window.told(click(20, 20, positive=False), SIZE) is None
-    assert window.told(box(0, 0, 300, 200), SIZE) is not None
+    assert np.array_equal(window.paste(logits, SIZE) > 0, truth)
+    assert window.to_crop(click(20, 20, positive=False), SIZE) is None
+    assert window.to_crop(box(0, 0, 300, 200), SIZE) is not None
 
 
 def test_a_mask_prompt_of_another_size_covers_the_picture_too() -> None:
     half = cv2.resize(disc(80, 70, 12).astype(np.uint8), (150, 100), interpolation=cv2.INTER_NEAREST)
-    told = Window(50, 40, 110, 100).told(mask(half), SIZE)
+    told = Crop(50, 40, 110, 100).to_crop(mask(half), SIZE)
     assert told is not None and told.mask is not None
-    assert region_similarity(disc(30, 30, 12, (60, 60)), told.mask) > 0.8
+    assert compute_region_similarity(disc(30, 30, 12, (60, 60)), told.mask) > 0.8
 
 
 @pytest.mark.parametrize("prompt", [box(128, 88, 152, 112), click(140, 100), mask(disc(140, 100, 11))])
@@ -169,8 +169,8 @@ def test_small_objects_have_finer_masks_in_a_window(prompt: object) -> None:
     truth = disc(140, 100, 12)
     plain, zoomed = (Segmenter(Shortsighted(), zoom).segment(shown(truth), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
     assert zoomed.size == plain.size == SIZE
-    assert region_similarity(truth, plain.binary[0]) < 0.75
-    assert region_similarity(truth, zoomed.binary[0]) > 0.8
+    assert compute_region_similarity(truth, plain.binary[0]) < 0.75
+    assert compute_region_similarity(truth, zoomed.binary[0]) > 0.8
 
 
 def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
@@ -178,8 +178,8 @@ def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
     backend = Shortsighted()
     found = Segmenter(backend, 2.0).segment(shown(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
     assert found.object_ids == (4, 2)
-    assert region_similarity(first, found.binary[0]) > 0.8
-    assert region_similarity(second, found.binary[1]) > 0.8
+    assert compute_region_similarity(first, found.binary[0]) > 0.8
+    assert compute_region_similarity(second, found.binary[1]) > 0.8
     assert backend.encoded == 2  # the whole picture was never needed
 
 
@@ -187,10 +187,10 @@ def test_of_things_alike_the_one_that_was_clicked_is_looked_at() -> None:
     one, other = disc(60, 60, 12), disc(240, 140, 12)
     model = Segmenter(Shortsighted(), 2.0)
     found = model.segment(shown(one | other), click(60, 60))
-    assert region_similarity(one, found.binary[0]) > 0.8
+    assert compute_region_similarity(one, found.binary[0]) > 0.8
     tracker = model.tracker()
     followed = tracker.prompt(0, {1: click(60, 60)}, shown(one | other))
-    assert region_similarity(one, followed.binary[0]) > 0.8
+    assert compute_region_similarity(one, followed.binary[0]) > 0.8
 
 
 def test_what_fills_the_picture_is_answered_there() -> None:
@@ -208,14 +208,14 @@ def test_a_mask_is_refined_in_the_window_around_it() -> None:
     first = picture.predict({3: click(140, 100)})
     again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
-    assert region_similarity(truth, again.binary[0]) > 0.7
+    assert compute_region_similarity(truth, again.binary[0]) > 0.7
 
 
 def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
     picture = Segmenter(Shortsighted(), 2.0).embed(shown(first | second))
     found = picture.predict(box(226, 136, 254, 164), refine=picture.predict(box(49, 39, 71, 61)))
-    assert region_similarity(second, found.binary[0]) > 0.8
+    assert compute_region_similarity(second, found.binary[0]) > 0.8
 
 
 def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> None:
@@ -224,7 +224,7 @@ def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> 
     half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
     asked = click(140, 100)
     assert same(picture.predict(asked, refine=half), picture.predict(asked, refine=replace(half, size=SIZE)))
-    assert region_similarity(truth, picture.predict(asked, refine=half).binary[0]) > 0.8
+    assert compute_region_similarity(truth, picture.predict(asked, refine=half).binary[0]) > 0.8
 
 
 def test_a_box_on_the_edge_of_the_picture_is_one_of_its_window_too() -> None:
@@ -299,13 +299,15 @@ def test_a_window_goes_with_its_object(prompt: object) -> None:
         [frame.masks.binary[0] for frame in Segmenter(Shortsighted(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
         for zoom in (0.0, 2.5)
     ]
-    plain, zoomed = ([region_similarity(*pair) for pair in zip(TRUTHS, masks, strict=True)] for masks in tracked)
+    plain, zoomed = (
+        [compute_region_similarity(*pair) for pair in zip(TRUTHS, masks, strict=True)] for masks in tracked
+    )
     assert min(zoomed) > 0.7
     assert np.mean(plain) < np.mean(zoomed) - 0.15
 
 
 def alike(truths: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> list[float]:
-    return [region_similarity(truths[frame], one.binary[0]) for frame, one in masks.items()]
+    return [compute_region_similarity(truths[frame], one.binary[0]) for frame, one in masks.items()]
 
 
 def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
@@ -317,7 +319,7 @@ def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
 
 def test_a_walk_back_begins_where_the_object_was_prompted() -> None:
     tracker, _ = followed(*range(12, 24))
-    back = {frame: tracker.step(frame, step=-1) for frame in range(11, -1, -1)}
+    back = {frame: tracker.step(frame, direction=-1) for frame in range(11, -1, -1)}
     assert min(alike(TRUTHS, back)) > 0.7
 
 
@@ -339,7 +341,7 @@ def test_a_walk_goes_on_where_the_object_is_after_a_correction_far_behind() -> N
 def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
     tracker, _ = followed(*range(20))
     tracker.prompt(19, {1: mask(disc(20, 180, 8))})
-    tracker.unprompt(19, 1)
+    tracker.remove_prompt(19, 1)
     assert min(alike(TRUTHS, {19: tracker.step(19)})) > 0.7
 
 
@@ -347,16 +349,16 @@ def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
 def test_a_window_grows_as_fast_as_its_object(zoom: float) -> None:
     truths = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
     tracked = Segmenter(Shortsighted(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
-    assert min(region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
+    assert min(compute_region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:
     truths = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
     frames = [shown(truth) for truth in truths]
     found = [f.masks.binary[0] for f in Segmenter(Shortsighted(), 2.0).track(iter(frames), mask(truths[0]))]
-    assert region_similarity(truths[2], found[2]) > 0.8
+    assert compute_region_similarity(truths[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
-    assert region_similarity(truths[-1], found[-1]) > 0.8
+    assert compute_region_similarity(truths[-1], found[-1]) > 0.8
 
 
 @pytest.mark.parametrize("prompt", [click(150, 100), click(150, 100) + click(20, 20, positive=False)])
@@ -412,7 +414,7 @@ def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
     asked = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
     found = tracker.prompt(0, asked, shown(truth))
     assert found.object_ids == (1, 2, 3)
-    assert min(region_similarity(truth, one) for one in found.binary) > 0.7
+    assert min(compute_region_similarity(truth, one) for one in found.binary) > 0.7
 
 
 def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
@@ -422,20 +424,20 @@ def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
     for frame in range(12):
         tracker.step(frame)
     corrected = tracker.prompt(6, {1: click(*PATH[6])})
-    assert region_similarity(TRUTHS[6], corrected.binary[0]) > 0.7
+    assert compute_region_similarity(TRUTHS[6], corrected.binary[0]) > 0.7
     assert same(tracker.step(6), corrected)
-    assert region_similarity(TRUTHS[11], [tracker.step(frame) for frame in range(7, 12)][-1].binary[0]) > 0.7
+    assert compute_region_similarity(TRUTHS[11], [tracker.step(frame) for frame in range(7, 12)][-1].binary[0]) > 0.7
 
 
 def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> None:
     truth = disc(60, 60, 8)
     picture = shown(truth)
-    tracker = Tracker(Shortsighted(), zoom=2.0, cleaning=Cleaning(islands=3, apart=True))
+    tracker = Tracker(Shortsighted(), zoom=2.0, postprocessing=PostProcessing(remove_islands=3, non_overlapping=True))
     masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, picture)
     assert masks.low_res.shape == (2, *SIZE)
     assert not masks.binary.all(axis=0).any()
     with pytest.raises(SettingsError, match="apart"):
-        Tracker(Shortsighted(), zoom=2.0, cleaning=Cleaning(apart=True, remembered=True))
+        Tracker(Shortsighted(), zoom=2.0, postprocessing=PostProcessing(non_overlapping=True, in_memory=True))
 
 
 LENGTH = 30
@@ -452,7 +454,7 @@ def session(rng: random.Random, *trackers: Tracker) -> None:
         answers = []
         for one in trackers:
             found = [one.prompt(frame, {key: prompt})]
-            found += [one.step(k, step=step) for k in range(frame, frame + step * count, step) if 0 <= k < LENGTH]
+            found += [one.step(k, direction=step) for k in range(frame, frame + step * count, step) if 0 <= k < LENGTH]
             answers.append(found)
         for other in answers[1:]:
             assert all(same(a, b) for a, b in zip(answers[0], other, strict=True))
@@ -470,7 +472,7 @@ def test_a_saved_session_goes_on_with_its_windows(seed: int, tmp_path: Path) -> 
     one = Tracker(FakeBackend(), CLIP, zoom=1.5)
     session(rng, one)
     one.save(tmp_path / "session")
-    session(rng, one, read(tmp_path / "session", FakeBackend(), CLIP))
+    session(rng, one, read_session(tmp_path / "session", FakeBackend(), CLIP))
 
 
 @settings(max_examples=20, deadline=None)
@@ -578,7 +580,7 @@ def test_a_picture_that_is_changed_after_it_was_embedded_is_answered_as_it_was()
     pictures = [Segmenter(Shortsighted(), 2.0).embed(given_picture, lazy=lazy) for lazy in (False, True)]
     given_picture[:] = 0
     for picture in pictures:
-        assert region_similarity(truth, picture.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
+        assert compute_region_similarity(truth, picture.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
 
 
 def test_a_zoomed_image_is_shown_in_a_line() -> None:

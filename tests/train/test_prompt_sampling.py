@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from masklet.evaluate.click_simulator import next_click  # noqa: E402
+from masklet.evaluate.click_simulator import simulate_click  # noqa: E402
 from masklet.train.prompt_sampling import (  # noqa: E402
     Shares,
     boxes,
@@ -71,7 +71,7 @@ def test_a_click_where_nothing_is_wrong_is_negative_and_off_the_object() -> None
 def test_a_centre_click_is_the_evaluations_click() -> None:
     points, labels = centre_clicks(torch.tensor(TRUTH), torch.tensor(FOUND))
     for row, place in enumerate(pixels(points)):
-        wanted = next_click(TRUTH[row], FOUND[row])
+        wanted = simulate_click(TRUTH[row], FOUND[row])
         assert wanted is not None
         assert place.tolist() == wanted.points[0].tolist()
         assert int(labels[row]) == int(wanted.labels[0])

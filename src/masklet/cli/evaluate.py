@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from masklet.datasets.dataset import Clips, Dataset
     from masklet.evaluate.aggregation import ObjectScores
     from masklet.evaluate.benchmarks import Benchmark
-    from masklet.evaluate.predictions import Answers
+    from masklet.evaluate.predictions import PredictionFolder
     from masklet.evaluate.report import Report
     from masklet.evaluate.vos import FirstPrompt
     from masklet.segmenter import Segmenter
@@ -76,26 +76,26 @@ def images(
     Clicks are the deterministic ones of the SAM papers. Of clips, every annotated frame is a picture.
     """
     from masklet.datasets.layouts import open_images
-    from masklet.evaluate.failure_cases import worst_objects
-    from masklet.evaluate.image_baselines import BASELINES
+    from masklet.evaluate.failure_cases import draw_worst_objects
+    from masklet.evaluate.image_baselines import IMAGE_BASELINES
     from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
-    from masklet.evaluate.image_report import image_report
-    from masklet.evaluate.report import counted
+    from masklet.evaluate.image_report import build_image_report
+    from masklet.evaluate.report import format_count
 
     plan = PromptPlan.parse(prompts)
     chosen = _chosen(open_images(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
     segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     results = []
-    with progress(counted(len(chosen), "picture"), unit="images") as done:
+    with progress(format_count(len(chosen), "picture"), unit="images") as done:
         for number, record in enumerate(chosen, start=1):
-            results += evaluate_image(segmenter, record, plan, BASELINES if baselines else None)
+            results += evaluate_image(segmenter, record, plan, IMAGE_BASELINES if baselines else None)
             done(number, len(chosen))
     if not results:
         raise SettingsError("bad-usage", f"{data}: no object in the {len(chosen)} chosen pictures; choose others")
-    pictures = worst_objects(segmenter, chosen, results, plan.names[0])
+    pictures = draw_worst_objects(segmenter, chosen, results, plan.names[0])
     facts = _facts(chosen, segmenter, model)
-    _publish(image_report(_title("Pictures", chosen), facts, results, plan, pictures), out, json=json)
+    _publish(build_image_report(_title("Pictures", chosen), facts, results, plan, pictures), out, json=json)
 
 
 @app.command()
@@ -125,9 +125,9 @@ def vos(
     """
     from masklet.datasets.layouts import open_clips
     from masklet.evaluate.benchmarks import find_benchmark
-    from masklet.evaluate.predictions import Answers
-    from masklet.evaluate.score import is_public
-    from masklet.evaluate.vos import ANSWERS, FirstPrompt
+    from masklet.evaluate.predictions import PredictionFolder
+    from masklet.evaluate.score import has_public_ground_truth
+    from masklet.evaluate.vos import PREDICTIONS, FirstPrompt
 
     how = FirstPrompt.parse(prompt)
     clips = _chosen(open_clips(data, split), listing, sample)
@@ -136,8 +136,8 @@ def vos(
     segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     speed = _answer(segmenter, clips, how, rules, out, afresh=overwrite)
     facts = {**_facts(clips, segmenter, model), "prompt": how.name, "speed": speed}
-    answers = Answers(out / ANSWERS)
-    if is_public(clips):
+    answers = PredictionFolder(out / PREDICTIONS)
+    if has_public_ground_truth(clips):
         wishes = _Scoring(rules, out, workers, unseen, json, baselines)
         return _score(answers, clips, facts, wishes, (segmenter.config.name, how.name))
     where = f" to {rules.server}" if rules.server else ""
@@ -164,21 +164,23 @@ def interactive(
 ) -> None:
     """Let a simulated user click and correct: J&F against prompted frames, and the area under that curve."""
     from masklet.datasets.layouts import open_clips
-    from masklet.evaluate.failure_cases import worst_rounds
+    from masklet.evaluate.failure_cases import draw_worst_rounds
     from masklet.evaluate.interactive import evaluate_clip
-    from masklet.evaluate.interactive_report import interactive_report
-    from masklet.evaluate.report import counted
+    from masklet.evaluate.interactive_report import build_interactive_report
+    from masklet.evaluate.report import format_count
 
     clips = _chosen(open_clips(data, split), listing, sample)
     _require_free(out, overwrite=overwrite)
     segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
     results = []
-    with progress(f"{counted(len(clips), 'clip')}, {counted(rounds, 'round')} each") as done:
+    with progress(f"{format_count(len(clips), 'clip')}, {format_count(rounds, 'round')} each") as done:
         frames, total = count(1), rounds * sum(len(clip) for clip in clips)  # more where objects appear later
         for clip in clips:
-            results += evaluate_clip(segmenter, clip, mode.value, rounds, tick=lambda: done(next(frames), total))
-    facts, pictures = _facts(clips, segmenter, model), worst_rounds(results, clips)
-    _publish(interactive_report(_title("Interactive", clips), facts, results, mode.value, pictures), out, json=json)
+            results += evaluate_clip(segmenter, clip, mode.value, rounds, on_frame=lambda: done(next(frames), total))
+    facts, pictures = _facts(clips, segmenter, model), draw_worst_rounds(results, clips)
+    _publish(
+        build_interactive_report(_title("Interactive", clips), facts, results, mode.value, pictures), out, json=json
+    )
 
 
 @app.command()
@@ -200,13 +202,13 @@ def score(
     """J, F, J&F, recall and decay of anybody's masks, as the benchmark averages them."""
     from masklet.datasets.layouts import open_truth
     from masklet.evaluate.benchmarks import find_benchmark
-    from masklet.evaluate.predictions import Answers
+    from masklet.evaluate.predictions import PredictionFolder
 
     clips = _chosen(open_truth(truth, split), listing, None)
     rules = find_benchmark(benchmark or clips.kind)
     _require_free(out, overwrite=overwrite)
     facts = {**_facts(clips), "results": str(results)}
-    _score(Answers(results), clips, facts, _Scoring(rules, out, workers, unseen, json, baselines))
+    _score(PredictionFolder(results), clips, facts, _Scoring(rules, out, workers, unseen, json, baselines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +225,19 @@ class _Scoring:
 
 def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
     """Answer the clips that are not answered yet; says how fast that went."""
-    from masklet.evaluate.predictions import Answers
-    from masklet.evaluate.report import HTML, JSON, MARKDOWN, counted
-    from masklet.evaluate.vos import ANSWERS, answer_clips
+    from masklet.evaluate.predictions import PredictionFolder
+    from masklet.evaluate.report import HTML_FILE, JSON_FILE, MARKDOWN_FILE, format_count
+    from masklet.evaluate.vos import PREDICTIONS, predict_clips
 
     total = sum(len(clip) for clip in clips)
-    left = total - sum(len(clip) for clip in clips if not afresh and Answers(out / ANSWERS).has(clip.name))
+    left = total - sum(
+        len(clip) for clip in clips if not afresh and PredictionFolder(out / PREDICTIONS).has_clip(clip.name)
+    )
     frames, start = 0, time.perf_counter()
-    with progress(f"{counted(len(clips), 'clip')}, {left} of {total} frames to answer") as done:
-        for frames in answer_clips(segmenter, clips, how, out, rules.files, afresh=afresh):
+    with progress(f"{format_count(len(clips), 'clip')}, {left} of {total} frames to answer") as done:
+        for frames in predict_clips(segmenter, clips, how, out, rules.layout, restart=afresh):
             if frames == 1:  # nobody else works there
-                for name in (HTML, MARKDOWN, JSON):  # an old report would be in the way of going on
+                for name in (HTML_FILE, MARKDOWN_FILE, JSON_FILE):  # an old report would be in the way of going on
                     (out / name).unlink(missing_ok=True)
             done(frames, left)
     speed = frames / (time.perf_counter() - start)
@@ -241,32 +245,40 @@ def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchma
 
 
 def _score(
-    answers: Answers, clips: Clips, facts: dict[str, str], wishes: _Scoring, asked: tuple[str, str] | None = None
+    answers: PredictionFolder,
+    clips: Clips,
+    facts: dict[str, str],
+    wishes: _Scoring,
+    asked: tuple[str, str] | None = None,
 ) -> None:
     """Score the answers and publish the report; `asked` are model and prompt, to find a published row."""
     from masklet.datasets.frame_folders import read_list
-    from masklet.evaluate.failure_cases import worst_frames
-    from masklet.evaluate.published_results import published
-    from masklet.evaluate.report import counted
-    from masklet.evaluate.score import score as scored
-    from masklet.evaluate.static_masks import NAME, Standing
-    from masklet.evaluate.vos_report import vos_report
+    from masklet.evaluate.failure_cases import draw_worst_frames
+    from masklet.evaluate.published_results import find_published_scores
+    from masklet.evaluate.report import format_count
+    from masklet.evaluate.score import score_clips as scored
+    from masklet.evaluate.static_masks import BASELINE_NAME, StaticMasks
+    from masklet.evaluate.vos_report import build_vos_report
 
     scores: list[ObjectScores] = []
     workers = min(wishes.workers or _cores(), len(clips))
-    with progress(f"scoring {counted(len(clips), 'clip')} with {counted(workers, 'core')}", unit="clips") as done:
+    with progress(
+        f"scoring {format_count(len(clips), 'clip')} with {format_count(workers, 'core')}", unit="clips"
+    ) as done:
         for number, found in enumerate(scored(answers, clips, wishes.rules, workers=workers), start=1):
             scores += found
             done(number, len(clips))
     if not scores:
         raise SettingsError("bad-usage", f"{clips.root}: no object has frames that count as {wishes.rules.name}")
     unseen = clips.unseen if wishes.unseen is None else frozenset(read_list(wishes.unseen))
-    row = published(clips.kind, clips.split, *asked) if asked else None
-    pictures = worst_frames(scores, clips, answers)
+    row = find_published_scores(clips.kind, clips.split, *asked) if asked else None
+    pictures = draw_worst_frames(scores, clips, answers)
     beside = {}
     if wishes.baselines:
-        beside[NAME] = [one for found in scored(Standing(clips), clips, wishes.rules, workers=workers) for one in found]
-    report = vos_report(_title("Clips", clips), facts, scores, wishes.rules, unseen, row, pictures, beside)
+        beside[BASELINE_NAME] = [
+            one for found in scored(StaticMasks(clips), clips, wishes.rules, workers=workers) for one in found
+        ]
+    report = build_vos_report(_title("Clips", clips), facts, scores, wishes.rules, unseen, row, pictures, beside)
     _publish(report, wishes.out, json=wishes.json)
 
 
@@ -282,11 +294,11 @@ def _chosen(data: Dataset[Record], listing: Path | None, sample: int | None) -> 
 
 def _facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = "") -> dict[str, str]:
     """The head of a report. The hash is of the names, so that two runs can be known to be of the same ones."""
-    from masklet.evaluate.provenance import model_facts, run_facts
+    from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
 
     names = sha256("\n".join(sorted(data.names)).encode())[:12]
     about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.licence}
-    return {**about, **(model_facts(segmenter, model) if segmenter else {}), **run_facts()}
+    return {**about, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
 
 
 def _title(what: str, data: Dataset[Any]) -> str:
@@ -301,11 +313,11 @@ def _cores() -> int:
 
 def _require_free(out: Path, *, overwrite: bool) -> None:
     """Raises `ResourceError` where a report would be written over, or none can be written."""
-    from masklet.evaluate.report import HTML
+    from masklet.evaluate.report import HTML_FILE
     from masklet.files.atomic import make_folder
     from masklet.files.outputs import output_exists
 
-    if output_exists(out / HTML) and not overwrite:
+    if output_exists(out / HTML_FILE) and not overwrite:
         raise ResourceError(
             "output-exists", f"{out} holds a report", hint="--overwrite replaces it, --out writes elsewhere"
         )
@@ -314,11 +326,11 @@ def _require_free(out: Path, *, overwrite: bool) -> None:
 
 def _publish(report: Report, out: Path, *, json: bool) -> None:
     """Write the report and show its first table."""
-    from masklet.evaluate.report import HTML, write_report
+    from masklet.evaluate.report import HTML_FILE, write_report
 
     write_report(report, out)
     if json:
         numbers = {key: value for key, value in report.numbers.items() if key != "objects"}
-        return print_json({"report": out / HTML, "facts": dict(report.facts), **numbers})
+        return print_json({"report": out / HTML_FILE, "facts": dict(report.facts), **numbers})
     print_table(report.tables[0].header, report.tables[0].rows)
-    return say(f"report: {out / HTML}")
+    return say(f"report: {out / HTML_FILE}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RECALLED = 0.5  # a frame above this counts for recall (DAVIS)
-QUARTERS = 4  # decay compares the first and the last part of a clip of so many (DAVIS)
+RECALL_THRESHOLD = 0.5  # a frame above this counts for recall (DAVIS)
+NUM_QUARTERS = 4  # decay compares the first and the last part of a clip of so many (DAVIS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Averages:
         return (self.j + self.f) / 2
 
 
-def averages(scores: Sequence[ObjectScores]) -> Averages:
+def average_scores(scores: Sequence[ObjectScores]) -> Averages:
     """Means over all objects of all clips together, as every benchmark averages: not clip by clip."""
     assert scores, "there is no mean of no objects"
 
@@ -53,14 +53,14 @@ def averages(scores: Sequence[ObjectScores]) -> Averages:
         objects=len(scores),
         j=mean(score.j.mean() for score in scores),
         f=mean(score.f.mean() for score in scores),
-        j_recall=mean((score.j > RECALLED).mean() for score in scores),
-        f_recall=mean((score.f > RECALLED).mean() for score in scores),
-        j_decay=mean(decay(score.j) for score in scores),
-        f_decay=mean(decay(score.f) for score in scores),
+        j_recall=mean((score.j > RECALL_THRESHOLD).mean() for score in scores),
+        f_recall=mean((score.f > RECALL_THRESHOLD).mean() for score in scores),
+        j_decay=mean(compute_decay(score.j) for score in scores),
+        f_decay=mean(compute_decay(score.f) for score in scores),
     )
 
 
-def by_clip(scores: Iterable[ObjectScores]) -> dict[str, list[ObjectScores]]:
+def group_by_clip(scores: Iterable[ObjectScores]) -> dict[str, list[ObjectScores]]:
     """The objects of each clip, in the given order."""
     clips: dict[str, list[ObjectScores]] = {}
     for score in scores:
@@ -68,7 +68,7 @@ def by_clip(scores: Iterable[ObjectScores]) -> dict[str, list[ObjectScores]]:
     return clips
 
 
-def seen_and_unseen(groups: Mapping[str, Averages]) -> float:
+def average_seen_and_unseen(groups: Mapping[str, Averages]) -> float:
     """The headline of YouTube-VOS (G) and of LVOS v2: the mean of J and F of seen and of unseen objects.
 
     Where there are objects of one kind only, the mean of their J and F.
@@ -76,10 +76,10 @@ def seen_and_unseen(groups: Mapping[str, Averages]) -> float:
     return float(np.mean([value for group in groups.values() for value in (group.j, group.f)]))
 
 
-def decay(values: NDArray[np.float64]) -> float:
+def compute_decay(values: NDArray[np.float64]) -> float:
     """How much worse (T,) values get: the mean of the first quarter less that of the last (DAVIS).
 
     Neighbouring quarters share the frame at which they meet.
     """
-    ends = np.round(np.linspace(1, len(values), QUARTERS + 1) + 1e-10).astype(int) - 1
+    ends = np.round(np.linspace(1, len(values), NUM_QUARTERS + 1) + 1e-10).astype(int) - 1
     return float(values[: ends[1] + 1].mean() - values[ends[-2] :].mean())

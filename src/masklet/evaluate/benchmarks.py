@@ -17,8 +17,8 @@ Flags = NDArray[np.bool_]
 class Presence(NamedTuple):
     """On the T annotated frames of a clip, whether an object is in truth and answer and is expected: each (T,)."""
 
-    truth: Flags
-    answer: Flags
+    ground_truth: Flags
+    prediction: Flags
     expected: Flags
 
 
@@ -33,39 +33,39 @@ class Benchmark:
     """
 
     name: str
-    counted: Callable[[Presence], Flags]
-    files: Literal["labels", "masks"] = "labels"
+    select_frames: Callable[[Presence], Flags]
+    layout: Literal["labels", "masks"] = "labels"
     groups: Literal["category", "clip"] | None = None
     strict_ids: bool = False
     server: str = ""
 
 
-def between(presence: Presence) -> Flags:
+def _select_inner(presence: Presence) -> Flags:
     """All annotated frames but the first and the last: DAVIS."""
-    return _inner(np.ones_like(presence.truth))
+    return _drop_first_and_last(np.ones_like(presence.ground_truth))
 
 
-def between_since_seen(presence: Presence) -> Flags:
+def _select_inner_since_first_seen(presence: Presence) -> Flags:
     """Of the frames between the first and the last, those since the object is first in truth or answer: SA-V, MOSE."""
-    inner = between(presence)
-    if not (inner & presence.truth).any():  # an object that the truth never shows there is left out
+    inner = _select_inner(presence)
+    if not (inner & presence.ground_truth).any():  # an object that the truth never shows there is left out
         return np.zeros_like(inner)
-    return np.asarray(inner & np.logical_or.accumulate(inner & (presence.truth | presence.answer)))
+    return np.asarray(inner & np.logical_or.accumulate(inner & (presence.ground_truth | presence.prediction)))
 
 
-def between_expected(presence: Presence) -> Flags:
+def _select_inner_expected(presence: Presence) -> Flags:
     """The frames on which the object is expected, without the first and the last of them: LVOS."""
-    return _inner(presence.expected)
+    return _drop_first_and_last(presence.expected)
 
 
-def after_first(presence: Presence) -> Flags:
+def _select_expected_after_first(presence: Presence) -> Flags:
     """The frames on which the object is expected, without the first, whose mask is given: YouTube-VOS."""
     counted: Flags = presence.expected.copy()
     counted[np.flatnonzero(counted)[:1]] = False
     return counted
 
 
-def _inner(flags: Flags) -> Flags:
+def _drop_first_and_last(flags: Flags) -> Flags:
     counted: Flags = flags.copy()
     where = np.flatnonzero(flags)
     counted[where[:1]] = counted[where[-1:]] = False
@@ -75,15 +75,17 @@ def _inner(flags: Flags) -> Flags:
 BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
-        Benchmark("davis-2016", between, strict_ids=True),
-        Benchmark("davis-2017", between, strict_ids=True),
-        Benchmark("sa-v", between_since_seen, files="masks"),
-        Benchmark("mose", between_since_seen, server="CodaLab competition 10703"),
-        Benchmark("youtube-vos-2018", after_first, groups="category"),
-        Benchmark("youtube-vos-2019", after_first, groups="category", server="CodaLab competition 20127"),
-        Benchmark("lvos-v1", between_expected),
-        Benchmark("lvos-v2", between_expected, groups="clip"),
-        Benchmark("clips", between),
+        Benchmark("davis-2016", _select_inner, strict_ids=True),
+        Benchmark("davis-2017", _select_inner, strict_ids=True),
+        Benchmark("sa-v", _select_inner_since_first_seen, layout="masks"),
+        Benchmark("mose", _select_inner_since_first_seen, server="CodaLab competition 10703"),
+        Benchmark("youtube-vos-2018", _select_expected_after_first, groups="category"),
+        Benchmark(
+            "youtube-vos-2019", _select_expected_after_first, groups="category", server="CodaLab competition 20127"
+        ),
+        Benchmark("lvos-v1", _select_inner_expected),
+        Benchmark("lvos-v2", _select_inner_expected, groups="clip"),
+        Benchmark("clips", _select_inner),
     )
 }
 """By the `kind` of a data set; `clips` is any folder of clips, counted as DAVIS counts."""

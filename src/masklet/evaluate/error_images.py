@@ -11,39 +11,43 @@ from masklet.prompts import POSITIVE, TOP_LEFT, Prompt
 Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 
-RIGHT, MISSED, SURPLUS = (40, 120, 255), (255, 140, 0), (220, 0, 200)  # blue, orange and magenta, RGB
+CORRECT_COLOR, MISSED_COLOR, EXTRA_COLOR = (40, 120, 255), (255, 140, 0), (220, 0, 200)  # blue, orange and magenta, RGB
 LEGEND = "Blue is right, orange was missed, magenta is too much."
 CLICKS_LEGEND = "White dots are clicks on the object, black ones off it."
-SIDE = 440  # pixels of the drawn picture's longer side
-SURROUNDINGS = 1.0  # the view shows this much of the objects' extent on every side
-_TINT = 0.55
+IMAGE_SIDE_PX = 440  # pixels of the drawn picture's longer side
+CONTEXT_FRACTION = 1.0  # the view shows this much of the objects' extent on every side
+_OVERLAY_OPACITY = 0.55
 
 
-def comparison(image: Image, truth: Mask, answer: Mask, prompt: Prompt | None = None) -> bytes:
+def draw_comparison(image: Image, ground_truth: Mask, prediction: Mask, prompt: Prompt | None = None) -> bytes:
     """A JPEG of the surroundings of an object with its true mask (H, W) and the answer laid over it; see `LEGEND`."""
     canvas = image.astype(np.float32)
-    for region, colour in ((truth & answer, RIGHT), (truth & ~answer, MISSED), (answer & ~truth, SURPLUS)):
-        canvas[region] += (np.array(colour, np.float32) - canvas[region]) * _TINT
-    left, top, right, bottom = _view(truth | answer)
-    scale = SIDE / max(right - left, bottom - top)
+    for region, colour in (
+        (ground_truth & prediction, CORRECT_COLOR),
+        (ground_truth & ~prediction, MISSED_COLOR),
+        (prediction & ~ground_truth, EXTRA_COLOR),
+    ):
+        canvas[region] += (np.array(colour, np.float32) - canvas[region]) * _OVERLAY_OPACITY
+    left, top, right, bottom = _crop_around(ground_truth | prediction)
+    scale = IMAGE_SIDE_PX / max(right - left, bottom - top)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     drawn = np.asarray(
         cv2.resize(canvas[top:bottom, left:right].astype(np.uint8), size, interpolation=method), np.uint8
     )
     if prompt is not None:
-        _draw(drawn, prompt, (left, top), scale)
+        _draw_prompt(drawn, prompt, (left, top), scale)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
     return encoded.tobytes()
 
 
-def _view(region: Mask) -> tuple[int, int, int, int]:
+def _crop_around(region: Mask) -> tuple[int, int, int, int]:
     """The window xyxy that shows a region with its surroundings; the whole picture if there is none."""
     height, width = region.shape
     left, top, across, down = cv2.boundingRect(np.ascontiguousarray(region).view(np.uint8))
     if not across:
         return 0, 0, width, height
-    margin = max(16, round(SURROUNDINGS * max(across, down) / 2))
+    margin = max(16, round(CONTEXT_FRACTION * max(across, down) / 2))
     return (
         max(0, left - margin),
         max(0, top - margin),
@@ -52,7 +56,7 @@ def _view(region: Mask) -> tuple[int, int, int, int]:
     )
 
 
-def _draw(canvas: Image, prompt: Prompt, corner: tuple[int, int], scale: float) -> None:
+def _draw_prompt(canvas: Image, prompt: Prompt, corner: tuple[int, int], scale: float) -> None:
     """Clicks as dots with a rim, a box as a line with a rim."""
     places = np.rint((prompt.points - np.array(corner) + 0.5) * scale).astype(int)
     corners = places[prompt.labels >= TOP_LEFT].tolist()

@@ -16,26 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip
-from masklet.evaluate.j_and_f import Overlap, overlap
-from masklet.evaluate.vos import correct, pictures
+from masklet.evaluate.j_and_f import JAndF, compute_j_and_f
+from masklet.evaluate.vos import add_clicks, read_frames
 from masklet.masks import rle
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt
 from masklet.segmenter import Segmenter
-from masklet.tracking.disk_cache import History
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from masklet.video import Video
 
 Mask = NDArray[np.bool_]
-Tick = Callable[[], object]
+OnFrame = Callable[[], object]
 Mode = Literal["offline", "online"]
 
-CLICKS = 3  # per frame that is prompted
-ROUNDS = 8  # frames that are prompted
-GOOD_ENOUGH = 0.75  # online, a frame whose IoU is below is corrected
-SECONDS_TO_FIND, SECONDS_TO_CLICK, SECONDS_TO_WATCH = 1.0, 1.5, 30 / 300  # a frame, a point, one frame of a clip
+CLICKS_PER_FRAME = 3  # per frame that is prompted
+MAX_ROUNDS = 8  # frames that are prompted
+MIN_IOU = 0.75  # online, a frame whose IoU is below is corrected
+FIND_FRAME_S, CLICK_S, WATCH_FRAME_S = 1.0, 1.5, 30 / 300  # a frame, a point, one frame of a clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class ObjectRounds:
     clip: str
     object_id: int
     frames: int
-    rounds: tuple[Overlap, ...]
+    rounds: tuple[JAndF, ...]
     prompted: tuple[int, ...]
     worst: tuple[int, Mapping[str, Any]] | None = None
 
-    def seconds(self, mode: Mode) -> tuple[float, ...]:
+    def estimate_user_seconds(self, mode: Mode) -> tuple[float, ...]:
         """How long a user would take for 1, 2, … prompted frames: to watch, to find a frame and to click on it."""
-        watching = SECONDS_TO_WATCH * self.frames
-        prompting = SECONDS_TO_FIND + CLICKS * SECONDS_TO_CLICK
+        watching = WATCH_FRAME_S * self.frames
+        prompting = FIND_FRAME_S + CLICKS_PER_FRAME * CLICK_S
         counts = range(1, len(self.rounds) + 1)
         return tuple((watching + prompting) * n if mode == "offline" else watching + prompting * n for n in counts)
 
 
 def evaluate_clip(
-    model: Segmenter, clip: AnnotatedClip, mode: Mode, rounds: int = ROUNDS, tick: Tick = lambda: None
+    model: Segmenter, clip: AnnotatedClip, mode: Mode, rounds: int = MAX_ROUNDS, on_frame: OnFrame = lambda: None
 ) -> list[ObjectRounds]:
     """The rounds of every object of one clip, by object id.
 
@@ -70,15 +70,15 @@ def evaluate_clip(
     changes nothing, since objects do not influence each other. `tick` is called after every frame of every round.
     Raises what the clip's readers raise.
     """
-    play = _offline if mode == "offline" else _online
+    play = _run_offline if mode == "offline" else _run_online
     results: list[ObjectRounds] = []
     with closing(clip.video()) as video:
         for start, truths in clip.first_masks().items():
-            results += play(model, _Part(clip, video, start, tuple(truths), tick), rounds)
+            results += play(model, _ClipPart(clip, video, start, tuple(truths), on_frame), rounds)
     return sorted(results, key=lambda result: result.object_id)
 
 
-def area_under_curve(values: Sequence[float]) -> float:
+def compute_area_under_curve(values: Sequence[float]) -> float:
     """The mean height of the line through values at 1, 2, … prompted frames."""
     if len(values) == 1:
         return values[0]
@@ -86,60 +86,60 @@ def area_under_curve(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _ClipPart:
     """What is played: a clip from the frame on which some objects, `keys`, appear together."""
 
     clip: AnnotatedClip
     video: Video
     start: int
     keys: tuple[int, ...]
-    tick: Tick
+    on_frame: OnFrame
 
     @property
     def frames(self) -> range:
         return range(self.start, len(self.clip))
 
-    def tracker(self, model: Segmenter, history: History | None = None) -> Tracker:
-        return Tracker(model.backend, length=len(self.frames), history=history, zoom=model.zoom)
+    def create_tracker(self, model: Segmenter, history: DiskCache | None = None) -> Tracker:
+        return Tracker(model.backend, length=len(self.frames), disk_cache=history, zoom=model.zoom)
 
-    def truths(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
+    def read_masks(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
         annotation = self.clip.annotation(frame)
         return {key: annotation.mask(key) for key in keys}
 
 
-class _Log:
+class _ScoreLog:
     """J and F of some objects by frame, and after each round."""
 
-    def __init__(self, part: _Part) -> None:
+    def __init__(self, part: _ClipPart) -> None:
         self.part = part
-        self.scores: dict[int, dict[int, Overlap]] = {key: {} for key in part.keys}
-        self.codes: dict[int, dict[int, Mapping[str, Any]]] = {key: {} for key in part.keys}
-        self.rounds: dict[int, list[Overlap]] = {key: [] for key in part.keys}
+        self.scores: dict[int, dict[int, JAndF]] = {key: {} for key in part.keys}
+        self.rles: dict[int, dict[int, Mapping[str, Any]]] = {key: {} for key in part.keys}
+        self.rounds: dict[int, list[JAndF]] = {key: [] for key in part.keys}
         self.prompted: dict[int, list[int]] = {key: [] for key in part.keys}
 
-    def note(self, frame: int, masks: Masks) -> dict[int, float]:
+    def record(self, frame: int, masks: Masks) -> dict[int, float]:
         """Compares the masks of an annotated frame with the truth; gives J of each object."""
         annotation = self.part.clip.annotation(frame)
         for key in self.part.keys:
             found = masks.of(key).binary[0]
-            self.scores[key][frame] = overlap(annotation.mask(key), found, annotation.void)
-            self.codes[key][frame] = rle.encode(found)
+            self.scores[key][frame] = compute_j_and_f(annotation.mask(key), found, annotation.void)
+            self.rles[key][frame] = rle.encode(found)
         return {key: scores[frame].j for key, scores in self.scores.items()}
 
     def end_round(self) -> None:
         """Sums up what was noted since the last round."""
         for key, scores in self.scores.items():
             j, f = np.mean(list(scores.values()), axis=0).tolist()
-            self.rounds[key].append(Overlap(j, f))
+            self.rounds[key].append(JAndF(j, f))
 
-    def worst(self, key: int) -> int:
+    def find_worst_frame(self, key: int) -> int:
         """The frame with the lowest J of an object, the first of equals."""
         scores = self.scores[key]
         return min(scores, key=lambda frame: scores[frame].j)
 
-    def results(self) -> list[ObjectRounds]:
+    def build_results(self) -> list[ObjectRounds]:
         name, length = self.part.clip.name, len(self.part.frames)
-        worst = {key: self.worst(key) for key in self.part.keys}
+        worst = {key: self.find_worst_frame(key) for key in self.part.keys}
         return [
             ObjectRounds(
                 name,
@@ -147,56 +147,58 @@ class _Log:
                 length,
                 tuple(self.rounds[key]),
                 tuple(self.prompted[key]),
-                (worst[key], self.codes[key][worst[key]]),
+                (worst[key], self.rles[key][worst[key]]),
             )
             for key in self.part.keys
         ]
 
 
-def _offline(model: Segmenter, part: _Part, rounds: int) -> list[ObjectRounds]:
+def _run_offline(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectRounds]:
     """Every round corrects each object's worst frame of the round before and goes through the clip anew."""
-    log, tracker = _Log(part), part.tracker(model)
+    log, tracker = _ScoreLog(part), part.create_tracker(model)
     prompts: dict[int, dict[int, Prompt]] = defaultdict(dict)  # by frame and object; earlier clicks are kept
     due = dict.fromkeys(part.keys, part.start)
     for _ in range(rounds):
         for frame in sorted(set(due.values())):
             keys = [key for key in part.keys if due[key] == frame]
-            correct(tracker, frame, part.video[frame], part.truths(frame, keys), prompts[frame], CLICKS)
+            add_clicks(
+                tracker, frame, part.video[frame], part.read_masks(frame, keys), prompts[frame], CLICKS_PER_FRAME
+            )
             for key in keys:
                 log.prompted[key].append(frame)
-        for frame, image in pictures(part.video, part.frames):
+        for frame, image in read_frames(part.video, part.frames):
             masks = tracker.step(frame, image)
             if frame in part.clip.annotations:
-                log.note(frame, masks)
-            part.tick()
+                log.record(frame, masks)
+            part.on_frame()
         log.end_round()
-        due = {key: log.worst(key) for key in part.keys}
-    return log.results()
+        due = {key: log.find_worst_frame(key) for key in part.keys}
+    return log.build_results()
 
 
-def _online(model: Segmenter, part: _Part, rounds: int) -> list[ObjectRounds]:
+def _run_online(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectRounds]:
     """Every round is one pass with one more frame to prompt: where the mask first gets bad, and so on."""
-    log = _Log(part)
+    log = _ScoreLog(part)
     for allowed in range(1, rounds + 1):
-        log.prompted = _one_pass(model, part, allowed, log)
+        log.prompted = _run_online_pass(model, part, allowed, log)
         log.end_round()
-    return log.results()
+    return log.build_results()
 
 
-def _one_pass(model: Segmenter, part: _Part, allowed: int, log: _Log) -> dict[int, list[int]]:
+def _run_online_pass(model: Segmenter, part: _ClipPart, allowed: int, log: _ScoreLog) -> dict[int, list[int]]:
     """Watch once, prompting at most so many frames of each object; which they were."""
-    tracker = part.tracker(model, History(0))
+    tracker = part.create_tracker(model, DiskCache(0))
     prompted: dict[int, list[int]] = {key: [] for key in part.keys}
-    for frame, image in pictures(part.video, part.frames):
+    for frame, image in read_frames(part.video, part.frames):
         bad = list(part.keys) if frame == part.start else []
         masks = tracker.step(frame, image) if tracker.tracks else None
         if masks is not None and frame in part.clip.annotations:
-            j = log.note(frame, masks)
-            bad = [key for key in part.keys if j[key] < GOOD_ENOUGH and len(prompted[key]) < allowed]
+            j = log.record(frame, masks)
+            bad = [key for key in part.keys if j[key] < MIN_IOU and len(prompted[key]) < allowed]
         if bad:
-            correct(tracker, frame, image, part.truths(frame, bad), {}, CLICKS)
-            log.note(frame, tracker.step(frame, image))
+            add_clicks(tracker, frame, image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
+            log.record(frame, tracker.step(frame, image))
             for key in bad:
                 prompted[key].append(frame)
-        part.tick()
+        part.on_frame()
     return prompted

@@ -9,66 +9,77 @@ from typing import Any
 import numpy as np
 
 from masklet.evaluate.error_images import LEGEND
-from masklet.evaluate.interactive import CLICKS, Mode, ObjectRounds, area_under_curve
-from masklet.evaluate.plots import Points, bar_plot, line_plot
-from masklet.evaluate.report import Picture, Plot, Report, Table, counted
+from masklet.evaluate.interactive import CLICKS_PER_FRAME, Mode, ObjectRounds, compute_area_under_curve
+from masklet.evaluate.plots import Points, draw_bar_plot, draw_line_plot
+from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count
 
-AT_SECONDS = 60.0  # J&F is also given for this much of a user's time per object (DAVIS interactive)
-SHOWN_CLIPS = 60
+TIME_LIMIT_S = 60.0  # J&F is also given for this much of a user's time per object (DAVIS interactive)
+MAX_PLOTTED_CLIPS = 60
 
 
-def interactive_report(
+def build_interactive_report(
     title: str,
     facts: Mapping[str, str],
     results: Sequence[ObjectRounds],
     mode: Mode,
-    pictures: Sequence[Picture] = (),
+    images: Sequence[CaptionedImage] = (),
 ) -> Report:
     """The report on at least one object."""
-    curve = _curve(results)
-    seconds = np.mean([result.seconds(mode) for result in results], axis=0)
-    areas = {name: area_under_curve(_curve(found)["J&F"]) for name, found in _by_clip(results).items()}
+    curve = _average_curve(results)
+    seconds = np.mean([result.estimate_user_seconds(mode) for result in results], axis=0)
+    areas = {
+        name: compute_area_under_curve(_average_curve(found)["J&F"]) for name, found in _group_by_clip(results).items()
+    }
     series: dict[str, Points] = {
         name: [(count, 100 * value) for count, value in enumerate(values, start=1)] for name, values in curve.items()
     }
-    worst = dict(sorted(((name, 100 * area) for name, area in areas.items()), key=lambda item: item[1])[:SHOWN_CLIPS])
+    worst = dict(
+        sorted(((name, 100 * area) for name, area in areas.items()), key=lambda item: item[1])[:MAX_PLOTTED_CLIPS]
+    )
     return Report(
         title=title,
         facts={**facts, "mode": mode, "clips": str(len(areas)), "objects": str(len(results))},
-        tables=[_curve_table(curve, seconds.tolist(), mode), _clip_table(results)],
+        tables=[_build_curve_table(curve, seconds.tolist(), mode), _build_clip_table(results)],
         numbers={
-            "auc": {name: area_under_curve(values) for name, values in curve.items()},
-            f"j_and_f_at_{AT_SECONDS:.0f}_s": at_time(curve["J&F"], seconds.tolist()),
+            "auc": {name: compute_area_under_curve(values) for name, values in curve.items()},
+            f"j_and_f_at_{TIME_LIMIT_S:.0f}_s": interpolate_at(curve["J&F"], seconds.tolist()),
             "curve": curve,
             "seconds": seconds.tolist(),
-            "objects": [_object(result) for result in results],
+            "objects": [_object_to_json(result) for result in results],
         },
         plots=[
-            Plot("J and F against prompted frames", line_plot(series, "prompted frames", "percent")),
-            Plot("Area under the curve per clip, the worst first", bar_plot(worst, "area under the curve, percent")),
+            Plot("J and F against prompted frames", draw_line_plot(series, "prompted frames", "percent")),
+            Plot(
+                "Area under the curve per clip, the worst first", draw_bar_plot(worst, "area under the curve, percent")
+            ),
         ],
-        pictures=pictures,
-        legend=f"After {counted(len(seconds), 'prompted frame')}. {LEGEND}",
-        about=f"{counted(len(areas), 'clip')}, {counted(len(results), 'object')}, {mode}",
+        images=images,
+        legend=f"After {format_count(len(seconds), 'prompted frame')}. {LEGEND}",
+        subtitle=f"{format_count(len(areas), 'clip')}, {format_count(len(results), 'object')}, {mode}",
     )
 
 
-def at_time(values: Sequence[float], seconds: Sequence[float], limit: float = AT_SECONDS) -> float:
+def interpolate_at(values: Sequence[float], seconds: Sequence[float], limit: float = TIME_LIMIT_S) -> float:
     """The value reached within so many seconds, on the line between rounds; the first before it, the last after."""
     return float(np.interp(limit, seconds, values))
 
 
-def _curve(results: Sequence[ObjectRounds]) -> dict[str, list[float]]:
+def _average_curve(results: Sequence[ObjectRounds]) -> dict[str, list[float]]:
     """J&F, J and F after each round: means over objects."""
     means = np.mean([result.rounds for result in results], axis=0)  # (rounds, 2)
     j, f = means.T
     return {"J&F": ((j + f) / 2).tolist(), "J": j.tolist(), "F": f.tolist()}
 
 
-def _curve_table(curve: Mapping[str, Sequence[float]], seconds: Sequence[float], mode: Mode) -> Table:
-    header = ["", *(str(count) for count in range(1, len(seconds) + 1)), "AUC", f"at {AT_SECONDS:.0f} s"]
+def _build_curve_table(curve: Mapping[str, Sequence[float]], seconds: Sequence[float], mode: Mode) -> Table:
+    header = ["", *(str(count) for count in range(1, len(seconds) + 1)), "AUC", f"at {TIME_LIMIT_S:.0f} s"]
     rows = [
-        [name, *map(_percent, values), _percent(area_under_curve(values)), _percent(at_time(values, seconds))]
+        [
+            name,
+            *map(_format_percent, values),
+            _format_percent(compute_area_under_curve(values)),
+            _format_percent(interpolate_at(values, seconds)),
+        ]
         for name, values in curve.items()
     ]
     rows.append(["seconds", *(f"{value:.0f}" for value in seconds), "", ""])
@@ -77,31 +88,37 @@ def _curve_table(curve: Mapping[str, Sequence[float]], seconds: Sequence[float],
         if mode == "offline"
         else "the first frame below an IoU of 75 %, in one pass"
     )
-    note = f"After so many prompted frames with {CLICKS} clicks each, in percent; each next one is {how}."
+    note = f"After so many prompted frames with {CLICKS_PER_FRAME} clicks each, in percent; each next one is {how}."
     return Table("J&F by prompted frames", header, rows, f"{note} Seconds are a user's, per object.")
 
 
-def _clip_table(results: Sequence[ObjectRounds]) -> Table:
+def _build_clip_table(results: Sequence[ObjectRounds]) -> Table:
     rows = []
-    for name, found in _by_clip(results).items():
-        values = _curve(found)["J&F"]
+    for name, found in _group_by_clip(results).items():
+        values = _average_curve(found)["J&F"]
         rows.append(
-            [name, str(len(found)), _percent(values[0]), _percent(values[-1]), _percent(area_under_curve(values))]
+            [
+                name,
+                str(len(found)),
+                _format_percent(values[0]),
+                _format_percent(values[-1]),
+                _format_percent(compute_area_under_curve(values)),
+            ]
         )
     return Table("Clip by clip", ["clip", "objects", "first", "last", "AUC"], rows, "J&F, in percent.")
 
 
-def _by_clip(results: Sequence[ObjectRounds]) -> dict[str, list[ObjectRounds]]:
+def _group_by_clip(results: Sequence[ObjectRounds]) -> dict[str, list[ObjectRounds]]:
     clips: dict[str, list[ObjectRounds]] = {}
     for result in results:
         clips.setdefault(result.clip, []).append(result)
     return clips
 
 
-def _object(result: ObjectRounds) -> dict[str, Any]:
+def _object_to_json(result: ObjectRounds) -> dict[str, Any]:
     told = {**asdict(result), "rounds": [{"j": value.j, "f": value.f} for value in result.rounds]}
     return {**told, "worst": result.worst[0] if result.worst else None}
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return f"{100 * value:.1f}"

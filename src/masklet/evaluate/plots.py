@@ -6,49 +6,51 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-COLOURS = ("#0b6bcb", "#d9480f", "#2b8a3e", "#9c36b5", "#a6790a", "#0c8599", "#c2255c", "#5c5f66")
+COLORS = ("#0b6bcb", "#d9480f", "#2b8a3e", "#9c36b5", "#a6790a", "#0c8599", "#c2255c", "#5c5f66")
 _WIDTH, _HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 150, 16, 48
-_ROW = 22  # pixels per bar
-MOST_COUNTS = 20  # whole numbers that are all written under an axis
+_BAR_HEIGHT = 22  # pixels per bar
+MAX_INTEGER_TICKS = 20  # whole numbers that are all written under an axis
 
 Points = Sequence[tuple[float, float]]
 
 
-def line_plot(series: Mapping[str, Points], x_label: str, y_label: str) -> str:
+def draw_line_plot(series: Mapping[str, Points], x_label: str, y_label: str) -> str:
     """Lines through (x, y) points, each with its name at its end. `y` starts at a round number below the lowest."""
     drawn = {name: points for name, points in series.items() if points}
     assert drawn, "a plot needs points"
     xs = [x for points in drawn.values() for x, _ in points]
     ys = [y for points in drawn.values() for _, y in points]
-    frame = _Frame(_counts(xs) or ticks(min(xs), max(xs)), ticks(min(ys), max(ys)))
-    names = _spread([(frame.y(points[-1][1]), name) for name, points in drawn.items()])
-    parts = [frame.axes(x_label, y_label)]
+    frame = _Axes(_compute_integer_ticks(xs) or compute_ticks(min(xs), max(xs)), compute_ticks(min(ys), max(ys)))
+    names = _spread_labels([(frame.y(points[-1][1]), name) for name, points in drawn.items()])
+    parts = [frame.render(x_label, y_label)]
     for place, (name, points) in enumerate(drawn.items()):
-        parts.append(_line([(frame.x(x), frame.y(y)) for x, y in points], _colour(place)))
-        parts.append(_text(_WIDTH - _RIGHT + 10, names[name] + 4, name, fill=_colour(place)))
-    return _svg(_HEIGHT, y_label, parts)
+        parts.append(_render_line([(frame.x(x), frame.y(y)) for x, y in points], _pick_color(place)))
+        parts.append(_render_text(_WIDTH - _RIGHT + 10, names[name] + 4, name, fill=_pick_color(place)))
+    return _render_svg(_HEIGHT, y_label, parts)
 
 
-def bar_plot(values: Mapping[str, float], label: str, limit: float = 100.0) -> str:
+def draw_bar_plot(values: Mapping[str, float], label: str, limit: float = 100.0) -> str:
     """A horizontal bar from 0 to `limit` for each value, in the given order, with its number."""
     left = 8 + 7 * min(32, max((len(name) for name in values), default=0))
     scale = (_WIDTH - left - 60) / limit
     parts = []
     for place, (name, value) in enumerate(values.items()):
-        top = place * _ROW
+        top = place * _BAR_HEIGHT
         width = max(0.0, value) * scale
         shown = name if len(name) <= 32 else f"…{name[-31:]}"
-        parts.append(_text(left - 8, top + 15, shown, anchor="end"))
+        parts.append(_render_text(left - 8, top + 15, shown, anchor="end"))
         parts.append(
-            f'<path class="track" d="M{left} {top + 3}h{limit * scale:.1f}v{_ROW - 6}h-{limit * scale:.1f}z"/>'
+            f'<path class="track" d="M{left} {top + 3}h{limit * scale:.1f}v{_BAR_HEIGHT - 6}h-{limit * scale:.1f}z"/>'
         )
-        parts.append(f'<rect x="{left}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" fill="{COLOURS[0]}"/>')
-        parts.append(_text(left + width + 6, top + 15, f"{value:.1f}"))
-    return _svg(_ROW * len(values) + 4, label, parts)
+        parts.append(
+            f'<rect x="{left}" y="{top + 3}" width="{width:.1f}" height="{_BAR_HEIGHT - 6}" fill="{COLORS[0]}"/>'
+        )
+        parts.append(_render_text(left + width + 6, top + 15, f"{value:.1f}"))
+    return _render_svg(_BAR_HEIGHT * len(values) + 4, label, parts)
 
 
-def ticks(low: float, high: float) -> list[float]:
+def compute_ticks(low: float, high: float) -> list[float]:
     """About six round numbers that enclose low … high."""
     extent = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(extent / 5))
@@ -57,13 +59,13 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
 
 
-def _counts(xs: Sequence[float]) -> list[float]:
+def _compute_integer_ticks(xs: Sequence[float]) -> list[float]:
     """Every whole number from the first to the last, if there are only few; nothing otherwise."""
-    few = all(float(x).is_integer() for x in xs) and 1 <= max(xs) - min(xs) <= MOST_COUNTS
+    few = all(float(x).is_integer() for x in xs) and 1 <= max(xs) - min(xs) <= MAX_INTEGER_TICKS
     return [float(x) for x in range(int(min(xs)), int(max(xs)) + 1)] if few else []
 
 
-class _Frame:
+class _Axes:
     """Where values lie on the drawing."""
 
     def __init__(self, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> None:
@@ -77,26 +79,26 @@ class _Frame:
         share = (value - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
-    def axes(self, x_label: str, y_label: str) -> str:
+    def render(self, x_label: str, y_label: str) -> str:
         right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
         grid = [f'<path class="grid" d="M{_LEFT} {self.y(value):.1f}H{right}"/>' for value in self.y_ticks]
-        rows = [_text(_LEFT - 8, self.y(value) + 4, f"{value:g}", anchor="end") for value in self.y_ticks]
-        columns = [_text(self.x(value), bottom + 18, f"{value:g}", anchor="middle") for value in self.x_ticks]
+        rows = [_render_text(_LEFT - 8, self.y(value) + 4, f"{value:g}", anchor="end") for value in self.y_ticks]
+        columns = [_render_text(self.x(value), bottom + 18, f"{value:g}", anchor="middle") for value in self.x_ticks]
         labels = [
-            _text((_LEFT + right) / 2, _HEIGHT - 8, x_label, anchor="middle"),
+            _render_text((_LEFT + right) / 2, _HEIGHT - 8, x_label, anchor="middle"),
             f'<g transform="translate(14 {(_TOP + bottom) / 2:.0f}) rotate(-90)">',
-            _text(0, 0, y_label, anchor="middle") + "</g>",
+            _render_text(0, 0, y_label, anchor="middle") + "</g>",
         ]
         return "".join([*grid, f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>', *rows, *columns, *labels])
 
 
-def _line(points: Points, colour: str) -> str:
+def _render_line(points: Points, colour: str) -> str:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points)
     return f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
 
 
-def _spread(wanted: Sequence[tuple[float, str]], gap: float = 16) -> dict[str, float]:
+def _spread_labels(wanted: Sequence[tuple[float, str]], gap: float = 16) -> dict[str, float]:
     """Heights near the wanted ones, far enough apart to be read."""
     placed: dict[str, float] = {}
     lowest = -math.inf
@@ -105,14 +107,14 @@ def _spread(wanted: Sequence[tuple[float, str]], gap: float = 16) -> dict[str, f
     return placed
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", fill: str = "currentColor") -> str:
+def _render_text(x: float, y: float, text: str, *, anchor: str = "start", fill: str = "currentColor") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{escape(text)}</text>'
 
 
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def _pick_color(place: int) -> str:
+    return COLORS[place % len(COLORS)]
 
 
-def _svg(height: float, label: str, parts: Sequence[str]) -> str:
+def _render_svg(height: float, label: str, parts: Sequence[str]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" role="img"'
     return f'{head} aria-label="{escape(label, quote=True)}">{"".join(parts)}</svg>'

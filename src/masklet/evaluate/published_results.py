@@ -9,15 +9,15 @@ _README = "README of the released repository"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedScores:
     """One row: numbers in percent by their name, over how many clips, and where they stand."""
 
-    numbers: dict[str, float]
+    percentages: dict[str, float]
     clips: int | None
     source: str
 
 
-def published(kind: str, split: str, model: str, prompt: str) -> Published | None:
+def find_published_scores(kind: str, split: str, model: str, prompt: str) -> PublishedScores | None:
     """The row for a released model on a benchmark's split, if there is one: all are with the mask of the first frame.
 
     `model` is the name of the configuration, as `sam2.1-tiny`.
@@ -31,7 +31,7 @@ def published(kind: str, split: str, model: str, prompt: str) -> Published | Non
         return None
     names, rows = table[key]
     numbers = dict(zip(names, rows[_SIZES.index(size)], strict=True))
-    return Published(numbers, _CLIPS.get(key), _PAPER if release == "sam2" else _README)
+    return PublishedScores(numbers, _CLIPS.get(key), _PAPER if release == "sam2" else _README)
 
 
 _CLIPS = {

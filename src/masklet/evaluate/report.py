@@ -12,7 +12,7 @@ from typing import Any
 
 from masklet.files.atomic import atomic_write, make_folder
 
-MARKDOWN, JSON, HTML = "report.md", "report.json", "report.html"
+MARKDOWN_FILE, JSON_FILE, HTML_FILE = "report.md", "report.json", "report.html"
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
@@ -53,7 +53,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CaptionedImage:
     """A JPEG with what is to be seen in it."""
 
     caption: str
@@ -73,9 +73,9 @@ class Report:
     tables: Sequence[Table]
     numbers: Mapping[str, Any]
     plots: Sequence[Plot] = ()
-    pictures: Sequence[Picture] = ()
+    images: Sequence[CaptionedImage] = ()
     legend: str = ""
-    about: str = ""
+    subtitle: str = ""
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -84,46 +84,46 @@ def write_report(report: Report, folder: Path) -> None:
     Raises `ResourceError` as `atomic_write` and `make_folder`.
     """
     make_folder(folder)
-    contents = {MARKDOWN: markdown(report), JSON: as_json(report), HTML: html_page(report)}
+    contents = {MARKDOWN_FILE: render_markdown(report), JSON_FILE: render_json(report), HTML_FILE: render_html(report)}
     for name, text in contents.items():
         with atomic_write(folder / name) as handle:
             handle.write(text.encode())
 
 
-def counted(number: int, thing: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """`1 clip`, `3 clips`."""
-    return f"{number} {thing}" + "s" * (number != 1)
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
-def markdown(report: Report) -> str:
+def render_markdown(report: Report) -> str:
     """The report without plots and pictures."""
     parts = [
         f"# {report.title}",
-        *filter(None, [_about(report)]),
-        _markdown_table(("", ""), list(report.facts.items())),
+        *filter(None, [_describe(report)]),
+        _render_markdown_table(("", ""), list(report.facts.items())),
     ]
     for table in report.tables:
-        parts += [f"## {table.title}", _markdown_table(table.header, table.rows)]
+        parts += [f"## {table.title}", _render_markdown_table(table.header, table.rows)]
         parts += [table.note] if table.note else []
-    return "\n\n".join([*parts, f"Plots and pictures: `{HTML}`. Every number: `{JSON}`."]) + "\n"
+    return "\n\n".join([*parts, f"Plots and pictures: `{HTML_FILE}`. Every number: `{JSON_FILE}`."]) + "\n"
 
 
-def as_json(report: Report) -> str:
+def render_json(report: Report) -> str:
     """Facts and numbers; NaN is refused, since JSON has none."""
     content = {"title": report.title, "facts": dict(report.facts), **report.numbers}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def html_page(report: Report) -> str:
+def render_html(report: Report) -> str:
     """The whole page."""
     facts = "".join(f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in report.facts.items())
     body = [
         f"<h1>{escape(report.title)}</h1>",
-        f'<p class="about">{escape(_about(report))}</p>',
-        *(_table(table) for table in report.tables[:1]),
-        *(_plot(plot) for plot in report.plots),
-        *(_table(table) for table in report.tables[1:]),
-        _pictures(report.pictures, report.legend),
+        f'<p class="about">{escape(_describe(report))}</p>',
+        *(_render_table(table) for table in report.tables[:1]),
+        *(_render_plot(plot) for plot in report.plots),
+        *(_render_table(table) for table in report.tables[1:]),
+        _render_images(report.images, report.legend),
         f'<h2>How this came about</h2><div class="wide"><table class="facts">{facts}</table></div>',
     ]
     return (
@@ -133,35 +133,35 @@ def html_page(report: Report) -> str:
     )
 
 
-def _about(report: Report) -> str:
+def _describe(report: Report) -> str:
     """What was measured, of which model, and when."""
-    return " · ".join(part for part in (report.about, report.facts.get("model"), report.facts.get("date")) if part)
+    return " · ".join(part for part in (report.subtitle, report.facts.get("model"), report.facts.get("date")) if part)
 
 
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _render_markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:" for _ in header[1:]]], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _table(table: Table) -> str:
+def _render_table(table: Table) -> str:
     header = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return f'<h2>{escape(table.title)}</h2><div class="wide"><table><tr>{header}</tr>{rows}</table></div>{note}'
 
 
-def _plot(plot: Plot) -> str:
+def _render_plot(plot: Plot) -> str:
     return f"<h2>{escape(plot.title)}</h2>{plot.svg}"
 
 
-def _pictures(pictures: Sequence[Picture], legend: str) -> str:
-    if not pictures:
+def _render_images(images: Sequence[CaptionedImage], legend: str) -> str:
+    if not images:
         return ""
-    figures = "".join(_figure(picture) for picture in pictures)
+    figures = "".join(_render_figure(picture) for picture in images)
     return f'<h2>The worst</h2><p class="note">{escape(legend)}</p><div class="pictures">{figures}</div>'
 
 
-def _figure(picture: Picture) -> str:
+def _render_figure(picture: CaptionedImage) -> str:
     source = "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode()
     caption = escape(picture.caption)
     return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

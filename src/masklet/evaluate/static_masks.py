@@ -8,22 +8,22 @@ from pathlib import Path
 from masklet.datasets.annotation import Annotation, Mask, from_masks
 from masklet.datasets.dataset import AnnotatedClip, Clips
 
-NAME = "the first mask, unmoved"
+BASELINE_NAME = "the first mask, unmoved"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StaticMasks:
     """Answers to a data set: the first mask of each object on every frame from there on."""
 
-    truth: Clips
+    clips: Clips
 
-    def of(self, clip: str) -> StandingClip:
+    def open_clip(self, clip: str) -> StaticClip:
         """The answer of one clip."""
-        return StandingClip(self.truth[clip])
+        return StaticClip(self.clips[clip])
 
 
 @dataclass(slots=True)
-class StandingClip:
+class StaticClip:
     """As `ClipAnswers`, without files."""
 
     clip: AnnotatedClip
@@ -37,7 +37,7 @@ class StandingClip:
     def folder(self) -> Path:
         return Path(self.clip.name)
 
-    def read(self, frame: str, size: tuple[int, int]) -> Annotation:
+    def read_frame(self, frame: str, size: tuple[int, int]) -> Annotation:
         """The masks of the objects that were shown by then."""
         number = self.clip.frame_names.index(frame)
         shown = [masks for start, masks in self.starts.items() if start <= number]

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip, Clips
 from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError, StateError, VideoError
-from masklet.evaluate.click_simulator import next_click, tight_box
-from masklet.evaluate.predictions import Answers, Files, write_frame
+from masklet.evaluate.click_simulator import simulate_box, simulate_click
+from masklet.evaluate.predictions import PredictionFolder, PredictionLayout, write_frame
 from masklet.files.atomic import atomic_write
 from masklet.files.json_fields import read_fields
 from masklet.files.lock import Lock
-from masklet.files.outputs import remove_folder, remove_unfinished
+from masklet.files.outputs import remove_folder, remove_partial_folders
 from masklet.files.translate import translate_write_errors
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
-from masklet.tracking.disk_cache import History
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 
-ANSWERS, RUN = "answers", "run.json"
+PREDICTIONS, RUN_FILE = "answers", "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,14 @@ class FirstPrompt:
         return FirstPrompt(f"{number[1]}-click", int(number[1])) if number else FirstPrompt(text)
 
 
-def answer_clips(
-    model: Segmenter, clips: Clips, first: FirstPrompt, folder: Path, files: Files, *, afresh: bool = False
+def predict_clips(
+    model: Segmenter,
+    clips: Clips,
+    first_prompt: FirstPrompt,
+    folder: Path,
+    layout: PredictionLayout,
+    *,
+    restart: bool = False,
 ) -> Iterator[int]:
     """Answer every clip below `folder/answers`, as the benchmark's server takes it; counts the frames as it goes.
 
@@ -63,37 +69,41 @@ def answer_clips(
     `StateError`: `resume-mismatch` if `folder` holds the answers of another model, prompt or data set, `job-locked`
     while another process works there; `ResourceError` (`output-exists`) if `folder/answers` is of no run.
     """
-    with _held(folder):
-        _check_owned(folder)
-        remove_unfinished(folder / ANSWERS)
-        if afresh:
-            remove_folder(folder / ANSWERS)
-            (folder / RUN).unlink(missing_ok=True)
-        _check_run(folder, _identity(model, clips, first, files))
-        answers = Answers(folder / ANSWERS)
-        todo = (clips[name] for name in clips.names if not answers.has(name))
-        frames = (frame for clip in todo for frame in answer_clip(model, clip, first, answers, files))
+    with _lock_folder(folder):
+        _check_ownership(folder)
+        remove_partial_folders(folder / PREDICTIONS)
+        if restart:
+            remove_folder(folder / PREDICTIONS)
+            (folder / RUN_FILE).unlink(missing_ok=True)
+        _check_run(folder, _describe_run(model, clips, first_prompt, layout))
+        answers = PredictionFolder(folder / PREDICTIONS)
+        todo = (clips[name] for name in clips.names if not answers.has_clip(name))
+        frames = (frame for clip in todo for frame in predict_clip(model, clip, first_prompt, answers, layout))
         for done, _ in enumerate(frames, start=1):
             yield done
 
 
-def answer_clip(
-    model: Segmenter, clip: AnnotatedClip, first: FirstPrompt, answers: Answers, files: Files
+def predict_clip(
+    model: Segmenter,
+    clip: AnnotatedClip,
+    first_prompt: FirstPrompt,
+    predictions: PredictionFolder,
+    layout: PredictionLayout,
 ) -> Iterator[int]:
     """Follow a clip's objects, frame by frame, and write those frames that its benchmark wants, all or none.
 
     In label maps each pixel goes to the object that is surest of it; in masks per object, objects may overlap.
     """
     wanted = set(clip.wanted)
-    with answers.writing(clip.name) as folder:
-        for frame, masks in follow(model, clip, first):
+    with predictions.write_clip(clip.name) as folder:
+        for frame, masks in track_clip(model, clip, first_prompt):
             if frame in wanted:
-                shown = masks.without_overlap() if files == "labels" else masks
-                write_frame(folder, clip.frame_names[frame], shown, files)
+                shown = masks.remove_overlap() if layout == "labels" else masks
+                write_frame(folder, clip.frame_names[frame], shown, layout)
             yield frame
 
 
-def follow(model: Segmenter, clip: AnnotatedClip, first: FirstPrompt) -> Iterator[tuple[int, Masks]]:
+def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt) -> Iterator[tuple[int, Masks]]:
     """Every frame of a clip with the masks of the objects that were shown so far or are shown on it.
 
     An object is shown on the first frame on which it has a mask, and followed to the end; objects do not influence
@@ -103,15 +113,15 @@ def follow(model: Segmenter, clip: AnnotatedClip, first: FirstPrompt) -> Iterato
     starts = clip.first_masks()
     object_ids = sorted(key for truths in starts.values() for key in truths)
     with closing(clip.video()) as video:
-        tracker = Tracker(model.backend, length=len(clip), history=History(0), zoom=model.zoom)
-        for frame, image in pictures(video, range(len(clip))):
+        tracker = Tracker(model.backend, length=len(clip), disk_cache=DiskCache(0), zoom=model.zoom)
+        for frame, image in read_frames(video, range(len(clip))):
             if frame in starts:
-                show(tracker, frame, image, starts[frame], first)
+                prompt_objects(tracker, frame, image, starts[frame], first_prompt)
             found = tracker.step(frame, image) if tracker.tracks else Masks.empty(image.shape[:2])
-            yield frame, _with_absent(found, object_ids)
+            yield frame, _add_absent_objects(found, object_ids)
 
 
-def pictures(video: Video, numbers: range) -> Iterator[tuple[int, Image]]:
+def read_frames(video: Video, numbers: range) -> Iterator[tuple[int, Image]]:
     """The frames of a range by number. Raises `VideoError` (`frame-corrupt`) for one that could not be decoded."""
     for frame in video.frames(numbers):
         if frame.corrupt:
@@ -119,25 +129,32 @@ def pictures(video: Video, numbers: range) -> Iterator[tuple[int, Image]]:
         yield frame.index, frame.image
 
 
-def show(tracker: Tracker, frame: int, image: Image, truths: Mapping[int, Mask], first: FirstPrompt) -> None:
+def prompt_objects(
+    tracker: Tracker, frame: int, image: Image, ground_truths: Mapping[int, Mask], first_prompt: FirstPrompt
+) -> None:
     """Prompt objects on a frame, each click where the mask of the earlier ones is most wrong."""
-    if not first.clicks:
-        prompt = mask if first.name == "mask" else tight_box
-        tracker.prompt(frame, {key: prompt(truth) for key, truth in truths.items()}, image)
+    if not first_prompt.clicks:
+        prompt = mask if first_prompt.name == "mask" else simulate_box
+        tracker.prompt(frame, {key: prompt(truth) for key, truth in ground_truths.items()}, image)
         return
-    correct(tracker, frame, image, truths, {}, first.clicks)
+    add_clicks(tracker, frame, image, ground_truths, {}, first_prompt.clicks)
 
 
-def correct(
-    tracker: Tracker, frame: int, image: Image, truths: Mapping[int, Mask], prompts: dict[int, Prompt], clicks: int
+def add_clicks(
+    tracker: Tracker,
+    frame: int,
+    image: Image,
+    ground_truths: Mapping[int, Mask],
+    prompts: dict[int, Prompt],
+    clicks: int,
 ) -> None:
     """Add so many clicks to the `prompts` of objects on a frame, each where its mask is most wrong by then.
 
     An object whose mask is right gets none; `prompts` are changed.
     """
     for _ in range(clicks):
-        masks = _masks_on(tracker, frame)
-        found = {key: next_click(truth, masks.get(key)) for key, truth in truths.items()}
+        masks = _read_masks(tracker, frame)
+        found = {key: simulate_click(truth, masks.get(key)) for key, truth in ground_truths.items()}
         new = {
             key: prompts[key] + click if key in prompts else click for key, click in found.items() if click is not None
         }
@@ -147,16 +164,16 @@ def correct(
         tracker.prompt(frame, new, image)
 
 
-def _masks_on(tracker: Tracker, frame: int) -> dict[int, Mask]:
+def _read_masks(tracker: Tracker, frame: int) -> dict[int, Mask]:
     """The masks that stand on a frame, of the objects that have an answer there."""
-    answered = [key for key, track in tracker.tracks.items() if frame in track.answers]
+    answered = [key for key, track in tracker.tracks.items() if frame in track.results]
     if not answered:
         return {}
     masks = tracker.masks(frame)
     return {key: masks.of(key).binary[0] for key in answered}
 
 
-def _with_absent(masks: Masks, object_ids: list[int]) -> Masks:
+def _add_absent_objects(masks: Masks, object_ids: list[int]) -> Masks:
     """Empty masks for the objects that have none yet, so that every object has a mask on every frame."""
     absent = [key for key in object_ids if key not in masks.object_ids]
     if not absent:
@@ -165,11 +182,11 @@ def _with_absent(masks: Masks, object_ids: list[int]) -> Masks:
     return Masks.join([masks, empty])
 
 
-def _identity(model: Segmenter, clips: Clips, first: FirstPrompt, files: Files) -> dict[str, str]:
+def _describe_run(model: Segmenter, clips: Clips, first: FirstPrompt, files: PredictionLayout) -> dict[str, str]:
     """Whatever decides the answers."""
     return {
         "weights": model.backend.identity,
-        "size": str(model.size),
+        "size": str(model.input_size),
         "data": f"{clips.kind} {clips.split}",
         "prompt": first.name,
         "zoom": f"{model.zoom:g}",
@@ -177,13 +194,13 @@ def _identity(model: Segmenter, clips: Clips, first: FirstPrompt, files: Files) 
     }
 
 
-def _check_owned(folder: Path) -> None:
+def _check_ownership(folder: Path) -> None:
     """Raise `ResourceError` for answers that no run of ours wrote: they are neither gone on with nor removed."""
-    answers = folder / ANSWERS
+    answers = folder / PREDICTIONS
     with translate_write_errors(answers):
         empty = not os.path.lexists(answers) or (answers.is_dir() and not any(answers.iterdir()))
-    if not empty and not _is_run(folder / RUN):
-        message = f"{answers} has no record of a run ({RUN}) beside it; move it away or choose another folder"
+    if not empty and not _is_run(folder / RUN_FILE):
+        message = f"{answers} has no record of a run ({RUN_FILE}) beside it; move it away or choose another folder"
         raise ResourceError("output-exists", message)
 
 
@@ -199,7 +216,7 @@ def _is_run(path: Path) -> bool:
 
 def _check_run(folder: Path, identity: Mapping[str, str]) -> None:
     """Notes what is being answered, or refuses to mix it with something else."""
-    path = folder / RUN
+    path = folder / RUN_FILE
     if not path.is_file():
         with atomic_write(path) as handle:
             handle.write(json.dumps(identity, indent=1).encode())
@@ -212,7 +229,7 @@ def _check_run(folder: Path, identity: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     with translate_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = Lock(folder / "lock")

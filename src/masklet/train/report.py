@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from masklet.evaluate.error_images import LEGEND, comparison
-from masklet.evaluate.plots import line_plot
-from masklet.evaluate.report import Picture, Plot, Report, Table, write_report
+from masklet.evaluate.error_images import LEGEND, draw_comparison
+from masklet.evaluate.plots import draw_line_plot
+from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, write_report
 from masklet.model.sam2 import Sam2
 from masklet.prompts import click
 from masklet.train.image_rollout import Plan, asked_of, chosen, encoded, stretched, unremembering
@@ -37,13 +37,13 @@ def report(out: Path, settings: Settings, model: Sam2, validation: Mapping[str, 
         tables=[_quality(visits), _last(lines)],
         numbers={"log": lines, "validation": visits},
         plots=_plots(lines, visits),
-        pictures=pictures,
+        images=pictures,
     )
     write_report(made, out)
 
 
 @torch.no_grad()
-def answered_pictures(model: Sam2, examples: Examples) -> list[Picture]:
+def answered_pictures(model: Sam2, examples: Examples) -> list[CaptionedImage]:
     """The first examples with the true mask, the answer to one click in the middle, and the click; worst first."""
     frames, truth = (part[:SHOWN].to(model.no_pointer.device) for part in examples)
     rngs = [np.random.default_rng((SEED, row)) for row in range(len(frames))]
@@ -57,9 +57,11 @@ def answered_pictures(model: Sam2, examples: Examples) -> list[Picture]:
     clicks = (asked.points[:, 1] * truth.shape[-1]).round().tolist()
     order = overlaps.argsort().tolist()
     return [
-        Picture(
+        CaptionedImage(
             f"IoU {float(overlaps[k]):.2f} after one click ({LEGEND})",
-            comparison(frames[k].cpu().numpy(), truth[k, 0].cpu().numpy(), found[k].cpu().numpy(), click(*clicks[k])),
+            draw_comparison(
+                frames[k].cpu().numpy(), truth[k, 0].cpu().numpy(), found[k].cpu().numpy(), click(*clicks[k])
+            ),
         )
         for k in order
     ]
@@ -94,4 +96,4 @@ def _plots(lines: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any
     for visit in visits:
         for name in ("click_1", "click_5", "box"):
             curves["IoU on other data"].setdefault(f"{visit['set']} {name}", []).append((visit["step"], visit[name]))
-    return [Plot(title, line_plot(series, "step", title)) for title, series in curves.items() if series]
+    return [Plot(title, draw_line_plot(series, "step", title)) for title, series in curves.items() if series]
