@@ -24,7 +24,7 @@ from masklet import MaskletError, Prompt, Segmenter
 from masklet.backend import Features
 from masklet.cli.console import print_error, say
 from masklet.cli.live_output import Recording
-from masklet.cli.options import located
+from masklet.cli.options import locate_model
 from masklet.errors import SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.translate import translate_write_errors
@@ -109,7 +109,7 @@ def _check(options: argparse.Namespace) -> None:
 def _model(options: argparse.Namespace) -> Segmenter:
     release = "sam2.1" if options.version == "2.1" else "sam2"
     name = f"{release}-{MODELS[options.model_type]}" if options.model_type in MODELS else options.model_type
-    return masklet.load(located(name), runtime="onnx" if options.onnx else None)
+    return masklet.load(locate_model(name), runtime="onnx" if options.onnx else None)
 
 
 def _prompt(options: argparse.Namespace, clicks: Sequence[tuple[int, int]]) -> Prompt:

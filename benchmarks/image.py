@@ -73,7 +73,7 @@ def measure(name: str, size: int, device: str, dtype: str, path: str) -> None:
 
     imported = time.perf_counter() - start
     start = time.perf_counter()
-    model = masklet.load(path, device=device, dtype=dtype, size=size)
+    model = masklet.load(path, device=device, dtype=dtype, input_size=size)
     loaded = time.perf_counter() - start
     image = np.random.RandomState(0).randint(0, 256, (size, size, 3), np.uint8)
     multiply = gemm(device, DTYPES[dtype])

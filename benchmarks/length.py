@@ -77,7 +77,7 @@ def measure(length: int, objects: int, size: int) -> None:
     from benchmarks.checkpoints import checkpoint
     from masklet.tracking.tracker import Tracker
 
-    tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu", size=size).backend)
+    tracker = Tracker(masklet.load(checkpoint("sam2.1-micro"), device="cpu", input_size=size).backend)
     ground = np.random.RandomState(0).randint(0, 256, (180, 320, 3), np.uint8)
     tracker.prompt(0, {k: masklet.box(20 + 40 * k, 40, 90 + 40 * k, 120) for k in range(objects)}, ground)
     start = time.perf_counter()
@@ -92,7 +92,7 @@ def measure(length: int, objects: int, size: int) -> None:
         "size": size,
         "device": "cpu",
         "peak_mb": peak_mb(),
-        "disk_mb": tracker.history.nbytes / 1e6,
+        "disk_mb": tracker.disk_cache.nbytes / 1e6,
         "ms_per_frame": 1e3 * (time.perf_counter() - start) / length,
     }
     print(json.dumps(row))

@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.checkpoints import checkpoint
 from masklet import Segmenter, box, click
-from masklet.backend import NO_PROMPT, Backend, Recall, ask
+from masklet.backend import NO_PROMPT, Backend, Recall, build_query
 from masklet.backends import onnx as onnx_backend
 from masklet.backends import torch as torch_backend
-from masklet.export import export_onnx, read_network
-from masklet.tracking.disk_cache import History
+from masklet.export import export_onnx, read_model
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 
 RUNTIMES = ("torch", "onnx")
@@ -64,7 +64,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 def _graphs(name: str, size: int, runs: int) -> list[dict[str, Any]]:
     """Every verb and the whole path, on both runtimes in turn."""
-    network = read_network(checkpoint(name), size)
+    network = read_model(checkpoint(name), size)
     built = (torch_backend.build, onnx_backend.build)
     backends: list[Backend] = [make(network.config, network.tensors, device="cpu", size=size) for make in built]
     both = [_work(backend) for backend in backends]
@@ -77,7 +77,7 @@ def _work(backend: Backend) -> dict[str, Work]:
     decoded = backend.decode(seen, [NO_PROMPT], hide=True)
     memory = backend.memorize(features, decoded, [False])[0]
     recall = Recall(tuple((slot, memory) for slot in range(7)), tuple((ago, memory) for ago in range(16)))
-    query = ask(np.array([[0.3, 0.4]]), np.array([1], np.int32), ambiguous=True)
+    query = build_query(np.array([[0.3, 0.4]]), np.array([1], np.int32), ambiguous=True)
     return {
         "encode": lambda: backend.encode([PICTURE]),
         "attend": lambda: backend.attend(features, [recall]),
@@ -92,7 +92,7 @@ def _work(backend: Backend) -> dict[str, Work]:
 
 def _frame(backend: Backend) -> Work:
     """The next frame of a stream."""
-    tracker = Tracker(backend, history=History(0))
+    tracker = Tracker(backend, disk_cache=DiskCache(0))
     tracker.prompt(0, BOXES, PICTURE)
     frames = iter(range(1, sys.maxsize))
     return lambda: tracker.step(next(frames), PICTURE).binary
@@ -102,7 +102,7 @@ def _cold(name: str, size: int, runs: int) -> dict[str, Any]:
     """`masklet segment` from the start of its process to its end."""
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / "exported"
-        export_onnx(read_network(checkpoint(name), size), exported)
+        export_onnx(read_model(checkpoint(name), size), exported)
         torch, onnx = (_command(model, size, folder) for model in (checkpoint(name), exported))
         return _row("the command, cold", torch, onnx, runs)
 

@@ -19,7 +19,7 @@ import torch
 from benchmarks.machine import median_seconds
 from masklet.backends.torch import build
 from masklet.checkpoints import read_tensors
-from masklet.config import CONFIGS, EMBEDDED_MODEL, ZOOMS, ModelConfig
+from masklet.config import CONFIGS, EMBEDDED_MODEL, ModelConfig, ModelDefaults
 from masklet.datasets.layouts import open_images
 from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
 from masklet.evaluate.image_report import summarize
@@ -79,7 +79,8 @@ def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) 
     words = [sys.executable, "-c", "import sys; from benchmarks.variants import main; main(sys.argv[1:])"]
     subprocess.run([*words, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
     tensors = read_tensors(out / WEIGHTS)
-    model = Segmenter(build(shaped(name), tensors, device=asked.device, input_size=asked.size), ZOOMS[EMBEDDED_MODEL])
+    backend = build(shaped(name), tensors, device=asked.device, input_size=asked.size)
+    model = Segmenter(backend, ModelDefaults.of(EMBEDDED_MODEL).zoom)
     data = open_images(asked.judge)
     results = [one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)]
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]

@@ -54,15 +54,15 @@ def columns() -> list[tuple[str, str, str]]:
 def _measure(name: str, size: int, asked: argparse.Namespace, objects: int) -> dict[str, Any]:
     import masklet
     from benchmarks.checkpoints import checkpoint
-    from masklet.tracking.disk_cache import History
+    from masklet.tracking.disk_cache import DiskCache
     from masklet.tracking.tracker import Tracker
 
     backend = _Timed(
-        masklet.load(checkpoint(f"sam2.1-{name}"), device=asked.device, dtype=asked.dtype, size=size).backend
+        masklet.load(checkpoint(f"sam2.1-{name}"), device=asked.device, dtype=asked.dtype, input_size=size).backend
     )
     backend.device = asked.device
     image = np.random.RandomState(0).randint(0, 256, (360, 640, 3), np.uint8)
-    tracker = Tracker(backend, history=History(0))
+    tracker = Tracker(backend, disk_cache=DiskCache(0))
     side = 600 // objects
     boxes = {key: masklet.box(side * key, 50, side * (key + 1), 300) for key in range(objects)}
     tracker.prompt(0, boxes, image)

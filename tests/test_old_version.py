@@ -117,7 +117,7 @@ def test_a_session_opens_and_continues(
         model = masklet.load(models / "exported", zoom=1.5)
     elif name == "torch":
         pytest.importorskip("torch")
-        model = masklet.load(models / "micro.safetensors", runtime="torch", device="cpu", size=SIDE)
+        model = masklet.load(models / "micro.safetensors", runtime="torch", device="cpu", input_size=SIDE)
     expected = EXPECTED["sessions"][name]
     tracker = model.resume(OLD / f"sessions/{name}.session")
     check_stored(tracker, expected["stored"])

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import masklet
-from masklet import EmbeddedImage, Masks, Search, Segmenter, Watch, box, click, clicks, mask
-from masklet.backend import POINTERS
+from masklet import AutoTrackOptions, EmbeddedImage, MaskGeneratorOptions, Masks, Segmenter, box, click, clicks, mask
+from masklet.backend import MAX_POINTERS
 from masklet.errors import InputNotFound, MaskletError, PromptError, ResourceError, SettingsError
-from masklet.masks.rle_frame import coded
-from masklet.predict.generated_masks import Finding, Findings
+from masklet.masks.rle_frame import encode_frame
+from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
 from support.fake_backend import FakeBackend
@@ -167,7 +167,7 @@ def test_refining_an_object_without_a_mask_is_refused(picture: EmbeddedImage) ->
 
 @pytest.mark.parametrize("size", [64, 96, 128, 160, 512])
 def test_any_multiple_of_32_is_a_size(path: Path, size: int) -> None:
-    model = masklet.load(path, device="cpu", size=size)
+    model = masklet.load(path, device="cpu", input_size=size)
     masks = model.segment(image(1), click(30, 40))
     assert masks.low_res.shape == (1, size // 4, size // 4)
     assert masks.binary.shape == (1, *SIZE)
@@ -183,8 +183,8 @@ def test_every_number_format_gives_finite_masks(path: Path, dtype: str) -> None:
 @pytest.mark.parametrize(
     ("keywords", "fault", "code"),
     [
-        ({"size": 1000}, SettingsError, "bad-size"),
-        ({"size": 8192}, SettingsError, "bad-size"),
+        ({"input_size": 1000}, SettingsError, "bad-size"),
+        ({"input_size": 8192}, SettingsError, "bad-size"),
         ({"dtype": "int8"}, SettingsError, "bad-dtype"),
         ({"device": "cuda:99"}, ResourceError, "device-unavailable"),
         ({"device": "toaster"}, ResourceError, "device-unavailable"),
@@ -215,7 +215,7 @@ def test_weights_keep_their_identity_in_every_format(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(path: Path) -> Segmenter:
-    return masklet.load(path, device="cpu", size=64)
+    return masklet.load(path, device="cpu", input_size=64)
 
 
 def clip(count: int) -> NDArray[np.uint8]:
@@ -264,13 +264,13 @@ def test_what_a_walk_does_not_need_again_is_forgotten_and_changes_no_mask(
     for frame in Segmenter(FakeBackend()).track(frames, prompted, direction=direction, start=start):
         kept[frame.index] = frame.masks
         (tracker,) = trackers
-        assert len(list(tracker.history)) <= 2 * 2 * 2 * POINTERS
+        assert len(list(tracker.disk_cache)) <= 2 * 2 * 2 * MAX_POINTERS
     whole = Tracker(FakeBackend(), open_video(frames), length=len(frames))
     for index, asked in prompted.items():
         whole.prompt(index, asked)
     for index in kept:
         step = -1 if direction == "backward" or (direction == "both" and index < 30) else 1
-        assert np.array_equal(whole.step(index, step=step).low_res, kept[index].low_res)
+        assert np.array_equal(whole.step(index, direction=step).low_res, kept[index].low_res)
 
 
 CALLS: list[tuple[Callable[[Segmenter], object], str]] = [
@@ -326,7 +326,7 @@ def test_a_sequence_of_prompts_is_tracked_as_objects_1_and_2() -> None:
         (lambda model: model.track(clip(3), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
         (lambda model: model.track(iter(clip(3)), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
         (lambda model: model.everything_in("nowhere.mp4"), InputNotFound, "input-not-found"),
-        (lambda model: model.everything_in(clip(3), Search()), SettingsError, "bad-usage"),
+        (lambda model: model.everything_in(clip(3), MaskGeneratorOptions()), SettingsError, "bad-usage"),
         (lambda model: model.everything_in(clip(3), start=2, stop=1), SettingsError, "bad-usage"),
     ],
 )
@@ -351,23 +351,28 @@ def test_networks_run_when_the_frames_are_taken() -> None:
 def test_what_users_hold_is_shown_in_a_line(small: Segmenter, tmp_path: Path) -> None:
     assert repr(small) == "Segmenter(sam2.1-micro, torch, cpu, float32, 64 px)"
     assert repr(small.backend) == "TorchBackend(sam2.1-micro, torch, cpu, float32, 64 px)"
-    assert repr(small.embed(image(1))) == "WholeImage(size=(90, 160))"
+    assert repr(small.embed(image(1))) == "FullImage(size=(90, 160))"
     tracked = next(small.track(clip(2), {5: box(20, 20, 70, 70)}))
     assert repr(tracked) == "TrackedFrame(index=0, time=None, masks=Masks(object_ids=[5], size=(90, 160)))"
-    assert repr(coded(tracked)) == "CodedFrame(index=0, time=None, size=(90, 160), object_ids=[5])"
+    assert repr(encode_frame(tracked)) == "RleFrame(index=0, time=None, size=(90, 160), object_ids=[5])"
     video = open_video(clip(2))
     assert repr(video) == "Pictures('the array', size=(90, 160))"
     assert repr(next(iter(video))) == "Frame(index=0, time=None, size=(90, 160))"
     assert repr(open_video(iter(clip(2)))) == "PictureIterator('the iterator', size=(90, 160))"
-    search = Search(points_per_side=None, point_grids=(np.zeros((500, 2)),))
-    assert repr(search) == "Search(points_per_side=None, point_grids=[(500, 2)])"
-    assert repr(Watch()) == "Watch(search=Search(), every=15, uncovered=0.5, patience=30, most=64)"
-    assert repr(masklet.Cleaning()) == "Cleaning(holes=0, islands=0, apart=False, remembered=False)"
-    finding = Finding({"size": [9, 9], "counts": "x" * 999}, 7, (1, 2, 3, 4), 0.8765, 0.9, (1.0, 2.0), (0, 0, 9, 9))
-    assert repr(finding) == "Finding(area=7, box=(1, 2, 3, 4), score=0.876, stability=0.9)"
-    assert repr(Findings((9, 9), (finding,) * 2)) == "Findings(2 masks, size=(9, 9))"
+    search = MaskGeneratorOptions(points_per_side=None, point_grids=(np.zeros((500, 2)),))
+    assert repr(search) == "MaskGeneratorOptions(points_per_side=None, point_grids=[(500, 2)])"
+    assert repr(AutoTrackOptions()) == (
+        "AutoTrackOptions(mask_generator=MaskGeneratorOptions(), every=15, min_uncovered=0.5, patience=30, max_objects=64)"
+    )
+    assert repr(masklet.PostProcessing()) == (
+        "PostProcessing(fill_holes=0, remove_islands=0, non_overlapping=False, in_memory=False)"
+    )
+    rle = {"size": [9, 9], "counts": "x" * 999}
+    generated = GeneratedMask(rle, 7, (1, 2, 3, 4), 0.8765, 0.9, (1.0, 2.0), (0, 0, 9, 9))
+    assert repr(generated) == "GeneratedMask(area=7, box=(1, 2, 3, 4), score=0.876, stability=0.9)"
+    assert repr(GeneratedMasks((9, 9), (generated,) * 2)) == "GeneratedMasks(2 masks, size=(9, 9))"
 
 
 def test_a_model_on_onnxruntime_is_shown_in_a_line() -> None:
-    model = masklet.load(runtime="onnx", size=512, zoom=0)
+    model = masklet.load(runtime="onnx", input_size=512, zoom=0)
     assert repr(model) == "Segmenter(nano, onnx, cpu, float32, 512 px)"

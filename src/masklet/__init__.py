@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Cleaning": "masks.postprocessing",
+    "PostProcessing": "masks.postprocessing",
     "EmbeddedImage": "predict.embedded_image",
     "MaskletError": "errors",
     "Masks": "masks.masks",
     "Prompt": "prompts",
-    "Search": "predict.mask_generator",
+    "MaskGeneratorOptions": "predict.mask_generator",
     "Segmenter": "segmenter",
     "Tracker": "tracking.tracker",
-    "Watch": "tracking.auto_tracker",
+    "AutoTrackOptions": "tracking.auto_tracker",
     "absent": "prompts",
     "box": "prompts",
     "click": "prompts",
@@ -32,15 +32,15 @@ _HOMES = {
 }
 
 __all__ = [
-    "Cleaning",
+    "PostProcessing",
     "EmbeddedImage",
     "MaskletError",
     "Masks",
     "Prompt",
-    "Search",
+    "MaskGeneratorOptions",
     "Segmenter",
     "Tracker",
-    "Watch",
+    "AutoTrackOptions",
     "absent",
     "box",
     "click",
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
     from masklet.errors import MaskletError
     from masklet.images import read_image, read_mask
     from masklet.masks.masks import Masks
-    from masklet.masks.postprocessing import Cleaning
+    from masklet.masks.postprocessing import PostProcessing
     from masklet.predict.embedded_image import EmbeddedImage
-    from masklet.predict.mask_generator import Search
+    from masklet.predict.mask_generator import MaskGeneratorOptions
     from masklet.prompts import Prompt, absent, box, click, clicks, mask
     from masklet.segmenter import Segmenter, load
-    from masklet.tracking.auto_tracker import Watch
+    from masklet.tracking.auto_tracker import AutoTrackOptions
     from masklet.tracking.tracker import Tracker
     from masklet.video import open_video
 

@@ -17,10 +17,10 @@ from masklet.config import ModelConfig
 
 NO_OBJECT = -1024.0  # the logits of a hidden object, everywhere (reference-model §5.5)
 LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
-STABLE, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (reference-model §5.4)
+STABILITY_THRESHOLD, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (reference-model §5.4)
 
-SLOTS = 7  # six recent frames and one shared by all prompted frames
-POINTERS = 16  # object pointers reach this far back, the frame itself included
+MEMORY_SLOTS = 7  # six recent frames and one shared by all prompted frames
+MAX_POINTERS = 16  # object pointers reach this far back, the frame itself included
 
 
 class Features(NamedTuple):
@@ -63,7 +63,7 @@ class Query(NamedTuple):
     ambiguous: bool = True  # choose among the three masks, not the single one
 
 
-def ask(points: NDArray[np.float64], labels: NDArray[np.int32], mask: Any = None, *, ambiguous: bool) -> Query:
+def build_query(points: NDArray[np.float64], labels: NDArray[np.int32], mask: Any = None, *, ambiguous: bool) -> Query:
     """Build the query of a prompt. One not-a-point token follows points, but not a lone mask (reference-model §4)."""
     if len(points):
         points, labels = np.append(points, [[0.0, 0.0]], axis=0), np.append(labels, np.int32(-1))
@@ -74,7 +74,7 @@ NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, -1, np.int32))
 """What a tracked object is asked: two tokens that are not points (reference-model §5.5, §12 G18)."""
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Decoded masks as numpy, in the network's precision."""
 
     logits: NDArray[Any]  # (N, h, w) low-res
@@ -98,7 +98,7 @@ class Recall:
 
     spatial: tuple[tuple[int, Memory], ...] = ()
     pointers: tuple[tuple[int, Memory], ...] = ()
-    horizon: int = POINTERS - 1
+    horizon: int = MAX_POINTERS - 1
 
     def __bool__(self) -> bool:
         return bool(self.spatial)
@@ -107,12 +107,12 @@ class Recall:
 class Backend(Protocol):
     """A runtime with a model in it. Whatever concerns objects is a sequence: a backend batches them as it likes.
 
-    `size` is the side of the square that pictures are resized to; `identity` tells models apart, not runtimes.
+    `size` is the side of the square that pictures are resized to; `job_identity` tells models apart, not runtimes.
     `runtime` is "torch" or "onnx".
     """
 
     config: ModelConfig
-    size: int
+    input_size: int
     identity: str
     runtime: str
 
@@ -134,16 +134,16 @@ class Backend(Protocol):
         """Masks of N queries on the features of N objects, or of one picture. With `hide`, objects whose score is not
         positive get logits of `NO_OBJECT`: so in video, not in pictures."""
 
-    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         """Take masks (H, W) of any size as given, on raw features; compute only pointers (reference-model §5.6)."""
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         """Encode N objects' masks and raw features as memories; binarize prompted masks (reference-model §6.1)."""
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         """The chosen masks of several answers, on the host; for None one mask of an object that is not there."""
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         """The three candidates of each of N objects: logits (3 N, h, w), object by object."""
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
@@ -156,21 +156,21 @@ class Backend(Protocol):
 def describe(backend: Backend) -> str:
     """Return a backend's model, runtime, device, number format and input size: `nano, onnx, cpu, float32, 256 px`."""
     dtype = str(backend.dtype).removeprefix("torch.")
-    return f"{backend.config.name}, {backend.runtime}, {backend.device}, {dtype}, {backend.size} px"
+    return f"{backend.config.name}, {backend.runtime}, {backend.device}, {dtype}, {backend.input_size} px"
 
 
-def choose(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:
+def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:
     """Which of the four masks to show, and whose pointer to keep, per object (reference-model §5.4, §5.5).
 
     `iou` (N, 4) and the `stability` (N,) of the single mask. An ambiguous prompt gets the best of the three; any
     other the single mask if that is stable, else the best of the three, but always the single mask's pointer.
     """
     best = 1 + iou[:, 1:].argmax(axis=1)
-    masks = np.where(np.logical_or(ambiguous, stability < STABLE), best, 0)
+    masks = np.where(np.logical_or(ambiguous, stability < STABILITY_THRESHOLD), best, 0)
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
 
 
-def alike(recalls: Sequence[Recall], most: int) -> list[list[int]]:
+def group_recalls(recalls: Sequence[Recall], most: int) -> list[list[int]]:
     """Positions of the recalls, grouped by how many maps and pointers they hold: batches of at most `most`."""
     groups: dict[tuple[int, int], list[int]] = {}
     for k, recall in enumerate(recalls):

@@ -1,31 +1,33 @@
-"""What a checkpoint is: one table from which every released configuration follows."""
+"""Model configurations and defaults, by model name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
 
 from masklet.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The shape of a network: nothing about files, devices or how it is run (reference-model §1)."""
+    """Architecture of a network, without files, devices and runtimes (reference-model §1)."""
 
     name: str
     width: int  # channels of the first stage; they double at each later one
     heads: int  # of the first stage; they double at each later one
     stages: tuple[int, int, int, int]  # blocks per stage
-    global_blocks: tuple[int, ...]  # blocks that attend to the whole picture
+    global_blocks: tuple[int, ...]  # blocks that attend to the whole image
     windows: tuple[int, int, int, int] = (8, 4, 14, 7)  # side of the attention windows per stage
-    background: int = 7  # side of the coarse table of positions
-    size: int = 1024  # side of the square input that the weights were trained for
+    background: int = 7  # side of the coarse grid of position embeddings
+    input_size: int = 1024  # side of the square input that the weights were trained for
     channels: int = 256  # of the features, the prompt tokens and the object pointers
     memory_channels: int = 64
     decoder_hidden: int = 2048
     attention_layers: int = 4
     attention_hidden: int = 2048
     occlusion: bool = True  # 2.1: an embedding marks the memories of hidden objects
-    pointer_times: bool = True  # 2.1: pointers know how long ago they were made
+    pointer_times: bool = True  # 2.1: pointers carry the number of frames since they were made
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -34,43 +36,63 @@ class ModelConfig:
 
     @property
     def release(self) -> str:
-        """`2.1` or `2`: which release's memory the network has."""
+        """Release whose memory the network has: `2.1` or `2`."""
         return "2.1" if self.occlusion else "2"
 
     @property
     def depth(self) -> int:
-        """Blocks of the trunk."""
+        """Number of blocks of the image encoder."""
         return sum(self.stages)
 
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields by the names that manifests of exported models have."""
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
-_SIZES = (
+    @staticmethod
+    def from_fields(values: Mapping[str, Any]) -> ModelConfig:
+        """Build a configuration from the fields of a manifest. Raises `ValueError` for other names or types."""
+        types = {
+            _KEYS.get(one.name, one.name): (one.name, type(getattr(_EXAMPLE, one.name))) for one in fields(_EXAMPLE)
+        }
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        if given.keys() != types.keys() or any(type(given[key]) is not kind for key, (_, kind) in types.items()):
+            raise ValueError("the fields of the model's configuration have other names or types")
+        return ModelConfig(**{name: given[key] for key, (name, _) in types.items()})
+
+
+_KEYS = {"input_size": "size"}  # fields of ModelConfig by the keys of manifests, where they differ
+_EXAMPLE = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
+
+_RELEASED = (
     ModelConfig("tiny", 96, 1, (1, 2, 7, 2), (5, 7, 9)),
     ModelConfig("small", 96, 1, (1, 2, 11, 2), (7, 10, 13)),
     ModelConfig("base-plus", 112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
     ModelConfig("large", 144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
-    ModelConfig("micro", 32, 1, (1, 2, 3, 1), (4,), size=256),  # for tests: the same code in a tenth of a second
+    ModelConfig("micro", 32, 1, (1, 2, 3, 1), (4,), input_size=256),  # for tests: the same code in 0.1 s
 )
 
 CONFIGS: dict[str, ModelConfig] = {
     config.name: config
-    for size in _SIZES
+    for base in _RELEASED
     for config in (
-        replace(size, name=f"sam2.1-{size.name}"),
-        replace(size, name=f"sam2-{size.name}", occlusion=False, pointer_times=False),
+        replace(base, name=f"sam2.1-{base.name}"),
+        replace(base, name=f"sam2-{base.name}", occlusion=False, pointer_times=False),
     )
 }
-EMBEDDED = "nano"
-"""The model that is part of the package, which is used where no other is named."""
+EMBEDDED_MODEL = "nano"
+"""Name of the model that is part of the package, which is the default everywhere."""
 
-CONFIGS[EMBEDDED] = ModelConfig(
-    EMBEDDED,
+CONFIGS[EMBEDDED_MODEL] = ModelConfig(
+    EMBEDDED_MODEL,
     48,
     1,
     (1, 2, 5, 1),
     (5, 7),
-    background=32,  # waves of a sixth of the picture need so fine a table
+    background=32,  # position waves of a sixth of the image need so fine a grid
     windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
-    size=256,
+    input_size=256,
     channels=128,
     decoder_hidden=512,
     attention_layers=2,
@@ -78,24 +100,43 @@ CONFIGS[EMBEDDED] = ModelConfig(
 )
 """Every configuration by name: the eight released ones, `micro` in both releases, and the embedded model's `nano`."""
 
-ZOOMS = {EMBEDDED: 2.0}
-"""How closely models look at objects unless told otherwise (`masklet.load`): the released ones not at all, since the
-reference does not; the embedded one is better so, and on one object quicker (`benchmarks/results/zoom-cpu.md`)."""
 
-SURE = (0.8, 0.95)
-SURE_OF = {EMBEDDED: (0.45, 0.4)}
-"""How sure (predicted IoU) and how stable a mask must be to be one of everything in a picture, unless told otherwise:
-as the reference has it, and what suits the embedded model, which expects less of itself (`docs/log.md`)."""
+class ModelDefaults(NamedTuple):
+    """Defaults of the options that depend on the model.
 
-STRIDE = 32  # the coarsest features; the input's side must be a multiple of it
-MAX_SIZE = 4096
+    Attributes:
+        zoom: Side of a crop divided by the size of its object; 0 predicts on full images (`masklet.load`).
+        iou_threshold: Predicted IoU above which the mask generator keeps a mask.
+        stability_threshold: Stability from which on the mask generator keeps a mask.
+    """
+
+    zoom: float = 0.0
+    iou_threshold: float = 0.8
+    stability_threshold: float = 0.95
+
+    @staticmethod
+    def of(model: str) -> ModelDefaults:
+        """Return the defaults of a model by its configuration's name; other models have the reference's."""
+        return MODEL_DEFAULTS.get(model, REFERENCE_DEFAULTS)
 
 
-def check_size(size: int) -> int:
-    """`size` if a network can take a square input of that side, otherwise `SettingsError`."""
-    if not isinstance(size, int) or size % STRIDE or not STRIDE <= size <= MAX_SIZE:
+REFERENCE_DEFAULTS = ModelDefaults()
+MODEL_DEFAULTS = {
+    # With a zoom, its masks are better and one object takes less time (benchmarks/results/zoom-cpu.md). It predicts lower
+    # IoUs and less stable masks than the released models (docs/log.md).
+    EMBEDDED_MODEL: ModelDefaults(zoom=2.0, iou_threshold=0.45, stability_threshold=0.4),
+}
+
+STRIDE = 32  # of the coarsest features; the input's side must be a multiple of it
+MAX_INPUT_SIZE = 4096
+
+
+def check_input_size(input_size: int) -> int:
+    """Return the side of a square input after checking it. Raises `SettingsError` (`bad-size`)."""
+    if not isinstance(input_size, int) or input_size % STRIDE or not STRIDE <= input_size <= MAX_INPUT_SIZE:
         raise SettingsError(
             "bad-size",
-            f"size must be a multiple of {STRIDE} from {STRIDE} to {MAX_SIZE}, got {size!r}; try 1024 or 512",
+            f"input_size must be a multiple of {STRIDE} from {STRIDE} to {MAX_INPUT_SIZE}, got {input_size!r}; "
+            "try 1024 or 512",
         )
-    return size
+    return input_size

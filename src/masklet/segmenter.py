@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
-from masklet.config import EMBEDDED_MODEL, ZOOMS, ModelConfig
+from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
 from masklet.errors import BackendError, SettingsError
 from masklet.images import read_image
 from masklet.masks.masks import Masks
@@ -217,7 +217,8 @@ class Segmenter:
         """
         if not isinstance(options, AutoTrackOptions | None):
             raise SettingsError(
-                "bad-usage", f"watch must be a Watch, got {type(options).__name__}; write Watch(search)"
+                "bad-usage",
+                f"options must be AutoTrackOptions, got {type(options).__name__}; write AutoTrackOptions(mask_generator=…)",
             )
         video: Any = source if hasattr(source, "frames") else open_video(source)
         length = len(video) if hasattr(video, "frames") else None
@@ -239,7 +240,7 @@ class Segmenter:
 
 
 def _segmenter(backend: Backend, zoom: float | None) -> Segmenter:
-    return Segmenter(backend, ZOOMS.get(backend.config.name, 0.0) if zoom is None else zoom)
+    return Segmenter(backend, ModelDefaults.of(backend.config.name).zoom if zoom is None else zoom)
 
 
 def _runtime(name: str | None, device: str | None) -> Any:

@@ -10,13 +10,25 @@ import pytest
 from numpy.typing import NDArray
 
 from masklet import Masks, Segmenter, box, click, clicks, mask
-from masklet.backend import NO_OBJECT, NO_PROMPT, Backend, Decoded, Features, Memory, Query, Recall, alike, ask, choose
+from masklet.backend import (
+    NO_OBJECT,
+    NO_PROMPT,
+    Backend,
+    Decoded,
+    Features,
+    Memory,
+    Query,
+    Recall,
+    build_query,
+    choose_masks,
+    group_recalls,
+)
 from masklet.backends import onnx
-from masklet.tracking.session_file import read
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
 from support.fake_backend import FakeBackend
-from support.networks import network
+from support.networks import make_model
 
 CLIP = frames(5, 90, 160, 3)
 CLOSE = 1e-3  # of logits up to about 20, in float32, which a batch sums in another order
@@ -26,13 +38,13 @@ def made(runtime: str) -> Backend:
     """A small calm network on a runtime."""
     if runtime == "fake":
         return FakeBackend()
-    wanted = network("sam2.1-micro", 64, calm=True)
+    wanted = make_model("sam2.1-micro", 64, calm=True)
     if runtime == "onnx":
-        return onnx.build(wanted.config, wanted.tensors, size=wanted.size)
+        return onnx.build(wanted.config, wanted.tensors, input_size=wanted.input_size)
     pytest.importorskip("torch")
     from masklet.backends import torch
 
-    return torch.build(wanted.config, wanted.tensors, device="cpu", size=wanted.size)
+    return torch.build(wanted.config, wanted.tensors, device="cpu", input_size=wanted.input_size)
 
 
 @pytest.fixture(scope="module", params=["fake", "torch", "onnx"])
@@ -55,9 +67,11 @@ def queries() -> list[Query]:
     shape = np.zeros((90, 160), bool)
     shape[20:50, 30:90] = True
     return [
-        ask(np.array([[0.2, 0.3]]), np.array([1], np.int32), ambiguous=True),
-        ask(np.array([[0.1, 0.2], [0.6, 0.7]]), np.array([2, 3], np.int32), ambiguous=False),
-        ask(np.array([[0.5, 0.5], [0.1, 0.9], [0.7, 0.2]]), np.array([1, 0, 1], np.int32), shape, ambiguous=False),
+        build_query(np.array([[0.2, 0.3]]), np.array([1], np.int32), ambiguous=True),
+        build_query(np.array([[0.1, 0.2], [0.6, 0.7]]), np.array([2, 3], np.int32), ambiguous=False),
+        build_query(
+            np.array([[0.5, 0.5], [0.1, 0.9], [0.7, 0.2]]), np.array([1, 0, 1], np.int32), shape, ambiguous=False
+        ),
         NO_PROMPT,
     ]
 
@@ -70,7 +84,7 @@ def equal(backend: Backend, found: Decoded, wanted: Sequence[Decoded]) -> bool:
 
 def test_it_says_what_it_is(backend: Backend) -> None:
     assert backend.config.name == "sam2.1-micro"
-    assert backend.size % 16 == 0 and backend.identity
+    assert backend.input_size % 16 == 0 and backend.identity
 
 
 def test_pictures_of_any_sizes_in_one_call_are_encoded_like_one_by_one(backend: Backend) -> None:
@@ -126,7 +140,7 @@ def test_the_best_candidate_is_what_an_ambiguous_query_is_answered(backend: Back
 def test_an_absent_object_is_hidden_everywhere(backend: Backend, seen: Features) -> None:
     decoded = backend.decode(seen, queries()[:1])
     answers = backend.fetch([decoded, None, decoded])
-    assert answers.logits.shape == (3, backend.size // 4, backend.size // 4)
+    assert answers.logits.shape == (3, backend.input_size // 4, backend.input_size // 4)
     assert (answers.logits[1] == NO_OBJECT).all() and answers.object_score[1] < 0
     assert np.array_equal(answers.logits[0], answers.logits[2])
 
@@ -151,7 +165,7 @@ def adopted(backend: Backend, features: Features) -> list[Decoded]:
     half = np.zeros((90, 160), bool)
     half[:, :80] = True
     empty = np.zeros((45, 80), bool)
-    return [backend.adopt(features, masks) for masks in ([half, empty], [half], [empty])]
+    return [backend.use_masks(features, masks) for masks in ([half, empty], [half], [empty])]
 
 
 def test_masks_are_adopted_together_as_alone(backend: Backend, features: Features) -> None:
@@ -236,7 +250,7 @@ def test_a_saved_session_goes_on_as_if_it_had_never_stopped(backend: Backend, tm
     one.prompt(0, {1: click(35, 30), 2: box(80, 20, 120, 60)})
     one.step(1)
     one.save(tmp_path / "session")
-    other = read(tmp_path / "session", backend, CLIP)
+    other = read_session(tmp_path / "session", backend, CLIP)
     for frame in (2, 3):
         assert one.step(frame).low_res.tobytes() == other.step(frame).low_res.tobytes()
 
@@ -255,7 +269,7 @@ def test_an_empty_mask_is_an_object_that_is_not_there(runtime: str) -> None:
     backend = made(runtime)
     _, half, empty = adopted(backend, backend.encode([CLIP[0]])[0])
     half_answer, empty_answer = backend.fetch([half]), backend.fetch([empty])
-    assert ((half_answer.logits[0] > 0) == (np.arange(backend.size // 4) < backend.size // 8)).all()
+    assert ((half_answer.logits[0] > 0) == (np.arange(backend.input_size // 4) < backend.input_size // 8)).all()
     assert half_answer.object_score[0] > 0 > empty_answer.object_score[0]
 
 
@@ -269,19 +283,19 @@ def test_memories_are_kept_in_half_precision(runtime: str) -> None:
 
 def test_recalls_that_hold_as_much_are_one_batch_up_to_a_limit() -> None:
     none, some = Recall(), Recall(((6, Memory(None, None)),))
-    assert alike([none, some, none, some, some], 2) == [[0, 2], [1, 3], [4]]
+    assert group_recalls([none, some, none, some, some], 2) == [[0, 2], [1, 3], [4]]
 
 
 def test_an_ambiguous_prompt_gets_the_best_of_three_and_its_pointer() -> None:
     iou = np.array([[0.9, 0.1, 0.8, 0.2]])
-    assert choose(iou, np.ones(1), [True]) == ([2], [2])
+    assert choose_masks(iou, np.ones(1), [True]) == ([2], [2])
 
 
 def test_a_stable_single_mask_is_kept() -> None:
     iou = np.array([[0.1, 0.1, 0.8, 0.2]])
-    assert choose(iou, np.array([0.98]), [False]) == ([0], [0])
+    assert choose_masks(iou, np.array([0.98]), [False]) == ([0], [0])
 
 
 def test_an_unstable_single_mask_is_replaced_but_keeps_its_pointer() -> None:
     iou = np.array([[0.9, 0.1, 0.8, 0.2]])
-    assert choose(iou, np.array([0.97]), [False]) == ([2], [0])
+    assert choose_masks(iou, np.array([0.97]), [False]) == ([2], [0])

@@ -17,11 +17,11 @@ from masklet.backend import NO_PROMPT, Backend, Recall
 from masklet.backends import onnx
 from masklet.backends.onnx import arrays
 from masklet.errors import BackendError, CheckpointError, SettingsError
-from masklet.predict.mask_generator import Search, everything
-from masklet.tracking.session_file import read
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
-from support.networks import network
+from support.networks import make_model
 
 torch = pytest.importorskip("torch")
 
@@ -46,8 +46,8 @@ PROMPTS: dict[str, Prompt] = {
 @cache
 def backend(runtime: str, name: str = "nano") -> Backend:
     """A calm network, whose attention does not hang on float32's last digit, on a runtime."""
-    wanted = network(name, 128, calm=True)
-    return BUILD[runtime](wanted.config, wanted.tensors, device="cpu", size=wanted.size)
+    wanted = make_model(name, 128, calm=True)
+    return BUILD[runtime](wanted.config, wanted.tensors, device="cpu", size=wanted.input_size)
 
 
 def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -77,7 +77,7 @@ def walk(one: Tracker, length: int) -> Iterator[Masks]:
     yield from (one.step(frame) for frame in range(length))
     yield one.prompt(length // 2, {2: click(190, 70), 1: click(20, 20, positive=False)})
     yield from (one.step(frame) for frame in range(length))
-    yield from (one.step(frame, step=-1) for frame in reversed(range(length)))
+    yield from (one.step(frame, direction=-1) for frame in reversed(range(length)))
 
 
 @pytest.mark.parametrize("name", ["nano", pytest.param("sam2-micro", marks=pytest.mark.slow)])
@@ -126,21 +126,21 @@ def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tm
     for frame in range(5):
         one.step(frame)
     one.save(tmp_path / "session")
-    other = read(tmp_path / "session", backend(then), CLIP)
+    other = read_session(tmp_path / "session", backend(then), CLIP)
     assert all(agree(one.masks(frame), other.masks(frame)) for frame in range(5))
     assert agree(one.prompt(3, {2: click(200, 90)}), other.prompt(3, {2: click(200, 90)}))
     assert all(agree(one.step(frame), other.step(frame)) for frame in range(6))
 
 
 def test_a_session_of_pytorch_in_bfloat16_goes_on_without_it(tmp_path: Path) -> None:
-    wanted = network("nano", 128, calm=True)
-    half = torch_backend.build(wanted.config, wanted.tensors, device="cpu", dtype="bfloat16", size=128)
+    wanted = make_model("nano", 128, calm=True)
+    half = torch_backend.build(wanted.config, wanted.tensors, device="cpu", dtype="bfloat16", input_size=128)
     one = Tracker(half, CLIP)
     one.prompt(0, {1: box(40, 30, 240, 110)})
     for frame in range(3):
         one.step(frame)
     one.save(tmp_path / "session")
-    other = read(tmp_path / "session", backend("onnx"), CLIP)
+    other = read_session(tmp_path / "session", backend("onnx"), CLIP)
     for found, right in [
         (other.masks(2), one.masks(2)),  # as it was saved
         (other.step(3), one.step(3)),  # by its memories
@@ -151,9 +151,9 @@ def test_a_session_of_pytorch_in_bfloat16_goes_on_without_it(tmp_path: Path) -> 
 
 
 def test_everything_in_a_picture_is_found_alike() -> None:
-    search = Search(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
-    found = [everything(backend(runtime), CLIP[0], search) for runtime in BUILD]
-    first, second = (sorted(one.records(), key=lambda record: tuple(record["point_coords"][0])) for one in found)
+    search = MaskGeneratorOptions(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+    found = [generate_masks(backend(runtime), CLIP[0], search) for runtime in BUILD]
+    first, second = (sorted(one.to_records(), key=lambda record: tuple(record["point_coords"][0])) for one in found)
     assert len(first) == len(second) > 30
     for one, other in zip(first, second, strict=True):
         assert abs(one["area"] - other["area"]) <= 2 + 1e-3 * one["area"]
@@ -168,7 +168,7 @@ def test_the_weights_are_known_by_the_same_name_in_both() -> None:
 def test_pictures_are_resized_alike(size: tuple[int, int]) -> None:
     picture = np.random.RandomState(1).randint(0, 256, (*size, 3), np.uint8)
     wanted = backend("torch")._normalised(picture).numpy()  # type: ignore[attr-defined]
-    assert np.abs(arrays.normalised(picture, 128) - wanted).max() < 1e-5
+    assert np.abs(arrays.normalize_image(picture, 128) - wanted).max() < 1e-5
 
 
 def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
@@ -189,8 +189,8 @@ def test_a_memory_that_is_kept_keeps_nothing_of_the_others() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_smaller_number_formats_give_nearly_the_same_masks(dtype: str) -> None:
-    wanted = network("nano", 128, calm=True)
-    small = onnx.build(wanted.config, wanted.tensors, dtype=dtype, size=128)
+    wanted = make_model("nano", 128, calm=True)
+    small = onnx.build(wanted.config, wanted.tensors, dtype=dtype, input_size=128)
     runs = [Segmenter(one).track(CLIP[:4], box(40, 30, 240, 110)) for one in (small, backend("onnx"))]
     for found, right in zip(*runs, strict=True):
         assert overlap(found.masks.binary[0], right.masks.binary[0]) > (0.98 if dtype == "float16" else 0.9)
@@ -206,8 +206,8 @@ def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:
 
 
 def test_warming_up_loads_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = network("nano", 64)
-    fresh = onnx.build(wanted.config, wanted.tensors, size=64)
+    wanted = make_model("nano", 64)
+    fresh = onnx.build(wanted.config, wanted.tensors, input_size=64)
     Segmenter(fresh).warm_up()
     monkeypatch.setattr("onnxruntime.InferenceSession", None)  # nothing is left to load
     tracker = Tracker(fresh, CLIP)
@@ -217,10 +217,10 @@ def test_warming_up_loads_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("wishes", "code"),
-    [({"dtype": "bfloat16"}, "bad-dtype"), ({"size": 100}, "bad-size"), ({"device": "mps"}, "bad-usage")],
+    [({"dtype": "bfloat16"}, "bad-dtype"), ({"input_size": 100}, "bad-size"), ({"device": "mps"}, "bad-usage")],
 )
 def test_what_onnxruntime_cannot_do_is_refused(wishes: dict[str, object], code: str) -> None:
-    wanted = network("nano", 64)
+    wanted = make_model("nano", 64)
     with pytest.raises(SettingsError) as caught:
         onnx.build(wanted.config, wanted.tensors, **wishes)  # type: ignore[arg-type]
     assert caught.value.code == code
@@ -228,5 +228,5 @@ def test_what_onnxruntime_cannot_do_is_refused(wishes: dict[str, object], code: 
 
 def test_weights_of_another_architecture_are_refused() -> None:
     with pytest.raises(CheckpointError) as caught:
-        onnx.build(network("sam2.1-micro").config, network("nano").tensors)
+        onnx.build(make_model("sam2.1-micro").config, make_model("nano").tensors)
     assert caught.value.code == "checkpoint-mismatch"

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from masklet.cli import track_run
+from masklet.cli import options, track_run
 from masklet.cli.main import main
 from masklet.formats import FORMATS, read
 from masklet.images import read_mask
 from masklet.jobs import track_job
 from masklet.masks import rle
-from masklet.predict.generated_masks import Findings
-from masklet.predict.mask_generator import Search
+from masklet.predict.generated_masks import GeneratedMasks
+from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
 from tracking.test_auto_tracker import Box, picture
 
@@ -90,13 +90,13 @@ def test_the_coco_file_of_several_pictures_has_them_all(
 
 @pytest.mark.usefixtures("grey_world")
 def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Search] = []
+    asked: list[MaskGeneratorOptions] = []
 
-    def everything(self: Segmenter, image: Any, search: Search, **more: Any) -> Findings:
+    def everything(self: Segmenter, image: Any, search: MaskGeneratorOptions, **more: Any) -> GeneratedMasks:
         asked.append(search)
-        return Findings((40, 60), ())
+        return GeneratedMasks((40, 60), ())
 
-    monkeypatch.setattr(Segmenter, "everything", everything)
+    monkeypatch.setattr(Segmenter, "generate_masks", everything)
     options = {"pred_iou_thresh": 0.2, "stability_score_thresh": 0.1, "stability_score_offset": 0.5,
                "mask_threshold": 0.1, "box_nms_thresh": 0.9, "crop_n_layers": 1, "crop_nms_thresh": 0.8,
                "crop_overlap_ratio": 0.2, "crop_n_points_downscale_factor": 2, "min_mask_region_area": 4,
@@ -104,8 +104,8 @@ def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypat
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert run(street, *words, "--use-m2m", "--no-multimask-output", "--out", tmp_path / "out") == 0
     assert run(street, "--out", tmp_path / "default") == 0
-    assert asked == [Search(**options, use_m2m=True, multimask_output=False), Search()]  # type: ignore[arg-type]
-    assert len(options) + 2 == len(fields(Search)) - 1  # all but point_grids, see below
+    assert asked == [MaskGeneratorOptions(**options, use_m2m=True, multimask_output=False), MaskGeneratorOptions()]  # type: ignore[arg-type]
+    assert len(options) + 2 == len(fields(MaskGeneratorOptions)) - 1  # all but point_grids, see below
 
 
 @pytest.mark.usefixtures("grey_world")
@@ -183,7 +183,9 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
         if form.read:
             frames = {frame.index: frame.masks for frame in read(record["files"][name])}
             assert frames[8].of(2).binary[0][5:17, 30:42].mean() > 0.8, name  # outlines are not exact
-    assert rle.area(json.loads((tmp_path / "out/coco.json").read_text())["annotations"][0]["segmentation"]) == 144
+    assert (
+        rle.compute_area(json.loads((tmp_path / "out/coco.json").read_text())["annotations"][0]["segmentation"]) == 144
+    )
 
 
 @pytest.mark.usefixtures("grey_world")
@@ -195,7 +197,7 @@ def test_a_watch_that_was_stopped_goes_on_with_the_same_masks_and_ids(
     monkeypatch.setattr(track_job, "SHARE", share)  # of the time that may go into writing states
     words = [clip, *WATCH, "--format", "png,coco", "--out"]
     assert run(*words, tmp_path / "whole") == 0
-    append, done = track_run.Journal.append, []
+    append, done = track_run.FrameLog.append, []
 
     def interrupted(self: Any, frame: Any) -> None:
         if len(done) == stopped_after:
@@ -203,9 +205,9 @@ def test_a_watch_that_was_stopped_goes_on_with_the_same_masks_and_ids(
         append(self, frame)
         done.append(frame)
 
-    monkeypatch.setattr(track_run.Journal, "append", interrupted)
+    monkeypatch.setattr(track_run.FrameLog, "append", interrupted)
     assert run(*words, tmp_path / "parts") == 130
-    monkeypatch.setattr(track_run.Journal, "append", append)
+    monkeypatch.setattr(track_run.FrameLog, "append", append)
     assert run(*words, tmp_path / "parts", "--resume") == 0
     assert (tmp_path / "parts/coco.json").read_bytes() == (tmp_path / "whole/coco.json").read_bytes()
     assert run(*words, tmp_path / "parts", "--resume", "--patience", "4") == 78  # another watch

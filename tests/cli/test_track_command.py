@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from masklet.cli import track_run
+from masklet.cli import options, track_run
 from masklet.cli.main import main
 from masklet.cli.track import FORMATS as NAMED
 from masklet.formats import FORMATS, FolderFormat, read
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend without a network, and a disk that is not waited for."""
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -82,7 +82,7 @@ def test_a_clip_is_tracked_and_every_format_reads_back(
     record = json.loads(capsys.readouterr().out)
     assert record["frames"] == 5 and [one["id"] for one in record["objects"]] == [1, 4]
     prompts = {1: box(20, 5, 100, 40), 4: click(10, 40)}
-    wanted = {frame.index: frame.masks for frame in load(model, size=64).track(clip, prompts)}
+    wanted = {frame.index: frame.masks for frame in load(model, input_size=64).track(clip, prompts)}
     for name, form in FORMATS.items():
         assert Path(record["files"][name]).exists()
         if form.read and name != "mots":  # in MOTS, masks must not overlap
@@ -204,7 +204,7 @@ def test_a_finished_job_gives_further_formats_without_tracking(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = FakeBackend()
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(backend))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     words = [folder, "--point", "20,20", "--stop", "5", "--out", tmp_path / "a"]
     assert track(*words, "--format", "png") == 0
     asked = len(backend.asked)
@@ -399,7 +399,7 @@ def test_zoomed_masks_are_another_job_and_resume_like_any(
 ) -> None:
     words = [folder, "--box", "10,10,40,40", "--format", "npz", "--zoom", "1.2"]
     assert track(*words, "--out", tmp_path / "a") == 0
-    add = track_run.Journal.append
+    add = track_run.FrameLog.append
 
     def interrupted(journal: Any, frame: Any) -> None:
         if len(journal) == 9:
@@ -407,7 +407,7 @@ def test_zoomed_masks_are_another_job_and_resume_like_any(
         add(journal, frame)
 
     with monkeypatch.context() as patched:
-        patched.setattr(track_run.Journal, "append", interrupted)
+        patched.setattr(track_run.FrameLog, "append", interrupted)
         assert track(*words, "--out", tmp_path / "b") == 130
     assert track(*words, "--out", tmp_path / "b", "--resume") == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -466,7 +466,7 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

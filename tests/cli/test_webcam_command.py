@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plug(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], Any], options: CameraOptions = QUICK) -> None:
-    monkeypatch.setattr(webcam_session, "opened", lambda source: Camera(f"camera {source}", connect, options))
+    monkeypatch.setattr(webcam_session, "open_source", lambda source: Camera(f"camera {source}", connect, options))
 
 
 def webcam(*words: str | Path) -> int:
@@ -173,7 +173,7 @@ def test_clicks_on_the_page_make_objects_and_correct_them(tmp_path: Path, monkey
     still = (picture for place in count() if (picture := square(6)) is not None and _marked(picture, place))
     plug(monkeypatch, lambda: FakeCamera(still))
     visitor = Visitor()
-    monkeypatch.setattr(webcam_session, "_show", visitor.called)
+    monkeypatch.setattr(webcam_session, "_show_address", visitor.called)
     assert webcam("--out", tmp_path, "--format", "sav,coco", "--stop", "2000") == 0
     visitor.join(5)
     assert b"image/jpeg" in visitor.seen and b"\xff\xd8" in visitor.seen
@@ -203,7 +203,7 @@ def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
         threading.Thread(target=run, daemon=True).start()
 
     visitor = Visitor()
-    monkeypatch.setattr(webcam_session, "_show", visit)
+    monkeypatch.setattr(webcam_session, "_show_address", visit)
     assert webcam("--point", "14,20#1", "--point", "60,40#2", "--out", tmp_path, "--stop", "2000") == 0
     assert list(read(tmp_path / "png"))[-1].masks.object_ids == (2,)
 

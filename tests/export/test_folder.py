@@ -20,16 +20,16 @@ import masklet
 from masklet import Segmenter, box
 from masklet.backends import onnx as onnx_backend
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, ResourceError, SettingsError
-from masklet.export import Trial, export_onnx
+from masklet.export import QuantizationOptions, export_onnx
 from masklet.onnx_graphs import inspection
-from masklet.onnx_graphs.manifest import NAME, TABLES
+from masklet.onnx_graphs.manifest import MANIFEST_NAME, TABLES_NAME
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
-from support.networks import network
+from support.networks import make_model
 
 SIZE = 64
 CLIP = frames(4, 90, 160, 3)
-NETWORK = network("nano", SIZE, calm=True)
+NETWORK = make_model("nano", SIZE, calm=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 
 def told(folder: Path) -> Any:
-    return json.loads((folder / NAME).read_text())
+    return json.loads((folder / MANIFEST_NAME).read_text())
 
 
 def rewrite(folder: Path, change: Callable[[Any], None]) -> None:
     manifest = told(folder)
     change(manifest)
-    (folder / NAME).write_text(json.dumps(manifest))
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
@@ -75,7 +75,7 @@ def tracked(segmenter: Segmenter) -> list[NDArray[np.float32]]:
 
 
 def test_a_loaded_folder_gives_the_masks_of_the_model_bit_for_bit(exported: Path) -> None:
-    built = Segmenter(onnx_backend.build(NETWORK.config, NETWORK.tensors, size=SIZE))
+    built = Segmenter(onnx_backend.build(NETWORK.config, NETWORK.tensors, input_size=SIZE))
     for found, wanted in zip(tracked(masklet.load(exported)), tracked(built), strict=True):
         assert found.tobytes() == wanted.tobytes()
 
@@ -90,7 +90,7 @@ def test_the_manifest_says_what_is_in_the_folder(exported: Path) -> None:
     }
     assert list(manifest["graphs"]["decode"]["outputs"]) == ["logits", "iou", "object_score", "pointers"]
     for path in exported.iterdir():
-        if path.name != NAME:
+        if path.name != MANIFEST_NAME:
             assert manifest["sha256"][path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -108,11 +108,13 @@ def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
 
 
 def test_int8_with_pictures_tells_what_each_graph_costs(tmp_path: Path) -> None:
-    ours = network("nano", 32, calm=True)
-    exported = export_onnx(ours, tmp_path / "small", "int8", trial=Trial([CLIP[0]], calibrate=True))
-    costs = {cost.graph: cost for cost in exported.costs}
+    ours = make_model("nano", 32, calm=True)
+    exported = export_onnx(
+        ours, tmp_path / "small", "int8", quantization=QuantizationOptions([CLIP[0]], calibrate=True)
+    )
+    costs = {cost.graph: cost for cost in exported.quantization_errors}
     assert list(costs) == ["encode", "attend", "decode", "memorize", "all"]
-    assert all(0.5 < cost.lowest_iou <= cost.mean_iou <= 1 for cost in exported.costs)
+    assert all(0.5 < cost.lowest_iou <= cost.mean_iou <= 1 for cost in exported.quantization_errors)
     assert costs["decode"].mean_iou == 1  # none of its layers is rounded
     assert costs["encode"].mean_iou < 1  # and of this one most are
     assert np.isfinite(masklet.load(tmp_path / "small").segment(CLIP[0], box(30, 20, 90, 70)).low_res).all()
@@ -145,17 +147,22 @@ def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monk
 
 @pytest.mark.parametrize(
     ("precision", "trial"),
-    [("fp8", Trial()), ("fp32", Trial([CLIP[0]])), ("fp16", Trial(calibrate=True)), ("int8", Trial(calibrate=True))],
+    [
+        ("fp8", QuantizationOptions()),
+        ("fp32", QuantizationOptions([CLIP[0]])),
+        ("fp16", QuantizationOptions(calibrate=True)),
+        ("int8", QuantizationOptions(calibrate=True)),
+    ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
-    precision: str, trial: Trial, tmp_path: Path
+    precision: str, trial: QuantizationOptions, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingsError):
-        export_onnx(NETWORK, tmp_path / "none", precision, trial=trial)
+        export_onnx(NETWORK, tmp_path / "none", precision, quantization=trial)
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("name", ["encode.onnx", "attend.onnx", "decode.onnx", "memorize.onnx", TABLES])
+@pytest.mark.parametrize("name", ["encode.onnx", "attend.onnx", "decode.onnx", "memorize.onnx", TABLES_NAME])
 def test_a_file_that_was_changed_is_refused(name: str, copy: Path) -> None:
     content = bytearray((copy / name).read_bytes())
     content[-9] ^= 1
@@ -163,7 +170,7 @@ def test_a_file_that_was_changed_is_refused(name: str, copy: Path) -> None:
     assert code(copy) == "hash-mismatch"
 
 
-@pytest.mark.parametrize("name", ["encode.onnx", TABLES])
+@pytest.mark.parametrize("name", ["encode.onnx", TABLES_NAME])
 def test_a_file_that_is_missing_is_named(name: str, copy: Path) -> None:
     (copy / name).unlink()
     assert code(copy) == "input-not-found"
@@ -272,17 +279,21 @@ def test_another_graph_in_the_place_of_one_is_refused(copy: Path) -> None:
 
 def test_an_enormous_graph_is_refused_before_it_is_read(copy: Path) -> None:
     with (copy / "encode.onnx").open("wb") as file:
-        file.truncate(inspection.LARGEST + 1)
+        file.truncate(inspection.MAX_BYTES + 1)
     assert code(copy) == "onnx-refused"
 
 
 def test_tables_of_another_shape_are_refused(copy: Path) -> None:
-    put(copy, TABLES, save({"no_memory": np.zeros((1, 2, 3, 4), np.float32)}))
+    put(copy, TABLES_NAME, save({"no_memory": np.zeros((1, 2, 3, 4), np.float32)}))
     assert code(copy) == "manifest-broken"
 
 
 def test_tables_of_numbers_that_numpy_has_not_are_refused(copy: Path) -> None:
-    put(copy, TABLES, save({"no_memory": np.zeros(2, np.float16)}).replace(b'"F16"', b'"BF16"').replace(b"  ", b" ", 1))
+    put(
+        copy,
+        TABLES_NAME,
+        save({"no_memory": np.zeros(2, np.float16)}).replace(b'"F16"', b'"BF16"').replace(b"  ", b" ", 1),
+    )
     assert code(copy) == "manifest-broken"
 
 
@@ -326,7 +337,7 @@ def test_a_name_that_no_file_can_have_is_told(name: str, told: str, copy: Path) 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000])
 def test_a_manifest_that_is_none_is_refused(content: bytes, copy: Path) -> None:
-    (copy / NAME).write_bytes(content)
+    (copy / MANIFEST_NAME).write_bytes(content)
     assert code(copy) == "manifest-broken"
 
 
@@ -335,18 +346,18 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
         masklet.load(tmp_path)
 
 
-@pytest.mark.parametrize("wish", [{"size": 128}, {"dtype": "float16"}, {"runtime": "torch"}])
+@pytest.mark.parametrize("wish", [{"input_size": 128}, {"dtype": "float16"}, {"runtime": "torch"}])
 def test_a_folder_runs_only_as_it_was_exported(wish: dict[str, Any], exported: Path) -> None:
     with pytest.raises(SettingsError):
         masklet.load(exported, **wish)
-    assert masklet.load(exported, size=SIZE, dtype="float32", runtime="onnx").size == SIZE
+    assert masklet.load(exported, input_size=SIZE, dtype="float32", runtime="onnx").input_size == SIZE
 
 
 def test_weights_that_are_not_finite_are_not_exported(tmp_path: Path) -> None:
     from masklet.checkpoints import key_names, write_tensors
-    from masklet.export import read_network
+    from masklet.export import read_model
 
     tensors = {**NETWORK.tensors, "no_pointer": np.full((1, 128), np.nan, np.float32)}
     write_tensors(tmp_path / "nan.safetensors", key_names.to_released(tensors))
     with pytest.raises(CheckpointError):
-        read_network(tmp_path / "nan.safetensors")
+        read_model(tmp_path / "nan.safetensors")

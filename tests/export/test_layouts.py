@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 import masklet
 from masklet import EmbeddedImage, Masks, Segmenter, box, click, mask
 from masklet.backends import onnx as onnx_backend
-from masklet.backends.onnx import KINDS
-from masklet.backends.onnx.arrays import normalised
+from masklet.backends.onnx import DEVICE_TYPES
+from masklet.backends.onnx.arrays import normalize_image
 from masklet.errors import BackendError, CheckpointError, InputNotFound, MaskletError, SettingsError
 from masklet.export import LAYOUTS, export_layout
 from parity.inputs import frames
-from support.networks import network
+from support.networks import make_model
 
 SIDE = 64
 SIZE = (90, 160)
 PICTURE = frames(1, *SIZE, 3)[0]
 CLOSE = 1e-3  # of logits: sums in another order
-NETWORK = network("nano", SIDE, calm=True)
+NETWORK = make_model("nano", SIDE, calm=True)
 POINTS = np.array([[50.0, 40.0], [120.0, 10.0]], np.float32)  # in the picture
 LABELS = [1, 0]
 Array = NDArray[Any]
@@ -45,7 +45,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def ours() -> EmbeddedImage:
-    return Segmenter(onnx_backend.build(NETWORK.config, NETWORK.tensors, size=SIDE)).embed(PICTURE)
+    return Segmenter(onnx_backend.build(NETWORK.config, NETWORK.tensors, input_size=SIDE)).embed(PICTURE)
 
 
 def run(path: Path, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -73,7 +73,7 @@ def assert_same(logits: Array, iou: Array, masks: Masks) -> None:
 
 def test_sam2_onnx_is_run_by_its_names(folders: dict[str, Path], ours: EmbeddedImage) -> None:
     folder = folders["sam2-onnx"]
-    encoded = run(folder / "encoder.onnx", {"image": normalised(PICTURE, SIDE)})
+    encoded = run(folder / "encoder.onnx", {"image": normalize_image(PICTURE, SIDE)})
     assert list(encoded) == ["image_embed", "high_res_feat_0", "high_res_feat_1"]
     prompt = {
         "point_coords": in_square(),
@@ -95,7 +95,7 @@ def test_the_metadata_of_sam2_onnx_are_those_of_the_files(folders: dict[str, Pat
 
 def test_samexporter_is_run_by_its_names(folders: dict[str, Path], ours: EmbeddedImage) -> None:
     folder = folders["samexporter"]
-    encoded = run(folder / "nano.encoder.onnx", {"image": normalised(PICTURE, SIDE)})
+    encoded = run(folder / "nano.encoder.onnx", {"image": normalize_image(PICTURE, SIDE)})
     assert list(encoded) == ["high_res_feats_0", "high_res_feats_1", "image_embed"]
     prompt = {
         "point_coords": in_square(),
@@ -109,7 +109,7 @@ def test_samexporter_is_run_by_its_names(folders: dict[str, Path], ours: Embedde
 
 def test_samexporter_takes_several_prompts_at_a_time(folders: dict[str, Path], ours: EmbeddedImage) -> None:
     folder = folders["samexporter"]
-    encoded = run(folder / "nano.encoder.onnx", {"image": normalised(PICTURE, SIDE)})
+    encoded = run(folder / "nano.encoder.onnx", {"image": normalize_image(PICTURE, SIDE)})
     prompts = {
         "point_coords": in_square().transpose(1, 0, 2),
         "point_labels": np.ones((2, 1), np.float32),
@@ -123,7 +123,7 @@ def test_samexporter_takes_several_prompts_at_a_time(folders: dict[str, Path], o
 
 def test_ailia_is_run_by_its_names(folders: dict[str, Path], ours: EmbeddedImage) -> None:
     folder, suffix = folders["ailia"], "nano_2.1.onnx"
-    encoded = run(folder / f"image_encoder_{suffix}", {"input_image": normalised(PICTURE, SIDE)})
+    encoded = run(folder / f"image_encoder_{suffix}", {"input_image": normalize_image(PICTURE, SIDE)})
     levels = [f"{kind}_{level}" for kind in ("vision_pos_enc", "backbone_fpn") for level in range(3)]
     assert list(encoded) == ["vision_features", *levels]
     beside = np.load(folder / "pretrained_weights.npz")
@@ -152,12 +152,12 @@ def test_ailia_is_run_by_its_names(folders: dict[str, Path], ours: EmbeddedImage
 @pytest.mark.slow
 def test_ailias_positions_are_the_sine_tables(folders: dict[str, Path]) -> None:
     torch = pytest.importorskip("torch")
-    from masklet.model.position_encoding import sine_table
+    from masklet.model.position_encoding import compute_sine_encoding
 
     encoder = folders["ailia"] / "image_encoder_nano_2.1.onnx"
-    encoded = run(encoder, {"input_image": normalised(PICTURE, SIDE)})
+    encoded = run(encoder, {"input_image": normalize_image(PICTURE, SIDE)})
     for level, side in enumerate((SIDE // 4, SIDE // 8, SIDE // 16)):
-        table = sine_table(side, side, 128, torch.zeros(1)).numpy()
+        table = compute_sine_encoding(side, side, 128, torch.zeros(1)).numpy()
         assert np.abs(encoded[f"vision_pos_enc_{level}"][0] - table).max() < 1e-5
 
 
@@ -297,7 +297,7 @@ def test_what_lies_beside_ailias_graphs_is_refused_if_it_is_broken(
 
 
 def test_a_folder_of_another_tool_says_where_it_runs(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "openvino", KINDS["cpu"])
+    monkeypatch.setitem(DEVICE_TYPES, "openvino", DEVICE_TYPES["cpu"])
     assert masklet.load(folders["sam2-onnx"], device="openvino").backend.device == "openvino"  # type: ignore[attr-defined]
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import masklet
-from masklet.cli.overwrite import clear
+from masklet.cli.overwrite import remove_job
 from masklet.errors import ResourceError
-from masklet.files.outputs import atomic_folder, output_exists, remove_folder, remove_unfinished
-from masklet.jobs.frame_log import Journal
+from masklet.files.outputs import atomic_folder, output_exists, remove_folder, remove_partial_folders
+from masklet.jobs.frame_log import FrameLog
 
 UNFINISHED = ".masklet-0123456789abcdef.part"
 
@@ -62,9 +62,9 @@ def test_only_folders_of_masklets_own_are_unfinished(tmp_path: Path) -> None:
     kept = ["loot.part", ".clip.part", ".masklet-x.part", f"{UNFINISHED}.old"]
     for name in kept:
         precious(tmp_path / name)
-    remove_unfinished(tmp_path)
+    remove_partial_folders(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
-    remove_unfinished(tmp_path / "missing")
+    remove_partial_folders(tmp_path / "missing")
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -100,27 +100,27 @@ def test_only_one_module_removes_folders() -> None:
 
 def job(out: Path, **note: object) -> None:
     """A finished job that says in a note what it wrote, with files of the user's own among its files."""
-    with Journal(out / ".masklet", {"of": "a test"}) as journal:
-        journal.note(**note)
+    with FrameLog(out / ".masklet", {"of": "a test"}) as journal:
+        journal.add_note(**note)
     precious(out / "png")
     (out / "coco.json").write_text("{}")
 
 
 def test_clearing_removes_the_folders_that_the_job_made(tmp_path: Path) -> None:
     job(tmp_path, formats=["png", "coco"], created=["png"])
-    clear(tmp_path)
+    remove_job(tmp_path)
     assert names(tmp_path) == [".masklet", ".masklet/lock"]
 
 
 def test_clearing_leaves_a_folder_that_was_there_before_the_job(tmp_path: Path) -> None:
     job(tmp_path, formats=["png", "coco"], created=[])
-    clear(tmp_path)
+    remove_job(tmp_path)
     assert names(tmp_path) == [".masklet", ".masklet/lock", "png", "png/precious.txt"]
 
 
 def test_clearing_removes_what_a_job_of_an_earlier_version_wrote(tmp_path: Path) -> None:
     job(tmp_path, formats=["png", "coco"])
-    clear(tmp_path)
+    remove_job(tmp_path)
     assert names(tmp_path) == [".masklet", ".masklet/lock"]
 
 
@@ -130,7 +130,7 @@ def test_clearing_follows_no_link(tmp_path: Path) -> None:
     job(out, formats=["png"], created=["png"])
     remove_folder(out / "png")
     (out / "png").symlink_to(mine)
-    clear(out)
+    remove_job(out)
     assert names(mine) == ["precious.txt"] and (out / "png").is_symlink()
 
 
@@ -140,7 +140,7 @@ def test_clearing_removes_only_files_of_the_job_from_its_folder(tmp_path: Path) 
     for name in ("state-12.session", ".masklet-1.part", "mine.txt"):
         (folder / name).write_text("")
     precious(folder / "mine")
-    clear(tmp_path)
+    remove_job(tmp_path)
     assert names(folder) == ["lock", "mine", "mine.txt", "mine/precious.txt"]
 
 
@@ -148,6 +148,6 @@ def test_clearing_removes_only_files_of_the_job_from_its_folder(tmp_path: Path) 
 def test_clearing_takes_no_paths_from_a_journal(formats: object, tmp_path: Path) -> None:
     mine = precious(tmp_path / "mine")
     job(tmp_path / "out", formats=formats, created=formats)
-    clear(tmp_path / "out")
+    remove_job(tmp_path / "out")
     assert names(mine) == ["precious.txt"]
     assert not (tmp_path / "out/.masklet/journal.jsonl").exists()

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from masklet.jobs import track_job as jobs
-from masklet.jobs.frame_log import Journal
-from masklet.jobs.track_job import Job, finish
-from masklet.masks.rle_frame import CodedFrame, coded
+from masklet.jobs.frame_log import FrameLog
+from masklet.jobs.track_job import TrackJob, run_job
+from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt, box, click
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import Direction, walk_through
+from masklet.tracking.traversal import Direction, plan_traversal
 from masklet.video import Video, open_video
 from support.fake_backend import FakeBackend
 
@@ -40,31 +40,31 @@ def video() -> Video:
     return open_video(np.random.default_rng(0).integers(0, 255, (LENGTH, 12, 16, 3)).astype(np.uint8))  # type: ignore[return-value]
 
 
-def made(video: Video, number: int, direction: Direction, every: int = 1) -> Job:
+def made(video: Video, number: int, direction: Direction, every: int = 1) -> TrackJob:
     schedule = SCHEDULES[number]
-    return Job(FakeBackend(), video, schedule, walk_through(LENGTH, schedule, direction=direction, every=every))
+    return TrackJob(FakeBackend(), video, schedule, plan_traversal(LENGTH, schedule, direction=direction, every=every))
 
 
-def run(job: Job, folder: Path, frames: int | None = None) -> list[CodedFrame]:
+def run(job: TrackJob, folder: Path, frames: int | None = None) -> list[RleFrame]:
     """Goes on with a job for some frames; returns all that are finished."""
-    with Journal(folder, {}) as journal:
-        for number, frame in enumerate(finish(job, journal)):
+    with FrameLog(folder, {}) as journal:
+        for number, frame in enumerate(run_job(job, journal)):
             if number == frames:
                 break
             journal.append(frame)
         return list(journal)
 
 
-def by_tracker(job: Job) -> dict[int, CodedFrame]:
+def by_tracker(job: TrackJob) -> dict[int, RleFrame]:
     """What one tracker, which forgets nothing, says along the walk."""
     tracker = Tracker(job.backend, job, length=len(job.video))
     for frame, prompts in job.schedule.items():
-        tracker.prompt(job.walk.place(frame), prompts)
+        tracker.prompt(job.traversal.position_of(frame), prompts)
     frames = {}
-    for visit in job.walk.visits(job.video):
+    for visit in job.traversal.visits(job.video):
         if visit.frame is not None:
-            masks = tracker.step(visit.place, visit.frame.image, step=visit.step)
-            frames[visit.index] = coded(TrackedFrame(visit.index, visit.time, masks))
+            masks = tracker.step(visit.position, visit.frame.image, direction=visit.direction)
+            frames[visit.index] = encode_frame(TrackedFrame(visit.index, visit.time, masks))
     return frames
 
 
@@ -138,7 +138,7 @@ def hurt(tmp_path: Path, broken: set[int]) -> Video:
 
 
 def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
-    job = Job(FakeBackend(), hurt(tmp_path, {3}), SCHEDULES[0], walk_through(6, [0]))
+    job = TrackJob(FakeBackend(), hurt(tmp_path, {3}), SCHEDULES[0], plan_traversal(6, [0]))
     with pytest.warns(match="frame-corrupt"):
         frames = run(job, tmp_path / "journal")
     assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
@@ -147,7 +147,7 @@ def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
 
 def test_a_corrupt_frame_that_was_prompted_has_masks_and_is_marked_too(tmp_path: Path) -> None:
     schedule = {2: {1: click(3, 3)}}
-    job = Job(FakeBackend(), hurt(tmp_path, {2}), schedule, walk_through(6, schedule))
+    job = TrackJob(FakeBackend(), hurt(tmp_path, {2}), schedule, plan_traversal(6, schedule))
     with pytest.warns(match="frame-corrupt"):
         frames = run(job, tmp_path / "journal")
     assert [frame.corrupt for frame in frames] == [index == 2 for index in range(6)]
@@ -159,14 +159,14 @@ def test_corrupt_frames_can_carry_the_masks_before_them_wherever_the_job_was_sto
     direction: Direction, tmp_path: Path
 ) -> None:
     start = 0 if direction == "forward" else 5
-    walk, schedule = walk_through(6, [start], direction=direction), {start: {1: click(3, 3)}}
+    walk, schedule = plan_traversal(6, [start], direction=direction), {start: {1: click(3, 3)}}
     video = hurt(tmp_path, {2, 3})
     with pytest.warns(match="frame-corrupt"):
-        plain = run(Job(FakeBackend(), video, schedule, walk), tmp_path / "plain")
-        carried = run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / "carried")
+        plain = run(TrackJob(FakeBackend(), video, schedule, walk), tmp_path / "plain")
+        carried = run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / "carried")
         for frames in range(6):
-            run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}", frames)
-            assert run(Job(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}") == carried
+            run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}", frames)
+            assert run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}") == carried
     before = carried[1 if direction == "forward" else 4]
     assert [frame.corrupt for frame in carried] == [index in (2, 3) for index in range(6)]
     assert before.counts and carried[2].counts == carried[3].counts == before.counts

@@ -1,4 +1,4 @@
-"""Cleaned masks are shown as asked, and remembered only when that is asked too."""
+"""Post-processing applies to the returned masks, and to the memory bank only if that is requested."""
 
 from __future__ import annotations
 
@@ -8,125 +8,141 @@ import numpy as np
 import pytest
 
 from masklet.errors import SettingsError
-from masklet.masks.connected_components import CLEAR
+from masklet.masks.connected_components import FILL_LOGIT
 from masklet.masks.masks import Masks
-from masklet.masks.nms import BEATEN
-from masklet.masks.postprocessing import AS_FOUND, BARELY, Cleaning
+from masklet.masks.overlap import MAX_LOSING_LOGIT
+from masklet.masks.postprocessing import NO_POSTPROCESSING, VIDEO_FILL_LOGIT, PostProcessing
 from masklet.prompts import box, click
-from masklet.tracking.session_file import read
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 from support.fake_backend import FakeBackend
 
-PICTURES = np.random.RandomState(3).randint(0, 256, (12, 16, 16, 3)).astype(np.uint8)
-ALL = Cleaning(holes=4, islands=3, apart=True)
-REMEMBERED = Cleaning(holes=4, islands=3, apart=True, remembered=True)
+IMAGES = np.random.RandomState(3).randint(0, 256, (12, 16, 16, 3)).astype(np.uint8)
+ALL = PostProcessing(fill_holes=4, remove_islands=3, non_overlapping=True)
+IN_MEMORY = PostProcessing(fill_holes=4, remove_islands=3, non_overlapping=True, in_memory=True)
 
 
 def logits() -> np.ndarray:
-    """A mask with a hole of one pixel and an island of one, on 8 × 8 pixels."""
+    """Return the logits of a mask with a hole and an island of one pixel each, on 8 × 8 pixels."""
     low_res = np.full((1, 8, 8), -5, np.float32)
     low_res[0, 1:6, 1:6], low_res[0, 3, 3], low_res[0, 7, 7] = 5, -5, 5
     return low_res
 
 
-def test_holes_are_filled_barely_and_islands_dropped_clearly() -> None:
-    cleaned = Cleaning(holes=1, islands=1).kept(logits())
-    assert cleaned[0, 3, 3] == np.float32(BARELY) and cleaned[0, 7, 7] == -CLEAR
-    assert (cleaned != logits()).sum() == 2
+def test_filled_holes_get_a_low_logit_and_removed_islands_minus_ten() -> None:
+    processed = PostProcessing(fill_holes=1, remove_islands=1).process_for_memory(logits())
+    assert processed[0, 3, 3] == np.float32(VIDEO_FILL_LOGIT) and processed[0, 7, 7] == -FILL_LOGIT
+    assert (processed != logits()).sum() == 2
 
 
-def test_larger_ones_stay() -> None:
-    assert (Cleaning(holes=0.5, islands=0.5).kept(logits()) == logits()).all()
+def test_larger_holes_and_islands_remain() -> None:
+    assert (PostProcessing(fill_holes=0.5, remove_islands=0.5).process_for_memory(logits()) == logits()).all()
 
 
-def test_masks_are_shown_as_they_would_be_remembered() -> None:
+def test_returned_masks_equal_those_written_to_memory() -> None:
     masks = Masks.from_logits(logits(), (8, 8))
-    assert (Cleaning(holes=1, islands=1).pieced(masks).low_res == Cleaning(holes=1, islands=1).kept(logits())).all()
-    assert AS_FOUND.parted(AS_FOUND.pieced(masks)) is masks
+    assert (
+        PostProcessing(fill_holes=1, remove_islands=1).fill_and_remove(masks).low_res
+        == PostProcessing(fill_holes=1, remove_islands=1).process_for_memory(logits())
+    ).all()
+    assert NO_POSTPROCESSING.separate(NO_POSTPROCESSING.fill_and_remove(masks)) is masks
 
 
-def test_objects_are_kept_apart_by_the_higher_logit_also_from_those_that_stand() -> None:
+def test_objects_are_separated_by_the_highest_logit_also_from_other_objects() -> None:
     ours, theirs = np.full((1, 2, 2), 3, np.float32), np.array([[1, 9], [3, 4]], np.float32)
-    assert Cleaning(apart=True).kept(ours, [theirs]).tolist() == [[[3, BEATEN], [3, BEATEN]]]
+    assert PostProcessing(non_overlapping=True).process_for_memory(ours, [theirs]).tolist() == [
+        [[3, MAX_LOSING_LOGIT], [3, MAX_LOSING_LOGIT]]
+    ]
 
 
-@pytest.mark.parametrize("areas", [{"holes": -1}, {"islands": -2}, {"holes": float("nan")}])
-def test_areas_are_not_negative(areas: dict[str, float]) -> None:
+@pytest.mark.parametrize("areas", [{"fill_holes": -1}, {"remove_islands": -2}, {"fill_holes": float("nan")}])
+def test_negative_areas_are_refused(areas: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="0 or more"):
-        Cleaning(**areas)
+        PostProcessing(**areas)
 
 
-def walk(tracker: Tracker, frames: range = range(12)) -> list[Masks]:
-    tracker.prompt(0, {1: click(3, 3), 2: box(5, 5, 12, 12)}, PICTURES[0])
-    return [tracker.step(index, PICTURES[index]) for index in frames]
+def test_files_name_the_options_as_version_0_1_did() -> None:
+    fields = {"holes": 4, "islands": 3, "apart": True, "remembered": True}
+    assert IN_MEMORY.to_fields() == fields
+    assert PostProcessing.from_fields(fields) == IN_MEMORY
+    assert PostProcessing.from_fields({"holes": 4}) == PostProcessing(fill_holes=4)
+
+
+def track(tracker: Tracker, frames: range = range(12)) -> list[Masks]:
+    tracker.prompt(0, {1: click(3, 3), 2: box(5, 5, 12, 12)}, IMAGES[0])
+    return [tracker.step(index, IMAGES[index]) for index in frames]
 
 
 def equal(one: list[Masks], other: list[Masks]) -> bool:
     return all(np.array_equal(a.low_res, b.low_res) for a, b in zip(one, other, strict=True))
 
 
-def test_nothing_is_fed_back_unless_asked() -> None:
-    plain = walk(Tracker(FakeBackend()))
-    shown = walk(Tracker(FakeBackend(), cleaning=ALL))
-    assert equal([ALL.parted(ALL.pieced(masks)) for masks in plain], shown) and not equal(plain, shown)
+def test_memory_is_not_post_processed_by_default() -> None:
+    plain = track(Tracker(FakeBackend()))
+    returned = track(Tracker(FakeBackend(), postprocessing=ALL))
+    assert equal([ALL.separate(ALL.fill_and_remove(masks)) for masks in plain], returned) and not equal(plain, returned)
 
 
-def remembered(cleaning: Cleaning) -> tuple[list[np.ndarray], list[Masks]]:
-    """The logits that memories were made of, frame by frame, and the masks that were shown."""
+def track_and_record(postprocessing: PostProcessing) -> tuple[list[np.ndarray], list[Masks]]:
+    """Return the logits that were written to memory, frame by frame, and the returned masks."""
     backend = FakeBackend()
-    found: list[np.ndarray] = []
+    written: list[np.ndarray] = []
     before = backend.memorize
-    backend.memorize = lambda f, d, p: (found.append(d.logits[:, 0]), before(f, d, p))[1]  # type: ignore[method-assign]
-    return found, walk(Tracker(backend, cleaning=cleaning))
+    backend.memorize = lambda f, d, p: (written.append(d.logits[:, 0]), before(f, d, p))[1]  # type: ignore[method-assign]
+    return written, track(Tracker(backend, postprocessing=postprocessing))
 
 
-def test_what_is_remembered_is_what_is_shown() -> None:
-    found, shown = remembered(Cleaning(holes=4, islands=3, remembered=True))
-    assert len(found) == 12 and all(np.array_equal(a, b.low_res) for a, b in zip(found, shown, strict=True))
+def test_masks_in_memory_equal_the_returned_masks() -> None:
+    written, returned = track_and_record(PostProcessing(fill_holes=4, remove_islands=3, in_memory=True))
+    assert len(written) == 12 and all(np.array_equal(a, b.low_res) for a, b in zip(written, returned, strict=True))
 
 
-def test_no_place_is_remembered_of_two_objects_that_are_kept_apart() -> None:
-    found, _ = remembered(REMEMBERED)
-    assert len(found) == 12 and all(((one > 0).sum(axis=0) <= 1).all() for one in found)
+def test_masks_in_memory_do_not_overlap_with_the_constraint() -> None:
+    written, _ = track_and_record(IN_MEMORY)
+    assert len(written) == 12 and all(((one > 0).sum(axis=0) <= 1).all() for one in written)
 
 
-def test_with_separation_remembered_a_correction_of_one_object_reaches_the_others() -> None:
-    def corrected(tracker: Tracker) -> list[Masks]:
-        tracker.prompt(4, {1: click(9, 9)}, PICTURES[4])
-        return [tracker.step(index, PICTURES[index]) for index in range(12)]
+def test_with_the_constraint_in_memory_a_correction_changes_the_other_objects() -> None:
+    def correct(tracker: Tracker) -> list[Masks]:
+        tracker.prompt(4, {1: click(9, 9)}, IMAGES[4])
+        return [tracker.step(index, IMAGES[index]) for index in range(12)]
 
-    tracker = Tracker(FakeBackend(), cleaning=REMEMBERED)
-    first = walk(tracker)
-    second = corrected(tracker)
-    third = [tracker.step(index, PICTURES[index]) for index in range(12)]
-    assert equal(second, third), "walking again changes nothing"
+    tracker = Tracker(FakeBackend(), postprocessing=IN_MEMORY)
+    first = track(tracker)
+    second = correct(tracker)
+    third = [tracker.step(index, IMAGES[index]) for index in range(12)]
+    assert equal(second, third), "tracking again changes nothing"
     assert any(not np.array_equal(a.of(2).low_res, b.of(2).low_res) for a, b in zip(first[5:], second[5:], strict=True))
-    alone = Tracker(FakeBackend(), cleaning=Cleaning(holes=4, islands=3, remembered=True))
-    first, second = walk(alone), corrected(alone)
+    alone = Tracker(FakeBackend(), postprocessing=PostProcessing(fill_holes=4, remove_islands=3, in_memory=True))
+    first, second = track(alone), correct(alone)
     assert all(np.array_equal(a.of(2).low_res, b.of(2).low_res) for a, b in zip(first, second, strict=True))
 
 
-def test_a_session_remembers_how_masks_are_cleaned(tmp_path: Path) -> None:
-    tracker = Tracker(FakeBackend(), cleaning=REMEMBERED)
-    walk(tracker, range(6))
+def test_a_session_file_contains_the_post_processing(tmp_path: Path) -> None:
+    tracker = Tracker(FakeBackend(), postprocessing=IN_MEMORY)
+    track(tracker, range(6))
     tracker.save(tmp_path / "session")
-    again = read(tmp_path / "session", FakeBackend())
-    assert again.cleaning == REMEMBERED
-    rest = [[one.step(index, PICTURES[index]) for index in range(6, 12)] for one in (tracker, again)]
+    restored = read_session(tmp_path / "session", FakeBackend())
+    assert restored.postprocessing == IN_MEMORY
+    rest = [[one.step(index, IMAGES[index]) for index in range(6, 12)] for one in (tracker, restored)]
     assert equal(*rest)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_cleaned_masks_are_remembered_in_any_number_format(dtype: str, checkpoint: object) -> None:
+def test_masks_in_memory_can_be_of_any_dtype(dtype: str, checkpoint: object) -> None:
     import masklet
 
-    model = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", size=64, dtype=dtype)  # type: ignore[operator]
+    model = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", input_size=64, dtype=dtype)  # type: ignore[operator]
     clip = np.random.RandomState(0).randint(0, 256, (3, 48, 64, 3)).astype(np.uint8)
     prompts = {1: click(20, 20), 2: box(5, 5, 40, 40)}
-    frames = list(model.track(clip, prompts, cleaning=Cleaning(holes=9, islands=9, apart=True, remembered=True)))
+    frames = list(
+        model.track(
+            clip, prompts, cleaning=PostProcessing(fill_holes=9, remove_islands=9, non_overlapping=True, in_memory=True)
+        )
+    )
     assert all(not (frame.masks.binary.sum(axis=0) > 1).any() for frame in frames)
 
 
-def test_a_hidden_object_stays_hidden_however_large_holes_may_be() -> None:
+def test_a_hidden_object_stays_hidden_with_any_area_of_holes() -> None:
     hidden = np.full((1, 4, 4), -1024, np.float32)
-    assert (Cleaning(holes=100, remembered=True).kept(hidden) == hidden).all()
+    assert (PostProcessing(fill_holes=100, in_memory=True).process_for_memory(hidden) == hidden).all()

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from conftest import PARITY
-from masklet.predict.mask_generator import Search, everything
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 
 pytest.importorskip("torch")
 
 from parity.inputs import frames
 from parity.test_video import backend
 
-SEARCH = Search(
+SEARCH = MaskGeneratorOptions(
     points_per_side=8, points_per_batch=16, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.97
 )
 
@@ -21,7 +21,7 @@ SEARCH = Search(
 @pytest.mark.parametrize("case", ["sam2-micro_1", "sam2.1-micro_1"])
 def test_everything_in_a_picture_is_what_the_reference_recorded_in_float64(case: str) -> None:
     recorded = np.load(PARITY / f"image_{case}.npz")
-    records = everything(backend(case, "float64"), frames(1, 180, 320, 1)[0], SEARCH).records()
+    records = generate_masks(backend(case, "float64"), frames(1, 180, 320, 1)[0], SEARCH).to_records()
     for name, key in (
         ("bbox", "bbox"),
         ("area", "area"),

@@ -12,17 +12,17 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from masklet.backend import Answers, Decoded, Features, Query, Recall
-from masklet.config import EMBEDDED, SURE, SURE_OF
+from masklet.backend import Decoded, Features, Predictions, Query, Recall
+from masklet.config import EMBEDDED_MODEL, ModelDefaults
 from masklet.errors import SettingsError
 from masklet.images import read_mask
 from masklet.masks import rle
 from masklet.predict import mask_generator
-from masklet.predict.generated_masks import Finding, Findings
-from masklet.predict.mask_generator import Search, everything
+from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from support.fake_backend import FakeBackend
 
-LOOSE = Search(points_per_side=8, stability_score_thresh=0)
+LOOSE = MaskGeneratorOptions(points_per_side=8, stability_score_thresh=0)
 CERTAIN = 20.0  # the logit of what has the clicked colour
 
 
@@ -47,15 +47,17 @@ class Painter(FakeBackend):
         logits = np.stack([np.where(picture == colour, CERTAIN, -CERTAIN) for colour in colours]).astype(np.float32)
         return Decoded(logits, 1 - np.array(colours) / 256, np.ones(len(queries)), None)
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         (one,) = decoded
         assert one is not None
-        return Answers(*one[:3])
+        return Predictions(*one[:3])
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         object_, score = decoded.logits, decoded.iou
         logits = np.stack([object_, -object_, object_], axis=1).reshape(-1, *object_.shape[1:])
-        return Answers(logits, np.stack([score, 0 * score, 0.01 + 0 * score], axis=1).ravel(), np.ones(3 * len(score)))
+        return Predictions(
+            logits, np.stack([score, 0 * score, 0.01 + 0 * score], axis=1).ravel(), np.ones(3 * len(score))
+        )
 
 
 def picture(*rectangles: tuple[int, int, int, int], size: tuple[int, int] = (80, 80)) -> NDArray[np.uint8]:
@@ -67,33 +69,35 @@ def picture(*rectangles: tuple[int, int, int, int], size: tuple[int, int] = (80,
 
 
 def test_each_thing_is_found_once_and_the_surest_comes_first() -> None:
-    found = everything(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
+    found = generate_masks(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
     assert [one.box for one in found] == [(5, 10, 30, 70), (40, 40, 70, 60)]
     assert [one.area for one in found] == [25 * 60, 30 * 20]
 
 
 def test_a_finding_tells_the_click_that_found_it() -> None:
-    found = everything(Painter(), picture((38, 58, 52, 72)), LOOSE)
+    found = generate_masks(Painter(), picture((38, 58, 52, 72)), LOOSE)
     assert found[0].point == (45, 65)  # of clicks at 5, 15, 25, …
 
 
 def test_clicks_are_decoded_in_batches() -> None:
     backend = Painter()
-    everything(backend, picture(), Search(points_per_side=5, points_per_batch=10))
+    generate_masks(backend, picture(), MaskGeneratorOptions(points_per_side=5, points_per_batch=10))
     assert [count for verb, count in backend.asked if verb == "decode"] == [10, 10, 5]
 
 
 def test_progress_counts_clicks() -> None:
     told: list[tuple[int, int]] = []
-    search = Search(points_per_side=4, points_per_batch=10, crop_n_layers=1, crop_n_points_downscale_factor=2)
-    everything(Painter(), picture(), search, progress=lambda done, total: told.append((done, total)))
+    search = MaskGeneratorOptions(
+        points_per_side=4, points_per_batch=10, crop_n_layers=1, crop_n_points_downscale_factor=2
+    )
+    generate_masks(Painter(), picture(), search, progress=lambda done, total: told.append((done, total)))
     assert told == [(10, 32), (16, 32), (20, 32), (24, 32), (28, 32), (32, 32)]
 
 
 def test_masks_of_a_low_predicted_iou_are_no_findings() -> None:
     image = picture((5, 10, 30, 70))
     image[40:60, 40:70] = 100  # predicted IoU 0.61
-    assert [one.box for one in everything(Painter(), image, LOOSE)] == [(5, 10, 30, 70)]
+    assert [one.box for one in generate_masks(Painter(), image, LOOSE)] == [(5, 10, 30, 70)]
 
 
 def test_masks_of_a_low_predicted_iou_are_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,16 +107,16 @@ def test_masks_of_a_low_predicted_iou_are_never_enlarged(monkeypatch: pytest.Mon
         enlarged.append(size)
         return logits
 
-    monkeypatch.setattr(mask_generator, "interpolate", counted)
-    everything(Painter(), picture((5, 10, 30, 70)), LOOSE)  # of 64 clicks with three masks each
+    monkeypatch.setattr(mask_generator, "resize_logits", counted)
+    generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)  # of 64 clicks with three masks each
     assert len(enlarged) == 18  # those of the object
 
 
 def test_only_clicks_where_they_are_wanted_are_asked() -> None:
     backend, where = Painter(), np.zeros((80, 80), bool)
     where[:20, :40] = True
-    search = Search(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
-    everything(backend, picture(), search, where=where)
+    search = MaskGeneratorOptions(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
+    generate_masks(backend, picture(), search, region=where)
     assert [count for verb, count in backend.asked if verb == "decode"] == [2, 8]
     assert [sizes for verb, sizes in backend.asked if verb == "encode"] == [[(80, 80)], [(40, 40)]]
 
@@ -121,94 +125,96 @@ def test_masks_that_depend_on_the_threshold_are_no_findings() -> None:
     image = picture((40, 40, 60, 60))
 
     class Blurred(Painter):
-        def fetch_candidates(self, decoded: Decoded) -> Answers:
+        def fetch_candidates(self, decoded: Decoded) -> Predictions:
             return super().fetch_candidates(decoded)._replace(logits=decoded.logits.repeat(3, 0) / 40)  # ±0.5
 
-    assert len(everything(Painter(), image, Search(points_per_side=8))) == 1
-    assert len(everything(Blurred(), image, Search(points_per_side=8))) == 0
+    assert len(generate_masks(Painter(), image, MaskGeneratorOptions(points_per_side=8))) == 1
+    assert len(generate_masks(Blurred(), image, MaskGeneratorOptions(points_per_side=8))) == 0
 
 
 def test_of_a_single_mask_per_click_only_that_is_asked_for() -> None:
-    single = Search(points_per_side=8, multimask_output=False, pred_iou_thresh=0)
-    found = everything(Painter(), picture((5, 10, 30, 70)), single)
+    single = MaskGeneratorOptions(points_per_side=8, multimask_output=False, pred_iou_thresh=0)
+    found = generate_masks(Painter(), picture((5, 10, 30, 70)), single)
     assert sorted(one.score for one in found) == [1 - 250 / 256, 1]
 
 
 def test_each_mask_is_refined_by_itself_if_asked_for() -> None:
     backend = Painter()
-    everything(backend, picture((5, 10, 30, 70)), Search(points_per_side=2, use_m2m=True))
+    generate_masks(backend, picture((5, 10, 30, 70)), MaskGeneratorOptions(points_per_side=2, use_m2m=True))
     assert [count for verb, count in backend.asked if verb == "decode"] == [4, 12]
 
 
 def test_crops_are_looked_at_with_their_share_of_clicks() -> None:
     backend = Painter()
-    search = Search(points_per_side=4, crop_n_layers=1, crop_n_points_downscale_factor=2, crop_overlap_ratio=0.25)
-    everything(backend, picture(size=(80, 160)), search)
+    search = MaskGeneratorOptions(
+        points_per_side=4, crop_n_layers=1, crop_n_points_downscale_factor=2, crop_overlap_ratio=0.25
+    )
+    generate_masks(backend, picture(size=(80, 160)), search)
     assert [sizes for verb, sizes in backend.asked if verb == "encode"] == [[(80, 160)]] + [[(50, 90)]] * 4
     assert [count for verb, count in backend.asked if verb == "decode"] == [16, 4, 4, 4, 4]
 
 
 def test_a_picture_too_small_for_so_many_crops_has_fewer() -> None:
     painter = Painter()
-    everything(painter, picture((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
+    generate_masks(painter, picture((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
     sizes = [size for verb, told in painter.asked if verb == "encode" for size in told]
     assert 1 + 4 + 16 < len(sizes) < 1 + 4 + 16 + 64 and all(min(size) > 0 for size in sizes)
 
 
 def test_a_thing_too_small_for_the_grid_is_found_in_a_crop_and_placed_in_the_picture() -> None:
     image = picture((505, 185, 535, 215), size=(640, 640))
-    coarse = Search(points_per_side=2, stability_score_thresh=0, crop_overlap_ratio=0)
-    assert len(everything(Painter(), image, coarse)) == 0
-    (found,) = everything(Painter(), image, replace(coarse, crop_n_layers=2))
+    coarse = MaskGeneratorOptions(points_per_side=2, stability_score_thresh=0, crop_overlap_ratio=0)
+    assert len(generate_masks(Painter(), image, coarse)) == 0
+    (found,) = generate_masks(Painter(), image, replace(coarse, crop_n_layers=2))
     assert (found.box, found.crop, found.point) == ((505, 185, 535, 215), (480, 160, 640, 320), (520, 200))
 
 
 def test_of_the_same_thing_seen_in_several_crops_the_smallest_crop_counts() -> None:
-    search = Search(points_per_side=8, crop_n_layers=1, stability_score_thresh=0)
-    (found,) = everything(Painter(), picture((30, 30, 60, 60), size=(200, 200)), search)
+    search = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0)
+    (found,) = generate_masks(Painter(), picture((30, 30, 60, 60), size=(200, 200)), search)
     assert found.crop == (0, 0, 134, 134)
 
 
 def test_what_a_crop_cuts_off_is_left_to_the_whole_picture() -> None:
-    search = Search(points_per_side=8, crop_n_layers=1, stability_score_thresh=0, crop_overlap_ratio=0)
-    (found,) = everything(Painter(), picture((60, 60, 140, 140), size=(200, 200)), search)
+    search = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0, crop_overlap_ratio=0)
+    (found,) = generate_masks(Painter(), picture((60, 60, 140, 140), size=(200, 200)), search)
     assert found.crop == (0, 0, 200, 200)
 
 
 def test_pieces_and_holes_below_the_smallest_area_go() -> None:
     image = picture((10, 10, 50, 50), (20, 20, 23, 23))  # the hole is a thing of 9 pixels by itself
     image[70:72, 70:72] = 0  # a far piece of the first
-    (found,) = everything(
-        Painter(), image, Search(points_per_side=32, min_mask_region_area=10, stability_score_thresh=0)
+    (found,) = generate_masks(
+        Painter(), image, MaskGeneratorOptions(points_per_side=32, min_mask_region_area=10, stability_score_thresh=0)
     )
     assert (found.box, found.area) == ((10, 10, 50, 50), 40 * 40)
 
 
 def test_pieces_of_exactly_the_smallest_area_stay() -> None:
     image = picture((20, 20, 23, 23))
-    search = Search(points_per_side=32, min_mask_region_area=9, stability_score_thresh=0)
-    assert [one.area for one in everything(Painter(), image, search)] == [9]
+    search = MaskGeneratorOptions(points_per_side=32, min_mask_region_area=9, stability_score_thresh=0)
+    assert [one.area for one in generate_masks(Painter(), image, search)] == [9]
 
 
 def test_masks_come_as_objects_with_their_scores() -> None:
-    found = everything(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
-    masks = found.masks
+    found = generate_masks(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
+    masks = found.to_masks
     assert masks.object_ids == (1, 2)
     assert masks.areas.tolist() == [one.area for one in found]
     assert masks.scores.tolist() == [one.score for one in found]
 
 
 def test_an_empty_picture_has_no_masks() -> None:
-    found = everything(Painter(), picture(), LOOSE)
-    assert (len(found), len(found.masks), found.masks.size) == (0, 0, (80, 80))
+    found = generate_masks(Painter(), picture(), LOOSE)
+    assert (len(found), len(found.to_masks), found.to_masks.size) == (0, 0, (80, 80))
 
 
 def test_records_are_those_of_the_reference_in_each_form() -> None:
-    found = everything(Painter(), picture((5, 10, 30, 70)), LOOSE)
+    found = generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)
     (compressed,), (plain,), (binary,) = (
-        found.records("coco_rle"),
-        found.records("uncompressed_rle"),
-        found.records("binary_mask"),
+        found.to_records("coco_rle"),
+        found.to_records("uncompressed_rle"),
+        found.to_records("binary_mask"),
     )
     mask = np.zeros((80, 80), bool)
     mask[10:70, 5:30] = True
@@ -221,32 +227,34 @@ def test_records_are_those_of_the_reference_in_each_form() -> None:
 
 
 def test_a_saved_file_reads_back_as_an_annotation_of_the_picture(tmp_path: Path) -> None:
-    found = everything(Painter(), picture((5, 10, 30, 70)), LOOSE)
+    found = generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)
     found.save(tmp_path / "found.json")
     told = json.loads((tmp_path / "found.json").read_text())
     assert told["image"] == {"height": 80, "width": 80}
-    assert rle.area(told["annotations"][0]["segmentation"]) == told["annotations"][0]["area"] == 25 * 60
+    assert rle.compute_area(told["annotations"][0]["segmentation"]) == told["annotations"][0]["area"] == 25 * 60
 
 
 def test_in_a_label_map_parts_lie_on_what_they_are_parts_of(tmp_path: Path) -> None:
     large, small = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
     large[10:70, 10:70], small[20:30, 20:30] = True, True
     parts = [
-        Finding(rle.encode(one), int(one.sum()), (0, 0, 80, 80), 0.9, 1.0, (1, 1), (0, 0, 80, 80))
+        GeneratedMask(rle.encode(one), int(one.sum()), (0, 0, 80, 80), 0.9, 1.0, (1, 1), (0, 0, 80, 80))
         for one in (small, large)
     ]
-    for found in (Findings((80, 80), tuple(parts)), Findings((80, 80), tuple(parts[::-1]))):
+    for found in (GeneratedMasks((80, 80), tuple(parts)), GeneratedMasks((80, 80), tuple(parts[::-1]))):
         labels = found.label_map()
         found.save(tmp_path / "found.png")
         assert (read_mask(tmp_path / "found.png") == labels).all()
-        assert [int((labels == place + 1).sum()) for place in found.largest_first()] == [3500, 100]
+        assert [int((labels == place + 1).sum()) for place in found.order_by_area()] == [3500, 100]
         shown = found.overlay(np.zeros((80, 80, 3), np.uint8))
         assert shown[25, 25].tolist() != shown[15, 15].tolist() != shown[0, 0].tolist()
 
 
 def test_own_grids_are_taken_as_they_are() -> None:
-    search = Search(points_per_side=None, point_grids=(np.array([[0.5, 0.5], [0.25, 0.75]]),), pred_iou_thresh=0.9)
-    (found,) = everything(Painter(), picture((18, 50, 30, 70)), search)
+    search = MaskGeneratorOptions(
+        points_per_side=None, point_grids=(np.array([[0.5, 0.5], [0.25, 0.75]]),), pred_iou_thresh=0.9
+    )
+    (found,) = generate_masks(Painter(), picture((18, 50, 30, 70)), search)
     assert found.point == (20, 60)
 
 
@@ -268,12 +276,13 @@ def test_own_grids_are_taken_as_they_are() -> None:
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
-        Search(**settings)  # type: ignore[arg-type]
+        MaskGeneratorOptions(**settings)  # type: ignore[arg-type]
 
 
 def test_what_is_good_enough_depends_on_the_model_unless_it_is_said() -> None:
-    usual = Search().suited("sam2.1-tiny")
-    assert (usual.pred_iou_thresh, usual.stability_score_thresh) == SURE == (0.8, 0.95)
-    embedded = Search(stability_score_thresh=0).suited(EMBEDDED)
-    assert (embedded.pred_iou_thresh, embedded.stability_score_thresh) == (SURE_OF[EMBEDDED][0], 0)
-    assert all(less < least for less, least in zip(SURE_OF[EMBEDDED], SURE, strict=True))
+    usual = MaskGeneratorOptions().for_model("sam2.1-tiny")
+    assert (usual.pred_iou_thresh, usual.stability_score_thresh) == ModelDefaults()[1:] == (0.8, 0.95)
+    embedded = MaskGeneratorOptions(stability_score_thresh=0).for_model(EMBEDDED_MODEL)
+    defaults = ModelDefaults.of(EMBEDDED_MODEL)
+    assert (embedded.pred_iou_thresh, embedded.stability_score_thresh) == (defaults.iou_threshold, 0)
+    assert all(less < least for less, least in zip(defaults[1:], ModelDefaults()[1:], strict=True))

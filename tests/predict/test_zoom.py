@@ -586,4 +586,4 @@ def test_a_picture_that_is_changed_after_it_was_embedded_is_answered_as_it_was()
 def test_a_zoomed_image_is_shown_in_a_line() -> None:
     model = Segmenter(Shortsighted(), 2.0)
     assert repr(model) == "Segmenter(sam2.1-micro, fake, cpu, float32, 64 px, zoom 2)"
-    assert repr(model.embed(shown(disc(9, 9, 5)))) == "CloseImage(size=(200, 300), zoom=2)"
+    assert repr(model.embed(shown(disc(9, 9, 5)))) == "ZoomedImage(size=(200, 300), zoom=2)"

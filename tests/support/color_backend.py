@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, Answers, Candidates, Decoded, Features, Memory, Query, Recall
+from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall
 from masklet.config import CONFIGS, ModelConfig
 
 Colours = NDArray[np.bool_]  # (256,): whether each grey value is the object's
@@ -24,7 +24,7 @@ class ColourBackend:
     """`Backend` with the picture as `stride4`, the colours that are recalled as `stride16`, and colours as pointers."""
 
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
-    size: int = 64
+    input_size: int = 64
     identity: str = "colours"
     runtime: str = "fake"
     device: str = "cpu"
@@ -45,19 +45,19 @@ class ColourBackend:
             features.stride4, [_asked(features.stride4, *pair) for pair in zip(known, queries, strict=True)]
         )
 
-    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         return _decoded(features.stride4, [_of(features.stride4[mask]) for mask in masks])
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         return [Memory(np.zeros((1, 1)), decoded.pointer[k : k + 1]) for k in range(len(prompted))]
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         shape = next(one.logits.shape[1:] for one in decoded if one is not None)
         absent = np.full((1, *shape), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT)
         logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
-        return Answers(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
+        return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         raise AssertionError("evaluation asks for one mask per prompt")
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, Answers, Candidates, Decoded, Features, Memory, Query, Recall
+from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall
 from masklet.config import CONFIGS, ModelConfig
 from masklet.masks.masks import Masks
 from masklet.tracking.tracker import Tracker
@@ -37,7 +37,7 @@ class FakeBackend:
 
     asked: list[tuple[str, Any]] = field(default_factory=list)
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
-    size: int = 4 * SIDE
+    input_size: int = 4 * SIDE
     identity: str = "fake"
     runtime: str = "fake"
     device: str = "cpu"
@@ -78,8 +78,8 @@ class FakeBackend:
         four = Candidates(logits.repeat(4, 1), iou.repeat(4, 1), score, pointer[:, None].repeat(4, 1))
         return Decoded(logits, iou, score, pointer, four)
 
-    def adopt(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        self.asked.append(("adopt", [mask.shape for mask in masks]))
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        self.asked.append(("use_masks", [mask.shape for mask in masks]))
         keys = [mix(features.stride16[0, 0], signature(mask)) for mask in masks]
         ones = np.ones((len(keys), 1), np.float32)
         return Decoded(
@@ -96,15 +96,15 @@ class FakeBackend:
             for k, hard in enumerate(prompted)
         ]
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Answers:
+    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         absent = (np.full((1, 1, SIDE, SIDE), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT))
         logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
-        return Answers(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
+        return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         assert decoded.candidates is not None
         logits, iou, score, _ = decoded.candidates
-        return Answers(logits[:, 1:].reshape(-1, SIDE, SIDE), iou[:, 1:].reshape(-1), score.repeat(3))
+        return Predictions(logits[:, 1:].reshape(-1, SIDE, SIDE), iou[:, 1:].reshape(-1), score.repeat(3))
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [np.asarray(array) for array in arrays]
@@ -135,8 +135,8 @@ class Untrimmed(Tracker):
 class Stubborn(Untrimmed):
     """Computes every frame again, as the reference does."""
 
-    def step(self, frame: int, image: object = None, *, step: int = 1) -> Masks:
+    def step(self, frame: int, image: object = None, *, direction: int = 1) -> Masks:
         for track in self.tracks.values():
-            if frame in track.answers and frame not in track.prompts:
-                track.answers[frame] = track.answers[frame]._replace(basis=-7)
-        return super().step(frame, image, step=step)
+            if frame in track.results and frame not in track.prompts:
+                track.results[frame] = track.results[frame]._replace(basis=-7)
+        return super().step(frame, image, direction=direction)

@@ -61,13 +61,13 @@ def _ended(child: int) -> bool:
 def _serve(model: str) -> None:
     import torch
 
-    from masklet.cli import main, track_run
+    from masklet.cli import main, options
     from masklet.segmenter import load
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     torch.set_num_threads(1)
-    segmenter = load(model, size=64)
-    track_run.Runtime.load = lambda self: segmenter  # type: ignore[method-assign]
+    segmenter = load(model, input_size=64)
+    options.ModelOptions.load = lambda self: segmenter  # type: ignore[method-assign]
     for line in sys.stdin:
         request = json.loads(line)
         with tempfile.TemporaryFile() as stderr:

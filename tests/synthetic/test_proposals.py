@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tools.pack import outlines
 
 from masklet.cli.main import main
 from masklet.datasets.layouts import open_images
 from masklet.errors import FormatError, SettingsError
 from masklet.masks import rle
-from masklet.predict.generated_masks import Finding, Findings
+from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.segmenter import Segmenter
 from masklet.synthetic import proposals
-from masklet.synthetic.packs import outlines
 from support.tiny_pack import tiny_pack
 from tracking.test_auto_tracker import Box, World, picture
 
@@ -200,12 +200,12 @@ def test_thin_things_are_seen_on_a_sheet() -> None:
     large = np.zeros((1500, 3200, 3), np.uint8)
     large[700:703] = 200
     code = rle.encode(large[..., 0] > 0)
-    found = Findings(
-        (1500, 3200), (Finding(code, 9600, (0, 700, 3200, 703), 1.0, 1.0, (5.0, 701.0), (0, 0, 3200, 1500)),)
+    found = GeneratedMasks(
+        (1500, 3200), (GeneratedMask(code, 9600, (0, 700, 3200, 703), 1.0, 1.0, (5.0, 701.0), (0, 0, 3200, 1500)),)
     )
     sheet = proposals.sheet(large, found)
     assert (sheet[60:, 320:640] == sheet[60:, :320]).all(axis=2).any()  # the ground is tinted, the thing is not
-    flat = proposals.sheet(large[:20], Findings((20, 3200), found.found[:0]))
+    flat = proposals.sheet(large[:20], GeneratedMasks((20, 3200), found.masks[:0]))
     assert flat.shape == (proposals.LEAST, 4 * proposals.TILE, 3)
 
 

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 import masklet
-from masklet.backend import Answers, Decoded
-from masklet.config import EMBEDDED
+from masklet.backend import Decoded, Predictions
+from masklet.config import EMBEDDED_MODEL
 from masklet.errors import SettingsError
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.predict.mask_generator import Search
+from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
-from masklet.tracking.auto_tracker import Watch, Watcher, watch_through
-from masklet.tracking.disk_cache import History
+from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions, auto_track
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 from masklet.video.frames import Frame
 from support.clips import write_clip
 from support.color_backend import ColourBackend
 
 SIZE = (40, 60)
-SEARCH = Search(points_per_side=8)
-QUICK = Watch(SEARCH, every=4, patience=3)
+SEARCH = MaskGeneratorOptions(points_per_side=8)
+QUICK = AutoTrackOptions(SEARCH, every=4, patience=3)
 Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
@@ -39,10 +39,10 @@ Box = tuple[int, int, int, int]
 class World(ColourBackend):
     """Sees things by their grey values, and 0, the ground, as nothing. `clicks` counts what was asked of each frame."""
 
-    def fetch_candidates(self, decoded: Decoded) -> Answers:
+    def fetch_candidates(self, decoded: Decoded) -> Predictions:
         logits = decoded.logits[:, 0].repeat(3, 0)
         score = np.where(decoded.pointer[:, 0], 0.0, 1.0).repeat(3)
-        return Answers(logits, score, np.ones(len(score)))
+        return Predictions(logits, score, np.ones(len(score)))
 
 
 def picture(things: Mapping[int, Box]) -> Image:
@@ -53,9 +53,9 @@ def picture(things: Mapping[int, Box]) -> Image:
     return image
 
 
-def watched(clip: Sequence[Mapping[int, Box]], watch: Watch = QUICK) -> list[TrackedFrame]:
+def watched(clip: Sequence[Mapping[int, Box]], watch: AutoTrackOptions = QUICK) -> list[TrackedFrame]:
     frames = [Frame(index, index / 10, picture(things)) for index, things in enumerate(clip)]
-    return list(watch_through(World(), frames, watch))
+    return list(auto_track(World(), frames, watch))
 
 
 def ids(frames: Sequence[TrackedFrame]) -> list[tuple[int, ...]]:
@@ -114,13 +114,13 @@ def test_a_part_of_what_is_followed_is_nothing_new() -> None:
 
 def test_no_more_objects_are_followed_than_wished_for() -> None:
     clip = [{value: (value - 40, 5, value - 30, 15) for value in (50, 65, 80)}] * 9
-    assert ids(watched(clip, Watch(SEARCH, every=4, most=2))) == [(1, 2)] * 9
+    assert ids(watched(clip, AutoTrackOptions(SEARCH, every=4, max_objects=2))) == [(1, 2)] * 9
 
 
 def test_what_waited_for_room_is_followed_when_there_is_some() -> None:
     things = {value: (value - 40, 5, value - 30, 15) for value in (50, 65)}
     clip = [things if t < 2 else {65: things[65]} for t in range(10)]
-    frames = watched(clip, Watch(SEARCH, every=4, patience=2, most=1))
+    frames = watched(clip, AutoTrackOptions(SEARCH, every=4, patience=2, max_objects=1))
     assert values(frames[0], clip) in ({1: 50}, {1: 65})
     if values(frames[0], clip) == {1: 50}:
         assert ids(frames) == [(1,)] * 3 + [()] * 1 + [(2,)] * 6
@@ -136,7 +136,7 @@ def test_of_objects_that_became_one_the_younger_ends() -> None:
             return found._replace(logits=one.repeat(len(found.logits), 0))
 
     frames = [Frame(t, None, picture({50: (2, 2, 12, 12), 80: (30, 5, 45, 20)})) for t in range(9)]
-    found = ids(list(watch_through(Merging(), frames, QUICK)))
+    found = ids(list(auto_track(Merging(), frames, QUICK)))
     assert found == [(1, 2)] * 4 + [(1,)] * 4 + [(1, 3)]  # on frame 4 both masks cover both things, later 1 its own
 
 
@@ -150,7 +150,11 @@ def test_only_what_is_not_covered_is_clicked_again() -> None:
             return super().decode(features, queries, hide=hide)
 
     clip = [Frame(t, None, picture({50: (0, 0, 60, 30)})) for t in range(5)]
-    list(watch_through(Counting(), clip, Watch(Search(points_per_side=4, points_per_batch=99), every=4)))
+    list(
+        auto_track(
+            Counting(), clip, AutoTrackOptions(MaskGeneratorOptions(points_per_side=4, points_per_batch=99), every=4)
+        )
+    )
     assert asked == [16, 4]  # of four rows of clicks the last one is below the thing
 
 
@@ -164,16 +168,16 @@ def endless() -> Iterator[Mapping[int, Box]]:
 
 
 def test_memory_does_not_grow_with_the_number_of_frames() -> None:
-    tracker = Tracker(World(), history=History(0))
-    watcher = Watcher(tracker, QUICK)
+    tracker = Tracker(World(), disk_cache=DiskCache(0))
+    watcher = AutoTracker(tracker, QUICK)
     held: list[int] = []
     highest = most = 0
     tracemalloc.start()
     try:
         for t, things in zip(range(300), endless(), strict=False):
-            masks = watcher.see(t, Frame(t, None, picture(things)))
+            masks = watcher.step(t, Frame(t, None, picture(things)))
             highest = max(highest, *masks.object_ids)
-            most = max(most, sum(len(track.answers) + len(track.recent) for track in tracker.tracks.values()))
+            most = max(most, sum(len(track.results) + len(track.recent) for track in tracker.tracks.values()))
             if t in (99, 299):  # the same things are there, at the same places
                 gc.collect()
                 held.append(tracemalloc.get_traced_memory()[0])
@@ -189,15 +193,15 @@ def test_instead_of_a_frame_that_could_not_be_decoded_the_next_one_is_looked_at(
         Frame(0, None, noise, corrupt=True),
         *(Frame(t, None, picture({50: (2, 2, 12, 12)})) for t in range(1, 9)),
     ]
-    assert [frame.masks.object_ids for frame in watch_through(World(), frames, QUICK)] == [()] + [(1,)] * 8
+    assert [frame.masks.object_ids for frame in auto_track(World(), frames, QUICK)] == [()] + [(1,)] * 8
 
 
 def test_a_model_finds_everything_in_a_video_an_array_and_an_iterator() -> None:
     clip = np.stack([picture({50: (2 + t, 2, 12 + t, 12)}) for t in range(6)])
     model = Segmenter(World())
-    assert [frame.masks.object_ids for frame in model.everything_in(clip, QUICK)] == [(1,)] * 6
-    assert [frame.index for frame in model.everything_in(clip, QUICK, start=2, stop=5)] == [2, 3, 4]
-    assert [frame.masks.object_ids for frame in model.everything_in(iter(clip), QUICK)] == [(1,)] * 6
+    assert [frame.masks.object_ids for frame in model.auto_track(clip, QUICK)] == [(1,)] * 6
+    assert [frame.index for frame in model.auto_track(clip, QUICK, start=2, stop=5)] == [2, 3, 4]
+    assert [frame.masks.object_ids for frame in model.auto_track(iter(clip), QUICK)] == [(1,)] * 6
 
 
 def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,18 +219,30 @@ def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_docs_name_every_setting_and_its_default() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "everything.md").read_text()
     told = dict(re.findall(r"^\| `--([\w-]+)[^|]*` \| ([^|]*) \|", page, flags=re.MULTILINE))
-    named = {"multimask_output": "no-multimask-output", "every": "look-every"}
+    named = {
+        "multimask_output": "no-multimask-output",
+        "every": "look-every",
+        "min_uncovered": "uncovered",
+        "max_objects": "most",
+    }
     own = {"three": True, "no": False, "–": None, "512/1500": 512 / 1500}
-    for one in (*fields(Search), *(one for one in fields(Watch) if one.name != "search")):
+    for one in (
+        *fields(MaskGeneratorOptions),
+        *(one for one in fields(AutoTrackOptions) if one.name != "mask_generator"),
+    ):
         text = told[named.get(one.name, one.name.replace("_", "-"))]
         if one.default is None and one.name != "point_grids":  # what suits the model
-            usual, embedded = (getattr(Search().suited(model), one.name) for model in ("sam2.1-tiny", EMBEDDED))
-            assert text == f"{usual:g}, with `{EMBEDDED}` {embedded:g}"
+            usual, embedded = (
+                getattr(MaskGeneratorOptions().for_model(model), one.name) for model in ("sam2.1-tiny", EMBEDDED_MODEL)
+            )
+            assert text == f"{usual:g}, with `{EMBEDDED_MODEL}` {embedded:g}"
             continue
         assert one.default == (own[text] if text in own else float(text)), one.name
 
 
-@pytest.mark.parametrize("wrong", [{"every": 0}, {"patience": 0}, {"most": 0}, {"uncovered": 0.0}, {"uncovered": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"every": 0}, {"patience": 0}, {"max_objects": 0}, {"min_uncovered": 0.0}, {"min_uncovered": 1.5}]
+)
 def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
-        Watch(**wrong)
+        AutoTrackOptions(**wrong)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from masklet.backend import Memory
-from masklet.tracking.memory_bank import MemoryBank, unreachable
+from masklet.tracking.memory_bank import MemoryBank, find_unreachable
 
 
 def spec_recall(
@@ -89,7 +89,7 @@ def test_trimming_changes_no_later_recall(step: int) -> None:
 
 
 def test_trimming_drops_everything_that_cannot_be_recalled() -> None:
-    assert unreachable(range(30), 20, 1) == [0, 1, 2, 3, 4, 5]
+    assert find_unreachable(range(30), 20, 1) == [0, 1, 2, 3, 4, 5]
 
 
 def test_forgetting_a_frame_drops_its_memories() -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, absent, box, click, mask
-from masklet.tracking.disk_cache import History
-from masklet.tracking.session_file import read
+from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
 from support.fake_backend import FakeBackend, Stubborn, Untrimmed
 
@@ -22,8 +22,8 @@ LENGTH = 60
 CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 4, 6, 3), np.uint8)
 
 
-def tracker(*, history: History | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
-    return Tracker(FakeBackend(), video, history=history)
+def tracker(*, history: DiskCache | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
+    return Tracker(FakeBackend(), video, disk_cache=history)
 
 
 def same(a: Masks, b: Masks) -> bool:
@@ -53,11 +53,11 @@ class Action:
                 return [one.prompt(self.frame, {self.object_id: self.prompt})]
             if self.kind == "walk":
                 frames = [self.frame + self.step * k for k in range(self.count)]
-                return [one.step(frame, step=self.step) for frame in frames if 0 <= frame < LENGTH]
+                return [one.step(frame, direction=self.step) for frame in frames if 0 <= frame < LENGTH]
             if self.kind == "unprompt":
-                one.unprompt(self.frame, self.object_id)
+                one.remove_prompt(self.frame, self.object_id)
             else:
-                one.remove(self.object_id)
+                one.remove_object(self.object_id)
         except (PromptError, StateError):
             pass
         return []
@@ -70,7 +70,7 @@ def test_constant_memory_changes_no_mask(seed: int) -> None:
     for action in (Action(rng) for _ in range(25)):
         for a, b in zip(action.on(trimmed), action.on(whole), strict=True):
             assert same(a, b)
-    assert all(len(track.recent.near) <= 31 for track in trimmed.tracks.values())
+    assert all(len(track.recent.in_memory) <= 31 for track in trimmed.tracks.values())
 
 
 def test_objects_come_in_the_order_in_which_they_were_prompted() -> None:
@@ -88,7 +88,7 @@ def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path:
     for action in (Action(rng) for _ in range(12)):
         action.on(one)
     one.save(tmp_path / "session")
-    other = read(tmp_path / "session", FakeBackend(), CLIP)
+    other = read_session(tmp_path / "session", FakeBackend(), CLIP)
     assert other.object_ids == one.object_ids
     for action in (Action(rng) for _ in range(12)):
         for a, b in zip(action.on(one), action.on(other), strict=True):
@@ -205,7 +205,7 @@ def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
     for frame in range(6):
         one.step(frame)
     masks = one.prompt(3, {1: absent()})
-    assert one.backend.asked[-2] == ("adopt", [(1, 1)])
+    assert one.backend.asked[-2] == ("use_masks", [(1, 1)])
     for frame in range(3, 6):
         one.step(frame)
     assert same(one.step(3), masks)
@@ -223,31 +223,31 @@ def test_an_object_without_an_answer_is_hidden() -> None:
 def test_taking_the_last_prompt_back_removes_the_object() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
-    one.unprompt(0, 1)
+    one.remove_prompt(0, 1)
     assert one.object_ids == ()
 
 
 def test_a_doubtful_frame_away_from_prompts_is_suggested() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
-    doubts = {frame: float(one.step(frame).doubts[0]) for frame in range(LENGTH)}
+    doubts = {frame: float(one.step(frame).uncertainty[0]) for frame in range(LENGTH)}
     frame, object_id = one.suggest() or (0, 0)
     assert object_id == 1
     assert doubts[frame] == max(doubt for t, doubt in doubts.items() if t > 5)
 
 
 def test_nothing_kept_means_nothing_written() -> None:
-    history = History(0)
+    history = DiskCache(0)
     one = tracker(history=history)
     one.prompt(0, {1: click(1, 1)})
     for frame in range(LENGTH):
         one.step(frame)
     assert list(history) == []
-    assert len(one.tracks[1].answers) <= 17
+    assert len(one.tracks[1].results) <= 17
 
 
 def test_a_full_history_drops_its_oldest_entries() -> None:
-    history = History(100)
+    history = DiskCache(100)
     for key in range(5):
         history.put(("object", key), [np.full(5, key, np.int64)])
     assert list(history) == [("object", 3), ("object", 4)]
@@ -285,7 +285,7 @@ def test_an_unknown_object_cannot_be_removed(object_id: int) -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     with pytest.raises(PromptError, match="there are"):
-        one.remove(object_id)
+        one.remove_object(object_id)
 
 
 def test_a_session_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_session_of_another_model_is_refused(tmp_path: Path) -> None:
     one.prompt(0, {1: click(1, 1)})
     one.save(tmp_path / "session")
     with pytest.raises(StateError, match="weights") as caught:
-        read(tmp_path / "session", FakeBackend(identity="another"))
+        read_session(tmp_path / "session", FakeBackend(identity="another"))
     assert caught.value.code == "resume-mismatch"
 
 
@@ -310,7 +310,7 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
         ]
     )
     with pytest.raises(CheckpointError) as caught:
-        read(path, FakeBackend())
+        read_session(path, FakeBackend())
     assert caught.value.code == "session-broken"
 
 
@@ -334,17 +334,17 @@ def test_a_session_that_makes_no_sense_is_refused(said: str, instead: str, tmp_p
     header = header.replace(said, instead, 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + arrays)
     with pytest.raises(CheckpointError) as caught:
-        read(path, FakeBackend())
+        read_session(path, FakeBackend())
     assert caught.value.code == "session-broken"
 
 
 def test_a_missing_session_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="nowhere"):
-        read(tmp_path / "nowhere", FakeBackend())
+        read_session(tmp_path / "nowhere", FakeBackend())
 
 
 def test_every_fault_of_the_tracker_is_one_of_ours() -> None:
-    for fault in (lambda: tracker().masks(0), lambda: tracker().remove(1), lambda: tracker().prompt(0, {})):
+    for fault in (lambda: tracker().masks(0), lambda: tracker().remove_object(1), lambda: tracker().prompt(0, {})):
         with pytest.raises(MaskletError):
             fault()
 

@@ -8,43 +8,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masklet.errors import PromptError, SettingsError, StateError
-from masklet.tracking.traversal import Direction, Walk, walk_through
+from masklet.tracking.traversal import Direction, Traversal, plan_traversal
 from masklet.video import open_video
 
 VIDEO = open_video(np.zeros((30, 8, 8, 3), np.uint8))
 directions = st.sampled_from(["forward", "backward", "both"])
 
 
-def steps(walk: Walk, start: int = 0) -> list[tuple[int, int]]:
+def steps(walk: Traversal, start: int = 0) -> list[tuple[int, int]]:
     """Frame and step of each visit."""
-    return [(visit.index, visit.step) for visit in walk.visits(VIDEO, start)]
+    return [(visit.index, visit.direction) for visit in walk.visits(VIDEO, start)]
 
 
 def test_forward_passes_what_comes_before_the_first_prompt() -> None:
-    assert steps(walk_through(5, [2, 4])) == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)]
+    assert steps(plan_traversal(5, [2, 4])) == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1)]
 
 
 def test_backward_passes_what_comes_after_the_last_prompt() -> None:
-    assert steps(walk_through(5, [1, 2], direction="backward")) == [(2, -1), (1, -1), (0, -1), (3, 0), (4, 0)]
+    assert steps(plan_traversal(5, [1, 2], direction="backward")) == [(2, -1), (1, -1), (0, -1), (3, 0), (4, 0)]
 
 
 def test_both_goes_forward_from_the_first_prompt_and_then_back_from_it() -> None:
-    walk = walk_through(5, [2, 3], direction="both")
+    walk = plan_traversal(5, [2, 3], direction="both")
     assert steps(walk) == [(2, 1), (3, 1), (4, 1), (1, -1), (0, -1)] and walk.turn == 3
 
 
 def test_both_from_the_first_frame_never_turns() -> None:
-    assert walk_through(5, [0, 3], direction="both").turn is None
+    assert plan_traversal(5, [0, 3], direction="both").turn is None
 
 
 def test_every_third_frame_is_counted_without_gaps() -> None:
-    walk = walk_through(30, [10], start=4, stop=20, every=3)
+    walk = plan_traversal(30, [10], start=4, stop=20, every=3)
     assert [visit.index for visit in walk.visits(VIDEO)] == [4, 7, 10, 13, 16, 19]
-    assert [visit.place for visit in walk.visits(VIDEO)] == [0, 1, 2, 3, 4, 5]
+    assert [visit.position for visit in walk.visits(VIDEO)] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_prompted_frame_is_visited_even_if_it_is_not_every_third() -> None:
-    assert [visit.index for visit in walk_through(10, [4], every=3).visits(VIDEO)] == [0, 3, 4, 6, 9]
+    assert [visit.index for visit in plan_traversal(10, [4], every=3).visits(VIDEO)] == [0, 3, 4, 6, 9]
 
 
 @given(st.integers(1, 30), st.data(), directions, st.integers(1, 7))
@@ -52,35 +52,35 @@ def test_every_frame_is_visited_once_and_a_walk_can_begin_anywhere(
     length: int, data: st.DataObject, direction: Direction, every: int
 ) -> None:
     prompted = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=3))
-    walk = walk_through(length, prompted, direction=direction, every=every)
+    walk = plan_traversal(length, prompted, direction=direction, every=every)
     visited = steps(walk)
     assert sorted(index for index, _ in visited) == sorted({*range(0, length, every), *prompted})
     start = data.draw(st.integers(0, len(walk)))
     assert steps(walk, start) == visited[start:]
-    places = [visit.place for visit in walk.visits(VIDEO)]
-    assert all(walk.place(index) == place for (index, _), place in zip(visited, places, strict=True))
+    places = [visit.position for visit in walk.visits(VIDEO)]
+    assert all(walk.position_of(index) == place for (index, _), place in zip(visited, places, strict=True))
 
 
 @given(st.integers(1, 30), st.data(), directions)
 def test_tracked_visits_carry_their_picture(length: int, data: st.DataObject, direction: Direction) -> None:
     prompted = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=2))
-    for visit in walk_through(length, prompted, direction=direction).visits(VIDEO):
-        assert (visit.frame is None) == (visit.step == 0)
+    for visit in plan_traversal(length, prompted, direction=direction).visits(VIDEO):
+        assert (visit.frame is None) == (visit.direction == 0)
         assert visit.frame is None or visit.frame.index == visit.index
 
 
 def test_walking_without_a_prompt_is_refused() -> None:
     with pytest.raises(StateError, match="nothing to track"):
-        walk_through(5, [])
+        plan_traversal(5, [])
 
 
 @pytest.mark.parametrize("prompted", [[5], [1], [3, 9]])
 def test_a_prompt_outside_the_range_is_refused(prompted: list[int]) -> None:
     with pytest.raises(PromptError, match="has a prompt, but the frames that are visited are 2 to 4"):
-        walk_through(9, prompted, start=2, stop=5)
+        plan_traversal(9, prompted, start=2, stop=5)
 
 
 @pytest.mark.parametrize(("start", "stop", "every"), [(3, 3, 1), (9, None, 1), (-1, None, 1), (0, 2, 0)])
 def test_an_empty_range_is_refused(start: int, stop: int | None, every: int) -> None:
     with pytest.raises(SettingsError):
-        walk_through(9, [0], start=start, stop=stop, every=every)
+        plan_traversal(9, [0], start=start, stop=stop, every=every)

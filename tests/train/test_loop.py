@@ -104,7 +104,7 @@ def test_a_run_goes_on_with_other_rates_and_decays_for_the_same_parameters(tmp_p
 
 def test_the_result_loads_and_segments(tmp_path: Path) -> None:
     trained(tmp_path / "run", replace(SETTINGS, steps=1))
-    model = masklet.load(tmp_path / "run" / WEIGHTS, size=64)
+    model = masklet.load(tmp_path / "run" / WEIGHTS, input_size=64)
     found = model.segment(DiscPictures(64).sample(0).image, masklet.click(20, 20))
     assert found.binary.shape == (1, 64, 64)
 

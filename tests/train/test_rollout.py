@@ -120,18 +120,18 @@ def test_a_closer_look_starts_from_a_blurred_answer_and_gives_the_single_mask(
 
 def test_the_answer_in_training_is_the_answer_of_the_backend(model: Sam2) -> None:
     from masklet.backends.torch import build
-    from masklet.predict.embedded_image import WholeImage
+    from masklet.predict.embedded_image import FullImage
 
     given, made = batch(), plan(clicks=0)
     features = unremembering(model, encoded(model, given.frames, made))
     backend = build(
-        model.config, {name: value.detach().numpy() for name, value in model.state_dict().items()}, size=SIZE
+        model.config, {name: value.detach().numpy() for name, value in model.state_dict().items()}, input_size=SIZE
     )
     image = given.frames[0].numpy()
     seen = backend.attend(backend.encode([image])[0], [MemoryBank().recall(0)])
     # float32 through two orders of summing
     torch.testing.assert_close(seen.stride16, features.stride16[:1], rtol=1e-4, atol=1e-4)
-    assert WholeImage(backend, seen, (SIZE, SIZE)).size == (SIZE, SIZE)
+    assert FullImage(backend, seen, (SIZE, SIZE)).size == (SIZE, SIZE)
 
 
 def test_memories_in_training_are_recalled_as_by_the_backend(model: Sam2) -> None:
@@ -139,7 +139,7 @@ def test_memories_in_training_are_recalled_as_by_the_backend(model: Sam2) -> Non
     from masklet.backends.torch import build
 
     backend = build(
-        model.config, {name: value.detach().numpy() for name, value in model.state_dict().items()}, size=SIZE
+        model.config, {name: value.detach().numpy() for name, value in model.state_dict().items()}, input_size=SIZE
     )
     bank, side = MemoryBank(), SIZE // 16
     for frame in range(4):

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from masklet.backend import Candidates, Features  # noqa: E402
-from masklet.config import CONFIGS, EMBEDDED  # noqa: E402
+from masklet.config import CONFIGS, EMBEDDED_MODEL  # noqa: E402
 from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2  # noqa: E402
 from masklet.train.image_rollout import unremembering  # noqa: E402
 from masklet.train.initialization import fresh  # noqa: E402
@@ -19,7 +19,7 @@ SIDE = 256
 ELLIPSE, DISC = (0.45, 0.4), (0.75, 0.8)  # the middles of what there is to see
 
 
-@pytest.fixture(scope="module", params=[EMBEDDED, "sam2.1-micro"])
+@pytest.fixture(scope="module", params=[EMBEDDED_MODEL, "sam2.1-micro"])
 def model(request: pytest.FixtureRequest) -> Sam2:
     return fresh(CONFIGS[request.param], seed=1).eval()
 

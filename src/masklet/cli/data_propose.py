@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from masklet.cli import console, options
-from masklet.config import EMBEDDED
+from masklet.cli.option_groups import expand_groups
 from masklet.errors import MaskletError
 
 
+@expand_groups
 def propose(
     sources: Annotated[
         list[Path],
@@ -21,13 +22,10 @@ def propose(
             show_default=False,
         ),
     ],
+    *,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("proposals"),
     most: Annotated[int, typer.Option(min=1, help="At most so many proposals for a picture.")] = 16,
-    model: options.Model = EMBEDDED,
-    size: options.Size = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    zoom: options.Zoom = None,
+    model: options.ZoomModelOptions,
     json: options.Json = False,
 ) -> int:
     """Propose masks for pictures without any, to be looked at: OUT/sheets shows them, OUT/keep.txt takes what is right.
@@ -42,14 +40,13 @@ def propose(
 
       masklet train nano-finetune --data proposals --out run
     """
-    from masklet.cli.track_run import Runtime
     from masklet.files.outputs import output_exists
     from masklet.synthetic import proposals
 
     output_exists(out)  # raises for a folder that cannot be made
     pictures = proposals.unmarked(sources)
     proposals.read_list(out)  # before anything is computed
-    segmenter = Runtime(model, size, device, dtype, zoom).load()
+    segmenter = model.load()
     records: list[dict[str, Any]] = []
     with console.progress("proposing", unit="images") as report:
         for done, picture in enumerate(pictures, start=1):
@@ -57,7 +54,7 @@ def propose(
                 count = proposals.write_proposals(out, picture, segmenter, most)
                 records.append({"picture": picture.name, "proposals": count})
             except MaskletError as error:
-                records.append(console.picture_failed(picture.name, error, only=len(pictures) == 1))
+                records.append(console.record_failed_image(picture.name, error, only=len(pictures) == 1))
             report(done, len(pictures))
     there = [record for record in records if "error" not in record]
     keep_list = proposals.ask_to_keep(out, [record["picture"] for record in there])

@@ -1,4 +1,4 @@
-"""`masklet evaluate`: the field's own measures of a model on a data set, with a report that one can look at."""
+"""`masklet evaluate`: the metrics of a model on a dataset, with a report in HTML_FILE, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from masklet.cli import options
 from masklet.cli.console import print_json, print_line, print_table, progress, say
-from masklet.config import EMBEDDED_MODEL
+from masklet.cli.option_groups import expand_groups
+from masklet.cli.options import Json, Overwrite, ZoomModelOptions
 from masklet.errors import ResourceError, SettingsError
 from masklet.files.hashing import sha256
 
@@ -27,53 +27,120 @@ if TYPE_CHECKING:
     from masklet.evaluate.vos import FirstPrompt
     from masklet.segmenter import Segmenter
 
-app = typer.Typer(help="Measure a model on a data set, by the field's own protocols.", no_args_is_help=True)
+app = typer.Typer(
+    help="Evaluate a model on a dataset with the protocols of SAM 2 and the benchmarks.", no_args_is_help=True
+)
 
 Record = TypeVar("Record")
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data set; its layout is recognised.", show_default=False)]
-Split = Annotated[
-    str | None, typer.Option(help="Which split, where there are several: val, valid_all_frames, 2016/val.")
+Baselines = Annotated[bool, typer.Option("--baselines", help="Add baselines that need no network.")]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Dataset folder. Its layout is detected.", show_default=False)
 ]
-Listing = Annotated[
-    Path | None, typer.Option("--list", metavar="FILE", help="Only the names in this file, one a line.")
-]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spread over the data set, to try out.")]
-Baselines = Annotated[bool, typer.Option("--baselines", help="Add what one gets without a network.")]
-Out = Annotated[Path, typer.Option(help="Folder for report.html, report.md and report.json; made if missing.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes that score; by default one per core.")]
-Rules = Annotated[str | None, typer.Option("--benchmark", help="Count as this one, if not as the layout's own.")]
-Unseen = Annotated[Path | None, typer.Option(metavar="FILE", help="Names of unseen categories or clips, one a line.")]
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """The part of a dataset that is evaluated."""
+
+    split: Annotated[
+        str | None, typer.Option(help="Split of the dataset, such as val, valid_all_frames or 2016/val.")
+    ] = None
+    listing: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="Evaluate only the names in this file, one per line.")
+    ] = None
+    sample: int | None = None
+
+    def select(self, data: Dataset[Record]) -> Dataset[Record]:
+        """Return the selected part of a dataset."""
+        from masklet.datasets.frame_folders import read_list
+
+        listed = data if self.listing is None else data.only(read_list(self.listing))
+        if self.sample is None or self.sample >= len(listed):
+            return listed
+        return listed.only(listed.names[k * len(listed) // self.sample] for k in range(self.sample))
+
+
+@dataclass(frozen=True)
+class SampleOptions(SelectionOptions):
+    """The part of a dataset that is evaluated, with `--sample`."""
+
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Evaluate only N images or clips, evenly spaced.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Where the report goes."""
+
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.html, report.md and report.json, created if missing.")
+    ] = Path("evaluation")
+    overwrite: Overwrite = False
+    json: Json = False
+
+    def prepare(self) -> None:
+        """Create the folder. Raises `ResourceError` if it has a report that must not be replaced."""
+        from masklet.evaluate.report import HTML_FILE
+        from masklet.files.atomic import make_folder
+        from masklet.files.outputs import output_exists
+
+        if output_exists(self.out / HTML_FILE) and not self.overwrite:
+            hint = "--overwrite replaces it, --out writes elsewhere"
+            raise ResourceError("output-exists", f"{self.out} contains a report", hint=hint)
+        make_folder(self.out)
+
+    def publish(self, report: Report) -> None:
+        """Write the report and print its first table, or with `json` its numbers."""
+        from masklet.evaluate.report import HTML_FILE, write_report
+
+        write_report(report, self.out)
+        if self.json:
+            numbers = {key: value for key, value in report.numbers.items() if key != "objects"}
+            return print_json({"report": self.out / HTML_FILE, "facts": dict(report.facts), **numbers})
+        print_table(report.tables[0].header, report.tables[0].rows)
+        return say(f"report: {self.out / HTML_FILE}")
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """How predictions are scored."""
+
+    benchmark: Annotated[
+        str | None, typer.Option(help="Benchmark whose rules apply. Default: that of the dataset's layout.")
+    ] = None
+    unseen: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names of unseen categories or clips, one per line.")
+    ] = None
+    baselines: Baselines = False
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of scoring processes. Default: one per core.")] = (
+        None
+    )
 
 
 class Mode(str, Enum):
-    """How the simulated user works."""
+    """The protocol of the simulated user."""
 
     OFFLINE = "offline"
     ONLINE = "online"
 
 
 @app.command()
+@expand_groups
 def images(
     data: Data,
+    *,
     prompts: Annotated[
-        str, typer.Option(help="Of 1-click, 2-click, …, box and mask, joined by commas.")
+        str, typer.Option(help="Prompts, separated by commas: 1-click, 2-click, …, box, mask.")
     ] = "1-click,3-click,5-click,box,mask",
     baselines: Baselines = False,
-    split: Split = None,
-    listing: Listing = None,
-    sample: Sample = None,
-    model: options.Model = EMBEDDED_MODEL,
-    size: options.Size = None,
-    zoom: options.Zoom = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    out: Out = Path("evaluation"),
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    selection: SampleOptions,
+    model: ZoomModelOptions,
+    report: ReportOptions,
 ) -> None:
-    """Mean IoU after clicks, a box and a mask, and the clicks needed, on annotated pictures.
+    """Measure the mean IoU after clicks, a box and a mask, and the number of clicks needed, on annotated images.
 
-    Clicks are the deterministic ones of the SAM papers. Of clips, every annotated frame is a picture.
+    Clicks are simulated deterministically as in the SAM papers. In clips, every annotated frame is an image.
     """
     from masklet.datasets.layouts import open_images
     from masklet.evaluate.failure_cases import draw_worst_objects
@@ -83,45 +150,38 @@ def images(
     from masklet.evaluate.report import format_count
 
     plan = PromptPlan.parse(prompts)
-    chosen = _chosen(open_images(data, split), listing, sample)
-    _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
+    chosen = selection.select(open_images(data, selection.split))
+    report.prepare()
+    segmenter = model.load()
     results = []
-    with progress(format_count(len(chosen), "picture"), unit="images") as done:
+    with progress(format_count(len(chosen), "image"), unit="images") as done:
         for number, record in enumerate(chosen, start=1):
             results += evaluate_image(segmenter, record, plan, IMAGE_BASELINES if baselines else None)
             done(number, len(chosen))
     if not results:
-        raise SettingsError("bad-usage", f"{data}: no object in the {len(chosen)} chosen pictures; choose others")
-    pictures = draw_worst_objects(segmenter, chosen, results, plan.names[0])
-    facts = _facts(chosen, segmenter, model)
-    _publish(build_image_report(_title("Pictures", chosen), facts, results, plan, pictures), out, json=json)
+        raise SettingsError("bad-usage", f"{data}: the {len(chosen)} selected images have no object; select others")
+    failures = draw_worst_objects(segmenter, chosen, results, plan.names[0])
+    facts = _collect_facts(chosen, segmenter, model.model)
+    report.publish(build_image_report(_make_title("Images", chosen), facts, results, plan, failures))
 
 
 @app.command()
+@expand_groups
 def vos(
     data: Data,
-    prompt: Annotated[str, typer.Option(help="How an object is shown: mask, box, 1-click, 3-click, …")] = "mask",
-    benchmark: Rules = None,
-    unseen: Unseen = None,
-    baselines: Baselines = False,
-    split: Split = None,
-    listing: Listing = None,
-    sample: Sample = None,
-    model: options.Model = EMBEDDED_MODEL,
-    size: options.Size = None,
-    zoom: options.Zoom = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    out: Out = Path("evaluation"),
-    workers: Workers = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    *,
+    prompt: Annotated[
+        str, typer.Option(help="Prompt of each object on its first frame: mask, box, 1-click, 3-click, …")
+    ] = "mask",
+    scoring: ScoringOptions,
+    selection: SampleOptions,
+    model: ZoomModelOptions,
+    report: ReportOptions,
 ) -> None:
-    """Show each object once, follow it through its clip, and score the masks.
+    """Prompt each object once, track it through its clip and score the masks.
 
-    Answers are written to OUT/answers as the benchmark's server takes them. An interrupted run goes on where it was.
-    Where the truth is not public, there is nothing to score: send the answers in.
+    Predictions are written in the layout of the benchmark's server. An interrupted run resumes at the first
+    unfinished clip. Without public ground truth nothing is scored; upload the predictions to the server.
     """
     from masklet.datasets.layouts import open_clips
     from masklet.evaluate.benchmarks import find_benchmark
@@ -130,170 +190,143 @@ def vos(
     from masklet.evaluate.vos import PREDICTIONS, FirstPrompt
 
     how = FirstPrompt.parse(prompt)
-    clips = _chosen(open_clips(data, split), listing, sample)
-    rules = find_benchmark(benchmark or clips.kind)
-    _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
-    speed = _answer(segmenter, clips, how, rules, out, afresh=overwrite)
-    facts = {**_facts(clips, segmenter, model), "prompt": how.name, "speed": speed}
-    answers = PredictionFolder(out / PREDICTIONS)
+    clips = selection.select(open_clips(data, selection.split))
+    rules = find_benchmark(scoring.benchmark or clips.kind)
+    report.prepare()
+    segmenter = model.load()
+    speed = _predict(segmenter, clips, how, rules, report)
+    facts = {**_collect_facts(clips, segmenter, model.model), "prompt": how.name, "speed": speed}
+    predictions = PredictionFolder(report.out / PREDICTIONS)
     if has_public_ground_truth(clips):
-        wishes = _Scoring(rules, out, workers, unseen, json, baselines)
-        return _score(answers, clips, facts, wishes, (segmenter.config.name, how.name))
+        return _score(predictions, clips, facts, rules, scoring, report, (segmenter.config.name, how.name))
     where = f" to {rules.server}" if rules.server else ""
-    say(f"the truth of {clips.kind} {clips.split} is not public, so nothing is scored; send the answers in{where}")
-    return print_json({"answers": answers.root}) if json else print_line(str(answers.root))
+    say(f"the ground truth of {clips.kind} {clips.split} is not public; upload the predictions{where}")
+    return print_json({"answers": predictions.root}) if report.json else print_line(str(predictions.root))
 
 
 @app.command()
+@expand_groups
 def interactive(
     data: Data,
-    mode: Annotated[Mode, typer.Option(help="offline: correct the worst frame; online: watch once.")] = Mode.OFFLINE,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="Frames that are prompted, with 3 clicks each.")] = 8,
-    split: Split = None,
-    listing: Listing = None,
-    sample: Sample = None,
-    model: options.Model = EMBEDDED_MODEL,
-    size: options.Size = None,
-    zoom: options.Zoom = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    out: Out = Path("evaluation"),
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    *,
+    mode: Annotated[
+        Mode, typer.Option(help="offline: correct the frame with the lowest IoU. online: a single pass.")
+    ] = Mode.OFFLINE,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Number of prompted frames, with 3 clicks each.")] = 8,
+    selection: SampleOptions,
+    model: ZoomModelOptions,
+    report: ReportOptions,
 ) -> None:
-    """Let a simulated user click and correct: J&F against prompted frames, and the area under that curve."""
+    """Simulate a user who clicks and corrects: J&F by number of prompted frames, and the area under this curve."""
     from masklet.datasets.layouts import open_clips
     from masklet.evaluate.failure_cases import draw_worst_rounds
     from masklet.evaluate.interactive import evaluate_clip
     from masklet.evaluate.interactive_report import build_interactive_report
     from masklet.evaluate.report import format_count
 
-    clips = _chosen(open_clips(data, split), listing, sample)
-    _require_free(out, overwrite=overwrite)
-    segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
+    clips = selection.select(open_clips(data, selection.split))
+    report.prepare()
+    segmenter = model.load()
     results = []
     with progress(f"{format_count(len(clips), 'clip')}, {format_count(rounds, 'round')} each") as done:
         frames, total = count(1), rounds * sum(len(clip) for clip in clips)  # more where objects appear later
         for clip in clips:
             results += evaluate_clip(segmenter, clip, mode.value, rounds, on_frame=lambda: done(next(frames), total))
-    facts, pictures = _facts(clips, segmenter, model), draw_worst_rounds(results, clips)
-    _publish(
-        build_interactive_report(_title("Interactive", clips), facts, results, mode.value, pictures), out, json=json
-    )
+    facts, failures = _collect_facts(clips, segmenter, model.model), draw_worst_rounds(results, clips)
+    report.publish(build_interactive_report(_make_title("Interactive", clips), facts, results, mode.value, failures))
 
 
 @app.command()
+@expand_groups
 def score(
     results: Annotated[
         Path, typer.Argument(metavar="RESULTS", help="<clip>/<frame>.png, or <clip>/<object>/<frame>.png.")
     ],
-    truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="A data set, or true masks laid out like RESULTS.")],
-    benchmark: Rules = None,
-    unseen: Unseen = None,
-    baselines: Baselines = False,
-    split: Split = None,
-    listing: Listing = None,
-    out: Out = Path("evaluation"),
-    workers: Workers = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    ground_truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="Dataset folder, or ground-truth masks laid out like RESULTS.")
+    ],
+    *,
+    scoring: ScoringOptions,
+    selection: SelectionOptions,
+    report: ReportOptions,
 ) -> None:
-    """J, F, J&F, recall and decay of anybody's masks, as the benchmark averages them."""
+    """Score the masks of any program: J, F, J&F, recall and decay, averaged as the benchmark does."""
     from masklet.datasets.layouts import open_truth
     from masklet.evaluate.benchmarks import find_benchmark
     from masklet.evaluate.predictions import PredictionFolder
 
-    clips = _chosen(open_truth(truth, split), listing, None)
-    rules = find_benchmark(benchmark or clips.kind)
-    _require_free(out, overwrite=overwrite)
-    facts = {**_facts(clips), "results": str(results)}
-    _score(PredictionFolder(results), clips, facts, _Scoring(rules, out, workers, unseen, json, baselines))
+    clips = selection.select(open_truth(ground_truth, selection.split))
+    rules = find_benchmark(scoring.benchmark or clips.kind)
+    report.prepare()
+    facts = {**_collect_facts(clips), "results": str(results)}
+    _score(PredictionFolder(results), clips, facts, rules, scoring, report)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scoring:
-    """What is wished for when answers are scored."""
-
-    rules: Benchmark
-    out: Path
-    workers: int | None
-    unseen: Path | None
-    json: bool
-    baselines: bool
-
-
-def _answer(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, out: Path, *, afresh: bool) -> str:
-    """Answer the clips that are not answered yet; says how fast that went."""
+def _predict(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, report: ReportOptions) -> str:
+    """Predict the clips that have no predictions yet. Returns the speed as text."""
     from masklet.evaluate.predictions import PredictionFolder
     from masklet.evaluate.report import HTML_FILE, JSON_FILE, MARKDOWN_FILE, format_count
     from masklet.evaluate.vos import PREDICTIONS, predict_clips
 
+    afresh = report.overwrite
     total = sum(len(clip) for clip in clips)
     left = total - sum(
-        len(clip) for clip in clips if not afresh and PredictionFolder(out / PREDICTIONS).has_clip(clip.name)
+        len(clip) for clip in clips if not afresh and PredictionFolder(report.out / PREDICTIONS).has_clip(clip.name)
     )
     frames, start = 0, time.perf_counter()
-    with progress(f"{format_count(len(clips), 'clip')}, {left} of {total} frames to answer") as done:
-        for frames in predict_clips(segmenter, clips, how, out, rules.layout, restart=afresh):
-            if frames == 1:  # nobody else works there
-                for name in (HTML_FILE, MARKDOWN_FILE, JSON_FILE):  # an old report would be in the way of going on
-                    (out / name).unlink(missing_ok=True)
+    with progress(f"{format_count(len(clips), 'clip')}, {left} of {total} frames to predict") as done:
+        for frames in predict_clips(segmenter, clips, how, report.out, rules.layout, restart=afresh):
+            if frames == 1:  # this process holds the lock of the folder now
+                for name in (HTML_FILE, MARKDOWN_FILE, JSON_FILE):  # a report would prevent that the run is resumed
+                    (report.out / name).unlink(missing_ok=True)
             done(frames, left)
     speed = frames / (time.perf_counter() - start)
     return f"{speed:.1f} frames a second with prompts and files, over {frames} of {total} frames in this run"
 
 
 def _score(
-    answers: PredictionFolder,
+    predictions: PredictionFolder,
     clips: Clips,
     facts: dict[str, str],
-    wishes: _Scoring,
-    asked: tuple[str, str] | None = None,
+    rules: Benchmark,
+    scoring: ScoringOptions,
+    report: ReportOptions,
+    model_and_prompt: tuple[str, str] | None = None,
 ) -> None:
-    """Score the answers and publish the report; `asked` are model and prompt, to find a published row."""
+    """Score predictions and publish the report; `model_and_prompt` selects the published results to compare with."""
     from masklet.datasets.frame_folders import read_list
     from masklet.evaluate.failure_cases import draw_worst_frames
     from masklet.evaluate.published_results import find_published_scores
     from masklet.evaluate.report import format_count
-    from masklet.evaluate.score import score_clips as scored
+    from masklet.evaluate.score import score_clips
     from masklet.evaluate.static_masks import BASELINE_NAME, StaticMasks
     from masklet.evaluate.vos_report import build_vos_report
 
     scores: list[ObjectScores] = []
-    workers = min(wishes.workers or _cores(), len(clips))
+    workers = min(scoring.workers or _count_cores(), len(clips))
     with progress(
         f"scoring {format_count(len(clips), 'clip')} with {format_count(workers, 'core')}", unit="clips"
     ) as done:
-        for number, found in enumerate(scored(answers, clips, wishes.rules, workers=workers), start=1):
+        for number, found in enumerate(score_clips(predictions, clips, rules, workers=workers), start=1):
             scores += found
             done(number, len(clips))
     if not scores:
-        raise SettingsError("bad-usage", f"{clips.root}: no object has frames that count as {wishes.rules.name}")
-    unseen = clips.unseen if wishes.unseen is None else frozenset(read_list(wishes.unseen))
-    row = find_published_scores(clips.kind, clips.split, *asked) if asked else None
-    pictures = draw_worst_frames(scores, clips, answers)
-    beside = {}
-    if wishes.baselines:
-        beside[BASELINE_NAME] = [
-            one for found in scored(StaticMasks(clips), clips, wishes.rules, workers=workers) for one in found
+        raise SettingsError("bad-usage", f"{clips.root}: no object has frames that {rules.name} scores; select others")
+    unseen = clips.unseen if scoring.unseen is None else frozenset(read_list(scoring.unseen))
+    row = find_published_scores(clips.kind, clips.split, *model_and_prompt) if model_and_prompt else None
+    failures = draw_worst_frames(scores, clips, predictions)
+    baselines = {}
+    if scoring.baselines:
+        baselines[BASELINE_NAME] = [
+            one for found in score_clips(StaticMasks(clips), clips, rules, workers=workers) for one in found
         ]
-    report = build_vos_report(_title("Clips", clips), facts, scores, wishes.rules, unseen, row, pictures, beside)
-    _publish(report, wishes.out, json=wishes.json)
+    report.publish(
+        build_vos_report(_make_title("Clips", clips), facts, scores, rules, unseen, row, failures, baselines)
+    )
 
 
-def _chosen(data: Dataset[Record], listing: Path | None, sample: int | None) -> Dataset[Record]:
-    """The part of a data set that was asked for."""
-    from masklet.datasets.frame_folders import read_list
-
-    chosen = data if listing is None else data.only(read_list(listing))
-    if sample is None or sample >= len(chosen):
-        return chosen
-    return chosen.only(chosen.names[k * len(chosen) // sample] for k in range(sample))
-
-
-def _facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = "") -> dict[str, str]:
-    """The head of a report. The hash is of the names, so that two runs can be known to be of the same ones."""
+def _collect_facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = "") -> dict[str, str]:
+    """Return the facts at the head of a report. The hash of the names shows whether two runs used the same ones."""
     from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
 
     names = sha256("\n".join(sorted(data.names)).encode())[:12]
@@ -301,36 +334,11 @@ def _facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = 
     return {**about, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
 
 
-def _title(what: str, data: Dataset[Any]) -> str:
-    """Your own folders are called by their name, data sets of others by theirs and the split's."""
+def _make_title(what: str, data: Dataset[Any]) -> str:
+    """Return the title: the folder's name for own folders, the name and split for datasets."""
     own = data.kind in ("folder", "clips")
     return f"{what}: {data.split}" if own else f"{what}: {data.kind} {data.split}"
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _require_free(out: Path, *, overwrite: bool) -> None:
-    """Raises `ResourceError` where a report would be written over, or none can be written."""
-    from masklet.evaluate.report import HTML_FILE
-    from masklet.files.atomic import make_folder
-    from masklet.files.outputs import output_exists
-
-    if output_exists(out / HTML_FILE) and not overwrite:
-        raise ResourceError(
-            "output-exists", f"{out} holds a report", hint="--overwrite replaces it, --out writes elsewhere"
-        )
-    make_folder(out)
-
-
-def _publish(report: Report, out: Path, *, json: bool) -> None:
-    """Write the report and show its first table."""
-    from masklet.evaluate.report import HTML_FILE, write_report
-
-    write_report(report, out)
-    if json:
-        numbers = {key: value for key, value in report.numbers.items() if key != "objects"}
-        return print_json({"report": out / HTML_FILE, "facts": dict(report.facts), **numbers})
-    print_table(report.tables[0].header, report.tables[0].rows)
-    return say(f"report: {out / HTML_FILE}")

@@ -1,4 +1,4 @@
-"""`masklet everything`: all there is in pictures or in a video, without a prompt."""
+"""`masklet everything`: automatic mask generation in images and automatic tracking in a video."""
 
 from __future__ import annotations
 
@@ -8,94 +8,100 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import console, mask_generator_options, options
-from masklet.config import EMBEDDED
+from masklet.cli import console
+from masklet.cli.mask_generator_options import MaskGeneratorArguments
+from masklet.cli.option_groups import expand_groups
+from masklet.cli.options import Json, ModelOptions, Overwrite, parse_formats
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from masklet.predict.mask_generator import Search
+    from masklet.predict.mask_generator import MaskGeneratorOptions
+    from masklet.tracking.auto_tracker import AutoTrackOptions
 
 _VIDEO = "Video only"
 
-Look = Annotated[
-    int | None,
-    typer.Option(help="Look for new things every so many frames.", show_default="15", min=1, rich_help_panel=_VIDEO),
-]
-Uncovered = Annotated[
-    float | None,
-    typer.Option(
-        help="A thing is new if that share of it is covered by nothing that is followed.",
-        show_default="0.5",
-        rich_help_panel=_VIDEO,
-    ),
-]
-Patience = Annotated[
-    int | None,
-    typer.Option(help="An object hidden for so many frames ends.", show_default="30", min=1, rich_help_panel=_VIDEO),
-]
-Most = Annotated[
-    int | None,
-    typer.Option(help="Follow at most so many objects at once.", show_default="64", min=1, rich_help_panel=_VIDEO),
-]
-Start = Annotated[int | None, typer.Option(help="The first frame.", show_default="0", min=0, rich_help_panel=_VIDEO)]
-Stop = Annotated[int | None, typer.Option(help="The frame to stop before; by default the end.", rich_help_panel=_VIDEO)]
-Every = Annotated[int | None, typer.Option(help="Visit only every so many frames.", min=1, rich_help_panel=_VIDEO)]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with a job that was stopped, if there is one.", rich_help_panel=_VIDEO)
-]
+
+def _video_option(text: str, **more: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=_VIDEO, **more)
 
 
+@dataclass(frozen=True)
+class VideoArguments:
+    """The options that apply to a video only. None stands for the default."""
+
+    look_every: Annotated[
+        int | None, _video_option("Run the mask generator every so many frames.", show_default="15", min=1)
+    ] = None
+    uncovered: Annotated[
+        float | None,
+        _video_option("Smallest fraction of a new mask that no tracked object covers.", show_default="0.5"),
+    ] = None
+    patience: Annotated[
+        int | None, _video_option("Drop an object after so many frames without a mask.", show_default="30", min=1)
+    ] = None
+    most: Annotated[
+        int | None, _video_option("Largest number of objects tracked at the same time.", show_default="64", min=1)
+    ] = None
+    start: Annotated[int | None, _video_option("First frame.", show_default="0", min=0)] = None
+    stop: Annotated[int | None, _video_option("Frame to stop before. Default: the end of the video.")] = None
+    every: Annotated[int | None, _video_option("Process every N-th frame only.", metavar="N", min=1)] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Resume at the first unfinished frame of an earlier run.", rich_help_panel=_VIDEO
+        ),
+    ] = False
+
+    def first_given(self) -> str | None:
+        """Return the name of the first option that was given."""
+        names = ("look_every", "uncovered", "patience", "most", "start", "stop", "every", "resume")
+        given = [name for name in names if getattr(self, name) not in (None, False)]
+        return f"--{given[0].replace('_', '-')}" if given else None
+
+    def build(self, generator: MaskGeneratorOptions) -> AutoTrackOptions:
+        """Return the options of automatic tracking. Raises `SettingsError` for a value out of range."""
+        from masklet.tracking.auto_tracker import AutoTrackOptions
+
+        values: dict[str, Any] = {
+            "every": self.look_every,
+            "min_uncovered": self.uncovered,
+            "patience": self.patience,
+            "max_objects": self.most,
+        }
+        return AutoTrackOptions(generator, **{name: value for name, value in values.items() if value is not None})
+
+
+@expand_groups
 def everything(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PICTURE… | VIDEO", help="Pictures, or one video or folder of frames.", show_default=False
+            metavar="IMAGE… | VIDEO", help="Image files, or one video file or folder of frames.", show_default=False
         ),
     ],
-    points_per_side: mask_generator_options.PointsPerSide = None,
-    point_grids: mask_generator_options.PointGrids = None,
-    points_per_batch: mask_generator_options.PointsPerBatch = 64,
-    pred_iou_thresh: mask_generator_options.PredIou = None,
-    stability_score_thresh: mask_generator_options.Stability = None,
-    stability_score_offset: mask_generator_options.StabilityOffset = 1.0,
-    mask_threshold: mask_generator_options.MaskThreshold = 0.0,
-    box_nms_thresh: mask_generator_options.BoxNms = 0.7,
-    min_mask_region_area: mask_generator_options.MinArea = 0,
-    use_m2m: mask_generator_options.UseM2m = False,
-    multimask_output: mask_generator_options.Multimask = True,
-    crop_n_layers: mask_generator_options.CropLayers = 0,
-    crop_nms_thresh: mask_generator_options.CropNms = 0.7,
-    crop_overlap_ratio: mask_generator_options.CropOverlap = 512 / 1500,
-    crop_n_points_downscale_factor: mask_generator_options.CropDownscale = 1,
-    look_every: Look = None,
-    uncovered: Uncovered = None,
-    patience: Patience = None,
-    most: Most = None,
-    start: Start = None,
-    stop: Stop = None,
-    every: Every = None,
-    resume: Resume = False,
-    model: options.Model = EMBEDDED,
-    size: options.Size = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
+    *,
+    generator: MaskGeneratorArguments,
+    video: VideoArguments,
+    model: ModelOptions,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; by default everything, of a video VIDEO_everything.")
+        Path | None,
+        typer.Option(help="Output folder. Default: `everything` for images, VIDEO_everything for a video."),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            help="Joined by commas: of pictures sa1b, rle, coco, png, overlay; of a video what `masklet track` writes.",
-            show_default="sa1b,overlay of pictures; png,overlay of a video",
+            help="Output formats, separated by commas. Images: sa1b, rle, coco, png, overlay. "
+            "Video: those of `masklet track`.",
+            show_default="images: sa1b,overlay; video: png,overlay",
         ),
     ] = None,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> int:
-    """Find everything in pictures, or find and follow everything in a video, without a prompt.
+    """Segment everything in images, or segment and track everything in a video, without a prompt.
 
-    In a video, what is on the first frame is followed; every so many frames what is not covered yet is looked at again
-    and gets new ids; what is gone for long ends. Names and defaults are those of the reference's generator.
+    In a video, the mask generator runs on the first frame and every --look-every frames. New objects get new ids;
+    objects without a mask for --patience frames are dropped. The generator's options have SAM 2's names and defaults.
 
     Examples:
 
@@ -105,121 +111,101 @@ def everything(
 
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
-    from masklet.predict.mask_generator import Search
-
-    search = Search(
-        points_per_side=points_per_side or (None if point_grids else 32),
-        points_per_batch=points_per_batch,
-        pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-        stability_score_offset=stability_score_offset,
-        mask_threshold=mask_threshold,
-        box_nms_thresh=box_nms_thresh,
-        crop_n_layers=crop_n_layers,
-        crop_nms_thresh=crop_nms_thresh,
-        crop_overlap_ratio=crop_overlap_ratio,
-        crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-        point_grids=mask_generator_options.grids_of(point_grids),
-        min_mask_region_area=min_mask_region_area,
-        use_m2m=use_m2m,
-        multimask_output=multimask_output,
-    )
-    video_only = {
-        "--look-every": look_every, "--uncovered": uncovered, "--patience": patience, "--most": most,
-        "--start": start, "--stop": stop, "--every": every, "--resume": resume or None,
-    }  # fmt: skip
-    names = None if format is None else [name.strip() for name in format.split(",")]
-    asked = _Asked(sources, search, (model, size, device, dtype), names, out, overwrite, json)
-    there = [source for source in sources if source.exists()] or sources[:1]  # what is missing is told in its turn
-    if all(_is_picture(source) for source in there):
-        given = [name for name, value in video_only.items() if value is not None]
-        if given:
-            raise SettingsError("bad-usage", f"{given[0]} is for a video, and {str(sources[0])!r} is a picture")
-        return _pictures(asked)
+    options = generator.parse()
+    present = [source for source in sources if source.exists()] or sources[:1]  # missing files fail one by one below
+    if all(_is_image(source) for source in present):
+        if given := video.first_given():
+            raise SettingsError("bad-usage", f"{given} applies to a video, but {str(sources[0])!r} is an image")
+        return _generate_from_images(sources, options, model, out, format, overwrite=overwrite, json=json)
     if len(sources) > 1:
-        raise SettingsError("bad-usage", f"give pictures, or one video; of these {len(sources)} not all are pictures")
-    watched = {"every": look_every, "uncovered": uncovered, "patience": patience, "most": most}
-    return _video(asked, watched, (start or 0, stop, every or 1), resume=resume)
+        raise SettingsError(
+            "bad-usage", f"expected images or one video; not all of the {len(sources)} inputs are images"
+        )
+    return _track_video(sources[0], options, video, model, out, format, overwrite=overwrite, json=json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What is asked of pictures and of a video alike; `runtime` is model, size, device and dtype."""
-
-    sources: list[Path]
-    search: Search
-    runtime: tuple[str, int | None, str | None, str | None]
-    formats: list[str] | None
-    out: Path | None
-    overwrite: bool
-    json: bool
-
-
-def _is_picture(source: Path) -> bool:
-    """Whether a path is a picture file, by its first bytes. Raises `InputNotFound`."""
+def _is_image(source: Path) -> bool:
+    """Return whether a path is an image file, by its first bytes. Raises `InputNotFound`."""
     from masklet.files.image_files import is_image
     from masklet.files.open_input import require_input
 
     return not require_input(source).is_dir() and is_image(source)
 
 
-def _pictures(asked: _Asked) -> int:
+def _generate_from_images(
+    images: list[Path],
+    options: MaskGeneratorOptions,
+    model: ModelOptions,
+    out: Path | None,
+    formats: str | None,
+    *,
+    overwrite: bool,
+    json: bool,
+) -> int:
     from masklet.cli import everything_images
-    from masklet.cli.track_run import Runtime
 
-    wishes = everything_images.Wishes(
-        pictures=asked.sources,
-        search=asked.search,
-        formats=everything_images.named(asked.formats or ["sa1b", "overlay"]),
-        out=asked.out or Path("everything"),
-        overwrite=asked.overwrite,
+    request = everything_images.EverythingRequest(
+        images=images,
+        options=options,
+        formats=parse_formats(formats or "sa1b,overlay", everything_images.FORMATS),
+        out=out or Path("everything"),
+        overwrite=overwrite,
     )
-    everything_images.check(wishes)
-    model = Runtime(*asked.runtime).load()
-    records = everything_images.run(model, wishes)
-    if asked.json:
+    everything_images.check(request)
+    segmenter = model.load()
+    records = everything_images.run(segmenter, request)
+    if json:
         console.print_json({"pictures": records})
     else:
         for record in records:
-            _tell(record, asked.search.suited(model.config.name))
+            _print_image(record, options.for_model(segmenter.config.name))
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
-def _tell(record: dict[str, Any], search: Search) -> None:
+def _print_image(record: dict[str, Any], options: MaskGeneratorOptions) -> None:
     if "error" in record:
         return
-    found, covered = len(record["found"]), 100 * record["covered"]
-    things = f"{found} thing" + "s" * (found != 1)
-    console.print_line(f"{record['picture']}  {things}  {covered:.0f} % of the picture  {record['seconds']:.1f} s")
+    count, covered = len(record["found"]), 100 * record["covered"]
+    masks = f"{count} mask" + "s" * (count != 1)
+    console.print_line(f"{record['picture']}  {masks}  {covered:.0f} % of the image  {record['seconds']:.1f} s")
     console.print_line(f"  → {', '.join(record['files'].values())}")
-    if not found:
-        limits = f"--pred-iou-thresh {search.pred_iou_thresh:g} and --stability-score-thresh"
-        console.say(f"nothing passed {limits} {search.stability_score_thresh:g}; lower ones find more")
+    if not count:
+        thresholds = f"--pred-iou-thresh {options.pred_iou_thresh:g} and --stability-score-thresh"
+        console.say(f"no mask passed {thresholds} {options.stability_score_thresh:g}; lower them to get more masks")
 
 
-def _video(asked: _Asked, watched: dict[str, Any], visited: tuple[int, int | None, int], *, resume: bool) -> int:
-    from masklet.cli.track_run import Care, Range, Runtime, Wishes, run
-    from masklet.formats import named
-    from masklet.masks.postprocessing import AS_FOUND
-    from masklet.tracking.auto_tracker import Watch
+def _track_video(
+    video: Path,
+    options: MaskGeneratorOptions,
+    arguments: VideoArguments,
+    model: ModelOptions,
+    out: Path | None,
+    formats: str | None,
+    *,
+    overwrite: bool,
+    json: bool,
+) -> int:
+    from masklet.cli.track_request import FrameRange, TrackRequest, VideoPolicy
+    from masklet.cli.track_run import run
+    from masklet.formats import FORMATS
+    from masklet.masks.postprocessing import NO_POSTPROCESSING
 
-    video = asked.sources[0]
     record = run(
-        Wishes(
+        TrackRequest(
             source=video,
             schedule={},
-            range=Range("forward", *visited),
-            runtime=Runtime(*asked.runtime),
-            cleaning=AS_FOUND,
-            care=Care(),
-            out=asked.out or Path(f"{video.resolve().stem}_everything"),
-            formats=named(asked.formats or ["png", "overlay"]),
-            resume=resume,
-            overwrite=asked.overwrite,
-            watch=Watch(asked.search, **{name: value for name, value in watched.items() if value is not None}),
+            range=FrameRange("forward", arguments.start or 0, arguments.stop, arguments.every or 1),
+            model=model,
+            postprocessing=NO_POSTPROCESSING,
+            policy=VideoPolicy(),
+            out=out or Path(f"{video.resolve().stem}_everything"),
+            formats=[FORMATS[name] for name in parse_formats(formats or "png,overlay", FORMATS)],
+            resume=arguments.resume,
+            overwrite=overwrite,
+            auto_track=arguments.build(options),
         )
     )
-    if asked.json:
+    if json:
         console.print_json(record)
     else:
         for one in record["objects"]:

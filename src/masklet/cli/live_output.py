@@ -1,4 +1,4 @@
-"""What is kept of a live picture: a recording, and masks in every format, safe on the disk frame by frame."""
+"""Live output: a recording and masks in every format, written to disk frame by frame."""
 
 from __future__ import annotations
 
@@ -12,33 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.cli import console
-from masklet.cli.overwrite import FOLDER, clear, created_by
-from masklet.errors import ResourceError, SettingsError
-from masklet.files.outputs import output_exists
+from masklet.cli.options import check_free
+from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
+from masklet.errors import SettingsError
 from masklet.files.translate import translate_write_errors
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.video_encoder import H264_LIVE, Timing, VideoEncoder
-from masklet.jobs.frame_log import NAME, Journal
-from masklet.masks.rle_frame import CodedFrame
+from masklet.jobs.frame_log import FILE_NAME, FrameLog
+from masklet.masks.rle_frame import RleFrame
 
-_TICK, _RATE = Fraction(1, 90_000), Fraction(30)
+_TICK_S, _FRAME_RATE = Fraction(1, 90_000), Fraction(30)
 
 
 class Recording:
-    """Pictures as a video file that can be played at any moment, even if the program dies."""
+    """A video file that can be played at any time, even if the program is killed."""
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
         self._start: float | None = None
         with translate_write_errors(path):
             self._file = path.open("wb")
-        self._encoder = VideoEncoder(self._file, H264_LIVE, size, Timing(_TICK, _RATE))
+        self._encoder = VideoEncoder(self._file, H264_LIVE, size, Timing(_TICK_S, _FRAME_RATE))
 
-    def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
-        """The next picture (H, W, 3) uint8 RGB, at its time; the first one begins the file."""
+    def add(self, image: NDArray[np.uint8], seconds: float) -> None:
+        """Append a frame.
+
+        Args:
+            image: Image of shape (H, W, 3), uint8 RGB.
+            seconds: Time of the frame. The time of the first frame becomes 0 in the file.
+        """
         self._start = seconds if self._start is None else self._start
         with translate_write_errors(self.path):
-            self._encoder.add(picture, round((seconds - self._start) / _TICK))
+            self._encoder.add(image, round((seconds - self._start) / _TICK_S))
             self._file.flush()
 
     def close(self) -> None:
@@ -47,42 +52,44 @@ class Recording:
             self._encoder.close()
 
 
-class KeptMasks:
-    """The masks of a live picture in the folder `out`: a journal, folders that grow with it, and files made of it at
-    the end. An earlier session that is there is removed. `object_ids` are the objects that are known to come."""
+class MaskWriter:
+    """Writes the masks of a live video to the folder `out`.
+
+    Each frame is appended to a log and to the formats that are folders; formats that are files are written from the
+    log at the end. An earlier session in `out` is removed. `object_ids` are the objects that have prompts in advance.
+    """
 
     def __init__(self, out: Path, formats: Sequence[Format], video: Any, object_ids: Sequence[int]) -> None:
         self._formats, self._name, self._size = formats, "webcam", video.size
         self._out, self._known, self._first = out, [*object_ids], [*object_ids]
-        clear(out)
-        self._journal = Journal(out / FOLDER, {"camera": video.name, "begun": time.time()})
-        self._journal.note(formats=[form.name for form in formats], created=created_by(formats, out))
+        remove_job(out)
+        self._log = FrameLog(out / FOLDER, {"camera": video.name, "begun": time.time()})
+        self._log.add_note(formats=[form.name for form in formats], created=list_new_folders(formats, out))
         self._output = Output(out, self._clip())
         for form in self._live():
             self._output.prepare(form)
 
     @property
     def files(self) -> dict[str, str]:
-        """Where each format is."""
-        return {form.name: str(self._output.place(form)) for form in self._formats}
+        """The path of each format by name."""
+        return {form.name: str(self._output.path_of(form)) for form in self._formats}
 
-    def add(self, frame: CodedFrame) -> None:
-        """A frame; when this returns it is on the disk."""
-        if fresh := [object_id for object_id in frame.object_ids if object_id not in self._known]:
-            self._known += fresh
+    def add(self, frame: RleFrame) -> None:
+        """Append a frame. It is on disk when this returns."""
+        if new_ids := [object_id for object_id in frame.object_ids if object_id not in self._known]:
+            self._known += new_ids
             self._output = Output(self._out, self._clip())
         for form in self._live():
             self._output.add(form, frame)
-        self._journal.append(frame)
+        self._log.append(frame)
 
     def finish(self) -> None:
-        """Write what is made of all frames. Formats that tell of every object on every frame are written again if
-        objects came later."""
-        with self._journal:
-            for form in self._formats if len(self._journal) else ():
+        """Write the formats that are files, and all formats again if objects were added after the first frame."""
+        with self._log:
+            for form in self._formats if len(self._log) else ():
                 if isinstance(form, FileFormat) or self._known != self._first:
-                    console.say(f"writing {self._output.place(form)}")
-                    self._output.write(form, self._journal)
+                    console.say(f"writing {self._output.path_of(form)}")
+                    self._output.write(form, self._log)
 
     def _live(self) -> list[FolderFormat]:
         return [form for form in self._formats if isinstance(form, FolderFormat)]
@@ -91,15 +98,16 @@ class KeptMasks:
         return Clip(self._name, self._size, tuple(sorted(self._known)))
 
 
-def check_free(out: Path | None, formats: Sequence[Format], record: Path | None, *, overwrite: bool) -> None:
-    """Raises `ResourceError` (`output-exists`) where something is in the way that the user has not said to replace;
-    `SettingsError` for formats that show pictures, which a camera does not give twice."""
+def check_outputs(out: Path | None, formats: Sequence[Format], record: Path | None, *, overwrite: bool) -> None:
+    """Check the output before the camera is opened.
+
+    Raises:
+        SettingsError: A format shows the frames themselves, which a camera delivers only once.
+        ResourceError: An output exists and `overwrite` is not set.
+    """
     for form in formats:
-        if isinstance(form, FileFormat) and form.pictures:
-            message = f"format {form.name!r} shows pictures, which a camera gives only once; --record FILE keeps them"
+        if isinstance(form, FileFormat) and form.shows_images:
+            message = f"format {form.name!r} needs the frames again, which a camera delivers once; use --record FILE"
             raise SettingsError("bad-usage", message)
-    places = [*(form.place(out) for form in formats), out / FOLDER / NAME] if out else []
-    for place in [*places, *([record] if record else [])]:
-        if output_exists(place) and not overwrite:
-            hint = "--overwrite replaces it; or write elsewhere"
-            raise ResourceError("output-exists", f"{place} exists", hint=hint)
+    places = [*(form.path_in(out) for form in formats), out / FOLDER / FILE_NAME] if out else []
+    check_free([*places, *([record] if record else [])], overwrite=overwrite)

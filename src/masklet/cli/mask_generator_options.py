@@ -1,59 +1,109 @@
-"""How to look for everything, on the command line: the options of the reference's generator, by its names."""
+"""Mask generator options: the options of automatic mask generation, with the names of SAM 2's generator."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.config import SURE, SURE_OF
+from masklet.config import MODEL_DEFAULTS, REFERENCE_DEFAULTS, ModelDefaults
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
-    from masklet.predict.mask_generator import Points
+    from masklet.predict.mask_generator import MaskGeneratorOptions, Points
 
-_SEARCH, _CROPS = "Where to look, and what is good enough", "Looking again at parts of the picture"
+_POINTS, _FILTERS, _CROPS = "Point grid", "Mask filters", "Crops"
 
 
-def _option(text: str, panel: str = _SEARCH, **more: Any) -> Any:
+def _option(text: str, panel: str, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=panel, **more)
 
 
-def _usual(place: int) -> str:
-    """What holds where nothing else is said, of the two in `SURE`."""
-    return ", ".join([f"{SURE[place]:g}", *(f"{of[place]:g} with {name}" for name, of in SURE_OF.items())])
+def _describe_default(threshold: Callable[[ModelDefaults], float]) -> str:
+    """Return the default of a threshold that depends on the model, such as `0.8, 0.45 for nano`."""
+    special = (f"{threshold(defaults):g} for {name}" for name, defaults in MODEL_DEFAULTS.items())
+    return ", ".join([f"{threshold(REFERENCE_DEFAULTS):g}", *special])
 
 
-PointsPerSide = Annotated[int | None, _option("Clicks along each side of the picture.", min=1, show_default="32")]
-PointGrids = Annotated[
-    Path | None,
-    _option("Clicks of your own instead: JSON, for each layer a list of x, y in 0 … 1.", metavar="FILE.json"),
-]
-PointsPerBatch = Annotated[int, _option("Clicks that are decoded at once.", min=1)]
-PredIou = Annotated[
-    float | None, _option("Masks with a predicted IoU up to that are left out; 0 keeps all.", show_default=_usual(0))
-]
-Stability = Annotated[
-    float | None,
-    _option("Masks that depend on the threshold more than that are left out; 0 keeps all.", show_default=_usual(1)),
-]
-StabilityOffset = Annotated[float, _option("How far the threshold is moved to see that.", min=0)]
-MaskThreshold = Annotated[float, _option("The logit above which a pixel belongs to a mask.")]
-BoxNms = Annotated[float, _option("Box IoU above which two masks are the same thing.")]
-MinArea = Annotated[int, _option("Fill holes and drop pieces with fewer pixels than that.", min=0)]
-UseM2m = Annotated[bool, typer.Option("--use-m2m", help="Refine each mask by itself, once.", rich_help_panel=_SEARCH)]
-Multimask = Annotated[bool, _option("Three masks of each click, or one.", show_default="three")]
-CropLayers = Annotated[int, _option("Layer i looks again at 2^i × 2^i crops.", _CROPS, min=0)]
-CropNms = Annotated[float, _option("Box IoU above which masks of two crops are the same thing.", _CROPS)]
-CropOverlap = Annotated[
-    float, _option("By how much of the shorter side crops overlap.", _CROPS, show_default="512/1500")
-]
-CropDownscale = Annotated[int, _option("So many times fewer clicks a side in each layer of crops.", _CROPS, min=1)]
+@dataclass(frozen=True)
+class MaskGeneratorArguments:
+    """The mask generator's options as they are given on the command line."""
+
+    points_per_side: Annotated[
+        int | None, _option("Points per side of the grid of clicks.", _POINTS, min=1, show_default="32")
+    ] = None
+    point_grids: Annotated[
+        Path | None,
+        _option(
+            "Point grids to use instead: a JSON list of [x, y] from 0 to 1 for the image and each crop layer.",
+            _POINTS,
+            metavar="FILE.json",
+        ),
+    ] = None
+    points_per_batch: Annotated[int, _option("Points decoded in one batch.", _POINTS, min=1)] = 64
+    multimask_output: Annotated[
+        bool, _option("Predict three masks per point, or one.", _POINTS, show_default="three")
+    ] = True
+    pred_iou_thresh: Annotated[
+        float | None,
+        _option(
+            "Keep masks with a predicted IoU above this; 0: all.",
+            _FILTERS,
+            show_default=_describe_default("iou_threshold"),
+        ),
+    ] = None
+    stability_score_thresh: Annotated[
+        float | None,
+        _option(
+            "Keep masks with a stability score from this on; 0: all.",
+            _FILTERS,
+            show_default=_describe_default("stability_threshold"),
+        ),
+    ] = None
+    stability_score_offset: Annotated[
+        float, _option("Shift of the mask threshold, up and down, for the stability score.", _FILTERS, min=0)
+    ] = 1.0
+    mask_threshold: Annotated[float, _option("Logit above which a pixel belongs to a mask.", _FILTERS)] = 0.0
+    box_nms_thresh: Annotated[
+        float, _option("Box IoU above which NMS removes the mask with the lower score.", _FILTERS)
+    ] = 0.7
+    min_mask_region_area: Annotated[
+        int, _option("Fill holes and remove pieces smaller than this many pixels.", _FILTERS, min=0)
+    ] = 0
+    use_m2m: Annotated[
+        bool, typer.Option("--use-m2m", help="Refine each mask with a second prediction.", rich_help_panel=_FILTERS)
+    ] = False
+    crop_n_layers: Annotated[
+        int, _option("Crop layers: layer i repeats the generation in 2^i × 2^i crops.", _CROPS, min=0)
+    ] = 0
+    crop_nms_thresh: Annotated[float, _option("Box IoU threshold of the NMS between crops.", _CROPS)] = 0.7
+    crop_overlap_ratio: Annotated[
+        float, _option("Overlap of crops, as a fraction of the image's shorter side.", _CROPS, show_default="512/1500")
+    ] = 512 / 1500
+    crop_n_points_downscale_factor: Annotated[
+        int, _option("Divide the points per side by this in each further crop layer.", _CROPS, min=1)
+    ] = 1
+
+    def parse(self) -> MaskGeneratorOptions:
+        """Return the options of the mask generator.
+
+        Raises:
+            InputNotFound: The file of point grids is missing or cannot be read.
+            SettingsError: `bad-usage` for a file without point grids or a value out of range.
+        """
+        from masklet.predict.mask_generator import MaskGeneratorOptions
+
+        values = asdict(self)
+        values["points_per_side"] = self.points_per_side or (None if self.point_grids else 32)
+        values["point_grids"] = _read_point_grids(self.point_grids)
+        return MaskGeneratorOptions(**values)
 
 
-def grids_of(file: Path | None) -> tuple[Points, ...] | None:
-    """The clicks in a file, one array (P, 2) per layer of crops. Raises `InputNotFound`, `SettingsError`."""
+def _read_point_grids(file: Path | None) -> tuple[Points, ...] | None:
+    """Read one array of points (P, 2) per crop layer."""
     import json
 
     import numpy as np
@@ -66,11 +116,11 @@ def grids_of(file: Path | None) -> tuple[Points, ...] | None:
         with open_input(file) as handle:
             grids = tuple(np.array(grid, np.float64) for grid in json.load(handle))
     except (ValueError, TypeError, OverflowError, RecursionError) as cause:
-        raise _unread(file) from cause
+        raise _grids_error(file) from cause
     if not grids:
-        raise _unread(file)
+        raise _grids_error(file)
     return grids
 
 
-def _unread(file: Path) -> SettingsError:
-    return SettingsError("bad-usage", f"{file}: point grids are a JSON list of lists of [x, y], one per layer of crops")
+def _grids_error(file: Path) -> SettingsError:
+    return SettingsError("bad-usage", f"{file} has no point grids; write a JSON list of lists of [x, y], one per layer")

@@ -1,4 +1,4 @@
-"""Remove an earlier job from the folder that it wrote to."""
+"""Overwriting: remove an earlier job from its output folder."""
 
 from __future__ import annotations
 
@@ -6,55 +6,58 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from masklet.files.atomic import remove_leftovers
+from masklet.files.atomic import remove_partial_files
 from masklet.files.lock import Lock
 from masklet.files.outputs import output_exists, remove_folder
 from masklet.files.translate import translate_write_errors
 from masklet.formats import FORMATS, FolderFormat, Format
-from masklet.jobs.frame_log import NAME, notes_in
+from masklet.jobs.frame_log import FILE_NAME, read_notes
 
-FOLDER = ".masklet"  # in the output: the journal, which knows how far the job is
+FOLDER = ".masklet"  # the folder of the frame log, inside the output folder
 
 
-def clear(out: Path) -> None:
-    """Remove an earlier job and what it wrote; all else is left alone, and written over where it has the same name.
+def remove_job(out: Path) -> None:
+    """Remove an earlier job and its output; leave all other files in the folder.
 
-    What it wrote is said by its journal, in notes that list `formats`. Of these only folders are removed that the job
-    made itself, as its notes list in `created`. The journal goes last, so that a removal that is interrupted is done
-    again. Raises `ResourceError` where something cannot be removed.
+    The notes of the frame log list the formats that the job wrote (`formats`) and the folders that it created
+    (`created`). Only these folders are removed. The log is removed last, so that an interrupted removal can be
+    repeated.
+
+    Raises:
+        ResourceError: A file cannot be removed, or another process has the job's lock.
     """
     folder = out / FOLDER
-    if not output_exists(folder / NAME):
+    if not output_exists(folder / FILE_NAME):
         return
     lock = Lock(folder / "lock")
     try:
-        notes = [note for note in notes_in(folder) if isinstance(note, Mapping)]
+        notes = [note for note in read_notes(folder) if isinstance(note, Mapping)]
         created = {name for note in notes for name in _names(note, "created", default="formats")}
         for form in (FORMATS[name] for note in notes for name in _names(note, "formats")):
             _remove(form, out, created=form.name in created)
         with translate_write_errors(folder):
-            remove_leftovers(folder)
+            remove_partial_files(folder)
             for state in folder.glob("state-*.session"):
                 state.unlink()
-            (folder / NAME).unlink()
+            (folder / FILE_NAME).unlink()
     finally:
         lock.release()
 
 
-def created_by(forms: Iterable[Format], out: Path) -> list[str]:
-    """The formats whose folders are not there yet, so that a job that writes them creates them."""
-    return [form.name for form in forms if isinstance(form, FolderFormat) and not form.place(out).exists()]
+def list_new_folders(forms: Iterable[Format], out: Path) -> list[str]:
+    """Return the names of the formats whose folders do not exist yet, which a job therefore creates."""
+    return [form.name for form in forms if isinstance(form, FolderFormat) and not form.path_in(out).exists()]
 
 
 def _names(note: Mapping[str, Any], key: str, default: str = "") -> list[str]:
-    """The known formats in a note; earlier versions did not list what they created, which was all that they wrote."""
+    """Return the known formats under `key` in a note, or under `default` in logs of version 0.1."""
     found = note.get(key, note.get(default, ()))
     return [name for name in found if isinstance(name, str) and name in FORMATS] if isinstance(found, list) else []
 
 
 def _remove(form: Format, out: Path, *, created: bool) -> None:
-    """Remove a format's file, or its folder if the job created it and it is no link to another."""
-    place = form.place(out)
+    """Remove the file of a format, or its folder if the job created it and it is not a symbolic link."""
+    place = form.path_in(out)
     if not isinstance(form, FolderFormat):
         with translate_write_errors(place):
             place.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`masklet webcam`: objects followed in a camera's picture while it is seen."""
+"""`masklet webcam`: track objects in the frames of a camera or stream while they arrive."""
 
 from __future__ import annotations
 
@@ -8,50 +8,46 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
-from masklet.cli.options import Device, Dtype, Json, Model, Overwrite, Size, Zoom
-from masklet.cli.postprocessing_options import Apart, Holes, Islands, RememberCleaned
-from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, PromptFile, schedule_of
-from masklet.config import EMBEDDED
+from masklet.cli.option_groups import expand_groups
+from masklet.cli.options import Json, Overwrite, ZoomModelOptions, parse_formats
+from masklet.cli.postprocessing_options import PostProcessingOptions
+from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.errors import EXIT_STATUS, SettingsError
 
 
+@expand_groups
 def webcam(
     camera: Annotated[
-        str, typer.Argument(metavar="INDEX", help="The camera's number, or the address of a stream (rtsp://…).")
+        str, typer.Argument(metavar="INDEX", help="Number of the camera, or address of a stream (rtsp://…).")
     ] = "0",
-    point: Point = None,
-    negative: Negative = None,
-    box: Box = None,
-    mask: MaskFile = None,
-    prompts: PromptFile = None,
-    stop: Annotated[int | None, typer.Option(help="End before this frame; by default with Ctrl-C.", min=1)] = None,
-    model: Model = EMBEDDED,
-    size: Size = None,
-    zoom: Zoom = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    holes: Holes = 0,
-    islands: Islands = 0,
-    apart: Apart = False,
-    remember_cleaned: RememberCleaned = False,
+    *,
+    prompts: VideoPromptOptions,
+    stop: Annotated[int | None, typer.Option(help="Frame to stop before. Default: run until Ctrl-C.", min=1)] = None,
+    model: ZoomModelOptions,
+    postprocessing: PostProcessingOptions,
     preview: Annotated[
-        bool, typer.Option("--preview/--no-preview", help="Show the picture on a page of this machine, to click on.")
+        bool, typer.Option("--preview/--no-preview", help="Serve a local page that shows the frames and takes clicks.")
     ] = True,
-    port: Annotated[int, typer.Option(help="Where the page is served; 0 is any free port.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the page. 0: any free port.", min=0, max=65535)] = 0,
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE.mp4", help="Record the picture with the masks on it.")
+        Path | None, typer.Option(metavar="FILE.mp4", help="Record the frames with the masks drawn on them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write masks to; by default none are written.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder of the masks. Default: masks are not written.")
+    ] = None,
     format: Annotated[
-        str | None, typer.Option(help="What to write there: png (by default), sav, coco, ytvis, yolo, labelme, … .")
+        str | None,
+        typer.Option(
+            help="Formats of the masks, separated by commas: png, sav, coco, ytvis, yolo, …", show_default="png"
+        ),
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Follow objects in a camera's picture. Click on them on the page that opens, or say where they are.
+    """Track objects in the frames of a camera. Click on them on the page that opens, or give prompts.
 
-    A picture that comes while the last one is worked on is dropped, and counted: masks are always of the latest one.
-    Ctrl-C ends it, and everything that was asked for is saved; so it is when the camera is unplugged.
+    Frames that arrive during inference are dropped and counted, so masks always belong to the latest frame. Press
+    Ctrl-C to stop; the recording and the masks are saved then, and also if the camera is disconnected.
 
     Examples:
 
@@ -61,32 +57,30 @@ def webcam(
 
       masklet webcam rtsp://192.168.0.9/live --box 10,20,200,300 --no-preview --out masks --format png,coco
     """
-    from masklet.cli.track_run import Runtime
-    from masklet.cli.webcam_session import Wishes, run
-    from masklet.formats import named
-    from masklet.masks.postprocessing import Cleaning
+    from masklet.cli.webcam_session import WebcamRequest, run
+    from masklet.formats import FORMATS
 
-    schedule = schedule_of(point, negative, box, mask, prompts)
+    schedule = prompts.parse_schedule()
     if not schedule and not preview:
-        message = "nothing to follow; without a page to click on give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE"
+        message = "nothing to track; without the page give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE"
         raise SettingsError("no-prompts", message)
-    saving = out or (Path("webcam_masks") if format else None)
-    wishes = Wishes(
+    mask_folder = out or (Path("webcam_masks") if format else None)
+    request = WebcamRequest(
         source=camera,
         schedule=schedule,
         stop=stop,
-        runtime=Runtime(model, size, device, dtype, zoom),
-        cleaning=Cleaning(holes, islands, apart, remember_cleaned),
+        model=model,
+        postprocessing=postprocessing.build(),
         port=port if preview else None,
         record=record,
-        out=saving,
-        formats=named(name.strip() for name in (format or "png").split(",")) if saving else [],
+        out=mask_folder,
+        formats=[FORMATS[name] for name in parse_formats(format or "png", FORMATS)] if mask_folder else [],
         overwrite=overwrite,
     )
-    told = run(wishes)
+    summary = run(request)
     if json:
-        console.print_json(told)
+        console.print_json(summary)
     else:
-        for path in told["files"].values():
+        for path in summary["files"].values():
             console.print_line(path)
-    return EXIT_STATUS[told["error"]["code"]] if told["error"] else 0
+    return EXIT_STATUS[summary["error"]["code"]] if summary["error"] else 0

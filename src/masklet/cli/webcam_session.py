@@ -1,4 +1,4 @@
-"""Objects followed in a camera's picture: shown, recorded and written as they come, until somebody ends it."""
+"""A webcam session: track objects in the frames of a camera, and show, record and write the masks."""
 
 from __future__ import annotations
 
@@ -15,38 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from masklet.cli import console
-from masklet.cli.live_output import KeptMasks, Recording, check_free
-from masklet.cli.progress import live_meter
-from masklet.cli.track_run import Runtime, check_prompts
-from masklet.cli.webcam_page import Clicked, Page, Removed
+from masklet.cli.live_output import MaskWriter, Recording, check_outputs
+from masklet.cli.options import ModelOptions
+from masklet.cli.progress import format_count, show_live_status
+from masklet.cli.track_run import check_prompts
+from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
-from masklet.masks.drawing import colour
+from masklet.masks.drawing import pick_color
 from masklet.masks.masks import Masks
-from masklet.masks.postprocessing import Cleaning
-from masklet.masks.rle_frame import CodedFrame, coded
+from masklet.masks.postprocessing import PostProcessing
+from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt, click
-from masklet.tracking.disk_cache import History
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.propagate import Schedule
 from masklet.tracking.tracker import Tracker
 from masklet.video import Frame, camera, stream
 from masklet.video.cameras import Camera
 
-MOST_OBJECTS = 256  # that clicks can make
-_SMOOTH = 0.9  # of the frame rate that is told, how much comes from before
+MAX_OBJECTS = 256  # objects that clicks on the page can create
+_RATE_DECAY = 0.9  # weight of the earlier frames in the moving average of the frame rate
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user asked for. `source` is a camera's number or a stream's address; without a `port` there is no page,
-    without `out` no masks are written."""
+class WebcamRequest:
+    """A webcam session.
+
+    Attributes:
+        source: The number of a camera or the address of a stream.
+        port: The port of the page; None for no page.
+        record: The video file to record; None for none.
+        out: The folder of the masks; None to write none.
+    """
 
     source: str
     schedule: Schedule
     stop: int | None
-    runtime: Runtime
-    cleaning: Cleaning
+    model: ModelOptions
+    postprocessing: PostProcessing
     port: int | None
     record: Path | None
     out: Path | None
@@ -54,52 +61,55 @@ class Wishes:
     overwrite: bool
 
 
-def opened(source: str) -> Camera:
-    """The camera of a number, or the stream at an address."""
+def open_source(source: str) -> Camera:
+    """Open the camera of a number, or the stream at an address."""
     if "://" in source:
         return stream(source)
     if not source.isdecimal():
-        message = f"a camera is a number, 0 for the first, or the address of a stream, such as rtsp://…; got {source!r}"
+        message = f"a camera is a number, 0 for the first, or the address of a stream such as rtsp://…; got {source!r}"
         raise SettingsError("bad-usage", message)
     return camera(int(source))
 
 
-def run(wishes: Wishes) -> dict[str, Any]:
-    """Follow until the camera, the user or `stop` ends it; tell what came of it. What was asked for is saved whichever
-    way it ends, a lost camera included, which is told as the `error`."""
-    check_free(wishes.out, wishes.formats, wishes.record, overwrite=wishes.overwrite)
+def run(request: WebcamRequest) -> dict[str, Any]:
+    """Track until the camera, the user or `stop` ends the session, and return a summary.
+
+    The recording and the masks are saved however the session ends. A lost camera is the `error` of the summary.
+    """
+    check_outputs(request.out, request.formats, request.record, overwrite=request.overwrite)
     with ExitStack() as stack:
-        video = stack.enter_context(opened(wishes.source))
-        check_prompts(wishes.schedule, video.size, wishes.formats)
-        model = wishes.runtime.load()
-        model.warm_up()  # or the first frames that come are dropped
-        tracker = Tracker(model.backend, history=History(0), cleaning=wishes.cleaning, zoom=model.zoom)
-        page = Page(wishes.port) if wishes.port is not None else None
+        video = stack.enter_context(open_source(request.source))
+        check_prompts(request.schedule, video.size, request.formats)
+        model = request.model.load()
+        model.warm_up()  # otherwise the first frames would be dropped
+        tracker = Tracker(
+            model.backend, disk_cache=DiskCache(0), postprocessing=request.postprocessing, zoom=model.zoom
+        )
+        page = Page(request.port) if request.port is not None else None
         if page:
             stack.callback(page.close)
-            _show(page.address)
-        live = _Live(video, tracker, wishes, page)
-        return live.done()
+            _show_address(page.address)
+        return _Session(video, tracker, request, page).run()
 
 
-class _Live:
-    """One run."""
+class _Session:
+    """One session."""
 
-    def __init__(self, video: Camera, tracker: Tracker, wishes: Wishes, page: Page | None) -> None:
+    def __init__(self, video: Camera, tracker: Tracker, request: WebcamRequest, page: Page | None) -> None:
         self._video, self._tracker, self._page = video, tracker, page
-        self._waiting: dict[int, Mapping[int, Prompt]] = dict(wishes.schedule)
-        self._stop, self._message = wishes.stop, ""
+        self._pending: dict[int, Mapping[int, Prompt]] = dict(request.schedule)
+        self._stop, self._message = request.stop, ""
         self._frames, self._rate, self._started = 0, 0.0, time.monotonic()
         self._last = self._started
-        self._seen: dict[int, int] = {}  # on how many frames each object was visible
-        ids = {object_id for prompts in wishes.schedule.values() for object_id in prompts}
+        self._visible_frames: dict[int, int] = {}  # by object id
+        ids = {object_id for prompts in request.schedule.values() for object_id in prompts}
         self._next_id = max(ids, default=0) + 1
-        self._recording = Recording(wishes.record, video.size) if wishes.record else None
-        self._masks = KeptMasks(wishes.out, wishes.formats, video, sorted(ids)) if wishes.out else None
+        self._recording = Recording(request.record, video.size) if request.record else None
+        self._masks = MaskWriter(request.out, request.formats, video, sorted(ids)) if request.out else None
 
-    def done(self) -> dict[str, Any]:
-        """Follow, save, tell."""
-        stopped: MaskletError | None = None
+    def run(self) -> dict[str, Any]:
+        """Track, save and return the summary."""
+        error: MaskletError | None = None
         ended = "stopped"
         with ExitStack() as saving:
             if self._masks:
@@ -107,90 +117,93 @@ class _Live:
             if self._recording:
                 saving.callback(self._recording.close)
             try:
-                self._follow()
+                self._track()
             except KeyboardInterrupt:
                 ended = "interrupted"
-            except (ResourceError, VideoError) as error:
+            except (ResourceError, VideoError) as caught:
                 if not self._frames:
                     raise
-                console.print_error(stopped := error)
+                console.print_error(error := caught)
                 ended = error.code
-        return self._record(ended, stopped)
+        return self._summarize(ended, error)
 
-    def _follow(self) -> None:
-        console.say(
-            f"following {self._video.name}; a picture that comes while the last one is worked on is dropped; "
-            "Ctrl-C ends it"
-        )
-        with _interrupts() as busy, live_meter() as report:
+    def _track(self) -> None:
+        console.say(f"tracking {self._video.name}; frames that arrive during inference are dropped; Ctrl-C stops")
+        with _delay_interrupts() as busy, show_live_status() as report:
             for frame in self._video:
                 with busy:
-                    self._one(frame)
-                    report(self._line())
+                    self._process(frame)
+                    report(self._status_line())
                 if frame.index + 1 == self._stop or (self._page and self._page.stopped):
                     break
-        if self._waiting:
-            console.say(f"masklet: warning: it ended before frame {min(self._waiting)}, whose prompts were not used")
+        if self._pending:
+            first = min(self._pending)
+            console.say(f"masklet: warning: the session ended before frame {first}, so its prompts were not used")
 
-    def _one(self, frame: Frame) -> None:
-        masks = self._followed(frame)
-        done = coded(TrackedFrame(frame.index, frame.time, masks))
-        drawn = masks.overlay(frame.image) if self._page or self._recording else frame.image
+    def _process(self, frame: Frame) -> None:
+        masks = self._predict(frame)
+        encoded = encode_frame(TrackedFrame(frame.index, frame.time, masks))
+        overlay = masks.overlay(frame.image) if self._page or self._recording else frame.image
         if self._recording:
-            self._recording.add(drawn, frame.time or 0.0)
+            self._recording.add(overlay, frame.time or 0.0)
         if self._masks:
-            self._masks.add(done)
-        self._count(done, masks)
+            self._masks.add(encoded)
+        self._count(encoded, masks)
         if self._page:
-            self._page.show(drawn, {"line": self._line(), "objects": _told(masks), "message": self._message})
+            status = {"line": self._status_line(), "objects": _list_objects(masks), "message": self._message}
+            self._page.show(overlay, status)
 
-    def _followed(self, frame: Frame) -> Masks:
-        """The masks on a frame: those followed to it, then what was asked on it."""
+    def _predict(self, frame: Frame) -> Masks:
+        """Return the masks of a frame: propagated to it, then updated by the prompts for it."""
         tracker = self._tracker
         masks = tracker.step(frame.index, frame.image) if tracker.tracks else Masks.empty(frame.image.shape[:2])
-        asked = dict(self._waiting.pop(frame.index, {}))
-        for one in self._page.asked() if self._page else ():
-            self._take(one, asked)
-        if asked:
-            return tracker.prompt(frame.index, asked, frame.image)
+        prompts = dict(self._pending.pop(frame.index, {}))
+        for action in self._page.take_actions() if self._page else ():
+            self._apply(action, prompts)
+        if prompts:
+            return tracker.prompt(frame.index, prompts, frame.image)
         return masks if masks.object_ids == tracker.object_ids else tracker.masks(frame.index)
 
-    def _take(self, one: Clicked | Removed, asked: dict[int, Prompt]) -> None:
-        """Do what was clicked; a click becomes part of what is `asked` of its object."""
+    def _apply(self, action: Click | Removal, prompts: dict[int, Prompt]) -> None:
+        """Remove an object, or add a click to the `prompts` of its object."""
         self._message = ""
         try:
-            if isinstance(one, Removed):
-                asked.pop(one.object_id, None)
-                self._tracker.remove(one.object_id)
+            if isinstance(action, Removal):
+                prompts.pop(action.object_id, None)
+                self._tracker.remove_object(action.object_id)
                 return
-            object_id = self._next_id if one.object_id is None else one.object_id
-            if object_id not in {*self._tracker.tracks, *asked, self._next_id}:
-                raise PromptError("unknown-object", f"object {object_id} is followed no longer")
-            if len({*self._tracker.tracks, *asked, object_id}) > MOST_OBJECTS:
-                raise PromptError("bad-prompt", f"{MOST_OBJECTS} objects are followed already; remove one first")
+            object_id = self._next_id if action.object_id is None else action.object_id
+            if object_id not in {*self._tracker.tracks, *prompts, self._next_id}:
+                raise PromptError("unknown-object", f"object {object_id} was removed")
+            if len({*self._tracker.tracks, *prompts, object_id}) > MAX_OBJECTS:
+                raise PromptError("bad-prompt", f"{MAX_OBJECTS} objects are tracked already; remove one first")
             height, width = self._video.size
-            point = click(one.x * width, one.y * height, positive=one.positive)
-            asked[object_id] = asked[object_id] + point if object_id in asked else point
+            point = click(action.x * width, action.y * height, positive=action.positive)
+            prompts[object_id] = prompts[object_id] + point if object_id in prompts else point
             self._next_id = max(self._next_id, object_id + 1)
-        except PromptError as error:  # a slip of the mouse does not end the session
+        except PromptError as error:  # a wrong click must not end the session
             self._message = error.message
 
-    def _count(self, frame: CodedFrame, masks: Masks) -> None:
+    def _count(self, frame: RleFrame, masks: Masks) -> None:
         now = time.monotonic()
         rate, self._last = 1 / max(now - self._last, 1e-6), now
-        self._rate = rate if not self._frames else _SMOOTH * self._rate + (1 - _SMOOTH) * rate
+        self._rate = rate if not self._frames else _RATE_DECAY * self._rate + (1 - _RATE_DECAY) * rate
         self._frames += 1
         for object_id, visible in zip(frame.object_ids, masks.visible.tolist(), strict=True):
-            self._seen[object_id] = self._seen.get(object_id, 0) + visible
+            self._visible_frames[object_id] = self._visible_frames.get(object_id, 0) + visible
 
-    def _line(self) -> str:
-        count = len(self._tracker.tracks)
-        kept = [word for word, there in (("recording", self._recording), ("writing masks", self._masks)) if there]
-        parts = [f"{self._frames} frames", f"{self._rate:.3g} frames/s", f"{self._video.dropped} dropped",
-                 f"{count} object" + "s" * (count != 1), *kept]  # fmt: skip
+    def _status_line(self) -> str:
+        parts = [
+            f"{self._frames} frames",
+            f"{self._rate:.3g} frames/s",
+            f"{self._video.dropped} dropped",
+            format_count(len(self._tracker.tracks), "object"),
+        ]
+        parts += ["recording"] if self._recording else []
+        parts += ["writing masks"] if self._masks else []
         return " · ".join(parts)
 
-    def _record(self, ended: str, stopped: MaskletError | None) -> dict[str, Any]:
+    def _summarize(self, ended: str, error: MaskletError | None) -> dict[str, Any]:
         seconds = time.monotonic() - self._started
         files = {**(self._masks.files if self._masks else {})}
         if self._recording:
@@ -203,29 +216,30 @@ class _Live:
             "reconnects": self._video.reconnects,
             "seconds": round(seconds, 3),
             "frames_per_second": round(self._frames / seconds, 3),
-            "objects": [{"id": key, "visible_frames": count} for key, count in sorted(self._seen.items())],
-            "error": console.error_record(stopped) if stopped else None,
+            "objects": [{"id": key, "visible_frames": count} for key, count in sorted(self._visible_frames.items())],
+            "error": console.error_record(error) if error else None,
             "files": files,
         }
 
 
-def _told(masks: Masks) -> list[dict[str, Any]]:
+def _list_objects(masks: Masks) -> list[dict[str, Any]]:
+    """Return the objects as the page shows them."""
     return [
-        {"id": object_id, "visible": bool(visible), "colour": "#{:02x}{:02x}{:02x}".format(*colour(object_id))}
+        {"id": object_id, "visible": bool(visible), "color": "#{:02x}{:02x}{:02x}".format(*pick_color(object_id))}
         for object_id, visible in zip(masks.object_ids, masks.visible, strict=True)
     ]
 
 
-def _show(address: str) -> None:
-    """Say where the page is, and open it where somebody sits before a screen."""
-    console.say(f"see and click: {address}")
+def _show_address(address: str) -> None:
+    """Print the address of the page, and open it in a browser if there is a terminal and a screen."""
+    console.say(f"page: {address}")
     screen = sys.platform in ("win32", "darwin") or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if sys.stderr.isatty() and screen:
         webbrowser.open(address)
 
 
-class _Busy:
-    """While it is entered, an interrupt waits for the end of the block; a second one does not."""
+class _InterruptDelay:
+    """A context manager that delays an interrupt to the end of its block. A second interrupt is not delayed."""
 
     def __init__(self) -> None:
         self._inside, self._interrupted = False, False
@@ -239,21 +253,21 @@ class _Busy:
             raise KeyboardInterrupt
 
     def interrupt(self, *_: Any) -> None:
-        """What the signal does."""
+        """Handle the signal."""
         if not self._inside or self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
 
 
 @contextmanager
-def _interrupts() -> Iterator[_Busy]:
-    """Within, Ctrl-C lets the frame that is worked on be finished."""
-    busy = _Busy()
+def _delay_interrupts() -> Iterator[_InterruptDelay]:
+    """Handle Ctrl-C so that the frame in progress is finished first. Yields the context manager for a frame."""
+    busy = _InterruptDelay()
     if threading.current_thread() is not threading.main_thread():
         yield busy
         return
-    before = signal.signal(signal.SIGINT, busy.interrupt)
+    previous = signal.signal(signal.SIGINT, busy.interrupt)
     try:
         yield busy
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

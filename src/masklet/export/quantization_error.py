@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backends.onnx import OnnxBackend
-from masklet.export.sample_run import exercise
+from masklet.export.sample_run import run_sample
 from masklet.masks.masks import Masks
-from masklet.onnx_graphs import VERBS
+from masklet.onnx_graphs import GRAPH_WRITERS
 
 
-class Cost(NamedTuple):
+class QuantizationError(NamedTuple):
     """Overlap of masks where only this `graph` is rounded ("all": where all are), over all pictures."""
 
     graph: str
@@ -23,16 +23,18 @@ class Cost(NamedTuple):
     lowest_iou: float
 
 
-def measure(exact: OnnxBackend, rounded: OnnxBackend, pictures: Sequence[NDArray[np.uint8]]) -> Iterator[Cost]:
+def measure_errors(
+    exact: OnnxBackend, quantized: OnnxBackend, images: Sequence[NDArray[np.uint8]]
+) -> Iterator[QuantizationError]:
     """The cost of each graph alone, then of all together; two empty masks overlap fully."""
-    wanted = [exercise(exact, picture) for picture in pictures]
-    for graph in (*VERBS, "all"):
-        graphs = {verb: (rounded if graph in (verb, "all") else exact).graphs[verb] for verb in VERBS}
-        mixed = OnnxBackend(exact.config, exact.size, exact.identity, graphs, exact.tables)
-        found = [exercise(mixed, picture) for picture in pictures]
+    wanted = [run_sample(exact, picture) for picture in images]
+    for graph in (*GRAPH_WRITERS, "all"):
+        graphs = {verb: (quantized if graph in (verb, "all") else exact).graphs[verb] for verb in GRAPH_WRITERS}
+        mixed = OnnxBackend(exact.config, exact.input_size, exact.identity, graphs, exact.tables)
+        found = [run_sample(mixed, picture) for picture in images]
         pairs = zip(chain(*wanted), chain(*found), strict=True)
         overlaps = np.concatenate([_overlaps(*pair) for pair in pairs])
-        yield Cost(graph, float(overlaps.mean()), float(overlaps.min()))
+        yield QuantizationError(graph, float(overlaps.mean()), float(overlaps.min()))
 
 
 def _overlaps(wanted: Masks, found: Masks) -> NDArray[np.float64]:

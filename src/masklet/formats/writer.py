@@ -1,4 +1,4 @@
-"""Write the masks of a video into a folder, in one or several formats."""
+"""Writer of masks: saves the masks of a video in one or several formats."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masklet.errors import FormatError, SettingsError
-from masklet.files.atomic import atomic_write, remove_leftovers
+from masklet.files.atomic import atomic_write, remove_partial_files
 from masklet.files.translate import translate_write_errors
 from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
-from masklet.formats.registry import named
-from masklet.jobs.frame_log import Journal
-from masklet.masks.rle_frame import CodedFrame, coded, objects
+from masklet.formats.registry import find_formats
+from masklet.jobs.frame_log import FrameLog
+from masklet.masks.rle_frame import RleFrame, encode_frame, list_object_ids
 from masklet.masks.tracked_frame import TrackedFrame
 
 if TYPE_CHECKING:
@@ -21,41 +21,41 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """Files of a clip in the folder `out`, each of which appears whole or not at all. Raises `ResourceError`."""
+    """Output folder of a clip. Each file is written atomically. Methods raise `ResourceError`."""
 
     def __init__(self, out: Path, clip: Clip) -> None:
         self._out, self._clip = out, clip
 
-    def place(self, form: Format) -> Path:
-        """The file or the folder of a format."""
-        return form.place(self._out)
+    def path_of(self, form: Format) -> Path:
+        """Return the file or folder of a format."""
+        return form.path_in(self._out)
 
     def prepare(self, form: FolderFormat) -> None:
-        """Write what belongs to no frame, and remove what killed processes left unfinished."""
-        for folder in [self.place(form), *self.place(form).glob("*/")]:
-            remove_leftovers(folder)
-        self._write_all(form, form.shared(self._clip))
+        """Write the files that belong to no frame, and remove unfinished files of killed processes."""
+        for folder in [self.path_of(form), *self.path_of(form).glob("*/")]:
+            remove_partial_files(folder)
+        self._write_all(form, form.encode_shared(self._clip))
 
-    def add(self, form: FolderFormat, frame: CodedFrame) -> None:
-        """Write a frame's own files."""
-        self._write_all(form, form.files(frame, self._clip))
+    def add(self, form: FolderFormat, frame: RleFrame) -> None:
+        """Write the files of one frame."""
+        self._write_all(form, form.encode_frame(frame, self._clip))
 
-    def write(self, form: Format, frames: Iterable[CodedFrame]) -> None:
-        """Write all of a format; the frames, sorted, may be gone through several times."""
+    def write(self, form: Format, frames: Iterable[RleFrame]) -> None:
+        """Write all files of a format. The frames are sorted and may be iterated several times."""
         if isinstance(form, FolderFormat):
             self.prepare(form)
             for frame in frames:
                 self.add(form, frame)
             return
-        _make(self._out)
-        remove_leftovers(self._out)
-        with atomic_write(self.place(form)) as handle:
+        _make_folder(self._out)
+        remove_partial_files(self._out)
+        with atomic_write(self.path_of(form)) as handle:
             form.write(handle, frames, self._clip)
 
     def _write_all(self, form: FolderFormat, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
-            path = self.place(form) / name
-            _make(path.parent)
+            path = self.path_of(form) / name
+            _make_folder(path.parent)
             with atomic_write(path) as handle:
                 handle.write(content)
 
@@ -68,29 +68,42 @@ def save(
     video: Video | None = None,
     path: str | Path | None = None,
 ) -> list[Path]:
-    """Write tracked frames, in any order, into the folder `out`; returns the file or the folder of each format.
+    """Save tracked frames in one or several formats.
 
-    Names of formats are those of `FORMATS`. Formats that show pictures need the `video`; overlays take their times and
-    sound from the file at `path`. What is there is written over. Raises `FormatError` where there are no frames or an
-    object's id does not fit, `SettingsError` for unknown formats and a missing video, `ResourceError`.
+    Args:
+        frames: Tracked frames, in any order.
+        out: Folder to write to. Existing files are overwritten.
+        formats: Names of formats, see `FORMATS`.
+        video: The video, for formats that show its images.
+        path: The video file, from which overlays take frame times and audio.
+
+    Returns:
+        The file or folder of each format.
+
+    Raises:
+        FormatError: There are no frames, or an object id does not fit into the format.
+        SettingsError: A format is unknown, or needs the video.
+        ResourceError: A file cannot be written.
     """
-    forms = named(formats)
-    if video is None and (showing := [form.name for form in forms if isinstance(form, FileFormat) and form.pictures]):
-        raise SettingsError("bad-usage", f"format {showing[0]!r} shows pictures; pass the video")
+    forms = find_formats(formats)
+    if video is None and (
+        showing := [form.name for form in forms if isinstance(form, FileFormat) and form.shows_images]
+    ):
+        raise SettingsError("bad-usage", f"format {showing[0]!r} shows images; pass the video")
     source = None if path is None else Path(path)
-    with tempfile.TemporaryDirectory(prefix="masklet-") as spool, Journal(Path(spool), {}) as journal:
+    with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as journal:
         for frame in frames:
-            journal.append(coded(frame))
+            journal.append(encode_frame(frame))
         first = next(iter(journal), None)
         if first is None:
             raise FormatError("annotation-broken", "there are no frames to save")
-        clip = Clip(source.stem if source else "video", first.size, tuple(objects(journal)), video, source)
+        clip = Clip(source.stem if source else "video", first.size, tuple(list_object_ids(journal)), video, source)
         output = Output(Path(out), clip)
         for form in forms:
             output.write(form, journal)
-    return [output.place(form) for form in forms]
+    return [output.path_of(form) for form in forms]
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     with translate_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

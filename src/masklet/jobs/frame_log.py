@@ -22,17 +22,17 @@ from masklet.files.atomic import sync_folder
 from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
 from masklet.files.translate import translate_write_errors
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1
-NAME = "journal.jsonl"
+FILE_NAME = "journal.jsonl"
 _FRAME = re.compile(rb'\{"frame": (\d+), ')
 _CHECKSUM = 9  # characters: eight hexadecimal digits and a space
 
-Job = Mapping[str, Any]  # whatever decides the masks, as JSON
+JobDescription = Mapping[str, Any]  # whatever decides the masks, as JSON
 
 
-class Journal:
+class FrameLog:
     """The finished frames of the job in `folder`, sorted by frame when they are gone through.
 
     A new journal is started where there is none; one that is there is gone on with if it is of the same `job`. Raises
@@ -40,8 +40,8 @@ class Journal:
     `ResourceError` where it cannot be written.
     """
 
-    def __init__(self, folder: Path, job: Job) -> None:
-        self.path = folder / NAME
+    def __init__(self, folder: Path, job: JobDescription) -> None:
+        self.path = folder / FILE_NAME
         self.notes: list[dict[str, Any]] = []
         self._places: dict[int, tuple[int, int]] = {}  # of each frame: where its line starts, and its length
         with ExitStack() as opened, translate_write_errors(self.path):
@@ -52,14 +52,14 @@ class Journal:
             self._end = self._recovered(job)
             self._opened = opened.pop_all()  # until here, whatever fails closes all again
 
-    def append(self, frame: CodedFrame) -> None:
+    def append(self, frame: RleFrame) -> None:
         """A frame is finished. When this returns it is on the disk. Raises `ResourceError` and stays as it was."""
         assert frame.index not in self._places, f"frame {frame.index} is finished already"
         start = self._end
         length = self._write(_frame_record(frame))
         self._places[frame.index] = (start, length)
 
-    def note(self, **what: Any) -> None:
+    def add_note(self, **what: Any) -> None:
         """Anything else worth knowing at the next start; it is found in `notes`."""
         self._write({"note": what})
         self.notes.append(what)
@@ -74,20 +74,20 @@ class Journal:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __iter__(self) -> Iterator[CodedFrame]:
+    def __iter__(self) -> Iterator[RleFrame]:
         with self.path.open("rb") as file:
             for index in sorted(self._places):
                 start, length = self._places[index]
                 file.seek(start)
                 yield _frame(_checked(file.read(length)) or {})
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> FrameLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _recovered(self, job: Job) -> int:
+    def _recovered(self, job: JobDescription) -> int:
         """Take in what is there and cut off what is not whole; returns where the next line goes."""
         self._end = 0
         with self.path.open("rb") as file:
@@ -99,11 +99,11 @@ class Journal:
         with translate_write_errors(self.path):
             os.ftruncate(self._descriptor, self._end)
         if not self._end:
-            self._write({"masklet": VERSION, "identity": identity(job), "job": job})
+            self._write({"masklet": VERSION, "identity": job_identity(job), "job": job})
             sync_folder(self.path.parent)
         return self._end
 
-    def _take(self, line: bytes, job: Job) -> None:
+    def _take(self, line: bytes, job: JobDescription) -> None:
         if found := _FRAME.match(line, _CHECKSUM):
             self._places[int(found[1])] = (self._end, len(line))
             return
@@ -111,7 +111,7 @@ class Journal:
         assert record is not None, "the line was checked"
         if "note" in record:
             self.notes.append(record["note"])
-        elif (record["masklet"], record["identity"]) != (VERSION, identity(job)):
+        elif (record["masklet"], record["identity"]) != (VERSION, job_identity(job)):
             raise _mismatch(self.path, record["job"], json.loads(json.dumps(job)))
 
     def _write(self, record: Mapping[str, Any]) -> int:
@@ -130,19 +130,19 @@ class Journal:
         return len(line)
 
 
-def notes_in(folder: Path) -> list[dict[str, Any]]:
+def read_notes(folder: Path) -> list[dict[str, Any]]:
     """The notes of the journal in `folder`, of whatever job it is. Raises `ResourceError`."""
-    with translate_write_errors(folder / NAME), (folder / NAME).open("rb") as file:
+    with translate_write_errors(folder / FILE_NAME), (folder / FILE_NAME).open("rb") as file:
         records = (_checked(line) for line in file if not _FRAME.match(line, _CHECKSUM))
         return [record["note"] for record in records if record and "note" in record]
 
 
-def identity(job: Job) -> str:
+def job_identity(job: JobDescription) -> str:
     """A number for everything that decides a job's masks."""
     return sha256(json.dumps(job, sort_keys=True).encode())
 
 
-def _frame_record(frame: CodedFrame) -> dict[str, Any]:
+def _frame_record(frame: RleFrame) -> dict[str, Any]:
     return {
         "frame": frame.index,
         "time": frame.time,
@@ -155,9 +155,9 @@ def _frame_record(frame: CodedFrame) -> dict[str, Any]:
     }
 
 
-def _frame(record: Mapping[str, Any]) -> CodedFrame:
+def _frame(record: Mapping[str, Any]) -> RleFrame:
     height, width = record["size"]
-    return CodedFrame(
+    return RleFrame(
         index=record["frame"],
         time=record["time"],
         size=(height, width),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.backend import NO_OBJECT, SLOTS, Candidates, Features
+from masklet.backend import MEMORY_SLOTS, NO_OBJECT, Candidates, Features
 from masklet.config import ModelConfig
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
@@ -17,7 +17,7 @@ from masklet.model.mask_decoder import MaskDecoder
 from masklet.model.memory_attention import MemoryAttention
 from masklet.model.memory_encoder import MemoryEncoder
 from masklet.model.neck import Neck
-from masklet.model.position_encoding import sine_table, time_table
+from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
 from masklet.model.prompt_encoder import PromptEncoder
 
 MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter the memory encoder in [−10, 10] (reference-model §1.3)
@@ -39,7 +39,7 @@ class Sam2(nn.Module):
         self.memory_encoder = MemoryEncoder(config)
         self.pointer_head = MLP(channels, channels, channels, 3)
         self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
-        self.slots = nn.Parameter(torch.zeros(SLOTS, 1, 1, memory))
+        self.slots = nn.Parameter(torch.zeros(MEMORY_SLOTS, 1, 1, memory))
         self.no_memory = nn.Parameter(torch.zeros(1, 1, channels))
         self.no_memory_position = nn.Parameter(torch.zeros(1, 1, channels))  # never used; released checkpoints have it
         self.no_pointer = nn.Parameter(torch.zeros(1, channels))
@@ -67,7 +67,7 @@ class Sam2(nn.Module):
             alone = features.stride16 + self.no_memory.mT[..., None]
             return features._replace(stride16=alone.expand(memories.shape[0], -1, -1, -1))
         channels, height, width = memories.shape[2:]
-        place = sine_table(height, width, channels, memories).flatten(1).mT
+        place = compute_sine_encoding(height, width, channels, memories).flatten(1).mT
         places = (place + self.slots[slots].flatten(2, 4)[:, :, None]).flatten(1, 2)
         tokens = torch.cat(
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
@@ -90,14 +90,14 @@ class Sam2(nn.Module):
         for the prompts that are `masked` (N,); `present` (N, P) is false for points that only fill up a batch.
         """
         height, width = features.stride16.shape[-2:]
-        prompts = self.prompt_encoder.points(points, labels, height * STRIDE)
+        prompts = self.prompt_encoder.encode_points(points, labels, height * STRIDE)
         dense = self.prompt_encoder.no_mask[..., None, None]
         if mask is not None:
-            prompted = self.prompt_encoder.mask(mask)
+            prompted = self.prompt_encoder.encode_mask(mask)
             dense = prompted if masked is None else torch.where(masked[:, None, None, None], prompted, dense)
-        places = self.prompt_encoder.fourier.grid(height, width).to(features.stride16.dtype)
+        places = self.prompt_encoder.fourier.encode_grid(height, width).to(features.stride16.dtype)
         logits, iou, score, tokens = self.mask_decoder(features, places, prompts, dense, present)
-        return Candidates(logits, iou, score, point_at(self, self.pointer_head(tokens), score[..., None]))
+        return Candidates(logits, iou, score, select_pointers(self, self.pointer_head(tokens), score[..., None]))
 
     def memorize(self, features: Features, logits: Tensor, score: Tensor, binarize: Tensor) -> Tensor:
         """Memories (B, c, h, w) of low-res `logits` (B, 1, 4h, 4w) on raw features (B or 1) (reference-model §6.1).
@@ -121,10 +121,10 @@ class Sam2(nn.Module):
         width = self.slots.shape[-1]
         if self.pointer_times is None:
             return pointers.new_zeros(batch, count * channels // width, width)
-        places = self.pointer_times(time_table(times, channels).to(pointers.dtype))
+        places = self.pointer_times(compute_time_encoding(times, channels).to(pointers.dtype))
         return places.repeat_interleave(channels // width, dim=1)
 
 
-def point_at(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
+def select_pointers(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
     """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (reference-model §5.5)."""
     return torch.where(score > 0, pointers, model.no_pointer)

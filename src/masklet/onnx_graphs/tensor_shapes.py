@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from masklet.backend import SLOTS
+from masklet.backend import MEMORY_SLOTS
 from masklet.config import ModelConfig
 
 Shape = tuple[int, ...]
 Entry = tuple[str, Shape]
-MASKS, LABELS, HIDDEN = 4, 4, 16  # of the decoder, of points, of the mask prompts' encoder
+NUM_MASKS, NUM_LABELS, MASK_HIDDEN_CHANNELS = 4, 4, 16  # of the decoder, of points, of the mask prompts' encoder
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
+def list_tensor_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Every entry of the network's state dict (reference-model §9)."""
     return dict([*_trunk(config), *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
 
@@ -71,18 +71,18 @@ def _neck(config: ModelConfig) -> Iterator[Entry]:
 def _prompts(config: ModelConfig) -> Iterator[Entry]:
     name, channels = "prompt_encoder", config.channels
     yield f"{name}.fourier.gaussian", (2, channels // 2)
-    for token in (*(f"labels.{label}" for label in range(LABELS)), "not_a_point", "no_mask"):
+    for token in (*(f"labels.{label}" for label in range(NUM_LABELS)), "not_a_point", "no_mask"):
         yield f"{name}.{token}", (1, channels)
-    yield from _layer(f"{name}.mask1", HIDDEN // 4, 1, 2, 2)
-    yield from _norm(f"{name}.mask_norm1", HIDDEN // 4)
-    yield from _layer(f"{name}.mask2", HIDDEN, HIDDEN // 4, 2, 2)
-    yield from _norm(f"{name}.mask_norm2", HIDDEN)
-    yield from _layer(f"{name}.mask3", channels, HIDDEN, 1, 1)
+    yield from _layer(f"{name}.mask1", MASK_HIDDEN_CHANNELS // 4, 1, 2, 2)
+    yield from _norm(f"{name}.mask_norm1", MASK_HIDDEN_CHANNELS // 4)
+    yield from _layer(f"{name}.mask2", MASK_HIDDEN_CHANNELS, MASK_HIDDEN_CHANNELS // 4, 2, 2)
+    yield from _norm(f"{name}.mask_norm2", MASK_HIDDEN_CHANNELS)
+    yield from _layer(f"{name}.mask3", channels, MASK_HIDDEN_CHANNELS, 1, 1)
 
 
 def _decoder(config: ModelConfig) -> Iterator[Entry]:
     name, channels = "mask_decoder", config.channels
-    for token, count in (("object_token", 1), ("iou_token", 1), ("mask_tokens", MASKS)):
+    for token, count in (("object_token", 1), ("iou_token", 1), ("mask_tokens", NUM_MASKS)):
         yield f"{name}.{token}", (count, channels)
     for index in range(2):
         layer = f"{name}.transformer.layers.{index}"
@@ -98,7 +98,10 @@ def _decoder(config: ModelConfig) -> Iterator[Entry]:
         yield f"{name}.upscale{step}.weight", (before, after, 2, 2)
         yield f"{name}.upscale{step}.bias", (after,)
     yield from _norm(f"{name}.upscale_norm", channels // 4)
-    heads = {f"mask_heads.{mask}": channels // 8 for mask in range(MASKS)} | {"iou_head": MASKS, "object_head": 1}
+    heads = {f"mask_heads.{mask}": channels // 8 for mask in range(NUM_MASKS)} | {
+        "iou_head": NUM_MASKS,
+        "object_head": 1,
+    }
     for head, out in heads.items():
         yield from _mlp(f"{name}.{head}", channels, channels, channels, out)
 
@@ -117,7 +120,7 @@ def _memory(config: ModelConfig) -> Iterator[Entry]:
     yield from _encoder(channels, width)
     yield from _mlp("pointer_head", channels, channels, channels, channels)
     yield from _layer("mask_downsample", 1, 1, 4, 4)
-    yield "slots", (SLOTS, 1, 1, width)
+    yield "slots", (MEMORY_SLOTS, 1, 1, width)
     for vector in ("no_memory", "no_memory_position"):
         yield vector, (1, 1, channels)
     yield "no_pointer", (1, channels)

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import Answers, Backend, Features, Query, Recall, ask
+from masklet.backend import Backend, Features, Predictions, Query, Recall, build_query
 from masklet.errors import PromptError
 from masklet.masks.masks import Masks
-from masklet.prompts import EXAMPLE, Prompt, Prompts, by_object, refuse_sam2_arguments
+from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object, refuse_sam2_arguments
 
 
 class EmbeddedImage(Protocol):
-    """A picture that is ready for any number of prompts: a `WholeImage`, or a `CloseImage` of a model that zooms."""
+    """A picture that is ready for any number of prompts: a `FullImage`, or a `ZoomedImage` of a model that zooms."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -36,7 +36,7 @@ class EmbeddedImage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class WholeImage:
+class FullImage:
     """A picture of `size` (H, W) as the network sees it: squashed to its square."""
 
     backend: Backend
@@ -44,21 +44,21 @@ class WholeImage:
     size: tuple[int, int]
 
     def __repr__(self) -> str:
-        return f"WholeImage(size={self.size})"
+        return f"FullImage(size={self.size})"
 
     @staticmethod
-    def encode(backend: Backend, pictures: Sequence[NDArray[np.uint8]]) -> list[WholeImage]:
+    def encode(backend: Backend, pictures: Sequence[NDArray[np.uint8]]) -> list[FullImage]:
         """Pictures (H, W, 3) uint8 RGB of any sizes, encoded in one call."""
         return [
-            WholeImage(backend, backend.attend(features, [Recall()]), picture.shape[:2])
+            FullImage(backend, backend.attend(features, [Recall()]), picture.shape[:2])
             for picture, features in zip(pictures, backend.encode(pictures) if pictures else [], strict=True)
         ]
 
     @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
         """`EmbeddedImage.predict`, in one decoder call."""
-        asked = by_object(prompts)
-        earlier = earlier_of(asked, refine)
+        asked = group_by_object(prompts)
+        earlier = masks_to_refine(asked, refine)
         queries = [self._query(prompt, earlier.get(key), multimask) for key, prompt in asked.items()]
         decoded = self.backend.decode(self.features, queries)
         if multimask:
@@ -67,10 +67,10 @@ class WholeImage:
 
     def _query(self, prompt: Prompt, earlier: Masks | None, multimask: bool | None) -> Query:
         mask = prompt.mask if earlier is None else earlier.low_res[0]
-        ambiguous = prompt.clicks <= 1 and mask is None if multimask is None else multimask
-        return ask(prompt.within(self.size), prompt.labels, mask, ambiguous=ambiguous)
+        ambiguous = prompt.point_count <= 1 and mask is None if multimask is None else multimask
+        return build_query(prompt.normalize_points(self.size), prompt.labels, mask, ambiguous=ambiguous)
 
-    def _masks(self, answers: Answers, object_ids: Sequence[int]) -> Masks:
+    def _masks(self, answers: Predictions, object_ids: Sequence[int]) -> Masks:
         return Masks(
             low_res=answers.logits,
             size=self.size,
@@ -80,7 +80,7 @@ class WholeImage:
         )
 
 
-def earlier_of(asked: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
+def masks_to_refine(asked: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
     """The mask to start from, per object. Raises `PromptError` where `refine` is not masks, or not of these objects."""
     if refine is None:
         return {}

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import Answers, Backend, Features, Recall, ask
-from masklet.config import SURE, SURE_OF
+from masklet.backend import Backend, Features, Predictions, Recall, build_query
+from masklet.config import ModelDefaults
 from masklet.errors import SettingsError
 from masklet.masks import rle
-from masklet.masks.connected_components import clean_logits
-from masklet.masks.nms import box_nms, extents
-from masklet.masks.resize import interpolate
-from masklet.predict.generated_masks import Box, Finding, Findings
+from masklet.masks.connected_components import fill_holes_and_remove_islands
+from masklet.masks.iou import masks_to_boxes
+from masklet.masks.nms import box_nms
+from masklet.masks.resize import resize_logits
+from masklet.predict.generated_masks import Box, GeneratedMask, GeneratedMasks
 from masklet.prompts import POSITIVE
 
 MOST_LAYERS = 6  # of crops; the sixth has 4096 of them
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class MaskGeneratorOptions:
     """Options of the mask generator, with the reference's names, defaults and meaning (reference-model §8.2),
     except that `min_mask_region_area` works: see there. Raises `SettingsError` for what cannot be meant.
 
@@ -35,7 +36,7 @@ class Search:
       the picture and one more for each layer of crops, with `points_per_side=None`.
     - `points_per_batch`: clicks that are decoded at once.
     - `pred_iou_thresh`, `stability_score_thresh`, `stability_score_offset`: which masks are good enough; 0 keeps all.
-      Without the first two, 0.8 and 0.95, or what suits the model (`masklet.config.SURE_OF`).
+      Without the first two, 0.8 and 0.95, or the defaults of the model (`masklet.config.ModelDefaults`).
     - `mask_threshold`: the logit above which a pixel belongs to the mask.
     - `box_nms_thresh`, `crop_nms_thresh`: the box IoU above which two masks are the same thing, within and across
       crops.
@@ -89,18 +90,20 @@ class Search:
         grids = self.point_grids and [grid.shape for grid in self.point_grids]
         shown = {one.name: getattr(self, one.name) for one in fields(self)} | {"point_grids": grids}
         changed = [f"{one.name}={shown[one.name]}" for one in fields(self) if shown[one.name] != one.default]
-        return f"Search({', '.join(changed)})"
+        return f"MaskGeneratorOptions({', '.join(changed)})"
 
-    def suited(self, model: str) -> Search:
+    def for_model(self, model: str) -> MaskGeneratorOptions:
         """The same with how sure and how stable masks of this model must be, where that was left open."""
-        sure, stable = SURE_OF.get(model, SURE)
+        defaults = ModelDefaults.of(model)
         return replace(
             self,
-            pred_iou_thresh=sure if self.pred_iou_thresh is None else self.pred_iou_thresh,
-            stability_score_thresh=stable if self.stability_score_thresh is None else self.stability_score_thresh,
+            pred_iou_thresh=defaults.iou_threshold if self.pred_iou_thresh is None else self.pred_iou_thresh,
+            stability_score_thresh=defaults.stability_threshold
+            if self.stability_score_thresh is None
+            else self.stability_score_thresh,
         )
 
-    def grid(self, layer: int) -> Points:
+    def point_grid(self, layer: int) -> Points:
         """The clicks of a layer of crops, row by row, as fractions of each crop."""
         if self.point_grids is not None:
             return self.point_grids[layer]
@@ -119,36 +122,36 @@ class Search:
                 raise _bad("point_grids must be arrays (P, 2) of x and y in [0, 1]")
 
 
-def everything(
+def generate_masks(
     backend: Backend,
-    picture: NDArray[np.uint8],
-    search: Search | None = None,
+    image: NDArray[np.uint8],
+    options: MaskGeneratorOptions | None = None,
     *,
-    where: NDArray[np.bool_] | None = None,
+    region: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
-) -> Findings:
+) -> GeneratedMasks:
     """All there is in a picture (H, W, 3) uint8 RGB, or all that a click `where` (H, W) is true finds.
 
     `progress(clicks done, clicks in all)` is told how far it is.
     """
-    search = (search or Search()).suited(backend.config.name)
-    size = (int(picture.shape[0]), int(picture.shape[1]))
-    crops = list(_crops(size, search))
-    grids = [_within(search.grid(layer), crop, where) for layer, crop in crops]
+    options = (options or MaskGeneratorOptions()).for_model(backend.config.name)
+    size = (int(image.shape[0]), int(image.shape[1]))
+    crops = list(_crops(size, options))
+    grids = [_within(options.point_grid(layer), crop, region) for layer, crop in crops]
     total = sum(map(len, grids))
-    found: list[Finding] = []
+    found: list[GeneratedMask] = []
     done = 0
     for (_, crop), grid in zip(crops, grids, strict=True):
-        here: list[Finding] = []
-        for points, looked in _looked(backend, picture, crop, grid, search):
+        here: list[GeneratedMask] = []
+        for points, looked in _looked(backend, image, crop, grid, options):
             here += looked
             done += len(points)
             if progress:
                 progress(done, total)
-        found += _once(here, [one.score for one in here], search.box_nms_thresh)
+        found += _once(here, [one.score for one in here], options.box_nms_thresh)
     if len(crops) > 1:  # of the same thing seen in several crops, the smallest crop saw most
-        found = _once(found, [1 / _area(one.crop) for one in found], search.crop_nms_thresh)
-    return Findings(size, tuple(found))
+        found = _once(found, [1 / _area(one.crop) for one in found], options.crop_nms_thresh)
+    return GeneratedMasks(size, tuple(found))
 
 
 class _Candidate(NamedTuple):
@@ -157,7 +160,7 @@ class _Candidate(NamedTuple):
     point: Points  # (2,)
 
 
-def _crops(size: tuple[int, int], search: Search) -> Iterator[tuple[int, Box]]:
+def _crops(size: tuple[int, int], search: MaskGeneratorOptions) -> Iterator[tuple[int, Box]]:
     """The whole picture as layer 0, then the crops of each layer, column by column, xyxy. Where a picture is too small
     for so many, those that would have no pixels are left out."""
     height, width = size
@@ -184,8 +187,8 @@ def _within(grid: Points, crop: Box, where: NDArray[np.bool_] | None) -> Points:
 
 
 def _looked(
-    backend: Backend, picture: NDArray[np.uint8], crop: Box, grid: Points, search: Search
-) -> Iterator[tuple[Points, list[Finding]]]:
+    backend: Backend, picture: NDArray[np.uint8], crop: Box, grid: Points, search: MaskGeneratorOptions
+) -> Iterator[tuple[Points, list[GeneratedMask]]]:
     """Batches of clicks in a crop with what they found; a crop without clicks is not looked at."""
     if not len(grid):
         return
@@ -198,7 +201,7 @@ def _looked(
         yield points, [one for one in findings if one is not None]
 
 
-def _candidates(backend: Backend, features: Features, points: Points, search: Search) -> list[_Candidate]:
+def _candidates(backend: Backend, features: Features, points: Points, search: MaskGeneratorOptions) -> list[_Candidate]:
     """The masks of clicks that are expected to be good enough, before any is enlarged."""
     answers = _asked(backend, features, points, None, several=search.multimask_output)
     each = np.repeat(points, len(answers.iou) // len(points), axis=0)
@@ -211,18 +214,22 @@ def _candidates(backend: Backend, features: Features, points: Points, search: Se
 
 def _asked(
     backend: Backend, features: Features, points: Points, masks: NDArray[Any] | None, *, several: bool
-) -> Answers:
+) -> Predictions:
     label = np.array([POSITIVE], np.int32)
     given = [None] * len(points) if masks is None else masks
-    queries = [ask(point[None], label, mask, ambiguous=several) for point, mask in zip(points, given, strict=True)]
+    queries = [
+        build_query(point[None], label, mask, ambiguous=several) for point, mask in zip(points, given, strict=True)
+    ]
     decoded = backend.decode(features, queries)
     return backend.fetch_candidates(decoded) if several else backend.fetch([decoded])
 
 
-def _finding(candidate: _Candidate, crop: Box, size: tuple[int, ...], search: Search) -> Finding | None:
+def _finding(
+    candidate: _Candidate, crop: Box, size: tuple[int, ...], search: MaskGeneratorOptions
+) -> GeneratedMask | None:
     """The candidate at the picture's size, unless it is not stable, empty, or cut off by the crop."""
     x0, y0, x1, y1 = crop
-    logits = interpolate(candidate.logits, (y1 - y0, x1 - x0))
+    logits = resize_logits(candidate.logits, (y1 - y0, x1 - x0))
     if search.mask_threshold:  # most often 0, and a copy of a large picture is not free
         logits = logits - search.mask_threshold
     stability = _stability(logits, search.stability_score_offset)
@@ -231,15 +238,15 @@ def _finding(candidate: _Candidate, crop: Box, size: tuple[int, ...], search: Se
         return None
     if search.min_mask_region_area > 1:
         smallest = search.min_mask_region_area - 1  # pieces of at most that area go
-        logits = clean_logits(logits, smallest, smallest)
+        logits = fill_holes_and_remove_islands(logits, smallest, smallest)
     mask = np.zeros(size, bool)
     np.greater(logits, 0, out=mask[y0:y1, x0:x1])
-    left, top, right, bottom = extents([mask])[0].tolist()
+    left, top, right, bottom = masks_to_boxes([mask])[0].tolist()
     if right == left or _cut_off((left, top, right, bottom), crop, size):
         return None
     point = candidate.point * (x1 - x0, y1 - y0) + (x0, y0)
-    return Finding(
-        code=rle.encode(mask),
+    return GeneratedMask(
+        rle=rle.encode(mask),
         area=int(np.count_nonzero(mask)),
         box=(left, top, right, bottom),
         score=candidate.score,
@@ -262,7 +269,7 @@ def _cut_off(box: Box, crop: Box, size: tuple[int, ...]) -> bool:
     return bool((near_crop & ~near_edge).any())
 
 
-def _once(found: list[Finding], scores: list[float], threshold: float) -> list[Finding]:
+def _once(found: list[GeneratedMask], scores: list[float], threshold: float) -> list[GeneratedMask]:
     """Each thing once, the highest score first. Boxes run between the outermost pixels, as in the reference."""
     boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4) - (0, 0, 1, 1)
     return [found[position] for position in box_nms(boxes, np.array(scores), threshold)]

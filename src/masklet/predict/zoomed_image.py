@@ -1,7 +1,7 @@
-"""Pictures that are looked at closely: each object is asked for in a window of its own, at the picture's resolution.
+"""Image that predicts each object in a zoomed crop of its own.
 
-The network sees a picture in so many pixels a side, whatever the picture has, and answers in a quarter of them. A small
-object is a few of these; of a window around it, it is a good part.
+The network sees an image in as many pixels per side as its input has, whatever the image's size, and predicts masks at
+a quarter of that. A small object covers a few of these pixels in the full image, and many of them in a crop.
 """
 
 from __future__ import annotations
@@ -15,114 +15,131 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import Backend
+from masklet.masks.iou import masks_to_boxes
 from masklet.masks.masks import Masks
-from masklet.masks.nms import extents
-from masklet.predict.crop import LOOKS, Window, around, clicked, placed, said, spanned
-from masklet.predict.embedded_image import WholeImage, earlier_of
-from masklet.prompts import Prompt, Prompts, by_object, refuse_sam2_arguments
+from masklet.predict.crop import (
+    ZOOM_PASSES,
+    Crop,
+    crop_around,
+    include_points,
+    paste_masks,
+    positive_points,
+    prompt_box,
+)
+from masklet.predict.embedded_image import FullImage, masks_to_refine
+from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
 
 MAX_CROPS = 8
-"""Encoded crops that an image keeps, beside the whole image. Float32 features of a crop take 0.5 MB with nano at 256
+"""Encoded crops that an image keeps, beside the full image. Float32 features of a crop take 0.5 MB with nano at 256
 pixels and 17 MB with a released model at 1024, so that an image keeps 4 MB and 134 MB of them at most."""
 
 
 @dataclass(frozen=True, eq=False)
-class CloseImage:
-    """A picture (H, W, 3) uint8 RGB that is asked like any `EmbeddedImage`, and looks closer before it answers.
+class ZoomedImage:
+    """`EmbeddedImage` of a model with a zoom: each object is predicted in a crop of `zoom` × the size of its box.
 
-    An object's window is `reach` times as long as its box: the one in the prompt, else that of the mask given or to be
-    refined, else that of the pieces that were clicked of what is found in the whole picture, and then once more of
-    what is seen there. An object that fills most of the picture is answered there.
+    The box comes from the prompt, else from the mask that is given or refined, else from a prediction on the full
+    image, of which only the connected components that were clicked count. Such a prediction is repeated once more from
+    the box that was found in the first crop. An object that fills most of the image is predicted on the full image.
 
-    The whole image is encoded once, by `encode` or at the first prompt that needs it. Encoded crops are kept in a
-    cache that drops the least recently used one, at most `MAX_CROPS`: prompts in the same crop encode it once.
+    The full image is encoded once, by `encode` or at the first prompt that needs it. Encoded crops are kept in a cache
+    that drops the least recently used one, at most `MAX_CROPS`: prompts in the same crop encode it once.
+
+    Attributes:
+        backend: Backend with the model.
+        image: The image, (H, W, 3) uint8 RGB. Crops are cut out of it later, so that it must not change.
+        zoom: Side of a crop divided by the longer side of its object's box.
     """
 
     backend: Backend
     image: NDArray[np.uint8]
-    reach: float
-    _crops: OrderedDict[Window, WholeImage] = field(default_factory=OrderedDict, init=False)
+    zoom: float
+    _crops: OrderedDict[Crop, FullImage] = field(default_factory=OrderedDict, init=False)
 
     def __repr__(self) -> str:
-        return f"CloseImage(size={self.size}, zoom={self.reach:g})"
+        return f"ZoomedImage(size={self.size}, zoom={self.zoom:g})"
 
     @staticmethod
-    def encode(backend: Backend, pictures: Sequence[NDArray[np.uint8]], reach: float) -> list[CloseImage]:
-        """Pictures (H, W, 3) uint8 RGB of any sizes, encoded whole in one call."""
-        made = [CloseImage(backend, picture, reach) for picture in pictures]
-        for one, whole in zip(made, WholeImage.encode(backend, pictures), strict=True):
-            vars(one)["whole"] = whole  # the cached property's value
-        return made
+    def encode(backend: Backend, images: Sequence[NDArray[np.uint8]], zoom: float) -> list[ZoomedImage]:
+        """Encode full images (H, W, 3) uint8 RGB of any sizes in one call."""
+        zoomed = [ZoomedImage(backend, image, zoom) for image in images]
+        for one, full in zip(zoomed, FullImage.encode(backend, images), strict=True):
+            vars(one)["full"] = full  # the cached property's value
+        return zoomed
 
     @property
     def size(self) -> tuple[int, int]:
-        """The picture's (H, W)."""
+        """The image's (H, W) in pixels."""
         return self.image.shape[0], self.image.shape[1]
 
     @cached_property
-    def whole(self) -> WholeImage:
-        """All of the picture, encoded when it is first needed."""
-        return WholeImage.encode(self.backend, [self.image])[0]
+    def full(self) -> FullImage:
+        """The full image, encoded when it is first needed."""
+        return FullImage.encode(self.backend, [self.image])[0]
 
     @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
-        """`EmbeddedImage.predict`, each object in its window; the logits have the picture's size."""
-        asked = by_object(prompts)
-        for prompt in asked.values():
-            prompt.within(self.size)  # before anything is computed
-        earlier = earlier_of(asked, refine)
-        return Masks.join([self._object(key, asked[key], earlier.get(key), multimask) for key in asked])
+        """Predict each object in its crop: see `EmbeddedImage.predict`. The logits have the image's size."""
+        by_object = group_by_object(prompts)
+        for prompt in by_object.values():
+            prompt.normalize_points(self.size)  # before anything is computed
+        refined = masks_to_refine(by_object, refine)
+        return Masks.join([self._predict(key, by_object[key], refined.get(key), multimask) for key in by_object])
 
-    def _object(self, key: int, prompt: Prompt, before: Masks | None, multimask: bool | None) -> Masks:
-        if before is not None:
-            before = replace(before, size=self.size)  # it may have been found in the picture at another size
-        box = said(prompt, self.size)
-        if box is None and before is not None:
-            box = _box(before)
-        told = box is not None
-        answer = None if told else self.whole.predict({key: prompt}, multimask=multimask, refine=before)
-        for _ in range(1 if told else LOOKS):
-            if answer is not None:
-                meant = _meant(answer, prompt)
-                before, box = meant.best, _box(meant)
-            closer = None if box is None else self._closer(key, prompt, before, box, multimask)
-            if closer is None:
+    def _predict(self, key: int, prompt: Prompt, refined: Masks | None, multimask: bool | None) -> Masks:
+        """Predict one object, in its crop if it has one."""
+        if refined is not None:
+            refined = replace(refined, size=self.size)  # they may be of the image at another size
+        box = prompt_box(prompt, self.size)
+        if box is None and refined is not None:
+            box = _box_of(refined)
+        has_box = box is not None
+        found = None if has_box else self.full.predict({key: prompt}, multimask=multimask, refine=refined)
+        for _ in range(1 if has_box else ZOOM_PASSES):
+            if found is not None:
+                clicked = _keep_clicked(found, prompt)
+                refined, box = clicked.best, _box_of(clicked)
+            zoomed = None if box is None else self._predict_in_crop(key, prompt, refined, box, multimask)
+            if zoomed is None:
                 break
-            answer = closer
-        return answer or self.whole.predict({key: prompt}, multimask=multimask, refine=before)
+            found = zoomed
+        return found or self.full.predict({key: prompt}, multimask=multimask, refine=refined)
 
-    def _closer(
-        self, key: int, prompt: Prompt, before: Masks | None, box: NDArray[np.float64], multimask: bool | None
+    def _predict_in_crop(
+        self, key: int, prompt: Prompt, refined: Masks | None, box: NDArray[np.float64], multimask: bool | None
     ) -> Masks | None:
-        """The answer in the window around a box, asked for again with what was answered, which costs little; None where
-        the window would show no more than the picture, or no prompt."""
-        window = around(spanned(box, prompt), self.size, self.reach)
-        inside = None if window is None else window.told(prompt, self.size)
-        if window is None or inside is None:
-            return None
-        near = None if before is None else Masks.from_logits(window.cut(before.logits[0])[None], window.size)
-        close = self._crop(window)
-        answer = close.predict({key: inside}, multimask=multimask, refine=near)
-        if inside.mask is None and not multimask:
-            answer = close.predict({key: inside}, multimask=multimask, refine=answer)
-        return placed(replace(answer, size=self.size), [window] * len(answer))
+        """Predict one object in the crop around a box, and once more from its own mask, which costs little.
 
-    def _crop(self, window: Window) -> WholeImage:
-        """The encoded crop of a window, from the cache or encoded now."""
-        crop = self._crops.pop(window, None) or WholeImage.encode(self.backend, [window.cut(self.image)])[0]
-        self._crops[window] = crop  # the last one is the most recently used
+        None where the crop would be most of the image, or would leave nothing of the prompt.
+        """
+        crop = crop_around(include_points(box, prompt), self.size, self.zoom)
+        prompt_in_crop = None if crop is None else crop.to_crop(prompt, self.size)
+        if crop is None or prompt_in_crop is None:
+            return None
+        earlier = None if refined is None else Masks.from_logits(crop.cut(refined.logits[0])[None], crop.size)
+        embedded = self._embed(crop)
+        masks = embedded.predict({key: prompt_in_crop}, multimask=multimask, refine=earlier)
+        if prompt_in_crop.mask is None and not multimask:
+            masks = embedded.predict({key: prompt_in_crop}, multimask=multimask, refine=masks)
+        return paste_masks(replace(masks, size=self.size), [crop] * len(masks))
+
+    def _embed(self, crop: Crop) -> FullImage:
+        """The encoded crop, from the cache or encoded now."""
+        embedded = self._crops.pop(crop, None) or FullImage.encode(self.backend, [crop.cut(self.image)])[0]
+        self._crops[crop] = embedded  # the last one is the most recently used
         if len(self._crops) > MAX_CROPS:
             self._crops.popitem(last=False)
-        return crop
+        return embedded
 
 
-def _meant(masks: Masks, prompt: Prompt) -> Masks:
-    """What was clicked of one object's masks: things alike are often found together, and are apart in a closer look."""
-    on = clicked(prompt)
-    return masks.clean(keep=on) if len(on) and masks.binary.any() else masks
+def _keep_clicked(masks: Masks, prompt: Prompt) -> Masks:
+    """Keep the clicked components of one object's masks: on the full image, similar objects are often found together,
+    and in a crop they are separate."""
+    points = positive_points(prompt)
+    return masks.postprocess(keep_points=points) if len(points) and masks.binary.any() else masks
 
 
-def _box(masks: Masks) -> NDArray[np.float64] | None:
+def _box_of(masks: Masks) -> NDArray[np.float64] | None:
     """The box (x0, y0, x1, y1) around one object's masks; None where all are empty."""
-    box = extents([np.asarray(masks.binary.any(axis=0))])[0]
+    box = masks_to_boxes([np.asarray(masks.binary.any(axis=0))])[0]
     return box.astype(np.float64) if box.any() else None

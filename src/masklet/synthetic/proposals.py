@@ -22,11 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tools.pack.outlines import marks
 
 from masklet.datasets.frame_folders import entries
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
-from masklet.files.image_files import IMAGE_SUFFIXES, images_among
+from masklet.files.image_files import IMAGE_SUFFIXES, select_images
 from masklet.files.json_fields import read_fields
 from masklet.files.names import check_relative
 from masklet.files.open_input import open_input, require_input
@@ -34,19 +35,19 @@ from masklet.files.translate import translate_errors, translate_write_errors
 from masklet.formats import sa1b
 from masklet.images import read_image
 from masklet.masks import rle
-from masklet.masks.connected_components import clean_logits
-from masklet.masks.nms import extents, mask_iou, suppress
+from masklet.masks.connected_components import fill_holes_and_remove_islands
+from masklet.masks.iou import mask_iou, masks_to_boxes
+from masklet.masks.nms import suppress_overlaps
 from masklet.predict.embedded_image import EmbeddedImage
-from masklet.predict.generated_masks import Finding, Findings
-from masklet.predict.mask_generator import Search
+from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
+from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.prompts import box
 from masklet.segmenter import Segmenter
 from masklet.synthetic.coco_writer import IMAGES, Labelled, write_annotations
-from masklet.synthetic.packs.outlines import marks
 from masklet.synthetic.packs.pack import INDEX, open_pack
 
 FOUND, SHEETS, KEEP = "found", "sheets", "keep.txt"
-SEARCH = Search(points_per_side=16)
+SEARCH = MaskGeneratorOptions(points_per_side=16)
 ALIKE = 0.8  # IoU: two proposals that overlap more are one
 THIN = 0.1  # of a pixel of a sheet: a mask that covers more is seen there
 SPECK = 0.01  # of a mask: smaller holes are filled and smaller pieces dropped
@@ -79,19 +80,19 @@ def unmarked(sources: Iterable[Path]) -> list[Unmarked]:
     return found
 
 
-def propose(segmenter: Segmenter, picture: Picture, most: int = 16) -> Findings:
+def propose(segmenter: Segmenter, picture: Picture, most: int = 16) -> GeneratedMasks:
     """At most so many objects that there may be in a picture (H, W, 3) uint8 RGB, the likeliest first.
 
     Everything that is found, and beside it what the model answers to its box, which one that zooms looks at closely.
     """
-    found = segmenter.everything(picture, SEARCH)
+    found = segmenter.generate_masks(picture, SEARCH)
     embedded = segmenter.embed(picture, lazy=True)
-    both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.code))]
+    both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.rle))]
     there = [one for one in both if one.area]
-    kept = suppress(
+    kept = suppress_overlaps(
         -np.arange(len(there)), ALIKE, lambda index, rest: _overlaps(there[index], [there[k] for k in rest])
     )
-    return Findings(found.size, tuple(there[place] for place in kept[:most]))
+    return GeneratedMasks(found.size, tuple(there[place] for place in kept[:most]))
 
 
 def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most: int = 16) -> int:
@@ -112,7 +113,7 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
     found = propose(segmenter, pixels, most)
     _write(_place(folder, IMAGES, picture.name), content)
     _write(_place(folder, SHEETS, picture.name, ".png"), _png(sheet(pixels, found)))
-    annotation = found.annotation(picture.name)
+    annotation = found.to_annotation(picture.name)
     annotation["image"]["license"] = picture.licence
     _write(target, json.dumps(annotation).encode())  # last: now the picture is done
     return len(found)
@@ -157,13 +158,13 @@ def keep(folder: Path) -> tuple[int, int]:
     return write_annotations(folder, kept)
 
 
-def sheet(picture: Picture, found: Findings) -> Picture:
+def sheet(picture: Picture, found: GeneratedMasks) -> Picture:
     """The picture (H, W, 3) and each finding in it, numbered from 1 and bright on dark, side by side."""
     height, width = found.size
     scale = TILE / max(height, width)
     shape = max(LEAST, round(width * scale)), max(LEAST, round(height * scale))
     small: Picture = np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
-    tiles = [small, *(_tile(small, rle.decode(one.code), number) for number, one in enumerate(found, start=1))]
+    tiles = [small, *(_tile(small, rle.decode(one.rle), number) for number, one in enumerate(found, start=1))]
     tiles += [np.zeros_like(small)] * (-len(tiles) % COLUMNS)
     rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
     return np.concatenate(rows)
@@ -182,38 +183,35 @@ def _unmarked_in(source: Path) -> list[Unmarked]:
         return [Unmarked(asset.name, partial(pack.read, asset), asset.licence) for asset in photographs]
     if not source.is_dir():
         return [Unmarked(source.name, partial(_bytes, source))]
-    files = images_among(entries(source))
+    files = select_images(entries(source))
     if not files:
         raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return [Unmarked(file.name, partial(_bytes, file)) for file in files]
 
 
-def _overlaps(one: Finding, others: Sequence[Finding]) -> NDArray[np.float64]:
+def _overlaps(one: GeneratedMask, others: Sequence[GeneratedMask]) -> NDArray[np.float64]:
     """The IoU of a finding's mask with those of others; 0 where it cannot be above `ALIKE`. Holds two masks at a time,
     of which there may be many, of large pictures."""
-    mask = rle.decode(one.code)[None]
+    mask = rle.decode(one.rle)[None]
     areas = np.array([other.area for other in others], np.float64)
     near = np.minimum(areas, one.area) > ALIKE * np.maximum(areas, one.area)
     return np.array(
-        [
-            mask_iou(mask, rle.decode(other.code)[None])[0, 0] if k else 0.0
-            for k, other in zip(near, others, strict=True)
-        ]
+        [mask_iou(mask, rle.decode(other.rle)[None])[0, 0] if k else 0.0 for k, other in zip(near, others, strict=True)]
     )
 
 
-def _again(embedded: EmbeddedImage, one: Finding) -> NDArray[np.bool_]:
+def _again(embedded: EmbeddedImage, one: GeneratedMask) -> NDArray[np.bool_]:
     """What is answered to a finding's box."""
     return np.asarray(embedded.predict(box(*one.box)).best.binary[0])
 
 
-def _with_mask(one: Finding, mask: NDArray[np.bool_]) -> Finding:
+def _with_mask(one: GeneratedMask, mask: NDArray[np.bool_]) -> GeneratedMask:
     """The finding with that mask, without its specks."""
     speck = SPECK * np.count_nonzero(mask)
-    clean = clean_logits(np.where(mask, np.float32(1), np.float32(-1)), speck, speck) > 0
-    left, top, right, bottom = extents([clean])[0].tolist()
+    clean = fill_holes_and_remove_islands(np.where(mask, np.float32(1), np.float32(-1)), speck, speck) > 0
+    left, top, right, bottom = masks_to_boxes([clean])[0].tolist()
     area = int(np.count_nonzero(clean))
-    return replace(one, code=rle.encode(clean), area=area, box=(left, top, right, bottom))
+    return replace(one, rle=rle.encode(clean), area=area, box=(left, top, right, bottom))
 
 
 def _tile(picture: Picture, mask: NDArray[np.bool_], number: int) -> Picture:

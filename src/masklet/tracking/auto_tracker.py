@@ -13,11 +13,11 @@ from masklet.backend import Backend
 from masklet.errors import SettingsError
 from masklet.masks import rle
 from masklet.masks.masks import Masks
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.predict.mask_generator import Search, everything
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from masklet.prompts import Prompt, mask
-from masklet.tracking.disk_cache import History
+from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class AutoTrackOptions:
     """How to look for everything in a video. Raises `SettingsError` for what cannot be meant.
 
     - `search`: how to look on one frame.
@@ -39,35 +39,39 @@ class Watch:
     - `most`: so many objects are followed at once; the surest findings come first, the others wait for room.
     """
 
-    search: Search = field(default_factory=Search)
+    mask_generator: MaskGeneratorOptions = field(default_factory=MaskGeneratorOptions)
     every: int = 15
-    uncovered: float = 0.5
+    min_uncovered: float = 0.5
     patience: int = 30
-    most: int = 64
+    max_objects: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("every", "patience", "most"):
+        for name in ("every", "patience", "max_objects"):
             if getattr(self, name) < 1:
                 raise SettingsError("bad-usage", f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.uncovered <= 1:
-            raise SettingsError("bad-usage", f"uncovered must be a share above 0, at most 1, got {self.uncovered}")
+        if not 0 < self.min_uncovered <= 1:
+            raise SettingsError("bad-usage", f"min_uncovered must be above 0 and at most 1, got {self.min_uncovered}")
 
-    def told(self) -> dict[str, Any]:
-        """The same as JSON."""
-        told = asdict(self)
-        grids = self.search.point_grids
-        told["search"]["point_grids"] = None if grids is None else [grid.tolist() for grid in grids]
-        return told
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as JSON values, by the keys that job logs have."""
+        values = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        grids = self.mask_generator.point_grids
+        values["search"]["point_grids"] = None if grids is None else [grid.tolist() for grid in grids]
+        return values
 
 
-class Watcher:
+_KEYS = {"mask_generator": "search", "min_uncovered": "uncovered", "max_objects": "most"}
+"""Options by the keys of job logs, where they differ."""
+
+
+class AutoTracker:
     """Follows everything through frames that come in order, over a tracker that nobody else prompts.
 
     Ids count from 1 and are never given twice. Whatever it holds is of the objects that are followed now, at most
     `most`, so that memory does not grow with the number of frames.
     """
 
-    def __init__(self, tracker: Tracker, watch: Watch, before: Iterable[CodedFrame] = ()) -> None:
+    def __init__(self, tracker: Tracker, watch: AutoTrackOptions, before: Iterable[RleFrame] = ()) -> None:
         """`before` are the frames that the tracker has behind it, where it goes on with what was stopped."""
         self._tracker, self._watch = tracker, watch
         self._next = 1
@@ -76,10 +80,10 @@ class Watcher:
         for place, frame in enumerate(before):
             if not frame.corrupt:
                 self._last = place
-                self._count({one.object_id: rle.area(one.code) > 0 for one in frame})
+                self._count({one.object_id: rle.compute_area(one.rle) > 0 for one in frame})
         self._unseen = {key: count for key, count in self._unseen.items() if key in tracker.tracks}
 
-    def see(self, place: int, frame: Frame) -> Masks:
+    def step(self, place: int, frame: Frame) -> Masks:
         """The masks of all objects on the next frame, `place` frames after the first, after a look for new ones where
         one is due. Nothing new is looked for in what could not be decoded, but on the next frame that could."""
         masks = self._followed(place, frame.image)
@@ -111,13 +115,13 @@ class Watcher:
     def _new(self, masks: Masks, image: Image) -> dict[int, Prompt]:
         """What is not followed yet, as prompts of objects with ids of their own."""
         covered = np.asarray(masks.binary.any(axis=0))
-        room = self._watch.most - len(masks)
+        room = self._watch.max_objects - len(masks)
         new: dict[int, Prompt] = {}
         if room <= 0 or covered.all():
             return new
-        for one in everything(self._tracker.backend, image, self._watch.search, where=~covered):
-            found = rle.decode(one.code)
-            if np.count_nonzero(found & ~covered) >= self._watch.uncovered * one.area:
+        for one in generate_masks(self._tracker.backend, image, self._watch.mask_generator, region=~covered):
+            found = rle.decode(one.rle)
+            if np.count_nonzero(found & ~covered) >= self._watch.min_uncovered * one.area:
                 new[self._next + len(new)] = mask(found)
                 covered |= found
             if len(new) == room:
@@ -136,17 +140,17 @@ class Watcher:
 
     def _end(self, object_ids: Iterable[int]) -> None:
         for key in [*object_ids]:
-            self._tracker.remove(key)
+            self._tracker.remove_object(key)
             del self._unseen[key]
 
 
-def watch_through(
-    backend: Backend, frames: Iterable[Frame], watch: Watch, *, length: int | None = None
+def auto_track(
+    backend: Backend, frames: Iterable[Frame], options: AutoTrackOptions, *, length: int | None = None
 ) -> Iterator[TrackedFrame]:
     """Everything in frames that come once and in order; `length` is their number where it is known."""
-    watcher = Watcher(Tracker(backend, length=length, history=History(0)), watch)
+    watcher = AutoTracker(Tracker(backend, length=length, disk_cache=DiskCache(0)), options)
     for place, frame in enumerate(frames):
-        yield TrackedFrame(frame.index, frame.time, watcher.see(place, frame))
+        yield TrackedFrame(frame.index, frame.time, watcher.step(place, frame))
 
 
 def _seen(masks: Masks) -> dict[int, bool]:

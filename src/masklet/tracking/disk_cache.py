@@ -31,7 +31,7 @@ class _Place(NamedTuple):
     form: _Form
 
 
-class History:
+class DiskCache:
     """Lists of arrays by (name, frame) in one temporary file that disappears with the object.
 
     Beyond `budget` bytes, or when the disk is full, the oldest entries make room.
@@ -107,53 +107,53 @@ class History:
         return True
 
 
-class Shelf(MutableMapping[int, Value], Generic[Value]):
+class SpilledDict(MutableMapping[int, Value], Generic[Value]):
     """Values by frame: those at hand, and those put away in a history, which look the same from outside."""
 
     def __init__(
         self,
-        history: History,
+        history: DiskCache,
         name: Hashable,
         pack: Callable[[Value], Arrays],
         unpack: Callable[[Arrays], Value],
     ) -> None:
-        self.near: dict[int, Value] = {}
+        self.in_memory: dict[int, Value] = {}
         self.pack, self.unpack = pack, unpack
         self._history, self._name = history, name
 
-    def put_away(self, frame: int) -> None:
+    def spill(self, frame: int) -> None:
         """Move the value of `frame` to the history."""
-        self.put_far(frame, self.packed(frame))
+        self.spill_packed(frame, self.get_packed(frame))
 
-    def put_far(self, frame: int, arrays: Arrays) -> None:
+    def spill_packed(self, frame: int, arrays: Arrays) -> None:
         """Put a packed value straight into the history."""
-        self.near.pop(frame, None)
+        self.in_memory.pop(frame, None)
         self._history.put((self._name, frame), arrays)
 
-    def packed(self, frame: int) -> Arrays:
+    def get_packed(self, frame: int) -> Arrays:
         """The value of `frame` as arrays, wherever it is; KeyError without."""
-        if frame in self.near:
-            return self.pack(self.near[frame])
+        if frame in self.in_memory:
+            return self.pack(self.in_memory[frame])
         return self._history.get((self._name, frame))
 
     def __getitem__(self, frame: int) -> Value:
-        return self.near[frame] if frame in self.near else self.unpack(self.packed(frame))
+        return self.in_memory[frame] if frame in self.in_memory else self.unpack(self.get_packed(frame))
 
     def __setitem__(self, frame: int, value: Value) -> None:
         self._history.drop((self._name, frame))
-        self.near[frame] = value
+        self.in_memory[frame] = value
 
     def __delitem__(self, frame: int) -> None:
         if frame not in self:
             raise KeyError(frame)
-        self.near.pop(frame, None)
+        self.in_memory.pop(frame, None)
         self._history.drop((self._name, frame))
 
     def __contains__(self, frame: object) -> bool:
-        return frame in self.near or (self._name, frame) in self._history
+        return frame in self.in_memory or (self._name, frame) in self._history
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted({*self.near, *(frame for name, frame in self._history if name == self._name)}))
+        return iter(sorted({*self.in_memory, *(frame for name, frame in self._history if name == self._name)}))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

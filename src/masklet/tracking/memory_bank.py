@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 
-from masklet.backend import POINTERS, SLOTS, Memory, Recall
+from masklet.backend import MAX_POINTERS, MEMORY_SLOTS, Memory, Recall
 
 
 @dataclass(slots=True)
@@ -26,21 +26,23 @@ class MemoryBank:
         elif frame not in self.prompted:
             self.recent[frame] = memory
 
-    def recall(self, frame: int, step: int = 1, *, length: int | None = None) -> Recall:
+    def recall(self, frame: int, direction: int = 1, *, length: int | None = None) -> Recall:
         """The memories for `frame` when walking with `step` +1 or −1: every prompted frame in slot 6, the six
         neighbours before it by distance; pointers of the last 15 frames and of prompted frames not in the future.
 
         `length` is the clip's number of frames where it is known: pointer times are fractions of it in short clips.
         """
-        ago = {k: self.recent[frame - k * step] for k in self._distances(frame, step)}
-        spatial = [(SLOTS - 1, memory) for memory in self.prompted.values()]
-        spatial += [(k - 1, ago[k]) for k in range(SLOTS - 1, 0, -1) if k in ago]
-        pointers = [((frame - t) * step, memory) for t, memory in self.prompted.items() if (frame - t) * step >= 0]
-        return Recall(tuple(spatial), (*pointers, *ago.items()), min(length or POINTERS, POINTERS) - 1)
+        ago = {k: self.recent[frame - k * direction] for k in self._distances(frame, direction)}
+        spatial = [(MEMORY_SLOTS - 1, memory) for memory in self.prompted.values()]
+        spatial += [(k - 1, ago[k]) for k in range(MEMORY_SLOTS - 1, 0, -1) if k in ago]
+        pointers = [
+            ((frame - t) * direction, memory) for t, memory in self.prompted.items() if (frame - t) * direction >= 0
+        ]
+        return Recall(tuple(spatial), (*pointers, *ago.items()), min(length or MAX_POINTERS, MAX_POINTERS) - 1)
 
-    def reach(self, frame: int, step: int = 1) -> list[int]:
+    def recalled_frames(self, frame: int, direction: int = 1) -> list[int]:
         """The frames whose memories `recall` would give."""
-        return [*self.prompted, *(frame - k * step for k in self._distances(frame, step))]
+        return [*self.prompted, *(frame - k * direction for k in self._distances(frame, direction))]
 
     def forget(self, frame: int) -> None:
         """Drop whatever is kept of `frame`."""
@@ -49,13 +51,13 @@ class MemoryBank:
 
     def trim(self, frame: int, step: int = 1) -> None:
         """Drop the tracked memories that no later frame of a walk past `frame` can recall."""
-        for other in unreachable(self.recent, frame, step):
+        for other in find_unreachable(self.recent, frame, step):
             del self.recent[other]
 
     def _distances(self, frame: int, step: int) -> list[int]:
-        return [k for k in range(1, POINTERS) if frame - k * step in self.recent]
+        return [k for k in range(1, MAX_POINTERS) if frame - k * step in self.recent]
 
 
-def unreachable(frames: Iterable[int], frame: int, step: int) -> list[int]:
+def find_unreachable(frames: Iterable[int], frame: int, direction: int) -> list[int]:
     """The `frames` that a walk with `step`, having reached `frame`, will never recall again."""
-    return [other for other in frames if (frame - other) * step >= POINTERS - 1]
+    return [other for other in frames if (frame - other) * direction >= MAX_POINTERS - 1]

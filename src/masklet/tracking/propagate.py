@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from masklet.errors import PromptError
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.prompts import Prompt, Prompts, by_object, whole_number
-from masklet.tracking.memory_bank import unreachable
+from masklet.prompts import Prompt, Prompts, check_integer, group_by_object
+from masklet.tracking.memory_bank import find_unreachable
 from masklet.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
-    from masklet.tracking.traversal import Walk
+    from masklet.tracking.traversal import Traversal
     from masklet.video import Frame, Video
 
 Schedule = Mapping[int, Mapping[int, Prompt]]
@@ -22,19 +22,19 @@ PromptsByFrame: TypeAlias = Mapping[int, Mapping[int, Prompt] | Sequence[Prompt]
 """A `Schedule` as a user may write it: [prompt, …] stands for objects 1, 2, …"""
 
 
-def propagate(tracker: Tracker, video: Video, schedule: Schedule, walk: Walk) -> Iterator[TrackedFrame]:
+def propagate(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
     """Prompt every scheduled frame, then track all objects through the frames of a walk."""
     for frame, asked in sorted(schedule.items()):
         tracker.prompt(frame, asked)
-    for visit in walk.visits(video):
+    for visit in traversal.visits(video):
         if visit.frame is not None:
-            masks = tracker.step(visit.index, visit.frame.image, step=visit.step)
+            masks = tracker.step(visit.index, visit.frame.image, direction=visit.direction)
             yield TrackedFrame(visit.index, visit.time, masks)
-            needed = [walk.frames[0] + place for place in walk.needed_back(visit)]
-            forget(tracker, visit.index, visit.step, needed)
+            needed = [traversal.frames[0] + place for place in traversal.needed_back(visit)]
+            drop_unreachable(tracker, visit.index, visit.direction, needed)
 
 
-def stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
+def track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
     """Track forward through frames that are seen once, prompting each scheduled frame when it comes."""
     waiting = dict(schedule)
     for frame in frames:
@@ -46,19 +46,19 @@ def stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Ite
         raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
 
 
-def forget(tracker: Tracker, frame: int, step: int, needed: Container[int] = ()) -> None:
+def drop_unreachable(tracker: Tracker, frame: int, direction: int, needed: Container[int] = ()) -> None:
     """Drop what no later frame of a walk past `frame` recalls, for walks that are not taken again; what was prompted
     stays, and what is `needed`. A walk that stands still, with `step` 0, drops nothing."""
-    if not step:
+    if not direction:
         return
     for track in tracker.tracks.values():
-        for shelf in (track.recent, track.answers):
-            for other in unreachable(list(shelf), frame, step):
+        for shelf in (track.recent, track.results):
+            for other in find_unreachable(list(shelf), frame, direction):
                 if other not in needed and other not in track.prompts:
                     del shelf[other]
 
 
-def scheduled(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, dict[int, Prompt]]:
+def as_schedule(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, dict[int, Prompt]]:
     """Return prompts as a schedule, {frame: {object_id: prompt}}.
 
     Args:
@@ -73,8 +73,8 @@ def scheduled(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, di
         named: Mapping[Any, Any] = prompts
         if all(isinstance(one, Mapping | list | tuple) for one in named.values()):
             return {
-                whole_number(frame, "a frame"): by_object(asked, f"track(video, {{{{{frame}: {{}}}}}})")
+                check_integer(frame, "a frame"): group_by_object(asked, f"track(video, {{{{{frame}: {{}}}}}})")
                 for frame, asked in named.items()
             }
     flat: Any = prompts
-    return {start: by_object(flat, "track(video, {})")}
+    return {start: group_by_object(flat, "track(video, {})")}

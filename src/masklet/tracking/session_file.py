@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,16 +19,16 @@ from safetensors import SafetensorError, safe_open
 from masklet.backend import Backend
 from masklet.checkpoints.writer import stream_tensors
 from masklet.errors import CheckpointError, InputNotFound, StateError
-from masklet.masks.postprocessing import Cleaning
+from masklet.masks.postprocessing import PostProcessing
 from masklet.prompts import Prompt
-from masklet.tracking.disk_cache import History
-from masklet.tracking.object_track import Track
+from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.object_track import ObjectTrack
 from masklet.tracking.tracker import Frames, Tracker
 
 VERSION = 1
 
 
-def write(tracker: Tracker, path: Path) -> None:
+def write_session(tracker: Tracker, path: Path) -> None:
     """Write `tracker` to `path`, array by array; a kill leaves the old file or the new one.
 
     Raises `ResourceError` where the file cannot be written.
@@ -37,7 +36,9 @@ def write(tracker: Tracker, path: Path) -> None:
     stream_tensors(path, partial(_arrays, tracker), {"masklet": json.dumps(_told(tracker))})
 
 
-def read(path: Path, backend: Backend, video: Frames | None = None, *, history: History | None = None) -> Tracker:
+def read_session(
+    path: Path, backend: Backend, video: Frames | None = None, *, disk_cache: DiskCache | None = None
+) -> Tracker:
     """The tracker that was written to `path`, as if it had never stopped, over `backend` and perhaps `video`.
 
     Raises `InputNotFound`, `CheckpointError` for a file that is no session, and `StateError` where the session is of
@@ -49,10 +50,10 @@ def read(path: Path, backend: Backend, video: Frames | None = None, *, history: 
         with safe_open(path, framework="numpy") as file:
             told = json.loads((file.metadata() or {})["masklet"])
             _check(told, backend, path)
-            cleaning = Cleaning(**told.get("cleaning", {}))
+            cleaning = PostProcessing.from_fields(told.get("cleaning", {}))
             length = None if told["length"] is None else _whole(told["length"])
             zoom = float(told.get("zoom", 0.0))
-            tracker = Tracker(backend, video, length=length, history=history, cleaning=cleaning, zoom=zoom)
+            tracker = Tracker(backend, video, length=length, disk_cache=disk_cache, postprocessing=cleaning, zoom=zoom)
             tracker._stamps = count(_whole(told["stamp"]))
             tracker.size = tuple(told["picture"]) if told["picture"] else None
             for one in told["objects"]:
@@ -72,10 +73,10 @@ def _told(tracker: Tracker) -> dict[str, Any]:
         "version": VERSION,
         "model": tracker.backend.config.name,
         "identity": tracker.backend.identity,
-        "size": tracker.backend.size,
+        "size": tracker.backend.input_size,
         "picture": tracker.size,
         "length": tracker.length,
-        "cleaning": asdict(tracker.cleaning),
+        "cleaning": tracker.postprocessing.to_fields(),
         "zoom": tracker.zoom,
         "stamp": next(tracker._stamps),
         "objects": [
@@ -85,8 +86,8 @@ def _told(tracker: Tracker) -> dict[str, Any]:
                             for frame, prompt in track.prompts.items()},
                 "prompted": list(track.bank.prompted),
                 "recent": list(track.recent),
-                "answers": list(track.answers),
-                "doubts": track.doubts,
+                "answers": list(track.results),
+                "doubts": track.uncertainties,
             }
             for key, track in tracker.tracks.items()
         ],
@@ -103,9 +104,9 @@ def _arrays(tracker: Tracker) -> Iterator[tuple[str, NDArray[Any]]]:
         for frame, memory in track.bank.prompted.items():
             yield from _numbered(f"{key}/prompted/{frame}", track.recent.pack(memory))
         for frame in track.recent:
-            yield from _numbered(f"{key}/recent/{frame}", track.recent.packed(frame))
-        for frame in track.answers:
-            yield from _numbered(f"{key}/answers/{frame}", track.answers.packed(frame))
+            yield from _numbered(f"{key}/recent/{frame}", track.recent.get_packed(frame))
+        for frame in track.results:
+            yield from _numbered(f"{key}/answers/{frame}", track.results.get_packed(frame))
 
 
 def _numbered(name: str, arrays: list[NDArray[Any]]) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -115,12 +116,12 @@ def _numbered(name: str, arrays: list[NDArray[Any]]) -> Iterator[tuple[str, NDAr
 
 def _check(told: dict[str, Any], backend: Backend, path: Path) -> None:
     found = (told["version"], told["identity"], told["size"])
-    expected = (VERSION, backend.identity, backend.size)
+    expected = (VERSION, backend.identity, backend.input_size)
     if found != expected:
         raise StateError(
             "resume-mismatch",
             f"{path}: the session is of {told['model']} at size {told['size']} (weights {told['identity'][:8]}), "
-            f"the model here is {backend.config.name} at size {backend.size} (weights {backend.identity[:8]})",
+            f"the model here is {backend.config.name} at size {backend.input_size} (weights {backend.identity[:8]})",
             hint="load the model that the session was made with",
         )
 
@@ -131,8 +132,8 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
-    key, track = told["id"], tracker.new_track(told["id"])
+def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> ObjectTrack:
+    key, track = told["id"], tracker.create_track(told["id"])
     names = set(file.keys())
 
     def arrays(kind: str, frame: int | str) -> list[NDArray[Any]]:
@@ -153,11 +154,11 @@ def _track(tracker: Tracker, told: dict[str, Any], file: Any) -> Track:
     for frame in map(_whole, told["prompted"]):
         track.bank.prompted[frame] = track.recent.unpack(arrays("prompted", frame))
     for frame in map(_whole, told["recent"]):
-        track.recent.put_far(frame, arrays("recent", frame))
+        track.recent.spill_packed(frame, arrays("recent", frame))
     for frame in map(_whole, told["answers"]):
         if frame in track.prompts:
-            track.answers[frame] = track.answers.unpack(arrays("answers", frame))
+            track.results[frame] = track.results.unpack(arrays("answers", frame))
         else:
-            track.answers.put_far(frame, arrays("answers", frame))
-    track.doubts.update({int(frame): doubt for frame, doubt in told["doubts"].items()})
+            track.results.spill_packed(frame, arrays("answers", frame))
+    track.uncertainties.update({int(frame): doubt for frame, doubt in told["doubts"].items()})
     return track

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from masklet.backend import POINTERS
+from masklet.backend import MAX_POINTERS
 from masklet.errors import PromptError, SettingsError, StateError
 
 if TYPE_CHECKING:
@@ -17,26 +17,26 @@ Direction = Literal["forward", "backward", "both"]
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class VisitedFrame:
     """A frame, its `place` among the visited ones, which is what the tracker counts, and where the walk goes: `step` 1
     forward, −1 backward, 0 where nothing is followed and the frame has no picture."""
 
-    place: int
-    step: int
+    position: int
+    direction: int
     index: int
     time: float | None
     frame: Frame | None
 
 
-class Leg(NamedTuple):
+class Segment(NamedTuple):
     """A part of a walk: places in the order in which they are visited, and the step."""
 
-    places: range
-    step: int
+    positions: range
+    direction: int
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Traversal:
     """A way through a video that comes to every one of `frames`, which are sorted, exactly once.
 
     Forward from the first prompted frame, backward from the last one, or in both directions from the first one:
@@ -57,34 +57,34 @@ class Walk:
         first = self.prompted[0]
         return len(self) - first if self.direction == "both" and first > 0 else None
 
-    def place(self, frame: int) -> int:
+    def position_of(self, frame: int) -> int:
         """The place of a frame that is visited."""
         return bisect_left(self.frames, frame)
 
-    def needed_back(self, visit: Visit) -> range:
+    def needed_back(self, visit: VisitedFrame) -> range:
         """The places that the first steps back recall, while the walk still goes forward."""
         first = self.prompted[0]
-        return range(first, first + POINTERS) if self.turn is not None and visit.step > 0 else range(0)
+        return range(first, first + MAX_POINTERS) if self.turn is not None and visit.direction > 0 else range(0)
 
-    def visits(self, video: Video, start: int = 0) -> Iterator[Visit]:
+    def visits(self, video: Video, start: int = 0) -> Iterator[VisitedFrame]:
         """All visits but the first `start`, with the pictures of those that are tracked."""
         for places, step in self._legs():
             left = places[min(start, len(places)) :]
             start = max(0, start - len(places))
             if step == 0:
                 for place in left:
-                    yield Visit(place, 0, self.frames[place], video.times[self.frames[place]], None)
+                    yield VisitedFrame(place, 0, self.frames[place], video.times[self.frames[place]], None)
             else:
                 for place, frame in zip(left, self._pictures(video, left), strict=True):
-                    yield Visit(place, step, frame.index, frame.time, frame)
+                    yield VisitedFrame(place, step, frame.index, frame.time, frame)
 
-    def _legs(self) -> list[Leg]:
+    def _legs(self) -> list[Segment]:
         first, last, count = self.prompted[0], self.prompted[-1], len(self)
         if self.direction == "forward":
-            return [Leg(range(first), 0), Leg(range(first, count), 1)]
+            return [Segment(range(first), 0), Segment(range(first, count), 1)]
         if self.direction == "backward":
-            return [Leg(range(last, -1, -1), -1), Leg(range(last + 1, count), 0)]
-        return [Leg(range(first, count), 1), Leg(range(first - 1, -1, -1), -1)]
+            return [Segment(range(last, -1, -1), -1), Segment(range(last + 1, count), 0)]
+        return [Segment(range(first, count), 1), Segment(range(first - 1, -1, -1), -1)]
 
     def _pictures(self, video: Video, places: range) -> Iterator[Frame]:
         if not places:
@@ -104,7 +104,7 @@ def check_direction(direction: str) -> None:
         raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
 
 
-def walk_through(
+def plan_traversal(
     length: int,
     prompted: Iterable[int],
     *,
@@ -112,7 +112,7 @@ def walk_through(
     start: int | None = None,
     stop: int | None = None,
     every: int = 1,
-) -> Walk:
+) -> Traversal:
     """The walk through a video of `length` frames that visits every `every`-th one of range(start, stop), and those
     that are `prompted`.
 
@@ -133,4 +133,4 @@ def walk_through(
     frames: Sequence[int] = range(first, last, every)
     if any((frame - first) % every for frame in asked):
         frames = sorted({*frames, *asked})
-    return Walk(frames, tuple(bisect_left(frames, frame) for frame in asked), direction)
+    return Traversal(frames, tuple(bisect_left(frames, frame) for frame in asked), direction)

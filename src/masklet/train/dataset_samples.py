@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import Annotation
 from masklet.datasets.dataset import AnnotatedClip, Clips, Images
 from masklet.errors import FormatError
-from masklet.predict.crop import Window
+from masklet.predict.crop import Crop
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
 from masklet.synthetic.engine.views import random_view
 
@@ -131,13 +131,13 @@ def _images(clip: AnnotatedClip, frames: Sequence[int]) -> list[NDArray[np.uint8
         return [np.asarray(video[frame]) for frame in frames]
 
 
-def _seen(image: NDArray[np.uint8], view: Window, size: int) -> NDArray[np.uint8]:
+def _seen(image: NDArray[np.uint8], view: Crop, size: int) -> NDArray[np.uint8]:
     window = view.cut(image)
     method = cv2.INTER_AREA if min(window.shape[:2]) > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(window, (size, size), interpolation=method), np.uint8)
 
 
-def _seen_masks(masks: NDArray[np.bool_], view: Window, size: int) -> NDArray[np.bool_]:
+def _seen_masks(masks: NDArray[np.bool_], view: Crop, size: int) -> NDArray[np.bool_]:
     windows = [view.cut(mask).view(np.uint8) for mask in masks]
     resized = [cv2.resize(w, (size, size), interpolation=cv2.INTER_NEAREST_EXACT) for w in windows]
     return np.stack(resized).astype(bool)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from masklet.config import CONFIGS, check_size
+from masklet.config import CONFIGS, check_input_size
 from masklet.errors import InputNotFound, SettingsError
 from masklet.train.losses import Weights
 from masklet.train.prompt_sampling import Shares
@@ -124,7 +124,7 @@ class Settings:
         if self.precision not in ("float32", "bfloat16"):
             raise SettingsError("bad-settings", f"precision must be float32 or bfloat16, got {self.precision!r}")
         for size in self.sizes:
-            check_size(size)
+            check_input_size(size)
         if len(self.sizes) != len(self.size_starts) or not self.sizes or self.size_starts[0] != 0:
             raise SettingsError(
                 "bad-settings",

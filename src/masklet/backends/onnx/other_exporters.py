@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backends.onnx.backend import Graph, OnnxBackend, Running
-from masklet.backends.onnx.session import Device, Session, host
-from masklet.config import ModelConfig, check_size
+from masklet.backends.onnx.backend import Graph, OnnxBackend, RuntimeInfo
+from masklet.backends.onnx.session import Device, Session, to_numpy
+from masklet.config import ModelConfig, check_input_size
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
 from masklet.files.hashing import sha256_of_file
 from masklet.files.open_input import open_input
@@ -32,7 +32,7 @@ MOST_KEPT = 1 << 16  # bytes of what lies beside ailia's graphs
 Array = NDArray[Any]
 
 
-def open_foreign(folder: Path, device: Device) -> OnnxBackend:
+def open_other_export(folder: Path, device: Device) -> OnnxBackend:
     """A backend for pictures over a folder that another tool wrote.
 
     Raises `InputNotFound` where there is none, `SettingsError` where there are several, and `CheckpointError` for
@@ -91,7 +91,7 @@ class _Encoder:
         shape = self._session.load().get_inputs()[0].shape
         if len(shape) != 4 or shape[2] != shape[3] or not isinstance(shape[2], int):
             raise CheckpointError("onnx-broken", f"{self._session.name}: takes pictures of {shape}, not of one square")
-        return check_size(shape[2])
+        return check_input_size(shape[2])
 
     @property
     def channels(self) -> int:
@@ -149,7 +149,7 @@ class _Decoder:
             mask_input=prompt.mask,
             has_mask_input=np.full([1] * self._flag, prompt.masked),
         )
-        logits, iou = host(found[self._masks])[0], host(found["iou_predictions"])[0]
+        logits, iou = to_numpy(found[self._masks])[0], to_numpy(found["iou_predictions"])[0]
         _check(self._session, logits, iou, count=3)
         best = [int(iou.argmax())]
         return np.concatenate((logits[best], logits)), np.concatenate((iou[best], iou)), VISIBLE
@@ -182,9 +182,9 @@ class _AiliaDecoder:
             sparse_prompt_embeddings=embedded["sparse_embeddings"],
             dense_prompt_embeddings=embedded["dense_embeddings"],
         )
-        logits, iou = host(found["masks"])[0], host(found["iou_pred"])[0]
+        logits, iou = to_numpy(found["masks"])[0], to_numpy(found["iou_pred"])[0]
         _check(self._decoder, logits, iou, count=4)
-        return logits, iou, float(host(found["object_score_logits"]).ravel()[0])
+        return logits, iou, float(to_numpy(found["object_score_logits"]).ravel()[0])
 
 
 def _check(session: Session, logits: Array, iou: Array, count: int) -> None:
@@ -216,10 +216,10 @@ def _backend(
         "mask_bias": np.zeros(1, np.float32),
     }
     name = encoder.parent.name  # its trunk is not told
-    config = ModelConfig(name, 0, 0, (0, 0, 0, 0), (), size=encode.size, channels=channels)
+    config = ModelConfig(name, 0, 0, (0, 0, 0, 0), (), input_size=encode.size, channels=channels)
     identity = sha256_of_file(encoder)[:32]
     graphs: dict[Any, Graph] = {"encode": encode, "attend": refuse, "decode": decode, "memorize": refuse}
-    return OnnxBackend(config, encode.size, identity, graphs, tables, Running(str(device), "unknown"))
+    return OnnxBackend(config, encode.size, identity, graphs, tables, RuntimeInfo(str(device), "unknown"))
 
 
 def _refuse(folder: Path, **inputs: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.names import check_relative
-from masklet.predict.crop import Window
+from masklet.predict.crop import Crop
 from masklet.synthetic.engine.image_filters import relabelled, resized
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
 from masklet.synthetic.engine.views import random_view
@@ -190,7 +190,7 @@ def _areas(labels: Labels) -> list[tuple[int, int]]:
     return [(number, int(counts[number])) for number in range(1, IGNORE) if counts[number]]
 
 
-def _random_view(rng: Generator, labels: Labels) -> Window | None:
+def _random_view(rng: Generator, labels: Labels) -> Crop | None:
     """A view of a picture with labels, rather of a large object than of a small one; None where nothing is labelled."""
     areas = _areas(labels)
     if not areas:
@@ -201,7 +201,7 @@ def _random_view(rng: Generator, labels: Labels) -> Window | None:
 
 
 def _seen(
-    frames: Sequence[tuple[NDArray[np.uint8], Labels]], view: Window, size: int
+    frames: Sequence[tuple[NDArray[np.uint8], Labels]], view: Crop, size: int
 ) -> list[tuple[NDArray[np.uint8], Labels]]:
     """The window of every frame, resized to (size, size)."""
     return [

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from masklet.predict.crop import LEAST as LEAST_CLOSE
-from masklet.predict.crop import Window, all_of
+from masklet.predict.crop import Crop, full_crop
 
 WHOLE, CLOSE = 0.2, 0.55  # the shares of views that show all of the picture, and that fill themselves with an object
 AREAS = 0.002, 0.6  # of another view that the object covers, the rest of it anywhere around
@@ -17,11 +17,11 @@ LEAST = 128  # pixels of a side of a view that is not close: less holds too litt
 STRETCHED = 0.15  # spread of the logarithm of a view's proportions
 
 
-def random_view(mask: NDArray[np.bool_], rng: Generator) -> Window:
+def random_view(mask: NDArray[np.bool_], rng: Generator) -> Crop:
     """A view of the picture that this object (H, W) is in; the object is not empty."""
     kind = rng.random()
     if kind < WHOLE:
-        return all_of(mask.shape)
+        return full_crop(mask.shape)
     rows, columns = np.nonzero(mask)
     if kind < WHOLE + CLOSE:
         reach = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
@@ -36,4 +36,4 @@ def random_view(mask: NDArray[np.bool_], rng: Generator) -> Window:
     limits = np.array(mask.shape[::-1])
     sides = np.clip(side * stretch, np.minimum(least, limits), limits).astype(int)
     corner = np.clip(place - part * (sides - 1), 0, limits - sides).astype(int)
-    return Window(*corner.tolist(), *(corner + sides).tolist())
+    return Crop(*corner.tolist(), *(corner + sides).tolist())
