@@ -9,7 +9,7 @@ import pytest
 
 from masklet import absent, box, click, clicks, mask
 from masklet.errors import PromptError
-from masklet.prompts import Prompt, Prompts, by_object, refuse_sam2_arguments
+from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
 
 
 def test_a_click_is_one_labelled_point() -> None:
@@ -29,17 +29,17 @@ def test_clicks_are_positive_unless_labelled() -> None:
 
 
 def test_points_become_fractions_of_the_picture() -> None:
-    assert click(50, 50).within((100, 200)).tolist() == [[0.25, 0.5]]
+    assert click(50, 50).normalize_points((100, 200)).tolist() == [[0.25, 0.5]]
 
 
 def test_half_a_pixel_outside_is_the_edge() -> None:
-    assert click(200.4, -0.3).within((100, 200)).tolist() == [[1.0, 0.0]]
+    assert click(200.4, -0.3).normalize_points((100, 200)).tolist() == [[1.0, 0.0]]
 
 
 @pytest.mark.parametrize("point", [(201, 5), (-1, 5), (5, 101), (5, -0.6)])
 def test_a_point_outside_the_picture_is_refused(point: tuple[float, float]) -> None:
     with pytest.raises(PromptError, match="outside the picture"):
-        click(*point).within((100, 200))
+        click(*point).normalize_points((100, 200))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_prompts_are_values() -> None:
     ],
 )
 def test_a_prompt_has_an_object(prompts: Any, named: list[int]) -> None:
-    found = by_object(prompts)
+    found = group_by_object(prompts)
     assert list(found) == named
     assert all(type(key) is int for key in found)
 
@@ -129,7 +129,7 @@ def test_a_prompt_has_an_object(prompts: Any, named: list[int]) -> None:
 )
 def test_what_is_no_prompt_is_refused_with_the_correct_call(prompts: Any, words: str) -> None:
     with pytest.raises(PromptError) as caught:
-        by_object(prompts)
+        group_by_object(prompts)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.code == "bad-prompt"

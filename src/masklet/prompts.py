@@ -73,11 +73,11 @@ class Prompt:
         return Prompt(points[order], labels[order], self.mask if other.mask is None else other.mask)
 
     @property
-    def clicks(self) -> int:
+    def point_count(self) -> int:
         """How many points there are; a box counts as two."""
         return len(self.points)
 
-    def within(self, size: tuple[int, int]) -> NDArray[np.float64]:
+    def normalize_points(self, size: tuple[int, int]) -> NDArray[np.float64]:
         """The points as fractions of a picture of `size` (H, W): (P, 2) float64 xy in [0, 1].
 
         Raises `PromptError` where a point lies outside the picture by more than half a pixel.
@@ -139,7 +139,7 @@ def absent() -> Prompt:
     return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool))
 
 
-def by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:
+def group_by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:
     """Return the prompt of each object, by object id.
 
     Args:
@@ -154,10 +154,10 @@ def by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:
     asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(_each(prompts, call), start=1))
     if not asked:
         raise _bad("no prompt given; say what to segment with click(), box() or mask()")
-    return {whole_number(key, "an object id"): _checked(key, one, call) for key, one in asked.items()}
+    return {check_integer(key, "an object id"): _checked(key, one, call) for key, one in asked.items()}
 
 
-def whole_number(value: Any, what: str) -> int:
+def check_integer(value: Any, what: str) -> int:
     """Return an integer key of a mapping as `int`. Raises `PromptError` for anything else, booleans included."""
     try:
         if not isinstance(value, bool | np.bool_):

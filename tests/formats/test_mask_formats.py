@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import FormatError, InputNotFound, MaskletError, PromptError, SettingsError
-from masklet.formats import FORMATS, Clip, FileFormat, masks_at, named, read, save
-from masklet.masks.label_map import davis_palette
+from masklet.formats import FORMATS, Clip, FileFormat, find_formats, masks_at, read, save
+from masklet.masks.label_map import make_davis_palette
 from masklet.masks.masks import Masks
-from masklet.masks.rle_frame import CodedFrame, coded
+from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 
 SIZE = (60, 81)
@@ -136,7 +136,7 @@ def test_pictures_have_16_bits_on_every_frame_if_an_id_needs_them(tmp_path: Path
 
 def test_label_pictures_have_the_colours_of_davis(written: dict[str, Path]) -> None:
     with Image.open(written["png"] / "00002.png") as picture:
-        assert picture.getpalette() == davis_palette().reshape(-1).tolist()
+        assert picture.getpalette() == make_davis_palette().reshape(-1).tolist()
 
 
 def test_per_object_pictures_lie_as_in_sav(written: dict[str, Path]) -> None:
@@ -295,7 +295,7 @@ def test_what_holds_no_masks_is_named(tmp_path: Path) -> None:
 
 def test_unknown_formats_are_named() -> None:
     with pytest.raises(SettingsError, match="'gif'; formats are png"):
-        named(["gif"])
+        find_formats(["gif"])
 
 
 def test_formats_with_pictures_need_the_video(tmp_path: Path) -> None:
@@ -312,9 +312,9 @@ class Repeated:
     """One frame, again and again, as often as it is asked for."""
 
     def __init__(self, count: int) -> None:
-        self.count, self.frame = count, coded(clip()[0])
+        self.count, self.frame = count, encode_frame(clip()[0])
 
-    def __iter__(self) -> Iterator[CodedFrame]:
+    def __iter__(self) -> Iterator[RleFrame]:
         return (replace(self.frame, index=index) for index in range(self.count))
 
 

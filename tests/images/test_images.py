@@ -19,7 +19,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from masklet import read_image, read_mask
 from masklet.errors import ImageError, InputNotFound, MaskletWarning, SettingsError
-from support.image_files import FORMATS, damaged, encoded, png, tiff
+from support.image_files import FORMATS, damage, encode_image, png, tiff
 
 RNG = np.random.default_rng(1)
 COLOURS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -42,27 +42,27 @@ def smooth(size: tuple[int, int] = (48, 64)) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
 def test_rgb_files_keep_every_pixel(form: str) -> None:
-    assert np.array_equal(read_image(encoded(COLOURS, form)), COLOURS)
+    assert np.array_equal(read_image(encode_image(COLOURS, form)), COLOURS)
 
 
 def test_lossless_webp_keeps_every_pixel() -> None:
-    assert np.array_equal(read_image(encoded(COLOURS, "WebP", lossless=True)), COLOURS)
+    assert np.array_equal(read_image(encode_image(COLOURS, "WebP", lossless=True)), COLOURS)
 
 
 def test_a_jpeg_equals_what_pillow_decodes() -> None:
-    data = encoded(smooth(), "JPEG", quality=90)
+    data = encode_image(smooth(), "JPEG", quality=90)
     assert np.array_equal(read_image(data), np.array(Image.open(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
 def test_grey_files_have_three_equal_channels(form: str) -> None:
-    assert np.array_equal(read_image(encoded(GREY, form)), grey(GREY))
+    assert np.array_equal(read_image(encode_image(GREY, form)), grey(GREY))
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
 def test_one_bit_is_0_or_255(form: str) -> None:
     bits = GREY > 127
-    assert np.array_equal(read_image(encoded(bits, form)), grey(bits * 255))
+    assert np.array_equal(read_image(encode_image(bits, form)), grey(bits * 255))
 
 
 @pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17)])
@@ -77,32 +77,32 @@ def test_few_bits_of_grey_span_black_to_white(bits: int, step: int) -> None:
 def test_a_palette_gives_its_colours(form: str) -> None:
     picture = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    assert read_image(encoded(picture, form))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+    assert read_image(encode_image(picture, form))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
 
 
 def test_a_transparent_palette_entry_becomes_black() -> None:
     picture = Image.fromarray(np.array([[0, 1]], np.uint8))
     picture.putpalette([10, 20, 30, 40, 50, 60])
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        assert read_image(encoded(picture, transparency=0))[0].tolist() == [[0, 0, 0], [40, 50, 60]]
+        assert read_image(encode_image(picture, transparency=0))[0].tolist() == [[0, 0, 0], [40, 50, 60]]
 
 
 @pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})])
 def test_alpha_is_composited_on_black(form: str, options: dict[str, Any]) -> None:
     picture = np.array([[[200, 100, 50, 0], [200, 100, 50, 255], [200, 100, 50, 51]]], np.uint8)
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        rgb = read_image(encoded(picture, form, **options))
+        rgb = read_image(encode_image(picture, form, **options))
     assert rgb[0].tolist() == [[0, 0, 0], [200, 100, 50], [40, 20, 10]]
 
 
 def test_grey_with_alpha_is_composited_on_black() -> None:
     picture = Image.merge("LA", (Image.new("L", (1, 1), 200), Image.new("L", (1, 1), 51)))
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        assert read_image(encoded(picture)).tolist() == [[[40, 40, 40]]]
+        assert read_image(encode_image(picture)).tolist() == [[[40, 40, 40]]]
 
 
 def test_opaque_alpha_changes_nothing_and_does_not_warn() -> None:
-    assert np.array_equal(read_image(encoded(np.dstack([COLOURS, np.full((6, 9), 255, np.uint8)]))), COLOURS)
+    assert np.array_equal(read_image(encode_image(np.dstack([COLOURS, np.full((6, 9), 255, np.uint8)]))), COLOURS)
 
 
 @pytest.mark.parametrize(("colour", "rows", "key"), [(0, b"\x07\x08", b"\0\x07"), (2, b"\7\7\7\10\10\10", b"\0\7" * 3)])
@@ -119,11 +119,11 @@ def test_a_key_of_two_bits_becomes_black() -> None:
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
 def test_cmyk_is_read_with_the_right_polarity(form: str) -> None:
     inks = Image.new("CMYK", (16, 16), (255, 0, 255, 0))  # cyan and yellow ink are green
-    assert np.allclose(read_image(encoded(inks, form))[8, 8], (0, 255, 0), atol=2)  # JPEG is lossy
+    assert np.allclose(read_image(encode_image(inks, form))[8, 8], (0, 255, 0), atol=2)  # JPEG is lossy
 
 
 def test_ycck_is_read_like_cmyk() -> None:
-    data = bytearray(encoded(Image.new("CMYK", (16, 16), (0, 0, 0, 128)), "JPEG"))
+    data = bytearray(encode_image(Image.new("CMYK", (16, 16), (0, 0, 0, 128)), "JPEG"))
     place = data.index(b"Adobe")
     assert data[place + 11] == 0  # the transform: plain CMYK
     assert np.allclose(read_image(bytes(data))[8, 8], 127, atol=2)
@@ -139,7 +139,7 @@ def test_lab_becomes_srgb() -> None:
 
 def test_ycbcr_tiff_is_converted() -> None:
     picture = Image.new("YCbCr", (4, 4), (128, 128, 128))
-    assert np.allclose(read_image(encoded(picture, "TIFF")), 128, atol=1)
+    assert np.allclose(read_image(encode_image(picture, "TIFF")), 128, atol=1)
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
@@ -148,13 +148,13 @@ def test_ycbcr_tiff_is_converted() -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_16_bit_grey_keeps_its_high_byte(form: str) -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(encoded(DEEP, form)), grey(DEEP >> 8))
+        assert np.array_equal(read_image(encode_image(DEEP, form)), grey(DEEP >> 8))
 
 
 def test_big_endian_16_bit_tiff_is_read_alike() -> None:
     picture = Image.frombytes("I;16B", (9, 6), DEEP.astype(">u2").tobytes())
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(encoded(picture, "TIFF")), grey(DEEP >> 8))
+        assert np.array_equal(read_image(encode_image(picture, "TIFF")), grey(DEEP >> 8))
 
 
 def test_16_bit_where_white_is_zero_is_inverted() -> None:
@@ -196,7 +196,7 @@ def test_a_16_bit_key_colour_leaves_its_neighbours_alone() -> None:
 
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_32_bit_pictures_need_a_range(mode: str) -> None:
-    data = encoded(Image.new(mode, (2, 2), 1), "TIFF")
+    data = encode_image(Image.new(mode, (2, 2), 1), "TIFF")
     with pytest.raises(ImageError, match="value_range") as caught:
         read_image(data)
     assert caught.value.code == "float-needs-range"
@@ -204,12 +204,20 @@ def test_32_bit_pictures_need_a_range(mode: str) -> None:
 
 def test_a_range_stretches_numbers_and_clips_them() -> None:
     values = np.array([[-1, 0, 0.5, 1, 2, np.nan, np.inf]], np.float32)
-    assert read_image(encoded(values, "TIFF"), value_range=(0, 1))[0, :, 0].tolist() == [0, 0, 128, 255, 255, 0, 255]
+    assert read_image(encode_image(values, "TIFF"), value_range=(0, 1))[0, :, 0].tolist() == [
+        0,
+        0,
+        128,
+        255,
+        255,
+        0,
+        255,
+    ]
 
 
 def test_a_range_replaces_the_high_byte_of_16_bit_pictures() -> None:
     values = np.array([[0, 2048, 4095, 60000]], np.uint16)
-    assert read_image(encoded(values), value_range=(0, 4095))[0, :, 0].tolist() == [0, 128, 255, 255]
+    assert read_image(encode_image(values), value_range=(0, 4095))[0, :, 0].tolist() == [0, 128, 255, 255]
 
 
 @pytest.mark.parametrize("wrong", [(1, 0), (0, 0), (0, float("nan"))])
@@ -236,7 +244,7 @@ LYING = {  # how the pixels of an upright picture lie in the file, by orientatio
 def lying(orientation: int, form: str, **options: Any) -> bytes:
     exif = Image.Exif()
     exif[274] = orientation
-    return encoded(LYING[orientation], form, exif=exif, **options)
+    return encode_image(LYING[orientation], form, exif=exif, **options)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -275,7 +283,9 @@ def test_a_pil_image_that_was_worked_on_is_taken_as_it_stands() -> None:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_stop_a_picture() -> None:
-    assert np.array_equal(read_image(encoded(COLOURS, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")), COLOURS)
+    assert np.array_equal(
+        read_image(encode_image(COLOURS, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")), COLOURS
+    )
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
@@ -283,7 +293,7 @@ def test_broken_exif_does_not_stop_a_picture() -> None:
 
 def test_path_string_bytes_and_file_give_the_same(tmp_path: Path) -> None:
     path = tmp_path / "wrong_name.gif"
-    path.write_bytes(encoded(COLOURS))
+    path.write_bytes(encode_image(COLOURS))
     with path.open("rb") as handle:
         for source in (path, str(path), path.read_bytes(), memoryview(path.read_bytes()), handle):
             assert np.array_equal(read_image(source), COLOURS)
@@ -294,7 +304,7 @@ def test_an_rgb_array_comes_back_itself() -> None:
 
 
 def test_results_from_files_may_be_written_to() -> None:
-    assert read_image(encoded(COLOURS)).flags.writeable
+    assert read_image(encode_image(COLOURS)).flags.writeable
 
 
 def test_reversed_channels_come_back_contiguous() -> None:
@@ -385,7 +395,7 @@ def test_a_normalised_tensor_needs_a_range() -> None:
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 STRANGERS = {
-    "a GIF": encoded(GREEN, "GIF"),
+    "a GIF": encode_image(GREEN, "GIF"),
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
     "AVIF": b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(40),
     "an MP4 video": b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(40),
@@ -445,7 +455,7 @@ def test_folders_pipes_sockets_and_devices_are_refused_at_once(tmp_path: Path) -
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_forbidden_file_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "secret.png"
-    path.write_bytes(encoded(COLOURS))
+    path.write_bytes(encode_image(COLOURS))
     path.chmod(0)
     with pytest.raises(InputNotFound) as caught:
         read_image(path)
@@ -467,7 +477,7 @@ def test_empty_files_and_bytes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_more_pixels_than_allowed_are_refused_before_decoding(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(GREEN, form)
+    data = encode_image(GREEN, form)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(ImageError, match="16 × 8 = 128 pixels") as caught:
         read_image(data, max_pixels=127)
@@ -484,7 +494,7 @@ def test_a_large_picture_within_the_limit_raises_no_warning_of_pillow(monkeypatc
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_image(encoded(GREEN)).shape == (8, 16, 3)
+        assert read_image(encode_image(GREEN)).shape == (8, 16, 3)
 
 
 def test_a_side_beyond_65535_is_refused() -> None:
@@ -494,20 +504,20 @@ def test_a_side_beyond_65535_is_refused() -> None:
 
 
 def test_extreme_but_possible_sides_are_read() -> None:
-    assert read_image(encoded(np.zeros((1, 65535), np.uint8))).shape == (1, 65535, 3)
-    assert read_image(encoded(np.zeros((1, 1), np.uint8))).shape == (1, 1, 3)
+    assert read_image(encode_image(np.zeros((1, 65535), np.uint8))).shape == (1, 65535, 3)
+    assert read_image(encode_image(np.zeros((1, 1), np.uint8))).shape == (1, 1, 3)
 
 
 def variants() -> dict[str, bytes]:
     picture = smooth()
     return {
-        **{form: encoded(picture, form) for form in FORMATS},
-        "JPEG progressive": encoded(picture, "JPEG", progressive=True),
-        "WebP lossless": encoded(picture, "WebP", lossless=True),
-        "TIFF LZW": encoded(picture, "TIFF", compression="tiff_lzw"),
-        "TIFF deflate": encoded(picture, "TIFF", compression="tiff_adobe_deflate"),
-        "PNG palette": encoded(Image.fromarray(picture).quantize(16)),
-        "PNG 16": encoded(RNG.integers(0, 65536, (48, 64), dtype=np.uint16)),
+        **{form: encode_image(picture, form) for form in FORMATS},
+        "JPEG progressive": encode_image(picture, "JPEG", progressive=True),
+        "WebP lossless": encode_image(picture, "WebP", lossless=True),
+        "TIFF LZW": encode_image(picture, "TIFF", compression="tiff_lzw"),
+        "TIFF deflate": encode_image(picture, "TIFF", compression="tiff_adobe_deflate"),
+        "PNG palette": encode_image(Image.fromarray(picture).quantize(16)),
+        "PNG 16": encode_image(RNG.integers(0, 65536, (48, 64), dtype=np.uint16)),
     }
 
 
@@ -555,7 +565,7 @@ def test_several_pages_or_an_animation_give_the_first_with_a_warning() -> None:
     red = Image.new("RGB", (16, 8), (255, 0, 0))
     for form, options in (("TIFF", {}), ("PNG", {}), ("WebP", {"lossless": True})):
         with pytest.warns(MaskletWarning, match="first-picture-only"):
-            data = encoded(GREEN, form, save_all=True, append_images=[red], **options)
+            data = encode_image(GREEN, form, save_all=True, append_images=[red], **options)
             assert read_image(data)[0, 0].tolist() == [0, 120, 0]
 
 
@@ -570,7 +580,7 @@ def test_a_warning_points_at_the_line_that_called() -> None:
 def test_damaged_files_raise_only_our_errors_and_quickly(name: str) -> None:
     rng, slowest = random.Random(name), 0.0
     for _ in range(500):
-        data, start = damaged(VARIANTS[name], rng), time.monotonic()
+        data, start = damage(VARIANTS[name], rng), time.monotonic()
         outcome(data)
         slowest = max(slowest, time.monotonic() - start)
     assert slowest < 2
@@ -578,7 +588,7 @@ def test_damaged_files_raise_only_our_errors_and_quickly(name: str) -> None:
 
 def test_settings_of_pillow_stay_as_they_were() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    read_image(encoded(COLOURS))
+    read_image(encode_image(COLOURS))
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
@@ -590,18 +600,18 @@ LABELS = np.array([[0, 1, 2], [2, 1, 0]])
 def test_a_palette_mask_gives_its_indices() -> None:
     picture = Image.fromarray(LABELS.astype(np.uint8))
     picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
-    found = read_mask(encoded(picture, transparency=0))
+    found = read_mask(encode_image(picture, transparency=0))
     assert np.array_equal(found, LABELS)
     assert found.dtype == np.int32
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_small_greys_and_16_bit_greys_are_labels(dtype: Any) -> None:
-    assert np.array_equal(read_mask(encoded(LABELS.astype(dtype))), LABELS)
+    assert np.array_equal(read_mask(encode_image(LABELS.astype(dtype))), LABELS)
 
 
 def test_16_bit_labels_are_kept_whole() -> None:
-    assert np.array_equal(read_mask(encoded(DEEP)), DEEP)
+    assert np.array_equal(read_mask(encode_image(DEEP)), DEEP)
 
 
 def test_four_bit_greys_are_labels_as_stored() -> None:
@@ -609,33 +619,33 @@ def test_four_bit_greys_are_labels_as_stored() -> None:
 
 
 def test_a_one_bit_mask_is_0_and_1() -> None:
-    assert np.array_equal(read_mask(encoded(LABELS > 0)), LABELS > 0)
+    assert np.array_equal(read_mask(encode_image(LABELS > 0)), LABELS > 0)
 
 
 @pytest.mark.parametrize("picture", [GREY, grey(GREY)])
 def test_a_black_and_white_mask_is_cut_at_128(picture: Any) -> None:
-    assert np.array_equal(read_mask(encoded(picture)), GREY >= 128)
+    assert np.array_equal(read_mask(encode_image(picture)), GREY >= 128)
 
 
 def test_a_compressed_mask_is_cut_at_128() -> None:
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 8:24] = 255
-    assert np.array_equal(read_mask(encoded(grey(mask), "JPEG")), mask > 0)
+    assert np.array_equal(read_mask(encode_image(grey(mask), "JPEG")), mask > 0)
 
 
 def test_a_cut_out_gives_what_is_opaque() -> None:
     picture = np.dstack([COLOURS, GREY])
-    assert np.array_equal(read_mask(encoded(picture)), GREY >= 128)
+    assert np.array_equal(read_mask(encode_image(picture)), GREY >= 128)
 
 
 def test_colours_of_davis_are_their_indices() -> None:
     colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)[LABELS]
-    assert np.array_equal(read_mask(encoded(colours)), LABELS)
+    assert np.array_equal(read_mask(encode_image(colours)), LABELS)
 
 
 def test_a_photograph_is_no_mask() -> None:
     with pytest.raises(ImageError, match="not a mask") as caught:
-        read_mask(encoded(COLOURS))
+        read_mask(encode_image(COLOURS))
     assert caught.value.code == "bad-image"
 
 

@@ -7,42 +7,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masklet.images.resize import resample
+from masklet.images.resize import resize_antialiased
 
 SIDES = st.integers(1, 70)
 
 
 def test_a_quarter_of_the_size_weighs_two_pixels_width_on_each_side() -> None:
     line = np.arange(8.0)[None]
-    found = resample(line, (1, 2))[0]  # weights 5, 7, 7, 5, 3, 1 from either end
+    found = resize_antialiased(line, (1, 2))[0]  # weights 5, 7, 7, 5, 3, 1 from either end
     assert found.tolist() == pytest.approx([53 / 28, 7 - 53 / 28])
 
 
 def test_twice_the_size_is_plain_bilinear() -> None:
-    assert resample(np.array([[0.0, 4.0]]), (1, 4))[0].tolist() == [0, 1, 3, 4]
+    assert resize_antialiased(np.array([[0.0, 4.0]]), (1, 4))[0].tolist() == [0, 1, 3, 4]
 
 
 @given(SIDES, SIDES, SIDES, SIDES)
 def test_an_even_picture_stays_as_it_is(height: int, width: int, new_height: int, new_width: int) -> None:
-    found = resample(np.full((2, height, width), 0.7), (new_height, new_width))
+    found = resize_antialiased(np.full((2, height, width), 0.7), (new_height, new_width))
     assert found.shape == (2, new_height, new_width)
     assert np.abs(found - 0.7).max() < 1e-14
 
 
 def test_a_large_picture_is_resized_a_few_columns_at_a_time_as_its_parts_are() -> None:
     values = np.random.default_rng(0).random((700, 9000), np.float32)
-    columns = resample(values, (300, 9000))
-    assert np.abs(columns[:, 4000:4008] - resample(values[:, 4000:4008], (300, 8))).max() < 1e-6
+    columns = resize_antialiased(values, (300, 9000))
+    assert np.abs(columns[:, 4000:4008] - resize_antialiased(values[:, 4000:4008], (300, 8))).max() < 1e-6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_dtype_stays(dtype: type) -> None:
-    assert resample(np.ones((5, 7), dtype), (3, 9)).dtype == dtype
+    assert resize_antialiased(np.ones((5, 7), dtype), (3, 9)).dtype == dtype
 
 
 def test_a_picture_of_the_wanted_size_is_given_as_it_is() -> None:
     values = np.random.default_rng(0).random((3, 4))
-    assert resample(values, (3, 4)) is values
+    assert resize_antialiased(values, (3, 4)) is values
 
 
 @settings(deadline=None)  # the first example imports torch
@@ -53,7 +53,7 @@ def test_it_is_what_pytorch_computes(height: int, width: int, new_height: int, n
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(values), (new_height, new_width), mode="bilinear", align_corners=False, antialias=True
     )
-    assert np.abs(resample(values, (new_height, new_width)) - wanted.numpy()).max() < 1e-12
+    assert np.abs(resize_antialiased(values, (new_height, new_width)) - wanted.numpy()).max() < 1e-12
 
 
 def test_float32_pictures_of_real_sizes_agree_with_pytorch_to_1e_5() -> None:
@@ -62,4 +62,4 @@ def test_float32_pictures_of_real_sizes_agree_with_pytorch_to_1e_5() -> None:
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(values), (512, 512), mode="bilinear", align_corners=False, antialias=True
     )
-    assert np.abs(resample(values, (512, 512)) - wanted.numpy()).max() < 1e-5
+    assert np.abs(resize_antialiased(values, (512, 512)) - wanted.numpy()).max() < 1e-5

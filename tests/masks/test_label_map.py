@@ -1,4 +1,4 @@
-"""Masks as pictures of object ids."""
+"""Label maps hold object ids and are written as PNG."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ import pytest
 from PIL import Image
 
 from masklet.errors import FormatError
-from masklet.masks.label_map import davis_palette, label_map, write_label_map, write_mask
+from masklet.masks.label_map import make_davis_palette, make_label_map, write_label_map, write_mask
 
 
-def test_the_palette_begins_with_the_colours_of_davis():
-    assert davis_palette()[:9].tolist() == [
+def test_the_palette_begins_with_the_colors_of_davis():
+    assert make_davis_palette()[:9].tolist() == [
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128], [0, 128, 128],
         [128, 128, 128], [64, 0, 0],
     ]  # fmt: skip
-    assert len(np.unique(davis_palette(), axis=0)) == 256
+    assert len(np.unique(make_davis_palette(), axis=0)) == 256
 
 
 def test_the_smallest_id_wins_overlaps():
     masks = np.array([[[1, 1, 0]], [[0, 1, 1]], [[0, 0, 1]]], bool)
-    assert label_map(masks, (7, 2, 5), (1, 3)).tolist() == [[7, 2, 2]]
+    assert make_label_map(masks, (7, 2, 5), (1, 3)).tolist() == [[7, 2, 2]]
 
 
 @pytest.mark.parametrize(("object_id", "bits"), [(255, 8), (256, 16), (65535, 16)])
 def test_large_ids_need_16_bits(object_id: int, bits: int):
-    labels = label_map(np.ones((1, 1, 1), bool), (object_id,), (1, 1))
+    labels = make_label_map(np.ones((1, 1, 1), bool), (object_id,), (1, 1))
     assert labels.dtype.itemsize * 8 == bits
     assert labels[0, 0] == object_id
 
 
 @pytest.mark.parametrize("object_id", [0, -1, 65536])
-def test_an_id_that_a_picture_cannot_hold_is_refused(object_id: int):
+def test_an_id_that_a_label_map_cannot_hold_is_refused(object_id: int):
     with pytest.raises(FormatError, match=str(object_id)):
-        label_map(np.ones((1, 1, 1), bool), (object_id,), (1, 1))
+        make_label_map(np.ones((1, 1, 1), bool), (object_id,), (1, 1))
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [(np.uint8, "P"), (np.uint16, "I;16")])
-def test_a_written_picture_of_ids_reads_back_the_same(dtype: type, mode: str):
+def test_a_written_label_map_reads_back_the_same(dtype: type, mode: str):
     labels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (30, 40)).astype(dtype)
     write_label_map(file := io.BytesIO(), labels)
-    picture = Image.open(file)
-    assert picture.mode == mode
-    assert (np.array(picture) == labels).all()
+    image = Image.open(file)
+    assert image.mode == mode
+    assert (np.array(image) == labels).all()
 
 
-def test_a_picture_of_ids_shows_them_in_their_colours():
+def test_a_label_map_shows_object_ids_in_the_colors_of_davis():
     write_label_map(file := io.BytesIO(), np.array([[0, 1, 2]], np.uint8))
     assert np.array(Image.open(file).convert("RGB")).tolist() == [[[0, 0, 0], [128, 0, 0], [0, 128, 0]]]
 
 
 def test_one_mask_is_black_and_white():
     write_mask(file := io.BytesIO(), np.array([[True, False]]))
-    picture = Image.open(file)
-    assert picture.mode == "L"
-    assert np.array(picture).tolist() == [[255, 0]]
+    image = Image.open(file)
+    assert image.mode == "L"
+    assert np.array(image).tolist() == [[255, 0]]

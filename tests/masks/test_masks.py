@@ -1,4 +1,4 @@
-"""The one result type: what it refuses, what it computes, and what it writes."""
+"""Masks refuse parts that do not fit together, compute their properties and write files."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from PIL import Image
 from masklet.errors import BackendError, FormatError, ImageError, PromptError, ResourceError, SettingsError
 from masklet.masks.masks import Masks
 from masklet.masks.polygons import MIN_IOU, rasterize
-from masklet.masks.resize import interpolate
+from masklet.masks.resize import resize_logits
 
 STACKS = arrays.arrays(bool, arrays.array_shapes(min_dims=3, max_dims=3, max_side=9))
 
 
-def drawn(*rows: str) -> NDArray[np.bool_]:
+def draw(*rows: str) -> NDArray[np.bool_]:
     return np.array([list(row) for row in rows]) == "#"
 
 
 def squares() -> Masks:
-    """Three objects of a picture of 20 × 30 pixels: a square, one that overlaps it, nothing."""
+    """Three objects in an image of 20 × 30 pixels: a square, a square that overlaps it, an empty mask."""
     binary = np.zeros((3, 20, 30), bool)
     binary[0, 2:12, 3:13] = True
     binary[1, 2:12, 8:18] = True
     return Masks.from_binary(binary, object_ids=(4, 9, 2), scores=(0.5, 0.9, 0.7))
 
 
-def parts(**changes: Any) -> dict[str, Any]:
+def make_fields(**changes: Any) -> dict[str, Any]:
     fields = {
         "low_res": np.zeros((2, 4, 4), np.float32),
         "size": (8, 8),
@@ -65,23 +65,23 @@ def parts(**changes: Any) -> dict[str, Any]:
         {"object_ids": ("1", "2")},
     ],
 )
-def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any]):
+def test_fields_that_do_not_fit_together_are_refused(changes: dict[str, Any]):
     with pytest.raises(PromptError) as raised:
-        Masks(**parts(**changes))
+        Masks(**make_fields(**changes))
     assert raised.value.code == "mask-shape"
 
 
 @pytest.mark.parametrize("name", ["low_res", "scores", "object_scores"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_never_become_a_mask(name: str, value: float):
-    values = parts()[name]
+def test_numbers_that_are_not_finite_are_refused(name: str, value: float):
+    values = make_fields()[name]
     values.flat[1] = value
     with pytest.raises(BackendError) as raised:
-        Masks(**parts(**{name: values}))
+        Masks(**make_fields(**{name: values}))
     assert raised.value.code == "non-finite-output"
 
 
-def test_logits_alone_are_visible_objects_from_1_on():
+def test_logits_alone_make_visible_objects_numbered_from_1():
     masks = Masks.from_logits(np.zeros((3, 4, 4)), (8, 8))
     assert masks.object_ids == (1, 2, 3)
     assert masks.scores.tolist() == [1, 1, 1]
@@ -89,47 +89,47 @@ def test_logits_alone_are_visible_objects_from_1_on():
 
 
 @pytest.mark.parametrize(
-    ("given_dtype", "kept"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
+    ("given_dtype", "dtype"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
 )
-def test_logits_keep_the_precision_of_float64(given_dtype: str, kept: str):
+def test_logits_keep_the_precision_of_float64(given_dtype: str, dtype: str):
     masks = Masks.from_logits(np.zeros((1, 4, 4), given_dtype), (6, 7))
-    assert masks.low_res.dtype == masks.logits.dtype == kept
+    assert masks.low_res.dtype == masks.logits.dtype == dtype
 
 
 @given(STACKS)
-def test_a_binary_array_is_kept_exactly(binary: NDArray[np.bool_]):
+def test_a_binary_array_is_restored_exactly(binary: NDArray[np.bool_]):
     masks = Masks.from_binary(binary)
     assert (masks.binary == binary).all()
     assert masks.visible.tolist() == binary.any(axis=(1, 2)).tolist()
 
 
-def test_one_array_of_numbers_is_one_mask():
+def test_an_array_of_two_dimensions_is_one_mask():
     assert Masks.from_binary([[0, 255], [7, 0]]).binary.tolist() == [[[False, True], [True, False]]]
 
 
 @pytest.mark.parametrize("array", [True, [True], np.zeros((1, 0, 4)), np.zeros((1, 1, 2, 2))])
-def test_an_array_that_is_no_mask_is_refused(array: Any):
+def test_an_array_of_another_shape_is_refused(array: Any):
     with pytest.raises(PromptError, match="H, W"):
         Masks.from_binary(array)
 
 
-def test_fractions_are_not_taken_for_a_mask():
+def test_an_array_of_fractions_is_refused():
     with pytest.raises(PromptError, match="array > threshold"):
         Masks.from_binary(np.full((2, 2), 0.3))
 
 
-def test_a_mask_is_where_logits_at_the_pictures_size_are_above_zero():
+def test_a_mask_is_where_logits_at_the_images_size_are_above_zero():
     masks = Masks.from_logits(np.array([[[-1.0, 3.0]]]), (1, 4))
     assert masks.logits.tolist() == [[[-1, 0, 2, 3]]]
     assert masks.binary.tolist() == [[[False, False, True, True]]]
 
 
-def test_binary_masks_cannot_be_changed_by_accident():
+def test_binary_masks_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         squares().binary[0, 0, 0] = True
 
 
-def test_areas_and_boxes_are_of_the_pictures_pixels():
+def test_areas_and_boxes_are_in_pixels_of_the_image():
     assert squares().areas.tolist() == [100, 100, 0]
     assert squares().boxes.tolist() == [[3, 2, 13, 12], [8, 2, 18, 12], [0, 0, 0, 0]]
 
@@ -144,22 +144,25 @@ def test_areas_and_boxes_fit_any_mask(binary: NDArray[np.bool_]):
             assert side.any() == mask.any()
 
 
-def test_areas_are_the_same_before_and_after_the_masks_are_kept():
+def test_areas_are_the_same_before_and_after_binary_is_cached():
     masks = Masks.from_logits(np.random.default_rng(0).normal(size=(2, 8, 8)), (50, 70))
     before = masks.areas.tolist()
     assert before == masks.binary.sum(axis=(1, 2)).tolist() == masks.areas.tolist()
 
 
-def test_logits_in_any_layout_make_the_same_masks():
+def test_logits_in_any_memory_layout_make_the_same_masks():
     logits = np.random.default_rng(0).normal(size=(2, 30, 20)).astype(np.float32)
     turned, straight = logits.transpose(0, 2, 1), logits.transpose(0, 2, 1).copy()
     for size in ((20, 30), (50, 70)):
         one, other = Masks.from_logits(turned, size), Masks.from_logits(straight, size)
-        picture = np.full((*size, 3), 90, np.uint8)
+        image = np.full((*size, 3), 90, np.uint8)
         assert one.to_rle() == other.to_rle()
         assert one.boxes.tolist() == other.boxes.tolist()
-        assert (one.overlay(picture) == other.overlay(picture)).all()
-        assert (one.clean(holes=5, islands=5).logits == other.clean(holes=5, islands=5).logits).all()
+        assert (one.overlay(image) == other.overlay(image)).all()
+        assert (
+            one.postprocess(fill_holes=5, remove_islands=5).logits
+            == other.postprocess(fill_holes=5, remove_islands=5).logits
+        ).all()
 
 
 def test_stability_compares_two_thresholds():
@@ -168,18 +171,18 @@ def test_stability_compares_two_thresholds():
     assert masks.stability(0.1).tolist() == [1, 0]
 
 
-def test_a_position_is_a_mask_of_one():
+def test_a_position_gives_masks_of_length_one():
     one = squares()[-2]
     assert (len(one), one.object_ids, one.scores.tolist()) == (1, (9,), [np.float32(0.9)])
     assert one.areas.tolist() == [100]
 
 
 @pytest.mark.parametrize("which", [slice(0, 3, 2), [0, 2], np.array([0, 2]), np.array([True, False, True])])
-def test_several_positions_are_chosen_at_once(which: Any):
+def test_several_positions_are_selected_at_once(which: Any):
     assert squares()[which].object_ids == (4, 2)
 
 
-def test_positions_end():
+def test_a_position_past_the_end_is_an_index_error():
     with pytest.raises(IndexError):
         squares()[3]
 
@@ -198,7 +201,7 @@ def test_an_object_may_have_several_masks():
     assert masks.of(7).best.scores.tolist() == [np.float32(0.4)]
 
 
-def test_an_unknown_object_is_an_error_that_names_the_known():
+def test_the_error_for_an_unknown_object_names_the_known_ones():
     with pytest.raises(PromptError, match=r"object 5, only of \[2, 4, 9\]") as raised:
         squares().of(5)
     assert raised.value.code == "unknown-object"
@@ -209,7 +212,7 @@ def test_the_best_has_the_highest_score_and_is_the_first_of_equals():
     assert Masks.from_logits(np.zeros((3, 2, 2)), (2, 2), scores=(0.1, 0.4, 0.4)).best.object_ids == (2,)
 
 
-def test_nothing_is_the_best_of_nothing():
+def test_without_masks_none_is_the_best():
     with pytest.raises(PromptError, match="no masks"):
         _ = Masks.empty((4, 4)).best
 
@@ -221,37 +224,37 @@ def test_joined_masks_are_in_order():
     assert joined.areas.tolist() == [100, 0, 100]
 
 
-def test_masks_of_different_resolutions_join_without_a_change():
+def test_joining_masks_of_different_resolutions_does_not_change_them():
     coarse = Masks.from_logits(np.random.default_rng(0).normal(size=(1, 5, 5)), (20, 30))
     joined = Masks.join([squares(), coarse])
     assert (joined.binary[3] == coarse.binary[0]).all()
 
 
 @pytest.mark.parametrize("other", [[], [Masks.empty((2, 3)), Masks.empty((3, 2))]])
-def test_only_masks_of_one_picture_join(other: list[Masks]):
-    with pytest.raises(PromptError, match="one picture"):
+def test_only_masks_of_one_image_can_be_joined(other: list[Masks]):
+    with pytest.raises(PromptError, match="one image"):
         Masks.join(other)
 
 
-def test_nothing_has_everything_that_masks_have(tmp_path: Path):
-    nothing = Masks.empty((6, 8))
-    picture = np.full((6, 8, 3), 9, np.uint8)
-    assert (len(nothing), nothing.logits.shape, nothing.binary.shape) == (0, (0, 6, 8), (0, 6, 8))
-    assert (nothing.areas.shape, nothing.boxes.shape, nothing.stability().shape) == ((0,), (0, 4), (0,))
-    assert nothing.iou(nothing).shape == (0, 0)
-    assert nothing.to_rle() == []
-    assert (nothing.overlay(picture) == picture).all()
-    assert not nothing.cutout(picture).any()
-    assert not nothing.cutout(picture, soft=True).any()
+def test_no_masks_support_all_operations(tmp_path: Path):
+    empty = Masks.empty((6, 8))
+    image = np.full((6, 8, 3), 9, np.uint8)
+    assert (len(empty), empty.logits.shape, empty.binary.shape) == (0, (0, 6, 8), (0, 6, 8))
+    assert (empty.areas.shape, empty.boxes.shape, empty.stability().shape) == ((0,), (0, 4), (0,))
+    assert empty.iou(empty).shape == (0, 0)
+    assert empty.to_rle() == []
+    assert (empty.overlay(image) == image).all()
+    assert not empty.cutout(image).any()
+    assert not empty.cutout(image, soft=True).any()
     for same in (
-        nothing.nms(0.5),
-        nothing.clean(holes=3, islands=3),
-        nothing.keep_largest(),
-        nothing.without_overlap(),
+        empty.nms(0.5),
+        empty.postprocess(fill_holes=3, remove_islands=3),
+        empty.keep_largest(),
+        empty.remove_overlap(),
     ):
         assert same.binary.shape == (0, 6, 8)
     for name in ("n.png", "n.json", "n.npz"):
-        nothing.save(tmp_path / name)
+        empty.save(tmp_path / name)
 
 
 def test_iou_is_pairwise():
@@ -259,87 +262,87 @@ def test_iou_is_pairwise():
     np.testing.assert_array_equal(masks.iou(masks[:2]), [[1, 1 / 3], [1 / 3, 1], [0, 0]])
 
 
-def test_masks_of_different_pictures_have_no_iou():
+def test_masks_of_images_of_different_sizes_have_no_iou():
     with pytest.raises(PromptError, match="compared"):
         squares().iou(Masks.empty((20, 31)))
 
 
-@pytest.mark.parametrize(("threshold", "left"), [(0.3, (9, 2)), (0.4, (9, 2, 4))])
-def test_nms_keeps_the_best_of_overlapping_masks(threshold: float, left: tuple[int, ...]):
-    assert squares().nms(threshold).object_ids == left
+@pytest.mark.parametrize(("threshold", "remaining"), [(0.3, (9, 2)), (0.4, (9, 2, 4))])
+def test_nms_keeps_the_best_of_overlapping_masks(threshold: float, remaining: tuple[int, ...]):
+    assert squares().nms(threshold).object_ids == remaining
 
 
-def test_cleaning_counts_low_res_pixels():
-    low_res = np.where(drawn("####", "#.##", "####", "####"), 4.0, -4.0)[None]
+def test_areas_of_holes_are_in_low_resolution_pixels():
+    low_res = np.where(draw("####", "#.##", "####", "####"), 4.0, -4.0)[None]
     masks = Masks.from_logits(low_res, (40, 40))
     assert not masks.binary.all()
-    assert masks.clean(holes=1).binary.all()
+    assert masks.postprocess(fill_holes=1).binary.all()
 
 
-def test_cleaning_leaves_the_masks_it_was_asked_of():
-    masks = Masks.from_binary(drawn("#..", "...", "..."))
-    assert masks.clean(islands=1).areas.tolist() == [0]
+def test_post_processing_does_not_change_the_given_masks():
+    masks = Masks.from_binary(draw("#..", "...", "..."))
+    assert masks.postprocess(remove_islands=1).areas.tolist() == [0]
     assert masks.areas.tolist() == [1]
 
 
-def test_clicks_choose_pieces_in_pixels_of_the_picture():
-    low_res = np.where(drawn("#.#.", "#.#.", "#..."), 4.0, -4.0)[None]
+def test_points_select_components_in_pixels_of_the_image():
+    low_res = np.where(draw("#.#.", "#.#.", "#..."), 4.0, -4.0)[None]
     masks = Masks.from_logits(low_res, (30, 40))
-    assert masks.clean(keep=[(25, 5)]).boxes.tolist() == [[20, 0, 30, 20]]
+    assert masks.postprocess(keep_points=[(25, 5)]).boxes.tolist() == [[20, 0, 30, 20]]
 
 
-def test_a_click_outside_the_picture_is_refused():
+def test_a_point_outside_the_image_is_refused():
     with pytest.raises(PromptError, match="outside"):
-        squares().clean(keep=[(31, 5)])
+        squares().postprocess(keep_points=[(31, 5)])
 
 
-@pytest.mark.parametrize("areas", [{"holes": -1}, {"islands": float("nan")}])
+@pytest.mark.parametrize("areas", [{"fill_holes": -1}, {"remove_islands": float("nan")}])
 def test_areas_below_zero_are_refused(areas: dict[str, float]):
     with pytest.raises(SettingsError):
-        squares().clean(**areas)
+        squares().postprocess(**areas)
 
 
-def test_the_largest_piece_of_each_mask_is_kept():
-    masks = Masks.from_binary(np.stack([drawn("##.#"), drawn("#.##")]))
+def test_the_largest_component_of_each_mask_remains():
+    masks = Masks.from_binary(np.stack([draw("##.#"), draw("#.##")]))
     assert masks.keep_largest().boxes.tolist() == [[0, 0, 2, 1], [2, 0, 4, 1]]
 
 
-def test_without_overlap_the_highest_logit_keeps_each_pixel():
+def test_each_pixel_belongs_to_the_mask_with_the_highest_logit():
     logits = np.array([[[3.0, 1.0, -2.0, 2.0]], [[1.0, 4.0, -1.0, 2.0]], [[-20.0, 0.0, -3.0, 1.0]]])
-    apart = Masks.from_logits(logits, (1, 4)).without_overlap()
-    assert apart.logits.tolist() == [[[3, -10, -10, 2]], [[-10, 4, -1, -10]], [[-20, -10, -10, -10]]]
+    separated = Masks.from_logits(logits, (1, 4)).remove_overlap()
+    assert separated.logits.tolist() == [[[3, -10, -10, 2]], [[-10, 4, -1, -10]], [[-20, -10, -10, -10]]]
     assert logits[0].tolist() == [[3, 1, -2, 2]]
 
 
 @given(arrays.arrays(np.float64, (4, 5, 6), elements=st.integers(-12, 12)))
-def test_without_overlap_is_what_the_definition_says(logits: NDArray[np.float64]):
+def test_removal_of_overlap_agrees_with_the_definition(logits: NDArray[np.float64]):
     expected = np.where(logits.argmax(axis=0) == np.arange(4)[:, None, None], logits, np.minimum(logits, -10))
-    assert (Masks.from_logits(logits, (5, 6)).without_overlap().logits == expected).all()
+    assert (Masks.from_logits(logits, (5, 6)).remove_overlap().logits == expected).all()
 
 
-def test_a_lone_mask_overlaps_nothing():
-    lone = squares()[0]
-    assert lone.without_overlap() is lone
+def test_a_single_mask_is_not_changed_by_removal_of_overlap():
+    single = squares()[0]
+    assert single.remove_overlap() is single
 
 
 @given(STACKS)
-def test_run_length_codes_read_back_the_same(binary: NDArray[np.bool_]):
-    again = Masks.from_rle(Masks.from_binary(binary).to_rle(), object_ids=range(5, 5 + len(binary)))
-    assert (again.binary == binary).all()
-    assert again.object_ids == tuple(range(5, 5 + len(binary)))
+def test_rle_restores_the_masks(binary: NDArray[np.bool_]):
+    restored = Masks.from_rle(Masks.from_binary(binary).to_rle(), object_ids=range(5, 5 + len(binary)))
+    assert (restored.binary == binary).all()
+    assert restored.object_ids == tuple(range(5, 5 + len(binary)))
 
 
-def test_no_code_has_no_size():
+def test_no_rle_is_refused():
     with pytest.raises(FormatError):
         Masks.from_rle([])
 
 
-def test_a_cut_out_holds_all_masks():
+def test_a_cutout_contains_all_masks():
     cut = squares().cutout(np.full((20, 30, 3), 50, np.uint8))
     assert ((cut[..., 3] == 255) == squares().binary.any(axis=0)).all()
 
 
-def test_a_soft_cut_out_fades_where_the_logits_do():
+def test_the_alpha_of_a_soft_cutout_is_the_sigmoid_of_the_logits():
     masks = Masks.from_logits(np.array([[[-6.0, 6.0]]]), (1, 8))
     alpha = masks.cutout(np.full((1, 8, 3), 50, np.uint8), soft=True)[0, :, 3].tolist()
     assert alpha == sorted(alpha)
@@ -347,30 +350,30 @@ def test_a_soft_cut_out_fades_where_the_logits_do():
 
 
 @pytest.mark.parametrize("draw", [Masks.overlay, Masks.cutout])
-def test_another_picture_is_refused(draw: Any):
+def test_an_image_of_another_size_is_refused(draw: Any):
     with pytest.raises(ImageError):
         draw(squares(), np.zeros((30, 20, 3), np.uint8))
 
 
-def test_several_masks_are_saved_as_a_picture_of_ids(tmp_path: Path):
+def test_several_masks_are_saved_as_a_label_map(tmp_path: Path):
     squares().save(tmp_path / "masks.png")
     labels = np.array(Image.open(tmp_path / "masks.png"))
-    assert (labels == 4).sum() == 100  # the smaller id is in front
+    assert (labels == 4).sum() == 100  # the smaller id wins the overlap
     assert (labels == 9).sum() == 50
 
 
-def test_one_mask_is_saved_black_and_white(tmp_path: Path):
+def test_one_mask_is_saved_in_black_and_white(tmp_path: Path):
     squares()[1].save(str(tmp_path / "mask.PNG"))
     assert (np.array(Image.open(tmp_path / "mask.PNG")) == np.where(squares().binary[1], 255, 0)).all()
 
 
-def test_saved_json_holds_everything_but_logits(tmp_path: Path):
+def test_saved_json_contains_everything_but_logits(tmp_path: Path):
     masks = squares()
     masks.save(tmp_path / "masks.json")
     read = json.loads((tmp_path / "masks.json").read_text())
-    again = Masks.from_rle([entry["rle"] for entry in read["masks"]])
+    restored = Masks.from_rle([entry["rle"] for entry in read["masks"]])
     assert read["size"] == [20, 30]
-    assert (again.binary == masks.binary).all()
+    assert (restored.binary == masks.binary).all()
     assert [entry["object_id"] for entry in read["masks"]] == [4, 9, 2]
     assert [entry["area"] for entry in read["masks"]] == [100, 100, 0]
     assert read["masks"][0]["box"] == [3, 2, 13, 12]
@@ -378,21 +381,21 @@ def test_saved_json_holds_everything_but_logits(tmp_path: Path):
     assert read["masks"][2]["object_score"] < 0
 
 
-def test_saved_npz_holds_all_fields(tmp_path: Path):
+def test_saved_npz_contains_all_fields(tmp_path: Path):
     masks = squares()
     masks.save(tmp_path / "masks.npz")
     read = np.load(tmp_path / "masks.npz", allow_pickle=False)
-    again = Masks.from_logits(
+    restored = Masks.from_logits(
         read["low_res"],
         tuple(read["size"]),
         object_ids=read["object_ids"],
         scores=read["scores"],
         object_scores=read["object_scores"],
     )
-    assert (again.low_res == masks.low_res).all()
-    assert (again.size, again.object_ids) == (masks.size, masks.object_ids)
-    assert (again.scores == masks.scores).all()
-    assert (again.visible == masks.visible).all()
+    assert (restored.low_res == masks.low_res).all()
+    assert (restored.size, restored.object_ids) == (masks.size, masks.object_ids)
+    assert (restored.scores == masks.scores).all()
+    assert (restored.visible == masks.visible).all()
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path):
@@ -408,34 +411,34 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str):
         squares().save(tmp_path / name)
 
 
-def test_a_fault_while_saving_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_error_while_saving_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     squares().save(tmp_path / "masks.json")
     before = (tmp_path / "masks.json").read_bytes()
 
-    def full(_: int) -> None:
+    def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ResourceError) as raised:
         squares()[0].save(tmp_path / "masks.json")
     assert raised.value.code == "disk-full"
     assert (tmp_path / "masks.json").read_bytes() == before
 
 
-def test_masks_describe_themselves_in_a_line():
+def test_the_repr_of_masks_is_one_line():
     assert repr(squares()) == "Masks(object_ids=[4, 9, 2], size=(20, 30))"
 
 
-def test_many_objects_are_shown_in_a_short_line():
+def test_the_repr_of_many_masks_is_short():
     masks = Masks.from_logits(np.zeros((500, 2, 2)), (2, 2))
     assert repr(masks) == "Masks(object_ids=[1, 2, 3, 4, 5, 6, 7, 8, … 500 in all], size=(2, 2))"
 
 
 @pytest.mark.parametrize("name", ["logits", "binary", "areas", "boxes"])
-def test_a_property_resizes_once(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_property_resizes_the_logits_once(name: str, monkeypatch: pytest.MonkeyPatch):
     resized: list[Any] = []
     monkeypatch.setattr(
-        "masklet.masks.masks.interpolate", lambda logits, size: (resized.append(size), interpolate(logits, size))[1]
+        "masklet.masks.masks.resize_logits", lambda logits, size: (resized.append(size), resize_logits(logits, size))[1]
     )
     masks = Masks.from_logits(np.random.default_rng(0).normal(size=(2, 8, 8)).astype(np.float32), (50, 70))
     first = getattr(masks, name)
@@ -445,25 +448,25 @@ def test_a_property_resizes_once(name: str, monkeypatch: pytest.MonkeyPatch):
         first[0] = 1
 
 
-def test_logits_that_were_kept_make_the_same_masks():
+def test_cached_logits_make_the_same_masks():
     logits = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
-    kept, fresh = (Masks.from_logits(logits, (50, 70)) for _ in range(2))
-    assert kept.logits.dtype == np.float32
-    assert (kept.binary == fresh.binary).all()
-    assert (kept.without_overlap().low_res == fresh.without_overlap().low_res).all()
-    assert kept.stability().tolist() == fresh.stability().tolist()
+    cached, fresh = (Masks.from_logits(logits, (50, 70)) for _ in range(2))
+    assert cached.logits.dtype == np.float32
+    assert (cached.binary == fresh.binary).all()
+    assert (cached.remove_overlap().low_res == fresh.remove_overlap().low_res).all()
+    assert cached.stability().tolist() == fresh.stability().tolist()
     other = Masks.from_binary(np.ones((50, 70), bool))
-    assert (Masks.join([kept, other]).low_res == Masks.join([fresh, other]).low_res).all()
+    assert (Masks.join([cached, other]).low_res == Masks.join([fresh, other]).low_res).all()
 
 
-def test_methods_keep_no_logits_at_the_pictures_size():
+def test_methods_do_not_cache_logits():
     masks = Masks.from_logits(np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32), (50, 70))
-    masks.without_overlap(), masks.stability(), masks.to_rle(), masks.areas, masks.boxes, masks.clean(holes=2)
+    masks.remove_overlap(), masks.stability(), masks.to_rle(), masks.areas, masks.boxes, masks.postprocess(fill_holes=2)
     Masks.join([masks, Masks.from_binary(np.ones((50, 70), bool))])
     assert "logits" not in vars(masks)
 
 
-def test_logits_that_were_given_at_the_pictures_size_stay_writable():
+def test_given_logits_at_the_images_size_stay_writable():
     given_logits = np.zeros((1, 5, 7), np.float32)
     masks = Masks.from_logits(given_logits, (5, 7))
     assert not masks.logits.flags.writeable
@@ -480,7 +483,7 @@ def test_masks_are_an_array_of_booleans():
     assert np.asarray(Masks.empty((4, 5))).shape == (0, 4, 5)
 
 
-def test_a_copy_of_masks_as_an_array_can_be_written_to():
+def test_a_copy_of_masks_as_an_array_is_writable():
     masks = squares()
     copy = np.array(masks)
     copy[:] = True
@@ -491,7 +494,7 @@ def test_a_copy_of_masks_as_an_array_can_be_written_to():
 
 
 class Detections:
-    """Stands in for supervision's: keeps what it is given."""
+    """Stands in for `supervision.Detections`."""
 
     def __init__(self, **given_fields: Any) -> None:
         self.__dict__.update(given_fields)
@@ -534,7 +537,7 @@ def test_masks_become_a_tensor():
     assert masks.areas.tolist() == [100, 100, 0]
 
 
-def test_masks_become_polygons_that_give_them_back():
+def test_polygons_restore_the_masks():
     binary = np.zeros((3, 20, 30), bool)
     binary[0, 2:12, 3:13] = True
     binary[0, 4:7, 5:9] = False
@@ -542,7 +545,7 @@ def test_masks_become_polygons_that_give_them_back():
     found = Masks.from_binary(binary).to_polygons()
     assert [len(pieces) for pieces in found] == [1, 2, 0]
     assert all(piece.shape[1:] == (2,) for pieces in found for piece in pieces)
-    again = Masks.from_binary(np.stack([rasterize(pieces, (20, 30)) for pieces in found]))
-    assert (np.diag(again.iou(Masks.from_binary(binary)))[:2] >= MIN_IOU).all()
-    assert not again.binary[2].any()
+    restored = Masks.from_binary(np.stack([rasterize(pieces, (20, 30)) for pieces in found]))
+    assert (np.diag(restored.iou(Masks.from_binary(binary)))[:2] >= MIN_IOU).all()
+    assert not restored.binary[2].any()
     assert Masks.empty((4, 5)).to_polygons() == []

@@ -1,4 +1,4 @@
-"""Run-length codes are those of COCO, and broken ones are refused."""
+"""RLE is equal to that of pycocotools, and malformed RLE is refused."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ BLOCKS = st.builds(  # masks with long runs
 )
 
 
-def theirs(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    code = coco.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": code["size"], "counts": code["counts"].decode()}
+def encode_by_pycocotools(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    encoded = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
-def uncompressed(mask: NDArray[np.bool_]) -> list[int]:
+def list_runs(mask: NDArray[np.bool_]) -> list[int]:
     counts, last = [0], False
     for pixel in mask.T.ravel().tolist():
         if pixel != last:
@@ -40,40 +40,40 @@ def uncompressed(mask: NDArray[np.bool_]) -> list[int]:
 
 
 @given(MASKS | BLOCKS)
-def test_codes_are_those_of_pycocotools(mask: NDArray[np.bool_]):
-    assert rle.encode(mask) == theirs(mask)
+def test_masks_are_encoded_as_by_pycocotools(mask: NDArray[np.bool_]):
+    assert rle.encode(mask) == encode_by_pycocotools(mask)
 
 
 @given(MASKS | BLOCKS)
-def test_codes_of_pycocotools_are_read(mask: NDArray[np.bool_]):
-    code = theirs(mask)
+def test_rle_of_pycocotools_is_decoded(mask: NDArray[np.bool_]):
+    code = encode_by_pycocotools(mask)
     assert (rle.decode(code) == mask).all()
     assert (rle.decode({**code, "counts": code["counts"].encode()}) == mask).all()
     assert (coco.decode(rle.encode(mask)) == mask).all()
 
 
 @given(MASKS)
-def test_uncompressed_codes_are_read(mask: NDArray[np.bool_]):
-    assert (rle.decode({"size": list(mask.shape), "counts": uncompressed(mask)}) == mask).all()
+def test_uncompressed_rle_is_decoded(mask: NDArray[np.bool_]):
+    assert (rle.decode({"size": list(mask.shape), "counts": list_runs(mask)}) == mask).all()
 
 
 @given(MASKS | BLOCKS)
-def test_area_and_box_need_no_mask(mask: NDArray[np.bool_]):
-    code = theirs(mask)
-    left, top, right, bottom = rle.box(code)
-    assert rle.area(code) == mask.sum()
+def test_area_and_box_are_computed_without_decoding(mask: NDArray[np.bool_]):
+    code = encode_by_pycocotools(mask)
+    left, top, right, bottom = rle.compute_box(code)
+    assert rle.compute_area(code) == mask.sum()
     assert [left, top, right - left, bottom - top] == coco.toBbox(code).tolist()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (300, 200)])
 @pytest.mark.parametrize("value", [False, True])
-def test_empty_and_full_masks_survive(shape: tuple[int, int], value: bool):
+def test_empty_and_full_masks_are_restored(shape: tuple[int, int], value: bool):
     mask = np.full(shape, value)
-    assert rle.encode(mask) == theirs(mask)
+    assert rle.encode(mask) == encode_by_pycocotools(mask)
     assert (rle.decode(rle.encode(mask)) == mask).all()
 
 
-def test_a_mask_that_is_not_contiguous_has_the_same_code():
+def test_a_mask_that_is_not_contiguous_has_the_same_rle():
     mask = np.random.default_rng(2).random((30, 40)) < 0.3
     assert rle.encode(mask[::2, ::-3]) == rle.encode(mask[::2, ::-3].copy())
 
@@ -82,11 +82,11 @@ def test_a_decoded_mask_is_contiguous_by_rows():
     assert rle.decode(rle.encode(np.ones((3, 5), bool))).flags.c_contiguous
 
 
-def test_runs_of_no_pixels_are_read():
+def test_empty_runs_are_decoded():
     assert rle.decode({"size": [1, 4], "counts": [0, 1, 0, 1, 2]}).tolist() == [[True, True, False, False]]
 
 
-def test_several_codes_of_one_picture_become_one_array():
+def test_several_masks_of_one_image_become_one_array():
     masks = np.random.default_rng(3).random((4, 6, 5)) < 0.5
     assert (rle.decode_all([rle.encode(mask) for mask in masks]) == masks).all()
 
@@ -126,21 +126,21 @@ def test_several_codes_of_one_picture_become_one_array():
         ([2**62, 4], [2**62]),
     ],
 )
-def test_what_is_no_code_is_refused(size: Any, counts: Any):
+def test_malformed_rle_is_refused(size: Any, counts: Any):
     with pytest.raises(FormatError) as raised:
         rle.decode({"size": size, "counts": counts})
     assert raised.value.code == "bad-rle"
 
 
 @given(st.text() | st.binary(), st.integers(1, 50), st.integers(1, 50))
-def test_any_text_is_a_mask_of_its_size_or_refused(text: str | bytes, height: int, width: int):
+def test_any_text_is_decoded_to_its_size_or_refused(text: str | bytes, height: int, width: int):
     try:
         assert rle.decode({"size": [height, width], "counts": text}).shape == (height, width)
-    except FormatError as refused:
-        assert refused.code == "bad-rle"
+    except FormatError as error:
+        assert error.code == "bad-rle"
 
 
-def test_refusing_allocates_no_mask():
+def test_a_refusal_allocates_no_mask():
     tracemalloc.start()
     try:
         for counts in ([10**8 - 1], "1", "0" * 10**5):
@@ -151,17 +151,17 @@ def test_refusing_allocates_no_mask():
         tracemalloc.stop()
 
 
-def test_many_small_codes_of_huge_masks_are_refused_together():
+def test_huge_masks_with_short_rle_are_refused_together():
     code = {"size": [16384, 16384], "counts": [2**28]}
     with pytest.raises(FormatError, match="fewer at once"):
         rle.decode_all([code] * 3)
 
 
-def test_codes_of_different_sizes_are_refused():
-    with pytest.raises(FormatError, match="one picture"):
+def test_masks_of_different_sizes_are_refused():
+    with pytest.raises(FormatError, match="one image"):
         rle.decode_all([{"size": [1, 2], "counts": [2]}, {"size": [2, 1], "counts": [2]}])
 
 
-def test_what_is_no_mask_has_no_code():
+def test_an_array_that_is_no_mask_is_refused():
     with pytest.raises(PromptError, match="H, W"):
         rle.encode(np.zeros((1, 2, 3), bool))

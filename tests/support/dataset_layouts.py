@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.masks import rle
-from masklet.masks.label_map import davis_palette
+from masklet.masks.label_map import make_davis_palette
 
 SIZE = (12, 16)
 
@@ -38,7 +38,7 @@ def label_map(path: Path, labels: NDArray[np.uint8], *, palette: bool = True) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(labels)
     if palette:
-        image.putpalette(davis_palette().tobytes())
+        image.putpalette(make_davis_palette().tobytes())
     image.save(path)
     return path
 

@@ -14,10 +14,10 @@ from PIL import Image
 FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "BMP")
 
 
-def encoded(picture: Image.Image | NDArray[Any], form: str = "PNG", **options: Any) -> bytes:
+def encode_image(image: Image.Image | NDArray[Any], file_format: str = "PNG", **options: Any) -> bytes:
     """The bytes of a picture file, written by Pillow."""
     buffer = io.BytesIO()
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(buffer, form, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -57,7 +57,7 @@ def tiff(width: int, height: int, bits: tuple[int, ...], photometric: int, pixel
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + struct.pack("<I", 0) + extra + pixels
 
 
-def damaged(data: bytes, rng: random.Random) -> bytes:
+def damage(data: bytes, rng: random.Random) -> bytes:
     """The file with a few bytes changed, a piece cut, doubled or moved, or its end missing."""
     broken = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5, 20))):

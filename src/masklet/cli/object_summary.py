@@ -1,4 +1,4 @@
-"""What came of each object: where it is to be seen, and where the network was least sure of it."""
+"""Object summaries: the frames on which each object is visible and its lowest score."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from masklet.masks import rle
-from masklet.masks.rle_frame import CodedFrame, CodedMask
+from masklet.masks.rle_frame import RleFrame, RleMask
 
 
-def object_records(frames: Iterable[CodedFrame], object_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """A record for each of the objects, which are all that the frames, sorted, have."""
-    seen = {object_id: _unseen(object_id) for object_id in object_ids}
+def summarize_objects(frames: Iterable[RleFrame], object_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Return one record per object.
+
+    Args:
+        frames: Frames in ascending order.
+        object_ids: The ids of all objects of the frames.
+    """
+    records = {object_id: _empty_record(object_id) for object_id in object_ids}
     for frame in frames:
         for mask in frame:
-            if rle.area(mask.code):
-                _note(seen[mask.object_id], frame.index, mask)
-    return [*seen.values()]
+            if rle.compute_area(mask.rle):
+                _update(records[mask.object_id], frame.index, mask)
+    return [*records.values()]
 
 
-def _unseen(object_id: int) -> dict[str, Any]:
+def _empty_record(object_id: int) -> dict[str, Any]:
     return {
         "id": object_id,
         "first_frame": None,
@@ -30,7 +35,7 @@ def _unseen(object_id: int) -> dict[str, Any]:
     }
 
 
-def _note(record: dict[str, Any], index: int, mask: CodedMask) -> None:
+def _update(record: dict[str, Any], index: int, mask: RleMask) -> None:
     record["visible_frames"] += 1
     record["last_frame"] = index
     record["first_frame"] = index if record["first_frame"] is None else record["first_frame"]

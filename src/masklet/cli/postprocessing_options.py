@@ -1,14 +1,49 @@
-"""Options that say what is done to masks after the network."""
+"""Post-processing options: hole filling, small pieces and the non-overlap constraint."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Holes = Annotated[int, typer.Option(help="Fill holes of up to so many low-res pixels.", min=0)]
-Islands = Annotated[int, typer.Option(help="Drop pieces of up to so many low-res pixels.", min=0)]
-Apart = Annotated[bool, typer.Option("--apart", help="Let no pixel belong to two objects.")]
-RememberCleaned = Annotated[
-    bool, typer.Option("--remember-cleaned", help="Go on from the cleaned masks; otherwise they are only written.")
-]
+if TYPE_CHECKING:
+    from masklet.masks.postprocessing import PostProcessing
+
+
+@dataclass(frozen=True)
+class HoleOptions:
+    """Connected components that are filled or removed, as areas in pixels of the low-resolution mask."""
+
+    holes: Annotated[
+        int, typer.Option(metavar="AREA", help="Fill holes of at most AREA low-resolution pixels. 0: none.", min=0)
+    ] = 0
+    islands: Annotated[
+        int, typer.Option(metavar="AREA", help="Remove pieces of at most AREA low-resolution pixels. 0: none.", min=0)
+    ] = 0
+
+
+@dataclass(frozen=True)
+class PostProcessingOptions(HoleOptions):
+    """Post-processing of the masks of a video."""
+
+    apart: Annotated[
+        bool, typer.Option("--apart", help="Assign each pixel to at most one object, the one with the highest logit.")
+    ] = False
+    remember_cleaned: Annotated[
+        bool,
+        typer.Option(
+            "--remember-cleaned",
+            help="Store post-processed masks in the memory bank too. Default: post-process only the output.",
+        ),
+    ] = False
+
+    def build(self) -> PostProcessing:
+        """Return the post-processing of a tracker."""
+        from masklet.masks.postprocessing import PostProcessing
+
+        return PostProcessing(self.holes, self.islands, self.apart, self.remember_cleaned)
+
+
+Holes = Islands = int
+Apart = RememberCleaned = bool

@@ -1,10 +1,9 @@
-"""`masklet segment`: pictures in, masks out."""
+"""`masklet segment`: segment images with prompts."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import console, options
-from masklet.cli.prompt_options import Box, MaskFile, Negative, Point, prompts_of
-from masklet.config import EMBEDDED
-from masklet.errors import MaskletError, ResourceError, SettingsError
+from masklet.cli import console
+from masklet.cli.option_groups import expand_groups
+from masklet.cli.options import Json, Overwrite, ZoomModelOptions, check_free, parse_formats
+from masklet.cli.postprocessing_options import HoleOptions
+from masklet.cli.prompt_options import PromptOptions
+from masklet.errors import MaskletError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.masks.masks import Masks
@@ -31,41 +32,39 @@ SUFFIXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What to write of each picture, and how to clean it first."""
+class SegmentRequest:
+    """What to predict on each image and which files to write."""
 
-    folder: Path
-    formats: list[str]
-    overwrite: bool
+    prompts: Any
     multimask: bool | None
     holes: int
     islands: int
+    folder: Path
+    formats: list[str]
+    overwrite: bool
 
 
+@expand_groups
 def segment(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Picture files: JPEG, PNG, WebP, TIFF or BMP.", show_default=False)
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="Image files: JPEG, PNG, WebP, TIFF or BMP.", show_default=False),
     ],
-    point: Point = None,
-    negative: Negative = None,
-    box: Box = None,
-    mask: MaskFile = None,
-    model: options.Model = EMBEDDED,
-    size: options.Size = None,
-    zoom: options.Zoom = None,
-    device: options.Device = None,
-    dtype: options.Dtype = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to; made if missing.")] = Path("masks"),
+    *,
+    prompts: PromptOptions,
+    model: ZoomModelOptions,
+    out: Annotated[Path, typer.Option(help="Output folder, created if missing.")] = Path("masks"),
     format: Annotated[
-        str, typer.Option(help=f"What to write, of {', '.join(SUFFIXES)}, joined by commas.")
+        str, typer.Option(help=f"Output formats, separated by commas: {', '.join(SUFFIXES)}.")
     ] = "png,overlay",
-    multimask: Annotated[bool, typer.Option("--multimask", help="All three candidates of each prompt.")] = False,
-    holes: Annotated[int, typer.Option(help="Fill holes of up to so many low-res pixels.", min=0)] = 0,
-    islands: Annotated[int, typer.Option(help="Drop pieces of up to so many low-res pixels.", min=0)] = 0,
-    overwrite: options.Overwrite = False,
-    as_json: options.Json = False,
+    multimask: Annotated[
+        bool, typer.Option("--multimask", help="Write all three candidate masks of each prompt.")
+    ] = False,
+    holes: HoleOptions,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> int:
-    """Segment pictures with clicks, a box or a mask. The same prompts are used on every picture.
+    """Segment images with clicks, boxes or masks. The same prompts apply to every image.
 
     Examples:
 
@@ -75,52 +74,65 @@ def segment(
 
       masklet segment street.jpg --point 100,200#1 --box 300,120,420,260#2 --json
     """
-    wishes = Wishes(out, _formats(format), overwrite, multimask or None, holes, islands)
-    _check_names(pictures)
-    prompts = prompts_of(point, negative, box, mask)
-    if not prompts:
-        raise SettingsError("bad-usage", "nothing to segment; give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE")
-    with _timed() as loading:
-        segmenter = options.loaded(model, size=size, device=device, dtype=dtype, zoom=zoom)
+    formats = parse_formats(format, SUFFIXES)
+    check_stems(images)
+    parsed = prompts.parse_prompts()
+    if not parsed:
+        raise SettingsError("bad-usage", "there is no prompt; give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE")
+    request = SegmentRequest(parsed, multimask or None, holes.holes, holes.islands, out, formats, overwrite)
+    with _timer() as loading:
+        segmenter = model.load()
     records = []
     with console.progress("segmenting", unit="images") as progress:
-        for done, picture in enumerate(pictures):
-            records.append(_one(segmenter, picture, prompts, wishes, only=len(pictures) == 1))
-            progress(done + 1, len(pictures))
+        for done, image in enumerate(images, start=1):
+            records.append(_try_segment(segmenter, image, request, only=len(images) == 1))
+            progress(done, len(images))
     if as_json:
         console.print_json({"model": segmenter.config.name, "load_seconds": round(loading[0], 3), "pictures": records})
     else:
         for record in records:
-            _tell(record)
+            _print_record(record)
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
-def _one(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes, *, only: bool) -> dict[str, Any]:
-    """Segment and write one picture; what goes wrong is recorded, and ends the command only if there is no other."""
+def check_stems(images: Sequence[Path]) -> None:
+    """Raise `SettingsError` if two images have the same stem: output files are named after it."""
+    stems: dict[str, Path] = {}
+    for image in images:
+        if image.stem in stems:
+            message = f"{str(stems[image.stem])!r} and {str(image)!r} would be written to the same files; rename one"
+            raise SettingsError("bad-usage", message)
+        stems[image.stem] = image
+
+
+def _try_segment(segmenter: Segmenter, path: Path, request: SegmentRequest, *, only: bool) -> dict[str, Any]:
+    """Return the record of an image, or of its error unless it is the only image."""
     try:
-        return _segmented(segmenter, picture, prompts, wishes)
+        return _segment_image(segmenter, path, request)
     except MaskletError as error:
-        return console.picture_failed(str(picture), error, only=only)
+        return console.record_failed_image(str(path), error, only=only)
 
 
-def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes) -> dict[str, Any]:
+def _segment_image(segmenter: Segmenter, path: Path, request: SegmentRequest) -> dict[str, Any]:
+    from masklet.files.atomic import make_folder
     from masklet.images import read_image
 
-    files = {name: wishes.folder / f"{picture.stem}{SUFFIXES[name]}" for name in wishes.formats}
-    _check_free(list(files.values()), overwrite=wishes.overwrite)
-    image = read_image(picture)
-    with _timed() as encoding:
+    files = {name: request.folder / f"{path.stem}{SUFFIXES[name]}" for name in request.formats}
+    check_free(files.values(), overwrite=request.overwrite)
+    make_folder(request.folder)
+    image = read_image(path)
+    with _timer() as encoding:
         embedded = segmenter.embed(image, lazy=True)
-    with _timed() as decoding:
-        masks = embedded.predict(prompts, multimask=wishes.multimask)
-    if wishes.holes or wishes.islands:
-        masks = masks.clean(holes=wishes.holes, islands=wishes.islands)
-    for name, path in files.items():
-        _write(name, path, masks, image)
+    with _timer() as decoding:
+        masks = embedded.predict(request.prompts, multimask=request.multimask)
+    if request.holes or request.islands:
+        masks = masks.postprocess(fill_holes=request.holes, remove_islands=request.islands)
+    for name, file in files.items():
+        _write(name, file, masks, image)
     return {
-        "picture": str(picture),
+        "picture": str(path),
         "size": list(masks.size),
-        "encode_seconds": 0.0 if segmenter.zoom else round(encoding[0], 4),  # who zooms encodes when asked
+        "encode_seconds": 0.0 if segmenter.zoom else round(encoding[0], 4),  # with zoom, `predict` encodes
         "decode_seconds": round(decoding[0], 4),
         "objects": [
             {
@@ -132,7 +144,7 @@ def _segmented(segmenter: Segmenter, picture: Path, prompts: Any, wishes: Wishes
             }
             for one in masks
         ],
-        "files": {name: str(path) for name, path in files.items()},
+        "files": {name: str(file) for name, file in files.items()},
     }
 
 
@@ -151,60 +163,29 @@ def _write(name: str, path: Path, masks: Masks, image: Any) -> None:
         masks.save(path)
 
 
-def _tell(record: dict[str, Any]) -> None:
-    """A readable line per object, and one that says where the files are."""
+def _print_record(record: dict[str, Any]) -> None:
+    """Print one line per object and one with the files."""
     if "error" in record:
         return
     height, width = record["size"]
     for one in record["objects"]:
-        told = [
+        cells = [
             record["picture"],
             f"object {one['id']}",
             f"score {one['score']:.2f}",
-            f"{100 * one['area'] / (height * width):.1f} % of the picture" if one["area"] else "empty",
+            f"{100 * one['area'] / (height * width):.1f} % of the image" if one["area"] else "empty",
             f"box {', '.join(f'{side:g}' for side in one['box'])}",
         ]
-        console.print_line("  ".join(told))
+        console.print_line("  ".join(cells))
     encode, decode = record["encode_seconds"], record["decode_seconds"]
     seconds = f"encode {encode:.2f} s, decode {decode:.2f} s" if encode else f"{decode:.2f} s"
     console.print_line(f"  → {', '.join(record['files'].values())}  ({seconds})")
 
 
-def _formats(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SUFFIXES]
-    if unknown or not names:
-        raise SettingsError(
-            "bad-usage", f"unknown format {(unknown or [text])[0]!r}; formats are {', '.join(SUFFIXES)}"
-        )
-    return names
-
-
-def _check_names(pictures: list[Path]) -> None:
-    """Results are named after the pictures, so names must differ."""
-    twice = [stem for stem, count in Counter(picture.stem for picture in pictures).items() if count > 1]
-    if twice:
-        same = [str(picture) for picture in pictures if picture.stem == twice[0]]
-        raise SettingsError("bad-usage", f"{same[0]!r} and {same[1]!r} would be written to the same files; rename one")
-
-
-def _check_free(paths: list[Path], *, overwrite: bool) -> None:
-    from masklet.files.atomic import make_folder
-    from masklet.files.outputs import output_exists
-
-    taken = [path for path in paths if output_exists(path)]
-    if taken and not overwrite:
-        raise ResourceError(
-            "output-exists", f"{str(taken[0])!r} exists", hint="--overwrite writes over it, --out elsewhere"
-        )
-    for folder in {path.parent for path in paths}:
-        make_folder(folder)
-
-
 @contextmanager
-def _timed() -> Iterator[list[float]]:
-    """A list that holds the seconds that the block took."""
-    took: list[float] = []
+def _timer() -> Iterator[list[float]]:
+    """Yield a list that gets the seconds of the block when it ends."""
+    seconds: list[float] = []
     start = time.perf_counter()
-    yield took
-    took.append(time.perf_counter() - start)
+    yield seconds
+    seconds.append(time.perf_counter() - start)

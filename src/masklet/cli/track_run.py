@@ -43,7 +43,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
         video = _open(request)
         span = request.range
         prompted = [span.start] if request.auto_track else request.schedule
-        walk = plan_traversal(
+        traversal = plan_traversal(
             len(video), prompted, direction=span.direction, start=span.start, stop=span.stop, every=span.every
         )
         check_prompts(request.schedule, video.size, request.formats)
@@ -53,7 +53,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
             model.backend,
             video,
             request.schedule,
-            walk,
+            traversal,
             request.postprocessing,
             request.policy.carry,
             request.auto_track,
@@ -62,8 +62,8 @@ def run(request: TrackRequest) -> dict[str, Any]:
         with _hint_at_resume(request):
             if request.overwrite:
                 remove_job(request.out)
-            with FrameLog(request.out / FOLDER, _describe(job, request)) as journal:
-                return _JobRun(job, journal, request).finish()
+            with FrameLog(request.out / FOLDER, _describe(job, request)) as log:
+                return _JobRun(job, log, request).finish()
 
 
 def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[Format]) -> None:
@@ -103,8 +103,8 @@ def _open(request: TrackRequest) -> Any:
 class _JobRun:
     """One run of a job, from its start or from its first unfinished frame."""
 
-    def __init__(self, job: TrackJob, journal: FrameLog, request: TrackRequest) -> None:
-        self._job, self._journal, self._formats, self._strict = job, journal, request.formats, request.policy.strict
+    def __init__(self, job: TrackJob, log: FrameLog, request: TrackRequest) -> None:
+        self._job, self._log, self._formats, self._strict = job, log, request.formats, request.policy.strict
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
             name=name_video(request.source),
@@ -116,7 +116,7 @@ class _JobRun:
         )
         self._out = request.out
         self._output = Output(self._out, self._clip)
-        self._finished_before, self._started = len(journal), time.monotonic()
+        self._finished_before, self._started = len(log), time.monotonic()
 
     def finish(self) -> dict[str, Any]:
         """Track the remaining frames, write the formats and return the summary."""
@@ -125,12 +125,12 @@ class _JobRun:
             self._track()
         except VideoError as caught:  # the rest of the video cannot be read: write the frames that are finished
             _hint_at_resizing(caught)
-            if self._strict or not len(self._journal):
+            if self._strict or not len(self._log):
                 raise
             console.print_error(error := caught)
         seconds = time.monotonic() - self._started
         if self._job.auto_track:
-            self._clip = replace(self._clip, object_ids=tuple(list_object_ids(self._journal)))
+            self._clip = replace(self._clip, object_ids=tuple(list_object_ids(self._log)))
             self._output = Output(self._out, self._clip)
         for form in self._formats:
             self._write(form, final=error is None)
@@ -139,7 +139,7 @@ class _JobRun:
     def _track(self) -> None:
         # Most formats need all object ids in advance, so with automatic tracking they are written at the end.
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.auto_track]
-        self._journal.add_note(
+        self._log.add_note(
             live=[form.name for form in live],
             formats=[form.name for form in self._formats],
             created=list_new_folders(self._formats, self._out),
@@ -148,36 +148,36 @@ class _JobRun:
             self._output.prepare(form)
         title = f"{'tracking everything in' if self._job.auto_track else 'tracking'} {self._clip.name}"
         with show_job_progress(title, len(self._job.traversal), self._finished_before) as report:
-            for frame in run_job(self._job, self._journal):
+            for frame in run_job(self._job, self._log):
                 if self._strict and frame.corrupt:
                     raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded completely")
                 for form in live:
                     self._output.add(form, frame)  # before the log lists the frame as finished
-                self._journal.append(frame)
-                report(len(self._journal), len(frame.object_ids))
+                self._log.append(frame)
+                report(len(self._log), len(frame.object_ids))
 
     def _write(self, form: Format, *, final: bool) -> None:
         """Write a format unless this run or an earlier one has written all of it."""
-        notes = self._journal.notes
+        notes = self._log.notes
         always_live = all(form.name in note["live"] for note in notes if "live" in note)
         if {"wrote": form.name} in notes and self._output.path_of(form).exists():
             return
         if not isinstance(form, FolderFormat) or not always_live:
             with console.progress(f"writing {self._output.path_of(form)}") as report:
-                self._output.write(form, _ReportedFrames(self._journal, report))
+                self._output.write(form, _ReportedFrames(self._log, report))
         if final:
-            self._journal.add_note(wrote=form.name)
+            self._log.add_note(wrote=form.name)
 
     def _summarize(self, seconds: float, error: MaskletError | None) -> dict[str, Any]:
-        tracked = len(self._journal) - self._finished_before
+        tracked = len(self._log) - self._finished_before
         return {
             "video": str(self._clip.path),
-            "frames": len(self._journal),
+            "frames": len(self._log),
             "frames_finished_before": self._finished_before,
             "seconds": round(seconds, 3),
             "frames_per_second": round(tracked / seconds, 3) if seconds else None,
-            "objects": summarize_objects(self._journal, self._clip.object_ids),
-            "corrupt_frames": [frame.index for frame in self._journal if frame.corrupt],
+            "objects": summarize_objects(self._log, self._clip.object_ids),
+            "corrupt_frames": [frame.index for frame in self._log if frame.corrupt],
             "truncated": self._job.video.truncated,
             "error": console.error_record(error) if error else None,
             "files": {form.name: str(self._output.path_of(form)) for form in self._formats},
@@ -188,13 +188,13 @@ class _JobRun:
 class _ReportedFrames:
     """The frames of a log. Iteration reports how many frames have been read."""
 
-    journal: FrameLog
+    log: FrameLog
     report: console.Progress
 
     def __iter__(self) -> Iterator[RleFrame]:
-        for done, frame in enumerate(self.journal, start=1):
+        for done, frame in enumerate(self.log, start=1):
             yield frame
-            self.report(done, len(self.journal))
+            self.report(done, len(self.log))
 
 
 def _hint_at_resizing(error: VideoError) -> None:

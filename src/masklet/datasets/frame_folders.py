@@ -9,7 +9,7 @@ from pathlib import Path
 from masklet.datasets.dataset import AnnotatedClip, ClipObject
 from masklet.datasets.label_files import read_label_map
 from masklet.errors import FormatError, InputNotFound
-from masklet.files.image_files import IMAGE_SUFFIXES, images_among, natural_key
+from masklet.files.image_files import IMAGE_SUFFIXES, natural_key, select_images
 
 
 def label_clip(
@@ -45,7 +45,7 @@ def picture_files(folder: Path) -> dict[str, Path]:
     Raises `InputNotFound` for a missing folder, `FormatError` for one without pictures or with two of one name.
     """
     found: dict[str, Path] = {}
-    for path in images_among(entries(folder)):
+    for path in select_images(entries(folder)):
         if path.stem in found:
             raise FormatError("dataset-broken", f"{folder}: {found[path.stem].name} and {path.name} have one name")
         found[path.stem] = path

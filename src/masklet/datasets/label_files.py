@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import Annotation, from_labels, from_masks, label_values
 from masklet.files.image_files import JPEG_SUFFIXES
 from masklet.images import MAX_PIXELS, read_mask
-from masklet.images.image_file import decode, open_handle
+from masklet.images.image_file import decode_image, open_source
 
 _BLACK_AND_WHITE = frozenset({0, 255})
 
@@ -23,8 +23,8 @@ def read_labels(path: Path) -> NDArray[Any]:
     `read_mask` has to guess what an unknown picture means; here a grey is a number, never black or white, but in a
     JPEG, whose greys are not exact.
     """
-    with open_handle(path) as handle:
-        picture = decode(handle, str(path), MAX_PIXELS)
+    with open_source(path) as handle:
+        picture = decode_image(handle, str(path), MAX_PIXELS)
     exact = path.suffix.lower() not in JPEG_SUFFIXES
     if picture.image.mode == "P" or (exact and picture.image.mode == "L" and picture.bits == 8):
         return np.asarray(picture.image)

@@ -54,7 +54,7 @@ class Masklets:
     def areas(self, position: int) -> list[int]:
         """The area of one object on each annotated frame where somebody looked, in pixels."""
         codes = (row[position] for row in self.rows)
-        return [rle.area(code) for code in codes if code is not None]
+        return [rle.compute_area(code) for code in codes if code is not None]
 
     def visibility_changes(self, position: int) -> int:
         """How often one object goes out of view or comes back, after it was first seen."""

@@ -45,7 +45,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Remove what killed processes left unfinished in `folder`; nobody may be writing there."""
     for part in folder.glob(_PART.format("*")):
         with contextlib.suppress(OSError):

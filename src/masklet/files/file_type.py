@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-HEAD = 4096  # bytes that suffice to tell
+HEAD_BYTES = 4096  # bytes that suffice to tell
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "a git-LFS pointer, not the file itself; run: git lfs pull"),
@@ -70,7 +70,7 @@ _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # the sizes that the second heade
 _TAGS = ((b"<svg", "an SVG drawing"), (b"<html", "a web page (HTML)"), (b"<!doctype html", "a web page (HTML)"))
 
 
-def kind_of(head: bytes) -> str:
+def detect_file_type(head: bytes) -> str:
     """A name for what begins with these bytes: "JPEG", "a web page (HTML)", …, "an unknown kind of file"."""
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from masklet.files.file_type import HEAD, kind_of
+from masklet.files.file_type import HEAD_BYTES, detect_file_type
 from masklet.files.open_input import open_input
 
-IMAGE_KINDS = frozenset({"JPEG", "PNG", "WebP", "TIFF", "BMP"})
+IMAGE_TYPES = frozenset({"JPEG", "PNG", "WebP", "TIFF", "BMP"})
 """The file types that are read as images, as `kind_of` names them."""
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -39,15 +39,15 @@ def has_image_suffix(path: Path) -> bool:
 def is_image(path: Path) -> bool:
     """Whether a file begins like an image. Raises `InputNotFound` where it is empty or cannot be read."""
     with open_input(path) as handle:
-        return kind_of(handle.read(HEAD)) in IMAGE_KINDS
+        return detect_file_type(handle.read(HEAD_BYTES)) in IMAGE_TYPES
 
 
-def in_natural_order(paths: Iterable[Path]) -> list[Path]:
+def sort_naturally(paths: Iterable[Path]) -> list[Path]:
     """Sort files by folder, then by name without suffix, then by suffix."""
     return sorted(paths, key=lambda path: (natural_key(str(path.parent)), natural_key(path.stem), path.suffix))
 
 
-def images_among(paths: Iterable[Path]) -> list[Path]:
+def select_images(paths: Iterable[Path]) -> list[Path]:
     """Return the images of a folder in natural order, which is the order in which a clip is played.
 
     A file is an image by its suffix, or by its content where no name has such a suffix. Hidden files and folders are
@@ -55,4 +55,4 @@ def images_among(paths: Iterable[Path]) -> list[Path]:
     """
     files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     named = [path for path in files if has_image_suffix(path)]
-    return in_natural_order(named or [path for path in files if path.stat().st_size and is_image(path)])
+    return sort_naturally(named or [path for path in files if path.stat().st_size and is_image(path)])

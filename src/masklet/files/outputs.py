@@ -54,7 +54,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_partial_folders(folder: Path) -> None:
     """Remove the folders in `folder` that a killed `atomic_folder` left; no other process may be writing there."""
     if folder.is_dir():
         for part in folder.iterdir():

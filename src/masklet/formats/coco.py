@@ -1,6 +1,6 @@
 """COCO: all masks of images or of a video in one JSON file, an entry per image and an annotation per mask.
 
-`parse` is the one reader of such files: of frames here, of data sets in `masklet.datasets.coco`.
+`parse` reads such files, for frames here and for datasets in `masklet.datasets.coco`.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.frame_masks import ReadMask, check_size, frame_of
+from masklet.formats.frame_masks import ReadMask, build_frame, check_size
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
-CATEGORY = {"id": 1, "name": "object"}  # tracking does not name things; `track_id` tells objects apart
+CATEGORY = {"id": 1, "name": "object"}  # tracked objects have no class; `track_id` identifies them
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
-    """Pictures first, then annotations of all masks that are not empty."""
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
+    """Write the images, then an annotation per mask that is not empty."""
     handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n'.encode())
-    _write_rows(handle, "images", (_picture(frame, clip) for frame in frames))
+    _write_rows(handle, "images", (_image_entry(frame, clip) for frame in frames))
     handle.write(b",\n")
-    _write_rows(handle, "annotations", _annotations(frames))
+    _write_rows(handle, "annotations", _annotation_entries(frames))
     handle.write(b"}\n")
 
 
 @dataclass(frozen=True, slots=True)
 class CocoAnnotation:
-    """A mask of an object. `category` is its name, empty where the file does not tell it; `place` is for messages."""
+    """A mask of an object. `category` is the name of its class, or empty; `place` is used in messages."""
 
     object_id: int
     score: float
@@ -46,8 +46,8 @@ class CocoAnnotation:
     size: tuple[int, int]
     place: str
 
-    def code(self) -> Mapping[str, Any]:
-        """Return the mask as a run-length code, which is not decoded here. Raises `FormatError`."""
+    def to_rle(self) -> Mapping[str, Any]:
+        """Return the mask as COCO RLE, without decoding it. Raises `FormatError`."""
         with name_errors(self.place):
             return encode_segmentation(self.segmentation, self.size)
 
@@ -72,7 +72,7 @@ def parse(file: Fields) -> list[CocoImage]:
     """Read the images of a COCO file with their annotations.
 
     An object is a `track_id`, else an `instance_id`, else an annotation by its `id`. Several annotations of an object
-    in an image are parts of its mask. Crowds (`iscrowd`) are no objects and are left out. Raises `FormatError`.
+    in an image are parts of its mask. Crowds (`iscrowd`) are skipped. Raises `FormatError`.
     """
     images: dict[int, CocoImage] = {}
     for row in file.objects("images"):
@@ -89,7 +89,7 @@ def parse(file: Fields) -> list[CocoImage]:
         image_id = row.integer("image_id")
         if image_id not in images:
             raise row.error(f"there is no image {image_id}")
-        one = _annotation(row, images[image_id].size, named)
+        one = _parse_annotation(row, images[image_id].size, named)
         images[image_id].objects.setdefault(one.object_id, []).append(one)
     return list(images.values())
 
@@ -100,12 +100,12 @@ def read(path: Path) -> Iterator[TrackedFrame]:
 
 
 def read_frames(file: Fields) -> Iterator[TrackedFrame]:
-    """As `read`. An image's frame is its `frame_index`, else its place in the list."""
+    """Read the frames of a parsed file. The index of a frame is its `frame_index`, else its position in the list."""
     for place, image in enumerate(parse(file)):
         annotations = [one for own in image.objects.values() for one in own]
         with name_errors(image.fields.place):
-            masks = [ReadMask(one.object_id, one.score, one.code()) for one in annotations]
-            frame = frame_of(image.fields.integer("frame_index", place), _time_of(image.fields), image.size, masks)
+            masks = [ReadMask(one.object_id, one.score, one.to_rle()) for one in annotations]
+            frame = build_frame(image.fields.integer("frame_index", place), _time_of(image.fields), image.size, masks)
         yield frame
 
 
@@ -113,7 +113,7 @@ COCO = FileFormat("coco", "coco.json", write, read)
 
 
 def _write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A list of JSON objects, each on a line of its own."""
+    """Write a list of JSON objects, one per line."""
     handle.write(f'"{name}": ['.encode())
     for number, row in enumerate(rows):
         handle.write((",\n" if number else "\n").encode() + json.dumps(row, allow_nan=False).encode())
@@ -121,24 +121,24 @@ def _write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) 
 
 
 def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> Mapping[str, Any]:
-    """Return a segmentation, a run-length code or a list of polygons, as a run-length code. Raises `FormatError`."""
+    """Return a segmentation, RLE or a list of polygons, as RLE. Raises `FormatError`."""
     if isinstance(segmentation, Mapping):
         return segmentation
     if not isinstance(segmentation, list):
-        raise FormatError("annotation-broken", "a segmentation must be a run-length code or a list of polygons")
+        raise FormatError("annotation-broken", "a segmentation must be RLE or a list of polygons")
     return rle.encode(rasterize(segmentation, size))
 
 
 def _time_of(row: Fields) -> float | None:
-    """A frame's time in seconds, if the file tells it."""
+    """Return the time of a frame in seconds, or None if the file has none."""
     return None if row.get("time") is None else row.number("time", 0.0)
 
 
-def _picture(frame: CodedFrame, clip: Clip) -> dict[str, Any]:
+def _image_entry(frame: RleFrame, clip: Clip) -> dict[str, Any]:
     height, width = frame.size
     return {
         "id": frame.index + 1,
-        "file_name": clip.picture(frame.index),
+        "file_name": clip.image_name(frame.index),
         "height": height,
         "width": width,
         "frame_index": frame.index,
@@ -146,26 +146,26 @@ def _picture(frame: CodedFrame, clip: Clip) -> dict[str, Any]:
     }
 
 
-def _annotations(frames: Iterable[CodedFrame]) -> Iterator[dict[str, Any]]:
+def _annotation_entries(frames: Iterable[RleFrame]) -> Iterator[dict[str, Any]]:
     number = 0
     for frame in frames:
         for mask in frame:
-            if area := rle.area(mask.code):
+            if area := rle.compute_area(mask.rle):
                 number += 1
                 yield {
                     "id": number,
                     "image_id": frame.index + 1,
                     "category_id": CATEGORY["id"],
                     "track_id": mask.object_id,
-                    "segmentation": mask.code,
+                    "segmentation": mask.rle,
                     "area": area,
-                    "bbox": rle.xywh(mask.code),
+                    "bbox": rle.compute_coco_box(mask.rle),
                     "iscrowd": 0,
                     "score": mask.score,
                 }
 
 
-def _annotation(row: Fields, size: tuple[int, int], categories: Mapping[int, str]) -> CocoAnnotation:
+def _parse_annotation(row: Fields, size: tuple[int, int], categories: Mapping[int, str]) -> CocoAnnotation:
     number = row.integer("id")
     object_id = row.integer("track_id", row.integer("instance_id", number))
     category = categories.get(row.integer("category_id"), "") if "category_id" in row else ""

@@ -1,4 +1,4 @@
-"""The objects cut out of the video: pictures with an alpha channel, to be laid over anything."""
+"""Cutout video: the objects of a video with an alpha channel."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.frame_source import pictures, source, times
+from masklet.formats.frame_source import frame_times, open_source, pair_with_images
 from masklet.formats.video_encoder import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
 from masklet.masks import drawing, rle
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 
-_RIM = 8  # pixels around the masks that keep their colours, so that compression does not darken the edge
-_SOFTNESS = 3  # pixels: the side of the window that makes the edge smooth
+_RIM = 8  # pixels around the masks that keep their color, so that compression does not darken the edge
+_SOFTNESS = 3  # pixels: side of the blur kernel that smooths the edge
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip, *, codec: Codec) -> None:
-    """All masks together, without sound. Colours are not multiplied with alpha; away from objects they are black."""
-    with source(clip) as opened:
-        when = times(frames, opened.time_base)
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Codec) -> None:
+    """Write the union of all masks, without audio. Colors are not premultiplied; away from objects they are black."""
+    with open_source(clip) as opened:
+        when = frame_times(frames, opened.time_base)
         with VideoEncoder(handle, codec, clip.size, when.timing) as encoder:
-            for frame, picture in pictures(frames, clip):
-                alpha = drawing.sharp_alpha((rle.decode(mask.code) for mask in frame), frame.size)
-                encoder.add(_cut(picture, alpha), when.of(frame))
+            for frame, picture in pair_with_images(frames, clip):
+                alpha = drawing.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
+                encoder.add(_cut(picture, alpha), when.ticks(frame))
 
 
-CUTOUT = FileFormat("cutout", "cutout.webm", partial(write, codec=VP9_ALPHA), pictures=True)
-PRORES = FileFormat("prores", "cutout.mov", partial(write, codec=PRORES_4444), pictures=True)
+CUTOUT = FileFormat("cutout", "cutout.webm", partial(write, codec=VP9_ALPHA), shows_images=True)
+PRORES = FileFormat("prores", "cutout.mov", partial(write, codec=PRORES_4444), shows_images=True)
 
 
 def _cut(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,12 +11,12 @@ from masklet.formats.cvat_reader import read
 from masklet.formats.format import Clip, FileFormat
 from masklet.masks import rle
 from masklet.masks.polygons import trace_mask
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 
 _LABEL = "object"  # tracking does not name things
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     """A polygon per object and frame, all of them key frames; CVAT's tracks have no masks. Where an object is hidden
     its last outline stays, marked as outside; before it is first seen there is nothing."""
     handle.write(_head(frames, clip).encode())
@@ -25,7 +25,7 @@ def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
         last = ""
         for frame in frames:
             mask = frame.of(object_id)
-            points = _points(mask.code) if mask else ""
+            points = _points(mask.rle) if mask else ""
             last = points or last
             if last:
                 handle.write(
@@ -43,7 +43,7 @@ def _points(code: dict[str, object]) -> str:
     return ";".join(f"{x:.1f},{y:.1f}" for x, y in trace_mask(rle.decode(code)).tolist())
 
 
-def _head(frames: Iterable[CodedFrame], clip: Clip) -> str:
+def _head(frames: Iterable[RleFrame], clip: Clip) -> str:
     """What the video is: `start_frame`, `stop_frame` and `step` tell which of its frames were tracked."""
     first, last, step, count = None, 0, 0, 0
     for frame in frames:

@@ -1,4 +1,4 @@
-"""What a format is: files for every frame in a folder, or one file for all frames."""
+"""Annotation formats as records: one or more files per frame in a folder, or one file for all frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What is written of a video besides its masks.
+    """Properties of a video that formats write beside its masks.
 
-    `name` is the video's, without folder and suffix, `size` its frames' (H, W). `object_ids` are all objects that any
-    frame has, in order. `video` has the pictures and `path` the file, for timing and sound, of formats that show them.
-    `names` are the pictures' own where the video is a folder of pictures.
+    Attributes:
+        name: Name of the video, without folder and suffix.
+        size: (H, W) of its frames.
+        object_ids: Ids of all objects of the video, ascending.
+        video: The video, for formats that show its images.
+        path: The video file, for frame times and audio.
+        names: File names of the frames, if the video is a folder of images.
     """
 
     name: str
@@ -31,11 +35,11 @@ class Clip:
     names: Sequence[str] | None = None
 
     def stem(self, index: int) -> str:
-        """What a frame's files are called, without suffix: as its picture in a folder, else by its number."""
+        """Return the base name of a frame's files: that of its image in a folder, else the frame's index."""
         return Path(self.names[index]).stem if self.names else f"{index:05d}"
 
-    def picture(self, index: int) -> str:
-        """What a frame's picture is called: as in its folder, or as if the video had been unpacked into one."""
+    def image_name(self, index: int) -> str:
+        """Return the file name of a frame's image, as in its folder or as if the video were extracted into one."""
         return self.names[index] if self.names else f"{self.name}/{index:05d}.jpg"
 
 
@@ -44,35 +48,47 @@ Reader = Callable[[Path], Iterator[TrackedFrame]]
 
 @dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """A format with files of its own for every frame: `files` gives their names and contents, `shared` those that
-    belong to no frame, both within `folder`."""
+    """A format with one or more files per frame.
+
+    Attributes:
+        name: Name on the command line.
+        folder: Name of the folder.
+        encode_frame: Returns the files of one frame, by name within the folder.
+        read: Reads the frames of the folder.
+        encode_shared: Returns the files that belong to no frame.
+    """
 
     name: str
     folder: str
-    files: Callable[[CodedFrame, Clip], Mapping[str, bytes]]
+    encode_frame: Callable[[RleFrame, Clip], Mapping[str, bytes]]
     read: Reader
-    shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
+    encode_shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
 
-    def place(self, out: Path) -> Path:
-        """The folder of its files within an output."""
+    def path_in(self, out: Path) -> Path:
+        """Return the folder of the format's files in the output folder `out`."""
         return out / self.folder
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """A format with one file for all frames. `write` may go through the frames, sorted, several times.
+    """A format with one file for all frames.
 
-    `read` is missing where the file holds no masks; one that shows `pictures` needs the clip's video.
+    Attributes:
+        name: Name on the command line.
+        file: Name of the file.
+        write: Writes the frames, which are sorted and may be iterated several times.
+        read: Reads the frames, or None if the file has no masks.
+        shows_images: The clip's video is needed.
     """
 
     name: str
     file: str
-    write: Callable[[BinaryIO, Iterable[CodedFrame], Clip], None]
+    write: Callable[[BinaryIO, Iterable[RleFrame], Clip], None]
     read: Reader | None = None
-    pictures: bool = False
+    shows_images: bool = False
 
-    def place(self, out: Path) -> Path:
-        """Its file within an output."""
+    def path_in(self, out: Path) -> Path:
+        """Return the format's file in the output folder `out`."""
         return out / self.file
 
 

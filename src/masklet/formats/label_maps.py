@@ -1,4 +1,4 @@
-"""Masks as PNG pictures: one per frame in DAVIS's colours, or one per frame and object as in SA-V."""
+"""PNG masks: a label map per frame in DAVIS's colors, or a binary mask per frame and object as in SA-V."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError, InputNotFound
 from masklet.formats.format import Clip, FolderFormat
-from masklet.formats.frame_files import numbered
+from masklet.formats.frame_files import list_frames
 from masklet.images import read_mask
 from masklet.masks import rle
-from masklet.masks.label_map import label_map, write_label_map, write_mask
+from masklet.masks.label_map import make_label_map, write_label_map, write_mask
 from masklet.masks.masks import Masks
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 
-def frame_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
-    """One picture of object ids. The smallest id wins overlaps; all frames have 8 bits, or 16 if any id is above 255.
+def encode_label_map(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+    """Encode a label map. The smallest id wins overlaps. All frames have 8 bits, or 16 if an id is above 255.
 
-    Raises `FormatError` for ids that are not in 1 … 65535.
+    Raises `FormatError` for ids outside 1 … 65535.
     """
-    labels = label_map(np.stack([rle.decode(mask.code) for mask in frame]), frame.object_ids, frame.size) if (
+    labels = make_label_map(np.stack([rle.decode(mask.rle) for mask in frame]), frame.object_ids, frame.size) if (
         frame.object_ids
     ) else np.zeros(frame.size, np.uint8)  # fmt: skip
     buffer = io.BytesIO()
@@ -33,10 +33,10 @@ def frame_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
     return {f"{clip.stem(frame.index)}.png": buffer.getvalue()}
 
 
-def _object_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
-    """One picture in black and white per object of the clip, in a folder per object."""
+def _encode_object_masks(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+    """Encode a black-and-white mask per object of the clip, in a folder per object."""
     empty = np.zeros(frame.size, bool)
-    masks = {mask.object_id: rle.decode(mask.code) for mask in frame}
+    masks = {mask.object_id: rle.decode(mask.rle) for mask in frame}
     return {
         f"{object_id:03d}/{clip.stem(frame.index)}.png": _png(masks.get(object_id, empty))
         for object_id in clip.object_ids
@@ -44,21 +44,21 @@ def _object_files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
 
 
 def read_frames(path: Path) -> Iterator[TrackedFrame]:
-    """Frames of a folder of pictures of object ids, or of one such picture."""
-    for index, file in numbered(path, ".png") if path.is_dir() else [(0, path)]:
+    """Read the frames of a folder of label maps, or of one label map."""
+    for index, file in list_frames(path, ".png") if path.is_dir() else [(0, path)]:
         labels = read_mask(file)
         object_ids = [int(label) for label in np.unique(labels) if label]
         yield TrackedFrame(index, None, _of_labels(labels, object_ids))
 
 
 def read_objects(path: Path) -> Iterator[TrackedFrame]:
-    """Frames of a folder with a folder of masks per object, each named by the object's number."""
+    """Read the frames of a folder that has a folder of masks per object, named by the object id."""
     if not path.is_dir():
         raise InputNotFound("input-not-found", f"{path}: no such folder", path=str(path))
     folders = {int(folder.name): folder for folder in path.iterdir() if folder.is_dir() and folder.name.isdecimal()}
     if not folders:
-        raise FormatError("annotation-broken", f"{path} has no folders named by objects' numbers", path=str(path))
-    found = {object_id: dict(numbered(folder, ".png")) for object_id, folder in sorted(folders.items())}
+        raise FormatError("annotation-broken", f"{path} has no folders named by object ids", path=str(path))
+    found = {object_id: dict(list_frames(folder, ".png")) for object_id, folder in sorted(folders.items())}
     for index in sorted({index for files in found.values() for index in files}):
         parts = {object_id: read_mask(files[index]) != 0 for object_id, files in found.items() if index in files}
         if len({part.shape for part in parts.values()}) != 1:
@@ -66,8 +66,8 @@ def read_objects(path: Path) -> Iterator[TrackedFrame]:
         yield TrackedFrame(index, None, Masks.from_binary(np.stack([*parts.values()]), object_ids=[*parts]))
 
 
-PNG = FolderFormat("png", "png", frame_files, read_frames)
-SAV = FolderFormat("sav", "sav", _object_files, read_objects)
+PNG = FolderFormat("png", "png", encode_label_map, read_frames)
+SAV = FolderFormat("sav", "sav", _encode_object_masks, read_objects)
 
 
 def _of_labels(labels: NDArray[np.int32], object_ids: list[int]) -> Masks:

@@ -1,6 +1,6 @@
 """LabelMe: a JSON file per image with shapes; of a video, a file per frame.
 
-`parse` is the one reader of such files: of frames here, of data sets in `masklet.datasets.labelme`.
+`parse` reads such files, for frames here and for datasets in `masklet.datasets.labelme`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from masklet.errors import ImageError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FolderFormat
-from masklet.formats.frame_files import numbered
-from masklet.formats.frame_masks import ReadMask, check_size, frame_of
+from masklet.formats.frame_files import list_frames
+from masklet.formats.frame_masks import ReadMask, build_frame, check_size
 from masklet.images import read_mask
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize, trace_pieces
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 _VERSION = "5.5.0"  # of LabelMe's file format
 _NO_AREAS = frozenset({"point", "points", "line", "linestrip"})
-_CIRCLE_VERTICES = 64  # of the polygon that stands for a circle
+_CIRCLE_VERTICES = 64  # of the polygon that approximates a circle
 
 Mask = NDArray[np.bool_]
 Key = tuple[str, int | None, int]
@@ -40,8 +40,8 @@ Key = tuple[str, int | None, int]
 class LabelMeObject:
     """The shapes of one object.
 
-    `key` tells objects of a file apart, and finds an object again in the file of another frame: the label, the group
-    id, and for an object without a group its place among those with the same label, else 0.
+    `key` identifies an object within a file and across the files of frames: the label, the group id, and for an object
+    without a group its position among those with the same label, else 0.
     """
 
     key: Key
@@ -62,8 +62,8 @@ def parse(file: Fields) -> tuple[tuple[int, int], list[LabelMeObject]]:
     """Read the image's size (H, W) and the objects of a LabelMe file.
 
     Shapes with the same label and the same `group_id` are one object; a shape without `group_id` is an object of its
-    own. This is LabelMe's own rule. Polygons, rectangles, circles and masks are areas; points and lines are none and
-    are left out. Raises `FormatError`, also for a shape of another type.
+    own, as in LabelMe. Polygons, rectangles, circles and masks are read; points and lines are skipped. Raises
+    `FormatError`, also for a shape of another type.
     """
     with name_errors(file.place):
         size = check_size((file.integer("imageHeight"), file.integer("imageWidth")))
@@ -105,8 +105,8 @@ def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> d
     return {known[one.key]: one for one in objects}
 
 
-def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
-    """A file to lie beside the frame's picture. An object's shapes share its label and its group id."""
+def encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+    """Encode the file of a frame. The shapes of an object share its label and group id."""
     shapes = [
         {
             "label": f"object {mask.object_id}",
@@ -117,14 +117,14 @@ def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
             "flags": {},
         }
         for mask in frame
-        for outline in trace_pieces(rle.decode(mask.code))
+        for outline in trace_pieces(rle.decode(mask.rle))
     ]
     height, width = frame.size
     record: dict[str, Any] = {
         "version": _VERSION,
         "flags": {},
         "shapes": shapes,
-        "imagePath": Path(clip.picture(frame.index)).name,
+        "imagePath": Path(clip.image_name(frame.index)).name,
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,
@@ -138,16 +138,16 @@ def read(path: Path) -> Iterator[TrackedFrame]:
     Raises `FormatError`.
     """
     known: dict[Key, int] = {}
-    for index, file in numbered(path, ".json") if path.is_dir() else [(0, path)]:
+    for index, file in list_frames(path, ".json") if path.is_dir() else [(0, path)]:
         yield _frame(index, read_fields(file), known)
 
 
 def read_file(file: Fields) -> Iterator[TrackedFrame]:
-    """As `read`, for one file whose fields are read already."""
+    """Read the frame of one parsed file."""
     yield _frame(0, file, {})
 
 
-LABELME = FolderFormat("labelme", "labelme", files, read)
+LABELME = FolderFormat("labelme", "labelme", encode_frame, read)
 
 
 def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:
@@ -155,14 +155,14 @@ def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:
     numbered_objects = number_objects(objects, known)
     masks = [ReadMask(number, 1.0, rle.encode(one.mask())) for number, one in numbered_objects.items()]
     with name_errors(file.place):
-        return frame_of(index, None, size, masks)
+        return build_frame(index, None, size, masks)
 
 
 def _kind(shape: Fields) -> str:
     kind = shape.text("shape_type", "polygon")
     if kind not in _AREAS and kind not in _NO_AREAS:
         known = ", ".join([*_AREAS, *sorted(_NO_AREAS)])
-        raise shape.error(f"a shape of type {kind[:60]!r} is not known; there are {known}")
+        raise shape.error(f"a shape of type {kind[:60]!r} is not supported; types are {known}")
     return kind
 
 
@@ -181,7 +181,7 @@ def _draw_rectangle(shape: Fields, size: tuple[int, int]) -> Mask:
 
 
 def _draw_circle(shape: Fields, size: tuple[int, int]) -> Mask:
-    """A circle by its center and a point on it."""
+    """Draw a circle, given by its center and a point on it."""
     center, rim = _two_points(shape)
     angles = np.linspace(0, 2 * np.pi, _CIRCLE_VERTICES, endpoint=False)
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -189,16 +189,16 @@ def _draw_circle(shape: Fields, size: tuple[int, int]) -> Mask:
 
 
 def _draw_stamp(shape: Fields, size: tuple[int, int]) -> Mask:
-    """A PNG of the object's box, in base64, with the box's first and last pixel as points."""
+    """Draw a mask: a base64 PNG of the object's box, with the box's first and last pixel as points."""
     (left, top), _ = np.rint(_two_points(shape)).astype(np.int64).tolist()
     canvas = rasterize([], size)
     try:
         found = read_mask(base64.b64decode(shape.text("mask"), validate=True)) != 0
     except (binascii.Error, ImageError) as cause:
-        raise shape.error(f"the mask of {shape.get('label')!r:.60} is no PNG in base64 ({cause})") from cause
+        raise shape.error(f"the mask of {shape.get('label')!r:.60} is not a base64 PNG ({cause})") from cause
     height, width = found.shape
     if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
-        raise shape.error(f"the mask of {shape.get('label')!r:.60} does not lie in the picture")
+        raise shape.error(f"the mask of {shape.get('label')!r:.60} lies outside the image")
     canvas[top : top + height, left : left + width] = found
     return canvas
 
@@ -212,5 +212,5 @@ def _two_points(shape: Fields) -> NDArray[np.float64]:
     except (TypeError, ValueError) as cause:
         raise shape.error(f"a {_kind(shape)} must have two points (x, y)") from cause
     if not (np.abs(points) < 2**31).all():  # false for NaN
-        raise shape.error(f"a {_kind(shape)} must have points that are finite")
+        raise shape.error(f"a {_kind(shape)} must have finite points")
     return points

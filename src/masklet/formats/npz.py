@@ -1,4 +1,4 @@
-"""All masks of a video as arrays in one .npz file, written and read frame by frame."""
+"""NumPy archive (.npz) with all masks of a video, written and read frame by frame."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FileFormat
 from masklet.masks import rle
 from masklet.masks.masks import Masks
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
-_NO_TIME_OF_DAY = (1980, 1, 1, 0, 0, 0)  # so that the same masks give the same bytes
-_HIDDEN = -10.0  # the object score of an object that a frame does not have
-_MOST = 2**29  # bytes of one array or one frame's masks that are read at once
+_FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # so that equal masks give equal bytes
+_HIDDEN_SCORE = -10.0  # object score of an object that is not on the frame
+_MAX_BYTES = 2**29  # of one array, or of the masks of one frame
 
-# numpy's own reader evaluates this text as Python and fails in many ways where it is damaged.
+# NumPy's own reader evaluates this text as Python and raises various errors if it is damaged.
 _HEADER = re.compile(r"\{'descr': '(?P<dtype>[^']+)', 'fortran_order': False, 'shape': \((?P<shape>[\d, ]+)\), \} *\n")
 
 _FAULTS = (OSError, EOFError, LookupError, ValueError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
@@ -36,18 +36,19 @@ _FAULTS = (OSError, EOFError, LookupError, ValueError, RuntimeError, struct.erro
 Shape = tuple[int, ...]
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
-    """`masks` (T, N, H, W) bool, `scores` and `object_scores` (T, N) float32, `frames` (T,) int64, `times` (T,) float64
-    with NaN where there is none, `object_ids` (N,) int64. Deflated: loading `masks` takes a byte per pixel."""
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
+    """Write the arrays `masks` (T, N, H, W) bool, `scores` and `object_scores` (T, N) float32, `frames` (T,) int64,
+    `times` (T,) float64 in seconds with NaN for unknown times, and `object_ids` (N,) int64, compressed with deflate.
+    """
     count, size = 0, (0, 0)
     for frame in frames:
         count, size = count + 1, frame.size
     ids = clip.object_ids
-    columns: dict[str, tuple[str, Shape, Callable[[CodedFrame], Any]]] = {
+    columns: dict[str, tuple[str, Shape, Callable[[RleFrame], Any]]] = {
         "frames": ("<i8", (count,), lambda frame: frame.index),
         "times": ("<f8", (count,), lambda frame: np.nan if frame.time is None else frame.time),
         "scores": ("<f4", (count, len(ids)), lambda frame: _row(frame.object_ids, frame.scores, ids, 0)),
-        "object_scores": ("<f4", (count, len(ids)), lambda f: _row(f.object_ids, f.object_scores, ids, _HIDDEN)),
+        "object_scores": ("<f4", (count, len(ids)), lambda f: _row(f.object_ids, f.object_scores, ids, _HIDDEN_SCORE)),
         "masks": ("|b1", (count, len(ids), *size), lambda frame: _masks(frame, ids)),
     }  # fmt: skip
     with zipfile.ZipFile(handle, "w") as archive:
@@ -57,7 +58,7 @@ def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of such a file, one at a time. Raises `FormatError`."""
+    """Read the frames of such a file, one at a time. Raises `FormatError`."""
     with open_input(path) as handle:
         try:
             with zipfile.ZipFile(handle) as archive, archive.open("masks.npy") as member:
@@ -65,7 +66,7 @@ def read(path: Path) -> Iterator[TrackedFrame]:
         except _FAULTS as cause:
             if isinstance(cause, FormatError):
                 raise
-            message = f"{path} does not hold the masks of a video as masklet writes them: {cause}"
+            message = f"{path}: not an .npz file of masks written by masklet: {cause}"
             raise FormatError("annotation-broken", message, path=str(path)) from cause
 
 
@@ -73,7 +74,7 @@ NPZ = FileFormat("npz", "masks.npz", write, read)
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: Shape, rows: Iterable[Any]) -> None:
-    member = zipfile.ZipInfo(f"{name}.npy", _NO_TIME_OF_DAY)
+    member = zipfile.ZipInfo(f"{name}.npy", _FIXED_TIMESTAMP)
     member.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(member, "w", force_zip64=True) as file:
         npy.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
@@ -86,8 +87,8 @@ def _row(object_ids: Iterable[int], values: Iterable[float], columns: Iterable[i
     return [found.get(object_id, default) for object_id in columns]
 
 
-def _masks(frame: CodedFrame, columns: Iterable[int]) -> NDArray[np.bool_]:
-    found = {mask.object_id: rle.decode(mask.code) for mask in frame}
+def _masks(frame: RleFrame, columns: Iterable[int]) -> NDArray[np.bool_]:
+    found = {mask.object_id: rle.decode(mask.rle) for mask in frame}
     empty = np.zeros(frame.size, bool)
     return np.array([found.get(object_id, empty) for object_id in columns], bool)
 
@@ -101,7 +102,7 @@ def _frames(archive: zipfile.ZipFile, member: IO[bytes]) -> Iterator[TrackedFram
     for place in range(count):
         data = member.read(objects * height * width)
         if len(data) < objects * height * width:
-            raise EOFError("the masks end early")
+            raise EOFError("the masks are truncated")
         binary = np.frombuffer(data, bool).reshape(objects, height, width)
         found = Masks.from_binary(binary, object_ids=ids, scores=scores[place])
         time = None if np.isnan(times[place]) else float(times[place])
@@ -117,17 +118,17 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: Shape) -> NDA
 
 
 def _header(file: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...]) -> Shape:
-    """The shape of an array in a file, which must have `dtype` and, where it is given, `shape`."""
+    """Read the header of an array and return its shape. The array must have `dtype` and the given sides of `shape`."""
     start = file.read(10)
     text = file.read(int.from_bytes(start[8:], "little")).decode("ascii", "replace")
     found = _HEADER.fullmatch(text) if start[:8] == b"\x93NUMPY\1\0" else None
     sides = tuple(int(side) for side in re.findall(r"\d+", found["shape"])) if found else ()
     alike = len(sides) == len(shape) and all(side in (None, own) for own, side in zip(sides, shape, strict=True))
     if found is None or found["dtype"] != dtype or not alike:
-        raise ValueError(f"{name} is no array of the type and shape that it should have")
+        raise ValueError(f"{name} has another dtype or shape than expected")
     return sides
 
 
 def _check_room(shape: Shape, itemsize: int) -> None:
-    if prod(shape) * itemsize > _MOST:
+    if prod(shape) * itemsize > _MAX_BYTES:
         raise ValueError(f"an array of shape {shape} is too large to read")

@@ -1,30 +1,30 @@
-"""The video with its masks drawn on it, at its own times and with its own sound."""
+"""Overlay video: the masks drawn on the video, with its frame times and audio."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from masklet.formats.audio import Sound
+from masklet.formats.audio import AudioCopier
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.frame_source import pictures, source, times
+from masklet.formats.frame_source import frame_times, open_source, pair_with_images
 from masklet.formats.video_encoder import H264, VideoEncoder
 from masklet.masks import drawing, rle
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
-    """H.264 in MP4; sound as in the source, or AAC where MP4 cannot hold it."""
-    with source(clip) as opened:
-        when = times(frames, opened.time_base)
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
+    """Write H.264 in MP4. Audio is copied, or encoded as AAC if MP4 does not support its codec."""
+    with open_source(clip) as opened:
+        when = frame_times(frames, opened.time_base)
         with VideoEncoder(handle, H264, clip.size, when.timing) as encoder:
-            sound = Sound(opened.container, encoder.container, when.start, when.stop)
-            for frame, picture in pictures(frames, clip):
-                time = when.of(frame)
+            sound = AudioCopier(opened.container, encoder.container, when.start, when.stop)
+            for frame, picture in pair_with_images(frames, clip):
+                time = when.ticks(frame)
                 sound.write_until(float(time * when.timing.time_base))
-                masks = (rle.decode(mask.code) for mask in frame)
-                encoder.add(drawing.overlay(picture, masks, frame.object_ids), time)
+                masks = (rle.decode(mask.rle) for mask in frame)
+                encoder.add(drawing.draw_overlay(picture, masks, frame.object_ids), time)
             sound.write_until(when.stop - when.start)
 
 
-OVERLAY = FileFormat("overlay", "overlay.mp4", write, pictures=True)
+OVERLAY = FileFormat("overlay", "overlay.mp4", write, shows_images=True)

@@ -1,4 +1,4 @@
-"""Masks as YOLO segmentation labels: a text file per frame, a line per object with its outline in fractions."""
+"""YOLO segmentation labels: a text file per frame, with a line per object of polygon coordinates in 0 … 1."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from masklet.errors import FormatError
 from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FolderFormat
-from masklet.formats.frame_files import numbered
-from masklet.formats.frame_masks import ReadMask, frame_of
+from masklet.formats.frame_files import list_frames
+from masklet.formats.frame_masks import ReadMask, build_frame
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize, trace_mask
-from masklet.masks.rle_frame import CodedFrame
+from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 _DESCRIPTION = "data.yaml"
-_MOST_BYTES = 1 << 20  # of a description
+_MAX_DESCRIPTION_BYTES = 1 << 20  # of a description
 
 
-def files(frame: CodedFrame, clip: Clip) -> Mapping[str, bytes]:
-    """A line `class x y x y …` per object that is in the picture; a class is an object's place among the clip's."""
+def encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+    """Encode a line `class x y x y …` per visible object. The class is its position among the clip's objects."""
     classes = {object_id: place for place, object_id in enumerate(clip.object_ids)}
     lines = [
         f"{classes[mask.object_id]} {_fractions(outline, frame.size)}\n"
         for mask in frame
-        if len(outline := trace_mask(rle.decode(mask.code)))
+        if len(outline := trace_mask(rle.decode(mask.rle)))
     ]
     return {f"labels/{clip.stem(frame.index)}.txt": "".join(lines).encode()}
 
 
-def shared(clip: Clip) -> Mapping[str, bytes]:
-    """What the classes are called, as training tools read it. YOLO labels do not tell the pictures' size: we do."""
+def encode_description(clip: Clip) -> Mapping[str, bytes]:
+    """Encode `data.yaml` with the class names, and the image size in a comment, since labels do not have it."""
     names = "".join(f"  {place}: object {object_id}\n" for place, object_id in enumerate(clip.object_ids))
     height, width = clip.size
     text = f"# {json.dumps({'size': [height, width]})}\npath: .\ntrain: images\nval: images\nnames:\n{names}"
@@ -45,15 +45,15 @@ def shared(clip: Clip) -> Mapping[str, bytes]:
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of a folder with `labels/` and `data.yaml`, as written here. Raises `FormatError`."""
+    """Read the frames of a folder with `labels/` and `data.yaml` written by masklet. Raises `FormatError`."""
     size, names = _description(path / _DESCRIPTION)
-    for index, file in numbered(path / "labels", ".txt"):
+    for index, file in list_frames(path / "labels", ".txt"):
         with name_errors(file):
-            frame = frame_of(index, None, size, [*_masks(file, names, size)])
+            frame = build_frame(index, None, size, [*_masks(file, names, size)])
         yield frame
 
 
-YOLO = FolderFormat("yolo", "yolo", files, read, shared)
+YOLO = FolderFormat("yolo", "yolo", encode_frame, read, encode_description)
 
 
 def _fractions(outline: NDArray[np.float64], size: tuple[int, int]) -> str:
@@ -62,7 +62,7 @@ def _fractions(outline: NDArray[np.float64], size: tuple[int, int]) -> str:
 
 
 def _masks(file: Path, names: Mapping[int, int], size: tuple[int, int]) -> Iterator[ReadMask]:
-    """Each object's mask; an object may have several lines."""
+    """Read the mask of each object, which may have several lines."""
     polygons: dict[int, list[NDArray[np.float64]]] = {}
     height, width = size
     for line in file.read_text("utf-8", "replace").splitlines():
@@ -84,11 +84,11 @@ def _line(line: str, file: Path) -> tuple[int, NDArray[np.float64]]:
 
 
 def _description(path: Path) -> tuple[tuple[int, int], dict[int, int]]:
-    """The pictures' size and the object of each class; of YAML only what `shared` writes is understood."""
+    """Read the image size and the object of each class. Only YAML written by masklet is supported."""
     with open_input(path) as handle:
-        text = handle.read(_MOST_BYTES).decode("utf-8", "replace")
+        text = handle.read(_MAX_DESCRIPTION_BYTES).decode("utf-8", "replace")
     size = re.search(r'^# \{"size": \[(\d+), (\d+)\]\}$', text, re.MULTILINE)
     names = {int(place): int(number) for place, number in re.findall(r"^ +(\d+): object (\d+)$", text, re.MULTILINE)}
     if size is None:
-        raise FormatError("annotation-broken", f"{path} does not tell the pictures' size as masklet writes it")
+        raise FormatError("annotation-broken", f"{path} has no image size in a comment as written by masklet")
     return (int(size[1]), int(size[2])), names

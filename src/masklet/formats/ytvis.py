@@ -1,4 +1,4 @@
-"""All masks of a video as one YouTube-VIS JSON file: one annotation per object, with a code or null for every frame."""
+"""YouTube-VIS: a JSON file of a video with an annotation per object, which has RLE or null for every frame."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, BinaryIO, NamedTuple
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.coco import CATEGORY, encode_segmentation
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, frame_of
+from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame
 from masklet.masks import rle
-from masklet.masks.rle_frame import CodedFrame, CodedMask
+from masklet.masks.rle_frame import RleFrame, RleMask
 from masklet.masks.tracked_frame import TrackedFrame
 
 
-def write(handle: BinaryIO, frames: Iterable[CodedFrame], clip: Clip) -> None:
-    """The video, then each object; the frames are gone through once per object and list, none is kept."""
+def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
+    """Write the video, then each object. The frames are iterated once per object and list, and not stored."""
     first = next(iter(frames), None)
     assert first is not None, "a video has frames"
     height, width = first.size
     handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n"videos": [\n'.encode())
     handle.write(f'{{"id": 1, "name": {json.dumps(clip.name)}, "height": {height}, "width": {width}'.encode())
     for name, value in {
-        "file_names": (clip.picture(frame.index) for frame in frames),
+        "file_names": (clip.image_name(frame.index) for frame in frames),
         "frame_indices": (frame.index for frame in frames),
         "times": (frame.time for frame in frames),
     }.items():
@@ -42,7 +42,7 @@ def read(path: Path) -> Iterator[TrackedFrame]:
 
 
 def read_frames(file: Fields) -> Iterator[TrackedFrame]:
-    """As `read`."""
+    """Read the frames of a parsed file."""
     video = next(file.objects("videos"), None)
     if video is None:
         raise file.error("it has no video")
@@ -58,32 +58,32 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
     for place in range(length):
         masks = [mask for track in tracks for mask in _mask_at(track, place, size)]
         with name_errors(file.source):
-            frame = frame_of(indices[place], times[place], size, masks)
+            frame = build_frame(indices[place], times[place], size, masks)
         yield frame
 
 
 YTVIS = FileFormat("ytvis", "ytvis.json", write, read)
 
 
-def _write_object(handle: BinaryIO, frames: Iterable[CodedFrame], object_id: int, size: tuple[int, int]) -> None:
+def _write_object(handle: BinaryIO, frames: Iterable[RleFrame], object_id: int, size: tuple[int, int]) -> None:
     head = {"id": object_id, "video_id": 1, "category_id": CATEGORY["id"], "iscrowd": 0}
     head |= {"height": size[0], "width": size[1]}
     handle.write(json.dumps(head)[:-1].encode())
-    parts: dict[str, Callable[[CodedMask], Any]] = {
-        "segmentations": lambda mask: mask.code,
-        "bboxes": lambda mask: rle.xywh(mask.code),
-        "areas": lambda mask: rle.area(mask.code),
+    parts: dict[str, Callable[[RleMask], Any]] = {
+        "segmentations": lambda mask: mask.rle,
+        "bboxes": lambda mask: rle.compute_coco_box(mask.rle),
+        "areas": lambda mask: rle.compute_area(mask.rle),
         "scores": lambda mask: mask.score,
     }
     for name, part in parts.items():
-        seen = (_seen(frame, object_id) for frame in frames)
-        _write_list(handle, name, (None if mask is None else part(mask) for mask in seen))
+        masks = (_find_mask(frame, object_id) for frame in frames)
+        _write_list(handle, name, (None if mask is None else part(mask) for mask in masks))
     handle.write(b"}")
 
 
-def _seen(frame: CodedFrame, object_id: int) -> CodedMask | None:
+def _find_mask(frame: RleFrame, object_id: int) -> RleMask | None:
     mask = frame.of(object_id)
-    return mask if mask is not None and rle.area(mask.code) else None
+    return mask if mask is not None and rle.compute_area(mask.rle) else None
 
 
 def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
@@ -94,7 +94,7 @@ def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
 
 
 class _Track(NamedTuple):
-    """An object: its segmentation, or null, and its score on every frame."""
+    """An object: segmentation or null, and score, on every frame."""
 
     object_id: int
     segmentations: list[Any]
@@ -110,7 +110,7 @@ def _track(row: Fields, length: int) -> _Track:
 
 
 def _mask_at(track: _Track, place: int, size: tuple[int, int]) -> Iterator[ReadMask]:
-    """The object's mask on a frame, or nothing."""
+    """Yield the object's mask on a frame, if it has one."""
     if track.segmentations[place] is not None:
         score = track.scores[place]
         with name_errors(track.place):
@@ -119,7 +119,7 @@ def _mask_at(track: _Track, place: int, size: tuple[int, int]) -> Iterator[ReadM
 
 
 def _numbers(row: Fields, name: str, length: int) -> list[float | None]:
-    """A number or null for every frame."""
+    """Read a list with a number or null per frame."""
     if row.get(name) is None:
         return [None] * length
     values = row.array(name)

@@ -12,7 +12,7 @@ from masklet.errors import ImageError, SettingsError, warn
 Range = tuple[float, float]
 
 
-def to_eight_bits(values: NDArray[Any], name: str, value_range: Range | None, *, bits: int = 16) -> NDArray[np.uint8]:
+def to_uint8(values: NDArray[Any], name: str, value_range: Range | None, *, bits: int = 16) -> NDArray[np.uint8]:
     """Numbers of any kind as uint8. `bits` are those that 16-bit numbers use, of which the high 8 stay."""
     kind = values.dtype.kind
     if values.dtype == np.uint8:
@@ -24,7 +24,7 @@ def to_eight_bits(values: NDArray[Any], name: str, value_range: Range | None, *,
     if value_range is not None:
         return _stretched(values, value_range)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        warn_depth(bits)
+        warn_depth_reduced(bits)
         return np.asarray(np.minimum(values >> (bits - 8), 255), np.uint8)
     message = f"{name} holds {values.dtype} numbers; value_range=(low, high) must say which are black and white"
     raise ImageError("float-needs-range", message)
@@ -39,7 +39,7 @@ def check_range(value_range: Range | None) -> None:
         raise SettingsError("bad-usage", f"value_range must be (low, high) with low < high, got {value_range}")
 
 
-def warn_depth(bits: int = 16) -> None:
+def warn_depth_reduced(bits: int = 16) -> None:
     """Tell that only the high 8 bits were taken; without a name, so that a folder of such pictures says it once."""
     warn("depth-reduced", f"took the high 8 of {bits} bits a channel")
 

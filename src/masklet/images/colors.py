@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from masklet.errors import warn
-from masklet.images.bit_depth import Range, to_eight_bits, warn_depth
+from masklet.images.bit_depth import Range, to_uint8, warn_depth_reduced
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # Pillow's modes whose numbers have more than 8 bits
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """A decoded, upright picture: its name for messages, and what its file says and the PIL image does not."""
 
     image: Image.Image
@@ -23,25 +23,25 @@ class Picture(NamedTuple):
     white_is_zero: bool = False  # of a deep one; Pillow sees to the others
 
 
-def picture_to_rgb(picture: Picture, value_range: Range | None = None) -> NDArray[np.uint8]:
+def image_to_rgb(picture: DecodedImage, value_range: Range | None = None) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB."""
     image = picture.image
     if image.mode in DEEP:
         return _from_numbers(picture, value_range)
     key = image.info.get("transparency")
     if picture.bits == 16:  # of which Pillow has kept the high 8
-        warn_depth()
+        warn_depth_reduced()
         image.info.pop("transparency", None)  # a key colour of 16 bits means nothing among colours of 8
     elif picture.bits in {2, 4} and image.mode == "L" and isinstance(key, int):
         image.info["transparency"] = key * 255 // (2**picture.bits - 1)  # Pillow has stretched the greys only
     if image.mode == "LAB":
         image = _from_lab(image)
     if image.has_transparency_data:
-        image = on_black(image)
+        image = composite_on_black(image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def on_black(image: Image.Image) -> Image.Image:
+def composite_on_black(image: Image.Image) -> Image.Image:
     """A PIL image with transparency, composited on black; warns where that changes a pixel."""
     layers = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     if layers.getchannel("A").getextrema() == (255, 255):
@@ -52,10 +52,10 @@ def on_black(image: Image.Image) -> Image.Image:
     return flat
 
 
-def _from_numbers(picture: Picture, value_range: Range | None) -> NDArray[np.uint8]:
+def _from_numbers(picture: DecodedImage, value_range: Range | None) -> NDArray[np.uint8]:
     """16-bit grey, 32-bit and floating-point pictures."""
     numbers: NDArray[Any] = np.array(picture.image)
-    grey = to_eight_bits(numbers, picture.name, value_range, bits=picture.bits)
+    grey = to_uint8(numbers, picture.name, value_range, bits=picture.bits)
     if picture.white_is_zero:
         grey = 255 - grey
     key = picture.image.info.get("transparency")

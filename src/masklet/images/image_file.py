@@ -15,12 +15,12 @@ from typing import IO, Any, BinaryIO
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, warn
-from masklet.files.file_type import HEAD, kind_of
+from masklet.files.file_type import HEAD_BYTES, detect_file_type
 from masklet.files.open_input import open_input
 from masklet.files.translate import translate_errors
-from masklet.images.colors import DEEP, Picture
+from masklet.images.colors import DEEP, DecodedImage
 from masklet.images.in_memory import check_sides
-from masklet.images.truncation import cut_short
+from masklet.images.truncation import is_truncated
 
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; what Pillow refuses, too
 
@@ -48,12 +48,12 @@ _TURNS = {
 }
 
 
-def name_of(source: Any) -> str:
+def describe_source(source: Any) -> str:
     """What messages call it."""
     return str(source) if isinstance(source, str | os.PathLike) else "the picture"
 
 
-def open_handle(source: Any) -> BinaryIO:
+def open_source(source: Any) -> BinaryIO:
     """A path, bytes or an open binary file as an open file at its beginning. Raises `InputNotFound`, `ImageError`."""
     if isinstance(source, str | os.PathLike):
         return open_input(source)
@@ -68,19 +68,19 @@ def open_handle(source: Any) -> BinaryIO:
     return io.BytesIO(source)
 
 
-def decode(handle: BinaryIO, name: str, max_pixels: int) -> Picture:
+def decode_image(handle: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
     """The picture in an open file, decoded and upright. Raises `ImageError`."""
     handle.seek(0)
-    kind = kind_of(handle.read(HEAD))
+    kind = detect_file_type(handle.read(HEAD_BYTES))
     if kind not in _OPENERS:
         message = f"{name} is {kind}; pictures are read from JPEG, PNG, WebP, TIFF and BMP"
         raise ImageError("unsupported-format", message, path=name, kind=kind)
     handle.seek(0)
-    with translate_image_errors(name, lambda: cut_short(handle, kind)):
-        return finish(_OPENERS[kind](handle), name, max_pixels)
+    with translate_image_errors(name, lambda: is_truncated(handle, kind)):
+        return decode_opened(_OPENERS[kind](handle), name, max_pixels)
 
 
-def finish(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Picture:
+def decode_opened(image: ImageFile.ImageFile, name: str, max_pixels: int) -> DecodedImage:
     """Check what the header says, decode, turn upright."""
     check_size(image.size, name, max_pixels)
     tags = getattr(image, "tag_v2", {})
@@ -92,14 +92,14 @@ def finish(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Picture:
     bits, white_is_zero = _bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
     image.load()
     turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns TIFF itself and forgets the tag
-    return Picture(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
+    return DecodedImage(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
 
 
-def size_in_header(source: Any) -> tuple[int, int] | None:
+def read_size(source: Any) -> tuple[int, int] | None:
     """The (H, W) that a picture will have, without decoding it; None where that cannot be told."""
     try:
-        with open_handle(source) as handle:
-            kind = kind_of(handle.read(HEAD))
+        with open_source(source) as handle:
+            kind = detect_file_type(handle.read(HEAD_BYTES))
             handle.seek(0)
             image = _OPENERS[kind](handle)
             width, height = image.size

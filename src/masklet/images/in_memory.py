@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import ImageError
-from masklet.images.bit_depth import Range, to_eight_bits
-from masklet.images.colors import on_black
+from masklet.images.bit_depth import Range, to_uint8
+from masklet.images.colors import composite_on_black
 
 MAX_SIDE = 65_535
 _OVERSHOOT = 0.5 / 255  # what rounding and resizing may add to a fraction
@@ -25,9 +25,9 @@ def array_to_rgb(array: NDArray[Any], value_range: Range | None = None) -> NDArr
         advice = "; is it (C, H, W)? use array.transpose(1, 2, 0)" if planar else ""
         raise ImageError("bad-image", f"a picture is (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}{advice}")
     check_sides(array.shape[1], array.shape[0], "the array")
-    pixels = to_eight_bits(array, "the array", value_range)
+    pixels = to_uint8(array, "the array", value_range)
     if pixels.shape[2] == 4:
-        return np.array(on_black(Image.fromarray(np.ascontiguousarray(pixels))))
+        return np.array(composite_on_black(Image.fromarray(np.ascontiguousarray(pixels))))
     return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
 
 

@@ -10,9 +10,16 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from masklet.errors import ImageError
-from masklet.images.colors import DEEP, Picture
-from masklet.images.image_file import MAX_PIXELS, check_size, decode, name_of, open_handle, translate_image_errors
-from masklet.masks.label_map import davis_palette
+from masklet.images.colors import DEEP, DecodedImage
+from masklet.images.image_file import (
+    MAX_PIXELS,
+    check_size,
+    decode_image,
+    describe_source,
+    open_source,
+    translate_image_errors,
+)
+from masklet.masks.label_map import make_davis_palette
 
 _LARGEST = 2**31 - 1
 _TINT = 31  # what compression may add to a grey: the largest difference between channels
@@ -38,14 +45,14 @@ def read_mask(source: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]
     Raises `ImageError` as `read_image` does, and `bad-image` for other colours, for numbers that are no labels and for
     arrays of another shape; `InputNotFound`.
     """
-    name = name_of(source)
-    with open_handle(source) as handle, translate_image_errors(name):
+    name = describe_source(source)
+    with open_source(source) as handle, translate_image_errors(name):
         if handle.read(len(_NPY)) == _NPY:
             return _as_labels(_read_npy(handle, name, max_pixels), name)
-        return _as_labels(_values(decode(handle, name, max_pixels)), name)
+        return _as_labels(_values(decode_image(handle, name, max_pixels)), name)
 
 
-def _values(picture: Picture) -> NDArray[Any]:
+def _values(picture: DecodedImage) -> NDArray[Any]:
     """The numbers of a decoded picture, or the mask that it shows."""
     image = picture.image
     if image.mode in {*DEEP, "P", "1"}:
@@ -67,7 +74,7 @@ def _from_colours(rgb: NDArray[np.uint8], name: str) -> NDArray[Any]:
     if np.ptp(rgb, axis=2).max() <= _TINT:
         return _from_grey(rgb.max(axis=2))
     code = rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    palette = davis_palette().astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    palette = make_davis_palette().astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     order = np.argsort(palette)
     place = np.minimum(np.searchsorted(palette[order], code), 255)
     if (palette[order][place] != code).any():

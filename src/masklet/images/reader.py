@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from masklet.images.bit_depth import Range, check_range
-from masklet.images.colors import Picture, picture_to_rgb
-from masklet.images.image_file import MAX_PIXELS, decode, finish, name_of, open_handle, translate_image_errors
+from masklet.images.colors import DecodedImage, image_to_rgb
+from masklet.images.image_file import (
+    MAX_PIXELS,
+    decode_image,
+    decode_opened,
+    describe_source,
+    open_source,
+    translate_image_errors,
+)
 from masklet.images.in_memory import array_to_rgb, tensor_to_rgb
 
 
@@ -49,18 +56,18 @@ def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range 
             return array_to_rgb(np.asarray(source), value_range)
     picture = _in_memory(source, max_pixels) if isinstance(source, Image.Image) else _in_file(source, max_pixels)
     with translate_image_errors(picture.name):
-        return picture_to_rgb(picture, value_range)
+        return image_to_rgb(picture, value_range)
 
 
-def _in_file(source: Any, max_pixels: int) -> Picture:
-    with open_handle(source) as handle:
-        return decode(handle, name_of(source), max_pixels)
+def _in_file(source: Any, max_pixels: int) -> DecodedImage:
+    with open_source(source) as handle:
+        return decode_image(handle, describe_source(source), max_pixels)
 
 
-def _in_memory(image: Image.Image, max_pixels: int) -> Picture:
+def _in_memory(image: Image.Image, max_pixels: int) -> DecodedImage:
     """A PIL image; one straight from a file is not decoded yet and may lie on its side."""
     name = "the PIL image"
     if not isinstance(image, ImageFile.ImageFile):
-        return Picture(image, name)
+        return DecodedImage(image, name)
     with translate_image_errors(name):
-        return finish(image, name, max_pixels)
+        return decode_opened(image, name, max_pixels)

@@ -14,7 +14,7 @@ AT_ONCE = 1 << 18  # multiplications of one product
 40 times as long as the products take."""
 
 
-def resample(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def resize_antialiased(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Planes (…, H, W), float32 or float64, at `size` (h, w), in the same dtype.
 
     Each result is a mean weighted by a triangle as wide as two of its pixels, or as two of the given ones where those

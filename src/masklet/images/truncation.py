@@ -10,7 +10,7 @@ _TAIL = 4096  # bytes in which an end marker is looked for; some cameras and ser
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325  # TIFF tags
 
 
-def cut_short(handle: BinaryIO, kind: str) -> bool:
+def is_truncated(handle: BinaryIO, kind: str) -> bool:
     """Whether the file of that kind ("JPEG", "PNG", "WebP", "TIFF", "BMP") lacks its end."""
     size = handle.seek(0, io.SEEK_END)
     handle.seek(0)

@@ -1,4 +1,4 @@
-"""The connected pieces of a mask: fill small holes, drop small islands, keep the piece that was meant."""
+"""Connected components of a mask: fill small holes, remove small islands, keep the component that was clicked."""
 
 from __future__ import annotations
 
@@ -9,91 +9,106 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CLEAR = 10.0  # the logit of a pixel that cleaning decides about (reference-model §2.3)
-_OUTLINES_PER_MEGAPIXEL = 512  # up to so many, looking at each piece alone is faster than labelling all pixels
+FILL_LOGIT = 10.0  # of filled holes; its negative is the logit of removed islands (reference-model §2.3)
+_MAX_CONTOURS_PER_MEGAPIXEL = 512  # with more components, labeling all pixels costs less than examining each component
 
 
-def clean_logits(logits: NDArray[Any], holes: float = 0, islands: float = 0, fill: float = CLEAR) -> NDArray[Any]:
-    """New logits (h, w) of one mask, whose small holes are `fill` and whose small islands are −10.
+def fill_holes_and_remove_islands(
+    logits: NDArray[Any], max_hole_area: float = 0, max_island_area: float = 0, fill_logit: float = FILL_LOGIT
+) -> NDArray[Any]:
+    """Fill small holes and remove small islands of one mask (reference-model §2.3).
 
-    A hole is a piece of background (logits ≤ 0), an island a piece of the mask (> 0); a piece is 8-connected and
-    small if it has at most `holes` or `islands` pixels of these logits; 0 leaves all. Both are found in the given
-    logits, islands are written last (reference-model §2.3).
+    A hole is an 8-connected component of the background (logits ≤ 0), an island one of the mask (logits > 0). Both are
+    found in the given logits.
+
+    Args:
+        logits: Logits (h, w).
+        max_hole_area: The largest area of a hole that is filled, in pixels of these logits. 0 fills none.
+        max_island_area: The largest area of an island that is removed, in the same pixels. 0 removes none.
+        fill_logit: The logit of filled holes.
+
+    Returns:
+        New logits (h, w): `fill_logit` in filled holes, −10 in removed islands.
     """
-    cleaned: NDArray[Any] = logits.copy()
+    processed: NDArray[Any] = logits.copy()
     foreground = logits > 0
-    if holes > 0:
-        _write(cleaned, ~foreground, holes, fill)
-    if islands > 0:
-        _write(cleaned, foreground, islands, -CLEAR)
-    return cleaned
+    if max_hole_area > 0:
+        _overwrite_small(processed, ~foreground, max_hole_area, fill_logit)
+    if max_island_area > 0:
+        _overwrite_small(processed, foreground, max_island_area, -FILL_LOGIT)
+    return processed
 
 
-def keep_clicked(logits: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
-    """New logits (h, w) of which only the pieces that hold one of `points` are left, the others are −10.
+def keep_components_at(logits: NDArray[Any], points: NDArray[Any]) -> NDArray[Any]:
+    """Keep the components of one mask that contain a point, or else the one nearest to the first point.
 
-    `points` (P, 2) are xy in pixels of these logits. If none lies on a piece, the one nearest to the first is kept.
+    Args:
+        logits: Logits (h, w).
+        points: Points (P, 2) xy in pixels of these logits, P ≥ 1.
+
+    Returns:
+        New logits (h, w), −10 in the other components.
     """
-    labels = _labels(logits > 0)
+    labels = _label(logits > 0)
     limit = np.array(labels.shape[::-1]) - 1
     columns, rows = np.clip(np.floor(points).astype(np.int64), 0, limit).T
     clicked = np.setdiff1d(labels[rows, columns], [0])
-    return _only(logits, labels, clicked if len(clicked) else _nearest(labels, points[0]))
+    return _keep(logits, labels, clicked if len(clicked) else _find_nearest(labels, points[0]))
 
 
-def keep_largest(logits: NDArray[Any]) -> NDArray[Any]:
-    """New logits (h, w) of which only the largest piece is left, the first of equals; the others are −10."""
-    labels = _labels(logits > 0)
+def keep_largest_component(logits: NDArray[Any]) -> NDArray[Any]:
+    """Keep the largest component of one mask (h, w), the first of equals; the others become −10 in new logits."""
+    labels = _label(logits > 0)
     areas = np.bincount(labels.ravel())
     areas[0] = 0
-    return _only(logits, labels, areas.argmax())
+    return _keep(logits, labels, areas.argmax())
 
 
-def _write(cleaned: NDArray[Any], pixels: NDArray[np.bool_], area: float, value: float) -> None:
-    """Writes `value` where `pixels` have pieces of at most `area` pixels."""
-    outlines, tree = cv2.findContours(pixels.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    if len(outlines) > _OUTLINES_PER_MEGAPIXEL * pixels.size / 2**20:
-        np.copyto(cleaned, value, where=_labelled_small(pixels, area))
-    elif outlines:
-        for outline in compress(outlines, tree[0, :, 3] < 0):  # the others are outlines of the holes in a piece
-            left, top, width, height = cv2.boundingRect(outline)
+def _overwrite_small(processed: NDArray[Any], pixels: NDArray[np.bool_], area: float, value: float) -> None:
+    """Write `value` where `pixels` have components of at most `area` pixels."""
+    contours, hierarchy = cv2.findContours(pixels.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if len(contours) > _MAX_CONTOURS_PER_MEGAPIXEL * pixels.size / 2**20:
+        np.copyto(processed, value, where=_find_small(pixels, area))
+    elif contours:
+        for contour in compress(contours, hierarchy[0, :, 3] < 0):  # the others are contours of holes in a component
+            left, top, width, height = cv2.boundingRect(contour)
             if width <= area and height <= area:
-                window = slice(top, top + height), slice(left, left + width)
-                piece = _piece(pixels[window], outline[0, 0] - (left, top))
-                if np.count_nonzero(piece) <= area:
-                    np.copyto(cleaned[window], value, where=piece)
+                region = slice(top, top + height), slice(left, left + width)
+                component = _flood_fill(pixels[region], contour[0, 0] - (left, top))
+                if np.count_nonzero(component) <= area:
+                    np.copyto(processed[region], value, where=component)
 
 
-def _labelled_small(pixels: NDArray[np.bool_], area: float) -> NDArray[np.bool_]:
-    """Which pixels belong to a piece of at most `area` pixels."""
-    labels = _labels(pixels)
+def _find_small(pixels: NDArray[np.bool_], area: float) -> NDArray[np.bool_]:
+    """Return the pixels of components of at most `area` pixels."""
+    labels = _label(pixels)
     small = np.bincount(labels.ravel()) <= area
     small[0] = False
     return np.asarray(small.take(labels))
 
 
-def _piece(window: NDArray[np.bool_], start: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which pixels of its box belong to the piece with the pixel `start` (x, y)."""
-    if min(window.shape) <= 2:  # too narrow for two pieces that are not connected
-        return window
-    canvas = window.astype(np.uint8, order="C")  # or it would be filled in a copy
+def _flood_fill(pixels: NDArray[np.bool_], start: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return the component at the pixel `start` (x, y) of a mask that is cropped to the component's bounding box."""
+    if min(pixels.shape) <= 2:  # too narrow for two components
+        return pixels
+    canvas = pixels.astype(np.uint8, order="C")  # floodFill would fill a copy of an array in another order
     cv2.floodFill(canvas, None, (int(start[0]), int(start[1])), 2, flags=8)
     return np.asarray(canvas == 2)
 
 
-def _labels(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The number of each pixel's piece, 0 where there is none."""
+def _label(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the 8-connected components from 1; the background is 0."""
     return np.asarray(cv2.connectedComponents(pixels.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)[1])
 
 
-def _only(logits: NDArray[Any], labels: NDArray[np.int32], kept: ArrayLike) -> NDArray[Any]:
-    kept_logits: NDArray[Any] = logits.copy()
-    kept_logits[(labels > 0) & ~np.isin(labels, kept)] = -CLEAR
-    return kept_logits
+def _keep(logits: NDArray[Any], labels: NDArray[np.int32], selected: ArrayLike) -> NDArray[Any]:
+    reduced: NDArray[Any] = logits.copy()
+    reduced[(labels > 0) & ~np.isin(labels, selected)] = -FILL_LOGIT
+    return reduced
 
 
-def _nearest(labels: NDArray[np.int32], point: NDArray[Any]) -> NDArray[np.int32]:
-    """The label of the piece whose pixel centres come nearest to `point`; none if there is no piece."""
+def _find_nearest(labels: NDArray[np.int32], point: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the label (1,) of the component with the pixel center nearest to `point`, or (0,) of an empty mask."""
     rows, columns = np.nonzero(labels)
     if not len(rows):
         return labels[:0, 0]

@@ -1,42 +1,55 @@
-"""The masks of objects in one picture or one frame of a video: the one result type everywhere."""
+"""Masks of the objects in one image or one frame of a video: the result of every prediction."""
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masklet.errors import BackendError, FormatError, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
-from masklet.masks import connected_components, drawing, polygons, rle
-from masklet.masks.label_map import label_map, write_label_map, write_mask
-from masklet.masks.nms import extents, mask_iou, separate, suppress
-from masklet.masks.resize import interpolate
+from masklet.masks import connected_components, drawing, interop, mask_files, polygons, rle
+from masklet.masks.iou import mask_iou, masks_to_boxes
+from masklet.masks.nms import suppress_overlaps
+from masklet.masks.overlap import remove_overlap
+from masklet.masks.resize import resize_logits
 from masklet.prompts import clicks
 
 Number = TypeVar("Number", bound=np.generic)
 
-CERTAIN = 10.0  # the logit of a mask that was given, not predicted; −10 beside it
+CERTAIN_LOGIT = 10.0  # of a mask that was given, not predicted; its negative is the logit of the background
+_SUFFIXES = (".png", ".json", ".npz")
+_SHOWN = 8  # object ids in a repr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Masks:
-    """N masks of one picture, by position; several may be of the same object. Build them with `from_…`.
+    """N masks of one image, of which several may be of the same object.
 
-    `low_res` (N, h, w) float32 or float64 are logits, positive on the object, of any size: they cover the picture.
-    `size` is the picture's (H, W). `scores` (N,) float32 are predicted IoUs, `object_ids` the user's names of the
-    objects, `object_scores` (N,) float32 logits that are positive where the object is visible.
+    `np.asarray(masks)` is `binary`. Use `from_logits`, `from_binary` or `from_rle` to make masks of your own.
 
-    Raises `PromptError` (`mask-shape`) for parts that do not fit together and `BackendError` (`non-finite-output`)
-    for numbers that are not finite.
+    Args:
+        low_res: Logits (N, h, w), float32 or float64, positive on the object. They cover the image at any resolution.
+        size: Size (H, W) of the image.
+        scores: Predicted IoUs (N,), float32.
+        object_ids: N object ids.
+        object_scores: Logits (N,), float32, positive where the object is visible.
+
+    Raises:
+        PromptError: `mask-shape`. Shapes or dtypes do not fit together.
+        BackendError: `non-finite-output`. A logit or a score is not finite.
+
+    Example:
+        >>> image = masklet.read_image("examples/coffee.jpg")
+        >>> masks = masklet.load().embed(image).predict(masklet.click(230, 150))
+        >>> masks.binary.shape, masks.areas, masks.boxes
+        >>> masks.save("mask.png")
     """
 
     low_res: NDArray[Any]
@@ -48,16 +61,16 @@ class Masks:
     def __post_init__(self) -> None:
         shape = self.low_res.shape
         if len(shape) != 3 or 0 in shape[1:] or self.low_res.dtype not in (np.float32, np.float64):
-            raise _misfit(f"logits must be (N, h, w) float32 or float64, got {shape} {self.low_res.dtype}")
-        object.__setattr__(self, "size", _whole(self.size, "size"))
-        object.__setattr__(self, "object_ids", _whole(self.object_ids, "object_ids"))
+            raise _shape_error(f"logits must be (N, h, w) float32 or float64, got {shape} {self.low_res.dtype}")
+        object.__setattr__(self, "size", _to_integers(self.size, "size"))
+        object.__setattr__(self, "object_ids", _to_integers(self.object_ids, "object_ids"))
         if len(self.size) != 2 or min(self.size) < 1:
-            raise _misfit(f"size must be the picture's (height, width), got {self.size}")
+            raise _shape_error(f"size must be the image's (height, width), got {self.size}")
         for name, values in (("scores", self.scores), ("object_scores", self.object_scores)):
             if values.shape != shape[:1] or values.dtype != np.float32:
-                raise _misfit(f"{name} must be ({shape[0]},) float32, got {values.shape} {values.dtype}")
+                raise _shape_error(f"{name} must be ({shape[0]},) float32, got {values.shape} {values.dtype}")
         if len(self.object_ids) != shape[0]:
-            raise _misfit(f"{shape[0]} masks need as many object ids, got {self.object_ids}")
+            raise _shape_error(f"{shape[0]} masks need as many object ids, got {self.object_ids}")
         if not all(np.isfinite(part).all() for part in (self.low_res, self.scores, self.object_scores)):
             raise BackendError(
                 "non-finite-output", "logits or scores are not finite numbers; no mask can be made of them"
@@ -72,61 +85,88 @@ class Masks:
         scores: ArrayLike | None = None,
         object_scores: ArrayLike | None = None,
     ) -> Masks:
-        """Masks of logits (N, h, w); by default objects 1, 2, …, with scores of 1 and all visible."""
+        """Make masks from logits.
+
+        Args:
+            low_res: Logits (N, h, w). Float64 stays, other dtypes become float32.
+            size: Size (H, W) of the image.
+            object_ids: N object ids. By default 1, 2, …
+            scores: Predicted IoUs (N,). By default 1.
+            object_scores: Logits (N,) of visibility. By default all objects are visible.
+        """
         logits = np.asarray(low_res)
         logits = logits if logits.dtype == np.float64 else logits.astype(np.float32, copy=False)
         count = len(logits) if logits.ndim else 0
         return Masks(
             low_res=logits,
             size=size,
-            scores=_column(scores, count, 1.0),
+            scores=_to_column(scores, count, 1.0),
             object_ids=tuple(range(1, count + 1)) if object_ids is None else tuple(object_ids),
-            object_scores=_column(object_scores, count, CERTAIN),
+            object_scores=_to_column(object_scores, count, CERTAIN_LOGIT),
         )
 
     @staticmethod
     def from_binary(
         array: ArrayLike, *, object_ids: Sequence[int] | None = None, scores: ArrayLike | None = None
     ) -> Masks:
-        """Masks of booleans or whole numbers (N, H, W), or (H, W) for one, that are not 0 on the object.
+        """Make masks from arrays that are not 0 on the object. An object with an empty mask is not visible.
 
-        An empty mask is of an object that is not visible.
+        Args:
+            array: Booleans or whole numbers (N, H, W), or (H, W) for one mask.
+            object_ids: N object ids. By default 1, 2, …
+            scores: Predicted IoUs (N,). By default 1.
+
+        Raises:
+            PromptError: `mask-shape`. The array has another shape or dtype.
         """
         values = np.asarray(array)
         values = values[None] if values.ndim == 2 else values
         if values.ndim != 3 or 0 in values.shape[1:]:
-            raise _misfit(f"masks must be (N, H, W) or (H, W), got shape {np.shape(array)}")
+            raise _shape_error(f"masks must be (N, H, W) or (H, W), got shape {np.shape(array)}")
         if values.dtype.kind not in "bui":
-            raise _misfit(f"masks must be booleans or whole numbers, got {values.dtype}; pass `array > threshold`")
+            raise _shape_error(f"masks must be booleans or whole numbers, got {values.dtype}; pass `array > threshold`")
         binary = values != 0
-        low_res = np.where(binary, np.float32(CERTAIN), np.float32(-CERTAIN))
-        visible = np.where(binary.any(axis=(1, 2)), CERTAIN, -CERTAIN)
+        low_res = np.where(binary, np.float32(CERTAIN_LOGIT), np.float32(-CERTAIN_LOGIT))
+        visible = np.where(binary.any(axis=(1, 2)), CERTAIN_LOGIT, -CERTAIN_LOGIT)
         return Masks.from_logits(low_res, binary.shape[1:], object_ids=object_ids, scores=scores, object_scores=visible)
 
     @staticmethod
     def from_rle(
-        codes: Sequence[Mapping[str, Any]],
+        rles: Sequence[Mapping[str, Any]],
         *,
         object_ids: Sequence[int] | None = None,
         scores: ArrayLike | None = None,
     ) -> Masks:
-        """Masks of at least one COCO run-length code, compressed or not, all of one size: see `rle.decode_all`."""
-        return Masks.from_binary(rle.decode_all(codes), object_ids=object_ids, scores=scores)
+        """Make masks from COCO's RLE, `{"size": [H, W], "counts": …}`, compressed or not.
+
+        Args:
+            rles: N ≥ 1 encodings of masks of one size.
+            object_ids: N object ids. By default 1, 2, …
+            scores: Predicted IoUs (N,). By default 1.
+
+        Raises:
+            FormatError: `bad-rle`. An RLE is malformed, sizes differ, or all masks have over 2²⁹ pixels.
+        """
+        return Masks.from_binary(rle.decode_all(rles), object_ids=object_ids, scores=scores)
 
     @staticmethod
     def empty(size: tuple[int, int]) -> Masks:
-        """No masks of a picture of `size` (H, W)."""
+        """Return no masks of an image of `size` (H, W)."""
         return Masks.from_logits(np.zeros((0, *size), np.float32), size)
 
     @staticmethod
     def join(parts: Sequence[Masks]) -> Masks:
-        """All masks of several results of one picture, in order; logits of different sizes join at the picture's."""
+        """Concatenate masks of one image; logits of different resolutions are resized to the image's size.
+
+        Raises:
+            PromptError: `mask-shape`. There are no parts, or they are of images of different sizes.
+        """
         if len({part.size for part in parts}) != 1:
-            raise _misfit(f"masks of one picture can be joined, got sizes {[part.size for part in parts]}")
+            raise _shape_error(f"only masks of one image can be joined, got sizes {[part.size for part in parts]}")
         full = [part for part in parts if len(part)] or list(parts[:1])
-        alike = len({part.low_res.shape[1:] for part in full}) == 1
+        same_shape = len({part.low_res.shape[1:] for part in full}) == 1
         return Masks(
-            low_res=np.concatenate([part.low_res if alike else part._full_logits() for part in full]),
+            low_res=np.concatenate([part.low_res if same_shape else part._compute_logits() for part in full]),
             size=parts[0].size,
             scores=np.concatenate([part.scores for part in full]),
             object_ids=tuple(object_id for part in full for object_id in part.object_ids),
@@ -140,7 +180,7 @@ class Masks:
         return (self[position] for position in range(len(self)))
 
     def __getitem__(self, which: int | slice | list[int] | NDArray[Any]) -> Masks:
-        """The masks at a position, a slice, several positions, or where an array (N,) of booleans is true."""
+        """Return the masks at a position, a slice, several positions, or where an array (N,) of booleans is true."""
         positions = np.atleast_1d(np.arange(len(self))[which])
         return replace(
             self,
@@ -151,10 +191,10 @@ class Masks:
         )
 
     def __repr__(self) -> str:
-        return f"Masks(object_ids={list_ids(self.object_ids)}, size={self.size})"
+        return f"Masks(object_ids={format_object_ids(self.object_ids)}, size={self.size})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """`binary`, (N, H, W) bool, for `np.asarray(masks)`; `np.array(masks)` is a copy that can be written to."""
+        """Return `binary` for `np.asarray(masks)`, and a writable copy of it for `np.array(masks)`."""
         if dtype is None or np.dtype(dtype) == bool:
             return self.binary.copy() if copy else self.binary
         if copy is False:
@@ -162,7 +202,7 @@ class Masks:
         return self.binary.astype(dtype)
 
     def of(self, object_id: int) -> Masks:
-        """The masks of one object. Raises `PromptError` (`unknown-object`) if there are none."""
+        """Return the masks of one object. Raises `PromptError` (`unknown-object`) if there are none."""
         positions = [position for position, own in enumerate(self.object_ids) if own == object_id]
         if not positions:
             raise PromptError(
@@ -172,121 +212,146 @@ class Masks:
 
     @property
     def best(self) -> Masks:
-        """The one mask with the highest score, the first of equals."""
+        """The mask with the highest score, the first of equals. Raises `PromptError` if there are no masks."""
         if not len(self):
-            raise PromptError("unknown-object", "there are no masks, so none is the best; look at len(masks) first")
+            raise PromptError("unknown-object", "there are no masks, so none is the best; check len(masks) first")
         return self[int(self.scores.argmax())]
 
     @cached_property
     def logits(self) -> NDArray[Any]:
-        """Logits (N, H, W) at the picture's size; see `masklet.masks.resize`. Read-only.
+        """Logits (N, H, W) at the image's size, bilinear (reference-model §2.3). Read-only.
 
-        Computed at the first access and kept with the masks: 4 bytes per pixel and mask, four times `binary`.
-        `masks.logits[k]` in a loop would otherwise resize all masks in each turn. Nothing here keeps them for its own
-        use: methods that go through masks one by one resize one at a time.
+        They are computed on first access and cached: 4 bytes per pixel and mask with float32, four times as much as
+        `binary`. Methods that need the logits of one mask after the other do not fill the cache.
         """
         if self.low_res.shape[1:] == self.size:
-            return _read_only(self.low_res.view())
-        return _read_only(self._full_logits())
+            return _make_read_only(self.low_res.view())
+        return _make_read_only(self._compute_logits())
 
     @cached_property
     def binary(self) -> NDArray[np.bool_]:
-        """Where the objects are: (N, H, W) bool, logits > 0 at the picture's size. Read-only, kept once computed."""
+        """Masks (N, H, W) bool: logits > 0 at the image's size. Read-only, computed on first access and cached."""
         binary = np.empty((len(self), *self.size), bool)
-        for position, logits in enumerate(self._each_logits()):
+        for position, logits in enumerate(self._iterate_logits()):
             np.greater(logits, 0, out=binary[position])
-        return _read_only(binary)
+        return _make_read_only(binary)
 
     @property
     def visible(self) -> NDArray[np.bool_]:
-        """Which objects (N,) the network holds to be in the picture at all."""
+        """Whether the network predicts that each object is visible in the image, (N,)."""
         return self.object_scores > 0
 
     @property
-    def doubts(self) -> NDArray[np.float32]:
-        """How likely each mask is wrong, (N,) in [0, 1]: what its predicted IoU and its object score leave open."""
-        seen = 1 / (1 + np.exp(-self.object_scores.clip(-50, 50)))
-        wrong: NDArray[np.float32] = np.where(self.visible, np.maximum(1 - self.scores, 1 - seen), seen).clip(0, 1)
-        return wrong.astype(np.float32)
+    def uncertainty(self) -> NDArray[np.float32]:
+        """Uncertainty (N,) of each mask in [0, 1], from its predicted IoU and the probability p of its visibility.
+
+        It is max(1 − IoU, 1 − p) for a visible object, and p for one that is not.
+        """
+        probability = 1 / (1 + np.exp(-self.object_scores.clip(-50, 50)))
+        uncertainty: NDArray[np.float32] = np.where(
+            self.visible, np.maximum(1 - self.scores, 1 - probability), probability
+        ).clip(0, 1)
+        return uncertainty.astype(np.float32)
 
     @cached_property
     def areas(self) -> NDArray[np.int64]:
-        """The number of pixels (N,) of each mask, at the picture's size. Read-only, kept once computed."""
-        return _read_only(np.array([np.count_nonzero(mask) for mask in self._each_binary()], np.int64))
+        """Areas (N,) in pixels of the image. Read-only, computed on first access and cached."""
+        return _make_read_only(np.array([np.count_nonzero(mask) for mask in self._iterate_binary()], np.int64))
 
     @cached_property
     def boxes(self) -> NDArray[np.float32]:
-        """The boxes (N, 4) xyxy at the pixels' edges: the last column is x1 − 1. Zeros for an empty mask. Read-only,
-        kept once computed."""
-        return _read_only(extents(self._each_binary()).astype(np.float32))
+        """Bounding boxes (N, 4) xyxy at the edges of pixels, so that x1 − x0 is the width. Zeros for an empty mask.
+
+        Read-only, computed on first access and cached.
+        """
+        return _make_read_only(masks_to_boxes(self._iterate_binary()).astype(np.float32))
 
     def stability(self, offset: float = 1.0) -> NDArray[np.float64]:
-        """Stability of each mask: pixels above `offset` divided by pixels above −`offset` (reference-model §8.2).
+        """Compute the stability scores (N,) at the image's size (reference-model §8.2).
 
-        Counted at the picture's size; 0 where no pixel is above −`offset`.
+        A stability score is the number of pixels with logits above `offset`, divided by the number above −`offset`, and
+        0 where no pixel is above −`offset`.
         """
-        counts = [[np.count_nonzero(one > level) for level in (offset, -offset)] for one in self._each_logits()]
+        counts = [[np.count_nonzero(one > level) for level in (offset, -offset)] for one in self._iterate_logits()]
         inner, outer = np.array(counts, np.float64).reshape(-1, 2).T
-        return np.asarray(inner / np.maximum(outer, 1))  # what is inner is outer too
+        return np.asarray(inner / np.maximum(outer, 1))  # inner is at most outer
 
     def iou(self, other: Masks) -> NDArray[np.float64]:
-        """Intersection over union with each of M other masks of the picture, as (N, M); 0 where both are empty."""
+        """Compute the IoU (N, M) with each of M other masks of the image, 0 for two empty masks.
+
+        Raises:
+            PromptError: `mask-shape`. The other masks are of an image of another size.
+        """
         if self.size != other.size:
-            raise _misfit(f"masks of {self.size} cannot be compared with masks of {other.size}")
+            raise _shape_error(f"masks of {self.size} cannot be compared with masks of {other.size}")
         return mask_iou(self.binary, other.binary)
 
     def nms(self, threshold: float) -> Masks:
-        """The masks that are left, best score first, when each removes those it overlaps with an IoU above that."""
+        """Apply NMS: remove masks with an IoU above `threshold` with a better one, and sort the rest by score."""
         iou = self.iou(self)
-        return self[suppress(self.scores, threshold, lambda index, rest: iou[index, rest])]
+        return self[suppress_overlaps(self.scores, threshold, lambda index, rest: iou[index, rest])]
 
-    def clean(self, *, holes: float = 0, islands: float = 0, keep: ArrayLike | None = None) -> Masks:
-        """The masks without small holes and islands, and of only the pieces that were clicked.
+    def postprocess(
+        self, *, fill_holes: float = 0, remove_islands: float = 0, keep_points: ArrayLike | None = None
+    ) -> Masks:
+        """Fill small holes, remove small islands and keep the components that contain a point.
 
-        `holes` and `islands` are the largest areas filled and dropped, in low-res pixels (reference-model §2.3). `keep`
-        are points (P, 2) xy in pixels of the picture: of each mask only the pieces that hold one of them stay, or else
-        the piece nearest to the first.
+        Args:
+            fill_holes: The largest area of a hole that is filled, in pixels of `low_res` (reference-model §2.3).
+            remove_islands: The largest area of an island that is removed, in pixels of `low_res`.
+            keep_points: Points (P, 2) xy in pixels of the image. Of each mask, the components that contain one of them
+                remain, or else the component nearest to the first.
+
+        Returns:
+            New masks with changed logits.
+
+        Raises:
+            SettingsError: An area is below 0.
+            PromptError: A point lies outside the image.
         """
-        if not (holes >= 0 and islands >= 0):
-            raise SettingsError("bad-usage", f"areas of holes and islands must be 0 or more, got {holes} and {islands}")
-        cleaned = self._changed(lambda logits: connected_components.clean_logits(logits, holes, islands))
-        if keep is None:
-            return cleaned
-        points = clicks(keep).within(self.size) * self.low_res.shape[:0:-1]
-        return cleaned._changed(lambda logits: connected_components.keep_clicked(logits, points))
+        if not (fill_holes >= 0 and remove_islands >= 0):
+            message = f"areas of holes and islands must be 0 or more, got {fill_holes} and {remove_islands}"
+            raise SettingsError("bad-usage", message)
+        masks = self._map_logits(
+            lambda logits: connected_components.fill_holes_and_remove_islands(logits, fill_holes, remove_islands)
+        )
+        if keep_points is None:
+            return masks
+        points = clicks(keep_points).normalize_points(self.size) * self.low_res.shape[:0:-1]
+        return masks._map_logits(lambda logits: connected_components.keep_components_at(logits, points))
 
     def keep_largest(self) -> Masks:
-        """Of each mask only its largest piece."""
-        return self._changed(connected_components.keep_largest)
+        """Keep the largest connected component of each mask."""
+        return self._map_logits(connected_components.keep_largest_component)
 
-    def without_overlap(self) -> Masks:
-        """The masks such that each pixel belongs to at most one: to the highest logit, the first of equals.
+    def remove_overlap(self) -> Masks:
+        """Assign each pixel to the mask with the highest logit, the first of equals (reference-model §2.3).
 
-        The others' logits there are at most −10, at the image's size (reference-model §2.3). A lone mask is unchanged.
+        The logits of the other masks become at most −10 there, at the image's size. A single mask is returned as it is.
         """
         if len(self) <= 1:
             return self
-        return replace(self, low_res=separate(self._full_logits()))
+        return replace(self, low_res=remove_overlap(self._compute_logits()))
 
     def to_rle(self) -> list[dict[str, Any]]:
-        """COCO run-length codes `{"size": [H, W], "counts": "…"}`, one for each mask."""
-        return [rle.encode(mask) for mask in self._each_binary()]
+        """Encode each mask as COCO's compressed RLE, `{"size": [H, W], "counts": "…"}`."""
+        return [rle.encode(mask) for mask in self._iterate_binary()]
 
     def to_polygons(self) -> list[list[NDArray[Any]]]:
-        """Return the polygons of each mask, one (P, 2) of x, y for each of its pieces and none for an empty mask.
+        """Trace each mask as polygons (P, 2) xy, one for each connected component and none for an empty mask.
 
-        Coordinates are pixels with integers at the corners of pixels. Holes are joined with their piece. Outlines are
-        simplified as far as an IoU of `masklet.masks.polygons.MIN_IOU` with the mask allows.
+        Coordinates are pixels with integers at the corners of pixels. Holes are joined with their component. Outlines
+        are simplified within an IoU of 0.995 with the mask.
         """
-        return [polygons.trace_pieces(mask) for mask in self._each_binary()]
+        return [polygons.trace_pieces(mask) for mask in self._iterate_binary()]
 
     def to_torch(self) -> Any:
-        """Return `binary` as a `torch.Tensor` (N, H, W) bool on the CPU that can be written to.
+        """Return a copy of `binary` as a `torch.Tensor` (N, H, W) bool on the CPU.
 
         Raises:
             BackendError: PyTorch is not installed.
         """
-        return _optional("torch", 'pip install "masklet[torch]"').from_numpy(self.binary.copy())
+        return interop.make_tensor(self.binary)
 
     def to_supervision(self) -> Any:
         """Return the masks as `supervision.Detections`, in order.
@@ -298,137 +363,128 @@ class Masks:
         Raises:
             BackendError: supervision is not installed.
         """
-        return _optional("supervision", "pip install supervision").Detections(
-            xyxy=self.boxes.copy(),
-            mask=self.binary.copy(),
-            confidence=self.scores.copy(),
-            class_id=np.zeros(len(self), np.int64),
-            tracker_id=np.array(self.object_ids, np.int64),
-        )
+        return interop.make_detections(self.binary, self.boxes, self.scores, self.object_ids)
 
     def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The picture (H, W, 3) uint8 RGB with each mask in its object's translucent colour and a crisp outline."""
-        return drawing.overlay(drawing.check_picture(image, self.size), self._each_binary(), self.object_ids)
+        """Draw each mask in the translucent color of its object, with an outline, on a copy of the image.
+
+        Args:
+            image: RGB image (H, W, 3) uint8 of the masks' size.
+
+        Raises:
+            ImageError: `bad-image`. The image has another shape or dtype.
+        """
+        return drawing.draw_overlay(drawing.check_image(image, self.size), self._iterate_binary(), self.object_ids)
 
     def cutout(self, image: NDArray[np.uint8], *, soft: bool = False) -> NDArray[np.uint8]:
-        """What any mask covers, as (H, W, 4) uint8 RGBA: opaque on the masks, or with `soft` fading out at edges.
+        """Cut out the pixels that belong to any mask.
 
-        A soft edge is as wide as the network's doubt: the opacity is the sigmoid of the logits.
+        Args:
+            image: RGB image (H, W, 3) uint8 of the masks' size.
+            soft: Use the sigmoid of the logits as alpha, so that edges fade out. By default alpha is 0 or 255.
+
+        Returns:
+            RGBA image (H, W, 4) uint8.
+
+        Raises:
+            ImageError: `bad-image`. The image has another shape or dtype.
         """
-        picture = drawing.check_picture(image, self.size)
+        checked = drawing.check_image(image, self.size)
         if soft:
-            return drawing.cutout(picture, drawing.soft_alpha(self._each_logits(), self.size))
-        return drawing.cutout(picture, drawing.sharp_alpha(self._each_binary(), self.size))
+            return drawing.cut_out(checked, drawing.make_soft_alpha(self._iterate_logits(), self.size))
+        return drawing.cut_out(checked, drawing.make_binary_alpha(self._iterate_binary(), self.size))
 
     def save(self, path: str | Path) -> None:
-        """Writes the masks, whole or not at all. The suffix says how:
+        """Write the masks to a file, completely or not at all. The suffix selects the format.
 
-        - `.png`: one mask in black and white; several as a picture of object ids in the colours of DAVIS, in which
-          the smallest id wins overlaps, with 16 bits if an id is above 255;
-        - `.json`: size, and per mask object id, scores, area, box xyxy and COCO run-length code;
-        - `.npz`: the five fields, for numpy.
+        - `.png`: one mask in black and white; several as a label map with the palette of DAVIS, where the smallest id
+          wins overlaps, with 16 bits per pixel if an id is above 255;
+        - `.json`: `size`, and for each mask its object id, scores, area, box (xyxy) and COCO's RLE;
+        - `.npz`: the five fields as NumPy arrays.
 
-        Raises `FormatError` for another suffix or an id that a picture cannot hold, `ResourceError` as `atomic_write`.
+        Args:
+            path: The file, which is replaced if it exists.
+
+        Raises:
+            FormatError: `unsupported-format`. The suffix is another one, or an object id does not fit a label map.
+            ResourceError: The file cannot be written.
         """
         target = Path(path)
-        write = _WRITERS.get(target.suffix.lower())
-        if write is None:
+        suffix = target.suffix.lower()
+        if suffix not in _SUFFIXES:
             raise FormatError("unsupported-format", f"{target}: masks are saved as .png, .json or .npz")
         with atomic_write(target) as handle:
-            write(self, handle)
+            if suffix == ".png":
+                mask_files.write_png(handle, self.binary, self.object_ids, self.size)
+            elif suffix == ".json":
+                mask_files.write_json(handle, self.size, self._list_columns())
+            else:
+                mask_files.write_npz(
+                    handle,
+                    low_res=self.low_res,
+                    size=np.array(self.size),
+                    scores=self.scores,
+                    object_ids=np.array(self.object_ids, np.int64),
+                    object_scores=self.object_scores,
+                )
 
-    def _full_logits(self) -> NDArray[Any]:
-        """`logits`, without keeping them."""
+    def _list_columns(self) -> dict[str, Sequence[Any]]:
+        return {
+            "object_id": self.object_ids,
+            "score": self.scores.tolist(),
+            "object_score": self.object_scores.tolist(),
+            "area": self.areas.tolist(),
+            "box": self.boxes.tolist(),
+            "rle": self.to_rle(),
+        }
+
+    def _compute_logits(self) -> NDArray[Any]:
+        """Compute `logits` without caching them."""
         if self.low_res.shape[1:] == self.size:
             return self.low_res
         if "logits" in self.__dict__:
             return self.logits
         logits = np.empty((len(self), *self.size), self.low_res.dtype)
-        for position, one in enumerate(self._each_logits()):
+        for position, one in enumerate(self._iterate_logits()):
             logits[position] = one
         return logits
 
-    def _each_logits(self) -> Iterator[NDArray[Any]]:
+    def _iterate_logits(self) -> Iterator[NDArray[Any]]:
         if "logits" in self.__dict__:
             return iter(self.logits)
-        return (interpolate(one, self.size) for one in self.low_res)
+        return (resize_logits(one, self.size) for one in self.low_res)
 
-    def _each_binary(self) -> Iterator[NDArray[np.bool_]]:
-        """The binary masks one by one, for those who need not all at once."""
+    def _iterate_binary(self) -> Iterator[NDArray[np.bool_]]:
         if "binary" in self.__dict__:
             return iter(self.binary)
-        return (logits > 0 for logits in self._each_logits())
+        return (logits > 0 for logits in self._iterate_logits())
 
-    def _changed(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Masks:
-        """The same with each mask's low-res logits changed."""
+    def _map_logits(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Masks:
+        """Return new masks with each mask's low-resolution logits changed."""
         return replace(self, low_res=np.stack([change(one) for one in self.low_res])) if len(self) else self
 
 
-def list_ids(object_ids: Sequence[int]) -> str:
-    """Return object ids as text, the first eight of many: `[1, 2, 3]`."""
-    shown = [str(object_id) for object_id in object_ids[:8]]
-    return f"[{', '.join([*shown, *([f'… {len(object_ids)} in all'] if len(object_ids) > 8 else [])])}]"
+def format_object_ids(object_ids: Sequence[int]) -> str:
+    """Format object ids as `[1, 2, 3]`, at most the first eight."""
+    shown = [str(object_id) for object_id in object_ids[:_SHOWN]]
+    return f"[{', '.join([*shown, *([f'… {len(object_ids)} in all'] if len(object_ids) > _SHOWN else [])])}]"
 
 
-def _write_png(masks: Masks, handle: BinaryIO) -> None:
-    if len(masks) == 1:
-        write_mask(handle, masks.binary[0])
-    else:
-        write_label_map(handle, label_map(masks.binary, masks.object_ids, masks.size))
-
-
-def _write_json(masks: Masks, handle: BinaryIO) -> None:
-    columns: dict[str, Sequence[Any]] = {
-        "object_id": masks.object_ids,
-        "score": masks.scores.tolist(),
-        "object_score": masks.object_scores.tolist(),
-        "area": masks.areas.tolist(),
-        "box": masks.boxes.tolist(),
-        "rle": masks.to_rle(),
-    }
-    entries = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    handle.write(json.dumps({"size": list(masks.size), "masks": entries}).encode())
-
-
-def _write_npz(masks: Masks, handle: BinaryIO) -> None:
-    np.savez(
-        handle,
-        low_res=masks.low_res,
-        size=np.array(masks.size),
-        scores=masks.scores,
-        object_ids=np.array(masks.object_ids, np.int64),
-        object_scores=masks.object_scores,
-    )
-
-
-_WRITERS = {".png": _write_png, ".json": _write_json, ".npz": _write_npz}
-
-
-def _read_only(array: NDArray[Number]) -> NDArray[Number]:
+def _make_read_only(array: NDArray[Number]) -> NDArray[Number]:
     array.flags.writeable = False
     return array
 
 
-def _optional(name: str, install: str) -> Any:
-    """A module of a package that masklet does not depend on."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name != name:
-            raise
-        raise BackendError("backend-missing", f"{name} is not installed", hint=install) from missing
-
-
-def _column(values: ArrayLike | None, count: int, default: float) -> NDArray[np.float32]:
+def _to_column(values: ArrayLike | None, count: int, default: float) -> NDArray[np.float32]:
     return np.full(count, default, np.float32) if values is None else np.asarray(values, np.float32)
 
 
-def _whole(values: Sequence[int], what: str) -> tuple[int, ...]:
+def _to_integers(values: Sequence[int], what: str) -> tuple[int, ...]:
     try:
         return tuple(operator.index(value) for value in values)
     except TypeError as cause:
-        raise _misfit(f"{what} must be whole numbers, got {values}") from cause
+        raise _shape_error(f"{what} must be whole numbers, got {values}") from cause
 
 
-def _misfit(message: str) -> PromptError:
+def _shape_error(message: str) -> PromptError:
     return PromptError("mask-shape", message)

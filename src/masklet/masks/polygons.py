@@ -1,4 +1,4 @@
-"""Polygons of masks: rasterization by the rule of COCO, and the tracing of a mask's outline.
+"""Polygons of masks: rasterization by the rule of COCO, and tracing of outlines.
 
 Coordinates are pixels, (x, y), with integers at the corners of pixels: (0, 0) is the top left corner of the image and
 (W, H) its bottom right corner. The square from (0, 0) to (10, 10) has 100 pixels, as in pycocotools. A mask's outline
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError
 from masklet.masks.rle import MAX_PIXELS
 
-MIN_IOU = 0.995  # of a simplified outline with its mask
+MIN_IOU = 0.995  # of a simplified outline with the mask that it was traced from
 _TOLERANCES_PX = (1.0, 0.5)  # distance of a simplified outline, tried in this order before every vertex is kept
 _MAX_COORDINATE_PX = 2**20
 _SUBPIXELS = 5  # COCO walks along an outline in steps of a fifth of a pixel
-_LEFT = 2  # an outline crosses a column's middle between its subpixels 2 and 3
+_LEFT = 2  # an outline crosses the middle of a column between its subpixels 2 and 3
 _RECTANGLE = 4  # vertices
 _BLOCK = 2**18  # crossings of edges with the middles of columns that are processed at once
 
 Mask = NDArray[np.bool_]
 Loop = NDArray[np.float64]  # (P, 2) xy; the last vertex is joined to the first
-Whole = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 class _Box(NamedTuple):
@@ -59,34 +59,53 @@ def rasterize(polygons: Iterable[Any], size: tuple[int, int]) -> Mask:
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
-    return _fill([_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height))
+    return _fill([_read_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height))
 
 
 def trace_mask(mask: Mask) -> Loop:
-    """Trace a mask (H, W) as one polygon (P, 2), which is empty for an empty mask.
+    """Trace a mask as one polygon.
 
-    Pieces and holes are joined by lines that the outline follows in both directions; such lines enclose nothing.
+    Components and holes are joined by lines that the outline follows in both directions; such lines enclose nothing.
+
+    Args:
+        mask: A mask (H, W).
+
+    Returns:
+        The polygon (P, 2) xy, (0, 2) for an empty mask.
     """
-    return _join([loop for piece in _outlines(mask) for loop in piece])
+    return _join([loop for piece in _trace_simplified(mask) for loop in piece])
 
 
 def trace_pieces(mask: Mask) -> list[Loop]:
-    """Trace a mask (H, W) as one polygon (P, 2) for each piece, joined with the piece's holes."""
-    return [_join(piece) for piece in _outlines(mask)]
+    """Trace a mask as one polygon for each 8-connected component, joined with the component's holes.
+
+    Args:
+        mask: A mask (H, W).
+
+    Returns:
+        Polygons (P, 2) xy, none for an empty mask.
+    """
+    return [_join(piece) for piece in _trace_simplified(mask)]
 
 
 class _Edges(NamedTuple):
-    """E edges of polygons on the grid of subpixels that cross the middles of the columns `first` to `last`.
+    """E edges of polygons on the grid of subpixels.
 
-    `owner` is the polygon's number. An edge is `steep` where it has one subpixel in every row, otherwise it has one in
-    every column; (x, y) is its top or its left end, and `slope` what the other coordinate gains with each subpixel.
+    Attributes:
+        owner: Number of the polygon.
+        first: The first column of pixels whose middle the edge crosses.
+        last: The last such column.
+        x: Column of subpixels of the top end if the edge is steep, else of the left end.
+        y: Row of subpixels of the same end.
+        slope: Change of the other coordinate with each subpixel.
+        steep: Whether the edge has one subpixel in every row; otherwise it has one in every column.
     """
 
-    owner: Whole
-    first: Whole
-    last: Whole
-    x: Whole
-    y: Whole
+    owner: Integers
+    first: Integers
+    last: Integers
+    x: Integers
+    y: Integers
     slope: NDArray[np.float64]
     steep: NDArray[np.bool_]
 
@@ -94,31 +113,31 @@ class _Edges(NamedTuple):
         return _Edges(*(part[which] for part in self))
 
 
-def _vertices(polygon: Any) -> NDArray[np.float64]:
+def _read_vertices(polygon: Any) -> NDArray[np.float64]:
     try:
         vertices = np.asarray(polygon, np.float64)
         vertices = vertices if vertices.ndim == 2 else vertices.reshape(-1, 2)
     except (TypeError, ValueError) as cause:
-        raise _bad("a polygon must be a list of x, y pairs of numbers") from cause
+        raise _error("a polygon must be a list of x, y pairs of numbers") from cause
     if vertices.shape[1] != 2 or len(vertices) < 3:
-        raise _bad(f"a polygon needs at least 3 points (x, y), got an array of shape {vertices.shape}")
+        raise _error(f"a polygon needs at least 3 points (x, y), got an array of shape {vertices.shape}")
     if not (np.abs(vertices) < _MAX_COORDINATE_PX).all():  # false for NaN
-        raise _bad(f"a polygon needs finite coordinates below {_MAX_COORDINATE_PX} pixels")
+        raise _error(f"a polygon needs finite coordinates below {_MAX_COORDINATE_PX} pixels")
     return vertices
 
 
 def _fill(loops: Sequence[NDArray[np.float64]], box: _Box) -> Mask:
-    """The part of the mask that lies in a box."""
-    edges = _edges(loops, box) if loops else None
-    changes = [] if edges is None else [_runs(edges, columns, box) for columns in _blocks(edges)]
+    """Fill the union of polygons inside a box of the image, as (box.height, box.width)."""
+    edges = _make_edges(loops, box) if loops else None
+    changes = [] if edges is None else [_find_runs(edges, columns, box) for columns in _split_columns(edges)]
     bounds = np.concatenate([np.zeros(1, np.int64), *changes, np.full(1, box.width * box.height)])
-    colours = np.arange(len(bounds) - 1, dtype=np.uint8) & 1
-    columns = np.repeat(colours, bounds[1:] - bounds[:-1])
+    values = np.arange(len(bounds) - 1, dtype=np.uint8) & 1
+    columns = np.repeat(values, bounds[1:] - bounds[:-1])
     return np.asarray(cv2.transpose(columns.reshape(box.width, box.height))).view(bool)
 
 
-def _edges(loops: Sequence[NDArray[np.float64]], box: _Box) -> _Edges:
-    """The edges that cross the middle of at least one column of the box."""
+def _make_edges(loops: Sequence[NDArray[np.float64]], box: _Box) -> _Edges:
+    """Make the edges that cross the middle of at least one column of the box."""
     counts = [len(loop) for loop in loops]
     starts = np.trunc(_SUBPIXELS * np.concatenate(loops) + 0.5).astype(np.int64)
     following = np.arange(1, len(starts) + 1)
@@ -127,17 +146,19 @@ def _edges(loops: Sequence[NDArray[np.float64]], box: _Box) -> _Edges:
     stops = starts[following]
     first = np.maximum(-((_LEFT - np.minimum(starts, stops)[:, 0]) // _SUBPIXELS), box.left)
     last = np.minimum((np.maximum(starts, stops)[:, 0] - _LEFT - 1) // _SUBPIXELS, box.left + box.width - 1)
-    seen = first <= last
-    starts, extent = starts[seen], (stops - starts)[seen]
+    crossing = first <= last
+    starts, extent = starts[crossing], (stops - starts)[crossing]
     steep = np.abs(extent[:, 1]) > np.abs(extent[:, 0])
     along = np.where(steep, extent[:, 1], extent[:, 0])  # not 0, since the edge crosses the middle of a column
     slope = np.where(steep, extent[:, 0], extent[:, 1]) / along
     x, y = np.where(along[:, None] < 0, starts + extent, starts).T
-    return _Edges(np.repeat(np.arange(len(loops)), counts)[seen], first[seen], last[seen], x, y, slope, steep)
+    return _Edges(
+        np.repeat(np.arange(len(loops)), counts)[crossing], first[crossing], last[crossing], x, y, slope, steep
+    )
 
 
-def _blocks(edges: _Edges) -> Iterator[range]:
-    """Ranges of columns that together hold all crossings, `_BLOCK` each, or those of one column."""
+def _split_columns(edges: _Edges) -> Iterator[range]:
+    """Split the columns into ranges of at most `_BLOCK` crossings each, or of one column."""
     if not len(edges.owner):
         return
     begin, end = int(edges.first.min()), int(edges.last.max()) + 1
@@ -153,14 +174,14 @@ def _blocks(edges: _Edges) -> Iterator[range]:
         start = stop
 
 
-def _runs(edges: _Edges, columns: range, box: _Box) -> Whole:
-    """Where the union of the polygons begins and ends, again and again, counted along the columns of the box.
+def _find_runs(edges: _Edges, columns: range, box: _Box) -> Integers:
+    """Find the runs of the union of the polygons: beginning, end, beginning, …, counted along the columns of the box.
 
     A polygon crosses the middle of a column an even number of times: its crossings, from top to bottom, are in turn the
     first row of a run that it covers and the first row below the run.
     """
     edges = edges.select((edges.first < columns.stop) & (edges.last >= columns.start))
-    parts = [_crossings(edges.select(which), columns, box) for which in (edges.steep, ~edges.steep)]
+    parts = [_find_crossings(edges.select(which), columns, box) for which in (edges.steep, ~edges.steep)]
     owner, column, row = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not len(owner):
         return np.zeros(0, np.int64)
@@ -173,41 +194,46 @@ def _runs(edges: _Edges, columns: range, box: _Box) -> Whole:
     return np.stack([begins[opening], ends[closing]], axis=1).ravel()
 
 
-def _crossings(edges: _Edges, columns: range, box: _Box) -> tuple[Whole, Whole, Whole]:
-    """Where edges of one kind cross the middles of columns: the polygon, and within the box the column and the first
-    row below."""
+def _find_crossings(edges: _Edges, columns: range, box: _Box) -> tuple[Integers, Integers, Integers]:
+    """Find where edges, all steep or all flat, cross the middles of columns.
+
+    Returns:
+        For each crossing the polygon, and inside the box the column and the first row below.
+    """
     first = np.maximum(edges.first, columns.start)
     counts = np.minimum(edges.last, columns.stop - 1) + 1 - first
     column = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
     each = edges.select(np.repeat(np.arange(len(counts)), counts))
-    upper = (_steep if edges.steep.any() else _flat)(each, _SUBPIXELS * column + _LEFT)
+    upper = (_cross_steep if edges.steep.any() else _cross_flat)(each, _SUBPIXELS * column + _LEFT)
     row = np.clip(-((_LEFT - upper) // _SUBPIXELS) - box.top, 0, box.height)
     return each.owner, column - box.left, row
 
 
-def _flat(edges: _Edges, before: Whole) -> Whole:
-    """The row of subpixels of the crossing: the upper of those left (`before`) and right of the middle."""
+def _cross_flat(edges: _Edges, before: Integers) -> Integers:
+    """Compute the row of subpixels of each crossing: the upper of those left (`before`) and right of the middle."""
     steps = before - edges.x
     return np.minimum(_round(edges.y + edges.slope * steps), _round(edges.y + edges.slope * (steps + 1)))
 
 
-def _steep(edges: _Edges, before: Whole) -> Whole:
-    """As `_flat`, for edges that are walked down: the step over the middle is estimated and corrected.
+def _cross_steep(edges: _Edges, before: Integers) -> Integers:
+    """Compute the same as `_cross_flat` for edges with one subpixel in every row.
 
-    The correction is needed since pycocotools rounds the place after every step.
+    The step over the middle is estimated and then corrected, since pycocotools rounds the position after every step.
     """
     step = np.floor((before + 0.5 - edges.x) / edges.slope)
     for _ in range(2):
-        step += (_round(edges.x + edges.slope * step) > before) != (edges.slope > 0)  # not yet over the middle
+        step += (_round(edges.x + edges.slope * step) > before) != (
+            edges.slope > 0
+        )  # the estimate is still before the middle
     return np.asarray(edges.y + step.astype(np.int64) - 1)
 
 
-def _round(values: NDArray[Any]) -> Whole:
+def _round(values: NDArray[Any]) -> Integers:
     return np.trunc(values + 0.5).astype(np.int64)
 
 
-def _outlines(mask: Mask) -> list[list[Loop]]:
-    """The loops of each piece, the outer one first, simplified as far as `MIN_IOU` allows."""
+def _trace_simplified(mask: Mask) -> list[list[Loop]]:
+    """Trace the loops of each component, the outer one first, simplified as far as `MIN_IOU` allows."""
     mask = np.ascontiguousarray(mask, bool)
     box = _Box(*cv2.boundingRect(mask.view(np.uint8)))
     if not box.width:
@@ -224,15 +250,15 @@ def _outlines(mask: Mask) -> list[list[Loop]]:
 
 
 def _trace(mask: Mask) -> list[list[Loop]]:
-    """The loops of each piece along the corners of pixels; pieces are 8-connected, holes 4-connected.
+    """Trace the loops of each component along the corners of pixels; components are 8-connected, holes 4-connected.
 
-    OpenCV's contours run through pixels. In an image of twice the size every pixel has a part of its own at each of
-    its corners, and the contour passes through the parts at the corners of the outline.
+    Contours of OpenCV run through the centers of pixels. In an image of twice the size every pixel has four parts, one
+    at each of its corners, and the contour passes through the parts at the corners of the outline.
     """
     doubled = mask.view(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     parents = np.asarray(hierarchy).reshape(-1, 4)[:, 3].tolist()
-    loops = [_corners(np.asarray(contour).reshape(-1, 2)) for contour in contours]
+    loops = [_find_corners(np.asarray(contour).reshape(-1, 2)) for contour in contours]
     pieces = {number: [loops[number]] for number, parent in enumerate(parents) if parent < 0}
     for number, parent in enumerate(parents):
         if parent >= 0:
@@ -240,28 +266,28 @@ def _trace(mask: Mask) -> list[list[Loop]]:
     return sorted(pieces.values(), key=lambda piece: -len(piece[0]))
 
 
-def _corners(contour: NDArray[Any]) -> Loop:
-    """The corners of pixels at the parts of pixels of a contour, without repetitions."""
+def _find_corners(contour: NDArray[Any]) -> Loop:
+    """Return the corners of pixels that a contour of the doubled image passes, without repetitions."""
     corners = (contour + 1) >> 1
     return np.asarray(corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)], np.float64)
 
 
 def _smooth(loop: Loop) -> Loop:
-    """The loop without the corners of stairs: it passes through the middle of the first and the last pixel side of
-    each straight part, and through corners between two parts of more than one side.
+    """Remove the corners of stairs from a loop.
 
-    Corners of stairs lie on both sides of the line that the stairs stand for, so a simplified outline that kept some of
-    them would be too large or too small.
+    The result passes through the middle of the first and the last pixel side of each straight part, and through corners
+    between two parts of more than one side. Corners of stairs lie on both sides of the line that the stairs
+    approximate, so a simplified outline through some of them would be too large or too small.
     """
     if len(loop) == _RECTANGLE:
         return loop
     following = np.roll(loop, -1, axis=0)
     lengths = np.abs(following - loop).sum(axis=1, keepdims=True)
     half = (following - loop) / lengths / 2
-    real = np.minimum(lengths, np.roll(lengths, 1, axis=0)) > 1
+    corners = np.minimum(lengths, np.roll(lengths, 1, axis=0)) > 1
     points = np.stack([loop, loop + half, following - half], axis=1)
-    wanted = np.concatenate([real, np.ones_like(real), lengths > 1], axis=1)
-    return np.asarray(points[wanted])
+    selected = np.concatenate([corners, np.ones_like(corners), lengths > 1], axis=1)
+    return np.asarray(points[selected])
 
 
 def _simplify(loop: Loop, tolerance: float) -> Loop:
@@ -272,18 +298,18 @@ def _simplify(loop: Loop, tolerance: float) -> Loop:
 
 
 def _match(pieces: Sequence[Sequence[Loop]], part: Mask, box: _Box) -> bool:
-    """Whether the loops, in every way in which they are joined, give the mask back well enough."""
+    """Whether the joined loops, by component and all together, have an IoU of at least `MIN_IOU` with the mask."""
     ways = [[_join(piece) for piece in pieces], [_join([loop for piece in pieces for loop in piece])]]
     for polygons in ways if len(pieces) > 1 else ways[:1]:
-        drawn = _fill(polygons, box)
-        shared, either = (np.count_nonzero(pixels) for pixels in (drawn & part, drawn | part))
-        if shared < MIN_IOU * either:
+        filled = _fill(polygons, box)
+        intersection, union = (np.count_nonzero(pixels) for pixels in (filled & part, filled | part))
+        if intersection < MIN_IOU * union:
             return False
     return True
 
 
 def _join(loops: Sequence[Loop]) -> Loop:
-    """Several loops as one: each is closed, joined to the next, and after the last the way leads back to the first."""
+    """Join loops into one: close each, append the next one, and return from the last to the first."""
     if len(loops) < 2:
         return loops[0] if loops else np.zeros((0, 2))
     turned = [loops[0]]
@@ -297,5 +323,5 @@ def _start_near(loop: Loop, point: NDArray[np.float64]) -> Loop:
     return np.roll(loop, -int(((loop - point) ** 2).sum(axis=1).argmin()), axis=0)
 
 
-def _bad(message: str) -> FormatError:
+def _error(message: str) -> FormatError:
     return FormatError("annotation-broken", message)

@@ -1,8 +1,8 @@
-"""What is done to an object's masks after the network: holes filled, islands dropped, no pixel shared by two."""
+"""Post-processing of tracked masks: fill small holes, remove small islands, separate objects that overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,59 +10,89 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import SettingsError
-from masklet.masks.connected_components import clean_logits
+from masklet.masks.connected_components import fill_holes_and_remove_islands
 from masklet.masks.masks import Masks
-from masklet.masks.nms import separate
+from masklet.masks.overlap import remove_overlap
 
-BARELY = 0.1  # the logit of a filled hole in video: on the object, and no surer than that (reference-model §2.3)
+VIDEO_FILL_LOGIT = 0.1  # of filled holes in video: just inside the object (reference-model §2.3)
+_FIELD_NAMES = {  # of this class, by their names in session files and job logs
+    "holes": "fill_holes",
+    "islands": "remove_islands",
+    "apart": "non_overlapping",
+    "remembered": "in_memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaning:
-    """How a tracker cleans masks; by default not at all.
+class PostProcessing:
+    """Post-processing of the masks that a tracker returns, by default none (reference-model §2.3).
 
-    `holes` and `islands` are the largest areas that are filled and dropped, in low-res pixels; with `apart` each pixel
-    belongs to at most one object, the one with the highest logit there. All of it changes what is given out and nothing
-    else, unless the cleaned masks are also to be `remembered`: then corrections start from them, memories are made of
-    them, and with `apart` an object's masks depend on the others'.
+    Attributes:
+        fill_holes: The largest area of a hole that is filled, in pixels of the low-resolution logits. 0 fills none.
+        remove_islands: The largest area of an island that is removed, in the same pixels. 0 removes none.
+        non_overlapping: Assign each pixel to at most one object, the one with the highest logit.
+        in_memory: Write the post-processed masks to the memory bank too and start corrections from them. With
+            `non_overlapping` the masks of an object then depend on the other objects. By default only the returned
+            masks are post-processed.
 
-    Raises `SettingsError` for areas below 0.
+    Raises:
+        SettingsError: An area is below 0.
+
+    Example:
+        >>> tidy = PostProcessing(fill_holes=8, remove_islands=20)
+        >>> frames = masklet.load().track("dog.mp4", masklet.click(230, 150), postprocessing=tidy)
     """
 
-    holes: float = 0
-    islands: float = 0
-    apart: bool = False
-    remembered: bool = False
+    fill_holes: float = 0
+    remove_islands: float = 0
+    non_overlapping: bool = False
+    in_memory: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.holes >= 0 and self.islands >= 0):
-            message = f"areas of holes and islands must be 0 or more, got {self.holes} and {self.islands}"
+        if not (self.fill_holes >= 0 and self.remove_islands >= 0):
+            message = f"areas of holes and islands must be 0 or more, got {self.fill_holes} and {self.remove_islands}"
             raise SettingsError("bad-usage", message)
 
-    def pieced(self, masks: Masks) -> Masks:
-        """The masks without small holes and islands; those that were remembered are already."""
-        if (self.holes or self.islands) and len(masks) and not self.remembered:
-            return replace(masks, low_res=self._pieces(masks.low_res))
+    @staticmethod
+    def from_fields(fields: Mapping[str, Any]) -> PostProcessing:
+        """Make the options from the fields of a session file, as `to_fields` wrote them."""
+        return PostProcessing(**{_FIELD_NAMES[name]: value for name, value in fields.items()})
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the options as the fields of a session file or a job log."""
+        return {name: getattr(self, own) for name, own in _FIELD_NAMES.items()}
+
+    def fill_and_remove(self, masks: Masks) -> Masks:
+        """Fill holes and remove islands, unless the masks come from a memory bank that has them post-processed."""
+        if (self.fill_holes or self.remove_islands) and len(masks) and not self.in_memory:
+            return replace(masks, low_res=self._process(masks.low_res))
         return masks
 
-    def parted(self, masks: Masks) -> Masks:
-        """The masks of one picture, no pixel of which belongs to two, if that is wished."""
-        return masks.without_overlap() if self.apart else masks
+    def separate(self, masks: Masks) -> Masks:
+        """Apply the non-overlap constraint to the masks of one frame if `non_overlapping` is set."""
+        return masks.remove_overlap() if self.non_overlapping else masks
 
-    def kept(self, logits: NDArray[Any], standing: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
-        """Low-res logits (N, h, w) of one picture's objects as they are remembered, beside other objects' logits
-        (h, w) that stay as they are."""
-        cleaned = self._pieces(logits)
-        if not self.apart or len(cleaned) + len(standing) < 2:
-            return cleaned
-        return np.asarray(separate(np.concatenate([cleaned, *(one[None] for one in standing)]))[: len(cleaned)])
+    def process_for_memory(self, logits: NDArray[Any], others: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
+        """Post-process the logits of one frame for the memory encoder.
 
-    def _pieces(self, logits: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([self._cleaned(one) if (one > 0).any() else one for one in logits])  # nothing has no hole
+        Args:
+            logits: Low-resolution logits (N, h, w) of the objects that are written to memory.
+            others: Logits (h, w) of other objects on the frame. They only take part in the non-overlap constraint.
 
-    def _cleaned(self, logits: NDArray[Any]) -> NDArray[Any]:
-        return clean_logits(logits, self.holes, self.islands, fill=BARELY)
+        Returns:
+            New logits (N, h, w).
+        """
+        processed = self._process(logits)
+        if not self.non_overlapping or len(processed) + len(others) < 2:
+            return processed
+        return np.asarray(remove_overlap(np.concatenate([processed, *(one[None] for one in others)]))[: len(processed)])
+
+    def _process(self, logits: NDArray[Any]) -> NDArray[Any]:
+        return np.stack([self._process_one(one) if (one > 0).any() else one for one in logits])  # no mask, no holes
+
+    def _process_one(self, logits: NDArray[Any]) -> NDArray[Any]:
+        return fill_holes_and_remove_islands(logits, self.fill_holes, self.remove_islands, fill_logit=VIDEO_FILL_LOGIT)
 
 
-AS_FOUND = Cleaning()
-"""Masks as the network gives them."""
+NO_POSTPROCESSING = PostProcessing()
+"""Masks as the network predicts them."""

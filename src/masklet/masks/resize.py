@@ -1,4 +1,4 @@
-"""How low-res logits become logits at the picture's size, the same on every device and runtime."""
+"""Resizing of low-resolution logits to the size of the image, equal on every device and runtime."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def interpolate(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """One mask's logits (h, w), float32 or float64, at `size` (H, W), in the same dtype.
+def resize_logits(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resize the logits of one mask (reference-model §2.3).
 
-    Bilinear with half-pixel centers and clamped edges, no antialiasing, as in the reference (reference-model §2.3).
-    Logits that have that size already are returned as they are.
+    Bilinear interpolation with half-pixel centers, clamped edges and no antialiasing.
+
+    Args:
+        logits: Logits (h, w), float32 or float64.
+        size: The new size (H, W).
+
+    Returns:
+        Logits (H, W) of the same dtype; `logits` itself if it has that size.
     """
     if logits.shape == size:
         return logits
     if logits.dtype == np.float64:  # OpenCV computes some of its float64 weights in float32
-        return _along(_along(logits, size[0], 0), size[1], 1)
+        return _resize_axis(_resize_axis(logits, size[0], 0), size[1], 1)
     height, width = size
     return np.asarray(cv2.resize(np.ascontiguousarray(logits), (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _along(values: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
-    """`values` (h, w) resampled to `length` along one axis."""
+def _resize_axis(values: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
+    """Resize `values` (h, w) to `length` along one axis."""
     before = values.shape[axis]
     position = np.maximum((np.arange(length) + 0.5) * (before / length) - 0.5, 0)
     left = np.minimum(position.astype(np.int64), before - 1)

@@ -1,4 +1,4 @@
-"""The masks of one frame as run-length codes: small enough to keep for every frame, exact to the pixel."""
+"""RLE masks of one frame of a video, exact to the pixel, for storing the masks of all frames."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masklet.masks.masks import Masks, list_ids
+from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.tracked_frame import TrackedFrame
 
 
-class CodedMask(NamedTuple):
-    """One object on one frame; `code` is a COCO run-length code."""
+class RleMask(NamedTuple):
+    """The mask of one object on one frame.
+
+    Attributes:
+        object_id: The object.
+        score: The predicted IoU.
+        object_score: A logit that is positive where the object is visible.
+        rle: COCO's RLE of the mask.
+    """
 
     object_id: int
     score: float
     object_score: float
-    code: dict[str, Any]
+    rle: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class CodedFrame:
-    """What is written of a frame: its number, its time in seconds if there is one, and each object's mask.
+class RleFrame:
+    """The masks of one frame as they are stored and written.
 
-    The four columns have one entry per object; a hidden object has an empty mask. A `corrupt` frame could not be
-    decoded.
+    Attributes:
+        index: Number of the frame in its video, from 0.
+        time: Presentation time in seconds, or None if the source has none.
+        size: Size (H, W) of the frame.
+        object_ids: The N object ids.
+        scores: N predicted IoUs.
+        object_scores: N logits that are positive where the object is visible.
+        counts: N compressed run-length encodings, as `counts` of COCO's RLE. A hidden object has an empty mask.
+        corrupt: Whether the frame could not be decoded.
     """
 
     index: int
@@ -39,42 +53,42 @@ class CodedFrame:
     corrupt: bool = False
 
     def __repr__(self) -> str:
-        ids = list_ids(self.object_ids)
-        return f"CodedFrame(index={self.index}, time={self.time}, size={self.size}, object_ids={ids})"
+        ids = format_object_ids(self.object_ids)
+        return f"RleFrame(index={self.index}, time={self.time}, size={self.size}, object_ids={ids})"
 
-    def __iter__(self) -> Iterator[CodedMask]:
+    def __iter__(self) -> Iterator[RleMask]:
         for object_id, score, object_score, counts in zip(
             self.object_ids, self.scores, self.object_scores, self.counts, strict=True
         ):
-            yield CodedMask(object_id, score, object_score, {"size": list(self.size), "counts": counts})
+            yield RleMask(object_id, score, object_score, {"size": list(self.size), "counts": counts})
 
-    def of(self, object_id: int) -> CodedMask | None:
-        """One object's mask, if the frame has it."""
+    def of(self, object_id: int) -> RleMask | None:
+        """Return the mask of an object, or None if the frame does not have it."""
         return next((mask for mask in self if mask.object_id == object_id), None)
 
-    def decoded(self) -> TrackedFrame:
-        """The frame as tracking gave it, its logits reduced to masks."""
+    def decode(self) -> TrackedFrame:
+        """Decode the masks. Their logits are ±10, since only the masks themselves are stored."""
         if not self.object_ids:
             return TrackedFrame(self.index, self.time, Masks.empty(self.size))
-        masks = Masks.from_rle([mask.code for mask in self], object_ids=self.object_ids, scores=self.scores)
+        masks = Masks.from_rle([mask.rle for mask in self], object_ids=self.object_ids, scores=self.scores)
         object_scores = np.array(self.object_scores, np.float32)
         return TrackedFrame(self.index, self.time, replace(masks, object_scores=object_scores))
 
 
-def coded(frame: TrackedFrame) -> CodedFrame:
-    """A tracked frame in the form in which it is kept and written."""
+def encode_frame(frame: TrackedFrame) -> RleFrame:
+    """Encode the masks of a tracked frame as RLE."""
     masks = frame.masks
-    return CodedFrame(
+    return RleFrame(
         index=frame.index,
         time=frame.time,
         size=masks.size,
         object_ids=masks.object_ids,
         scores=tuple(masks.scores.tolist()),
         object_scores=tuple(masks.object_scores.tolist()),
-        counts=tuple(code["counts"] for code in masks.to_rle()),
+        counts=tuple(rle["counts"] for rle in masks.to_rle()),
     )
 
 
-def objects(frames: Iterable[CodedFrame]) -> list[int]:
-    """The ids of all objects of a video, in order."""
+def list_object_ids(frames: Iterable[RleFrame]) -> list[int]:
+    """List the ids of all objects of a video in ascending order."""
     return sorted({object_id for frame in frames for object_id in frame.object_ids})

@@ -42,4 +42,4 @@ def write_annotations(folder: Path, pictures: Iterable[Labelled]) -> tuple[int, 
 
 
 def _shape(code: Mapping[str, Any]) -> dict[str, Any]:
-    return {"bbox": rle.xywh(code), "area": rle.area(code), "iscrowd": 0, "segmentation": code}
+    return {"bbox": rle.compute_coco_box(code), "area": rle.compute_area(code), "iscrowd": 0, "segmentation": code}

@@ -10,42 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import LOGIT_LIMIT, STABLE_OFFSET, Query, Recall
-from masklet.images.resize import resample
-from masklet.onnx_graphs.manifest import MEAN, STD
+from masklet.images.resize import resize_antialiased
+from masklet.onnx_graphs.manifest import IMAGE_MEAN, IMAGE_STD
 from masklet.onnx_graphs.memorize import MASK_BIAS, MASK_SCALE
 
 Floats = NDArray[np.float32]
 
 
-def normalised(image: NDArray[np.uint8], side: int) -> Floats:
+def normalize_image(image: NDArray[np.uint8], side: int) -> Floats:
     """A picture as (1, 3, side, side): squashed to the square by antialiased bilinear resizing of fractions."""
     planes = np.stack([plane.astype(np.float32) for plane in cv2.split(image)])
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
-    return np.asarray((resample(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    return np.asarray((resize_antialiased(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
 
 
-def squared(mask: NDArray[np.bool_], side: int) -> Floats:
+def resize_mask(mask: NDArray[np.bool_], side: int) -> Floats:
     """A mask as (1, 1, side, side) of zeros and ones."""
     values = mask.astype(np.float32)
-    return (resample(values, (side, side)) >= 0.5).astype(np.float32)[None, None]
+    return (resize_antialiased(values, (side, side)) >= 0.5).astype(np.float32)[None, None]
 
 
-def quartered(squares: Floats) -> Floats:
+def masks_to_logits(squares: Floats) -> Floats:
     """Masks (N, 1, S, S) of zeros and ones as low-res logits (N, 1, S/4, S/4)."""
     side = squares.shape[-1] // 4
-    return resample(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
+    return resize_antialiased(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
 
 
-def mask_logits(mask: NDArray[Any], side: int) -> Floats:
+def encode_mask_prompt(mask: NDArray[Any], side: int) -> Floats:
     """A mask prompt, a mask or logits of any size, as low-res logits (1, 1, side, side)."""
     if mask.dtype == np.bool_:
-        fractions = resample(mask.astype(np.float32)[None, None], (side, side))
+        fractions = resize_antialiased(mask.astype(np.float32)[None, None], (side, side))
         return np.asarray(fractions * np.float32(MASK_SCALE) + np.float32(MASK_BIAS))
     logits = from_bfloat16(mask).reshape(1, 1, *mask.shape[-2:])
-    return np.asarray(resample(logits, (side, side)).clip(-LOGIT_LIMIT, LOGIT_LIMIT))
+    return np.asarray(resize_antialiased(logits, (side, side)).clip(-LOGIT_LIMIT, LOGIT_LIMIT))
 
 
-class Points(NamedTuple):
+class PointBatch(NamedTuple):
     """The points of N queries, filled up to the same number."""
 
     points: Floats  # (N, P, 2) fractions of the picture
@@ -53,17 +53,17 @@ class Points(NamedTuple):
     present: NDArray[np.bool_]  # (N, P): false for those that only fill up
 
 
-def points_of(queries: Sequence[Query]) -> Points:
+def batch_points(queries: Sequence[Query]) -> PointBatch:
     """The points of all queries in one array."""
     counts = np.array([len(query.points) for query in queries])
     shape = (len(counts), int(counts.max()))
     points, labels = np.zeros((*shape, 2), np.float32), np.full(shape, -1, np.int64)
     for row, query in enumerate(queries):
         points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
-    return Points(points, labels, np.arange(shape[1]) < counts[:, None])
+    return PointBatch(points, labels, np.arange(shape[1]) < counts[:, None])
 
 
-def memories_of(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
+def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
     """`memories` (N, T, c, h, w), their `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), of recalls that hold
     equal numbers of each."""
     maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
@@ -78,7 +78,7 @@ def memories_of(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
     }
 
 
-def stability(single: Floats) -> NDArray[np.float64]:
+def compute_stability(single: Floats) -> NDArray[np.float64]:
     """How little each of the masks (N, h, w) depends on its threshold (reference-model §5.4)."""
     inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
     return np.where(around > 0, inside / np.maximum(around, 1), 1.0)

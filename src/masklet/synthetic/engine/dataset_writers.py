@@ -21,7 +21,7 @@ from PIL import Image
 from masklet.errors import ResourceError
 from masklet.files.atomic import atomic_write
 from masklet.masks import rle
-from masklet.masks.label_map import davis_palette, label_map
+from masklet.masks.label_map import make_davis_palette, make_label_map
 from masklet.synthetic.engine.samples import Clip, Sample
 
 SAV_EVERY = 4
@@ -38,7 +38,7 @@ def write_davis(folder: Path, name: str, clip: Clip) -> None:
     ids = range(1, len(clip.kinds) + 1)
     for number, (frame, masks) in enumerate(zip(clip.frames, clip.masks, strict=True)):
         _write(frames / f"{number:05d}.jpg", _jpeg(frame))
-        labels = label_map(masks, ids, (frame.shape[0], frame.shape[1]))
+        labels = make_label_map(masks, ids, (frame.shape[0], frame.shape[1]))
         _write(annotations / f"{number:05d}.png", _palette_png(labels.astype(np.uint8)))
 
 
@@ -110,7 +110,7 @@ def _sa1b_mask(index: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {
         "id": index,
         "segmentation": code,
-        "bbox": rle.xywh(code),
+        "bbox": rle.compute_coco_box(code),
         "area": int(mask.sum()),
         "predicted_iou": 1.0,
         "stability_score": 1.0,
@@ -133,7 +133,7 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 def _palette_png(labels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     picture = Image.fromarray(labels)
-    picture.putpalette(davis_palette().ravel().tolist())
+    picture.putpalette(make_davis_palette().ravel().tolist())
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
