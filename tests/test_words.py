@@ -44,7 +44,8 @@ INFLECTIONS = re.compile(r"(?:s|es|ed|ful)?$")
 
 def words_of(identifier: str) -> list[str]:
     """`PictureReader` and `picture_reader` as ["picture", "reader"]."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier)
+    joined = re.sub(r"ground_?truth", "reference", identifier, flags=re.IGNORECASE)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", joined)
     return [word.lower() for word in re.split(r"[^A-Za-z]+", spaced) if word]
 
 

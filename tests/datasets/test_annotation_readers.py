@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
-from masklet.cli.prompt_options import prompts_of, schedule_of
+from masklet.cli.prompt_options import PromptOptions, VideoPromptOptions
 from masklet.datasets.coco import open_coco
 from masklet.datasets.labelme import read_labelme
 from masklet.datasets.layouts import open_images
@@ -50,7 +50,8 @@ def read_by_all(path: Path) -> list[dict[int, Mask]]:
         path.with_name("prompts.list"),
         {"prompts": [{"object": number, "mask": path.name} for number in frame.masks.object_ids]},
     )
-    prompts, filed = prompts_of(None, None, None, [str(path)]), schedule_of(None, None, None, None, listing)[0]
+    prompts = PromptOptions(mask=[str(path)]).parse_prompts()
+    filed = VideoPromptOptions(prompt_file=listing).parse_schedule()[0]
     return [
         dict(zip(frame.masks.object_ids, frame.masks.binary, strict=True)),
         {number: prompt.mask for number, prompt in prompts.items() if prompt.mask is not None},
@@ -60,7 +61,7 @@ def read_by_all(path: Path) -> list[dict[int, Mask]]:
 
 def write_coco(root: Path, **changes: Any) -> Path:
     """An image with two polygons, a code, two parts of one track, and a crowd."""
-    dataset_layouts.picture(root / "images/a.jpg")
+    dataset_layouts.write_image(root / "images/a.jpg")
     code = {"size": list(SIZE), "counts": [0, 36, 156]}
     square = [0, 0, 10, 0, 10, 10, 0, 10]
     segmentations: dict[int, dict[str, Any]] = {
@@ -127,7 +128,7 @@ def test_a_labelme_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path)
     annotation = read_labelme(path)
     assert_equal({key: annotation.mask(key) for key in annotation.object_ids}, expected)
     assert dict(annotation.categories) == {2: "cat", 1: "cat", 3: "eye", 4: "tag"}
-    dataset_layouts.picture(tmp_path / "a.jpg")
+    dataset_layouts.write_image(tmp_path / "a.jpg")
     assert open_images(tmp_path)["a"].read()[1].object_ids == (1, 2, 3, 4)
 
 
@@ -199,8 +200,8 @@ def test_a_coco_file_that_does_not_hold_together_is_named(change: dict[str, Any]
     [
         ([[1, 2, 3, 4]], "at least 3 points"),
         ({"size": [*SIZE], "counts": [0, 36]}, "run lengths add up to 36"),
-        ("x", "must be a run-length code or a list of polygons"),
-        (None, "must be a run-length code or a list of polygons"),
+        ("x", "must be RLE or a list of polygons"),
+        (None, "must be RLE or a list of polygons"),
     ],
 )
 def test_a_mask_that_is_broken_is_named_by_file_and_annotation(
@@ -233,7 +234,7 @@ def test_a_hostile_polygon_costs_little_however_it_is_read(tmp_path: Path) -> No
 def test_codes_of_one_data_set_are_named_when_they_are_broken(tmp_path: Path) -> None:
     content = dataset_layouts.sa1b_json(2)
     content["annotations"][1]["segmentation"] = {**rle.encode(block(5) == 1), "counts": "~"}
-    dataset_layouts.picture(tmp_path / "sa_2.jpg")
+    dataset_layouts.write_image(tmp_path / "sa_2.jpg")
     (tmp_path / "sa_2.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=r"sa_2\.json: counts hold a character"):
         open_sa1b(tmp_path)["sa_2"].annotation().mask(2)

@@ -22,7 +22,7 @@ from masklet.datasets.mose import open_mose
 from masklet.errors import FormatError
 from masklet.evaluate.predictions import PredictionFolder
 from masklet.synthetic.engine.real_samples import real_clips, real_pictures
-from masklet.synthetic.packs.pack import Asset, encode_picture, write_pack
+from masklet.synthetic.pack import Asset, encode_picture, write_pack
 from support import dataset_layouts
 from tracking.test_auto_tracker import picture
 
@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("precious.txt", "a/loot.part/precious.txt", "a/b/.loot.part/precious.txt", "private/precious.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("mine")
-    dataset_layouts.picture(tmp_path / "private/secret.png")
+    dataset_layouts.write_image(tmp_path / "private/secret.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -111,9 +111,9 @@ def test_a_clip_whose_name_leads_elsewhere_is_refused(
     before = contents(home)
     for words in (["vos"], ["vos", "--overwrite"], ["interactive"]):
         assert run("evaluate", *words, "set", "--out", "a/b/eval", *model) == 65
-        told = capsys.readouterr().err
-        assert "[dataset-broken]" in told
-        assert "the name" in told or layout is davis  # whose lists of 2016 begin names with a slash
+        message = capsys.readouterr().err
+        assert "[dataset-broken]" in message
+        assert "the name" in message or layout is davis  # whose lists of 2016 begin names with a slash
         assert contents(home) == before, "nothing is created, changed or deleted"
 
 
@@ -126,7 +126,7 @@ def test_an_empty_clip_name_is_refused(layout: Callable[[Path, str], None], home
 
 
 @pytest.mark.parametrize("layout", [youtube_vos, lvos, sav, davis])
-def test_a_clip_name_that_no_file_can_have_is_told(
+def test_a_clip_name_that_no_file_can_have_is_reported(
     layout: Callable[[Path, str], None], home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     layout(home / "set", LONG)
@@ -181,7 +181,7 @@ def test_an_image_outside_of_a_coco_dataset_is_not_read(
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "/".join(["x" * 200] * 30), "/".join(["x" * 200] * 20)])
-def test_a_coco_name_that_no_file_can_have_is_told(name: str, home: Path, model: Sequence[str]) -> None:
+def test_a_coco_name_that_no_file_can_have_is_reported(name: str, home: Path, model: Sequence[str]) -> None:
     file = dataset_layouts.coco(home / "set")
     content = json.loads(file.read_text())
     content["images"][0]["file_name"] = name
@@ -236,17 +236,17 @@ def test_a_pack_proposes_nothing_outside_of_its_folder(home: Path, capsys: pytes
     assert {name: content for name, content in contents(home).items() if "proposals" not in name} == before
 
 
-def test_answers_are_neither_written_nor_read_outside_of_their_folder(home: Path) -> None:
-    answers, before = PredictionFolder(home / "a/b/answers"), contents(home)
+def test_predictions_are_neither_written_nor_read_outside_their_folder(home: Path) -> None:
+    predictions, before = PredictionFolder(home / "a/b/answers"), contents(home)
     for name in ("../../loot", "./../../loot", "..", ""):
-        for use in (answers.has_clip, answers.open_clip, lambda name: answers.write_clip(name).__enter__()):
+        for use in (predictions.has_clip, predictions.open_clip, lambda name: predictions.write_clip(name).__enter__()):
             with pytest.raises(FormatError, match="the name"):
                 use(name)
     assert contents(home) == before
 
 
 @pytest.mark.parametrize("words", [[], ["--overwrite"]])
-def test_answers_of_no_run_are_neither_taken_nor_removed(
+def test_predictions_of_no_run_are_neither_used_nor_removed(
     words: list[str], home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset_layouts.davis(home / "set")
@@ -356,7 +356,7 @@ OUTPUTS = [
     [*((words, 66) for words in INPUTS), *((words, 73) for words in OUTPUTS)],
     ids=lambda value: " ".join(word.replace(LONG, "LONG")[:20] for word in value) if isinstance(value, list) else "",
 )
-def test_a_path_that_is_too_long_is_told(
+def test_a_path_that_is_too_long_is_reported(
     words: list[str], status: int, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(np.full((*dataset_layouts.SIZE, 3), 90, np.uint8)).save(home / "a.png")
@@ -373,6 +373,6 @@ def test_a_checkpoint_is_not_written_to_a_path_that_is_too_long(home: Path, mode
 
 
 def test_results_named_after_an_image_may_get_too_long_a_name(home: Path, model: Sequence[str]) -> None:
-    image = dataset_layouts.picture(home / f"{'n' * 250}.png")
+    image = dataset_layouts.write_image(home / f"{'n' * 250}.png")
     for words in (["segment", str(image), *POINT], ["everything", str(image)]):
         assert run(*words, "--format", "overlay", "--out", "out", *model) == 73

@@ -1,4 +1,4 @@
-"""Readers of pictures give back what was written, lazily, and name the file that is wrong."""
+"""Image dataset readers return what was written, read lazily, and name the broken file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masklet.datasets.coco import open_coco
-from masklet.datasets.folders import open_pictures
+from masklet.datasets.folders import open_image_folders
 from masklet.datasets.labelme import read_labelme
 from masklet.datasets.layouts import open_images
 from masklet.datasets.sa1b import open_sa1b
@@ -36,17 +36,17 @@ def test_a_broken_coco_mask_is_named_by_file_and_annotation(tmp_path: Path) -> N
         annotation.mask(32)
 
 
-def test_lvis_pictures_are_named_by_their_address(tmp_path: Path) -> None:
+def test_lvis_images_are_named_by_their_address(tmp_path: Path) -> None:
     path = dataset_layouts.coco(tmp_path)
     path.write_text(path.read_text().replace('"file_name": "', '"coco_url": "http://images.example/images/'))
     assert open_coco(path).names == ("images/a.jpg",)
     assert open_coco(path)["images/a.jpg"].image().shape == (*SIZE, 3)
 
 
-def test_coco_without_its_pictures_says_where_it_looked(tmp_path: Path) -> None:
+def test_coco_without_its_images_names_the_folder(tmp_path: Path) -> None:
     path = dataset_layouts.coco(tmp_path)
     (tmp_path / "images/a.jpg").unlink()
-    with pytest.raises(InputNotFound, match=r"images/a\.jpg: no such picture"):
+    with pytest.raises(InputNotFound, match=r"images/a\.jpg: no such image"):
         open_coco(path)
 
 
@@ -60,7 +60,7 @@ def test_several_coco_files_want_a_split(tmp_path: Path) -> None:
     path = dataset_layouts.coco(tmp_path)
     path.rename(tmp_path / "instances_val.json")
     dataset_layouts.dump(tmp_path / "instances_train.json", {})
-    with pytest.raises(SettingsError, match="holds instances_train, instances_val; say which with --split"):
+    with pytest.raises(SettingsError, match="several annotation files, instances_train, instances_val; choose one"):
         open_images(tmp_path)
     assert open_images(tmp_path, "val").names == ("a.jpg",)
 
@@ -72,7 +72,7 @@ def test_sa1b_is_read_from_folders_and_tars(tmp_path: Path) -> None:
         image, annotation = record.read()
         assert annotation.object_ids == (1, 2)
         assert (annotation.mask(2) == (block(5) == 1)).all()
-    assert abs(int(image.mean()) - 200) <= 2  # of the picture in the tar
+    assert abs(int(image.mean()) - 200) <= 2  # of the image in the tar
 
 
 def test_one_tar_of_sa1b_is_a_data_set(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_one_tar_of_sa1b_is_a_data_set(tmp_path: Path) -> None:
 
 def test_a_broken_tar_is_named(tmp_path: Path) -> None:
     (tmp_path / "sa_000009.tar").write_bytes(b"not a tar" * 100)
-    with pytest.raises(FormatError, match=r"sa_000009\.tar: not a tar that can be read"):
+    with pytest.raises(FormatError, match=r"sa_000009\.tar: cannot read the tar"):
         open_sa1b(tmp_path)
 
 
@@ -94,27 +94,27 @@ def test_a_tar_that_ends_early_is_named(tmp_path: Path) -> None:
         open_sa1b(tmp_path)
 
 
-def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
     dataset_layouts.sa1b(tmp_path)
     content = dataset_layouts.sa1b_json(2)
     content["image"]["height"] += 1
     dataset_layouts.dump(tmp_path / "sa_000000/sa_2.json", content)
     record = open_sa1b(tmp_path)["sa_000000/sa_2"]
-    with pytest.raises(FormatError, match=r"the picture is \(12, 16\) \(H, W\), its masks are \(13, 16\)"):
+    with pytest.raises(FormatError, match=r"the image is \(12, 16\) \(H, W\), its masks are \(13, 16\)"):
         record.read()
-    with pytest.raises(FormatError, match=r"object 1 has a mask of \(12, 16\), its picture \(13, 16\)"):
+    with pytest.raises(FormatError, match=r"object 1 has a mask of \(12, 16\), its image has \(13, 16\)"):
         record.annotation().mask(1)
 
 
-def test_label_maps_folders_and_numbered_files_are_masks_of_pictures(tmp_path: Path) -> None:
+def test_label_maps_folders_and_numbered_files_are_masks_of_images(tmp_path: Path) -> None:
     for name in ("map", "grey", "many", "numbered", "alone"):
-        dataset_layouts.picture(tmp_path / f"images/{name}.webp")
+        dataset_layouts.write_image(tmp_path / f"images/{name}.webp")
     dataset_layouts.label_map(tmp_path / "masks/map.png", block(0, 6))
     dataset_layouts.label_map(tmp_path / "masks/grey.png", block(3, value=255), palette=False)
     for column in (0, 8):
         dataset_layouts.label_map(tmp_path / f"masks/many/{column}.png", block(column, value=255), palette=False)
         dataset_layouts.label_map(tmp_path / f"masks/numbered_{column}.png", block(column), palette=False)
-    data = open_pictures(tmp_path / "images", tmp_path / "masks")
+    data = open_image_folders(tmp_path / "images", tmp_path / "masks")
     assert data.names == ("grey", "many", "map", "numbered")
     found = {record.name: record.annotation().object_ids for record in data}
     assert found == {"map": (1, 2), "grey": (1,), "many": (1, 2), "numbered": (0, 8)}
@@ -124,7 +124,7 @@ def test_grey_label_maps_keep_their_values_and_their_void(tmp_path: Path) -> Non
     labels = block(0, 6)
     labels[labels == 2] = 200
     labels[-1] = 255
-    dataset_layouts.picture(tmp_path / "images/a.jpg")
+    dataset_layouts.write_image(tmp_path / "images/a.jpg")
     dataset_layouts.label_map(tmp_path / "masks/a.png", labels, palette=False)
     annotation = open_images(tmp_path)["a"].annotation()
     assert annotation.object_ids == (1, 200)
@@ -157,14 +157,14 @@ def test_labelme_rectangles_circles_and_masks_are_areas(tmp_path: Path) -> None:
     assert annotation.mask(3).sum() == 3
 
 
-def test_labelme_lies_beside_its_pictures(tmp_path: Path) -> None:
-    dataset_layouts.picture(tmp_path / "a.jpg")
+def test_labelme_lies_beside_its_images(tmp_path: Path) -> None:
+    dataset_layouts.write_image(tmp_path / "a.jpg")
     dataset_layouts.labelme(tmp_path / "a.json", {"label": "r", "shape_type": "rectangle", "points": [[1, 2], [5, 4]]})
     data = open_images(tmp_path)
     assert [record.read()[1].object_ids for record in data] == [(1,)]
 
 
-def test_a_labelme_mask_outside_the_picture_is_refused(tmp_path: Path) -> None:
+def test_a_labelme_mask_outside_the_image_is_refused(tmp_path: Path) -> None:
     shape = {
         "label": "m",
         "shape_type": "mask",
@@ -172,11 +172,11 @@ def test_a_labelme_mask_outside_the_picture_is_refused(tmp_path: Path) -> None:
         "mask": dataset_layouts.png_text(np.ones((2, 2), bool)),
     }
     annotation = read_labelme(dataset_layouts.labelme(tmp_path / "a.json", shape))
-    with pytest.raises(FormatError, match=r"a\.json, shapes 0: the mask of 'm' does not lie in the picture"):
+    with pytest.raises(FormatError, match=r"a\.json, shapes 0: the mask of 'm' lies outside the image"):
         annotation.mask(1)
 
 
-def test_frames_of_a_clip_are_pictures(tmp_path: Path) -> None:
+def test_frames_of_a_clip_are_images(tmp_path: Path) -> None:
     data = open_images(dataset_layouts.davis(tmp_path))
     assert data.names[:2] == ("bear/00000", "bear/00001")
     image, annotation = data["bear/00001"].read()
@@ -186,12 +186,12 @@ def test_frames_of_a_clip_are_pictures(tmp_path: Path) -> None:
 
 def test_a_few_can_be_picked_by_name(tmp_path: Path) -> None:
     data = open_sa1b(dataset_layouts.sa1b(tmp_path))
-    assert len(data.only(["sa_000000/sa_10"])) == 1
+    assert len(data.select(["sa_000000/sa_10"])) == 1
     with pytest.raises(FormatError, match="no sa_3 in sa-1b train"):
-        data.only(["sa_3"])
+        data.select(["sa_3"])
 
 
-def test_the_held_out_pictures_have_as_many_masks_as_they_should(shared: Path) -> None:
+def test_the_held_out_images_have_as_many_masks_as_they_should(shared: Path) -> None:
     data = open_images(shared / "val")
     assert (len(data), sum(len(record.annotation().object_ids) for record in data)) == (31, 182)
     for record in data:

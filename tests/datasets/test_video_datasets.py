@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masklet.datasets.annotation import from_labels
+from masklet.datasets.annotation import annotation_from_label_map
 from masklet.datasets.davis import open_davis
 from masklet.datasets.folders import open_clip_folders, open_label_tree
-from masklet.datasets.layouts import open_clips, open_images, open_truth
+from masklet.datasets.layouts import open_clips, open_ground_truth, open_images
 from masklet.datasets.lvos import open_lvos
 from masklet.datasets.mose import open_mose
 from masklet.datasets.sav import open_sav, open_sav_train, read_masklets
@@ -31,7 +31,7 @@ def test_davis_2017_has_every_frame_and_several_objects(tmp_path: Path) -> None:
     assert (data.kind, data.split, data.names) == ("davis-2017", "val", ("bear",))
     clip = data["bear"]
     assert clip.frame_names == ("00000", "00001", "00002", "00003")
-    assert clip.annotated == (0, 1, 2, 3)
+    assert clip.annotated_frames == (0, 1, 2, 3)
     annotation = clip.annotation(2)
     assert (annotation.size, annotation.object_ids) == (SIZE, (1, 2))
     assert (annotation.mask(2) == (block(0, 6) == 2)).all()
@@ -64,7 +64,7 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     dataset_layouts.maps(tmp_path / "clip/masks", {"f9": block(0)})
     clip = open_clip_folders(tmp_path)["clip"]
     assert clip.frame_names == ("f9", "f10", "f100")
-    assert clip.annotated == (0,)
+    assert clip.annotated_frames == (0,)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jfif"])
@@ -86,7 +86,7 @@ def test_frames_are_scored_in_the_order_in_which_they_are_played(tmp_path: Path,
 
 def test_mose_valid_has_the_first_masks(tmp_path: Path) -> None:
     data = open_mose(dataset_layouts.mose(tmp_path))
-    assert [(clip.name, len(clip), clip.annotated) for clip in data] == [("0a", 3, (0,)), ("1b", 3, (0,))]
+    assert [(clip.name, len(clip), clip.annotated_frames) for clip in data] == [("0a", 3, (0,)), ("1b", 3, (0,))]
 
 
 def test_mose_takes_a_list_of_clips(tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ def test_youtube_vos_knows_where_objects_are_expected_and_which_are_unseen(tmp_p
     clip = data["clip"]
     assert clip.objects[2].category == "yak"
     assert (clip.objects[1].frames, clip.objects[2].frames) == ({0, 1, 2}, {1, 2})
-    assert clip.wanted == (0, 1, 2)
+    assert clip.required_frames == (0, 1, 2)
 
 
-def test_youtube_vos_with_all_frames_wants_answers_for_every_fifth(tmp_path: Path) -> None:
+def test_youtube_vos_with_all_frames_requires_predictions_for_every_fifth(tmp_path: Path) -> None:
     clip = open_youtube_vos(dataset_layouts.youtube_vos(tmp_path), "valid_all_frames")["clip"]
-    assert (len(clip), clip.annotated, clip.wanted) == (11, (0, 5), (0, 5, 10))
+    assert (len(clip), clip.annotated_frames, clip.required_frames) == (11, (0, 5), (0, 5, 10))
     assert clip.objects[2].frames == {5, 10}
 
 
@@ -122,7 +122,7 @@ def test_lvos_expects_an_object_from_its_start_to_its_end(tmp_path: Path) -> Non
     data = open_lvos(root)
     assert (data.kind, data.unseen) == ("lvos-v2", frozenset({"long"}))
     clip = data["long"]
-    assert clip.annotated == (0, 5, 10, 15)
+    assert clip.annotated_frames == (0, 5, 10, 15)
     assert clip.objects[2].frames == frozenset(range(5, 11))
     assert clip.objects[1].frames == frozenset(range(16))
 
@@ -130,14 +130,14 @@ def test_lvos_expects_an_object_from_its_start_to_its_end(tmp_path: Path) -> Non
 def test_lvos_without_its_meta_file_is_refused(tmp_path: Path) -> None:
     root = dataset_layouts.lvos(tmp_path)
     (root / "val/val_meta.json").unlink()
-    with pytest.raises(InputNotFound, match="on which frames objects are expected"):
+    with pytest.raises(InputNotFound, match="it lists the frames of each object"):
         open_lvos(root)
 
 
 def test_sav_val_has_a_file_per_object_and_objects_overlap(tmp_path: Path) -> None:
     data = open_sav(dataset_layouts.sav_val(tmp_path))
     clip = data["sav_1"]
-    assert (len(clip), clip.annotated) == (9, (0, 4, 8))
+    assert (len(clip), clip.annotated_frames) == (9, (0, 4, 8))
     annotation = clip.annotation(4)
     assert annotation.object_ids == (0, 1)
     assert (annotation.mask(0) & annotation.mask(1)).any()
@@ -146,15 +146,15 @@ def test_sav_val_has_a_file_per_object_and_objects_overlap(tmp_path: Path) -> No
 def test_sav_objects_are_named_by_number(tmp_path: Path) -> None:
     root = dataset_layouts.sav_val(tmp_path)
     (root / "Annotations_6fps/sav_1/000").rename(root / "Annotations_6fps/sav_1/dog")
-    with pytest.raises(FormatError, match="sav_1/dog: a folder of masks is named by its object's number"):
+    with pytest.raises(FormatError, match="sav_1/dog: the name of a mask folder must be the object id"):
         open_sav(root)["sav_1"]
 
 
-def test_sav_train_leaves_out_frames_on_which_nobody_looked(tmp_path: Path) -> None:
+def test_sav_train_leaves_out_frames_on_which_objects_are_not_annotated(tmp_path: Path) -> None:
     dataset_layouts.sav_train(tmp_path)
     clip = open_sav_train(tmp_path)["sav_000007"]
     assert clip.frame_names == ("00000", "00004", "00008")
-    assert clip.annotated == (0, 2)
+    assert clip.annotated_frames == (0, 2)
     assert clip.annotation(2).object_ids == (5, 7)
     assert (clip.annotation(0).mask(5) == (block(0) == 1)).all()
     assert not clip.annotation(0).mask(7).any()
@@ -170,7 +170,7 @@ def test_masklets_know_their_areas_and_when_they_come_and_go(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"masklet_id": [5]}, "row 0 has 2 masks, there are 1 objects"),
+        ({"masklet_id": [5]}, "row 0 has 2 masks for 1 objects"),
         ({"video_frame_count": 8.0}, "3 rows, every 4 frames, for 8 frames"),
         ({"masklet_id": "x"}, "'masklet_id' must be a list, got 'x'"),
         ({"fps": 0}, "'fps' must be 1 to 24, got 0"),
@@ -194,7 +194,7 @@ def test_the_statistics_of_a_released_sav_file_follow_from_its_codes(shared: Pat
         assert masklets.mean_area(position) == pytest.approx(written["masklet_size_abs"][position], abs=1e-9)
         first = next(row for row, area in enumerate(masklets.areas(position)) if area)
         assert first == written["masklet_first_appeared_frame"][position]
-    assert (masklets.size, masklets.frames, len(masklets.rows)) == ((848, 480), 483, 121)
+    assert (masklets.size, masklets.frame_count, len(masklets.rows)) == ((848, 480), 483, 121)
 
 
 def test_a_clip_in_black_and_white_is_of_one_object(tmp_path: Path) -> None:
@@ -207,14 +207,14 @@ def test_a_clip_in_black_and_white_is_of_one_object(tmp_path: Path) -> None:
 def test_value_255_beside_objects_is_void() -> None:
     labels = block(0, 6)
     labels[-1] = 255
-    annotation = from_labels(labels)
+    annotation = annotation_from_label_map(labels)
     assert annotation.object_ids == (1, 2)
     assert annotation.void is not None
     assert (annotation.void == (labels == 255)).all()
 
 
 def test_value_255_of_a_deeper_map_is_an_object() -> None:
-    assert from_labels(block(0).astype(np.int32) * 255).object_ids == (255,)
+    assert annotation_from_label_map(block(0).astype(np.int32) * 255).object_ids == (255,)
 
 
 def test_true_maps_alone_are_clips_to_score_with(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_true_maps_alone_are_clips_to_score_with(tmp_path: Path) -> None:
     for key in ("001", "004"):
         dataset_layouts.maps(tmp_path / "b" / key, {"00000": block(0), "00005": block(2)})
     data = open_label_tree(tmp_path)
-    assert [clip.annotated for clip in data] == [(0, 1), (0, 1)]
+    assert [clip.annotated_frames for clip in data] == [(0, 1), (0, 1)]
     assert data["b"].frame_names == ("00000", "00005")
     assert data["b"].annotation(1).object_ids == (1, 4)
 
@@ -248,11 +248,11 @@ def test_clips_travel_between_processes(tmp_path: Path) -> None:
         (dataset_layouts.sav_val, "sa-v", "val"),
     ],
 )
-def test_a_path_is_enough_to_tell_the_layout(tmp_path: Path, layout, kind: str, split: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_layout_is_detected_from_a_path(tmp_path: Path, layout, kind: str, split: str) -> None:  # type: ignore[no-untyped-def]
     data = open_clips(layout(tmp_path))
     assert (data.kind, data.split) == (kind, split)
-    assert open_truth(tmp_path).kind == kind
-    assert len(open_images(tmp_path)) == sum(len(clip.annotated) for clip in data)
+    assert open_ground_truth(tmp_path).kind == kind
+    assert len(open_images(tmp_path)) == sum(len(clip.annotated_frames) for clip in data)
 
 
 def test_splits_can_be_chosen_and_are_listed_if_wrong(tmp_path: Path) -> None:
@@ -261,16 +261,16 @@ def test_splits_can_be_chosen_and_are_listed_if_wrong(tmp_path: Path) -> None:
     assert open_clips(tmp_path).split == "valid"
     assert open_clips(tmp_path, "train").split == "train"
     assert open_clips(tmp_path / "train").split == "train"
-    with pytest.raises(SettingsError, match="no split 'test'; there are valid, train"):
+    with pytest.raises(SettingsError, match="no split 'test'; splits are valid, train"):
         open_clips(tmp_path, "test")
 
 
 def test_davis_of_2016_is_chosen_by_its_year(tmp_path: Path) -> None:
     dataset_layouts.davis(tmp_path)
     assert open_clips(tmp_path, "2016/val").kind == "davis-2016"
-    with pytest.raises(SettingsError, match="2016 or 2017, not 2018"):
+    with pytest.raises(SettingsError, match="unknown year of DAVIS '2018'"):
         open_clips(tmp_path, "2018/val")
-    with pytest.raises(SettingsError, match="no split 'test-dev'; there are val, train"):
+    with pytest.raises(SettingsError, match="no split 'test-dev'; splits are val, train"):
         open_clips(tmp_path, "test-dev")
 
 
@@ -283,7 +283,7 @@ def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(FormatError, match="SA-V, DAVIS, YouTube-VOS, MOSE, LVOS"):
         open_clips(tmp_path)
-    with pytest.raises(InputNotFound, match="no such data set"):
+    with pytest.raises(InputNotFound, match="no such dataset"):
         open_clips(tmp_path / "nowhere")
 
 
@@ -309,7 +309,7 @@ def test_what_the_engine_writes_as_davis_is_read_back(tmp_path: Path) -> None:
 def test_what_the_engine_writes_as_sav_is_read_back_with_its_video(tmp_path: Path) -> None:
     write_sav(tmp_path, "sav_000001", composed())
     clip = open_clips(tmp_path)["sav_000001"]
-    assert (len(clip), clip.annotated) == (9, (0, 4, 8))
+    assert (len(clip), clip.annotated_frames) == (9, (0, 4, 8))
     with closing(clip.video()) as video:
         image = video[8]
     annotation = clip.annotation(8)
@@ -322,5 +322,5 @@ def test_a_video_of_another_length_than_its_annotations_is_refused(tmp_path: Pat
     write_sav(tmp_path, "sav_000001", composed())
     path = tmp_path / "sav_000001_manual.json"
     path.write_text(path.read_text().replace('"video_frame_count": 9', '"video_frame_count": 10'))
-    with pytest.raises(FormatError, match=r"sav_000001\.mp4 has 9 frames, there should be 10"):
+    with pytest.raises(FormatError, match=r"sav_000001\.mp4 has 9 frames, expected 10"):
         open_clips(tmp_path)["sav_000001"].video()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.datasets.annotation import Annotation, from_labels, from_masks
+from masklet.datasets.annotation import Annotation, annotation_from_label_map, annotation_from_masks
 from masklet.datasets.dataset import AnnotatedImage
 from masklet.errors import FormatError, SettingsError
 from masklet.evaluate.failure_cases import draw_worst_objects
@@ -40,7 +40,7 @@ def picture() -> NDArray[np.uint8]:
 
 def truths() -> Annotation:
     grey = picture()[..., 0]
-    return from_masks({1: (grey == 50) | (grey == 60), 2: grey == 90, 3: grey == 7})
+    return annotation_from_masks({1: (grey == 50) | (grey == 60), 2: grey == 90, 3: grey == 7})
 
 
 def record(name: str = "a") -> AnnotatedImage:
@@ -67,7 +67,9 @@ def test_void_pixels_are_neither_wrong_nor_clicked() -> None:
     grey = picture()[..., 0]
     labels = np.where(grey == 50, 1, np.where(grey == 60, 255, 0)).astype(np.uint8)
     image = np.where(grey == 60, 50, grey)[..., None].repeat(3, -1).astype(np.uint8)  # one colour, partly void
-    (found,) = evaluate_image(model(), AnnotatedImage("a", lambda: image, lambda: from_labels(labels)), PromptPlan())
+    (found,) = evaluate_image(
+        model(), AnnotatedImage("a", lambda: image, lambda: annotation_from_label_map(labels)), PromptPlan()
+    )
     assert found.clicks == (1.0,)
     assert set(found.ious.values()) == {1.0}
 
@@ -89,7 +91,7 @@ def test_clicking_stops_at_twenty_where_the_goal_is_never_reached() -> None:
     hopeless = image[..., 0] == 50
     hopeless[:, :7] = False  # half of what has its colour
     results = evaluate_image(
-        model(), AnnotatedImage("a", lambda: image, lambda: from_masks({1: hopeless})), PromptPlan((1,))
+        model(), AnnotatedImage("a", lambda: image, lambda: annotation_from_masks({1: hopeless})), PromptPlan((1,))
     )
     assert len(results[0].clicks) == MAX_CLICKS
     assert results[0].count_clicks_to(0.85) == MAX_CLICKS
@@ -121,7 +123,7 @@ def test_other_words_are_refused(text: str) -> None:
 
 
 def test_a_picture_with_masks_of_another_size_is_refused() -> None:
-    wrong = AnnotatedImage("a", picture, lambda: from_masks({1: np.ones((4, 4), bool)}))
+    wrong = AnnotatedImage("a", picture, lambda: annotation_from_masks({1: np.ones((4, 4), bool)}))
     with pytest.raises(FormatError, match=r"a: the picture is \(20, 30\)"):
         evaluate_image(model(), wrong, PromptPlan())
 

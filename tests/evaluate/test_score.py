@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.datasets.annotation import from_labels
+from masklet.datasets.annotation import annotation_from_label_map
 from masklet.datasets.dataset import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.errors import FormatError, InputNotFound, SettingsError
 from masklet.evaluate.aggregation import (
@@ -118,7 +118,7 @@ class _Reader:
         self.labels = labels
 
     def __call__(self):  # type: ignore[no-untyped-def]
-        return from_labels(self.labels)
+        return annotation_from_label_map(self.labels)
 
 
 class _Clips:

@@ -128,18 +128,18 @@ def test_object_ids_may_be_large(name: str, tmp_path: Path) -> None:
     assert set(masks_of(list(read(path))[3])) == {1, 123_456}
 
 
-def test_pictures_have_16_bits_on_every_frame_if_an_id_needs_them(tmp_path: Path) -> None:
+def test_images_have_16_bits_on_every_frame_if_an_id_needs_them(tmp_path: Path) -> None:
     (path,) = save(clip((1, 300)), tmp_path, ["png"])
     assert {Image.open(file).mode for file in path.iterdir()} == {"I;16"}
     assert set(masks_of(list(read(path))[3])) == {1, 300}
 
 
-def test_label_pictures_have_the_colours_of_davis(written: dict[str, Path]) -> None:
-    with Image.open(written["png"] / "00002.png") as picture:
-        assert picture.getpalette() == make_davis_palette().reshape(-1).tolist()
+def test_label_images_have_the_colors_of_davis(written: dict[str, Path]) -> None:
+    with Image.open(written["png"] / "00002.png") as image:
+        assert image.getpalette() == make_davis_palette().reshape(-1).tolist()
 
 
-def test_per_object_pictures_lie_as_in_sav(written: dict[str, Path]) -> None:
+def test_per_object_images_lie_as_in_sav(written: dict[str, Path]) -> None:
     files = sorted(path.relative_to(written["sav"]).as_posix() for path in written["sav"].rglob("*.png"))
     assert files[:2] == ["002/00000.png", "002/00001.png"] and len(files) == 8  # hidden objects have files too
 
@@ -220,8 +220,8 @@ def test_masks_of_any_frame_can_prompt(name: str, written: dict[str, Path]) -> N
         masks_at(written[name], frame=17)
 
 
-def test_cvat_masks_of_pictures_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "pictures.xml"
+def test_cvat_masks_of_images_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "images.xml"
     path.write_text(
         '<annotations><image id="0" name="a.jpg" width="81" height="60">'
         '<mask label="x" rle="1, 3, 2" left="10" top="5" width="3" height="2"></mask>'
@@ -234,9 +234,9 @@ def test_cvat_masks_of_pictures_are_read(tmp_path: Path) -> None:
 
 def test_polygons_of_another_coco_file_are_filled(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
-    picture = {"id": 5, "width": 81, "height": 60, "file_name": "a.jpg"}
+    image = {"id": 5, "width": 81, "height": 60, "file_name": "a.jpg"}
     annotation = {"id": 8, "image_id": 5, "segmentation": [[2, 2, 9, 2, 9, 5, 2, 5]], "category_id": 3}
-    path.write_text(json.dumps({"images": [picture], "annotations": [annotation]}))
+    path.write_text(json.dumps({"images": [image], "annotations": [annotation]}))
     (frame,) = read(path)
     assert frame.masks.object_ids == (8,) and frame.masks.areas.tolist() == [21]
 
@@ -276,7 +276,7 @@ def test_xml_that_declares_entities_is_refused(tmp_path: Path) -> None:
         list(read(path))
 
 
-def test_a_huge_picture_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
+def test_a_huge_image_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
     code = {"size": [100_000, 100_000], "counts": [10_000_000_000]}
     path = tmp_path / "x.json"
     row = {"id": 1, "height": 100_000, "width": 100_000}
@@ -287,7 +287,7 @@ def test_a_huge_picture_is_refused_before_it_is_allocated(tmp_path: Path) -> Non
 
 def test_what_holds_no_masks_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
-    with pytest.raises(FormatError, match="masks are read from"):
+    with pytest.raises(FormatError, match="unsupported; use images"):
         list(read(tmp_path / "x.doc"))
     with pytest.raises(InputNotFound):
         list(read(tmp_path / "missing.json"))
@@ -298,7 +298,7 @@ def test_unknown_formats_are_named() -> None:
         find_formats(["gif"])
 
 
-def test_formats_with_pictures_need_the_video(tmp_path: Path) -> None:
+def test_formats_with_images_need_the_video(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="pass the video"):
         save(clip(), tmp_path, ["overlay"])
 

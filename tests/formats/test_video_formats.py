@@ -25,7 +25,7 @@ TIMES = [0, 512, 1024, 3072, 3584, 4096, 7168, 7680, 8192, 8704]  # in 1/12800 s
 UNIT = Fraction(1, 12_800)
 
 
-def picture(index: int) -> NDArray[np.uint8]:
+def draw_image(index: int) -> NDArray[np.uint8]:
     rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
     image = np.zeros((*SIZE, 3), np.uint8)
     image[..., 0], image[..., 1], image[..., 2] = 40 + 2 * columns, 60 + 2 * rows, 90 + 10 * index
@@ -45,7 +45,7 @@ def write_source(path: Path, sound: str | None = "aac", size: tuple[int, int] = 
         stream.codec_context.time_base = stream.time_base = UNIT
         audio: Any = output.add_stream(sound, rate=48_000, layout="stereo") if sound else None
         for index, time in enumerate(TIMES):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture(index)[: size[0], : size[1]]))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(draw_image(index)[: size[0], : size[1]]))
             frame.pts, frame.time_base = time, UNIT
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -72,7 +72,7 @@ def exported(source: Path, out: Path, name: str, indices: Sequence[int] = range(
 
 
 def decoded(path: Path, pixels: str = "rgb24", codec: str | None = None) -> list[tuple[Fraction, NDArray[np.uint8]]]:
-    """Time and picture of every frame."""
+    """Time and image of every frame."""
     with av.open(str(path)) as container:
         context: Any = av.CodecContext.create(codec, "r") if codec else container.streams.video[0].codec_context
         unit = container.streams.video[0].time_base
@@ -106,9 +106,9 @@ def test_an_overlay_has_the_sound_packet_by_packet(source: Path, tmp_path: Path)
 
 def test_an_overlay_shows_the_masks_and_leaves_the_rest(source: Path, tmp_path: Path) -> None:
     for index, (_, image) in enumerate(decoded(exported(source, tmp_path, "overlay"))):
-        wanted = Masks.from_binary(mask(index)).overlay(picture(index)).astype(float)
+        wanted = Masks.from_binary(mask(index)).overlay(draw_image(index)).astype(float)
         assert np.abs(image - wanted).mean() < 4  # of 255: the source and the overlay are both compressed
-        away = np.abs(image - picture(index).astype(float))[:, 85:]
+        away = np.abs(image - draw_image(index).astype(float))[:, 85:]
         assert away.mean() < 4
 
 
@@ -130,14 +130,14 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(sound: str | None, suffix: str, 
     assert not names or abs(seconds - 32 * 1024 / 48_000) < 0.05
 
 
-def test_a_picture_of_odd_sides_is_padded_by_one_pixel(tmp_path: Path) -> None:
+def test_an_image_of_odd_sides_is_padded_by_one_pixel(tmp_path: Path) -> None:
     source = write_source(tmp_path / "odd.mp4", None, (61, 95))
     _, image = decoded(exported(source, tmp_path, "overlay"))[0]
     assert image.shape == (62, 96, 3)
 
 
 def test_frames_without_times_come_25_per_second(tmp_path: Path) -> None:
-    video: Any = open_video(np.stack([picture(index) for index in range(3)]))
+    video: Any = open_video(np.stack([draw_image(index) for index in range(3)]))
     (path,) = save(tracked(range(3), video), tmp_path, ["overlay"], video=video)
     assert [time for time, _ in decoded(path)] == [Fraction(index, 25) for index in range(3)]
 
@@ -154,8 +154,8 @@ def test_a_cutout_has_the_masks_as_alpha(
         assert abs(time - TIMES[index] * UNIT) <= tolerance  # WebM counts milliseconds
         found, wanted = image[..., 3] > 127, mask(index)
         assert (found & wanted).sum() / (found | wanted).sum() > 0.98
-        inside = mask(index) & (np.abs(image[..., :3] - picture(index).astype(float)).max(axis=2) > 24)
-        assert inside.sum() < 10  # colours are the picture's
+        inside = mask(index) & (np.abs(image[..., :3] - draw_image(index).astype(float)).max(axis=2) > 24)
+        assert inside.sum() < 10  # colors are the image's
         assert image[:, 92:, :3].max() < 20 or index > 7  # and what is cut away is gone
 
 

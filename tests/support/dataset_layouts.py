@@ -28,7 +28,7 @@ def block(*columns: int, value: int | None = None) -> NDArray[np.uint8]:
     return labels
 
 
-def picture(path: Path, shade: int = 90) -> Path:
+def write_image(path: Path, shade: int = 90) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*SIZE, 3), shade, np.uint8)).save(path)
     return path
@@ -45,7 +45,7 @@ def label_map(path: Path, labels: NDArray[np.uint8], *, palette: bool = True) ->
 
 def frames(folder: Path, names: Iterable[str], suffix: str = ".jpg") -> None:
     for number, name in enumerate(names):
-        picture(folder / f"{name}{suffix}", 40 + 10 * number)
+        write_image(folder / f"{name}{suffix}", 40 + 10 * number)
 
 
 def maps(folder: Path, labels: Mapping[str, NDArray[np.uint8]]) -> None:
@@ -141,8 +141,8 @@ def sav_train(root: Path, *, rows: int = 3, **changes: Any) -> Path:
 
 def coco(root: Path) -> Path:
     """Two pictures: a polygon and an uncompressed code, a crowd; one picture without objects."""
-    picture(root / "images/a.jpg")
-    picture(root / "images/b.jpg")
+    write_image(root / "images/a.jpg")
+    write_image(root / "images/b.jpg")
     counts = [0, 12 * 3, 12 * 13]  # the three columns on the left
     entries = [
         {"id": 31, "image_id": 1, "category_id": 3, "segmentation": [[4.0, 2.0, 9.0, 2.0, 9.0, 8.0, 4.0, 8.0]]},
@@ -173,10 +173,10 @@ def sa1b_json(number: int) -> dict[str, Any]:
 def sa1b(root: Path) -> Path:
     """Two pairs in a folder, a picture without masks, and one pair in a tar."""
     for number in (2, 10):
-        picture(root / f"sa_000000/sa_{number}.jpg")
+        write_image(root / f"sa_000000/sa_{number}.jpg")
         dump(root / f"sa_000000/sa_{number}.json", sa1b_json(number))
-    picture(root / "sa_000000/sa_11.jpg")
-    source = picture(root / "elsewhere/sa_7.jpg", 200)
+    write_image(root / "sa_000000/sa_11.jpg")
+    source = write_image(root / "elsewhere/sa_7.jpg", 200)
     with tarfile.open(root / "sa_000001.tar", "w") as archive:
         archive.add(source, "./sa_7.jpg")
         text = json.dumps(sa1b_json(7)).encode()

@@ -54,10 +54,10 @@ class SelectionOptions:
         """Return the selected part of a dataset."""
         from masklet.datasets.frame_folders import read_list
 
-        listed = data if self.listing is None else data.only(read_list(self.listing))
+        listed = data if self.listing is None else data.select(read_list(self.listing))
         if self.sample is None or self.sample >= len(listed):
             return listed
-        return listed.only(listed.names[k * len(listed) // self.sample] for k in range(self.sample))
+        return listed.select(listed.names[k * len(listed) // self.sample] for k in range(self.sample))
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ def vos(
     """
     from masklet.datasets.layouts import open_clips
     from masklet.evaluate.benchmarks import find_benchmark
-    from masklet.evaluate.predictions import PredictionFolder
+    from masklet.evaluate.prediction_run import find_predictions
     from masklet.evaluate.score import has_public_ground_truth
-    from masklet.evaluate.vos import PREDICTIONS, FirstPrompt
+    from masklet.evaluate.vos import FirstPrompt
 
     how = FirstPrompt.parse(prompt)
     clips = selection.select(open_clips(data, selection.split))
@@ -196,7 +196,7 @@ def vos(
     segmenter = model.load()
     speed = _predict(segmenter, clips, how, rules, report)
     facts = {**_collect_facts(clips, segmenter, model.model), "prompt": how.name, "speed": speed}
-    predictions = PredictionFolder(report.out / PREDICTIONS)
+    predictions = find_predictions(report.out)
     if has_public_ground_truth(clips):
         return _score(predictions, clips, facts, rules, scoring, report, (segmenter.config.name, how.name))
     where = f" to {rules.server}" if rules.server else ""
@@ -251,11 +251,11 @@ def score(
     report: ReportOptions,
 ) -> None:
     """Score the masks of any program: J, F, J&F, recall and decay, averaged as the benchmark does."""
-    from masklet.datasets.layouts import open_truth
+    from masklet.datasets.layouts import open_ground_truth
     from masklet.evaluate.benchmarks import find_benchmark
     from masklet.evaluate.predictions import PredictionFolder
 
-    clips = selection.select(open_truth(ground_truth, selection.split))
+    clips = selection.select(open_ground_truth(ground_truth, selection.split))
     rules = find_benchmark(scoring.benchmark or clips.kind)
     report.prepare()
     facts = {**_collect_facts(clips), "results": str(results)}
@@ -264,15 +264,13 @@ def score(
 
 def _predict(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, report: ReportOptions) -> str:
     """Predict the clips that have no predictions yet. Returns the speed as text."""
-    from masklet.evaluate.predictions import PredictionFolder
+    from masklet.evaluate.prediction_run import find_predictions, predict_clips
     from masklet.evaluate.report import HTML_FILE, JSON_FILE, MARKDOWN_FILE, format_count
-    from masklet.evaluate.vos import PREDICTIONS, predict_clips
 
     afresh = report.overwrite
     total = sum(len(clip) for clip in clips)
-    left = total - sum(
-        len(clip) for clip in clips if not afresh and PredictionFolder(report.out / PREDICTIONS).has_clip(clip.name)
-    )
+    predictions = find_predictions(report.out)
+    left = total - sum(len(clip) for clip in clips if not afresh and predictions.has_clip(clip.name))
     frames, start = 0, time.perf_counter()
     with progress(f"{format_count(len(clips), 'clip')}, {left} of {total} frames to predict") as done:
         for frames in predict_clips(segmenter, clips, how, report.out, rules.layout, restart=afresh):
@@ -330,7 +328,7 @@ def _collect_facts(data: Dataset[Any], segmenter: Segmenter | None = None, model
     from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
 
     names = sha256("\n".join(sorted(data.names)).encode())[:12]
-    about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.licence}
+    about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.license}
     return {**about, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
 
 

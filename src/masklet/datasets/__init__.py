@@ -1,1 +1,1 @@
-"""Data sets of the field and your own, read lazily into pictures and clips with true masks."""
+"""Dataset readers: images and clips with ground-truth masks, read lazily."""

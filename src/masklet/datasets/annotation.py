@@ -1,4 +1,4 @@
-"""Which pixels belong to which object in a picture or a frame: true masks, decoded one by one when asked for."""
+"""Ground-truth masks of an image or a frame, decoded one by one on access."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from masklet.files.json_fields import name_errors
 from masklet.masks import rle
 
 Mask = NDArray[np.bool_]
-VOID = 255  # in a label map of 8 bits: pixels that nobody decided about (PASCAL VOC, DAVIS)
+VOID = 255  # in an 8-bit label map: pixels that evaluation ignores (PASCAL VOC, DAVIS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """The true masks of one picture of `size` (H, W), by object id; `void` (H, W) marks pixels that do not count.
+    """Ground-truth masks of one image. Masks may overlap.
 
-    Masks may overlap. `categories` names what the objects are, where the data set does.
+    Attributes:
+        size: (H, W) of the image.
+        decoders: Decoder of each mask, by object id.
+        void: Mask (H, W) of the pixels that evaluation ignores, or None.
+        categories: Category of each object, if the dataset has categories.
     """
 
     size: tuple[int, int]
@@ -37,43 +41,43 @@ class Annotation:
         return tuple(sorted(self.decoders))
 
     def mask(self, object_id: int) -> Mask:
-        """The object's mask (H, W), decoded now; empty where it is not annotated.
+        """Decode the mask (H, W) of an object. It is empty if the object is not annotated.
 
-        Raises `FormatError` for a broken code and for a mask of another size than the picture.
+        Raises `FormatError` for broken RLE, and for a mask whose size is not the image's.
         """
         decode = self.decoders.get(object_id)
         if decode is None:
             return np.zeros(self.size, bool)
-        found = decode()
-        if found.shape != self.size:
+        decoded = decode()
+        if decoded.shape != self.size:
             raise FormatError(
-                "dataset-broken", f"object {object_id} has a mask of {found.shape}, its picture {self.size}"
+                "dataset-broken", f"object {object_id} has a mask of {decoded.shape}, its image has {self.size}"
             )
-        return found
+        return decoded
 
 
-def from_codes(codes: Mapping[int, Mapping[str, Any]], size: tuple[int, int], source: object) -> Annotation:
-    """Objects as COCO run-length codes; an error of decoding names the file `source`."""
+def annotation_from_rle(codes: Mapping[int, Mapping[str, Any]], size: tuple[int, int], source: object) -> Annotation:
+    """Build an annotation from COCO RLE by object id. Decoding errors name the file `source`."""
     return Annotation(size, {key: partial(_decode, code, source) for key, code in codes.items()})
 
 
-def from_masks(masks: Mapping[int, Mask]) -> Annotation:
-    """Objects as arrays (H, W), at least one. Raises `FormatError` if they differ in size."""
+def annotation_from_masks(masks: Mapping[int, Mask]) -> Annotation:
+    """Build an annotation from one or more masks (H, W). Raises `FormatError` if their sizes differ."""
     sizes = {mask.shape for mask in masks.values()}
     if len(sizes) != 1:
-        raise FormatError("dataset-broken", f"masks of one picture must be of one size, got {sorted(sizes)}")
+        raise FormatError("dataset-broken", f"masks of one image must have one size, got {sorted(sizes)}")
     return Annotation(sizes.pop(), {key: partial(np.asarray, mask) for key, mask in masks.items()})
 
 
-def from_labels(labels: NDArray[Any], *, binary: bool = False) -> Annotation:
-    """Objects as the values of a label map (H, W), 0 is background; with `binary` whatever is not 0 is object 1.
+def annotation_from_label_map(labels: NDArray[Any], *, binary: bool = False) -> Annotation:
+    """Build an annotation from a label map (H, W), in which 0 is the background.
 
-    Otherwise 255 is void if the map is of 8 bits.
+    With `binary`, all other values are object 1. Otherwise 255 is void in 8-bit maps.
     """
     if binary:
         found = labels != 0
         return Annotation(found.shape, {1: partial(np.asarray, found)} if found.any() else {})
-    values = label_values(labels) - {0}
+    values = distinct_labels(labels) - {0}
     void = labels == VOID if labels.dtype == np.uint8 and VOID in values else None
     objects = values if void is None else values - {VOID}
     return Annotation(labels.shape, {value: partial(np.equal, labels, value) for value in objects}, void)
@@ -84,8 +88,8 @@ def _decode(code: Mapping[str, Any], source: object) -> Mask:
         return rle.decode(code)
 
 
-def label_values(labels: NDArray[Any]) -> set[int]:
-    """The different values of a label map; where there are few, counting is faster than sorting."""
+def distinct_labels(labels: NDArray[Any]) -> set[int]:
+    """Return the distinct values of a label map. For 8 bits, counting is faster than sorting."""
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())
     counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])

@@ -1,4 +1,4 @@
-"""What every data set is to us: named pictures or clips with true masks, read only when looked at."""
+"""Datasets as records: named images or clips with ground-truth masks, read on access."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedImage:
-    """A picture with true masks. `image()` reads uint8 (H, W, 3) RGB, `annotation()` the masks of the same size."""
+    """An image with ground-truth masks. `image()` reads (H, W, 3) uint8 RGB, `annotation()` masks of the same size."""
 
     name: str
     image: Callable[[], NDArray[np.uint8]]
     annotation: Callable[[], Annotation]
 
     def read(self) -> tuple[NDArray[np.uint8], Annotation]:
-        """Both. Raises `FormatError` if they are not of one size."""
+        """Read the image and its annotation. Raises `FormatError` if their sizes differ."""
         image, annotation = self.image(), self.annotation()
         if image.shape[:2] != annotation.size:
-            message = f"{self.name}: the picture is {image.shape[:2]} (H, W), its masks are {annotation.size}"
+            message = f"{self.name}: the image is {image.shape[:2]} (H, W), its masks are {annotation.size}"
             raise FormatError("dataset-broken", message)
         return image, annotation
 
 
 @dataclass(frozen=True, slots=True)
 class ClipObject:
-    """What a data set says of one object of a clip: its category, and the frames on which it expects it (or all)."""
+    """An object of a clip: its category, and the frames on which the benchmark expects it (None: all)."""
 
     category: str = ""
     frames: frozenset[int] | None = None
@@ -46,11 +46,15 @@ class ClipObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedClip:
-    """A clip of which some frames have true masks.
+    """A clip with ground-truth masks on some frames.
 
-    `source` is what `open_video` takes, None where there are masks only. `frame_names` names every frame, as answers
-    are named. `annotations` reads the masks by frame; `objects` holds what is known without reading any. `wanted` are
-    the frames that the benchmark wants answers for; the others only help to follow.
+    Attributes:
+        name: Name of the clip.
+        source: Argument of `open_video`, or None if there are only masks.
+        frame_names: Name of every frame, which predictions use too.
+        annotations: Readers of the masks by frame index.
+        objects: Properties of the objects that are known without reading masks.
+        required_frames: Frames for which the benchmark requires predictions. By default all.
     """
 
     name: str
@@ -58,34 +62,34 @@ class AnnotatedClip:
     frame_names: tuple[str, ...]
     annotations: Mapping[int, Callable[[], Annotation]]
     objects: Mapping[int, ClipObject] = field(default_factory=dict)
-    wanted: tuple[int, ...] = ()
+    required_frames: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.wanted:
-            object.__setattr__(self, "wanted", tuple(range(len(self.frame_names))))
+        if not self.required_frames:
+            object.__setattr__(self, "required_frames", tuple(range(len(self.frame_names))))
 
     def __len__(self) -> int:
         return len(self.frame_names)
 
     @property
-    def annotated(self) -> tuple[int, ...]:
-        """The frames that have true masks, ascending."""
+    def annotated_frames(self) -> tuple[int, ...]:
+        """The frames that have ground-truth masks, ascending."""
         return tuple(sorted(self.annotations))
 
     def annotation(self, frame: int) -> Annotation:
-        """The true masks of an annotated frame. Raises `PromptError` (`unknown-frame`) for another."""
+        """Read the ground truth of a frame. Raises `PromptError` (`unknown-frame`) if it has none."""
         if frame not in self.annotations:
             raise PromptError("unknown-frame", f"{self.name}: frame {frame} is not annotated")
         return self.annotations[frame]()
 
     def first_masks(self) -> dict[int, dict[int, Mask]]:
-        """By frame and object, the first mask of each object that is not empty: what objects are shown by.
+        """Find the first mask of each object that is not empty, by frame and object. It prompts the object.
 
-        Raises `FormatError` if there is none.
+        Raises `FormatError` if all masks are empty.
         """
         starts: dict[int, dict[int, Mask]] = {}
         known: set[int] = set()
-        for frame in self.annotated:
+        for frame in self.annotated_frames:
             annotation = self.annotation(frame)
             masks = {key: annotation.mask(key) for key in annotation.object_ids if key not in known}
             new = {key: mask for key, mask in masks.items() if mask.any()}
@@ -93,35 +97,44 @@ class AnnotatedClip:
                 starts[frame] = new
                 known.update(new)
         if not starts:
-            raise FormatError("dataset-broken", f"{self.name}: no object in any of its masks; nothing can be followed")
+            raise FormatError("dataset-broken", f"{self.name}: all of its masks are empty; there is nothing to track")
         return starts
 
     def video(self) -> Video:
-        """The frames, to be closed after use. Raises `InputNotFound` where there are masks only, `FormatError` where
-        there are not as many frames as there should be, and what `open_video` raises."""
-        from masklet.video import open_video  # here, since scores need no decoder
+        """Open the frames as a video, which the caller closes.
+
+        Raises `InputNotFound` if there are only masks, `FormatError` for a wrong number of frames, and the errors of
+        `open_video`.
+        """
+        from masklet.video import open_video  # imported here, since scoring needs no decoder
 
         if self.source is None:
-            raise InputNotFound("input-not-found", f"{self.name} has no frames, only masks; give the whole data set")
+            raise InputNotFound("input-not-found", f"{self.name} has only masks and no frames; pass the whole dataset")
         video = open_video(self.source)
         if len(video) != len(self):
             video.close()
-            raise FormatError("dataset-broken", f"{self.source} has {len(video)} frames, there should be {len(self)}")
+            raise FormatError("dataset-broken", f"{self.source} has {len(video)} frames, expected {len(self)}")
         return video
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset(Generic[Record]):
-    """Pictures or clips by name. `dataset[name]` builds a record; nothing is decoded before the record is asked.
+    """Images or clips by name. `dataset[name]` builds a record, which decodes nothing until it is read.
 
-    `kind` is the layout and the key of its benchmark: "davis-2017", "sa-v", "coco", … `unseen` holds the categories or
-    clips that no training split has, where the benchmark reports them apart; None where that is not known.
+    Attributes:
+        kind: Layout and key of the benchmark: "davis-2017", "sa-v", "coco", …
+        split: Name of the split.
+        root: Folder or file of the dataset.
+        license: License of the data.
+        names: Names of the records, in order.
+        build: Builds the record of a name.
+        unseen: Categories or clips that are not in the training split, if the benchmark reports them separately.
     """
 
     kind: str
     split: str
     root: Path
-    licence: str
+    license: str
     names: tuple[str, ...]
     build: Callable[[str], Record]
     unseen: frozenset[str] | None = None
@@ -135,8 +148,8 @@ class Dataset(Generic[Record]):
     def __iter__(self) -> Iterator[Record]:
         return (self.build(name) for name in self.names)
 
-    def only(self, names: Iterable[str]) -> Dataset[Record]:
-        """The same with only these names, in the data set's order. Raises `FormatError` for one that is not there."""
+    def select(self, names: Iterable[str]) -> Dataset[Record]:
+        """Return the dataset with only these names, in its own order. Raises `FormatError` for an unknown name."""
         wanted = set(names)
         missing = sorted(wanted - set(self.names))
         if missing:

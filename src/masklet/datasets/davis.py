@@ -1,4 +1,4 @@
-"""DAVIS 2016 and 2017: short clips in which every frame is annotated, one object or several."""
+"""DAVIS 2016 and 2017: short clips with one or several objects, annotated on every frame."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from pathlib import Path
 from typing import Literal
 
 from masklet.datasets.dataset import AnnotatedClip, Clips, Dataset
-from masklet.datasets.frame_folders import check_names, label_clip, read_list
+from masklet.datasets.frame_folders import check_clip_folders, read_label_clip, read_list
 from masklet.files.names import check_relative
 
-LICENCE = "BSD 3-Clause (davisvideochallenge/davis-2017)"
+LICENSE = "BSD 3-Clause (davisvideochallenge/davis-2017)"
 
 
 def open_davis(root: Path, split: str = "val", *, year: Literal[2016, 2017] = 2017, resolution: str = "480p") -> Clips:
-    """A split of DAVIS below `root`: `JPEGImages/<resolution>`, `Annotations/<resolution>`, `ImageSets/…/<split>.txt`.
+    """Open a split of DAVIS: `JPEGImages/<resolution>`, `Annotations/<resolution>`, `ImageSets/…/<split>.txt`.
 
-    Splits are train, val, trainval and test-dev; of test-dev only the first masks are public. In 2016 all objects of a
-    clip are one. Raises `InputNotFound` or `FormatError` naming what is missing.
+    Splits are train, val, trainval and test-dev, of which only the first masks are public. In 2016 all objects of a
+    clip are one object. Raises `InputNotFound` or `FormatError` with the missing file.
     """
     frames, labels = root / "JPEGImages" / resolution, root / "Annotations" / resolution
     listings = [root / "ImageSets" / folder / f"{split}.txt" for folder in (str(year), resolution)]
     listing = next((path for path in listings if path.is_file()), listings[0])
-    names = dict.fromkeys(_clip_in(line, listing) for line in read_list(listing))
+    names = dict.fromkeys(_parse_clip_name(line, listing) for line in read_list(listing))
     return Dataset(
         kind=f"davis-{year}",
         split=split,
         root=root,
-        licence=LICENCE,
-        names=tuple(check_names(names, frames, labels)),
-        build=partial(_clip, frames, labels, year == 2016),
+        license=LICENSE,
+        names=tuple(check_clip_folders(names, frames, labels)),
+        build=partial(_read_clip, frames, labels, year == 2016),
     )
 
 
-def _clip_in(line: str, listing: Path) -> str:
-    """The clip that a line names: by itself in 2017, by the path of one of its frames in 2016's own lists.
+def _parse_clip_name(line: str, listing: Path) -> str:
+    """Return the clip of a line: the name itself in 2017, the path of a frame in the lists of 2016.
 
-    Those paths begin with a slash that means the root of the data set.
+    These paths start with a slash, which means the root of the dataset.
     """
     *folders, last = check_relative(line.split()[0].removeprefix("/"), listing).split("/")
     return folders[-1] if folders and Path(last).suffix else last
 
 
-def _clip(frames: Path, labels: Path, binary: bool, name: str) -> AnnotatedClip:
-    return label_clip(name, frames / name, labels / name, binary=binary)
+def _read_clip(frames: Path, labels: Path, binary: bool, name: str) -> AnnotatedClip:
+    return read_label_clip(name, frames / name, labels / name, binary=binary)

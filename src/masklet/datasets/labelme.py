@@ -1,4 +1,4 @@
-"""LabelMe as a data set: a JSON file per image with polygons, rectangles, circles and masks."""
+"""LabelMe dataset: a JSON file per image with polygons, rectangles, circles and masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from masklet.formats.labelme import number_objects, parse
 def read_labelme(path: Path) -> Annotation:
     """Read the objects of a LabelMe file, by the rules of `masklet.formats.labelme`.
 
-    Raises `InputNotFound`, and `FormatError` naming the file and what is wrong.
+    Raises `InputNotFound`, and `FormatError` with the file and the field.
     """
     size, found = parse(read_fields(path))
     objects = number_objects(found, {})

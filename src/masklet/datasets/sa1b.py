@@ -1,4 +1,4 @@
-"""SA-1B: eleven million pictures, each with a JSON of about a hundred masks, in folders or in the tars they come in."""
+"""SA-1B: 11 million images, each with a JSON file of about 100 masks, in folders or in the released tars."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.datasets.annotation import Annotation, from_codes
+from masklet.datasets.annotation import Annotation, annotation_from_rle
 from masklet.datasets.dataset import AnnotatedImage, Dataset, Images
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import IMAGE_SUFFIXES, has_image_suffix, natural_key
@@ -21,49 +21,49 @@ from masklet.files.names import check_name
 from masklet.formats.sa1b import parse
 from masklet.images import read_image
 
-LICENCE = "SA-1B Dataset Research License: research only"
+LICENSE = "SA-1B Dataset Research License: research only"
 
 
-class Place(NamedTuple):
-    """Where the bytes of a picture and of its masks lie in a tar that is not compressed."""
+class TarEntry(NamedTuple):
+    """Offsets and sizes of an image and its masks in an uncompressed tar."""
 
-    picture: int
-    picture_bytes: int
-    masks: int
+    image_offset: int
+    image_bytes: int
+    masks_offset: int
     masks_bytes: int
 
 
 def open_sa1b(root: Path) -> Images:
-    """The pictures of SA-1B below `root`, a folder or one tar: `sa_<id>.jpg` beside `sa_<id>.json`, also within tars.
+    """Open the images of SA-1B below `root`, a folder or a tar: `sa_<id>.jpg` beside `sa_<id>.json`, also within tars.
 
-    A picture is named by its path below `root` without suffix. Object ids count from 1 in the file's order. Pictures
-    without JSON and JSONs without picture are left out, as subsets are made so. Raises `InputNotFound` for a missing
-    root, `FormatError` where no pair is left or a tar is broken.
+    An image is named by its path below `root` without suffix. Object ids count from 1 in the file's order. Images
+    without JSON and JSON files without image are skipped, since subsets have them. Raises `InputNotFound` for a missing
+    root, `FormatError` if there are no pairs or a tar is broken.
     """
     if not root.exists():
         raise InputNotFound("input-not-found", f"{root}: no such folder or tar", path=str(root))
     suffixes: dict[str, str] = {}
-    places: dict[str, tuple[Path, Place]] = {}
-    for folder, _, files in os.walk(root):  # nothing, where the root is a tar
-        suffixes |= _pairs(Path(folder).relative_to(root).as_posix(), files)
+    places: dict[str, tuple[Path, TarEntry]] = {}
+    for folder, _, files in os.walk(root):  # nothing if the root is a tar
+        suffixes |= _find_pairs(Path(folder).relative_to(root).as_posix(), files)
     for tar in [root] if root.is_file() else sorted(root.rglob("*.tar")):
-        places |= {f"{tar.name}/{name}": (tar, place) for name, place in _places(tar)}
+        places |= {f"{tar.name}/{name}": (tar, place) for name, place in _find_tar_entries(tar)}
     names = sorted([*suffixes, *places], key=natural_key)
     if not names:
         raise FormatError("dataset-broken", f"{root}: no sa_<id>.jpg with its sa_<id>.json in it, nor in tars there")
-    return Dataset("sa-1b", "train", root, LICENCE, tuple(names), partial(_record, root, suffixes, places))
+    return Dataset("sa-1b", "train", root, LICENSE, tuple(names), partial(_record, root, suffixes, places))
 
 
-def _pairs(folder: str, files: list[str]) -> dict[str, str]:
-    """The pictures of a folder that have masks: name below the root → the picture's suffix."""
+def _find_pairs(folder: str, files: list[str]) -> dict[str, str]:
+    """Find the images of a folder that have masks, as {name below the root: suffix of the image}."""
     stems = {file.removesuffix(".json") for file in files if file.endswith(".json")}
-    pictures = (os.path.splitext(file) for file in files if file.startswith("sa_"))  # noqa: PTH122 - millions of names
+    images = (os.path.splitext(file) for file in files if file.startswith("sa_"))  # noqa: PTH122 - millions of names
     prefix = "" if folder == "." else f"{folder}/"
-    return {prefix + stem: suffix for stem, suffix in pictures if suffix.lower() in IMAGE_SUFFIXES and stem in stems}
+    return {prefix + stem: suffix for stem, suffix in images if suffix.lower() in IMAGE_SUFFIXES and stem in stems}
 
 
-def _places(tar: Path) -> Iterator[tuple[str, Place]]:
-    """The pairs in a tar. Its index is read once, bytes when they are asked for."""
+def _find_tar_entries(tar: Path) -> Iterator[tuple[str, TarEntry]]:
+    """Find the pairs in a tar. Its index is read once, contents on access."""
     waiting: dict[str, dict[bool, tuple[int, int]]] = {}
     try:
         with tarfile.open(tar, "r:") as archive:
@@ -78,43 +78,41 @@ def _places(tar: Path) -> Iterator[tuple[str, Place]]:
                     found = waiting.setdefault(path.stem, {})
                     found[path.suffix == ".json"] = entry.offset_data, entry.size
                     if len(found) == 2:
-                        yield path.stem, Place(*found[False], *found[True])
+                        yield path.stem, TarEntry(*found[False], *found[True])
                         del waiting[path.stem]
-                archive.members = []  # type: ignore[attr-defined]  # or it keeps every entry
+                archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps every entry
     except (tarfile.TarError, OSError) as cause:
-        raise FormatError(
-            "dataset-broken", f"{tar}: not a tar that can be read ({cause}); download it again"
-        ) from cause
+        raise FormatError("dataset-broken", f"{tar}: cannot read the tar ({cause}); download it again") from cause
 
 
 def _record(
-    root: Path, suffixes: Mapping[str, str], places: Mapping[str, tuple[Path, Place]], name: str
+    root: Path, suffixes: Mapping[str, str], places: Mapping[str, tuple[Path, TarEntry]], name: str
 ) -> AnnotatedImage:
     if name in places:
         tar, place = places[name]
-        return AnnotatedImage(name, partial(_picture_in, tar, place), partial(_masks_in, tar, place, name))
-    picture, masks = root / f"{name}{suffixes[name]}", root / f"{name}.json"
-    return AnnotatedImage(name, partial(read_image, picture), partial(_masks, masks))
+        return AnnotatedImage(name, partial(_read_tar_image, tar, place), partial(_read_tar_masks, tar, place, name))
+    image, masks = root / f"{name}{suffixes[name]}", root / f"{name}.json"
+    return AnnotatedImage(name, partial(read_image, image), partial(_read_masks, masks))
 
 
-def _picture_in(tar: Path, place: Place) -> NDArray[np.uint8]:
-    return read_image(_bytes(tar, place.picture, place.picture_bytes))
+def _read_tar_image(tar: Path, place: TarEntry) -> NDArray[np.uint8]:
+    return read_image(_read_bytes(tar, place.image_offset, place.image_bytes))
 
 
-def _masks_in(tar: Path, place: Place, name: str) -> Annotation:
-    return _annotation(Fields(parse_json(_bytes(tar, place.masks, place.masks_bytes), name), name))
+def _read_tar_masks(tar: Path, place: TarEntry, name: str) -> Annotation:
+    return _parse_annotation(Fields(parse_json(_read_bytes(tar, place.masks_offset, place.masks_bytes), name), name))
 
 
-def _masks(path: Path) -> Annotation:
-    return _annotation(read_fields(path))
+def _read_masks(path: Path) -> Annotation:
+    return _parse_annotation(read_fields(path))
 
 
-def _annotation(file: Fields) -> Annotation:
+def _parse_annotation(file: Fields) -> Annotation:
     size, masks = parse(file)
-    return from_codes({mask.object_id: mask.code for mask in masks}, size, file.source)
+    return annotation_from_rle({mask.object_id: mask.rle for mask in masks}, size, file.source)
 
 
-def _bytes(tar: Path, offset: int, size: int) -> bytes:
+def _read_bytes(tar: Path, offset: int, size: int) -> bytes:
     with tar.open("rb") as handle:
         handle.seek(offset)
         return handle.read(size)

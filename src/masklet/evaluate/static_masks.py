@@ -1,11 +1,11 @@
-"""Clips without any network: every object stays where it was shown. A model below that is worth nothing."""
+"""Static-mask baseline for clips: the first mask of each object on every later frame, without a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from masklet.datasets.annotation import Annotation, Mask, from_masks
+from masklet.datasets.annotation import Annotation, Mask, annotation_from_masks
 from masklet.datasets.dataset import AnnotatedClip, Clips
 
 BASELINE_NAME = "the first mask, unmoved"
@@ -13,33 +13,33 @@ BASELINE_NAME = "the first mask, unmoved"
 
 @dataclass(frozen=True, slots=True)
 class StaticMasks:
-    """Answers to a data set: the first mask of each object on every frame from there on."""
+    """Predictions for a data set that repeat the first mask of each object."""
 
     clips: Clips
 
     def open_clip(self, clip: str) -> StaticClip:
-        """The answer of one clip."""
+        """Open the predictions of one clip."""
         return StaticClip(self.clips[clip])
 
 
 @dataclass(slots=True)
 class StaticClip:
-    """As `ClipAnswers`, without files."""
+    """Predictions of one clip with the interface of `ClipPredictions`."""
 
     clip: AnnotatedClip
-    objects: dict[int, Path] = field(default_factory=dict)  # no folders: as in label maps, objects may be missing
-    starts: dict[int, dict[int, Mask]] = field(init=False)
+    objects: dict[int, Path] = field(default_factory=dict)  # empty, as for label maps: objects may be missing
+    first_masks: dict[int, dict[int, Mask]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.starts = self.clip.first_masks()
+        self.first_masks = self.clip.first_masks()
 
     @property
     def folder(self) -> Path:
         return Path(self.clip.name)
 
     def read_frame(self, frame: str, size: tuple[int, int]) -> Annotation:
-        """The masks of the objects that were shown by then."""
+        """Return the first masks of all objects that have appeared up to a frame."""
         number = self.clip.frame_names.index(frame)
-        shown = [masks for start, masks in self.starts.items() if start <= number]
-        together = {key: mask for masks in shown for key, mask in masks.items()}
-        return from_masks(together) if together else Annotation(size, {})
+        started = [masks for start, masks in self.first_masks.items() if start <= number]
+        masks = {key: mask for objects in started for key, mask in objects.items()}
+        return annotation_from_masks(masks) if masks else Annotation(size, {})

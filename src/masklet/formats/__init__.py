@@ -1,6 +1,6 @@
-"""Masks of a video in the formats of annotation tools and data sets: written frame by frame, and read back.
+"""Annotation formats: write the masks of a video frame by frame, and read them back.
 
-Names are loaded when first used: reading a file of masks needs no video library.
+Names are loaded on first use, so that reading a mask file does not import a video library.
 """
 
 from __future__ import annotations
@@ -16,17 +16,28 @@ _HOMES = {
     "Format": "format",
     "Output": "writer",
     "masks_at": "reader",
-    "named": "registry",
+    "find_formats": "registry",
     "read": "reader",
     "save": "writer",
 }
 
-__all__ = ["FORMATS", "Clip", "FileFormat", "FolderFormat", "Format", "Output", "masks_at", "named", "read", "save"]
+__all__ = [
+    "FORMATS",
+    "Clip",
+    "FileFormat",
+    "FolderFormat",
+    "Format",
+    "Output",
+    "masks_at",
+    "find_formats",
+    "read",
+    "save",
+]
 
 if TYPE_CHECKING:
     from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
     from masklet.formats.reader import masks_at, read
-    from masklet.formats.registry import FORMATS, named
+    from masklet.formats.registry import FORMATS, find_formats
     from masklet.formats.writer import Output, save
 
 

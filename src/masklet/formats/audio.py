@@ -1,4 +1,4 @@
-"""The sound of a video beside new pictures: copied packet by packet, or as AAC where the new file cannot take it."""
+"""Audio of a video: copied packet by packet, or encoded as AAC if the target does not support the codec."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _AAC = "aac"
 _BITS_PER_SECOND = 192_000
 
 
-class Sound:
-    """All audio streams of an open `source` for an open `target`, from `start` on and before `stop` seconds.
+class AudioCopier:
+    """Copies the audio streams of the open `source` between `start` and `stop` seconds to the open `target`.
 
-    Time 0 of the target is `start`. To be made before anything is written to the target. A `source` of None is silent.
+    Time 0 of the target is `start`. Create it before anything is written to the target. A `source` of None is silent.
     """
 
     def __init__(self, source: Any, target: Any, start: float, stop: float) -> None:
         self._target, self._start, self._stop = target, start, stop
         self._tracks = {stream.index: _track(stream, target) for stream in _streams(source)}
-        self._packets = self._all(source)
+        self._packets = self._convert_all(source)
         self._next = next(self._packets, None)
 
     def write_until(self, time: float) -> None:
-        """Write what is heard before `time` seconds of the target."""
+        """Write the audio before `time` seconds of the target."""
         while self._next is not None and self._next.pts * self._next.time_base < time:
             self._target.mux(self._next)
             self._next = next(self._packets, None)
 
-    def _all(self, source: Any) -> Iterator[Any]:
+    def _convert_all(self, source: Any) -> Iterator[Any]:
         if not self._tracks:
             return
         for packet in source.demux(*_streams(source)):
@@ -40,44 +40,44 @@ class Sound:
             time = packet.pts * packet.time_base
             if time >= self._stop:
                 break
-            if time >= self._start or not self._start:  # sound may begin a little before the first picture
-                yield from self._tracks[packet.stream.index].taken(packet, self._start)
+            if time >= self._start or not self._start:  # audio may start slightly before the first frame
+                yield from self._tracks[packet.stream.index].convert(packet, self._start)
         for track in self._tracks.values():
-            yield from track.finished()
+            yield from track.flush()
 
 
-class _Copied:
-    """Packets go over as they are."""
+class _PacketCopier:
+    """Copies packets unchanged."""
 
     def __init__(self, stream: Any, target: Any) -> None:
         self._stream = target.add_stream_from_template(stream)
 
-    def taken(self, packet: Any, start: float) -> Iterator[Any]:
+    def convert(self, packet: Any, start: float) -> Iterator[Any]:
         shift = round(Fraction(start) / packet.time_base)
         packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self._stream
         yield packet
 
-    def finished(self) -> Iterator[Any]:
+    def flush(self) -> Iterator[Any]:
         return iter(())
 
 
-class _Encoded:
-    """Packets are decoded and encoded as AAC."""
+class _AacEncoder:
+    """Decodes packets and encodes them as AAC."""
 
     def __init__(self, stream: Any, target: Any) -> None:
         self._stream = target.add_stream(_AAC, rate=stream.rate, layout="mono" if stream.channels == 1 else "stereo")
         self._stream.bit_rate = _BITS_PER_SECOND
         self._resampler = av.AudioResampler("fltp", self._stream.layout, stream.rate, self._stream.frame_size or None)
 
-    def taken(self, packet: Any, start: float) -> Iterator[Any]:
+    def convert(self, packet: Any, start: float) -> Iterator[Any]:
         for frame in packet.decode():
             frame.pts -= round(Fraction(start) / frame.time_base)
-            for one in self._resampler.resample(frame):
-                yield from self._stream.encode(one)
+            for resampled in self._resampler.resample(frame):
+                yield from self._stream.encode(resampled)
 
-    def finished(self) -> Iterator[Any]:
-        for one in self._resampler.resample(None):
-            yield from self._stream.encode(one)
+    def flush(self) -> Iterator[Any]:
+        for resampled in self._resampler.resample(None):
+            yield from self._stream.encode(resampled)
         yield from self._stream.encode(None)
 
 
@@ -85,12 +85,12 @@ def _streams(source: Any) -> list[Any]:
     return [] if source is None else [*source.streams.audio]
 
 
-def _track(stream: Any, target: Any) -> _Copied | _Encoded:
-    return (_Copied if _copies(stream, target.format.name) else _Encoded)(stream, target)
+def _track(stream: Any, target: Any) -> _PacketCopier | _AacEncoder:
+    return (_PacketCopier if _can_copy(stream, target.format.name) else _AacEncoder)(stream, target)
 
 
-def _copies(stream: Any, container: str) -> bool:
-    """Whether a file of that kind takes the stream as it is; only writing a packet of it tells."""
+def _can_copy(stream: Any, container: str) -> bool:
+    """Whether the container supports the stream's codec, found by writing a packet."""
     source = stream.container
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:

@@ -25,17 +25,17 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Co
     with open_source(clip) as opened:
         when = frame_times(frames, opened.time_base)
         with VideoEncoder(handle, codec, clip.size, when.timing) as encoder:
-            for frame, picture in pair_with_images(frames, clip):
+            for frame, image in pair_with_images(frames, clip):
                 alpha = drawing.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
-                encoder.add(_cut(picture, alpha), when.ticks(frame))
+                encoder.add(_cut(image, alpha), when.ticks(frame))
 
 
 CUTOUT = FileFormat("cutout", "cutout.webm", partial(write, codec=VP9_ALPHA), shows_images=True)
 PRORES = FileFormat("prores", "cutout.mov", partial(write, codec=PRORES_4444), shows_images=True)
 
 
-def _cut(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _cut(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 4) RGBA with the edge of a sharp `alpha` made smooth."""
     near = cv2.dilate(alpha, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
     smooth = cv2.GaussianBlur(alpha, (_SOFTNESS, _SOFTNESS), 0, borderType=cv2.BORDER_REPLICATE)
-    return np.dstack([cv2.copyTo(picture, near), smooth])
+    return np.dstack([cv2.copyTo(image, near), smooth])

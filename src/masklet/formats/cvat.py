@@ -1,4 +1,4 @@
-"""All masks of a video as CVAT's XML for videos: a track per object, an outline per frame."""
+"""CVAT XML for videos: a track per object with a polygon per frame."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from masklet.masks import rle
 from masklet.masks.polygons import trace_mask
 from masklet.masks.rle_frame import RleFrame
 
-_LABEL = "object"  # tracking does not name things
+_LABEL = "object"  # tracked objects have no class
 
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
-    """A polygon per object and frame, all of them key frames; CVAT's tracks have no masks. Where an object is hidden
-    its last outline stays, marked as outside; before it is first seen there is nothing."""
+    """Write a polygon per object and frame, each as a key frame, since CVAT tracks have no masks.
+
+    A hidden object repeats its last polygon, marked as outside. Frames before its first appearance have none.
+    """
     handle.write(_head(frames, clip).encode())
     for object_id in clip.object_ids:
         handle.write(f'<track id="{object_id}" label="{_LABEL}" source="auto">\n'.encode())
@@ -44,7 +46,7 @@ def _points(code: dict[str, object]) -> str:
 
 
 def _head(frames: Iterable[RleFrame], clip: Clip) -> str:
-    """What the video is: `start_frame`, `stop_frame` and `step` tell which of its frames were tracked."""
+    """Return the header. `start_frame`, `stop_frame` and `step` give the tracked frames."""
     first, last, step, count = None, 0, 0, 0
     for frame in frames:
         step = 0 if first is None else math.gcd(step, frame.index - last)

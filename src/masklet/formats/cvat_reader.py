@@ -1,4 +1,4 @@
-"""Masks out of CVAT's XML, for videos (tracks) or for pictures: polygons, masks and rectangles."""
+"""CVAT XML reader: polygons, masks and rectangles of videos (tracks) and images."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
-from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, frame_of
+from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
 from masklet.masks.tracked_frame import TrackedFrame
 
 _SHAPES = {"polygon", "mask", "box"}
-_TOLD = {"width", "height", "start_frame", "stop_frame", "frame_filter"}
+_TEXT_ELEMENTS = {"width", "height", "start_frame", "stop_frame", "frame_filter"}
 
 Attributes = Mapping[str, str]
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """The frames of a CVAT file. An object is a track by its `id`; in pictures, a `group_id` or else a shape by its
-    place. Shapes marked as outside are left out. Raises `FormatError`."""
-    document = _parsed(path)
+    """Read the frames of a CVAT file.
+
+    In a video an object is a track, by its `id`. In images it is a `group_id`, or else a shape by its position. Shapes
+    marked as outside are skipped. Raises `FormatError`.
+    """
+    document = _parse(path)
     try:
         yield from _frames(document)
     except (ValueError, KeyError, OverflowError) as cause:
         if isinstance(cause, FormatError):
             raise
-        raise FormatError("annotation-broken", f"{path}: a shape lacks a part or has a broken one: {cause}") from cause
+        raise FormatError("annotation-broken", f"{path}: a shape has a missing or broken field: {cause}") from cause
 
 
 class _Shape(NamedTuple):
@@ -45,54 +48,54 @@ class _Shape(NamedTuple):
 
 @dataclass(slots=True)
 class _Document:
-    """What is gathered while the file is read: shapes by frame, sizes by frame, and the text of a few elements."""
+    """Parser state: shapes and sizes by frame, and the text of the elements in `_TEXT_ELEMENTS`."""
 
     shapes: dict[int, list[_Shape]] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
-    told: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     element: str = ""
     track: int | None = None
-    picture: int | None = None
+    image: int | None = None
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """An element opens."""
+        """Handle the start of an element."""
         self.element = name
         if name == "track":
             self.track = int(attributes["id"])
         elif name == "image":
-            self.picture = int(attributes["id"])
-            self.sizes[self.picture] = int(attributes["height"]), int(attributes["width"])
-            self.shapes.setdefault(self.picture, [])
+            self.image = int(attributes["id"])
+            self.sizes[self.image] = int(attributes["height"]), int(attributes["width"])
+            self.shapes.setdefault(self.image, [])
         elif name in _SHAPES and attributes.get("outside", "0") != "1":
-            frame = int(attributes["frame"]) if self.picture is None else self.picture
+            frame = int(attributes["frame"]) if self.image is None else self.image
             own = self.shapes.setdefault(frame, [])
             group = int(attributes.get("group_id", "0")) or len(own) + 1
             own.append(_Shape(name, group if self.track is None else self.track, attributes))
 
     def end(self, name: str) -> None:
-        """An element closes."""
+        """Handle the end of an element."""
         self.element = ""
         if name in ("track", "image"):
-            self.track = self.picture = None
+            self.track = self.image = None
 
     def text(self, data: str) -> None:
-        """Text within an element."""
-        if self.element in _TOLD:
-            self.told[self.element] = self.told.get(self.element, "") + data
+        """Handle text within an element."""
+        if self.element in _TEXT_ELEMENTS:
+            self.texts[self.element] = self.texts.get(self.element, "") + data
 
     def all_frames(self) -> list[int]:
-        """The frames with shapes, and those that the file says were tracked."""
-        if not {"start_frame", "stop_frame"} <= self.told.keys():
+        """Return the frames with shapes and the frames of the task's range."""
+        if not {"start_frame", "stop_frame"} <= self.texts.keys():
             return sorted(self.shapes)
-        step = re.search(r"step=(\d+)", self.told.get("frame_filter", ""))
-        start, stop = int(self.told["start_frame"]), int(self.told["stop_frame"])
+        step = re.search(r"step=(\d+)", self.texts.get("frame_filter", ""))
+        start, stop = int(self.texts["start_frame"]), int(self.texts["stop_frame"])
         frames = range(start, stop + 1, max(1, int(step[1])) if step else 1)
         if stop - start >= MAX_FRAMES * frames.step:
             raise ValueError(f"frames {start} to {stop} are more than {MAX_FRAMES}")
         return sorted({*self.shapes, *frames})
 
 
-def _parsed(path: Path) -> _Document:
+def _parse(path: Path) -> _Document:
     document = _Document()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -102,25 +105,25 @@ def _parsed(path: Path) -> _Document:
         try:
             parser.ParseFile(handle)
         except (expat.ExpatError, ValueError, KeyError) as cause:
-            message = f"{path} is no annotation file of CVAT: {cause}"
+            message = f"{path}: not a CVAT annotation file: {cause}"
             raise FormatError("annotation-broken", message, path=str(path)) from cause
     return document
 
 
 def _refuse(*declaration: object) -> None:
-    raise ValueError("it declares a document type, which no annotation needs")  # entities could grow without end
+    raise ValueError("it has a document type declaration")  # entities can expand without bound
 
 
 def _frames(document: _Document) -> Iterator[TrackedFrame]:
-    told = document.told
-    common = (int(told["height"]), int(told["width"])) if {"height", "width"} <= told.keys() else None
+    texts = document.texts
+    common = (int(texts["height"]), int(texts["width"])) if {"height", "width"} <= texts.keys() else None
     for frame in document.all_frames():
         size = document.sizes.get(frame, common)
         if size is None:
-            raise ValueError(f"the size of frame {frame} is not told")
+            raise ValueError(f"the size of frame {frame} is missing")
         shapes = document.shapes.get(frame, [])
         masks = [ReadMask(shape.object_id, 1.0, rle.encode(_draw(shape, size))) for shape in shapes]
-        yield frame_of(frame, None, size, masks)
+        yield build_frame(frame, None, size, masks)
 
 
 def _draw(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -133,12 +136,12 @@ def _draw(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _mask(attributes: Attributes, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """CVAT's own masks: runs along rows within a box, background first."""
+    """Decode a CVAT mask: runs along rows within a box, background first."""
     left, top, width, height = (int(float(attributes[side])) for side in ("left", "top", "width", "height"))
     runs = np.array([int(run) for run in attributes["rle"].split(",")])
     inside = 0 <= left <= left + width <= size[1] and 0 <= top <= top + height <= size[0]
     if not inside or (runs < 0).any() or runs.sum() != width * height:
-        raise ValueError(f"a mask of {width} × {height} pixels at ({left}, {top}) does not fill its box or the picture")
+        raise ValueError(f"a mask of {width} × {height} pixels at ({left}, {top}) does not fit its box or the image")
     mask = rasterize([], size)
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     mask[top : top + height, left : left + width] = pixels

@@ -1,4 +1,4 @@
-"""Masks that were read from a file, gathered by frame."""
+"""Masks read from an annotation file, collected by frame."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from masklet.masks.masks import Masks
 from masklet.masks.rle import MAX_PIXELS
 from masklet.masks.tracked_frame import TrackedFrame
 
-MAX_FRAMES = 10**6  # of a video: 11 hours of 25 frames a second; a file that tells of more is broken
+MAX_FRAMES = 10**6  # of a video: 11 hours at 25 frames per second; a file with more is considered broken
 
 
 class ReadMask(NamedTuple):
-    """One object's mask as a run-length code."""
+    """One object's mask as COCO RLE."""
 
     object_id: int
     score: float
-    code: Mapping[str, Any]
+    rle: Mapping[str, Any]
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size (H, W) of an image that can have masks. Raises `FormatError` for another."""
+    """Return `size` (H, W) after checking that an image can have it. Raises `FormatError`."""
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
     return size
 
 
-def frame_of(index: int, time: float | None, size: tuple[int, int], masks: Sequence[ReadMask]) -> TrackedFrame:
-    """A frame of masks that were read; several of one object become one."""
+def build_frame(index: int, time: float | None, size: tuple[int, int], masks: Sequence[ReadMask]) -> TrackedFrame:
+    """Build a frame from masks; several masks of one object are united. Raises `FormatError`."""
     check_size(size)
     if not masks:
         return TrackedFrame(index, time, Masks.empty(size))
-    codes = [mask.code for mask in masks]
-    found = Masks.from_rle(codes, object_ids=[mask.object_id for mask in masks], scores=[mask.score for mask in masks])
-    if found.size != size:
-        raise FormatError("annotation-broken", f"frame {index} has size {size}, its masks {found.size}")
-    return TrackedFrame(index, time, _unite(found))
+    codes = [mask.rle for mask in masks]
+    masks_read = Masks.from_rle(
+        codes, object_ids=[mask.object_id for mask in masks], scores=[mask.score for mask in masks]
+    )
+    if masks_read.size != size:
+        raise FormatError("annotation-broken", f"frame {index} has size {size}, its masks {masks_read.size}")
+    return TrackedFrame(index, time, _unite(masks_read))
 
 
 def _unite(masks: Masks) -> Masks:
-    """The masks with each object once: its parts together, with the first one's score."""
+    """Unite the masks of each object. The score is that of the first."""
     object_ids = list(dict.fromkeys(masks.object_ids))
     if len(object_ids) == len(masks):
         return masks

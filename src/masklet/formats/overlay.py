@@ -19,11 +19,11 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
         when = frame_times(frames, opened.time_base)
         with VideoEncoder(handle, H264, clip.size, when.timing) as encoder:
             sound = AudioCopier(opened.container, encoder.container, when.start, when.stop)
-            for frame, picture in pair_with_images(frames, clip):
+            for frame, image in pair_with_images(frames, clip):
                 time = when.ticks(frame)
                 sound.write_until(float(time * when.timing.time_base))
                 masks = (rle.decode(mask.rle) for mask in frame)
-                encoder.add(drawing.draw_overlay(picture, masks, frame.object_ids), time)
+                encoder.add(drawing.draw_overlay(image, masks, frame.object_ids), time)
             sound.write_until(when.stop - when.start)
 
 

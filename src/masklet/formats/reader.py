@@ -1,4 +1,4 @@
-"""Masks out of whatever file or folder they are in."""
+"""Reader of masks: detects the format of a file or folder and reads its frames."""
 
 from __future__ import annotations
 
@@ -11,36 +11,45 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.files.open_input import require_input
 from masklet.formats import coco, cvat_reader, label_maps, labelme, mots, npz, sa1b, yolo, ytvis
 from masklet.formats.format import Reader
-from masklet.formats.frame_masks import ReadMask, frame_of
+from masklet.formats.frame_masks import ReadMask, build_frame
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 
 
 def read(path: str | Path) -> Iterator[TrackedFrame]:
-    """The frames of a file or folder in any format that has masks, one at a time, in order.
+    """Read the frames of a file or folder in any format that has masks.
 
-    The format is told by the name's suffix, for JSON by what it holds, for a folder by what is in it. Raises
-    `InputNotFound`, and `FormatError` (`unsupported-format`, `annotation-broken`, `bad-rle`).
+    The format is detected from the suffix, for JSON from the fields, and for a folder from its files.
+
+    Args:
+        path: A file or folder.
+
+    Returns:
+        The frames, one at a time, in order.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        FormatError: The format is not supported, or the file is broken.
     """
     place = require_input(path)
     return _reader(place)(place)
 
 
 def masks_at(path: str | Path, frame: int = 0) -> Masks:
-    """The masks of one frame; of a file that is not a video's, its masks, whatever frame they are meant for.
+    """Read the masks of one frame. For a file with a single frame, return that frame's masks.
 
-    Raises `PromptError` (`unknown-frame`) where the file does not have the frame.
+    Raises `PromptError` (`unknown-frame`) if the file does not have the frame.
     """
-    seen: list[int] = []
+    indices: list[int] = []
     last = None
     for last in read(path):
-        seen.append(last.index)
+        indices.append(last.index)
         if last.index == frame:
             return last.masks
-    if last is not None and len(seen) == 1 and Path(path).is_file():
+    if last is not None and len(indices) == 1 and Path(path).is_file():
         return last.masks
-    held = f"frames {seen[0]} to {seen[-1]}" if seen else "no frames"
-    raise PromptError("unknown-frame", f"{path} holds {held}, not {frame}")
+    held = f"frames {indices[0]} to {indices[-1]}" if indices else "no frames"
+    raise PromptError("unknown-frame", f"{path} has {held}, not {frame}")
 
 
 def _reader(path: Path) -> Reader:
@@ -51,7 +60,7 @@ def _reader(path: Path) -> Reader:
         return label_maps.read_frames
     readers = {".npz": npz.read, ".xml": cvat_reader.read, ".txt": mots.read, ".json": _read_json}
     if suffix not in readers:
-        message = f"{path}: masks are read from pictures, .npy, .npz, .json, .xml and .txt, or a folder of them"
+        message = f"{path}: unsupported; use images, .npy, .npz, .json, .xml, .txt, or a folder of them"
         raise FormatError("unsupported-format", message, path=str(path))
     return readers[suffix]
 
@@ -77,30 +86,30 @@ def _read_json(path: Path) -> Iterator[TrackedFrame]:
     if "videos" in file:
         return ytvis.read_frames(file)
     if {"image", "annotations"} <= file.names:
-        return _read_findings(file)
+        return _read_sa1b(file)
     if {"size", "masks"} <= file.names:
         return _read_masks(file)
     message = (
-        f"{path} is none of the JSON files that hold masks: COCO, YouTube-VIS, LabelMe, SA-1B, or saved by Masks.save"
+        f"{path}: unsupported JSON file; masks are read from COCO, YouTube-VIS, LabelMe, SA-1B, and Masks.save files"
     )
     raise FormatError("unsupported-format", message, path=str(path))
 
 
-def _read_findings(file: Fields) -> Iterator[TrackedFrame]:
-    """One image of SA-1B, or what `Findings.save` writes."""
+def _read_sa1b(file: Fields) -> Iterator[TrackedFrame]:
+    """Read one image of SA-1B, or a file written by `GeneratedMasks.save`."""
     size, masks = sa1b.parse(file)
     with name_errors(file.source):
-        frame = frame_of(0, None, size, masks)
+        frame = build_frame(0, None, size, masks)
     yield frame
 
 
 def _read_masks(file: Fields) -> Iterator[TrackedFrame]:
-    """What `Masks.save` writes."""
+    """Read a file written by `Masks.save`."""
     if len(file.integers("size")) != 2:
         raise file.error("'size' must be [height, width]")
     height, width = file.integers("size")
     rows = file.objects("masks")
     masks = [ReadMask(row.integer("object_id"), row.number("score", 1.0), row.object("rle").value) for row in rows]
     with name_errors(file.source):
-        frame = frame_of(0, None, (height, width), masks)
+        frame = build_frame(0, None, (height, width), masks)
     yield frame

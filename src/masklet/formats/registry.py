@@ -1,4 +1,4 @@
-"""Every format by its name on the command line."""
+"""Registry of annotation formats by their name on the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 
 FORMATS: dict[str, Format] = {
-    form.name: form for form in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
+    one.name: one for one in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
 }
 
 
-def named(names: Iterable[str]) -> list[Format]:
-    """The formats of those names, each once. Raises `SettingsError`."""
+def find_formats(names: Iterable[str]) -> list[Format]:
+    """Return the formats with these names, each once. Raises `SettingsError` for an unknown name."""
     wanted = list(dict.fromkeys(names))
     if unknown := [name for name in wanted if name not in FORMATS]:
         raise SettingsError("bad-usage", f"unknown format {unknown[0]!r}; formats are {', '.join(FORMATS)}")

@@ -1,4 +1,4 @@
-"""SA-1B: a JSON file per image with run-length codes, as the data set has it and as `Findings.save` writes it."""
+"""SA-1B: a JSON file per image with masks in RLE, as in the dataset and as written by `GeneratedMasks.save`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from masklet.formats.frame_masks import ReadMask, check_size
 def parse(file: Fields) -> tuple[tuple[int, int], list[ReadMask]]:
     """Read the image's size (H, W) and its masks, which are objects 1, 2, … in the file's order.
 
-    The score is the `predicted_iou`. Codes are not decoded here. Raises `FormatError`.
+    The score is the `predicted_iou`. RLE is not decoded. Raises `FormatError`.
     """
     image = file.object("image")
     rows = enumerate(file.objects("annotations"), start=1)

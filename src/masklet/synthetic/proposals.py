@@ -13,7 +13,7 @@ That is how a model's own answers train the next one: what it says of itself doe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tools.pack.outlines import marks
 
-from masklet.datasets.frame_folders import entries
+from masklet.datasets.frame_folders import list_entries
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.files.image_files import IMAGE_SUFFIXES, select_images
@@ -44,7 +43,7 @@ from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.prompts import box
 from masklet.segmenter import Segmenter
 from masklet.synthetic.coco_writer import IMAGES, Labelled, write_annotations
-from masklet.synthetic.packs.pack import INDEX, open_pack
+from masklet.synthetic.pack import INDEX, open_pack
 
 FOUND, SHEETS, KEEP = "found", "sheets", "keep.txt"
 SEARCH = MaskGeneratorOptions(points_per_side=16)
@@ -66,10 +65,10 @@ class Unmarked:
     licence: str = ""
 
 
-def unmarked(sources: Iterable[Path]) -> list[Unmarked]:
+def unmarked(sources: Iterable[Path], outlined: Collection[str] = ()) -> list[Unmarked]:
     """The pictures that are named, those in folders that are named, and of packs the photographs to train on that
-    nobody outlined. Raises `InputNotFound`, `FormatError`, `SettingsError` for two pictures of one name."""
-    found = [picture for source in sources for picture in _unmarked_in(require_input(source))]
+    are not `outlined`. Raises `InputNotFound`, `FormatError`, `SettingsError` for two pictures of one name."""
+    found = [picture for source in sources for picture in _unmarked_in(require_input(source), outlined)]
     names: set[str] = set()
     for picture in found:
         if picture.name in names:
@@ -176,14 +175,14 @@ _HEAD = """\
 """
 
 
-def _unmarked_in(source: Path) -> list[Unmarked]:
+def _unmarked_in(source: Path, outlined: Collection[str]) -> list[Unmarked]:
     if (source / INDEX).is_file():
-        pack, known = open_pack(source), marks()
-        photographs = [asset for asset in pack.of("photograph") if asset.name not in known]
+        pack = open_pack(source)
+        photographs = [asset for asset in pack.of("photograph") if asset.name not in outlined]
         return [Unmarked(asset.name, partial(pack.read, asset), asset.licence) for asset in photographs]
     if not source.is_dir():
         return [Unmarked(source.name, partial(_bytes, source))]
-    files = select_images(entries(source))
+    files = select_images(list_entries(source))
     if not files:
         raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return [Unmarked(file.name, partial(_bytes, file)) for file in files]
