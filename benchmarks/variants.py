@@ -25,8 +25,8 @@ from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
 from masklet.evaluate.image_report import summarize
 from masklet.evaluate.plots import draw_line_plot
 from masklet.segmenter import Segmenter
-from masklet.train.metrics_log import LOG
-from masklet.train.run_state import WEIGHTS
+from masklet.train.metrics_log import LOG_FILE
+from masklet.train.run_state import WEIGHTS_FILE
 
 SHAPES = {
     "width 40, blocks 1 1 4 1": {"width": 40, "stages": (1, 1, 4, 1), "global_blocks": (4, 5)},
@@ -78,12 +78,12 @@ def shaped(name: str) -> ModelConfig:
 def _row(asked: argparse.Namespace, name: str, out: Path, arguments: list[str]) -> dict[str, Any]:
     words = [sys.executable, "-c", "import sys; from benchmarks.variants import main; main(sys.argv[1:])"]
     subprocess.run([*words, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
-    tensors = read_tensors(out / WEIGHTS)
+    tensors = read_tensors(out / WEIGHTS_FILE)
     backend = build(shaped(name), tensors, device=asked.device, input_size=asked.size)
     model = Segmenter(backend, ModelDefaults.of(EMBEDDED_MODEL).zoom)
     data = open_images(asked.judge)
     results = [one for record in data.names for one in evaluate_image(model, data[record], PROMPTS)]
-    lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / LOG_FILE).read_text().splitlines()]
     count = sum(value.size for value in tensors.values())
     picture = np.random.RandomState(0).randint(0, 256, (256, 256, 3), np.uint8)
     encoder = build(shaped(name), tensors, device=asked.device, input_size=256)

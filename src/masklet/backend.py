@@ -1,7 +1,7 @@
-"""The one seam: what any runtime must do so that pictures, video, evaluation and export work the same over it.
+"""Backend protocol: what a runtime with a model in it does for images, tracking, evaluation and export.
 
-Above it nobody looks inside an array; below it nobody knows what a video is. Arrays below are torch tensors, ONNX
-values or numpy arrays; only `fetch` brings answers up, as numpy.
+Code above the protocol passes arrays of a backend on without looking into them; backends know nothing of videos. These
+arrays are torch tensors, ONNX values or numpy arrays. `Backend.fetch` returns predictions as numpy arrays.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 
 from masklet.config import ModelConfig
 
-NO_OBJECT = -1024.0  # the logits of a hidden object, everywhere (reference-model §5.5)
+NO_OBJECT = -1024.0  # logits of a hidden object, everywhere (reference-model §5.5)
 LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
-STABILITY_THRESHOLD, STABLE_OFFSET = 0.98, 0.05  # when the single mask is trusted (reference-model §5.4)
+MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks in [0, 1] are scaled to [−10, 10] (reference-model §1.3)
+GIVEN_MASK_SCORE = 10.0  # object score of a mask that is used as given; negative for an empty mask
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of the images the networks were trained on
+STABILITY_THRESHOLD, STABLE_OFFSET = 0.98, 0.05  # from this stability on the single mask is used (reference-model §5.4)
 
 MEMORY_SLOTS = 7  # six recent frames and one shared by all prompted frames
-MAX_POINTERS = 16  # object pointers reach this far back, the frame itself included
+MAX_POINTERS = 16  # frames whose object pointers are recalled, the frame itself included
 
 
 class Features(NamedTuple):
-    """Encoded picture: maps at three strides, each (B, C, h, w)."""
+    """Features of an image: maps at three strides, each (B, C, h, w)."""
 
     stride4: Any
     stride8: Any
@@ -32,7 +35,7 @@ class Features(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Everything the decoder says about N objects: the single mask and three more for an ambiguous prompt."""
+    """All outputs of the decoder for N objects: the single mask, then three masks for an ambiguous prompt."""
 
     logits: Any  # (N, 4, h, w) low-res
     iou: Any  # (N, 4) predicted, in [0, 1]
@@ -41,13 +44,13 @@ class Candidates(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The mask that was chosen for each of N objects, and all candidates beside it."""
+    """The selected mask of each of N objects, and all candidates."""
 
     logits: Any  # (N, 1, h, w) low-res
     iou: Any  # (N, 1)
     object_score: Any  # (N, 1)
     pointer: Any  # (N, C)
-    candidates: Candidates | None = None  # none where a mask was adopted as given
+    candidates: Candidates | None = None  # None where a given mask is used as it is
 
     def at(self, index: int) -> Decoded:
         """Object `index` alone, without candidates."""
@@ -55,27 +58,34 @@ class Decoded(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A prompt in the network's terms, for one object. Build it with `ask` or `NO_PROMPT`."""
+    """Prompt of one object as the decoder takes it. Build it with `build_query`, or use `NO_PROMPT`."""
 
-    points: NDArray[np.float64]  # (P, 2) xy as fractions of the picture
+    points: NDArray[np.float64]  # (P, 2) xy as fractions of the image
     labels: NDArray[np.int32]  # (P,), −1 for a token that is not a point
-    mask: Any = None  # a mask (H, W) bool of any size, or low-res logits to refine as `fetch` or `decode` gave them
-    ambiguous: bool = True  # choose among the three masks, not the single one
+    mask: Any = None  # a mask (H, W) bool of any size, or low-res logits to refine as `fetch` or `decode` returns them
+    ambiguous: bool = True  # select among the three masks, not the single one
 
 
 def build_query(points: NDArray[np.float64], labels: NDArray[np.int32], mask: Any = None, *, ambiguous: bool) -> Query:
-    """Build the query of a prompt. One not-a-point token follows points, but not a lone mask (reference-model §4)."""
+    """Build the query of a prompt. A not-a-point token follows points, but not a lone mask (reference-model §4).
+
+    Args:
+        points: (P, 2) xy as fractions of the image.
+        labels: (P,), see `Prompt`.
+        mask: Mask (H, W) bool of any size, or low-res logits to refine.
+        ambiguous: Select among the three masks for ambiguous prompts, not the single mask.
+    """
     if len(points):
         points, labels = np.append(points, [[0.0, 0.0]], axis=0), np.append(labels, np.int32(-1))
     return Query(points, labels, mask, ambiguous)
 
 
 NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, -1, np.int32))
-"""What a tracked object is asked: two tokens that are not points (reference-model §5.5, §12 G18)."""
+"""Query of a tracked object: two tokens that are not points (reference-model §5.5, §12 G18)."""
 
 
 class Predictions(NamedTuple):
-    """Decoded masks as numpy, in the network's precision."""
+    """Predicted masks as numpy arrays, in the network's precision."""
 
     logits: NDArray[Any]  # (N, h, w) low-res
     iou: NDArray[Any]  # (N,)
@@ -83,7 +93,7 @@ class Predictions(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is kept of one object on one frame: `features` (1, c, h, w) and `pointer` (1, C), a backend's arrays."""
+    """Memory of one object on one frame: `features` (1, c, h, w) and `pointer` (1, C), arrays of a backend."""
 
     features: Any
     pointer: Any
@@ -91,9 +101,12 @@ class Memory(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The memories that one frame looks at: (slot, memory) of maps and (frames ago, memory) of pointers.
+    """Memories that one object recalls on one frame.
 
-    `horizon` is the longest time that pointers are told in: 15 frames, less in a clip known to be shorter.
+    Attributes:
+        spatial: (slot, memory) of each memory whose features are recalled.
+        pointers: (number of frames since, memory) of each memory whose object pointer is recalled.
+        horizon: Number of frames by which the times of pointers are divided: 15, less in a clip known to be shorter.
     """
 
     spatial: tuple[tuple[int, Memory], ...] = ()
@@ -105,10 +118,13 @@ class Recall:
 
 
 class Backend(Protocol):
-    """A runtime with a model in it. Whatever concerns objects is a sequence: a backend batches them as it likes.
+    """Runtime with a model. Arguments for several objects are sequences, which a backend batches as it likes.
 
-    `size` is the side of the square that pictures are resized to; `job_identity` tells models apart, not runtimes.
-    `runtime` is "torch" or "onnx".
+    Attributes:
+        config: Architecture of the network.
+        input_size: Side of the square, in pixels, that images are resized to.
+        identity: SHA-256 of the weights: equal for the same model on different runtimes.
+        runtime: "torch" or "onnx".
     """
 
     config: ModelConfig
@@ -118,39 +134,50 @@ class Backend(Protocol):
 
     @property
     def device(self) -> Any:
-        """The device the network runs on; its `str` is the name that `masklet.load` takes."""
+        """Device of the network; its `str` is a name that `masklet.load` takes."""
 
     @property
     def dtype(self) -> Any:
-        """The number format the network computes in."""
+        """Number format of the network's computations."""
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        """Pictures (H, W, 3) uint8 RGB, of any sizes → features of each (B = 1), in one call."""
+        """Encode images (H, W, 3) uint8 RGB of any sizes in one call. Returns features with B = 1 for each."""
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-        """One picture's features as N objects see them, each with its own memories; an empty recall has none."""
+        """Condition one image's features on the memories of N objects; an empty recall has none. Returns B = N."""
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        """Masks of N queries on the features of N objects, or of one picture. With `hide`, objects whose score is not
-        positive get logits of `NO_OBJECT`: so in video, not in pictures."""
+        """Decode the masks of N queries.
+
+        Args:
+            features: Features of N objects, or of one image.
+            queries: One query per object.
+            hide: Set the logits of objects whose score is not positive to `NO_OBJECT`, as for frames of a video.
+        """
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        """Take masks (H, W) of any size as given, on raw features; compute only pointers (reference-model §5.6)."""
+        """Use given masks (H, W) of any size as they are; compute only their pointers (reference-model §5.6).
+
+        `features` are those of one image, without memories.
+        """
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        """Encode N objects' masks and raw features as memories; binarize prompted masks (reference-model §6.1)."""
+        """Encode N objects' masks as memories; binarize the prompted ones (reference-model §6.1).
+
+        `features` are those of one image, without memories.
+        """
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        """The chosen masks of several answers, on the host; for None one mask of an object that is not there."""
+        """Fetch the selected masks as numpy arrays; None stands for one hidden object."""
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
-        """The three candidates of each of N objects: logits (3 N, h, w), object by object."""
+        """Fetch the three candidates of each of N objects: logits (3 N, h, w), object by object."""
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
-        """Arrays as numpy, bit for bit; bfloat16 as uint16."""
+        """Convert arrays to numpy, bit for bit; bfloat16 becomes uint16."""
 
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
-        """The inverse of `store`, on any machine."""
+        """Convert arrays back that `store` returned, on any machine."""
 
 
 def describe(backend: Backend) -> str:
@@ -160,19 +187,27 @@ def describe(backend: Backend) -> str:
 
 
 def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """Which of the four masks to show, and whose pointer to keep, per object (reference-model §5.4, §5.5).
+    """Select one of four masks and one of four pointers for each object (reference-model §5.4, §5.5).
 
-    `iou` (N, 4) and the `stability` (N,) of the single mask. An ambiguous prompt gets the best of the three; any
-    other the single mask if that is stable, else the best of the three, but always the single mask's pointer.
+    An ambiguous prompt gets the best of the three. Any other prompt gets the single mask if that is stable, else the
+    best of the three, and always the single mask's pointer.
+
+    Args:
+        iou: Predicted IoUs, (N, 4).
+        stability: Stability of the single masks, (N,).
+        ambiguous: Whether each prompt is ambiguous, N values.
+
+    Returns:
+        Indices of the masks and of the pointers.
     """
     best = 1 + iou[:, 1:].argmax(axis=1)
     masks = np.where(np.logical_or(ambiguous, stability < STABILITY_THRESHOLD), best, 0)
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
 
 
-def group_recalls(recalls: Sequence[Recall], most: int) -> list[list[int]]:
-    """Positions of the recalls, grouped by how many maps and pointers they hold: batches of at most `most`."""
+def group_recalls(recalls: Sequence[Recall], max_size: int) -> list[list[int]]:
+    """Group the positions of recalls with equal numbers of maps and pointers, in batches of at most `max_size`."""
     groups: dict[tuple[int, int], list[int]] = {}
     for k, recall in enumerate(recalls):
         groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
-    return [group[start : start + most] for group in groups.values() for start in range(0, len(group), most)]
+    return [group[start : start + max_size] for group in groups.values() for start in range(0, len(group), max_size)]

@@ -69,11 +69,11 @@ def load(
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
-        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, size=input_size), zoom)
+        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size), zoom)
     chosen = _runtime(runtime, device)
     tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
     config = key_names.identify_config({name: value.shape for name, value in tensors.items()})
-    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, size=input_size), zoom)
+    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, input_size=input_size), zoom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ def test_pieces_of_exactly_the_smallest_area_stay() -> None:
 
 def test_masks_come_as_objects_with_their_scores() -> None:
     found = generate_masks(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
-    masks = found.to_masks
+    masks = found.to_masks()
     assert masks.object_ids == (1, 2)
     assert masks.areas.tolist() == [one.area for one in found]
     assert masks.scores.tolist() == [one.score for one in found]
@@ -206,7 +206,7 @@ def test_masks_come_as_objects_with_their_scores() -> None:
 
 def test_an_empty_picture_has_no_masks() -> None:
     found = generate_masks(Painter(), picture(), LOOSE)
-    assert (len(found), len(found.to_masks), found.to_masks.size) == (0, 0, (80, 80))
+    assert (len(found), len(found.to_masks()), found.to_masks().size) == (0, 0, (80, 80))
 
 
 def test_records_are_those_of_the_reference_in_each_form() -> None:
@@ -242,7 +242,7 @@ def test_in_a_label_map_parts_lie_on_what_they_are_parts_of(tmp_path: Path) -> N
         for one in (small, large)
     ]
     for found in (GeneratedMasks((80, 80), tuple(parts)), GeneratedMasks((80, 80), tuple(parts[::-1]))):
-        labels = found.label_map()
+        labels = found.to_label_map()
         found.save(tmp_path / "found.png")
         assert (read_mask(tmp_path / "found.png") == labels).all()
         assert [int((labels == place + 1).sum()) for place in found.order_by_area()] == [3500, 100]

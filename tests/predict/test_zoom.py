@@ -21,7 +21,7 @@ from masklet.backend import Decoded, Features, Predictions, Query, Recall
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.j_and_f import compute_region_similarity
 from masklet.masks.postprocessing import PostProcessing
-from masklet.predict.crop import ENOUGH, LEAST, Crop, crop_around, widen_crop
+from masklet.predict.crop import MAX_CROP_SHARE, MIN_CROP_PX, Crop, crop_around, widen_crop
 from masklet.predict.zoomed_image import MAX_CROPS
 from masklet.tracking.session_file import read_session
 from masklet.tracking.tracker import Tracker
@@ -112,13 +112,13 @@ def test_a_window_is_a_square_in_the_picture_that_holds_the_box(tight: NDArray[n
     assert 0 <= window.left < window.right <= 300
     assert 0 <= window.top < window.bottom <= 200
     assert height == width or height == 200
-    assert max(height, width) >= LEAST
+    assert max(height, width) >= MIN_CROP_PX
     assert (np.array(window[:2]) <= tight[:2] + 1).all()
     assert (np.array(window[2:]) >= tight[2:] - 1).all()
 
 
 def test_what_fills_the_picture_has_no_window() -> None:
-    long = ENOUGH * 300 / 2
+    long = MAX_CROP_SHARE * 300 / 2
     assert crop_around(np.array([10, 10, 10 + long + 2, 20]), SIZE, 2) is None
     assert crop_around(np.array([10, 10, 10 + long - 2, 20]), SIZE, 2) is not None
 

@@ -113,7 +113,7 @@ def _record(path: Path, masks: GeneratedMasks, seconds: float, files: dict[str, 
         "picture": str(path),
         "size": list(masks.size),
         "seconds": round(seconds, 3),
-        "covered": round(float(np.count_nonzero(masks.label_map())) / (masks.size[0] * masks.size[1]), 4),
+        "covered": round(float(np.count_nonzero(masks.to_label_map())) / (masks.size[0] * masks.size[1]), 4),
         "found": [
             {
                 "id": number,
@@ -139,7 +139,7 @@ def _encode_rle(masks: GeneratedMasks, image: Image8, path: Path) -> bytes:
 
 def _encode_png(masks: GeneratedMasks, image: Image8, path: Path) -> bytes:
     buffer = io.BytesIO()
-    write_label_map(buffer, masks.label_map())
+    write_label_map(buffer, masks.to_label_map())
     return buffer.getvalue()
 
 

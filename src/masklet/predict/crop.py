@@ -1,4 +1,4 @@
-"""A part of a picture that is looked at closely: where it lies, how prompts come into it and masks out again."""
+"""Crop of an image around one object: its place, prompts mapped into it, and masks pasted back into the image."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from masklet.masks.masks import CERTAIN_LOGIT, Masks
 from masklet.masks.resize import resize_logits
 from masklet.prompts import POSITIVE, SLACK, TOP_LEFT, Prompt
 
-LEAST = 32  # pixels of a side: in less there is nothing to be seen
-STILL, RIM = 1.6, 0.05  # a window stays while its object is about as long, and inside without its rim
-TAIL = 0.04  # of a mask's pixels on each side that do not count for where it is
-CHANGE, SEARCH = 1.03, 1.3  # how much longer a window gets in a frame: with its object, and to find it again
-FULL = 0.9  # of a window: of an object this long the rest may be outside
-ZOOM_PASSES = 2  # at what a click found in the whole picture: the second where the first shows the object to be
-ENOUGH = 0.7  # of both of the picture's sides: a window this long would show no more than the picture does
+MIN_CROP_PX = 32  # smallest side of a crop
+MAX_CROP_SHARE = 0.7  # of both sides of the image: a larger crop would show no more than the image does
+ZOOM_PASSES = 2  # crops per click without a box: around what the full image shows, then around what the crop shows
+_SAME_SCALE = 1.6  # a crop stays while the side that its object needs differs from its own by less than this factor
+_RIM = 0.05  # share of a crop's side: the crop moves when its object comes that close to its edge
+_GROWTH = 1.03  # largest change of a crop's side between two frames, as a factor
+_SEARCH_GROWTH = 1.3  # growth per frame of a crop whose object was not found, or fills it
+_FULL_SHARE = 0.9  # of a crop's side: parts of a longer object may lie outside
+_TRIMMED = 0.04  # share of a mask's pixels on each side that is left out where its box is measured
+_MAX_ZOOM = 100
 
 
 class Crop(NamedTuple):
-    """A part of a picture, in its pixels."""
+    """Part of an image: left, top, right, bottom in pixels of the image, as integers at pixel edges."""
 
     left: int
     top: int
@@ -35,85 +38,106 @@ class Crop(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the picture."""
+        """The crop's (h, w) in pixels of the image."""
         return self.bottom - self.top, self.right - self.left
 
     def cut(self, image: NDArray[Any]) -> NDArray[Any]:
-        """What is seen of a picture (H, W, …)."""
+        """Cut the crop out of an image or a mask (H, W, …)."""
         return np.ascontiguousarray(image[self.top : self.bottom, self.left : self.right])
 
     def to_crop(self, prompt: Prompt, size: tuple[int, int]) -> Prompt | None:
-        """The prompt on a picture of `size` (H, W) as one on the window, in its pixels; clicks outside of it are left
-        out, and None is what remains where nothing else was said."""
+        """Map a prompt on the image to a prompt on the crop.
+
+        Args:
+            prompt: Prompt in pixels of the image.
+            size: The image's (H, W).
+
+        Returns:
+            The prompt in pixels of the crop. Clicks outside the crop are left out, and corners of a box are moved to
+            its edge. None if nothing remains.
+        """
         least, most = np.float32(-SLACK), np.array(self.size[::-1], np.float32) + np.float32(SLACK)
         points = prompt.points - np.array([self.left, self.top], np.float32)
         inside = ((points >= least) & (points <= most)).all(axis=1) | (prompt.labels >= TOP_LEFT)
-        mask = None if prompt.mask is None else self.cut(_full(prompt.mask, size))
+        mask = None if prompt.mask is None else self.cut(_resize_mask(prompt.mask, size))
         if mask is None and not inside.any():
             return None
         return Prompt(np.clip(points[inside], least, most), prompt.labels[inside], mask)
 
-    def find_box(self, logits: NDArray[Any], on: NDArray[Any] | None = None) -> NDArray[np.float64] | None:
-        """The box (x0, y0, x1, y1) in the picture of a mask whose logits (h, w) cover the window, as if it were without
-        its outermost parts; None if it is empty. With clicks `on` (P, 2) xy in the picture, that of the clicked pieces.
+    def find_box(self, logits: NDArray[Any], points: NDArray[Any] | None = None) -> NDArray[np.float64] | None:
+        """Find the box of a mask without its outermost pixels, extended as if they were evenly spread.
+
+        Args:
+            logits: Logits (h, w) that cover the crop.
+            points: Points (P, 2) xy in pixels of the image. Only the connected components at these points count.
+
+        Returns:
+            The box (x0, y0, x1, y1) in pixels of the image; None if the mask is empty.
         """
         mask = logits > 0
         if not mask.any():
             return None
-        if on is not None and len(on):
-            shares = (on - np.array([self.left, self.top])) / self.size[::-1]
+        if points is not None and len(points):
+            shares = (points - np.array([self.left, self.top])) / self.size[::-1]
             mask = keep_components_at(logits, shares * logits.shape[::-1]) > 0
-        (x0, x1), (y0, y1) = (_extent(mask.sum(axis=axis)) for axis in (0, 1))
+        (x0, x1), (y0, y1) = (_find_extent(mask.sum(axis=axis)) for axis in (0, 1))
         scale = np.tile(np.divide(self.size, logits.shape)[::-1], 2)
         return np.asarray(np.array([x0, y0, x1, y1]) * scale + np.tile([self.left, self.top], 2))
 
     def paste(self, logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-        """Logits (h, w) that cover the window as (H, W) that cover the picture; nothing is outside."""
-        whole = np.full(size, -CERTAIN_LOGIT, logits.dtype)
-        whole[self.top : self.bottom, self.left : self.right] = resize_logits(logits, self.size)
-        return whole
+        """Resize logits (h, w) to the crop and paste them into an image of `size` (H, W) that is empty elsewhere."""
+        full = np.full(size, -CERTAIN_LOGIT, logits.dtype)
+        full[self.top : self.bottom, self.left : self.right] = resize_logits(logits, self.size)
+        return full
 
 
 def full_crop(size: tuple[int, int]) -> Crop:
-    """The window that is a picture of `size` (H, W)."""
+    """Return the crop that is a whole image of `size` (H, W)."""
     return Crop(0, 0, size[1], size[0])
 
 
 def crop_around(box: NDArray[Any], size: tuple[int, int], zoom: float, previous: Crop | None = None) -> Crop | None:
-    """The square window `reach` times as long as the longer side of a box (x0, y0, x1, y1) with the box in its middle,
-    moved into the picture of `size` (H, W) and no larger than that. None where it would be most of the picture.
+    """Place a square crop around a box.
 
-    Where it would be much like a window `near`, which was the one before in a video, it is that.
+    The box is in the middle of the crop, unless the crop is moved into the image. In a video, the previous crop is used
+    again while its object fits in it.
+
+    Args:
+        box: (x0, y0, x1, y1) in pixels of the image.
+        size: The image's (H, W).
+        zoom: Side of the crop divided by the longer side of the box.
+        previous: Crop of the same object on the frame before.
+
+    Returns:
+        The crop, at most as large as the image, or `previous`. None where the crop would be most of the image.
     """
     start, stop = np.asarray(box[:2], np.float64), np.asarray(box[2:], np.float64)
     long = float((stop - start).max())
-    side = max(LEAST, long * zoom)
+    side = max(MIN_CROP_PX, long * zoom)
     most = np.array(size[::-1])
     if previous is not None:
         before = float(max(previous.size))
-        rim, full = RIM * before, long > FULL * before
-        first, last = (
-            np.array(previous[:2]),
-            np.array(previous[2:]),
-        )  # what touches the picture's edge touches the window's
+        rim, full = _RIM * before, long > _FULL_SHARE * before
+        # An object at the image's edge may touch the crop's edge there.
+        first, last = np.array(previous[:2]), np.array(previous[2:])
         inside = ((first == 0) | (start >= first + rim)) & ((last == most) | (stop <= last - rim))
-        if not full and inside.all() and before / STILL < side < before * STILL:
+        if not full and inside.all() and before / _SAME_SCALE < side < before * _SAME_SCALE:
             return previous
-        side = long * SEARCH if full else float(np.clip(side, before / CHANGE, before * CHANGE))
+        side = long * _SEARCH_GROWTH if full else float(np.clip(side, before / _GROWTH, before * _GROWTH))
     sides = np.minimum(most, side).round().astype(int)
-    if (sides >= ENOUGH * most).all():
+    if (sides >= MAX_CROP_SHARE * most).all():
         return None
     corner = np.clip(((start + stop - sides) / 2).round().astype(int), 0, most - sides)
     return Crop(*corner.tolist(), *(corner + sides).tolist())
 
 
 def widen_crop(crop: Crop | None, size: tuple[int, int]) -> Crop | None:
-    """A longer window, for what was not found in this one; None in the end, for all of the picture."""
-    return None if crop is None else crop_around(np.array(crop), size, SEARCH)
+    """Widen a crop whose object was not found; None, after a few frames, is the full image of `size` (H, W)."""
+    return None if crop is None else crop_around(np.array(crop), size, _SEARCH_GROWTH)
 
 
 def prompt_box(prompt: Prompt, size: tuple[int, int]) -> NDArray[np.float64] | None:
-    """The box (x0, y0, x1, y1) that a prompt on a picture of `size` (H, W) tells, or that of its mask; None without."""
+    """Return the box (x0, y0, x1, y1) of a prompt on an image of `size` (H, W), or of its mask; None if it has none."""
     corners = prompt.points[prompt.labels >= TOP_LEFT]
     if len(corners):
         return np.asarray(corners.ravel(), np.float64)
@@ -123,51 +147,50 @@ def prompt_box(prompt: Prompt, size: tuple[int, int]) -> NDArray[np.float64] | N
 
 
 def positive_points(prompt: Prompt) -> NDArray[np.float32]:
-    """The clicks (P, 2) that are on the object."""
+    """Return the positive points (P, 2) xy of a prompt."""
     return np.asarray(prompt.points[prompt.labels == POSITIVE])
 
 
 def include_points(box: NDArray[np.float64], prompt: Prompt) -> NDArray[np.float64]:
-    """The box that holds this one and the clicks that are on the object."""
-    on = positive_points(prompt)
-    return np.concatenate([np.min([box[:2], *on], axis=0), np.max([box[2:], *on], axis=0)])
+    """Extend a box (x0, y0, x1, y1) to the positive points of a prompt."""
+    points = positive_points(prompt)
+    return np.concatenate([np.min([box[:2], *points], axis=0), np.max([box[2:], *points], axis=0)])
 
 
-def paste_masks(masks: Masks, windows: Sequence[Crop | None]) -> Masks:
-    """Masks whose logits cover windows of their picture, as masks of the picture."""
-    if not any(windows):
+def paste_masks(masks: Masks, crops: Sequence[Crop | None]) -> Masks:
+    """Paste masks whose logits cover crops into their image; None is the full image."""
+    if not any(crops):
         return masks
-    whole = np.empty((len(masks), *masks.size), masks.low_res.dtype)
-    for target, logits, window in zip(whole, masks.low_res, windows, strict=True):
-        target[:] = (window or full_crop(masks.size)).paste(logits, masks.size)
-    return replace(masks, low_res=whole)
+    full = np.empty((len(masks), *masks.size), masks.low_res.dtype)
+    for target, logits, crop in zip(full, masks.low_res, crops, strict=True):
+        target[:] = (crop or full_crop(masks.size)).paste(logits, masks.size)
+    return replace(masks, low_res=full)
 
 
-def change_crop(logits: NDArray[Any], theirs: Crop | None, ours: Crop | None, size: tuple[int, int]) -> NDArray[Any]:
-    """Logits (h, w) that cover one window of a picture of `size` (H, W), as another shows them; None is the picture."""
-    return (ours or full_crop(size)).cut((theirs or full_crop(size)).paste(logits, size))
+def change_crop(logits: NDArray[Any], crop: Crop | None, new: Crop | None, size: tuple[int, int]) -> NDArray[Any]:
+    """Resample logits (h, w) that cover one crop of an image of `size` (H, W) to another; None is the full image."""
+    return (new or full_crop(size)).cut((crop or full_crop(size)).paste(logits, size))
 
 
 def check_zoom(zoom: float) -> float:
-    """`reach` if a window can be that many times as long as an object, or 0 for none. Raises `SettingsError`."""
-    if zoom and not 1 <= zoom <= 100:
-        raise SettingsError(
-            "bad-usage", f"zoom is how many times as long as an object its window is, 1 to 100, got {zoom}"
-        )
+    """Return a zoom after checking that it is 0, which disables cropping, or from 1 to 100. Raises `SettingsError`."""
+    if zoom and not 1 <= zoom <= _MAX_ZOOM:
+        message = f"zoom is a crop's side divided by the size of its object: 0 or from 1 to {_MAX_ZOOM}, got {zoom}"
+        raise SettingsError("bad-usage", message)
     return zoom
 
 
-def _full(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask of any size at the picture's."""
+def _resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Resize a mask to (H, W) by the nearest pixel."""
     if mask.shape == size:
         return mask
     rows, columns = ((np.arange(n) + 0.5) * (m / n) for n, m in zip(size, mask.shape, strict=True))
     return np.asarray(mask[rows.astype(int)[:, None], columns.astype(int)])
 
 
-def _extent(counts: NDArray[Any]) -> tuple[float, float]:
-    """Where the pixels begin and end that are counted along an axis, told by all but the outermost ones."""
+def _find_extent(counts: NDArray[Any]) -> tuple[float, float]:
+    """Return first and last position of pixels counted along an axis, from all but the outermost `_TRIMMED` of them."""
     share = np.cumsum(counts) / counts.sum()
-    first, last = np.interp((TAIL, 1 - TAIL), np.concatenate([[0.0], share]), np.arange(len(counts) + 1))
-    spare = (last - first) * TAIL / (1 - 2 * TAIL)
+    first, last = np.interp((_TRIMMED, 1 - _TRIMMED), np.concatenate([[0.0], share]), np.arange(len(counts) + 1))
+    spare = (last - first) * _TRIMMED / (1 - 2 * _TRIMMED)
     return float(first - spare), float(last + spare)

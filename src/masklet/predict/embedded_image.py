@@ -1,4 +1,4 @@
-"""Encoded pictures, ready to be asked."""
+"""Encoded image that predicts masks from prompts."""
 
 from __future__ import annotations
 
@@ -16,28 +16,50 @@ from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object, refuse_sa
 
 
 class EmbeddedImage(Protocol):
-    """A picture that is ready for any number of prompts: a `FullImage`, or a `ZoomedImage` of a model that zooms."""
+    """Encoded image, ready for any number of prompts. Build it with `Segmenter.embed`.
+
+    It is a `FullImage`, or a `ZoomedImage` of a model with a zoom.
+
+    Example:
+        >>> image = model.embed("dog.jpg")
+        >>> masks = image.predict(click(630, 300))
+        >>> masks = image.predict(click(630, 300) + click(690, 400, positive=False), refine=masks)
+    """
 
     @property
     def size(self) -> tuple[int, int]:
-        """The picture's (H, W)."""
+        """The image's (H, W) in pixels."""
 
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
-        """The masks of one prompt, of several (objects 1, 2, …) or of `{object_id: prompt}`.
+        """Predict one mask per object.
 
-        One mask each by default: the best of three for a lone click, which is ambiguous, and the single mask for
-        anything that says more. `multimask=True` gives all three of each prompt, under the same object id;
-        `multimask=False` the single one, unless it is unstable. `refine` feeds earlier masks back: for each prompt the
-        best mask of its object, or the one mask there is.
+        Args:
+            prompts: A prompt of object 1, a list of prompts of objects 1, 2, …, or a mapping from object id to prompt.
+                Coordinates are pixels of the image, (x, y).
+            multimask: With True, return the three candidate masks of each object, all with its object id. With False,
+                return the single mask, or the best of the three if the single one is unstable. By default, a lone
+                click gets the best of the three, since it is ambiguous, and any other prompt the single mask.
+            refine: Masks of an earlier call, from which the prediction starts: of each object the best one, or the
+                masks of the only object for the only prompt.
 
-        Raises `PromptError` for prompts outside the picture, for anything that is no prompt, and for masks to refine
-        that do not fit.
+        Returns:
+            Masks at the image's size in the order of `prompts`: N, or 3 N with `multimask=True`.
+
+        Raises:
+            PromptError: A point lies outside the image, an argument is not a prompt, or `refine` has no mask of a
+                prompted object.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class FullImage:
-    """A picture of `size` (H, W) as the network sees it: squashed to its square."""
+    """Encoded image, resized as a whole to the network's square.
+
+    Attributes:
+        backend: Backend with the model.
+        features: The image's features, B = 1.
+        size: The image's (H, W) in pixels.
+    """
 
     backend: Backend
     features: Features
@@ -47,41 +69,45 @@ class FullImage:
         return f"FullImage(size={self.size})"
 
     @staticmethod
-    def encode(backend: Backend, pictures: Sequence[NDArray[np.uint8]]) -> list[FullImage]:
-        """Pictures (H, W, 3) uint8 RGB of any sizes, encoded in one call."""
+    def encode(backend: Backend, images: Sequence[NDArray[np.uint8]]) -> list[FullImage]:
+        """Encode images (H, W, 3) uint8 RGB of any sizes in one call."""
         return [
-            FullImage(backend, backend.attend(features, [Recall()]), picture.shape[:2])
-            for picture, features in zip(pictures, backend.encode(pictures) if pictures else [], strict=True)
+            FullImage(backend, backend.attend(features, [Recall()]), image.shape[:2])
+            for image, features in zip(images, backend.encode(images) if images else [], strict=True)
         ]
 
     @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
-        """`EmbeddedImage.predict`, in one decoder call."""
-        asked = group_by_object(prompts)
-        earlier = masks_to_refine(asked, refine)
-        queries = [self._query(prompt, earlier.get(key), multimask) for key, prompt in asked.items()]
+        """Predict one mask per object in one decoder call: see `EmbeddedImage.predict`."""
+        by_object = group_by_object(prompts)
+        refined = masks_to_refine(by_object, refine)
+        queries = [self._query(prompt, refined.get(key), multimask) for key, prompt in by_object.items()]
         decoded = self.backend.decode(self.features, queries)
         if multimask:
-            return self._masks(self.backend.fetch_candidates(decoded), [key for key in asked for _ in range(3)])
-        return self._masks(self.backend.fetch([decoded]), list(asked))
+            return self._masks(self.backend.fetch_candidates(decoded), [key for key in by_object for _ in range(3)])
+        return self._masks(self.backend.fetch([decoded]), list(by_object))
 
-    def _query(self, prompt: Prompt, earlier: Masks | None, multimask: bool | None) -> Query:
-        mask = prompt.mask if earlier is None else earlier.low_res[0]
+    def _query(self, prompt: Prompt, refined: Masks | None, multimask: bool | None) -> Query:
+        mask = prompt.mask if refined is None else refined.low_res[0]
         ambiguous = prompt.point_count <= 1 and mask is None if multimask is None else multimask
         return build_query(prompt.normalize_points(self.size), prompt.labels, mask, ambiguous=ambiguous)
 
-    def _masks(self, answers: Predictions, object_ids: Sequence[int]) -> Masks:
+    def _masks(self, predictions: Predictions, object_ids: Sequence[int]) -> Masks:
         return Masks(
-            low_res=answers.logits,
+            low_res=predictions.logits,
             size=self.size,
-            scores=answers.iou.astype(np.float32),
+            scores=predictions.iou.astype(np.float32),
             object_ids=tuple(object_ids),
-            object_scores=answers.object_score.astype(np.float32),
+            object_scores=predictions.object_score.astype(np.float32),
         )
 
 
-def masks_to_refine(asked: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
-    """The mask to start from, per object. Raises `PromptError` where `refine` is not masks, or not of these objects."""
+def masks_to_refine(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
+    """Select the mask from which the prediction of each object starts, by object id.
+
+    Raises:
+        PromptError: `refine` is not `Masks`, has no mask of a prompted object, or a prompt has a mask of its own.
+    """
     if refine is None:
         return {}
     if not isinstance(refine, Masks):
@@ -90,13 +116,13 @@ def masks_to_refine(asked: Mapping[int, Prompt], refine: Masks | Any | None) -> 
             f"refine takes the Masks of an earlier call, got {type(refine).__name__}; "
             f"write predict({EXAMPLE}, refine=masks)",
         )
-    if len(asked) == 1 and len(set(refine.object_ids)) == 1:
-        return dict.fromkeys(asked, refine.best)
-    unknown = [key for key in asked if key not in refine.object_ids]
+    if len(prompts) == 1 and len(set(refine.object_ids)) == 1:
+        return dict.fromkeys(prompts, refine.best)
+    unknown = [key for key in prompts if key not in refine.object_ids]
     if unknown:
         raise PromptError(
             "bad-prompt", f"refine has no mask of object {unknown[0]}, only of {sorted(set(refine.object_ids))}"
         )
-    if any(prompt.mask is not None for prompt in asked.values()):
+    if any(prompt.mask is not None for prompt in prompts.values()):
         raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
-    return {key: refine.of(key).best for key in asked}
+    return {key: refine.of(key).best for key in prompts}

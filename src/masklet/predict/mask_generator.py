@@ -1,4 +1,4 @@
-"""Automatic mask generation: click on a grid, filter the masks and remove duplicates (reference-model §8.2)."""
+"""Mask generator: prompt a grid of points, filter the masks and remove duplicates (reference-model §8.2)."""
 
 from __future__ import annotations
 
@@ -21,31 +21,48 @@ from masklet.masks.resize import resize_logits
 from masklet.predict.generated_masks import Box, GeneratedMask, GeneratedMasks
 from masklet.prompts import POSITIVE
 
-MOST_LAYERS = 6  # of crops; the sixth has 4096 of them
-EDGE = 20  # pixels: a mask that ends this close to a crop's edge is left to the next crop
 Points = NDArray[np.float64]  # (P, 2) xy as fractions of the crop
 Progress = Callable[[int, int], None]
+
+_MAX_CROP_LAYERS = 6  # the sixth layer has 4096 crops
+_CROP_EDGE_PX = 20  # a mask that ends this close to an edge of its crop is left to other crops
 
 
 @dataclass(frozen=True, slots=True)
 class MaskGeneratorOptions:
-    """Options of the mask generator, with the reference's names, defaults and meaning (reference-model §8.2),
-    except that `min_mask_region_area` works: see there. Raises `SettingsError` for what cannot be meant.
+    """Options of the mask generator, with SAM 2's names, defaults and meaning (reference-model §8.2).
 
-    - `points_per_side`: clicks along each side of the picture; or `point_grids`, one array (P, 2) of xy fractions for
-      the picture and one more for each layer of crops, with `points_per_side=None`.
-    - `points_per_batch`: clicks that are decoded at once.
-    - `pred_iou_thresh`, `stability_score_thresh`, `stability_score_offset`: which masks are good enough; 0 keeps all.
-      Without the first two, 0.8 and 0.95, or the defaults of the model (`masklet.config.ModelDefaults`).
-    - `mask_threshold`: the logit above which a pixel belongs to the mask.
-    - `box_nms_thresh`, `crop_nms_thresh`: the box IoU above which two masks are the same thing, within and across
-      crops.
-    - `crop_n_layers`: layer i looks again at 2^i × 2^i crops, which overlap by `crop_overlap_ratio` of the shorter
-      side; each layer has `crop_n_points_downscale_factor` times fewer clicks along a side than the one before.
-    - `min_mask_region_area`: holes and pieces smaller than that many pixels of the picture are filled and dropped; a
-      mask of nothing but such pieces is no finding.
-    - `use_m2m`: refine each mask by itself, once.
-    - `multimask_output`: take the three masks of each click, not one.
+    Unlike there, `min_mask_region_area` works.
+
+    Attributes:
+        points_per_side: Points along each side of the grid, or None with `point_grids`.
+        points_per_batch: Points that are decoded in one batch.
+        pred_iou_thresh: Keep masks with a predicted IoU above this; 0 keeps all. By default 0.8, or the default of the
+            model (`masklet.config.ModelDefaults`).
+        stability_score_thresh: Keep masks with at least this stability; 0 keeps all. By default 0.95, or the default of
+            the model.
+        stability_score_offset: Shift of the mask threshold, up and down, for the stability: see `Masks.stability`.
+        mask_threshold: Logit above which a pixel belongs to the mask.
+        box_nms_thresh: Box IoU above which the mask with the lower score is removed, within a crop.
+        crop_n_layers: Layers of crops beside the full image. Layer i has 2^i × 2^i crops.
+        crop_nms_thresh: Box IoU above which the mask of the larger crop is removed, across crops.
+        crop_overlap_ratio: Overlap of the first layer's crops, as a share of the image's shorter side; it is halved
+            with each layer.
+        crop_n_points_downscale_factor: Divisor of the points along a side with each layer.
+        point_grids: Grids to use instead, one array (P, 2) of (x, y) in [0, 1] for the full image and one for each
+            layer of crops.
+        min_mask_region_area: Fill holes and remove islands smaller than this many pixels of the image; masks of which
+            nothing remains are dropped.
+        use_m2m: Refine each mask once by its own prediction.
+        multimask_output: Predict three masks per point, or one.
+
+    Raises:
+        SettingsError: An option is outside its range, or both or neither of `points_per_side` and `point_grids` is
+            given.
+
+    Example:
+        >>> options = MaskGeneratorOptions(points_per_side=16, crop_n_layers=1)
+        >>> generated = model.generate_masks("street.jpg", options)
     """
 
     points_per_side: int | None = 32
@@ -66,17 +83,15 @@ class MaskGeneratorOptions:
 
     def __post_init__(self) -> None:
         if (self.points_per_side is None) == (self.point_grids is None):
-            raise _bad("give either points_per_side or point_grids, not both and not neither")
+            raise _bad("give either points_per_side or point_grids; with point_grids, pass points_per_side=None")
         for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise _bad(f"{name} must be at least 1, got {value}")
         for name in ("crop_n_layers", "min_mask_region_area", "stability_score_offset"):
             if getattr(self, name) < 0:
                 raise _bad(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.crop_n_layers > MOST_LAYERS:
-            raise _bad(
-                f"crop_n_layers must be at most {MOST_LAYERS}, got {self.crop_n_layers}: each has 4 times more crops"
-            )
+        if self.crop_n_layers > _MAX_CROP_LAYERS:
+            raise _bad(f"crop_n_layers must be at most {_MAX_CROP_LAYERS}, got {self.crop_n_layers}")
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold",
                      "box_nms_thresh", "crop_nms_thresh"):  # fmt: skip
             if not math.isfinite(getattr(self, name) or 0.0):
@@ -93,24 +108,22 @@ class MaskGeneratorOptions:
         return f"MaskGeneratorOptions({', '.join(changed)})"
 
     def for_model(self, model: str) -> MaskGeneratorOptions:
-        """The same with how sure and how stable masks of this model must be, where that was left open."""
-        defaults = ModelDefaults.of(model)
+        """Return the options with the thresholds of a model, by its configuration's name, where they are None."""
+        defaults, iou, stability = ModelDefaults.of(model), self.pred_iou_thresh, self.stability_score_thresh
         return replace(
             self,
-            pred_iou_thresh=defaults.iou_threshold if self.pred_iou_thresh is None else self.pred_iou_thresh,
-            stability_score_thresh=defaults.stability_threshold
-            if self.stability_score_thresh is None
-            else self.stability_score_thresh,
+            pred_iou_thresh=defaults.iou_threshold if iou is None else iou,
+            stability_score_thresh=defaults.stability_threshold if stability is None else stability,
         )
 
     def point_grid(self, layer: int) -> Points:
-        """The clicks of a layer of crops, row by row, as fractions of each crop."""
+        """Return the points (P, 2) of a layer of crops, row by row, as fractions of each crop."""
         if self.point_grids is not None:
             return self.point_grids[layer]
         assert self.points_per_side is not None
         side = max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer))
-        places = (np.arange(side) + 0.5) / side
-        return np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+        centers = (np.arange(side) + 0.5) / side
+        return np.stack(np.meshgrid(centers, centers), axis=-1).reshape(-1, 2)
 
     def _check_grids(self) -> None:
         if self.point_grids is None:
@@ -130,28 +143,36 @@ def generate_masks(
     region: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
 ) -> GeneratedMasks:
-    """All there is in a picture (H, W, 3) uint8 RGB, or all that a click `where` (H, W) is true finds.
+    """Segment an image without prompts: prompt a grid of points, filter the masks and remove duplicates.
 
-    `progress(clicks done, clicks in all)` is told how far it is.
+    Args:
+        backend: Backend with the model.
+        image: The image, (H, W, 3) uint8 RGB.
+        options: Options; thresholds that are None are the defaults of the model.
+        region: Pixels (H, W) bool that may be prompted. By default all.
+        progress: Function that is called with the numbers of points done and of all points, after each batch.
+
+    Returns:
+        The masks by descending score, or, with crops, by ascending area of their crops.
     """
     options = (options or MaskGeneratorOptions()).for_model(backend.config.name)
     size = (int(image.shape[0]), int(image.shape[1]))
     crops = list(_crops(size, options))
-    grids = [_within(options.point_grid(layer), crop, region) for layer, crop in crops]
+    grids = [_select_points(options.point_grid(layer), crop, region) for layer, crop in crops]
     total = sum(map(len, grids))
-    found: list[GeneratedMask] = []
+    masks: list[GeneratedMask] = []
     done = 0
     for (_, crop), grid in zip(crops, grids, strict=True):
-        here: list[GeneratedMask] = []
-        for points, looked in _looked(backend, image, crop, grid, options):
-            here += looked
+        in_crop: list[GeneratedMask] = []
+        for points, batch in _generate_in_crop(backend, image, crop, grid, options):
+            in_crop += batch
             done += len(points)
             if progress:
                 progress(done, total)
-        found += _once(here, [one.score for one in here], options.box_nms_thresh)
-    if len(crops) > 1:  # of the same thing seen in several crops, the smallest crop saw most
-        found = _once(found, [1 / _area(one.crop) for one in found], options.crop_nms_thresh)
-    return GeneratedMasks(size, tuple(found))
+        masks += _remove_duplicates(in_crop, [one.score for one in in_crop], options.box_nms_thresh)
+    if len(crops) > 1:  # of duplicates across crops, the mask of the smallest crop is the most detailed
+        masks = _remove_duplicates(masks, [1 / _area(one.crop) for one in masks], options.crop_nms_thresh)
+    return GeneratedMasks(size, tuple(masks))
 
 
 class _Candidate(NamedTuple):
@@ -160,14 +181,16 @@ class _Candidate(NamedTuple):
     point: Points  # (2,)
 
 
-def _crops(size: tuple[int, int], search: MaskGeneratorOptions) -> Iterator[tuple[int, Box]]:
-    """The whole picture as layer 0, then the crops of each layer, column by column, xyxy. Where a picture is too small
-    for so many, those that would have no pixels are left out."""
+def _crops(size: tuple[int, int], options: MaskGeneratorOptions) -> Iterator[tuple[int, Box]]:
+    """Yield layer and (x0, y0, x1, y1) of each crop: the full image as layer 0, then each layer column by column.
+
+    Crops of a small image that would have no pixels are left out.
+    """
     height, width = size
     yield 0, (0, 0, width, height)
-    for layer in range(1, search.crop_n_layers + 1):
+    for layer in range(1, options.crop_n_layers + 1):
         count = 2**layer
-        overlap = int(search.crop_overlap_ratio * min(size) * (2 / count))
+        overlap = int(options.crop_overlap_ratio * min(size) * (2 / count))
         across, down = (math.ceil((overlap * (count - 1) + length) / count) for length in (width, height))
         for column in range(count):
             for row in range(count):
@@ -176,73 +199,76 @@ def _crops(size: tuple[int, int], search: MaskGeneratorOptions) -> Iterator[tupl
                     yield layer, (x0, y0, min(x0 + across, width), min(y0 + down, height))
 
 
-def _within(grid: Points, crop: Box, where: NDArray[np.bool_] | None) -> Points:
-    """The clicks of a crop that lie where they are wanted."""
-    if where is None:
+def _select_points(grid: Points, crop: Box, region: NDArray[np.bool_] | None) -> Points:
+    """Select the points of a crop's grid that lie in the region."""
+    if region is None:
         return grid
     x0, y0, x1, y1 = crop
-    places = (grid * (x1 - x0, y1 - y0) + (x0, y0)).astype(int)
-    wanted: Points = grid[where[np.minimum(places[:, 1], y1 - 1), np.minimum(places[:, 0], x1 - 1)]]
-    return wanted
+    pixels = (grid * (x1 - x0, y1 - y0) + (x0, y0)).astype(int)
+    selected: Points = grid[region[np.minimum(pixels[:, 1], y1 - 1), np.minimum(pixels[:, 0], x1 - 1)]]
+    return selected
 
 
-def _looked(
-    backend: Backend, picture: NDArray[np.uint8], crop: Box, grid: Points, search: MaskGeneratorOptions
+def _generate_in_crop(
+    backend: Backend, image: NDArray[np.uint8], crop: Box, grid: Points, options: MaskGeneratorOptions
 ) -> Iterator[tuple[Points, list[GeneratedMask]]]:
-    """Batches of clicks in a crop with what they found; a crop without clicks is not looked at."""
+    """Yield batches of a crop's points with their masks. A crop without points is not encoded."""
     if not len(grid):
         return
     x0, y0, x1, y1 = crop
-    features = backend.attend(backend.encode([picture[y0:y1, x0:x1]])[0], [Recall()])
-    for start in range(0, len(grid), search.points_per_batch):
-        points = grid[start : start + search.points_per_batch]
-        candidates = _candidates(backend, features, points, search)
-        findings = (_finding(candidate, crop, picture.shape[:2], search) for candidate in candidates)
-        yield points, [one for one in findings if one is not None]
+    features = backend.attend(backend.encode([image[y0:y1, x0:x1]])[0], [Recall()])
+    for start in range(0, len(grid), options.points_per_batch):
+        points = grid[start : start + options.points_per_batch]
+        candidates = _decode_candidates(backend, features, points, options)
+        masks = (_finish_mask(candidate, crop, image.shape[:2], options) for candidate in candidates)
+        yield points, [one for one in masks if one is not None]
 
 
-def _candidates(backend: Backend, features: Features, points: Points, search: MaskGeneratorOptions) -> list[_Candidate]:
-    """The masks of clicks that are expected to be good enough, before any is enlarged."""
-    answers = _asked(backend, features, points, None, several=search.multimask_output)
-    each = np.repeat(points, len(answers.iou) // len(points), axis=0)
-    if search.use_m2m:
-        answers = _asked(backend, features, each, answers.logits, several=False)
-    least = search.pred_iou_thresh or 0.0
-    good = answers.iou > least if least > 0 else np.ones(len(each), bool)
-    return [_Candidate(answers.logits[row], float(answers.iou[row]), each[row]) for row in np.flatnonzero(good)]
+def _decode_candidates(
+    backend: Backend, features: Features, points: Points, options: MaskGeneratorOptions
+) -> list[_Candidate]:
+    """Decode the masks of points and keep those with a high predicted IoU, before any is resized."""
+    found = _decode(backend, features, points, None, multimask=options.multimask_output)
+    each = np.repeat(points, len(found.iou) // len(points), axis=0)
+    if options.use_m2m:
+        found = _decode(backend, features, each, found.logits, multimask=False)
+    threshold = options.pred_iou_thresh or 0.0
+    good = found.iou > threshold if threshold > 0 else np.ones(len(each), bool)
+    return [_Candidate(found.logits[row], float(found.iou[row]), each[row]) for row in np.flatnonzero(good)]
 
 
-def _asked(
-    backend: Backend, features: Features, points: Points, masks: NDArray[Any] | None, *, several: bool
+def _decode(
+    backend: Backend, features: Features, points: Points, masks: NDArray[Any] | None, *, multimask: bool
 ) -> Predictions:
+    """Decode each point as a prompt of its own, with a mask to refine where `masks` are given."""
     label = np.array([POSITIVE], np.int32)
-    given = [None] * len(points) if masks is None else masks
+    refined = [None] * len(points) if masks is None else masks
     queries = [
-        build_query(point[None], label, mask, ambiguous=several) for point, mask in zip(points, given, strict=True)
+        build_query(point[None], label, mask, ambiguous=multimask) for point, mask in zip(points, refined, strict=True)
     ]
     decoded = backend.decode(features, queries)
-    return backend.fetch_candidates(decoded) if several else backend.fetch([decoded])
+    return backend.fetch_candidates(decoded) if multimask else backend.fetch([decoded])
 
 
-def _finding(
-    candidate: _Candidate, crop: Box, size: tuple[int, ...], search: MaskGeneratorOptions
+def _finish_mask(
+    candidate: _Candidate, crop: Box, size: tuple[int, ...], options: MaskGeneratorOptions
 ) -> GeneratedMask | None:
-    """The candidate at the picture's size, unless it is not stable, empty, or cut off by the crop."""
+    """Resize a candidate to the image; None if it is unstable, empty or cut off by the crop."""
     x0, y0, x1, y1 = crop
     logits = resize_logits(candidate.logits, (y1 - y0, x1 - x0))
-    if search.mask_threshold:  # most often 0, and a copy of a large picture is not free
-        logits = logits - search.mask_threshold
-    stability = _stability(logits, search.stability_score_offset)
-    least = search.stability_score_thresh or 0.0
-    if least > 0 and stability < least:
+    if options.mask_threshold:  # mostly 0, and the copy of a large image costs time
+        logits = logits - options.mask_threshold
+    stability = _compute_stability(logits, options.stability_score_offset)
+    threshold = options.stability_score_thresh or 0.0
+    if threshold > 0 and stability < threshold:
         return None
-    if search.min_mask_region_area > 1:
-        smallest = search.min_mask_region_area - 1  # pieces of at most that area go
-        logits = fill_holes_and_remove_islands(logits, smallest, smallest)
+    if options.min_mask_region_area > 1:
+        max_area = options.min_mask_region_area - 1
+        logits = fill_holes_and_remove_islands(logits, max_area, max_area)
     mask = np.zeros(size, bool)
     np.greater(logits, 0, out=mask[y0:y1, x0:x1])
     left, top, right, bottom = masks_to_boxes([mask])[0].tolist()
-    if right == left or _cut_off((left, top, right, bottom), crop, size):
+    if right == left or _is_cut_off((left, top, right, bottom), crop, size):
         return None
     point = candidate.point * (x1 - x0, y1 - y0) + (x0, y0)
     return GeneratedMask(
@@ -256,23 +282,23 @@ def _finding(
     )
 
 
-def _stability(logits: NDArray[Any], offset: float) -> float:
+def _compute_stability(logits: NDArray[Any], offset: float) -> float:
     inner, outer = (int(np.count_nonzero(logits > level)) for level in (offset, -offset))
     return inner / max(outer, 1)
 
 
-def _cut_off(box: Box, crop: Box, size: tuple[int, ...]) -> bool:
-    """Whether the mask ends near an edge of the crop that is no edge of the picture. Its outermost pixels count."""
+def _is_cut_off(box: Box, crop: Box, size: tuple[int, ...]) -> bool:
+    """Tell whether a mask's outermost pixels are near an edge of the crop that is not an edge of the image."""
     height, width = size
     outermost = np.array(box) - (0, 0, 1, 1)
-    near_crop, near_edge = (np.abs(outermost - edges) <= EDGE for edges in (crop, (0, 0, width, height)))
+    near_crop, near_edge = (np.abs(outermost - edges) <= _CROP_EDGE_PX for edges in (crop, (0, 0, width, height)))
     return bool((near_crop & ~near_edge).any())
 
 
-def _once(found: list[GeneratedMask], scores: list[float], threshold: float) -> list[GeneratedMask]:
-    """Each thing once, the highest score first. Boxes run between the outermost pixels, as in the reference."""
-    boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4) - (0, 0, 1, 1)
-    return [found[position] for position in box_nms(boxes, np.array(scores), threshold)]
+def _remove_duplicates(masks: list[GeneratedMask], scores: list[float], threshold: float) -> list[GeneratedMask]:
+    """Apply box NMS, best score first. Boxes run between the outermost pixels, as in the reference."""
+    boxes = np.array([one.box for one in masks], np.float64).reshape(-1, 4) - (0, 0, 1, 1)
+    return [masks[position] for position in box_nms(boxes, np.array(scores), threshold)]
 
 
 def _area(box: Box) -> int:

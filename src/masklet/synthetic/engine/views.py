@@ -6,8 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.predict.crop import LEAST as LEAST_CLOSE
-from masklet.predict.crop import Crop, full_crop
+from masklet.predict.crop import MIN_CROP_PX, Crop, full_crop
 
 WHOLE, CLOSE = 0.2, 0.55  # the shares of views that show all of the picture, and that fill themselves with an object
 AREAS = 0.002, 0.6  # of another view that the object covers, the rest of it anywhere around
@@ -25,7 +24,7 @@ def random_view(mask: NDArray[np.bool_], rng: Generator) -> Crop:
     rows, columns = np.nonzero(mask)
     if kind < WHOLE + CLOSE:
         reach = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
-        side, least = reach.max() * np.exp(rng.uniform(*np.log(REACH))), LEAST_CLOSE
+        side, least = reach.max() * np.exp(rng.uniform(*np.log(REACH))), MIN_CROP_PX
         place = np.array([columns.min(), rows.min()]) + (reach - 1) / 2
         part = 0.5 + rng.uniform(-ASIDE, ASIDE, 2)  # of the view that lies before that place
     else:
