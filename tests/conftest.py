@@ -39,11 +39,11 @@ def shared() -> Path:
 @pytest.fixture
 def grey_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands see a world of grey values instead of a network, and a disk that is not waited for."""
-    from masklet.cli import track_run
+    from masklet.cli import options
     from masklet.segmenter import Segmenter
     from tracking.test_auto_tracker import World
 
-    monkeypatch.setattr(track_run.Runtime, "load", lambda self: Segmenter(World()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(World()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 

@@ -1,4 +1,4 @@
-"""`masklet everything`: pictures and videos in, all there is out, and how each of its runs may end."""
+"""`masklet everything`: masks of images, automatic tracking in a video, and exit statuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from masklet.cli import options, track_run
+from masklet.cli import track_run
 from masklet.cli.main import main
 from masklet.formats import FORMATS, read
 from masklet.images import read_mask
@@ -23,20 +23,20 @@ from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
 from tracking.test_auto_tracker import Box, picture
 
-THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
-CLICKS = ["--points-per-side", "10"]
+OBJECTS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
+GRID = ["--points-per-side", "10"]
 
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
     path = tmp_path / "street.png"
-    Image.fromarray(picture(THINGS)).save(path)
+    Image.fromarray(picture(OBJECTS)).save(path)
     return path
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Twenty pictures: one thing moves, another is there from frame 5 to frame 9."""
+    """A folder of twenty frames: one object moves, another is visible from frame 5 to frame 9."""
     folder = tmp_path / "clip"
     folder.mkdir()
     for t in range(20):
@@ -51,15 +51,15 @@ def run(*words: str | Path) -> int:
     return status
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> Any:
+def read_json(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_every_format_of_a_picture_reads_back(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_format_of_an_image_reads_back(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert run(street, *CLICKS, "--format", "sa1b,rle,coco,png,overlay", "--out", out, "--json") == 0
-    (record,) = told(capsys)["pictures"]
+    assert run(street, *GRID, "--format", "sa1b,rle,coco,png,overlay", "--out", out, "--json") == 0
+    (record,) = read_json(capsys)["pictures"]
     areas = [one["area"] for one in record["found"]]
     assert sorted(areas) == [100, 100, 800]
     assert record["covered"] == pytest.approx(1000 / 2400, abs=1e-4)
@@ -72,13 +72,11 @@ def test_every_format_of_a_picture_reads_back(street: Path, tmp_path: Path, caps
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_the_coco_file_of_several_pictures_has_them_all(
-    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_coco_file_has_all_images(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.png"
     Image.fromarray(np.ascontiguousarray(picture({70: (5, 5, 35, 25)})[:, :50])).save(other)
-    assert run(street, other, *CLICKS, "--format", "coco", "--out", tmp_path / "out") == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith(f"{street}  3 things  42 % of the picture")
+    assert run(street, other, *GRID, "--format", "coco", "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"{street}  3 masks  42 % of the image")
     data = COCO(str(tmp_path / "out" / "coco.json"))
     assert {row["file_name"]: (row["height"], row["width"]) for row in data.dataset["images"]} == {
         "street.png": (40, 60),
@@ -89,11 +87,11 @@ def test_the_coco_file_of_several_pictures_has_them_all(
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[MaskGeneratorOptions] = []
+def test_options_are_those_of_the_mask_generator(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[MaskGeneratorOptions] = []
 
     def everything(self: Segmenter, image: Any, search: MaskGeneratorOptions, **more: Any) -> GeneratedMasks:
-        asked.append(search)
+        received.append(search)
         return GeneratedMasks((40, 60), ())
 
     monkeypatch.setattr(Segmenter, "generate_masks", everything)
@@ -104,16 +102,16 @@ def test_options_are_those_of_the_search(street: Path, tmp_path: Path, monkeypat
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert run(street, *words, "--use-m2m", "--no-multimask-output", "--out", tmp_path / "out") == 0
     assert run(street, "--out", tmp_path / "default") == 0
-    assert asked == [MaskGeneratorOptions(**options, use_m2m=True, multimask_output=False), MaskGeneratorOptions()]  # type: ignore[arg-type]
+    assert received == [MaskGeneratorOptions(**options, use_m2m=True, multimask_output=False), MaskGeneratorOptions()]  # type: ignore[arg-type]
     assert len(options) + 2 == len(fields(MaskGeneratorOptions)) - 1  # all but point_grids, see below
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_clicks_of_ones_own_come_from_a_file(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_point_grids_come_from_a_file(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grids = tmp_path / "grids.json"
     grids.write_text(json.dumps([[[0.1, 0.1]]]))
     assert run(street, "--point-grids", grids, "--out", tmp_path / "out", "--json") == 0
-    (one,) = told(capsys)["pictures"][0]["found"]
+    (one,) = read_json(capsys)["pictures"][0]["found"]
     assert (one["box"], one["point"]) == ([2, 2, 12, 12], [6.0, 4.0])
     for text in ("{", "[]", "[[1, 2]]", "[[[0.5, 7]]]", '"ab"', f"[[[{10**400}, 1]]]"):
         grids.write_text(text)
@@ -121,17 +119,17 @@ def test_clicks_of_ones_own_come_from_a_file(street: Path, tmp_path: Path, capsy
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
+def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(street.read_bytes()[:60])
-    assert run(broken, street, *CLICKS, "--out", tmp_path / "out", "--json") == 3
-    first, second = told(capsys)["pictures"]
+    assert run(broken, street, *GRID, "--out", tmp_path / "out", "--json") == 3
+    first, second = read_json(capsys)["pictures"]
     assert first["error"]["code"] == "image-truncated" and len(second["found"]) == 3
-    assert run(broken, *CLICKS, "--out", tmp_path / "alone") == 65
-    assert run(tmp_path / "nowhere.png", street, *CLICKS, "--out", tmp_path / "rest", "--json") == 3
-    first, second = told(capsys)["pictures"]
+    assert run(broken, *GRID, "--out", tmp_path / "alone") == 65
+    assert run(tmp_path / "nowhere.png", street, *GRID, "--out", tmp_path / "rest", "--json") == 3
+    first, second = read_json(capsys)["pictures"]
     assert first["error"]["code"] == "input-not-found" and len(second["found"]) == 3
 
 
@@ -139,20 +137,20 @@ def test_one_picture_that_cannot_be_read_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["street.png", "--patience", "3"], 2, "--patience is for a video, and 'street.png' is a picture"),
-        (["street.png", "--format", "yolo"], 2, "unknown format 'yolo'; of pictures there are sa1b, rle"),
+        (["street.png", "--patience", "3"], 2, "--patience applies to a video, but 'street.png' is an image"),
+        (["street.png", "--format", "yolo"], 2, "unknown format 'yolo'; formats are sa1b, rle"),
         (["clip", "--format", "sa1b"], 2, "unknown format 'sa1b'"),
-        (["street.png", "clip"], 2, "give pictures, or one video"),
+        (["street.png", "clip"], 2, "expected images or one video"),
         (["street.png", "street.png", "--points-per-side", "0"], 2, "points-per-side"),
         (["nowhere.png"], 66, "nowhere.png does not exist"),
         (["street.png", "--crop-overlap-ratio", "1"], 2, "crop_overlap_ratio must be in [0, 1)"),
         (["street.png", "--point-grids", "no.json"], 66, "no.json does not exist"),
-        (["clip", "--uncovered", "0"], 2, "uncovered must be a share above 0"),
+        (["clip", "--uncovered", "0"], 2, "--uncovered must be above 0"),
         (["clip", "--resume", "--overwrite"], 2, "choose one"),
         (["clip", "--start", "99"], 2, "no frames to visit"),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_a_line(
+def test_wrong_options_end_with_one_error(
     words: list[str], status: int, message: str, street: Path, clip: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -163,20 +161,20 @@ def test_what_cannot_be_meant_is_told_in_a_line(
 
 
 @pytest.mark.usefixtures("grey_world")
-def test_results_are_not_written_over_by_accident(street: Path, tmp_path: Path) -> None:
-    words = [street, *CLICKS, "--format", "sa1b,coco", "--out", tmp_path / "out"]
+def test_existing_output_is_replaced_only_with_overwrite(street: Path, tmp_path: Path) -> None:
+    words = [street, *GRID, "--format", "sa1b,coco", "--out", tmp_path / "out"]
     assert run(*words) == 0
     assert run(*words) == 73
     assert run(*words, "--overwrite") == 0
 
 
-WATCH = [*CLICKS, "--look-every", "4", "--patience", "3"]
+VIDEO = [*GRID, "--look-every", "4", "--patience", "3"]
 
 
 @pytest.mark.usefixtures("grey_world")
 def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(clip, *WATCH, "--format", ",".join(FORMATS), "--out", tmp_path / "out", "--json") == 0
-    record = told(capsys)
+    assert run(clip, *VIDEO, "--format", ",".join(FORMATS), "--out", tmp_path / "out", "--json") == 0
+    record = read_json(capsys)
     assert [(one["id"], one["first_frame"], one["last_frame"]) for one in record["objects"]] == [(1, 0, 19), (2, 8, 9)]
     for name, form in FORMATS.items():
         assert Path(record["files"][name]).exists()
@@ -191,11 +189,11 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
 @pytest.mark.usefixtures("grey_world")
 @pytest.mark.parametrize("share", [0.0, 1e9], ids=["from an early state", "from the last state"])
 @pytest.mark.parametrize("stopped_after", [6, 13])
-def test_a_watch_that_was_stopped_goes_on_with_the_same_masks_and_ids(
+def test_an_interrupted_run_resumes_with_the_same_masks_and_ids(
     stopped_after: int, share: float, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(track_job, "SHARE", share)  # of the time that may go into writing states
-    words = [clip, *WATCH, "--format", "png,coco", "--out"]
+    words = [clip, *VIDEO, "--format", "png,coco", "--out"]
     assert run(*words, tmp_path / "whole") == 0
     append, done = track_run.FrameLog.append, []
 
@@ -210,4 +208,4 @@ def test_a_watch_that_was_stopped_goes_on_with_the_same_masks_and_ids(
     monkeypatch.setattr(track_run.FrameLog, "append", append)
     assert run(*words, tmp_path / "parts", "--resume") == 0
     assert (tmp_path / "parts/coco.json").read_bytes() == (tmp_path / "whole/coco.json").read_bytes()
-    assert run(*words, tmp_path / "parts", "--resume", "--patience", "4") == 78  # another watch
+    assert run(*words, tmp_path / "parts", "--resume", "--patience", "4") == 78  # another job

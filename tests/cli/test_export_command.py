@@ -1,4 +1,4 @@
-"""`masklet export onnx`: a checkpoint in, a folder out that every command takes as its model."""
+"""`masklet export onnx`: the exported folder, its formats and layouts, and the command's output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from masklet.checkpoints import key_names, write_released
 from masklet.cli.main import main
 from parity.inputs import frames
-from support.networks import network
+from support.networks import make_model
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "nano.pt"
-    write_released(path, key_names.to_released(network("nano", calm=True).tensors))
+    write_released(path, key_names.to_released(make_model("nano", calm=True).tensors))
     return path
 
 
@@ -40,18 +40,18 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 def test_an_exported_folder_is_a_model_of_every_command(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, picture = tmp_path / "nano", tmp_path / "one.png"
+    folder, image = tmp_path / "nano", tmp_path / "one.png"
     assert run(model, folder, "--size", 32)[0] == 0
-    Image.fromarray(frames(1, 90, 160, 3)[0]).save(picture)
-    words = ["segment", picture, "--point", "40,30", "--model", folder, "--out", tmp_path / "masks", "--json"]
+    Image.fromarray(frames(1, 90, 160, 3)[0]).save(image)
+    words = ["segment", image, "--point", "40,30", "--model", folder, "--out", tmp_path / "masks", "--json"]
     assert main([str(word) for word in words]) == 0
     assert json.loads(capsys.readouterr().out)["model"] == "nano"
 
 
-def test_files_and_sizes_are_told(run: Run, model: Path, tmp_path: Path) -> None:
+def test_the_output_lists_files_and_sizes(run: Run, model: Path, tmp_path: Path) -> None:
     status, out, err = run(model, tmp_path / "nano", "--size", 32)
     names = [Path(line.split("  ")[0]).name for line in out.splitlines()]
-    assert (status, err) == (0, "writing nano at 32 in fp32\n")
+    assert (status, err) == (0, "writing nano at 32 px in fp32\n")
     assert names == [
         "encode.onnx",
         "attend.onnx",
@@ -62,21 +62,21 @@ def test_files_and_sizes_are_told(run: Run, model: Path, tmp_path: Path) -> None
     ]
 
 
-def test_json_tells_everything(run: Run, model: Path, tmp_path: Path) -> None:
+def test_the_json_has_every_field(run: Run, model: Path, tmp_path: Path) -> None:
     record = json.loads(run(model, tmp_path / "nano", "--size", 32, "--precision", "fp16", "--json")[1])
     assert (record["model"], record["size"], record["precision"], record["layout"]) == ("nano", 32, "fp16", "masklet")
     assert all(Path(path).stat().st_size == size for path, size in record["files"].items())
 
 
-def test_int8_costs_are_a_table_of_graphs(run: Run, model: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.fromarray(frames(1, 90, 160, 3)[0]).save(pictures / "one.png")
-    words = ("--size", 32, "--precision", "int8", "--pictures", pictures)
+def test_quantization_errors_are_a_table_of_graphs(run: Run, model: Path, tmp_path: Path) -> None:
+    images = tmp_path / "pictures"
+    images.mkdir()
+    Image.fromarray(frames(1, 90, 160, 3)[0]).save(images / "one.png")
+    words = ("--size", 32, "--precision", "int8", "--pictures", images)
     status, out, _ = run(model, tmp_path / "nano", *words)
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()[6:]] == [
-        "rounded",
+        "quantized",
         "encode",
         "attend",
         "decode",
@@ -85,14 +85,14 @@ def test_int8_costs_are_a_table_of_graphs(run: Run, model: Path, tmp_path: Path)
     ]
 
 
-def test_an_exported_folder_is_told_and_verified(
+def test_info_and_verify_read_an_exported_folder(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "nano"
     run(model, folder, "--size", 32, "--precision", "fp16")
     assert main(["models", "info", str(folder), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["architecture"], told["precision"], told["size"]) == ("nano", "fp16", 32)
+    record = json.loads(capsys.readouterr().out)
+    assert (record["architecture"], record["precision"], record["size"]) == ("nano", "fp16", 32)
     assert main(["models", "verify", str(folder)]) == 0
     assert "every file as its manifest says" in capsys.readouterr().out
     (folder / "attend.onnx").write_bytes((folder / "attend.onnx").read_bytes()[:-1])

@@ -1,4 +1,4 @@
-"""The command line: what it prints where, and how it ends. 1 is never an exit status."""
+"""The command line: its output on stdout and stderr, and its exit statuses, of which 1 is none."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from conftest import shapes
 from masklet.checkpoints import read_tensors, write_released
 from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
 from masklet.cli import models
-from masklet.cli.console import visible
+from masklet.cli.console import escape_unprintable
 from masklet.cli.main import main
-from masklet.cli.options import located
+from masklet.cli.options import locate_model
 from masklet.errors import EXIT_STATUS
 from parity.inputs import weights
-from support.faulty_server import serving, stalling, well
-from support.hostile_checkpoints import archived, text
+from support.faulty_server import send_correctly, send_half_and_stall, serve
+from support.hostile_checkpoints import make_checkpoint, pickle_text
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,16 +61,16 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
     path = tmp_path / "evil.pt"
-    path.write_bytes(archived(b"\x80\x02cposix\nsystem\n" + text("true") + b"\x85R."))
+    path.write_bytes(make_checkpoint(b"\x80\x02cposix\nsystem\n" + pickle_text("true") + b"\x85R."))
     return path
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "masklet", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_help_names_the_commands(run: Run) -> None:
+def test_help_lists_the_commands(run: Run) -> None:
     for arguments in ((), ("--help",), ("-h",)):
         status, out, err = run(*arguments)
         assert (status, err) == (0, "") and "models" in out
@@ -86,7 +86,7 @@ sys.stderr.write(str(heavy & set(sys.modules)))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == "set()"
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_version_prints_the_version(run: Run) -> None:
     status, out, _ = run("--version")
     assert status == 0 and re.fullmatch(r"masklet \d+\.\d+\.\d+\n", out)
 
@@ -97,14 +97,16 @@ def test_the_version_is_told(run: Run) -> None:
 def test_wrong_usage_is_one_line_and_a_hint(run: Run, arguments: list[str]) -> None:
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
-    assert re.fullmatch(r"masklet: error: .+ \[bad-usage\]\nhint: masklet.* --help shows what fits\n", err)
+    assert re.fullmatch(
+        r"masklet: error: .+ \[bad-usage\]\nhint: masklet.* --help lists the commands and options\n", err
+    )
 
 
-def test_a_misspelt_command_is_answered_with_the_right_one(run: Run) -> None:
+def test_a_misspelt_command_is_corrected(run: Run) -> None:
     assert "'models'" in run("modles", "list")[2]
 
 
-def test_an_error_is_also_one_object_for_machines(run: Run, evil: Path) -> None:
+def test_with_json_an_error_is_one_object_on_stdout(run: Run, evil: Path) -> None:
     for arguments, code in (
         (["models", "info", evil, "--json"], "unsafe-pickle"),
         (["models", "info", "none.pt", "--json"], "input-not-found"),
@@ -122,10 +124,10 @@ def test_control_characters_in_names_do_not_reach_the_terminal(run: Run, tmp_pat
     path.write_bytes(b"")
     _, _, err = run("models", "info", path)
     assert "a\\x1b[31m\\nb\\u202e.pt is empty" in err
-    assert visible("grüße \udcff") == "grüße \\udcff"
+    assert escape_unprintable("grüße \udcff") == "grüße \\udcff"
 
 
-def test_a_refusal_by_policy_has_its_status(run: Run, evil: Path) -> None:
+def test_an_unsafe_checkpoint_has_its_status(run: Run, evil: Path) -> None:
     status, out, err = run("models", "verify", evil)
     assert (status, out) == (77, "") and "posix.system" in err and err.count("\n") == 2
 
@@ -137,7 +139,7 @@ def raising(error: BaseException) -> Callable[..., None]:
     return fail
 
 
-def test_a_bug_is_one_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_one_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "print_table", raising(RuntimeError("oh\nno")))
     status, out, err = run("models", "list")
     assert (status, out) == (70, "") and "RuntimeError: oh\\nno [internal]" in err and "Traceback" not in err
@@ -158,7 +160,7 @@ def test_a_bug_is_one_line_and_with_debug_a_traceback(run: Run, monkeypatch: pyt
         (OSError(5, "Input/output error"), 70),
     ],
 )
-def test_every_other_end_has_its_status(
+def test_every_other_exception_has_its_status(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
 ) -> None:
     monkeypatch.setattr(models, "print_table", raising(error))
@@ -167,11 +169,11 @@ def test_every_other_end_has_its_status(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_download_which_can_go_on_later(own_home: Path, number: int, status: int) -> None:
+def test_a_signal_ends_a_download_and_keeps_the_finished_part(own_home: Path, number: int, status: int) -> None:
     release = RELEASES["sam2.1-tiny"]
-    with serving(bytes(release.size_bytes // 100), stalling) as server:
+    with serve(bytes(release.size_bytes // 100), send_half_and_stall) as server:
         server.content = b"\1" * release.size_bytes
-        running = started("models", "pull", "sam2.1-tiny", "--mirror", server.url)
+        running = start("models", "pull", "sam2.1-tiny", "--mirror", server.url)
         part = get_release_path(release).with_name(f"{release.file}.part")
         deadline = time.monotonic() + 30
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
@@ -184,15 +186,15 @@ def test_a_signal_ends_a_download_which_can_go_on_later(own_home: Path, number: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes that break")
-def test_output_that_nobody_reads_ends_quietly(micro: Path) -> None:
+def test_a_closed_stdout_ends_the_command_without_a_message(micro: Path) -> None:
     for arguments in (["models", "list"], ["models", "list", "--json"], ["--help"], ["models", "info", micro]):
-        running = started(*arguments)
+        running = start(*arguments)
         assert running.stdout and running.stderr
         running.stdout.close()
         assert (running.wait(30), running.stderr.read()) == (141, "")
 
 
-def test_list_shows_what_is_here(run: Run, own_home: Path) -> None:
+def test_list_shows_which_models_are_downloaded(run: Run, own_home: Path) -> None:
     tiny, small = (get_release_path(RELEASES[f"sam2.1-{size}"]) for size in ("tiny", "small"))
     tiny.parent.mkdir(parents=True)
     with tiny.open("wb") as handle:
@@ -206,24 +208,24 @@ def test_list_shows_what_is_here(run: Run, own_home: Path) -> None:
     assert "wrong size" in lines["sam2.1-small"] and "not here" in lines["sam2-large"]
 
 
-def test_list_for_machines_has_everything(run: Run) -> None:
+def test_list_as_json_has_every_field(run: Run) -> None:
     records = json.loads(run("models", "list", "--json")[1])
     assert [record["name"] for record in records] == ["nano", *RELEASES]
     assert {"name", "parameters", "bytes", "state", "path", "url", "sha256"} == set(records[0])
 
 
-def test_the_model_in_the_package_need_not_be_pulled(run: Run) -> None:
+def test_pull_of_the_embedded_model_prints_its_path(run: Run) -> None:
     status, out, _ = run("models", "pull", "nano")
     assert (status, Path(out.strip())) == (0, get_embedded_path())
 
 
-def test_numbers_are_stored_as_asked(run: Run, micro: Path, tmp_path: Path) -> None:
+def test_convert_stores_the_requested_number_format(run: Run, micro: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.safetensors"
     assert run("models", "convert", micro, half, "--dtype", "float16")[0] == 0
     assert json.loads(run("models", "info", half, "--json")[1])["dtype"] == "float16"
 
 
-def test_info_tells_what_a_file_is(run: Run, micro: Path) -> None:
+def test_info_prints_the_facts_of_a_file(run: Run, micro: Path) -> None:
     status, out, _ = run("models", "info", micro, "--json")
     record = json.loads(out)
     assert status == 0
@@ -234,7 +236,7 @@ def test_info_tells_what_a_file_is(run: Run, micro: Path) -> None:
     assert all(str(value) in plain for value in record.values() if value is not None)
 
 
-def test_info_of_a_release_that_is_not_here_says_how_to_get_it(run: Run) -> None:
+def test_info_of_a_release_that_is_missing_shows_how_to_download_it(run: Run) -> None:
     status, _, err = run("models", "info", "sam2-tiny")
     assert status == 66 and "hint: masklet models pull sam2-tiny" in err
 
@@ -245,7 +247,7 @@ def test_pull_prints_the_path_and_nothing_else_on_stdout(
     content = micro.read_bytes()
     release = made(content)
     monkeypatch.setitem(RELEASES, release.name, release)
-    with serving(content, well) as server:
+    with serve(content, send_correctly) as server:
         status, out, err = run("models", "pull", release.name, "--mirror", server.url)
         assert (status, out) == (0, f"{get_release_path(release)}\n") and err == "downloading toy (53 MB)\n"
         assert json.loads(run("models", "pull", "toy", "--json")[1]) == {
@@ -257,17 +259,16 @@ def test_pull_prints_the_path_and_nothing_else_on_stdout(
     assert json.loads(run("models", "info", "toy", "--json")[1])["release"] == "toy"
 
 
-def test_a_model_that_a_command_needs_is_fetched_on_the_way(
+def test_a_model_that_a_command_needs_is_downloaded(
     micro: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = micro.read_bytes()
     monkeypatch.setitem(RELEASES, "toy", made(content))
     own_home.mkdir()
-    with serving(content, well) as server:
+    with serve(content, send_correctly) as server:
         (own_home / "mirror.txt").write_text(server.url)
-        assert [located("toy"), located("toy"), located(str(micro))] == [get_release_path(RELEASES["toy"])] * 2 + [
-            micro
-        ]
+        paths = [locate_model(name) for name in ("toy", "toy", str(micro))]
+        assert paths == [get_release_path(RELEASES["toy"])] * 2 + [micro]
         assert len(server.ranges) == 1
     assert capsys.readouterr() == ("", "downloading toy (53 MB)\n")
 
@@ -285,9 +286,9 @@ def test_verify_of_another_file_under_a_released_name_fails(run: Run, micro: Pat
     assert (status, out) == (77, "") and "[hash-mismatch]" in err and path.exists()
 
 
-def test_verify_of_an_own_file_says_that_it_is_sound(run: Run, micro: Path) -> None:
+def test_verify_of_an_own_file_reports_that_it_is_intact(run: Run, micro: Path) -> None:
     status, out, _ = run("models", "verify", micro)
-    assert status == 0 and "not a released file, but sound: sam2.1-micro, 411 tensors" in out
+    assert status == 0 and "not a released file, but intact: sam2.1-micro, 411 tensors" in out
     assert json.loads(run("models", "verify", micro, "--json")[1])["release"] is None
 
 
@@ -300,16 +301,16 @@ def test_verify_finds_a_damaged_file(run: Run, micro: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("names", ["released", "transformers"])
-def test_convert_there_and_back_changes_nothing(run: Run, micro: Path, tmp_path: Path, names: str) -> None:
-    there, back = tmp_path / "there.safetensors", tmp_path / "back.pt"
-    assert run("models", "convert", micro, there, "--names", names)[:2] == (0, f"{there}\n")
-    assert json.loads(run("models", "info", there, "--json")[1])["names"] == names
-    assert run("models", "convert", there, back)[0] == 0
-    before, after = read_tensors(micro), read_tensors(back)
+def test_a_checkpoint_converted_twice_is_equal(run: Run, micro: Path, tmp_path: Path, names: str) -> None:
+    converted, restored = tmp_path / "converted.safetensors", tmp_path / "restored.pt"
+    assert run("models", "convert", micro, converted, "--names", names)[:2] == (0, f"{converted}\n")
+    assert json.loads(run("models", "info", converted, "--json")[1])["names"] == names
+    assert run("models", "convert", converted, restored)[0] == 0
+    before, after = read_tensors(micro), read_tensors(restored)
     assert set(before) == set(after) and all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_convert_replaces_nothing_unless_told_to(run: Run, micro: Path, tmp_path: Path) -> None:
+def test_convert_replaces_a_file_only_with_overwrite(run: Run, micro: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.pt"
     output.write_text("dear")
     status, _, err = run("models", "convert", micro, output)
@@ -319,7 +320,9 @@ def test_convert_replaces_nothing_unless_told_to(run: Run, micro: Path, tmp_path
 
 
 @pytest.mark.parametrize("arguments", [["out.bin"], ["out.pt", "--names", "transformers"], ["out.pt", "--names", "x"]])
-def test_convert_refuses_what_it_cannot_write(run: Run, micro: Path, tmp_path: Path, arguments: list[Any]) -> None:
+def test_convert_refuses_names_and_suffixes_it_cannot_write(
+    run: Run, micro: Path, tmp_path: Path, arguments: list[Any]
+) -> None:
     status, _, err = run("models", "convert", micro, tmp_path / arguments[0], *arguments[1:])
     assert status == 2 and "[bad-usage]" in err
     assert not (tmp_path / arguments[0]).exists()

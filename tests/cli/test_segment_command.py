@@ -1,4 +1,4 @@
-"""`masklet segment`: pictures in, masks out, and how each of its runs may end."""
+"""`masklet segment`: the files it writes, its output and its exit statuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model(checkpoint: Callable[[str, int], Path]) -> str:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[str]:
+def images(tmp_path: Path) -> list[str]:
     paths = [tmp_path / "one.png", tmp_path / "two.jpg"]
     for seed, path in enumerate(paths):
         Image.fromarray(np.random.RandomState(seed).randint(0, 256, (60, 80, 3), np.uint8)).save(path)
@@ -35,19 +35,19 @@ def run(*words: str) -> int:
     return status
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> Any:
+def read_json(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_every_format_is_written_for_every_picture(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_every_format_is_written_for_every_image(
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "masks"
     formats = "png,overlay,cutout,rle,npz"
-    assert run(*pictures, "--point", "40,30", "--model", model, "--out", str(out), "--format", formats, "--json") == 0
-    answer = told(capsys)
-    assert [Path(record["picture"]).name for record in answer["pictures"]] == ["one.png", "two.jpg"]
-    for record in answer["pictures"]:
+    assert run(*images, "--point", "40,30", "--model", model, "--out", str(out), "--format", formats, "--json") == 0
+    summary = read_json(capsys)
+    assert [Path(record["picture"]).name for record in summary["pictures"]] == ["one.png", "two.jpg"]
+    for record in summary["pictures"]:
         assert sorted(record["files"]) == sorted(formats.split(","))
         mask = np.asarray(Image.open(record["files"]["png"]))
         assert mask.shape == (60, 80)
@@ -55,70 +55,70 @@ def test_every_format_is_written_for_every_picture(
         assert Image.open(record["files"]["cutout"]).mode == "RGBA"
 
 
-def test_objects_keep_the_ids_that_they_were_given(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_objects_have_the_ids_of_their_prompts(
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--box", "5,5,40,40#4", "--point", "60,20#9", "--negative", "2,2#4")
-    assert run(pictures[0], *words, "--model", model, "--out", str(tmp_path / "m"), "--json") == 0
-    assert [one["id"] for one in told(capsys)["pictures"][0]["objects"]] == [4, 9]
+    assert run(images[0], *words, "--model", model, "--out", str(tmp_path / "m"), "--json") == 0
+    assert [one["id"] for one in read_json(capsys)["pictures"][0]["objects"]] == [4, 9]
 
 
 def test_multimask_gives_three_candidates(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--point", "40,30", "--multimask", "--format", "rle", "--out", str(tmp_path / "m"), "--json")
-    assert run(pictures[0], *words, "--model", model) == 0
-    assert len(told(capsys)["pictures"][0]["objects"]) == 3
+    assert run(images[0], *words, "--model", model) == 0
+    assert len(read_json(capsys)["pictures"][0]["objects"]) == 3
 
 
-def test_zooming_gives_masks_of_the_window_s_fineness(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_with_zoom_masks_have_the_resolution_of_the_crop(
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = (pictures[0], "--box", "30,20,46,36", "--model", model, "--format", "npz", "--json")
+    words = (images[0], "--box", "30,20,46,36", "--model", model, "--format", "npz", "--json")
     assert run(*words, "--zoom", "2", "--out", str(tmp_path / "m")) == 0
-    found = np.load(told(capsys)["pictures"][0]["files"]["npz"])["low_res"][0]
+    found = np.load(read_json(capsys)["pictures"][0]["files"]["npz"])["low_res"][0]
     assert found.shape == (60, 80)
-    assert (found[:12] == -10).all()  # beyond the window, which is 32 pixels long
+    assert (found[:12] == -10).all()  # outside the crop, whose side is 32 pixels
     assert (found[12:44, 22:54] != -10).all()
     assert run(*words, "--zoom", "0.5", "--out", str(tmp_path / "n")) == 2
 
 
-def test_a_mask_that_was_written_is_a_prompt_again(model: str, pictures: list[str], tmp_path: Path) -> None:
+def test_a_written_mask_is_a_valid_prompt(model: str, images: list[str], tmp_path: Path) -> None:
     out = tmp_path / "m"
-    assert run(pictures[0], "--point", "40,30", "--model", model, "--out", str(out), "--format", "png") == 0
+    assert run(images[0], "--point", "40,30", "--model", model, "--out", str(out), "--format", "png") == 0
     again = ("--mask", str(out / "one.png"), "--model", model, "--out", str(tmp_path / "n"))
-    assert run(pictures[0], *again) == 0
+    assert run(images[0], *again) == 0
 
 
-def test_what_is_there_is_not_written_over_unasked(model: str, pictures: list[str], tmp_path: Path) -> None:
-    words = (pictures[0], "--point", "40,30", "--model", model, "--out", str(tmp_path / "m"))
+def test_existing_output_is_replaced_only_with_overwrite(model: str, images: list[str], tmp_path: Path) -> None:
+    words = (images[0], "--point", "40,30", "--model", model, "--out", str(tmp_path / "m"))
     assert run(*words) == 0
     assert run(*words) == 73
     assert run(*words, "--overwrite") == 0
 
 
-def test_one_bad_picture_among_many_does_not_stop_the_others(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_image_does_not_stop_the_others(
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"<html>")
     words = ("--point", "40,30", "--model", model, "--out", str(tmp_path / "m"), "--json")
-    assert run(str(tmp_path / "bad.png"), *pictures, *words) == 3
-    records = told(capsys)["pictures"]
+    assert run(str(tmp_path / "bad.png"), *images, *words) == 3
+    records = read_json(capsys)["pictures"]
     assert records[0]["error"]["code"] == "unsupported-format"
     assert all("files" in record for record in records[1:])
 
 
-def test_the_summary_is_short_and_names_the_files(
-    model: str, pictures: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_summary_lists_objects_and_files(
+    model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(pictures[0], "--point", "40,30", "--model", model, "--out", str(tmp_path / "m")) == 0
+    assert run(images[0], "--point", "40,30", "--model", model, "--out", str(tmp_path / "m")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "object 1" in lines[0]
     assert "one.png" in lines[1]
 
 
-def test_a_picture_bomb_is_refused_from_its_header(
+def test_a_decompression_bomb_is_refused_by_its_header(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bomb = tmp_path / "bomb.png"
@@ -145,12 +145,12 @@ def test_a_picture_bomb_is_refused_from_its_header(
         (["one.png", "--point", "40,30", "--model", "sam2.1-huge"], 78, "unknown-model"),
     ],
 )
-def test_what_cannot_be_done_ends_in_one_clear_line(
+def test_wrong_input_ends_with_one_error(
     words: list[str],
     status: int,
     code: str,
     model: str,
-    pictures: list[str],
+    images: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""`masklet track`: a video in, masks out in every format, and how each of its runs may end."""
+"""`masklet track`: every format, resuming, faults of the disk, and exit statuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import Masks
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
-from support.clips import turned, write_clip
+from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
 from support.zygote import Zygote, frames_in
 
@@ -34,8 +34,8 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of a red square that moves to the right."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """A folder of frames: a red square moves to the right."""
+    folder = tmp_path_factory.mktemp("frames")
     for index in range(COUNT):
         image = np.full((60, 90, 3), 40, np.uint8)
         image[10:40, 10 + index : 40 + index] = (200, 60, 30)
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend without a network, and a disk that is not waited for."""
+    """Use a backend without a network, and do not wait for the disk."""
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
@@ -62,14 +62,14 @@ def track(*words: str | Path) -> int:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """All that was written, by name, without the journal's folder."""
+    """The contents of all output files by name, without the folder of the frame log."""
     files = (
         path for path in sorted(out.rglob("*")) if path.is_file() and ".masklet" not in path.relative_to(out).parts
     )
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
-def test_the_help_names_every_format() -> None:
+def test_the_help_lists_every_format() -> None:
     assert NAMED.split(", ") == list(FORMATS)
 
 
@@ -121,12 +121,12 @@ def test_every_third_frame_is_written(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_files_are_named_like_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+def test_files_are_named_like_the_images_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
     for name in ("a9.png", "a10.png", "a11.png"):
-        shutil.copy(folder / "00000.png", pictures / name)
-    assert track(pictures, "--point", "20,20", "--format", "png,coco,yolo", "--out", tmp_path / "out") == 0
+        shutil.copy(folder / "00000.png", frames / name)
+    assert track(frames, "--point", "20,20", "--format", "png,coco,yolo", "--out", tmp_path / "out") == 0
     assert sorted(contents(tmp_path / "out/png")) == ["a10.png", "a11.png", "a9.png"]
     assert (tmp_path / "out/yolo/labels/a9.txt").exists()
     images = json.loads((tmp_path / "out/coco.json").read_text())["images"]
@@ -146,7 +146,7 @@ def test_a_pattern_is_a_video_named_after_its_folder(
 
 
 @pytest.mark.usefixtures("quick")
-def test_pictures_of_the_same_name_in_several_folders_are_numbered(folder: Path, tmp_path: Path) -> None:
+def test_images_of_the_same_name_in_several_folders_are_numbered(folder: Path, tmp_path: Path) -> None:
     for part in ("a", "b"):
         (tmp_path / part).mkdir()
         shutil.copy(folder / "00000.png", tmp_path / part / "1.png")
@@ -155,13 +155,13 @@ def test_pictures_of_the_same_name_in_several_folders_are_numbered(folder: Path,
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_job_is_neither_overwritten_nor_mixed_by_accident(
+def test_a_job_is_neither_replaced_nor_changed_without_an_option(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [folder, "--point", "20,20", "--format", "png,coco", "--out", tmp_path]
     assert track(*words, "--stop", "9") == 0
     first = contents(tmp_path)
-    assert track(*words, "--stop", "9") == 73 and "--resume goes on with it" in capsys.readouterr().err
+    assert track(*words, "--stop", "9") == 73 and "--resume continues it" in capsys.readouterr().err
     assert track(*words, "--stop", "8", "--resume") == 78
     assert "range.stop was 9, is 8" in capsys.readouterr().err
     assert track(folder, "--point", "20,21", "--stop", "9", "--out", tmp_path, "--resume") == 78
@@ -172,25 +172,27 @@ def test_a_job_is_neither_overwritten_nor_mixed_by_accident(
 
 
 @pytest.mark.usefixtures("quick")
-def test_other_pictures_under_the_same_name_are_another_job(folder: Path, tmp_path: Path) -> None:
-    pictures = shutil.copytree(folder, tmp_path / "pictures")
-    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
+def test_other_images_under_the_same_name_are_another_job(folder: Path, tmp_path: Path) -> None:
+    frames = shutil.copytree(folder, tmp_path / "frames")
+    words = [frames, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
     assert track(*words) == 0
-    shutil.copy(pictures / "00000.png", pictures / "00013.png")
+    shutil.copy(frames / "00000.png", frames / "00013.png")
     assert track(*words, "--resume") == 78
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_file_of_no_job_is_in_the_way(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_belongs_to_no_job_is_not_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "coco.json").write_text("mine")
     words = [folder, "--point", "20,20", "--stop", "2", "--format", "coco", "--out", tmp_path]
-    assert track(*words) == 73 and "is of no job" in capsys.readouterr().err
+    assert track(*words) == 73 and "belongs to no job" in capsys.readouterr().err
     assert (tmp_path / "coco.json").read_text() == "mine"
     assert track(*words, "--overwrite") == 0
 
 
 @pytest.mark.usefixtures("quick")
-def test_starting_anew_removes_what_the_job_wrote_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+def test_overwrite_removes_the_files_of_the_job_only(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "yolo").mkdir()
     (tmp_path / "yolo/mine.txt").write_text("mine")
     words = [folder, "--point", "20,20", "--stop", "2", "--out", tmp_path]
@@ -207,14 +209,14 @@ def test_a_finished_job_gives_further_formats_without_tracking(
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     words = [folder, "--point", "20,20", "--stop", "5", "--out", tmp_path / "a"]
     assert track(*words, "--format", "png") == 0
-    asked = len(backend.asked)
-    assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.asked) == asked
+    calls = len(backend.asked)
+    assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.asked) == calls
     assert track(*words[:-1], tmp_path / "b", "--format", "png,yolo,coco") == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_label_map_prompts_every_object_in_it_or_the_one_that_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_label_map_prompts_all_of_its_objects_or_the_selected_one(folder: Path, tmp_path: Path) -> None:
     labels = np.zeros((60, 90), np.uint8)
     labels[5:20, 5:20], labels[30:50, 40:70] = 3, 8
     with (tmp_path / "labels.png").open("wb") as file:
@@ -228,7 +230,7 @@ def test_a_label_map_prompts_every_object_in_it_or_the_one_that_is_named(folder:
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_was_written_can_prompt_again(folder: Path, tmp_path: Path) -> None:
+def test_written_masks_are_valid_prompts(folder: Path, tmp_path: Path) -> None:
     assert track(folder, "--point", "20,20", "--stop", "5", "--format", "coco,png", "--out", tmp_path / "a") == 0
     words = [folder, "--stop", "5", "--format", "png"]
     assert track(*words, "--mask", f"{tmp_path}/a/coco.json@1", "--out", tmp_path / "b") in (0, 65)
@@ -249,7 +251,7 @@ def test_prompts_come_from_a_file(folder: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "file") == contents(tmp_path / "words")
 
 
-def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: Path, tmp_path: Path) -> None:
+def test_a_prompt_file_can_declare_an_object_absent(model: str, folder: Path, tmp_path: Path) -> None:
     rows = [{"box": [10, 10, 40, 40]}, {"frame": 2, "absent": True}]
     (tmp_path / "prompts.json").write_text(json.dumps(rows))
     words = ["--prompts", tmp_path / "prompts.json", "--model", model, "--size", "64", "--stop", "3"]
@@ -260,18 +262,18 @@ def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("words", "status", "message"),
     [
         ([], 2, "nothing to track"),
         (["--point", "5"], 2, "--point takes 2 numbers"),
         (["--point", "a,b"], 2, "--point takes 2 numbers"),
         (["--point", "5,5#0"], 2, "numbered from 1"),
         (["--point", "5,5#99999999999"], 65, "numbered from 1 to 2147483647"),
-        (["--point", "5,5#70000"], 65, "holds 1 to 65535"),
+        (["--point", "5,5#70000"], 65, "from 1 to 65535"),
         (["--box", "5,5,9"], 2, "--box takes 4 numbers"),
         (["--box", "40,40,10,10"], 65, "x0 < x1"),
         (["--box", "1,1,9,9", "--box", "20,20,30,30"], 65, "write #2"),
-        (["--point", "500,5"], 65, "lies outside the picture of 90 × 60"),
+        (["--point", "500,5"], 65, "of 90 × 60 pixels"),
         (["--point", "nan,5"], 65, "finite"),
         (["--point", "5,5@99"], 65, "frame 99 has a prompt"),
         (["--point", "5,5", "--start", "9", "--stop", "9"], 2, "no frames to visit"),
@@ -283,17 +285,17 @@ def test_a_file_of_prompts_can_say_that_an_object_is_absent(model: str, folder: 
         (["--point", "5,5", "--direction", "sideways"], 2, "sideways"),
     ],
 )
-def test_wrong_input_is_told_before_anything_is_written(
-    words: list[str], status: int, told: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_wrong_input_is_refused_before_anything_is_written(
+    words: list[str], status: int, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert track(folder, *words, "--out", tmp_path / "out") == status
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("row", [{"box": [1, 2]}, {"points": [[1, 2]]}, {"object": 0}, {"colour": 1}, {}, 7])
-def test_a_broken_file_of_prompts_is_refused(row: Any, folder: Path, tmp_path: Path) -> None:
+def test_an_invalid_prompt_file_is_refused(row: Any, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "prompts.json").write_text(json.dumps([row]))
     assert track(folder, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "out") == 65
 
@@ -306,7 +308,7 @@ def test_a_missing_video_and_a_broken_one_have_their_status(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_truncated_clip_is_done_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_clip_is_tracked_to_its_last_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_clip(tmp_path / "clip.mkv", 12, options={"g": "1"})
     clip.write_bytes(clip.read_bytes()[:-600])
     assert track(clip, "--point", "5,5", "--format", "png", "--out", tmp_path / "out", "--json") == 3
@@ -316,7 +318,7 @@ def test_a_truncated_clip_is_done_as_far_as_it_goes(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_frame_of_another_size_ends_the_job_but_not_what_was_finished(
+def test_a_frame_of_another_size_ends_the_job_and_keeps_finished_frames(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = write_clip(tmp_path / "one.ts", 8, "mpeg2video")
@@ -330,43 +332,43 @@ def test_a_frame_of_another_size_ends_the_job_but_not_what_was_finished(
 
 
 @pytest.mark.usefixtures("quick")
-def test_pictures_of_several_sizes_are_refused_before_anything_is_written(
+def test_images_of_several_sizes_are_refused_before_anything_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = shutil.copytree(folder, tmp_path / "pictures")
-    Image.new("RGB", (30, 20)).save(pictures / "00005.png")
-    assert track(pictures, "--point", "20,20", "--out", tmp_path / "out") == 65
-    told = capsys.readouterr().err
-    assert "00005.png" in told and "00000.png" in told and "--on-resize scale" in told
+    frames = shutil.copytree(folder, tmp_path / "frames")
+    Image.new("RGB", (30, 20)).save(frames / "00005.png")
+    assert track(frames, "--point", "20,20", "--out", tmp_path / "out") == 65
+    error = capsys.readouterr().err
+    assert "00005.png" in error and "00000.png" in error and "--on-resize scale" in error
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_address_is_refused_and_the_way_to_follow_it_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_is_refused_with_the_command_for_streams(capsys: pytest.CaptureFixture[str]) -> None:
     assert track("rtsp://127.0.0.1/live", "--point", "5,5") == 77
     assert "masklet webcam rtsp://127.0.0.1/live" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_frame_of_another_size_can_be_scaled(folder: Path, tmp_path: Path) -> None:
-    pictures = shutil.copytree(folder, tmp_path / "pictures")
-    Image.new("RGB", (30, 20)).save(pictures / "00005.png")
-    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
+    frames = shutil.copytree(folder, tmp_path / "frames")
+    Image.new("RGB", (30, 20)).save(frames / "00005.png")
+    words = [frames, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
     assert track(*words, "--on-resize", "scale") == 0
     assert len(contents(tmp_path / "out")) == COUNT
 
 
 @pytest.mark.usefixtures("quick")
-def test_strict_takes_no_video_that_breaks_off_and_stops_at_a_broken_frame(
+def test_strict_fails_on_a_truncated_video_and_on_a_corrupt_frame(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_clip(tmp_path / "clip.mkv", 12, options={"g": "1"})
     clip.write_bytes(clip.read_bytes()[:-600])
     assert track(clip, "--point", "5,5", "--strict", "--out", tmp_path / "out") == 65
     assert "[video-truncated]" in capsys.readouterr().err and not (tmp_path / "out").exists()
-    pictures = shutil.copytree(folder, tmp_path / "pictures")
-    (pictures / "00003.png").write_bytes((pictures / "00003.png").read_bytes()[:60])
-    words = [pictures, "--point", "20,20", "--format", "png", "--out", tmp_path / "broken"]
+    frames = shutil.copytree(folder, tmp_path / "frames")
+    (frames / "00003.png").write_bytes((frames / "00003.png").read_bytes()[:60])
+    words = [frames, "--point", "20,20", "--format", "png", "--out", tmp_path / "broken"]
     assert track(*words, "--strict") == 65
     assert "[frame-corrupt]" in capsys.readouterr().err and len(contents(tmp_path / "broken")) == 3
     assert track(*words, "--resume", "--json") == 3
@@ -375,8 +377,8 @@ def test_strict_takes_no_video_that_breaks_off_and_stops_at_a_broken_frame(
 
 
 @pytest.mark.usefixtures("quick")
-def test_rotation_is_obeyed_unless_told_otherwise(tmp_path: Path) -> None:
-    clip = turned(write_clip(tmp_path / "clip.mp4", 2), (0, 1, -1, 0))
+def test_rotation_is_applied_by_default(tmp_path: Path) -> None:
+    clip = set_display_matrix(write_clip(tmp_path / "clip.mp4", 2), (0, 1, -1, 0))
     for words, size in (([], (128, 48)), (["--no-autorotate"], (48, 128))):
         out = tmp_path / f"out{len(words)}"
         assert track(clip, "--point", "5,5", *words, "--format", "png", "--out", out) == 0
@@ -384,7 +386,7 @@ def test_rotation_is_obeyed_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_cleaned_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_postprocessed_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [folder, "--point", "20,20", "--point", "60,40#2", "--stop", "4", "--format", "sav", "--out", tmp_path]
     assert track(*words, "--holes", "4", "--islands", "3", "--apart") == 0
     for frame in read(tmp_path / "sav"):
@@ -394,20 +396,20 @@ def test_cleaned_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.usefixtures("quick")
-def test_zoomed_masks_are_another_job_and_resume_like_any(
+def test_masks_with_zoom_are_another_job_and_resume_exactly(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [folder, "--box", "10,10,40,40", "--format", "npz", "--zoom", "1.2"]
     assert track(*words, "--out", tmp_path / "a") == 0
     add = track_run.FrameLog.append
 
-    def interrupted(journal: Any, frame: Any) -> None:
-        if len(journal) == 9:
+    def interrupt(log: Any, frame: Any) -> None:
+        if len(log) == 9:
             raise KeyboardInterrupt
-        add(journal, frame)
+        add(log, frame)
 
     with monkeypatch.context() as patched:
-        patched.setattr(track_run.FrameLog, "append", interrupted)
+        patched.setattr(track_run.FrameLog, "append", interrupt)
         assert track(*words, "--out", tmp_path / "b") == 130
     assert track(*words, "--out", tmp_path / "b", "--resume") == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -416,7 +418,7 @@ def test_zoomed_masks_are_another_job_and_resume_like_any(
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_cannot_be_zoomed_at_is_refused_before_anything_is_replaced(
+def test_an_invalid_zoom_is_refused_before_anything_is_replaced(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [folder, "--point", "20,20", "--stop", "2", "--format", "npz", "--zoom", "2", "--out", tmp_path]
@@ -443,7 +445,7 @@ def test_a_job_that_another_process_holds_is_refused(
 
 
 class Faults:
-    """Lets the calls that write fail from the one numbered `first` on."""
+    """Makes every writing system call fail, from the call with number `first` on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
         self.first, self.calls, self._fault = 1 << 30, 0, fault
@@ -477,9 +479,9 @@ def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
         if track(*words, out) == 0:  # states are written when there is time: a quicker run has fewer calls
             assert faults.calls <= first
         faults.first = 1 << 30
-        kept = contents(out) if out.exists() else {}
-        assert all(whole[name] == content for name, content in kept.items() if ".part" not in name)
-        assert sum("png/" in name for name in kept) >= frames_in(out / ".masklet/journal.jsonl")
+        files = contents(out) if out.exists() else {}
+        assert all(whole[name] == content for name, content in files.items() if ".part" not in name)
+        assert sum("png/" in name for name in files) >= frames_in(out / ".masklet/journal.jsonl")
         assert track(*words, out, "--resume") == 0 and contents(out) == whole
 
 
@@ -495,15 +497,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(
+def test_a_full_disk_keeps_finished_frames_and_shows_how_to_resume(
     folder: Path, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, ballast = small_disk / "out", small_disk / "ballast"
     ballast.write_bytes(bytes(500 << 10))
     words = [folder, "--point", "20,20", "--format", "png,labelme", "--out", out]
     assert track(*words) == 74
-    told = capsys.readouterr().err
-    assert "disk is full" in told and "bytes are free" in told and "--resume" in told
+    error = capsys.readouterr().err
+    assert "disk is full" in error and "bytes are free" in error and "--resume" in error
     done = frames_in(out / ".masklet/journal.jsonl")
     assert 0 < done < COUNT and len(contents(out / "png")) >= done
     ballast.unlink()
@@ -524,14 +526,14 @@ WORDS = ["--box", "10,10,40,40@6", "--direction", "both", "--format", "png,yolo,
 
 @pytest.fixture(scope="module")
 def whole(zygote: Zygote, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What a run that nobody disturbs writes."""
+    """The output of a run that is not interrupted."""
     out = tmp_path_factory.mktemp("whole") / "out"
     assert zygote.run("track", folder, *WORDS, "--out", out)["status"] == 0
     return contents(out)
 
 
 @pytest.mark.parametrize("kills", [15, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_job_killed_at_random_moments_ends_as_if_it_never_was(
+def test_a_job_killed_at_random_times_ends_with_the_same_output(
     kills: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
 ) -> None:
     chance, killed, job = random.Random(kills), 0, 0
@@ -540,37 +542,37 @@ def test_a_job_killed_at_random_moments_ends_as_if_it_never_was(
         job += 1
         while killed < kills:
             target = min(COUNT, finished + chance.randint(0, 4))
-            answer = zygote.run(
+            result = zygote.run(
                 "track", folder, *WORDS, "--resume", "--out", out,
                 kill=signal.SIGKILL, frames=target, after=chance.uniform(0, 0.4 if target == COUNT else 0.1),
             )  # fmt: skip
             now = frames_in(out / ".masklet/journal.jsonl")
             assert now >= finished, "no finished frame is lost"
             finished = now
-            if answer["status"] == 0:
+            if result["status"] == 0:
                 break
-            assert answer["status"] == -signal.SIGKILL, answer
+            assert result["status"] == -signal.SIGKILL, result
             killed += 1
             for name, content in contents(out).items() if out.exists() else ():
-                assert ".part" in name or whole[name] == content, "what has its name is whole"
+                assert ".part" in name or whole[name] == content, "a file with its final name is complete"
             assert len([name for name in contents(out) if name.startswith("png/")] if out.exists() else ()) >= finished
-        answer = zygote.run("track", folder, *WORDS, "--resume", "--out", out)
-        assert answer["status"] == 0, answer
+        result = zygote.run("track", folder, *WORDS, "--resume", "--out", out)
+        assert result["status"] == 0, result
         assert contents(out) == whole
         assert sorted(path.name for path in (out / ".masklet").iterdir()) == ["journal.jsonl", "lock"]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_job_says_how_to_go_on(
+def test_an_interrupted_job_shows_how_to_resume(
     number: int, status: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
 ) -> None:
     for attempt in range(5):  # on a busy machine a job may end before the signal comes
         out = tmp_path / str(attempt)
-        answer = zygote.run("track", folder, *WORDS, "--out", out, kill=number, frames=1)
-        if answer["status"]:
+        result = zygote.run("track", folder, *WORDS, "--out", out, kill=number, frames=1)
+        if result["status"]:
             break
-    assert answer["status"] == status
-    assert f"go on with: masklet track {folder}" in answer["stderr"] and "--resume" in answer["stderr"]
+    assert result["status"] == status
+    assert f"continue with: masklet track {folder}" in result["stderr"] and "--resume" in result["stderr"]
     assert not list(out.rglob("*.part"))
     assert zygote.run("track", folder, *WORDS, "--resume", "--out", out)["status"] == 0
     assert contents(out) == whole
@@ -588,6 +590,6 @@ def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> No
     assert sizes[3000] - sizes[500] <= 32 << 20
 
 
-def test_every_format_says_where_it_writes() -> None:
+def test_every_format_has_its_own_path() -> None:
     places = [form.folder if isinstance(form, FolderFormat) else form.file for form in FORMATS.values()]
     assert len(set(places)) == len(places)

@@ -1,4 +1,4 @@
-"""`masklet webcam` with a camera that plays a file: what it writes, and every way in which it may end."""
+"""`masklet webcam` with fake cameras: the files it writes, the page, and exit statuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from masklet.jobs.frame_log import FrameLog
 from masklet.segmenter import Segmenter
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera
-from support.clips import numbered, write_clip
+from support.clips import make_numbered_image, write_clip
 from support.color_backend import ColourBackend
 from support.fake_backend import FakeBackend
 
@@ -35,7 +35,7 @@ QUICK = CameraOptions(timeout_s=0.3, max_reconnects=1, connect_timeout_s=2)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that sees colours, and a disk that is not waited for."""
+    """Use a backend that segments by color, and do not wait for the disk."""
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(ColourBackend()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
@@ -51,18 +51,18 @@ def webcam(*words: str | Path) -> int:
 
 
 def square(place: int) -> np.ndarray:
-    """A light square on the dark that moves to the right; the corner changes, so that no picture repeats."""
-    picture = np.full((*SIZE, 3), 40, np.uint8)
-    picture[10:30, 4 + place % 30 : 24 + place % 30] = 200
-    picture[0, 0] = place % 256
-    return picture
+    """A frame with a bright square that moves to the right; the corner pixel changes, so that no frame repeats."""
+    image = np.full((*SIZE, 3), 40, np.uint8)
+    image[10:30, 4 + place % 30 : 24 + place % 30] = 200
+    image[0, 0] = place % 256
+    return image
 
 
 def squares(number: int | None = None) -> Iterator[Any]:
     return (square(place) for place in (count() if number is None else range(number)))
 
 
-def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_graph_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     plug(monkeypatch, lambda: FakeCamera(squares()))
@@ -71,7 +71,7 @@ def test_everything_has_run_once_before_the_first_frame(monkeypatch: pytest.Monk
     assert verbs[:6] == ["encode", "attend", "decode", "memorize", "attend", "encode"]
 
 
-def test_a_clip_played_to_it_is_followed_recorded_and_written(
+def test_frames_are_tracked_recorded_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend()))
@@ -79,16 +79,16 @@ def test_a_clip_played_to_it_is_followed_recorded_and_written(
     plug(monkeypatch, lambda: FileCamera(clip), CameraOptions(timeout_s=5, connect_timeout_s=5))
     words = ["--point", "20,20", "--box", "1,1,9,9@2#3", "--no-preview", "--record", tmp_path / "seen.mp4"]
     assert webcam(*words, "--out", tmp_path / "out", "--format", "png,sav,coco,npz", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["frames"], told["frames_dropped"], told["ended"]) == (6, 0, "stopped")
-    assert [one["id"] for one in told["objects"]] == [1, 3]
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["frames"], summary["frames_dropped"], summary["ended"]) == (6, 0, "stopped")
+    assert [one["id"] for one in summary["objects"]] == [1, 3]
     for form in ("png", "sav", "coco", "npz"):
-        assert len(list(read(told["files"][form]))) == 6
-    with av.open(told["files"]["record"]) as seen:
+        assert len(list(read(summary["files"][form]))) == 6
+    with av.open(summary["files"]["record"]) as seen:
         assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
 
-def test_masks_are_those_of_the_picture_that_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_belong_to_their_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))
     words = ["--point", "14,20", "--no-preview", "--stop", "5", "--out", tmp_path]
     assert webcam(*words) == 0
@@ -98,7 +98,7 @@ def test_masks_are_those_of_the_picture_that_was_seen(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("again", [lambda: FakeCamera(iter(())), lambda: FakeCamera(iter([lambda: time.sleep(9)]))])
-def test_an_unplugged_camera_is_told_and_nothing_is_lost(
+def test_an_unplugged_camera_is_an_error_and_everything_is_saved(
     again: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connections = iter([lambda: FakeCamera(squares(8))])
@@ -106,15 +106,17 @@ def test_an_unplugged_camera_is_told_and_nothing_is_lost(
     words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
     assert webcam(*words, "--format", "png,coco", "--json") == 69
     caught = capsys.readouterr()
-    told = json.loads(caught.out)
-    assert told["error"]["code"] == told["ended"] == "camera-lost" and "[camera-lost]" in caught.err
-    assert 1 <= told["frames"] == len(list(read(tmp_path / "out/png"))) == len(list(read(tmp_path / "out/coco.json")))
+    summary = json.loads(caught.out)
+    assert summary["error"]["code"] == summary["ended"] == "camera-lost" and "[camera-lost]" in caught.err
+    assert (
+        1 <= summary["frames"] == len(list(read(tmp_path / "out/png"))) == len(list(read(tmp_path / "out/coco.json")))
+    )
     with av.open(str(tmp_path / "seen.mp4")) as seen:
-        assert len(list(seen.decode(video=0))) == told["frames"]
+        assert len(list(seen.decode(video=0))) == summary["frames"]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-def test_whoever_ends_it_gets_everything_written(
+def test_everything_is_saved_after_a_signal(
     number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shots = [*squares(6), lambda: os.kill(os.getpid(), number)]
@@ -131,23 +133,23 @@ def test_whoever_ends_it_gets_everything_written(
 
 
 class Visitor(threading.Thread):
-    """Somebody who looks at the page, clicks and ends it."""
+    """A browser that reads the stream, clicks and presses the stop button."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.address, self.seen = "", b""
 
-    def called(self, address: str) -> None:
+    def open(self, address: str) -> None:
         self.address = address
         self.start()
 
-    def ask(self, place: str, **told: Any) -> None:
-        data = json.dumps(told).encode()
+    def post(self, place: str, **body: Any) -> None:
+        data = json.dumps(body).encode()
         urllib.request.urlopen(urllib.request.Request(self.address + place, data), timeout=5).read()
 
     def objects(self) -> list[int]:
-        with urllib.request.urlopen(self.address + "status", timeout=5) as answer:
-            return [one["id"] for one in json.load(answer)["objects"]]
+        with urllib.request.urlopen(self.address + "status", timeout=5) as response:
+            return [one["id"] for one in json.load(response)["objects"]]
 
     def until(self, wanted: list[int]) -> None:
         deadline = time.monotonic() + 5
@@ -156,24 +158,24 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         try:
-            with urllib.request.urlopen(self.address + "stream", timeout=5) as pictures:
-                self.seen = pictures.read(4000)
-            self.ask("click", x=0.01, y=0.9, positive=True, object=None)  # the dark ground
+            with urllib.request.urlopen(self.address + "stream", timeout=5) as frames:
+                self.seen = frames.read(4000)
+            self.post("click", x=0.01, y=0.9, positive=True, object=None)  # the dark background
             self.until([1])
-            self.ask("click", x=0.35, y=0.4, positive=True, object=1)  # and the square
-            self.ask("click", x=0.35, y=0.4, positive=True, object=None)
+            self.post("click", x=0.35, y=0.4, positive=True, object=1)  # and the square, for the same object
+            self.post("click", x=0.35, y=0.4, positive=True, object=None)
             self.until([1, 2])
-            self.ask("click", x=0.35, y=0.4, positive=False, object=1)  # not the square after all
+            self.post("click", x=0.35, y=0.4, positive=False, object=1)  # removes the square again
             time.sleep(0.2)
         finally:
-            self.ask("stop")
+            self.post("stop")
 
 
-def test_clicks_on_the_page_make_objects_and_correct_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    still = (picture for place in count() if (picture := square(6)) is not None and _marked(picture, place))
+def test_clicks_on_the_page_create_objects_and_correct_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = (image for place in count() if (image := square(6)) is not None and _marked(image, place))
     plug(monkeypatch, lambda: FakeCamera(still))
     visitor = Visitor()
-    monkeypatch.setattr(webcam_session, "_show_address", visitor.called)
+    monkeypatch.setattr(webcam_session, "_show_address", visitor.open)
     assert webcam("--out", tmp_path, "--format", "sav,coco", "--stop", "2000") == 0
     visitor.join(5)
     assert b"image/jpeg" in visitor.seen and b"\xff\xd8" in visitor.seen
@@ -184,20 +186,20 @@ def test_clicks_on_the_page_make_objects_and_correct_them(tmp_path: Path, monkey
     assert len(list(read(tmp_path / "sav"))) == len(frames), "objects that came later have masks on every frame"
 
 
-def _marked(picture: Any, place: int) -> bool:
-    picture[0, 0] = 1 + place % 30
+def _marked(image: Any, place: int) -> bool:
+    image[0, 0] = 1 + place % 30
     return True
 
 
-def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removing_an_object_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))
 
     def visit(address: str) -> None:
         def run() -> None:
             visitor.until([1, 2])
-            visitor.ask("remove", object=1)
+            visitor.post("remove", object=1)
             visitor.until([2])
-            visitor.ask("stop")
+            visitor.post("stop")
 
         visitor.address = address
         threading.Thread(target=run, daemon=True).start()
@@ -209,13 +211,13 @@ def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("words", "status", "message"),
     [
-        (["--no-preview"], 2, "nothing to follow"),
-        (["--point", "500,5"], 65, "lies outside the picture of 64 × 48"),
+        (["--no-preview"], 2, "nothing to track"),
+        (["--point", "500,5"], 65, "of 64 × 48 pixels"),
         (["--point", "5"], 2, "--point takes 2 numbers"),
-        (["--point", "5,5#70000", "--format", "png"], 65, "holds 1 to 65535"),
-        (["--format", "overlay"], 2, "--record FILE keeps them"),
+        (["--point", "5,5#70000", "--format", "png"], 65, "from 1 to 65535"),
+        (["--format", "overlay"], 2, "use --record FILE"),
         (["--format", "gif"], 2, "unknown format"),
         (["--record", "there.mp4"], 73, "there.mp4 exists"),
         (["--record", "no/where.mp4", "--point", "5,5"], 73, "where.mp4"),
@@ -223,10 +225,10 @@ def test_a_removed_object_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
         (["--holes", "-1"], 2, "--holes"),
     ],
 )
-def test_wrong_input_is_told_and_nothing_is_written(
+def test_wrong_input_is_refused_and_nothing_is_written(
     words: list[str],
     status: int,
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -236,16 +238,16 @@ def test_wrong_input_is_told_and_nothing_is_written(
         Path(name).write_text("mine")
     plug(monkeypatch, lambda: FakeCamera(squares()))
     assert webcam(*words, "--stop", "2") == status
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco.json", "there.mp4"]
 
 
-def test_what_is_neither_a_number_nor_an_address_is_no_camera(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_is_neither_number_nor_address_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert webcam("front", "--point", "5,5") == 2
     assert "a camera is a number" in capsys.readouterr().err
 
 
-def test_an_earlier_session_is_replaced_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_session_is_replaced_only_with_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))
     words = ["--point", "14,20", "--no-preview", "--out", tmp_path]
     assert webcam(*words, "--stop", "5") == 0
@@ -254,7 +256,9 @@ def test_an_earlier_session_is_replaced_only_when_asked(tmp_path: Path, monkeypa
     assert len(list(read(tmp_path / "png"))) == 3
 
 
-def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_session_is_kept_until_the_first_frame_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))
     words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
     assert webcam(*words, "--stop", "3") == 0
@@ -263,20 +267,20 @@ def test_an_earlier_session_stays_until_there_is_a_picture(tmp_path: Path, monke
     assert len(list(read(tmp_path / "png"))) == 3
 
 
-def test_a_frame_is_in_the_journal_before_the_next_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_is_logged_before_the_next_one_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     before = FrameLog.append
     monkeypatch.setattr(FrameLog, "append", lambda self, frame: (before(self, frame), lengths.append(len(self)))[0])
-    plug(monkeypatch, lambda: FakeCamera(numbered(place, (16, 64)) for place in range(200)))
+    plug(monkeypatch, lambda: FakeCamera(make_numbered_image(place, (16, 64)) for place in range(200)))
     assert webcam("--point", "14,10", "--no-preview", "--stop", "4", "--out", tmp_path) == 0
     assert lengths == [1, 2, 3, 4]
 
 
-def test_a_recording_can_be_played_while_it_is_made(tmp_path: Path) -> None:
+def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "seen.mp4", SIZE)
     for place in range(5):
         recording.add(square(place), place / 10)
-    with av.open(str(tmp_path / "seen.mp4")) as seen:  # what a program that died now would leave
+    with av.open(str(tmp_path / "seen.mp4")) as seen:  # the file if the process were killed now
         assert len(list(seen.decode(video=0))) >= 4
     recording.close()
     with av.open(str(tmp_path / "seen.mp4")) as seen:

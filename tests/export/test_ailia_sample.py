@@ -170,7 +170,7 @@ def test_wrong_use_has_its_status(
 
 def test_released_names_follow_model_and_version(sample: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(sample, "located", lambda name: (asked.append(name), name)[1])
+    monkeypatch.setattr(sample, "locate_model", lambda name: (asked.append(name), name)[1])
     monkeypatch.setattr(sample.masklet, "load", lambda name, runtime: None)
     for words in (["-m", "hiera_b+"], ["-m", "hiera_t", "--version", "2.1"], []):
         sample._model(sample._parser().parse_args(words))

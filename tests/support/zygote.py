@@ -1,8 +1,9 @@
-"""Runs of the command line that can be killed: one process loads everything once, then forks a child for each run.
+"""A process that runs the command line in forked children, which tests can kill.
 
-As a program it answers requests, a line of JSON each: {"arguments": […], "signal": 9, "journal": "…", "frames": 3,
-"after": 0.1} runs `masklet` with the arguments, sends the signal, if there is one, so many seconds after the journal
-has so many frames, and answers {"status": …, "stderr": "…"}. The model is small, and small pictures make it quick.
+It loads a model once. Each line of its stdin is a request in JSON: {"arguments": […], "signal": 9, "log": "…",
+"frames": 3, "after": 0.1} runs `masklet` with the arguments in a child and, if there is a signal, sends it `after`
+seconds after the frame log has the number of `frames`. Each line of its stdout is a result: {"status": …,
+"stderr": "…"}.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 
 class Zygote:
-    """The process, from the outside. `model` is loaded in it; every run gets it, whatever it asks for."""
+    """The process. Every run uses the checkpoint `model`, whatever its options are."""
 
     def __init__(self, model: Path) -> None:
         self._process = subprocess.Popen(
@@ -29,14 +30,14 @@ class Zygote:
     def run(
         self, *arguments: str | Path, kill: int | None = None, frames: int = 0, after: float = 0.0
     ) -> dict[str, Any]:
-        """Run the command, its `--out` last; a status is negative where a signal ended it at once."""
+        """Run a command whose last argument is its output folder; the status is negative if a signal ended it."""
         assert self._process.stdin and self._process.stdout
-        words, journal = [str(word) for word in arguments], str(Path(arguments[-1]) / ".masklet/journal.jsonl")
-        request = {"arguments": words, "signal": kill, "journal": journal, "frames": frames, "after": after}
+        words, log = [str(word) for word in arguments], str(Path(arguments[-1]) / ".masklet/journal.jsonl")
+        request = {"arguments": words, "signal": kill, "log": log, "frames": frames, "after": after}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        result: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return result
 
     def __enter__(self) -> Zygote:
         return self
@@ -47,14 +48,14 @@ class Zygote:
         self._process.wait()
 
 
-def frames_in(journal: str | Path) -> int:
-    """How many frames a journal has."""
-    path = Path(journal)
+def frames_in(log: str | Path) -> int:
+    """Return the number of frames in a frame log."""
+    path = Path(log)
     return path.read_bytes().count(b'{"frame": ') if path.exists() else 0
 
 
-def _ended(child: int) -> bool:
-    """Whether the child has ended; it stays to be waited for."""
+def _has_ended(child: int) -> bool:
+    """Return whether the child has ended, without reaping it."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -64,7 +65,7 @@ def _serve(model: str) -> None:
     from masklet.cli import main, options
     from masklet.segmenter import load
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes ignore SIGINT
     torch.set_num_threads(1)
     segmenter = load(model, input_size=64)
     options.ModelOptions.load = lambda self: segmenter  # type: ignore[method-assign]
@@ -78,7 +79,7 @@ def _serve(model: str) -> None:
                 sys.argv = ["masklet", *request["arguments"]]
                 os._exit(main.main(request["arguments"]))
             if request["signal"]:
-                while frames_in(request["journal"]) < request["frames"] and not _ended(child):
+                while frames_in(request["log"]) < request["frames"] and not _has_ended(child):
                     time.sleep(0.005)
                 time.sleep(request["after"])
                 os.kill(child, request["signal"])

@@ -1,4 +1,4 @@
-"""How commands talk: data goes to stdout, everything said about it to stderr."""
+"""Console output: data on stdout; messages, errors and progress bars on stderr."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Any, Literal
 
 from masklet.errors import MaskletError
 
-PARTLY_DONE = 3  # the exit status where something failed and the rest is done
+PARTLY_DONE = 3  # exit status of a command that failed for some of its inputs and finished the others
 
 Progress = Callable[[int, int | None], None]
-"""`progress(done, total)`; a total of None is one that nobody knows yet."""
+"""`progress(done, total)`; the total is None while it is unknown."""
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, for machines. Paths become strings; NaN is refused, since JSON has none."""
+    """Write one JSON document to stdout. Paths become strings; NaN raises `ValueError`, because JSON has none."""
     sys.stdout.write(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
 
 
 def print_line(text: str) -> None:
-    """One line of data on stdout, with control characters made visible."""
-    sys.stdout.write(visible(text) + "\n")
+    """Write one line of data to stdout, with control characters escaped."""
+    sys.stdout.write(escape_unprintable(text) + "\n")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns on stdout: no frames, so that they can be cut, sorted and searched."""
-    lines = [[visible(cell) for cell in row] for row in (header, *rows)]
+    """Write aligned columns to stdout, without borders, so that `cut`, `sort` and `grep` work on them."""
+    lines = [[escape_unprintable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
 def say(text: str) -> None:
-    """One line on stderr for the person who waits."""
-    sys.stderr.write(visible(text) + "\n")
+    """Write one line to stderr, with control characters escaped."""
+    sys.stderr.write(escape_unprintable(text) + "\n")
 
 
 def print_error(error: MaskletError, *, as_json: bool = False) -> None:
-    """What went wrong: a line and perhaps a hint on stderr, and with `as_json` the whole error on stdout too."""
+    """Write an error and its hint to stderr, and with `as_json` also as a JSON object to stdout."""
     if as_json:
         print_json({"error": error_record(error)})
     say(f"masklet: error: {error.message} [{error.code}]")
@@ -48,19 +48,19 @@ def print_error(error: MaskletError, *, as_json: bool = False) -> None:
         say(f"hint: {error.hint}")
 
 
-def picture_failed(picture: str, error: MaskletError, *, only: bool) -> dict[str, Any]:
-    """What is told and recorded of a picture that failed, so that the others can go on.
+def record_failed_image(name: str, error: MaskletError, *, only: bool) -> dict[str, Any]:
+    """Print the error of an image and return its record, so that the command can continue with the next image.
 
-    Raises the error where it is the only one, or where the others would fail by the same.
+    Raises the error if it is the `only` image, or if the other images would fail for the same reason.
     """
     if only or error.code in ("disk-full", "out-of-memory"):
         raise error
     print_error(error)
-    return {"picture": picture, "error": error_record(error)}
+    return {"picture": name, "error": error_record(error)}
 
 
 def error_record(error: MaskletError) -> dict[str, Any]:
-    """An error as every machine-readable surface shows it."""
+    """Return an error as an object of the JSON output."""
     return {
         "code": error.code,
         "message": error.message,
@@ -75,16 +75,16 @@ def error_record(error: MaskletError) -> dict[str, Any]:
 def progress(
     title: str, *, unit: Literal["bytes", "frames", "images", "clips", "clicks", "steps"] = "frames"
 ) -> Iterator[Progress]:
-    """A bar on stderr while the block runs, where stderr is a terminal; otherwise only its title.
+    """Show a progress bar on stderr while the block runs; only the title if stderr is no terminal.
 
-    Gives the function to call with what is done and what there is to do.
+    Yields the function to call with the number of finished units and the total.
     """
     if not sys.stderr.isatty():
         say(title)
         yield lambda done, total: None
         return
     with _bar(unit) as bar:
-        task = bar.add_task(visible(title), total=None)
+        task = bar.add_task(escape_unprintable(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -103,6 +103,6 @@ def _bar(unit: str) -> Any:
     )
 
 
-def visible(text: str) -> str:
-    """`text` on one line: whatever would move the cursor or hide something is written as an escape."""
+def escape_unprintable(text: str) -> str:
+    """Escape every character that is not printable, so that `text` is one line and cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

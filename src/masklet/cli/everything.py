@@ -62,6 +62,8 @@ class VideoArguments:
         """Return the options of automatic tracking. Raises `SettingsError` for a value out of range."""
         from masklet.tracking.auto_tracker import AutoTrackOptions
 
+        if self.uncovered is not None and not 0 < self.uncovered <= 1:
+            raise SettingsError("bad-usage", f"--uncovered must be above 0 and at most 1, got {self.uncovered:g}")
         values: dict[str, Any] = {
             "every": self.look_every,
             "min_uncovered": self.uncovered,

@@ -1,4 +1,4 @@
-"""`masklet export`: a checkpoint in, ONNX graphs out, for masklet without PyTorch and for other tools."""
+"""`masklet export`: write a checkpoint as ONNX graphs, for masklet without PyTorch and for other tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import console, options
+from masklet.cli import console
+from masklet.cli.options import InputSize, Json, OldInputSize, Overwrite, locate_model, merge_input_sizes
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = typer.Typer(help="Write a model as ONNX graphs.")
 
 
 class Precision(str, Enum):
-    """The numbers that graphs compute with."""
+    """The number format of the graphs."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -27,7 +28,7 @@ class Precision(str, Enum):
 
 
 class Layout(str, Enum):
-    """Whose files are written."""
+    """The files that are written: those of masklet or of another tool."""
 
     MASKLET = "masklet"
     SAM2_ONNX = "sam2-onnx"
@@ -37,30 +38,37 @@ class Layout(str, Enum):
 
 @app.command()
 def onnx(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name (see `masklet models list`) or checkpoint file.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; made if missing.")],
-    size: Annotated[int | None, typer.Option(help="Side of the square the graphs work on, a multiple of 32.")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model name (see `masklet models list`) or checkpoint.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder, created if missing.")],
+    input_size: InputSize = None,
+    size: OldInputSize = None,
     precision: Annotated[
-        Precision, typer.Option(help="fp16: half the size, for GPUs. int8: large layers rounded.")
+        Precision, typer.Option(help="fp16: half the file size, for GPUs. int8: quantize the weights of large layers.")
     ] = Precision.FP32,
     layout: Annotated[
-        Layout, typer.Option(help="masklet: the whole system. The others: picture graphs as that tool names them.")
+        Layout,
+        typer.Option(help="masklet: all graphs. Others: the image graphs with the file and tensor names of that tool."),
     ] = Layout.MASKLET,
-    pictures: Annotated[
+    images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="A picture or a folder of them to measure int8 on; may repeat."),
+        typer.Option(
+            "--pictures", metavar="PATH", help="Image or folder of images to measure int8 on. Repeat it for more."
+        ),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="int8: scale what flows by the pictures, not each time anew.")
+        bool,
+        typer.Option("--calibrate", help="int8: fix the ranges of activations by the images. Default: at each run."),
     ] = False,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Write the four graphs encode, attend, decode and memorize with a manifest; any command takes DIR as its --model.
+    """Write the graphs encode, attend, decode and memorize and a manifest. Every command takes DIR as its --model.
 
     Examples:
 
-      masklet export onnx sam2.1-tiny tiny-512 --size 512
+      masklet export onnx sam2.1-tiny tiny-512 --input-size 512
 
       masklet export onnx sam2.1-tiny tiny-int8 --precision int8 --pictures photographs
 
@@ -68,55 +76,59 @@ def onnx(
     """
     from masklet.export import export_layout, read_model
 
-    if layout is not Layout.MASKLET and (precision is not Precision.FP32 or pictures or calibrate):
-        raise SettingsError("bad-usage", f"the layout {layout.value} is written in fp32 only, without pictures")
-    network = read_model(options.located(model), size)
+    side = merge_input_sizes(input_size, size)
+    if layout is not Layout.MASKLET and (precision is not Precision.FP32 or images or calibrate):
+        message = f"--layout {layout.value} supports only --precision fp32, without --pictures and --calibrate"
+        raise SettingsError("bad-usage", message)
+    exported = read_model(locate_model(model), side)
     if layout is Layout.MASKLET:
-        exported = _export(network, folder, precision.value, pictures or [], calibrate=calibrate, overwrite=overwrite)
+        result = _export(exported, folder, precision.value, images or [], calibrate=calibrate, overwrite=overwrite)
     else:
-        console.say(f"writing {network.config.name} at {network.input_size} as {layout.value} names it")
-        exported = export_layout(network, folder, layout.value, overwrite=overwrite)
-    record = _record(network, exported, precision.value, layout.value)
+        console.say(f"writing {exported.config.name} at {exported.input_size} px in the layout of {layout.value}")
+        result = export_layout(exported, folder, layout.value, overwrite=overwrite)
+    record = _make_record(exported, result, precision.value, layout.value)
     if json:
         console.print_json(record)
     else:
-        _tell(record)
+        _print_record(record)
 
 
 def _export(
-    network: ExportedModel, folder: Path, precision: str, pictures: list[Path], *, calibrate: bool, overwrite: bool
+    model: ExportedModel, folder: Path, precision: str, images: list[Path], *, calibrate: bool, overwrite: bool
 ) -> ExportResult:
     from masklet.export import QuantizationOptions, export_onnx
     from masklet.images import read_image
 
-    trial = QuantizationOptions([read_image(path) for path in _found(pictures)], calibrate)
-    with console.progress(
-        f"writing {network.config.name} at {network.input_size} in {precision}", unit="steps"
-    ) as progress:
-        return export_onnx(network, folder, precision, quantization=trial, overwrite=overwrite, progress=progress)
+    quantization = QuantizationOptions([read_image(path) for path in _expand_folders(images)], calibrate)
+    title = f"writing {model.config.name} at {model.input_size} px in {precision}"
+    with console.progress(title, unit="steps") as progress:
+        return export_onnx(model, folder, precision, quantization=quantization, overwrite=overwrite, progress=progress)
 
 
-def _found(paths: list[Path]) -> list[Path]:
-    """Pictures, and those in folders."""
+def _expand_folders(paths: list[Path]) -> list[Path]:
+    """Replace each folder by the images in it."""
     from masklet.video.frame_folder import list_images
 
-    return [picture for path in paths for picture in (list_images(path) if path.is_dir() else [path])]
+    return [image for path in paths for image in (list_images(path) if path.is_dir() else [path])]
 
 
-def _record(network: ExportedModel, exported: ExportResult, precision: str, layout: str) -> dict[str, Any]:
+def _make_record(model: ExportedModel, result: ExportResult, precision: str, layout: str) -> dict[str, Any]:
     return {
-        "model": network.config.name,
-        "size": network.input_size,
+        "model": model.config.name,
+        "size": model.input_size,
         "precision": precision,
         "layout": layout,
-        "files": {str(path): path.stat().st_size for path in exported.files},
-        "costs": [cost._asdict() for cost in exported.quantization_errors],
+        "files": {str(path): path.stat().st_size for path in result.files},
+        "costs": [
+            {"graph": error.graph, "mean_iou": error.mean_iou, "lowest_iou": error.lowest_iou}
+            for error in result.quantization_errors
+        ],
     }
 
 
-def _tell(record: dict[str, Any]) -> None:
+def _print_record(record: dict[str, Any]) -> None:
     for path, size in record["files"].items():
         console.print_line(f"{path}  {size / 1e6:.1f} MB" if size >= 1e5 else f"{path}  {size / 1e3:.1f} kB")
     if record["costs"]:
         rows = [[cost["graph"], f"{cost['mean_iou']:.4f}", f"{cost['lowest_iou']:.4f}"] for cost in record["costs"]]
-        console.print_table(["rounded", "mean IoU with fp32", "lowest"], rows)
+        console.print_table(["quantized", "mean IoU with fp32", "lowest"], rows)

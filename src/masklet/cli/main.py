@@ -1,7 +1,7 @@
-"""The `masklet` command: which sub-commands there are, and how each of them may end.
+"""The `masklet` command: its sub-commands, and the exit status of each error.
 
-Exit statuses are those of `masklet.errors.EXIT_STATUS`, 0 for success, 2 for wrong usage, 130 and 143 after an
-interrupt or a termination, 141 when nobody reads the output any more. 1 is never returned.
+Exit statuses are those of `masklet.errors.EXIT_STATUS`: 0 for success, 2 for wrong usage, 3 if some inputs failed. 130
+is for an interrupt, 143 for a termination and 141 for output that nobody reads. 1 is never returned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ app = typer.Typer(
     name="masklet", pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 
-# One line per command. The modules import Typer only; what is heavy they import when the command runs.
+# These modules import Typer only. Heavy packages are imported when a command runs.
 app.command("segment")(segment.segment)
 app.command("track")(track.track)
 app.command("webcam")(webcam.webcam)
@@ -41,94 +41,105 @@ app.add_typer(export.app, name="export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line (by default the process's own) and return its exit status. Prints errors, raises none."""
-    words, debug = _debug(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and return its exit status. Errors are printed, not raised.
+
+    Args:
+        arguments: The arguments after the program's name. By default those of the process.
+    """
+    return run(app, "masklet", arguments)
+
+
+def run(command: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a Typer command called `name` like `main`; development tools share the errors and exit statuses."""
+    words, debug = _split_debug(sys.argv[1:] if arguments is None else arguments)
     _prepare()
     try:
-        status = app(args=words, prog_name="masklet", standalone_mode=False)
+        status = command(args=words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-        if status == INTERRUPTED:  # what Typer makes of an interrupt
+        if status == INTERRUPTED:  # Typer returns this status for an interrupt
             raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
-    except BaseException as error:  # noqa: BLE001 - the one place where everything ends
+    except BaseException as error:  # noqa: BLE001 - every error ends here
         if debug:
             traceback.print_exc()
-        return _ended(error, as_json="--json" in words)
+        return _report_end(error, as_json="--json" in words)
 
 
-def _ended(error: BaseException, *, as_json: bool) -> int:
-    """Tell what ended the run; returns the exit status."""
+def _report_end(error: BaseException, *, as_json: bool) -> int:
+    """Report the exception that ended the run, and return the exit status."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         say("masklet: interrupted")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and error.code == 1):
-        return _unread()  # Typer answers a broken pipe, and nothing else, with 1
+        return _discard_stdout()  # Typer exits with 1 for a broken pipe only
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0
-    known = error if isinstance(error, MaskletError) else _explained(error)
+    known = error if isinstance(error, MaskletError) else _translate(error)
     try:
         print_error(known, as_json=as_json)
         sys.stdout.flush()
     except OSError:
-        _unread()
+        _discard_stdout()
     return known.exit_status
 
 
-def _explained(error: BaseException) -> MaskletError:
-    """What another library raised, as one of our errors."""
+def _translate(error: BaseException) -> MaskletError:
+    """Translate an exception of another library into an error of masklet."""
     if isinstance(error, _UsageError):
         context: Any = getattr(error, "ctx", None)
         command = context.command_path if context else "masklet"
-        return MaskletError("bad-usage", error.format_message(), hint=f"{command} --help shows what fits")
+        return MaskletError(
+            "bad-usage", error.format_message(), hint=f"{command} --help lists the commands and options"
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return MaskletError("disk-full", "the disk is full", hint="free some space and run it again")
+        return MaskletError("disk-full", "the disk is full", hint="free some space and run the command again")
     if isinstance(error, OSError) and error.errno in _UNREADABLE and error.filename:
         path = os.fsdecode(error.filename)
         return InputNotFound("input-unreadable", f"{path} cannot be read: {error.strerror}", path=path)
     if isinstance(error, MemoryError):
-        return MaskletError("out-of-memory", "not enough memory", hint="a smaller model or size needs less")
+        return MaskletError("out-of-memory", "not enough memory", hint="use a smaller model or a smaller --input-size")
     return MaskletError(
         "internal",
         f"a bug in masklet: {type(error).__name__}: {error}",
-        hint="the same command with --debug shows where; please report it with that output",
+        hint="please report it with the output of the same command with --debug",
     )
 
 
 _UNREADABLE = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP})
-"""What the system answers for a path that was only asked for; writers have their own errors by then."""
+"""Errors of opening a path to read. Errors of writing are translated where the file is written."""
 
-_UsageError: Any = typer.BadParameter.__base__  # Click's own class, wherever Typer keeps its Click
+_UsageError: Any = typer.BadParameter.__base__  # Click's class, which Typer may bundle
 
 
-def _debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """The arguments without `--debug`, which may stand anywhere before a `--`, and whether it stood there."""
+def _split_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the arguments without `--debug`, and whether it was given anywhere before a `--`."""
     words = list(arguments)
     end = words.index("--") if "--" in words else len(words)
     return [word for word in words[:end] if word != "--debug"] + words[end:], "--debug" in words[:end]
 
 
 def _prepare() -> None:
-    """Names that the terminal's encoding lacks are escaped, and a termination unwinds like an interrupt."""
+    """Escape characters that the terminal's encoding lacks, and unwind on a termination as on an interrupt."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _exit_terminated)
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _exit_terminated(number: int, frame: FrameType | None) -> None:
     sys.exit(TERMINATED)
 
 
-def _unread() -> int:
-    """Stdout takes nothing any more: what is still buffered goes nowhere, so that the end is quiet."""
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path of ours
-        os.dup2(nowhere.fileno(), 1)
+def _discard_stdout() -> int:
+    """Redirect stdout to the null device, so that flushing it raises no error; return the exit status."""
+    with open(os.devnull, "wb") as null:  # noqa: PTH123 - a device
+        os.dup2(null.fileno(), 1)
     return BROKEN_PIPE
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(value: bool) -> None:
+    if value:
         typer.echo(f"masklet {masklet.__version__}")
         raise typer.Exit
 
@@ -139,10 +150,8 @@ def masklet_command(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="After an error, show where it was raised. May stand anywhere.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Allowed anywhere.")] = False,
 ) -> None:
-    """Segment pictures and video by click, box or mask: SAM 2 and 2.1."""
+    """Segment images and video with clicks, boxes or masks: SAM 2 and SAM 2.1."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

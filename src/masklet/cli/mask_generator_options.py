@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.config import MODEL_DEFAULTS, REFERENCE_DEFAULTS, ModelDefaults
+from masklet.config import MODEL_DEFAULTS, REFERENCE_DEFAULTS
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,10 +21,10 @@ def _option(text: str, panel: str, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=panel, **more)
 
 
-def _describe_default(threshold: Callable[[ModelDefaults], float]) -> str:
-    """Return the default of a threshold that depends on the model, such as `0.8, 0.45 for nano`."""
-    special = (f"{threshold(defaults):g} for {name}" for name, defaults in MODEL_DEFAULTS.items())
-    return ", ".join([f"{threshold(REFERENCE_DEFAULTS):g}", *special])
+def _describe_default(field: str) -> str:
+    """Return the default of a field of `ModelDefaults`, such as `0.8, 0.45 for nano`."""
+    special = (f"{getattr(defaults, field):g} for {name}" for name, defaults in MODEL_DEFAULTS.items())
+    return ", ".join([f"{getattr(REFERENCE_DEFAULTS, field):g}", *special])
 
 
 @dataclass(frozen=True)

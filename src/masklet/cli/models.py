@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli.console import print_json, print_line, print_table
-from masklet.cli.options import Json, Overwrite, fetched, megabytes
+from masklet.cli.options import Json, Overwrite, check_free, download_release, format_megabytes
 from masklet.config import EMBEDDED_MODEL
-from masklet.errors import CheckpointError, ResourceError, SettingsError
+from masklet.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.checkpoints.hub import Release
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, inspect, download, verify and convert checkpoints.")
 
 Model = Annotated[
-    str, typer.Argument(metavar="NAME|PATH", help="A name from `masklet models list`, a file or an exported folder.")
+    str,
+    typer.Argument(
+        metavar="NAME|PATH", help="Model name (see `masklet models list`), checkpoint file or exported folder."
+    ),
 ]
 
 
 class Precision(str, Enum):
-    """How the numbers of a written file are stored."""
+    """The number format of a written file."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
 
 
 class Names(str, Enum):
-    """Whose names the tensors of a written file get."""
+    """The names of the tensors of a written file."""
 
     RELEASED = "released"
     TRANSFORMERS = "transformers"
@@ -39,26 +42,29 @@ class Names(str, Enum):
 
 @app.command("list")
 def list_models(json: Json = False) -> None:
-    """Show the model inside the package, the released ones, and which of them are here."""
+    """List the embedded model and the released models, and which of them are downloaded."""
     from masklet.checkpoints.hub import RELEASES
 
-    records = [_embedded(), *(_listed(release) for release in RELEASES.values())]
+    records = [_make_embedded_record(), *(_make_release_record(release) for release in RELEASES.values())]
     if json:
         print_json(records)
         return
-    rows = [(r["name"], _millions(r["parameters"]), megabytes(r["bytes"]), r["state"], str(r["path"])) for r in records]
+    rows = [
+        (r["name"], _format_millions(r["parameters"]), format_megabytes(r["bytes"]), r["state"], str(r["path"]))
+        for r in records
+    ]
     print_table(("name", "parameters", "size", "state", "path"), rows)
 
 
 @app.command()
 def info(model: Model, json: Json = False) -> None:
-    """Show what a checkpoint or an exported folder is: architecture, release, tensors, number format, SHA-256."""
+    """Show the architecture, release, tensors, number format and SHA-256 of a checkpoint or exported folder."""
     from masklet.checkpoints import hub, key_names, read_checkpoint
     from masklet.files.hashing import sha256_of_file
 
     path = hub.find_local(model)
     if path.is_dir():
-        return _print_record(_exported(path), as_json=json)
+        return _print_record(_make_folder_record(path), as_json=json)
     checkpoint = read_checkpoint(path)
     config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
     digest = sha256_of_file(path)
@@ -81,14 +87,14 @@ def info(model: Model, json: Json = False) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `masklet models list`.")],
-    mirror: Annotated[str | None, typer.Option(metavar="URL", help="A folder that has the released files.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model name (see `masklet models list`).")],
+    mirror: Annotated[str | None, typer.Option(metavar="URL", help="Folder of a mirror of the released files.")] = None,
     json: Json = False,
 ) -> None:
-    """Download a released model, or go on with it, and check it. Prints where it is.
+    """Download a released model, check its SHA-256 and print its path. An interrupted download is resumed.
 
-    A mirror for every time is the address in the file mirror.txt of masklet's folder, which is $MASKLET_HOME or the
-    system's place for caches.
+    A permanent mirror is the URL in the file mirror.txt in masklet's folder: $MASKLET_HOME, or masklet in the
+    system's folder for caches.
     """
     from masklet.checkpoints import hub
 
@@ -96,7 +102,7 @@ def pull(
         path = hub.get_embedded_path()
     else:
         release = hub.get_release(name)
-        path = hub.pull(name) if hub.get_release_path(release).exists() else fetched(release, mirror)
+        path = hub.pull(name) if hub.get_release_path(release).exists() else download_release(release, mirror)
     if json:
         print_json({"name": name, "path": path})
     else:
@@ -105,9 +111,9 @@ def pull(
 
 @app.command()
 def verify(model: Model, json: Json = False) -> None:
-    """Check a file: byte for byte against its release, or else that it is sound and a known architecture.
+    """Check that a file equals its release, or else that it is intact and has a known architecture.
 
-    Of an exported folder, every file is checked against the manifest, and every graph.
+    In an exported folder, every file is checked against the manifest, and every graph is validated.
     """
     from masklet.checkpoints import hub, key_names, read_checkpoint
 
@@ -123,7 +129,7 @@ def verify(model: Model, json: Json = False) -> None:
         print_line(f"{path}: the released {release.name}, byte for byte")
     else:
         print_line(
-            f"{path}: not a released file, but sound: {config.name}, {len(checkpoint.tensors)} tensors, all finite"
+            f"{path}: not a released file, but intact: {config.name}, {len(checkpoint.tensors)} tensors, all finite"
         )
     return None
 
@@ -131,15 +137,15 @@ def verify(model: Model, json: Json = False) -> None:
 @app.command()
 def convert(
     model: Model,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="A .pt or .safetensors file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, .pt or .safetensors.")],
     names: Annotated[
-        Names, typer.Option(help="Whose names the tensors get; a .pt has the released ones.")
+        Names, typer.Option(help="Names of the tensors. A .pt file always has the released ones.")
     ] = Names.RELEASED,
-    dtype: Annotated[Precision | None, typer.Option(help="Numbers to store; by default those that are there.")] = None,
+    dtype: Annotated[Precision | None, typer.Option(help="Number format. Default: that of the checkpoint.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Write a checkpoint in another format: the released .pt layout, or safetensors."""
+    """Convert a checkpoint to the released .pt layout or to safetensors."""
     from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
     from masklet.checkpoints.hub import find_local
 
@@ -158,7 +164,7 @@ def convert(
         print_line(str(output))
 
 
-def _embedded() -> dict[str, Any]:
+def _make_embedded_record() -> dict[str, Any]:
     from masklet.checkpoints import hub, read_checkpoint
     from masklet.files.hashing import sha256_of_file
 
@@ -174,7 +180,7 @@ def _embedded() -> dict[str, Any]:
     }
 
 
-def _listed(release: Release) -> dict[str, Any]:
+def _make_release_record(release: Release) -> dict[str, Any]:
     from masklet.checkpoints.hub import get_release_path
 
     path = get_release_path(release)
@@ -190,7 +196,7 @@ def _listed(release: Release) -> dict[str, Any]:
     }
 
 
-def _exported(folder: Path) -> dict[str, Any]:
+def _make_folder_record(folder: Path) -> dict[str, Any]:
     from masklet.onnx_graphs.manifest import open_folder
 
     manifest = open_folder(folder).manifest
@@ -230,16 +236,13 @@ def _print_record(record: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _check_output(output: Path, names: Names, *, overwrite: bool) -> None:
-    from masklet.files.outputs import output_exists
-
     if output.suffix not in (".pt", ".safetensors"):
         raise SettingsError("bad-usage", f"OUT must end in .pt or .safetensors, got {output}")
     if output.suffix == ".pt" and names is not Names.RELEASED:
         raise SettingsError(
-            "bad-usage", f"a .pt has the released names; write {output.with_suffix('.safetensors')} instead"
+            "bad-usage", f"a .pt file has the released names; write {output.with_suffix('.safetensors')} instead"
         )
-    if output_exists(output) and not overwrite:
-        raise ResourceError("output-exists", f"{output} exists", hint="--overwrite replaces it")
+    check_free([output], overwrite=overwrite, hint="--overwrite replaces it")
 
 
 def _check_names(path: Path, ours: dict[str, Any], architecture: str) -> None:
@@ -254,5 +257,5 @@ def _check_names(path: Path, ours: dict[str, Any], architecture: str) -> None:
         )
 
 
-def _millions(count: int) -> str:
+def _format_millions(count: int) -> str:
     return f"{count / 1e6:.1f} M"

@@ -150,11 +150,3 @@ def download_release(release: Release, mirror: str | None = None) -> Path:
 def format_megabytes(size: int) -> str:
     """Format a number of bytes as `156 MB`."""
     return f"{size / 1e6:.0f} MB"
-
-
-Model, Size, Device, Dtype, Zoom = str, OldInputSize, str | None, str | None, float | None
-needing_torch, located, fetched, megabytes = translate_missing_torch, locate_model, download_release, format_megabytes
-
-
-def loaded(model: str, **more: object) -> Segmenter:
-    return ModelOptions(model, None, **more).load()  # type: ignore[arg-type]

@@ -27,10 +27,10 @@ class HoleOptions:
 class PostProcessingOptions(HoleOptions):
     """Post-processing of the masks of a video."""
 
-    apart: Annotated[
+    non_overlapping: Annotated[
         bool, typer.Option("--apart", help="Assign each pixel to at most one object, the one with the highest logit.")
     ] = False
-    remember_cleaned: Annotated[
+    in_memory: Annotated[
         bool,
         typer.Option(
             "--remember-cleaned",
@@ -42,8 +42,4 @@ class PostProcessingOptions(HoleOptions):
         """Return the post-processing of a tracker."""
         from masklet.masks.postprocessing import PostProcessing
 
-        return PostProcessing(self.holes, self.islands, self.apart, self.remember_cleaned)
-
-
-Holes = Islands = int
-Apart = RememberCleaned = bool
+        return PostProcessing(self.holes, self.islands, self.non_overlapping, self.in_memory)

@@ -1,4 +1,4 @@
-"""How far a long job is: frames, frames per second, time left, objects, memory."""
+"""Progress of a job: frames, frames per second, remaining time, objects and memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from pathlib import Path
 from masklet.cli.console import say
 
 Report = Callable[[int, int], None]
-"""`report(done, objects)`: so many frames are finished, those of earlier starts included, and so many are followed."""
+"""`report(done, objects)`: the number of finished frames, earlier runs included, and of tracked objects."""
 
 
 @contextmanager
-def meter(title: str, total: int, done: int) -> Iterator[Report]:
-    """A line on stderr that follows a job of `total` frames, `done` of them before; only its title where stderr is no
-    terminal."""
+def show_job_progress(title: str, total: int, done: int) -> Iterator[Report]:
+    """Show the progress of a job on stderr while the block runs; only its title if stderr is no terminal.
+
+    Args:
+        title: What the job does.
+        total: The number of frames.
+        done: The number of frames that earlier runs finished.
+    """
     if not sys.stderr.isatty():
-        say(f"{title}: {total} frames" + (f", {done} of them finished before" if done else ""))
+        say(f"{title}: {total} frames" + (f", {done} finished by an earlier run" if done else ""))
         yield lambda count, objects: None
         return
     from rich import progress
@@ -35,23 +40,30 @@ def meter(title: str, total: int, done: int) -> Iterator[Report]:
     ]
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(
-            title, total=total, completed=done, objects="–", rate="– frames/s", left="–", memory=memory()
+            title, total=total, completed=done, objects="–", rate="– frames/s", left="–", memory=format_memory()
         )
         started = time.monotonic()
 
         def report(count: int, objects: int) -> None:
-            followed = f"{objects} object" + "s" * (objects != 1)
             rate = (count - done) / max(time.monotonic() - started, 1e-6)
-            left = _duration((total - count) / rate) if rate else "–"
-            said = f"{rate:.3g} frames/s"
-            bar.update(task, completed=count, rate=said, left=left, objects=followed, memory=memory())
+            bar.update(
+                task,
+                completed=count,
+                rate=f"{rate:.3g} frames/s",
+                left=_format_duration((total - count) / rate) if rate else "–",
+                objects=format_count(objects, "object"),
+                memory=format_memory(),
+            )
 
         yield report
 
 
 @contextmanager
-def live_meter() -> Iterator[Callable[[str], None]]:
-    """A line on stderr that is written over again and again, for what has no end; nothing where it is no terminal."""
+def show_live_status() -> Iterator[Callable[[str], None]]:
+    """Show a status line on stderr while the block runs; nothing if stderr is no terminal.
+
+    Yields the function that replaces the line.
+    """
     if not sys.stderr.isatty():
         yield lambda line: None
         return
@@ -60,16 +72,21 @@ def live_meter() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     with console.status(Text("–")) as status:
-        yield lambda line: status.update(Text(f"{line} · {memory()}"))
+        yield lambda line: status.update(Text(f"{line} · {format_memory()}"))
 
 
-def memory() -> str:
-    """How much memory this process holds, or at most held where the system tells no more."""
+def format_count(count: int, noun: str) -> str:
+    """Format a count as `1 object` or `2 objects`."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+def format_memory() -> str:
+    """Return the resident memory of this process as `1.2 GB`; its peak on systems without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return f"{pages * _page_size() / 1e9:.1f} GB"
     except OSError:
-        return f"{_peak() / 1e9:.1f} GB"
+        return f"{_peak_memory() / 1e9:.1f} GB"
 
 
 def _page_size() -> int:
@@ -78,7 +95,7 @@ def _page_size() -> int:
     return resource.getpagesize()
 
 
-def _peak() -> int:
+def _peak_memory() -> int:
     if sys.platform == "win32":
         return 0
     import resource
@@ -87,7 +104,7 @@ def _peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""`masklet train`: train a network from nothing, or go on from weights, on packs and labelled data."""
+"""`masklet train`: train a network from scratch or fine-tune it, on packs and labeled data."""
 
 from __future__ import annotations
 
@@ -9,77 +9,94 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from masklet.cli.console import print_json, print_line, say
-from masklet.cli.options import located, needing_torch
+from masklet.cli.options import Json, locate_model, translate_missing_torch
 
 if TYPE_CHECKING:
-    from masklet.train.metrics_log import Line
+    from masklet.train.metrics_log import StepMetrics
     from masklet.train.settings import Settings
     from masklet.train.sources import Source
     from masklet.train.validation import Examples
 
-EXAMPLES = 64  # of each set that quality is measured on
+_MAX_EXAMPLES = 64  # per validation set
 
 
 def train(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help="Where the settings start; `list` shows them all.")],
-    output: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="The folder of the run.")] = None,
+    preset: Annotated[
+        str, typer.Argument(metavar="PRESET", help="Name of a preset of settings. `list` lists all presets.")
+    ],
+    output: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run.")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH[=WEIGHT]", help="A pack's folder or an index of labelled pictures; may repeat."),
+        typer.Option(
+            metavar="PATH[=WEIGHT]",
+            help="Folder of a pack, or index of labeled images, with a sampling weight. Repeat it for more.",
+        ),
     ] = None,
     validate: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Measure quality here, before, during and after.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Data to measure the quality on before, during and after training."),
     ] = None,
     retain: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The same for what fine-tuning must not forget.")
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Data like that of the original training, to measure what fine-tuning forgets."
+        ),
     ] = None,
     refused: Annotated[
-        Path | None, typer.Option("--refuse", metavar="LIST", help="Stop if one of these files is in the data.")
+        Path | None,
+        typer.Option("--refuse", metavar="LIST", help="List of files; training stops if one of them is in the data."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long to train by the clock.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Training time in minutes, instead of a number of steps.")
+    ] = None,
     settings: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Settings that differ from the preset's.")
+        Path | None, typer.Option(metavar="TOML", help="File of settings that override the preset.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, last word; may repeat.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting that overrides preset and file. Repeat it for more."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
-    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu, … By default the best there is.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that compose batches ahead.")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Device: cuda, cuda:1, cpu, … Default: the fastest that PyTorch finds.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes that prepare batches.")] = 1,
+    json: Json = False,
 ) -> None:
-    """Train a model; on many devices under `torchrun -m masklet train …`.
+    """Train a model. For several devices run `torchrun -m masklet train …`.
 
-    The run's folder gets `weights.safetensors` (for `masklet.load`), `report.html`, a log, event files for TensorBoard,
-    and `state.safetensors`, from which --resume goes on wherever the run was stopped.
+    The folder of the run gets `weights.safetensors` (for `masklet.load`), `report.html`, a log, event files for
+    TensorBoard and `state.safetensors`, from which --resume continues.
     """
     _require_torch()
-    from masklet.train.presets import PRESETS, resolve
+    from masklet.train.presets import PRESETS, resolve_settings
 
     if preset == "list":
         for name, one in PRESETS.items():
             length = f"{one.steps} steps" if one.steps else f"{one.minutes:g} minutes"
-            print_line(f"{name}  {one.model}, sizes {', '.join(map(str, one.sizes))}, {length}")
+            print_line(f"{name}  {one.model}, sizes {', '.join(map(str, one.input_sizes))}, {length}")
         return
     if output is None:
-        raise typer.BadParameter("a run needs a folder: --out RUN")
+        raise typer.BadParameter("a run needs a folder; give --out RUN")
     timed = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
-    chosen = resolve(preset, settings, [*timed, *(changes or ())])
-    measured = {"validation": validate, "retention": retain}
-    place = _Place(output, resume, device, workers)
-    found = _run(chosen, place, _Data(data or [], refused), measured)
-    print_json(found) if json else print_line(str(found["weights"]))
+    chosen = resolve_settings(preset, settings, [*timed, *(changes or ())])
+    validation = {"validation": validate, "retention": retain}
+    run_options = _RunOptions(output, resume, device, workers)
+    result = _run(chosen, run_options, _Data(data or [], refused), validation)
+    print_json(result) if json else print_line(str(result["weights"]))
 
 
 class _Data(NamedTuple):
-    """What is trained on, and the list of files that must not be in it."""
+    """The training data, and the list of files that it must not contain."""
 
-    named: list[str]
+    sources: list[str]
     refused: Path | None
 
 
-class _Place(NamedTuple):
-    """Where a run is, and where it is done."""
+class _RunOptions(NamedTuple):
+    """The folder of a run, its device and its processes."""
 
     output: Path
     resume: bool
@@ -87,42 +104,48 @@ class _Place(NamedTuple):
     workers: int
 
 
-def _run(settings: Settings, place: _Place, data: _Data, measured: dict[str, Path | None]) -> dict[str, Any]:
+def _run(settings: Settings, options: _RunOptions, data: _Data, measured: dict[str, Path | None]) -> dict[str, Any]:
     from masklet.train import distributed, leakage_guard, loop
-    from masklet.train.report import report
-    from masklet.train.run_state import WEIGHTS
+    from masklet.train.report import write_run_report
+    from masklet.train.run_state import WEIGHTS_FILE
     from masklet.train.sources import open_mixture
 
-    if settings.start:
-        located(settings.start)
-    with distributed.together(place.device) as own:
-        mixture = open_mixture(data.named, settings.seed, leakage_guard.read(data.refused) if data.refused else ())
-        validation = {name: _examples(path, settings) for name, path in measured.items() if path}
-        run = loop.begin(settings, place.output, own, resume=place.resume)
-        loop.train(run, mixture, _tell, validation=validation, workers=place.workers)
-        if distributed.leads():
-            with run.average.shown(run.model):
-                report(place.output, settings, run.model, validation)
-    return {"weights": place.output / WEIGHTS, "steps": run.progress.step, "seconds": round(run.progress.seconds, 1)}
+    if settings.initial_weights:
+        locate_model(settings.initial_weights)
+    with distributed.join_processes(options.device) as own:
+        mixture = open_mixture(
+            data.sources, settings.seed, leakage_guard.read_list(data.refused) if data.refused else ()
+        )
+        validation = {name: _open_examples(path, settings) for name, path in measured.items() if path}
+        run = loop.begin_run(settings, options.output, own, resume=options.resume)
+        loop.train(run, mixture, _print_progress, validation=validation, workers=options.workers)
+        if distributed.is_main_process():
+            with run.ema.apply_to(run.model):
+                write_run_report(options.output, settings, run.model, validation)
+    return {
+        "weights": options.output / WEIGHTS_FILE,
+        "steps": run.progress.step,
+        "seconds": round(run.progress.seconds, 1),
+    }
 
 
-def _examples(path: Path, settings: Settings) -> Examples:
+def _open_examples(path: Path, settings: Settings) -> Examples:
     from masklet.train.sources import open_source
-    from masklet.train.validation import examples
+    from masklet.train.validation import load_examples
 
     source: Source = open_source(path, settings.seed, held_out=True)
-    return examples(source.pictures(settings.sizes[-1], easy=False), EXAMPLES)
+    return load_examples(source.make_image_sampler(settings.input_sizes[-1], easy=False), _MAX_EXAMPLES)
 
 
-def _tell(line: Line) -> None:
-    overlaps = " ".join("  – " if value is None else f"{value:.2f}" for value in line.overlaps)
-    left = time.strftime("%H:%M:%S", time.gmtime(line.left))
+def _print_progress(line: StepMetrics) -> None:
+    ious = " ".join("  – " if value is None else f"{value:.2f}" for value in line.ious)
+    remaining = time.strftime("%H:%M:%S", time.gmtime(line.remaining_seconds))
     say(
-        f"step {line.step}  {line.kind} {line.size} px  loss {line.loss:.3f}  IoU {overlaps}  "
-        f"{line.samples_per_second:.1f}/s  {left} left"
+        f"step {line.step}  {line.kind} {line.size} px  loss {line.loss:.3f}  IoU {ious}  "
+        f"{line.samples_per_second:.1f}/s  {remaining} left"
     )
 
 
 def _require_torch() -> None:
-    with needing_torch("training", 'pip install "masklet[torch,train]"', modules=("torch", "tomli")):
+    with translate_missing_torch("training", 'pip install "masklet[torch,train]"', modules=("torch", "tomli")):
         import masklet.train.loop  # noqa: F401
