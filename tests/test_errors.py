@@ -1,4 +1,4 @@
-"""Faults have stable codes, natural classes and an exit status each."""
+"""Errors have stable codes, built-in base classes and exit statuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubcla
 
 
 @pytest.mark.parametrize("code", EXIT_STATUS)
-def test_every_code_is_used_and_ends_with_a_known_status(code: str) -> None:
+def test_every_code_is_raised_and_has_a_known_status(code: str) -> None:
     assert any(f'"{code}"' in text for text in SOURCES.values()), f"nothing raises {code}"
     assert EXIT_STATUS[code] in STATUSES
 
@@ -34,21 +34,21 @@ def test_retryable_codes_are_codes() -> None:
     assert set(EXIT_STATUS) >= RETRYABLE
 
 
-@pytest.mark.parametrize("fault", [c for c in CLASSES if c is not MaskletError])
-def test_every_class_is_also_the_natural_builtin(fault: type[MaskletError]) -> None:
-    assert len(fault.__mro__) > 4
-    assert issubclass(fault, (ValueError, OSError, RuntimeError))
-    assert fault.__doc__
+@pytest.mark.parametrize("error", [c for c in CLASSES if c is not MaskletError])
+def test_every_class_has_a_builtin_base_class(error: type[MaskletError]) -> None:
+    assert len(error.__mro__) > 4
+    assert issubclass(error, (ValueError, OSError, RuntimeError))
+    assert error.__doc__
 
 
-def test_an_error_carries_its_code_its_values_and_its_status() -> None:
+def test_an_error_has_a_code_values_and_an_exit_status() -> None:
     error = errors.PromptError("bad-prompt", "no", hint="try", point=(1, 2))
     assert (str(error), error.code, error.hint, error.context) == ("no", "bad-prompt", "try", {"point": (1, 2)})
     assert error.exit_status == 65
     assert not error.retryable
 
 
-def test_an_error_crosses_a_process_border_whole() -> None:
+def test_an_error_is_pickled_with_all_its_attributes() -> None:
     error = pickle.loads(pickle.dumps(errors.InputNotFound("input-not-found", "no", hint="try", path="x")))
     assert isinstance(error, FileNotFoundError)
     assert (str(error), error.code, error.hint, error.context) == ("no", "input-not-found", "try", {"path": "x"})

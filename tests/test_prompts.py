@@ -1,4 +1,4 @@
-"""Prompts check themselves when they are made."""
+"""Prompts are checked when they are made."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from masklet.errors import PromptError
 from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
 
 
-def test_a_click_is_one_labelled_point() -> None:
+def test_a_click_is_one_labeled_point() -> None:
     prompt = click(3, 4, positive=False)
     assert prompt.points.tolist() == [[3, 4]]
     assert prompt.labels.tolist() == [0]
 
 
-def test_a_box_comes_before_the_clicks_it_is_joined_with() -> None:
+def test_the_corners_of_a_box_come_before_clicks() -> None:
     prompt = click(1, 1) + box(0, 0, 9, 9) + click(2, 2, positive=False)
     assert prompt.labels.tolist() == [2, 3, 1, 0]
     assert prompt.points.tolist() == [[0, 0], [9, 9], [1, 1], [2, 2]]
 
 
-def test_clicks_are_positive_unless_labelled() -> None:
+def test_clicks_are_positive_by_default() -> None:
     assert clicks([(1, 2), (3, 4)]).labels.tolist() == [1, 1]
 
 
-def test_points_become_fractions_of_the_picture() -> None:
+def test_points_are_converted_to_fractions_of_the_image() -> None:
     assert click(50, 50).normalize_points((100, 200)).tolist() == [[0.25, 0.5]]
 
 
-def test_half_a_pixel_outside_is_the_edge() -> None:
+def test_a_point_half_a_pixel_outside_is_moved_to_the_edge() -> None:
     assert click(200.4, -0.3).normalize_points((100, 200)).tolist() == [[1.0, 0.0]]
 
 
 @pytest.mark.parametrize("point", [(201, 5), (-1, 5), (5, 101), (5, -0.6)])
-def test_a_point_outside_the_picture_is_refused(point: tuple[float, float]) -> None:
-    with pytest.raises(PromptError, match="outside the picture"):
+def test_a_point_outside_the_image_is_refused(point: tuple[float, float]) -> None:
+    with pytest.raises(PromptError, match="outside the image"):
         click(*point).normalize_points((100, 200))
 
 
 @pytest.mark.parametrize(
     "values", [np.array([[0, 7]]), np.array([[0.2, 0.5]]), np.array([[False, True]]), np.array([[[0, 255]]], np.uint8)]
 )
-def test_a_mask_of_any_dtype_is_the_object_or_not(values: np.ndarray) -> None:
-    found = mask(values).mask
-    assert found is not None
-    assert found.tolist() == [[False, True]]
+def test_masks_of_any_dtype_become_boolean(values: np.ndarray) -> None:
+    binary = mask(values).mask
+    assert binary is not None
+    assert binary.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_a_mask_of_any_dtype_is_the_object_or_not(values: np.ndarray) -> None:
         (lambda: mask(np.ones((2, 2))) + mask(np.ones((2, 2))), "one mask"),
     ],
 )
-def test_a_prompt_that_cannot_be_meant_is_refused(make, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_invalid_prompt_is_refused(make, words: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(PromptError) as caught:
         make()
     assert words in str(caught.value)
     assert caught.value.code in {"bad-prompt", "mask-shape"}
 
 
-def test_prompts_are_values() -> None:
+def test_prompts_are_immutable() -> None:
     prompt = click(1, 2)
     with pytest.raises(AttributeError):
         prompt.points = np.zeros((1, 2))  # type: ignore[misc]
@@ -89,7 +89,7 @@ def test_prompts_are_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompts", "named"),
+    ("prompts", "object_ids"),
     [
         (click(1, 2), [1]),
         ([click(1, 2), click(3, 4)], [1, 2]),
@@ -98,10 +98,10 @@ def test_prompts_are_values() -> None:
         ({np.int64(7): click(1, 2)}, [7]),
     ],
 )
-def test_a_prompt_has_an_object(prompts: Any, named: list[int]) -> None:
-    found = group_by_object(prompts)
-    assert list(found) == named
-    assert all(type(key) is int for key in found)
+def test_each_prompt_has_an_object_id(prompts: Any, object_ids: list[int]) -> None:
+    grouped = group_by_object(prompts)
+    assert list(grouped) == object_ids
+    assert all(type(key) is int for key in grouped)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_prompt_has_an_object(prompts: Any, named: list[int]) -> None:
         ({}, "no prompt given"),
     ],
 )
-def test_what_is_no_prompt_is_refused_with_the_correct_call(prompts: Any, words: str) -> None:
+def test_the_error_for_a_value_that_is_no_prompt_shows_the_correct_call(prompts: Any, words: str) -> None:
     with pytest.raises(PromptError) as caught:
         group_by_object(prompts)
     assert words in str(caught.value)
@@ -136,11 +136,11 @@ def test_what_is_no_prompt_is_refused_with_the_correct_call(prompts: Any, words:
 
 
 class Predictor:
-    """Takes prompts where and how `WholeImage` does."""
+    """Takes prompts as an embedded image does."""
 
     @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: object = None) -> Prompts:
-        """Return what it was given."""
+        """Return the prompts."""
         return prompts
 
 
@@ -160,7 +160,7 @@ class Predictor:
         ((click(1, 1),), {"mask_input": np.zeros((1, 256, 256))}, "predict(prompt, refine=masks)"),
     ],
 )
-def test_arguments_of_sam2_are_refused_with_the_call_that_means_the_same(args: Any, named: Any, call: str) -> None:
+def test_the_error_for_arguments_of_sam2_shows_the_equivalent_call(args: Any, named: Any, call: str) -> None:
     with pytest.raises(PromptError) as caught:
         Predictor().predict(*args, **named)
     assert str(caught.value).endswith(f"write {call}")
@@ -168,7 +168,7 @@ def test_arguments_of_sam2_are_refused_with_the_call_that_means_the_same(args: A
     assert caught.value.code == "bad-prompt"
 
 
-def test_other_arguments_that_do_not_exist_are_a_type_error() -> None:
+def test_an_unknown_argument_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="multimsk"):
         Predictor().predict(click(1, 1), multimsk=True)  # type: ignore[call-arg]
 
@@ -183,5 +183,5 @@ def test_other_arguments_that_do_not_exist_are_a_type_error() -> None:
         (absent(), "Prompt(absent())"),
     ],
 )
-def test_a_prompt_is_shown_in_a_line(prompt: Prompt, text: str) -> None:
+def test_the_repr_of_a_prompt_is_one_line(prompt: Prompt, text: str) -> None:
     assert repr(prompt) == text

@@ -199,7 +199,7 @@ def test_what_cannot_be_run_is_refused_when_loading(
 
 
 def test_a_point_outside_the_picture_is_refused(picture: EmbeddedImage) -> None:
-    with pytest.raises(PromptError, match="outside the picture of 160 × 90"):
+    with pytest.raises(PromptError, match="outside the image of 160 × 90"):
         picture.predict(click(200, 20))
 
 

@@ -1,19 +1,19 @@
-"""What can go wrong, as one tree of exceptions, each with a code that never changes.
+"""Exceptions and warnings of masklet, each with a stable code, and the exit status of each code.
 
     MaskletError
-    ├── InputNotFound     (FileNotFoundError)  a file is missing or cannot be read
-    ├── ImageError        (ValueError)         a picture is not what it should be
-    ├── VideoError        (ValueError)         a video is not what it should be
-    ├── PromptError       (ValueError)         a point, a box, a mask, a frame or an object that cannot be
-    ├── FormatError       (ValueError)         an annotation file, a data set or a run-length code
-    ├── CheckpointError   (ValueError)         weights that are wrong, broken or dangerous
-    ├── BackendError      (RuntimeError)       the runtime is missing, or its answer is not finite
-    ├── ResourceError     (OSError)            memory, disk, device, network, camera
-    ├── StateError        (RuntimeError)       the right call at the wrong time
-    └── SettingsError     (ValueError)         an option that does not exist or does not fit
+    ├── InputNotFound     (FileNotFoundError)  a file is missing, empty or unreadable
+    ├── ImageError        (ValueError)         an image is broken, too large or of an unsupported type
+    ├── VideoError        (ValueError)         a video is broken, refused or has no frames
+    ├── PromptError       (ValueError)         a point, box, mask, frame or object id is invalid
+    ├── FormatError       (ValueError)         an annotation file, a dataset or an RLE is malformed
+    ├── CheckpointError   (ValueError)         weights are malformed, unsafe or of another model
+    ├── BackendError      (RuntimeError)       a runtime is missing, or its output is not finite
+    ├── ResourceError     (OSError)            memory, disk, device, network or camera is unavailable
+    ├── StateError        (RuntimeError)       a call is not allowed in the present state
+    └── SettingsError     (ValueError)         an option is unknown, invalid or conflicts with another
 
-A message says what is wrong, the value, and what to do; `hint` is a second line for the command line.
-`EXIT_STATUS` gives every code its exit status (sysexits where one fits; 1 is never used on purpose).
+A message says what is wrong, the value, and what to do; `hint` is a second line for the command line. `EXIT_STATUS`
+maps every code to its exit status (from sysexits.h where one fits; 1 is reserved for uncaught exceptions).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXIT_STATUS: dict[str, int] = {
     "input-not-found": 66,
     "input-unreadable": 66,
     "input-empty": 65,
-    # pictures
+    # images
     "unsupported-format": 65,
     "image-broken": 65,
     "image-truncated": 65,
@@ -111,14 +111,28 @@ EXIT_STATUS: dict[str, int] = {
     "bad-usage": 2,
     "internal": 70,
 }
-"""Every code and the exit status that the command line ends with."""
+"""Exit status of the command line for every error code."""
 
 RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory", "job-locked"})
-"""Codes of faults that may be gone at the next try."""
+"""Codes of errors after which the same call may succeed later."""
 
 
 class MaskletError(Exception):
-    """The root: `str(error)` is one line, `.code` is stable, `.context` holds the values that matter."""
+    """Base class of all errors of masklet. `str(error)` is one line.
+
+    Attributes:
+        code: The stable code, a key of `EXIT_STATUS`.
+        message: What is wrong, the value, and what to do.
+        hint: A further line of advice for the command line, often empty.
+        context: Values of the error by name, such as `path`.
+
+    Example:
+        >>> try:
+        ...     image = masklet.read_image("missing.jpg")
+        ... except masklet.MaskletError as error:
+        ...     print(error.code, error)
+        input-not-found missing.jpg does not exist
+    """
 
     def __init__(self, code: str, message: str, *, hint: str = "", **context: Any) -> None:
         assert code in EXIT_STATUS, f"{code} is not in EXIT_STATUS"
@@ -132,12 +146,12 @@ class MaskletError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors cross process borders whole."""
-        return _remade, (type(self), self.code, self.message, self.hint, self.context)
+        """Pickle all attributes, so that errors can be raised across processes."""
+        return _restore, (type(self), self.code, self.message, self.hint, self.context)
 
     @property
     def exit_status(self) -> int:
-        """The exit status of the command line for this fault."""
+        """Exit status of the command line for this error."""
         return EXIT_STATUS[self.code]
 
     @property
@@ -146,52 +160,52 @@ class MaskletError(Exception):
         return self.code in RETRYABLE
 
 
-def _remade(kind: type[MaskletError], code: str, message: str, hint: str, context: dict[str, Any]) -> MaskletError:
+def _restore(kind: type[MaskletError], code: str, message: str, hint: str, context: dict[str, Any]) -> MaskletError:
     return kind(code, message, hint=hint, **context)
 
 
 class InputNotFound(MaskletError, FileNotFoundError):
-    """A file is missing, is not a regular file, or may not be read."""
+    """A file is missing, empty, not a regular file, or cannot be read."""
 
 
 class ImageError(MaskletError, ValueError):
-    """A picture is broken, too large, of an unknown kind, or of a shape that is no picture."""
+    """An image is broken, too large, of an unsupported type, or of the wrong shape."""
 
 
 class VideoError(MaskletError, ValueError):
-    """A video is broken, refused, or has no frames."""
+    """A video is broken, is refused for safety, or has no frames."""
 
 
 class PromptError(MaskletError, ValueError):
-    """A point, a box or a mask that cannot be meant."""
+    """A point, a box, a mask, a frame number or an object id is invalid."""
 
 
 class FormatError(MaskletError, ValueError):
-    """An annotation, a data set or a run-length code that does not hold together."""
+    """An annotation file, a dataset or an RLE is malformed."""
 
 
 class CheckpointError(MaskletError, ValueError):
-    """Weights that are wrong, broken or dangerous."""
+    """Weights are malformed, unsafe to load, or of another model."""
 
 
 class BackendError(MaskletError, RuntimeError):
-    """A runtime that is missing or that answered with numbers that are not finite."""
+    """A runtime or a package is missing, or the output of a network is not finite."""
 
 
 class ResourceError(MaskletError, OSError):
-    """Memory, disk, device, network or camera ran out or went away."""
+    """Memory, a disk, a device, the network or a camera is exhausted or unavailable."""
 
 
 class StateError(MaskletError, RuntimeError):
-    """The right call at the wrong time."""
+    """A call is not allowed in the present state, such as a job that another process has locked."""
 
 
 class SettingsError(MaskletError, ValueError):
-    """An option that does not exist or does not fit the others."""
+    """An option is unknown, invalid, or conflicts with another option."""
 
 
 class MaskletWarning(UserWarning):
-    """Something was decided for the user by a stated rule; `.code` says which."""
+    """An input was changed by a documented rule, which `code` identifies."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} [{code}]")
@@ -202,7 +216,7 @@ _PACKAGE = str(Path(__file__).parent)
 
 
 def warn(code: str, message: str) -> None:
-    """Warn with a `MaskletWarning` whose location is the nearest caller outside this package."""
+    """Issue a `MaskletWarning` at the nearest caller outside this package."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1

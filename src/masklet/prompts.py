@@ -1,4 +1,4 @@
-"""What a user says about an object: clicks, a box, a mask, or several of them together."""
+"""Prompts of objects: points, a box, a mask, or several of them combined."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from masklet.errors import PromptError
 
 NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (reference-model §4)
-MAX_POINTS = 1000  # per object and frame; attention over more costs more than it says
-SLACK = 0.5  # pixels: a point this far outside the picture is on its edge
-EXAMPLE = "click(230, 150)"  # the prompt that an error shows where the arguments do not suggest one
-_SHOWN = 4  # points or ids that an error or a repr lists
+MAX_POINTS = 1000  # per object and frame, which bounds the cost of attention
+MARGIN_PX = 0.5  # a point up to this far outside the image is moved to its edge
+EXAMPLE = "click(230, 150)"  # the prompt that an error message shows if the arguments do not suggest one
+_SHOWN = 4  # points or boxes in an error message or a repr
 _SAM2_NAMES = ("point_coords", "points", "point_labels", "labels", "box", "boxes", "bbox", "mask_input",
                "multimask_output")  # fmt: skip
 
@@ -28,11 +28,24 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
-    """One object's prompt on one picture. Build it with `click`, `box` and `mask`, and join parts with `+`.
+    """The prompt of one object in one image.
 
-    `points` is (P, 2) float32, xy in pixels of the picture, `labels` (P,) int32: 0 negative click, 1 positive click,
-    2 and 3 the corners of a box, which come first. `mask` is (H, W) bool of any size: it covers the whole picture.
-    Clicks beside a mask refine it. Raises `PromptError` for a prompt that cannot be meant.
+    Use `click`, `clicks`, `box`, `mask` and `absent` to make prompts, and `+` to combine them. Clicks that are combined
+    with a mask refine it.
+
+    Args:
+        points: Points (P, 2) float32 xy in pixels of the image, the corners of a box first.
+        labels: Labels (P,) int32 of the points: 0 negative click, 1 positive click, 2 and 3 top-left and bottom-right
+            corner of a box.
+        mask: A mask (H, W) bool of any size, which covers the whole image. An empty mask means that the object is
+            absent.
+
+    Raises:
+        PromptError: There is neither a point nor a mask, there are over 1000 points, or a point, label or box is
+            invalid.
+
+    Example:
+        >>> prompt = masklet.box(40, 20, 420, 290) + masklet.click(230, 150) + masklet.click(60, 40, positive=False)
     """
 
     points: NDArray[np.float32]
@@ -42,31 +55,37 @@ class Prompt:
     def __post_init__(self) -> None:
         points, labels = self.points, self.labels
         if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1]:
-            raise _bad(f"points must be (P, 2) with as many labels, got {points.shape} and {labels.shape}")
+            raise _error(f"points must be (P, 2) with as many labels, got {points.shape} and {labels.shape}")
         if not len(points) and self.mask is None:
-            raise _bad("a prompt needs at least one click, a box or a mask")
+            raise _error("a prompt needs at least one click, a box or a mask")
         if len(points) > MAX_POINTS:
-            raise _bad(f"at most {MAX_POINTS} points per object, got {len(points)}")
+            raise _error(f"at most {MAX_POINTS} points per object, got {len(points)}")
         if not np.isfinite(points).all():
-            raise _bad(f"points must be finite numbers, got {points.tolist()}")
+            raise _error(f"points must be finite numbers, got {points.tolist()}")
         _check_labels(labels)
         _check_box(points, labels)
 
     def __repr__(self) -> str:
-        corners, on = self.points[self.labels >= TOP_LEFT], self.labels < TOP_LEFT
+        corners, is_click = self.points[self.labels >= TOP_LEFT], self.labels < TOP_LEFT
         parts = [_write_box(corners.ravel().tolist())] if len(corners) else []
-        if np.count_nonzero(on) > _SHOWN:
-            parts.append(f"{np.count_nonzero(on)} clicks")
+        if np.count_nonzero(is_click) > _SHOWN:
+            parts.append(f"{np.count_nonzero(is_click)} clicks")
         else:
-            parts += [_write_click(*pair) for pair in zip(self.points[on].tolist(), self.labels[on], strict=True)]
+            parts += [
+                _write_click(*pair) for pair in zip(self.points[is_click].tolist(), self.labels[is_click], strict=True)
+            ]
         if self.mask is not None:
             parts.append(f"mask {self.mask.shape}" if self.mask.any() else "absent()")
         return f"Prompt({' + '.join(parts)})"
 
     def __add__(self, other: Prompt) -> Prompt:
-        """Both prompts together: the box first, then the clicks in order."""
+        """Combine two prompts: the box first, then the clicks in order.
+
+        Raises:
+            PromptError: Both have a box, or both have a mask.
+        """
         if self.mask is not None and other.mask is not None:
-            raise _bad("a prompt takes one mask, got two; join the masks first")
+            raise _error("a prompt takes one mask, got two; combine the masks first")
         points = np.concatenate([self.points, other.points])
         labels = np.concatenate([self.labels, other.labels])
         order = np.argsort(labels < TOP_LEFT, kind="stable")  # box corners come before clicks (reference-model §8.1)
@@ -74,23 +93,29 @@ class Prompt:
 
     @property
     def point_count(self) -> int:
-        """How many points there are; a box counts as two."""
+        """Number of points; a box counts as two."""
         return len(self.points)
 
     def normalize_points(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """The points as fractions of a picture of `size` (H, W): (P, 2) float64 xy in [0, 1].
+        """Convert the points to fractions of an image.
 
-        Raises `PromptError` where a point lies outside the picture by more than half a pixel.
+        Args:
+            size: Size (H, W) of the image.
+
+        Returns:
+            Points (P, 2) float64 xy in [0, 1].
+
+        Raises:
+            PromptError: A point lies outside the image by more than half a pixel.
         """
         height, width = size
         limit = np.array([width, height], np.float64)
         points = self.points.astype(np.float64)
-        outside = ((points < -SLACK) | (points > limit + SLACK)).any(axis=1)
+        outside = ((points < -MARGIN_PX) | (points > limit + MARGIN_PX)).any(axis=1)
         if outside.any():
             x, y = self.points[outside.argmax()].tolist()
-            raise _bad(
-                f"({x:g}, {y:g}) lies outside the picture of {width} × {height} pixels; give x, y from its top left"
-            )
+            message = f"({x:g}, {y:g}) lies outside the image of {width} × {height} pixels"
+            raise _error(f"{message}; pass x, y from its top-left corner")
         return np.clip(points, 0, limit) / limit
 
 
@@ -99,43 +124,110 @@ Prompts: TypeAlias = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 
 
 def click(x: float, y: float, *, positive: bool = True) -> Prompt:
-    """A click at pixel (x, y): on the object, or with `positive=False` on what is not the object."""
+    """Make a prompt of one click.
+
+    Args:
+        x: Pixels from the left edge of the image.
+        y: Pixels from the top edge.
+        positive: Whether the point belongs to the object. False excludes it.
+
+    Returns:
+        The prompt, which can be combined with others by `+`.
+
+    Raises:
+        PromptError: `bad-prompt`. A coordinate is not a finite number.
+
+    Example:
+        >>> prompt = masklet.click(230, 150) + masklet.click(60, 40, positive=False)
+    """
     return clicks([(x, y)], [POSITIVE if positive else NEGATIVE])
 
 
 def clicks(points: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
-    """Several clicks: `points` (P, 2) xy in pixels, `labels` (P,) 1 on the object and 0 off it; by default all 1."""
-    xy = _numbers(points, "points")
-    marks = np.full(len(xy), POSITIVE) if labels is None else _numbers(labels, "labels")
-    _check_labels(marks)  # before fractions are lost
-    return Prompt(xy, marks.astype(np.int32))
+    """Make a prompt of several clicks.
+
+    Args:
+        points: Points (P, 2) xy in pixels of the image, 1 ≤ P ≤ 1000.
+        labels: Labels (P,): 1 for points of the object, 0 for points that do not belong to it. By default all 1.
+
+    Returns:
+        The prompt, which can be combined with others by `+`.
+
+    Raises:
+        PromptError: `bad-prompt`. A point or a label is invalid, or their numbers differ.
+
+    Example:
+        >>> prompt = masklet.clicks([(230, 150), (60, 40)], [1, 0])
+    """
+    xy = _to_numbers(points, "points")
+    numbers = np.full(len(xy), POSITIVE) if labels is None else _to_numbers(labels, "labels")
+    _check_labels(numbers)  # before they become integers
+    return Prompt(xy, numbers.astype(np.int32))
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> Prompt:
-    """The object's box: left, top, right, bottom in pixels."""
-    return Prompt(_numbers([(x0, y0), (x1, y1)], "box"), np.array([TOP_LEFT, BOTTOM_RIGHT], np.int32))
+    """Make a prompt of a bounding box.
+
+    Args:
+        x0: Left edge in pixels of the image.
+        y0: Top edge.
+        x1: Right edge, greater than `x0`.
+        y1: Bottom edge, greater than `y0`.
+
+    Returns:
+        The prompt, which can be combined with clicks by `+`.
+
+    Raises:
+        PromptError: `bad-prompt`. A coordinate is not a finite number, or the edges are not in order.
+
+    Example:
+        >>> prompt = masklet.box(40, 20, 420, 290)
+    """
+    return Prompt(_to_numbers([(x0, y0), (x1, y1)], "box"), np.array([TOP_LEFT, BOTTOM_RIGHT], np.int32))
 
 
 def mask(array: Any) -> Prompt:
-    """A mask (H, W) of any size and dtype that covers the whole picture.
+    """Make a prompt of a mask.
 
-    Booleans are taken as they are; whole numbers are the object where they are not 0; fractions in [0, 1] where they
-    are at least 0.5. Raises `PromptError` for other shapes, for numbers outside that range and for an empty mask.
+    Args:
+        array: A mask (H, W) of any size, which covers the whole image. Leading axes of length 1 are removed. Booleans
+            and whole numbers are the object where they are not 0, fractions in [0, 1] where they are at least 0.5.
+
+    Returns:
+        The prompt, which can be combined with clicks by `+`.
+
+    Raises:
+        PromptError: `mask-shape` for another shape or dtype; `bad-prompt` for fractions outside [0, 1] and for an empty
+            mask.
+
+    Example:
+        >>> labels = masklet.read_mask("00000.png")
+        >>> prompts = {int(k): masklet.mask(labels == k) for k in np.unique(labels) if k}
     """
     values = np.asarray(array)
     while values.ndim > 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 2 or 0 in values.shape:
         raise PromptError("mask-shape", f"a mask prompt must be (H, W), got shape {np.shape(array)}")
-    found = _as_bool(values)
-    if not found.any():
+    binary = _to_bool(values)
+    if not binary.any():
         size = f"{values.shape[1]} × {values.shape[0]}"
-        raise _bad(f"the mask prompt of {size} pixels is empty; mark the object in it, or pass absent()")
-    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), found)
+        raise _error(f"the mask prompt of {size} pixels is empty; mark the object in it, or pass absent()")
+    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), binary)
 
 
 def absent() -> Prompt:
-    """The object is not in this picture: an empty mask, which is taken as given and remembered."""
+    """Make a prompt of an empty mask: the object is not in the image.
+
+    In a video it is stored as a conditioning frame, as any prompt is.
+
+    Returns:
+        The prompt. It cannot be combined with another mask.
+
+    Example:
+        >>> model = masklet.load()
+        >>> frames = model.track("dog.mp4", {0: {1: masklet.click(230, 150)}, 40: {1: masklet.absent()}})
+    """
     return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool))
 
 
@@ -151,10 +243,10 @@ def group_by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Pr
     """
     if isinstance(prompts, Prompt):
         return {1: prompts}
-    asked = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(_each(prompts, call), start=1))
-    if not asked:
-        raise _bad("no prompt given; say what to segment with click(), box() or mask()")
-    return {check_integer(key, "an object id"): _checked(key, one, call) for key, one in asked.items()}
+    grouped = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(_list_prompts(prompts, call), start=1))
+    if not grouped:
+        raise _error("no prompt given; pass at least one of click(), box() or mask()")
+    return {check_integer(key, "an object id"): _check_prompt(key, one, call) for key, one in grouped.items()}
 
 
 def check_integer(value: Any, what: str) -> int:
@@ -164,11 +256,11 @@ def check_integer(value: Any, what: str) -> int:
             return operator.index(value)
     except TypeError:
         pass
-    raise _bad(f"{what} must be an integer, got {_shorten(value)}; write {{1: {EXAMPLE}}}")
+    raise _error(f"{what} must be an integer, got {_shorten(value)}; write {{1: {EXAMPLE}}}")
 
 
 def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a method that takes prompts, so that arguments as SAM 2's predictors take them raise `PromptError`.
+    """Decorate a method that takes prompts, so that the arguments of SAM 2's predictors raise `PromptError`.
 
     Args:
         call: The correct call with `{}` in place of the prompts.
@@ -176,13 +268,13 @@ def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
         parameters = signature(method).parameters
-        most = sum(one.kind is not Parameter.KEYWORD_ONLY for one in parameters.values())
+        max_positional = sum(one.kind is not Parameter.KEYWORD_ONLY for one in parameters.values())
         first = list(parameters).index("prompts")
 
         @wraps(method)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            if len(args) > most or any(name in kwargs for name in _SAM2_NAMES):
-                raise _sam2_arguments(call, args[first:], kwargs)
+            if len(args) > max_positional or any(name in kwargs for name in _SAM2_NAMES):
+                raise _sam2_arguments_error(call, args[first:], kwargs)
             return method(*args, **kwargs)
 
         return checked
@@ -190,28 +282,28 @@ def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R
     return decorate
 
 
-def _each(prompts: Any, call: str) -> list[Any]:
-    """The items of a sequence of prompts, of which at least one is a prompt."""
+def _list_prompts(prompts: Any, call: str) -> list[Any]:
+    """List the items of a sequence that has at least one prompt."""
     if isinstance(prompts, Iterable) and not isinstance(prompts, str | bytes) and not hasattr(prompts, "__array__"):
         items = list(prompts)
         if not items or any(isinstance(item, Prompt) for item in items):
             return items
         prompts = items if not isinstance(prompts, Sequence) else prompts
-    raise _bad(
-        f"a prompt is made with click(), clicks(), box() or mask(), got {_shorten(prompts)}; "
+    raise _error(
+        f"a prompt must be made with click(), clicks(), box() or mask(), got {_shorten(prompts)}; "
         f"write {call.format(_write_prompt(prompts))}"
     )
 
 
-def _checked(key: Any, prompt: Any, call: str) -> Prompt:
+def _check_prompt(key: Any, prompt: Any, call: str) -> Prompt:
     if isinstance(prompt, Prompt):
         return prompt
     written = call.format(f"{{{key}: {_write_prompt(prompt)}}}")
-    raise _bad(f"object {key} needs a prompt, got {_shorten(prompt)}; write {written}")
+    raise _error(f"object {key} needs a prompt, got {_shorten(prompt)}; write {written}")
 
 
-def _sam2_arguments(call: str, args: Sequence[Any], named: Mapping[str, Any]) -> PromptError:
-    """The error for points, labels and boxes that are given one by one, with the call that means the same."""
+def _sam2_arguments_error(call: str, args: Sequence[Any], named: Mapping[str, Any]) -> PromptError:
+    """Make the error for points, labels and boxes that are passed separately, with the equivalent call."""
     given = dict(zip(("points", "labels", "box"), [one for one in args if not isinstance(one, int)], strict=False))
     for name, own in (("point_coords", "points"), ("point_labels", "labels"), ("bbox", "box"), ("boxes", "box")):
         if name in named:
@@ -225,27 +317,27 @@ def _sam2_arguments(call: str, args: Sequence[Any], named: Mapping[str, Any]) ->
         f", multimask={named['multimask_output']!r}" if isinstance(named.get("multimask_output"), bool) else "",
         ", refine=masks" if named.get("mask_input") is not None else "",
     ])  # fmt: skip
-    wrong = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels one by one"
+    wrong = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels as separate arguments"
     written = call.format((" + ".join(parts) or EXAMPLE) + options)
-    return _bad(f"{call.partition('(')[0]} takes prompts, not {wrong}; write {written}")
+    return _error(f"{call.partition('(')[0]} takes prompts, not {wrong}; write {written}")
 
 
 def _write_prompt(value: Any, labels: Any = None) -> str:
-    """The Python expression of the prompt that numbers mean; an example where they mean none."""
-    numbers, marks = _array(value), _array(labels)
+    """Write the Python expression of the prompt that numbers stand for, or an example if they stand for none."""
+    numbers, signs = _to_array(value), _to_array(labels)
     if numbers is None or not numbers.size:
         return EXAMPLE
     if numbers.shape in ((2,), (1, 2)):
-        return _write_click(numbers.ravel().tolist(), 1 if marks is None or marks.size != 1 else marks.item())
+        return _write_click(numbers.ravel().tolist(), 1 if signs is None or signs.size != 1 else signs.item())
     if numbers.shape in ((4,), (1, 4)):
         return _write_box(numbers.ravel().tolist())
     if numbers.ndim == 2 and numbers.shape[1] == 4 and len(numbers) <= _SHOWN:
         return f"[{', '.join(map(_write_box, numbers.tolist()))}]"
     if numbers.ndim == 2 and numbers.shape[1] == 2:
-        few = len(numbers) <= _SHOWN and (marks is None or marks.shape == (len(numbers),))
+        few = len(numbers) <= _SHOWN and (signs is None or signs.shape == (len(numbers),))
         xy = f"[{', '.join(f'({x:g}, {y:g})' for x, y in numbers.tolist())}]" if few else "points"
-        on = f"[{', '.join(f'{mark:g}' for mark in marks.tolist())}]" if few and marks is not None else "labels"
-        return f"clicks({xy})" if marks is None else f"clicks({xy}, {on})"
+        on = f"[{', '.join(f'{sign:g}' for sign in signs.tolist())}]" if few and signs is not None else "labels"
+        return f"clicks({xy})" if signs is None else f"clicks({xy}, {on})"
     return "mask(array)" if numbers.ndim >= 2 else EXAMPLE
 
 
@@ -258,7 +350,7 @@ def _write_box(corners: Sequence[float]) -> str:
     return f"box({', '.join(f'{side:g}' for side in corners)})"
 
 
-def _array(value: Any) -> NDArray[np.float64] | None:
+def _to_array(value: Any) -> NDArray[np.float64] | None:
     try:
         return None if value is None else np.asarray(value, np.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -266,47 +358,47 @@ def _array(value: Any) -> NDArray[np.float64] | None:
 
 
 def _shorten(value: Any) -> str:
-    """A value on one line, at most 60 characters of it."""
+    """Write a value on one line of at most 60 characters."""
     if hasattr(value, "shape"):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
+def _to_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "bui":
         return np.asarray(values != 0)
     if values.dtype.kind != "f":
         raise PromptError("mask-shape", f"a mask prompt must hold booleans or numbers, got {values.dtype}")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-        raise _bad("a mask prompt of fractions must lie in [0, 1]; for logits pass `logits > 0`")
+        raise _error("a mask prompt of fractions must lie in [0, 1]; for logits pass `logits > 0`")
     return np.asarray(values >= 0.5)
 
 
-def _numbers(values: ArrayLike | Sequence[Any], what: str) -> NDArray[np.float32]:
+def _to_numbers(values: ArrayLike | Sequence[Any], what: str) -> NDArray[np.float32]:
     try:
         return np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as cause:
-        raise _bad(f"{what} must be numbers, got {values!r:.60}") from cause
+        raise _error(f"{what} must be numbers, got {values!r:.60}") from cause
 
 
 def _check_labels(labels: NDArray[Any]) -> None:
     if not np.isin(labels, (NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT)).all():
-        raise _bad(f"labels must be 0 (negative), 1 (positive), 2 and 3 (box corners), got {labels.tolist()}")
+        raise _error(f"labels must be 0 (negative), 1 (positive), 2 and 3 (box corners), got {labels.tolist()}")
 
 
 def _check_box(points: NDArray[np.float32], labels: NDArray[np.int32]) -> None:
     corners = [points[labels == label] for label in (TOP_LEFT, BOTTOM_RIGHT)]
     if len(corners[0]) != len(corners[1]) or len(corners[0]) > 1:
-        raise _bad(f"a prompt takes at most one box of two corners, got labels {labels.tolist()}")
+        raise _error(f"a prompt takes at most one box of two corners, got labels {labels.tolist()}")
     if len(corners[0]):
         (x0, y0), (x1, y1) = corners[0][0].tolist(), corners[1][0].tolist()
         if not (x0 < x1 and y0 < y1):
-            raise _bad(
+            raise _error(
                 f"box must have x0 < x1 and y0 < y1, got ({x0:g}, {y0:g}, {x1:g}, {y1:g}); "
                 "did you pass (x, y, width, height)?"
             )
 
 
-def _bad(message: str) -> PromptError:
+def _error(message: str) -> PromptError:
     return PromptError("bad-prompt", message)

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""Files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def failing(number: int):
+def make_failure(number: int):
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     return fail
 
 
-def test_the_bytes_are_there_when_the_block_ends(tmp_path: Path):
+def test_the_file_exists_when_the_block_ends(tmp_path: Path):
     with atomic_write(tmp_path / "new") as handle:
-        handle.write(b"all of it")
-    assert (tmp_path / "new").read_bytes() == b"all of it"
+        handle.write(b"content")
+    assert (tmp_path / "new").read_bytes() == b"content"
     assert names(tmp_path) == ["new"]
 
 
-def test_nothing_is_at_the_path_before_the_block_ends(tmp_path: Path):
+def test_the_file_does_not_exist_before_the_block_ends(tmp_path: Path):
     with atomic_write(tmp_path / "new") as handle:
         handle.write(b"half")
         handle.flush()
         assert not (tmp_path / "new").exists()
 
 
-def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+def test_a_failing_block_leaves_only_the_old_file(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "file") as handle:
         handle.write(b"new")
@@ -60,13 +60,13 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path):
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
-def test_other_faults_of_the_block_pass_through_as_they_are(tmp_path: Path):
+def test_other_exceptions_of_the_block_are_not_translated(tmp_path: Path):
     with pytest.raises(ConnectionResetError), atomic_write(tmp_path / "new"):
         raise ConnectionResetError
     assert names(tmp_path) == []
 
 
-def test_a_handle_that_a_wrapper_closed_still_counts(tmp_path: Path):
+def test_a_handle_that_a_wrapper_has_closed_is_complete(tmp_path: Path):
     with atomic_write(tmp_path / "new") as handle, io.TextIOWrapper(handle) as text:
         text.write("words")
     assert (tmp_path / "new").read_text() == "words"
@@ -88,7 +88,7 @@ def test_a_symbolic_link_is_followed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", ["missing/file", "folder", "file/below"])
-def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path, path: str):
+def test_a_path_that_cannot_be_written_is_refused_before_the_block(tmp_path: Path, path: str):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ResourceError) as raised, atomic_write(tmp_path / path):
@@ -112,17 +112,17 @@ def test_a_device_is_not_replaced():
         (errno.EROFS, "output-unwritable"),
     ],
 )
-def test_a_fault_at_the_end_has_its_code_and_leaves_nothing(
+def test_an_error_at_the_end_has_its_code_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
 ):
-    monkeypatch.setattr(os, "fsync", failing(number))
+    monkeypatch.setattr(os, "fsync", make_failure(number))
     with pytest.raises(ResourceError) as raised, atomic_write(tmp_path / "new") as handle:
         handle.write(b"bytes")
     assert raised.value.code == code
     assert names(tmp_path) == []
 
 
-def test_a_fault_while_writing_is_explained_and_leaves_the_old_file(tmp_path: Path):
+def test_an_error_while_writing_is_translated_and_leaves_the_old_file(tmp_path: Path):
     resource = pytest.importorskip("resource")
     (tmp_path / "file").write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

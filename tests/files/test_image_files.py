@@ -1,4 +1,4 @@
-"""One order of names and one set of suffixes serve videos, data sets and masks alike."""
+"""Videos, datasets and masks use one natural sort and one set of image suffixes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from masklet.images.image_file import _OPENERS
 from masklet.video.frame_folder import list_images
 
 
-def save_image(path: Path, form: str = "PNG") -> Path:
-    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path, form)
+def save_image(path: Path, file_format: str = "PNG") -> Path:
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(path, file_format)
     return path
 
 
@@ -33,12 +33,12 @@ def save_image(path: Path, form: str = "PNG") -> Path:
         ["9" * 999, "9" * 5000],
     ],
 )
-def test_names_are_sorted_as_people_count(ordered: list[str]) -> None:
+def test_names_are_sorted_naturally(ordered: list[str]) -> None:
     for seed in range(5):
         assert sorted(random.Random(seed).sample(ordered, len(ordered)), key=natural_key) == ordered
 
 
-def test_images_are_found_by_suffix_and_sorted_without_it(tmp_path: Path) -> None:
+def test_images_are_selected_by_suffix_and_sorted_without_it(tmp_path: Path) -> None:
     for name in ("a1.png", "a.JPG", "B.tif", "10.jfif", "9.dib"):
         save_image(tmp_path / name)
     (tmp_path / ".hidden.png").write_bytes(b"x")
@@ -65,16 +65,16 @@ def test_masks_are_read_in_the_order_in_which_their_frames_are_played(tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
-def test_every_suffix_is_known_to_the_decoder_of_its_type(tmp_path: Path, suffix: str) -> None:
-    form = "BMP" if suffix == ".dib" else Image.registered_extensions()[suffix]
-    assert is_image(save_image(tmp_path / f"image{suffix}", form))
+def test_files_of_every_suffix_are_images(tmp_path: Path, suffix: str) -> None:
+    file_format = "BMP" if suffix == ".dib" else Image.registered_extensions()[suffix]
+    assert is_image(save_image(tmp_path / f"image{suffix}", file_format))
 
 
-def test_every_type_of_image_has_a_decoder() -> None:
+def test_every_image_type_has_a_decoder() -> None:
     assert set(_OPENERS) == IMAGE_TYPES
 
 
-def test_other_files_are_no_images(tmp_path: Path) -> None:
+def test_other_files_are_not_images(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(b"not an image")
     assert not is_image(tmp_path / "image.png")
     (tmp_path / "image.png").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Fields of JSON files are of the kind that is asked for, or the error names the file and the place."""
+"""Fields of JSON files have the requested type, or the error names the file and the place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = Fields(
 )  # fmt: skip
 
 
-def test_fields_of_the_right_kind_are_returned() -> None:
+def test_fields_of_the_requested_type_are_returned() -> None:
     assert (FIELDS.integer("whole"), FIELDS.integer("fraction"), FIELDS.integer("null", 7)) == (3, 12, 7)
     assert (FIELDS.number("half"), FIELDS.number("whole"), FIELDS.number("missing", 1.5)) == (2.5, 3.0, 1.5)
     assert (FIELDS.text("text"), FIELDS.text("missing", "b")) == ("a", "b")
@@ -56,7 +56,9 @@ def test_fields_of_the_right_kind_are_returned() -> None:
         (lambda f: next(f.objects("objects")).text("a"), "objects 0: 'a' must be text, got 1"),
     ],
 )
-def test_a_field_of_another_kind_is_named_by_file_and_place(read: Callable[[Fields], Any], message: str) -> None:
+def test_the_error_for_a_field_of_another_type_names_file_and_place(
+    read: Callable[[Fields], Any], message: str
+) -> None:
     with pytest.raises(FormatError) as caught:
         read(FIELDS)
     assert caught.value.code == "annotation-broken"
@@ -70,7 +72,7 @@ def test_text_that_is_not_json_is_refused(text: bytes) -> None:
         parse_json(text, "a.json")
 
 
-def test_a_file_without_an_object_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_does_not_hold_an_object_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1]")
     assert read_json(tmp_path / "a.json") == [1]
     with pytest.raises(FormatError, match=r"a\.json: expected an object with fields, got a list of 1"):
@@ -79,7 +81,7 @@ def test_a_file_without_an_object_is_refused(tmp_path: Path) -> None:
         read_fields(tmp_path / "b.json")
 
 
-def test_an_error_is_named_once() -> None:
+def test_a_name_is_added_to_an_error_once() -> None:
     for message in ("it is wrong", "a.json: it is wrong"):
         with pytest.raises(FormatError, match=r"^a\.json: it is wrong$"), name_errors("a.json"):
             raise FormatError("bad-rle", message)

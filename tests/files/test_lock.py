@@ -1,4 +1,4 @@
-"""One process at a time holds a lock, and nobody keeps it after the end."""
+"""A file lock is held by one process at a time and released when the process ends."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ import os; os._exit(9)
 """
 
 
-def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
+def start_holder(path: Path, seconds: float) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
-def test_a_lock_that_is_held_names_its_holder(tmp_path: Path) -> None:
-    process = holder(tmp_path / "lock", 60)
+def test_the_error_for_a_held_lock_names_its_holder(tmp_path: Path) -> None:
+    process = start_holder(tmp_path / "lock", 60)
     try:
         with pytest.raises(StateError, match=f"process {process.pid} on") as raised:
             Lock(tmp_path / "lock")
@@ -38,12 +38,12 @@ def test_a_lock_that_is_held_names_its_holder(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
-    with Lock(tmp_path / "lock"):  # the holder is dead
+    with Lock(tmp_path / "lock"):  # the holder has ended
         pass
 
 
-def test_who_waits_gets_the_lock_once_its_holder_has_ended(tmp_path: Path) -> None:
-    process = holder(tmp_path / "lock", 0.5)
+def test_a_waiting_process_gets_the_lock_when_its_holder_has_ended(tmp_path: Path) -> None:
+    process = start_holder(tmp_path / "lock", 0.5)
     with Lock(tmp_path / "lock", wait=True), pytest.raises(StateError):
         Lock(tmp_path / "lock")
     assert process.wait(10) == 9

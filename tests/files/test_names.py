@@ -1,4 +1,4 @@
-"""Names from files: which are refused, which pass, and that a name that passes never leads out of its folder."""
+"""Names that are read from files are accepted only if they cannot leave their folder."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ HOLLOW = ["a//b", "a/", "a/ /b"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_real_datasets_pass(name: str) -> None:
+def test_names_of_real_datasets_are_accepted(name: str) -> None:
     assert check_name(name, "list.txt") == name
     assert check_relative(name, "list.txt") == name
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_relative_paths_of_real_datasets_pass(name: str) -> None:
+def test_relative_paths_of_real_datasets_are_accepted(name: str) -> None:
     assert check_relative(name, "instances.json") == name
 
 
 @pytest.mark.parametrize(("name", "reason"), BAD)
-def test_a_name_that_is_none_is_refused(name: object, reason: str) -> None:
+def test_an_invalid_name_is_refused(name: object, reason: str) -> None:
     for check in (check_name, check_relative):
         with pytest.raises(FormatError, match=f"^list.txt: the name .* {reason}") as caught:
             check(name, "list.txt")
@@ -88,7 +88,7 @@ def test_a_name_that_is_none_is_refused(name: object, reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CLIMBING, *ROOTED, *HOLLOW])
-def test_a_path_that_leads_elsewhere_is_refused(name: str) -> None:
+def test_a_path_that_leaves_its_folder_is_refused(name: str) -> None:
     for check in (check_name, check_relative):
         with pytest.raises(FormatError) as caught:
             check(name, "list.txt")
@@ -96,13 +96,13 @@ def test_a_path_that_leads_elsewhere_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PATHS[:2])
-def test_a_single_name_has_no_folders(name: str) -> None:
+def test_a_name_with_folders_is_refused(name: str) -> None:
     with pytest.raises(FormatError, match="holds a slash"):
         check_name(name, "list.txt")
 
 
 @pytest.mark.parametrize("name", ["x" * (MAX_NAME_BYTES + 1), "犬" * 86, "x" * 5000])
-def test_a_name_that_no_file_can_have_is_not_readable(name: str) -> None:
+def test_a_name_that_is_too_long_is_unreadable(name: str) -> None:
     for check in (check_name, check_relative):
         with pytest.raises(InputNotFound, match=r"list\.txt: no file can have the name '") as caught:
             check(name, "list.txt")
@@ -110,7 +110,7 @@ def test_a_name_that_no_file_can_have_is_not_readable(name: str) -> None:
         assert len(str(caught.value)) < 200, "a long name is cut in the message"
 
 
-def test_a_path_that_no_file_can_have_is_not_readable() -> None:
+def test_a_path_that_is_too_long_is_unreadable() -> None:
     path = "/".join(["x" * 200] * 21)
     assert len(path) > MAX_PATH_BYTES
     with pytest.raises(InputNotFound, match="of at most 4096"):
@@ -126,7 +126,7 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=8).map("".join))
 @example("0:")
 @example("é:/b")
 @example(".. /..")
-def test_what_passes_as_a_path_stays_below_every_folder(name: str) -> None:
+def test_an_accepted_path_stays_below_its_folder(name: str) -> None:
     try:
         check_relative(name, "list.txt")
     except MaskletError as error:
@@ -141,7 +141,7 @@ def test_what_passes_as_a_path_stays_below_every_folder(name: str) -> None:
 
 
 @given(TEXTS)
-def test_what_passes_as_a_name_is_one_component(name: str) -> None:
+def test_an_accepted_name_is_one_component(name: str) -> None:
     try:
         check_name(name, "list.txt")
     except MaskletError as error:
@@ -153,5 +153,5 @@ def test_what_passes_as_a_name_is_one_component(name: str) -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,80}(/[A-Za-z0-9_][A-Za-z0-9_. -]{0,80}){0,4}", fullmatch=True))
-def test_ordinary_paths_pass(name: str) -> None:
+def test_ordinary_paths_are_accepted(name: str) -> None:
     assert check_relative(name, "list.txt") == name

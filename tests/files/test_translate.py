@@ -1,4 +1,4 @@
-"""Errors of the system become errors of masklet that name the file, the reason and what to do."""
+"""Errors of the system are translated to errors of masklet that name the file, the reason and a remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def system_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def test_only_the_named_kinds_are_translated() -> None:
+def test_only_the_listed_classes_are_translated() -> None:
     translating = translate_errors(
         KeyError, IndexError, into=lambda cause: FormatError("bad-rle", f"no {cause.args[0]}")
     )
@@ -27,20 +27,20 @@ def test_only_the_named_kinds_are_translated() -> None:
         raise TypeError
 
 
-def test_an_error_of_masklet_passes_unless_its_class_is_named() -> None:
-    fault = PromptError("bad-prompt", "a prompt")  # a ValueError too
+def test_an_error_of_masklet_is_not_translated_unless_its_class_is_listed() -> None:
+    error = PromptError("bad-prompt", "a prompt")  # a ValueError too
     with pytest.raises(PromptError) as raised, translate_errors(ValueError, into=lambda _: FormatError("bad-rle", "")):
-        raise fault
-    assert raised.value is fault
+        raise error
+    assert raised.value is error
     with pytest.raises(FormatError), translate_errors(PromptError, into=lambda _: FormatError("bad-rle", "")):
-        raise fault
+        raise error
 
 
-def test_an_exception_that_is_given_back_passes_as_it_was() -> None:
-    fault = KeyError("key")
+def test_an_exception_that_is_returned_is_not_changed() -> None:
+    error = KeyError("key")
     with pytest.raises(KeyError) as raised, translate_errors(KeyError, into=lambda cause: cause):
-        raise fault
-    assert raised.value is fault and fault.__cause__ is None
+        raise error
+    assert raised.value is error and error.__cause__ is None
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,21 @@ def test_an_exception_that_is_given_back_passes_as_it_was() -> None:
         *((number, "output-failed", "check the disk") for number in (errno.EIO, errno.ENOTDIR)),
     ],
 )
-def test_a_fault_of_writing_says_what_to_do(tmp_path: Path, number: int, code: str, remedy: str) -> None:
+def test_an_error_of_writing_names_a_remedy(tmp_path: Path, number: int, code: str, remedy: str) -> None:
     with pytest.raises(ResourceError, match=remedy) as raised, translate_write_errors(tmp_path / "file", hint="a hint"):
         raise system_error(number)
     assert (raised.value.code, raised.value.hint) == (code, "a hint")
     assert str(tmp_path / "file") in raised.value.message
 
 
-def test_the_code_of_other_faults_of_writing_can_be_chosen(tmp_path: Path) -> None:
+def test_the_code_of_other_errors_of_writing_can_be_chosen(tmp_path: Path) -> None:
     translating = translate_write_errors(tmp_path / "file", other="output-unwritable")
     with pytest.raises(ResourceError, match="choose another place") as raised, translating:
         raise system_error(errno.ENOTDIR)
     assert raised.value.code == "output-unwritable"
 
 
-def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     translating = translate_write_errors(Path("not/there/yet"), needed=70)
     with pytest.raises(ResourceError, match="70 more bytes are needed") as raised, translating:
@@ -86,12 +86,12 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytes
         (ValueError("embedded null byte"), "input-unreadable"),
     ],
 )
-def test_a_fault_of_reading_names_the_file(cause: Exception, code: str) -> None:
+def test_an_error_of_reading_names_the_file(cause: Exception, code: str) -> None:
     with pytest.raises(InputNotFound, match=r"some/file") as raised, translate_read_errors("some/file"):
         raise cause
     assert raised.value.code == code
 
 
-def test_an_input_that_is_missing_while_an_output_is_written_is_still_an_input(tmp_path: Path) -> None:
+def test_a_missing_input_while_an_output_is_written_stays_a_missing_input(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound), translate_write_errors(tmp_path / "out"):
         raise InputNotFound("input-not-found", "the image does not exist")

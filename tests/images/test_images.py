@@ -1,4 +1,4 @@
-"""Pictures of every kind become (H, W, 3) uint8 RGB by the rules that `read_image` states."""
+"""Images of every kind become (H, W, 3) uint8 RGB by the rules of `read_image`."""
 
 from __future__ import annotations
 
@@ -13,113 +13,113 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from masklet import read_image, read_mask
+from masklet import read_image
 from masklet.errors import ImageError, InputNotFound, MaskletWarning, SettingsError
 from support.image_files import FORMATS, damage, encode_image, png, tiff
 
 RNG = np.random.default_rng(1)
-COLOURS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
-GREY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
+COLORS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+GRAY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (6, 9), dtype=np.uint16)
 GREEN = Image.new("RGB", (16, 8), (0, 120, 0))
 
 
-def grey(values: Any) -> np.ndarray[Any, Any]:
+def repeat_channels(values: Any) -> np.ndarray[Any, Any]:
     return np.repeat(np.asarray(values, np.uint8)[:, :, None], 3, axis=2)
 
 
-def smooth(size: tuple[int, int] = (48, 64)) -> np.ndarray[Any, Any]:
+def make_gradient(size: tuple[int, int] = (48, 64)) -> np.ndarray[Any, Any]:
     y, x = np.mgrid[: size[0], : size[1]]
     return np.stack([x * 255 // size[1], y * 255 // size[0], (x + y) % 64 + 90], axis=2).astype(np.uint8)
 
 
-# --- colours ---------------------------------------------------------------------------------------------------------
+# --- colors ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
-def test_rgb_files_keep_every_pixel(form: str) -> None:
-    assert np.array_equal(read_image(encode_image(COLOURS, form)), COLOURS)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_rgb_files_are_read_exactly(file_format: str) -> None:
+    assert np.array_equal(read_image(encode_image(COLORS, file_format)), COLORS)
 
 
-def test_lossless_webp_keeps_every_pixel() -> None:
-    assert np.array_equal(read_image(encode_image(COLOURS, "WebP", lossless=True)), COLOURS)
+def test_lossless_webp_is_read_exactly() -> None:
+    assert np.array_equal(read_image(encode_image(COLORS, "WebP", lossless=True)), COLORS)
 
 
 def test_a_jpeg_equals_what_pillow_decodes() -> None:
-    data = encode_image(smooth(), "JPEG", quality=90)
+    data = encode_image(make_gradient(), "JPEG", quality=90)
     assert np.array_equal(read_image(data), np.array(Image.open(io.BytesIO(data))))
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
-def test_grey_files_have_three_equal_channels(form: str) -> None:
-    assert np.array_equal(read_image(encode_image(GREY, form)), grey(GREY))
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_gray_files_have_three_equal_channels(file_format: str) -> None:
+    assert np.array_equal(read_image(encode_image(GRAY, file_format)), repeat_channels(GRAY))
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
-def test_one_bit_is_0_or_255(form: str) -> None:
-    bits = GREY > 127
-    assert np.array_equal(read_image(encode_image(bits, form)), grey(bits * 255))
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_one_bit_is_0_or_255(file_format: str) -> None:
+    bits = GRAY > 127
+    assert np.array_equal(read_image(encode_image(bits, file_format)), repeat_channels(bits * 255))
 
 
 @pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17)])
-def test_few_bits_of_grey_span_black_to_white(bits: int, step: int) -> None:
+def test_gray_of_few_bits_is_scaled_to_255(bits: int, step: int) -> None:
     values = np.arange(2**bits, dtype=np.uint8)[None].repeat(2, axis=0)
     rows = np.packbits(np.unpackbits(values[:, :, None], axis=2)[:, :, -bits:].reshape(2, -1), axis=1)
     data = png(2**bits, 2, bits, 0, rows.tobytes())
-    assert np.array_equal(read_image(data), grey(values * step))
+    assert np.array_equal(read_image(data), repeat_channels(values * step))
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP"])
-def test_a_palette_gives_its_colours(form: str) -> None:
-    picture = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
-    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    assert read_image(encode_image(picture, form))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_a_palette_is_read_as_its_colors(file_format: str) -> None:
+    image = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    assert read_image(encode_image(image, file_format))[0].tolist() == [[10, 20, 30], [40, 50, 60], [70, 80, 90]]
 
 
 def test_a_transparent_palette_entry_becomes_black() -> None:
-    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
-    picture.putpalette([10, 20, 30, 40, 50, 60])
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([10, 20, 30, 40, 50, 60])
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        assert read_image(encode_image(picture, transparency=0))[0].tolist() == [[0, 0, 0], [40, 50, 60]]
+        assert read_image(encode_image(image, transparency=0))[0].tolist() == [[0, 0, 0], [40, 50, 60]]
 
 
-@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})])
-def test_alpha_is_composited_on_black(form: str, options: dict[str, Any]) -> None:
-    picture = np.array([[[200, 100, 50, 0], [200, 100, 50, 255], [200, 100, 50, 51]]], np.uint8)
+@pytest.mark.parametrize(
+    ("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("WebP", {"lossless": True, "exact": True})]
+)
+def test_alpha_is_composited_on_black(file_format: str, options: dict[str, Any]) -> None:
+    image = np.array([[[200, 100, 50, 0], [200, 100, 50, 255], [200, 100, 50, 51]]], np.uint8)
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        rgb = read_image(encode_image(picture, form, **options))
+        rgb = read_image(encode_image(image, file_format, **options))
     assert rgb[0].tolist() == [[0, 0, 0], [200, 100, 50], [40, 20, 10]]
 
 
-def test_grey_with_alpha_is_composited_on_black() -> None:
-    picture = Image.merge("LA", (Image.new("L", (1, 1), 200), Image.new("L", (1, 1), 51)))
+def test_gray_with_alpha_is_composited_on_black() -> None:
+    image = Image.merge("LA", (Image.new("L", (1, 1), 200), Image.new("L", (1, 1), 51)))
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        assert read_image(encode_image(picture)).tolist() == [[[40, 40, 40]]]
+        assert read_image(encode_image(image)).tolist() == [[[40, 40, 40]]]
 
 
 def test_opaque_alpha_changes_nothing_and_does_not_warn() -> None:
-    assert np.array_equal(read_image(encode_image(np.dstack([COLOURS, np.full((6, 9), 255, np.uint8)]))), COLOURS)
+    assert np.array_equal(read_image(encode_image(np.dstack([COLORS, np.full((6, 9), 255, np.uint8)]))), COLORS)
 
 
-@pytest.mark.parametrize(("colour", "rows", "key"), [(0, b"\x07\x08", b"\0\x07"), (2, b"\7\7\7\10\10\10", b"\0\7" * 3)])
-def test_a_key_colour_becomes_black(colour: int, rows: bytes, key: bytes) -> None:
+@pytest.mark.parametrize(("color", "rows", "key"), [(0, b"\x07\x08", b"\0\x07"), (2, b"\7\7\7\10\10\10", b"\0\7" * 3)])
+def test_a_transparent_color_becomes_black(color: int, rows: bytes, key: bytes) -> None:
     with pytest.warns(MaskletWarning, match="alpha-composited"):
-        assert read_image(png(2, 1, 8, colour, rows, tRNS=key)).tolist() == [[[0, 0, 0], [8, 8, 8]]]
+        assert read_image(png(2, 1, 8, color, rows, tRNS=key)).tolist() == [[[0, 0, 0], [8, 8, 8]]]
 
 
-def test_a_key_of_two_bits_becomes_black() -> None:
+def test_a_transparent_gray_of_two_bits_becomes_black() -> None:
     with pytest.warns(MaskletWarning, match="alpha-composited"):
         assert read_image(png(2, 1, 2, 0, b"\xe0", tRNS=b"\0\3"))[0, :, 0].tolist() == [0, 170]
 
 
-@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-def test_cmyk_is_read_with_the_right_polarity(form: str) -> None:
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+def test_cmyk_is_read_with_the_right_polarity(file_format: str) -> None:
     inks = Image.new("CMYK", (16, 16), (255, 0, 255, 0))  # cyan and yellow ink are green
-    assert np.allclose(read_image(encode_image(inks, form))[8, 8], (0, 255, 0), atol=2)  # JPEG is lossy
+    assert np.allclose(read_image(encode_image(inks, file_format))[8, 8], (0, 255, 0), atol=2)  # JPEG is lossy
 
 
 def test_ycck_is_read_like_cmyk() -> None:
@@ -138,71 +138,71 @@ def test_lab_becomes_srgb() -> None:
 
 
 def test_ycbcr_tiff_is_converted() -> None:
-    picture = Image.new("YCbCr", (4, 4), (128, 128, 128))
-    assert np.allclose(read_image(encode_image(picture, "TIFF")), 128, atol=1)
+    image = Image.new("YCbCr", (4, 4), (128, 128, 128))
+    assert np.allclose(read_image(encode_image(image, "TIFF")), 128, atol=1)
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_16_bit_grey_keeps_its_high_byte(form: str) -> None:
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_16_bit_gray_keeps_its_high_byte(file_format: str) -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(encode_image(DEEP, form)), grey(DEEP >> 8))
+        assert np.array_equal(read_image(encode_image(DEEP, file_format)), repeat_channels(DEEP >> 8))
 
 
-def test_big_endian_16_bit_tiff_is_read_alike() -> None:
-    picture = Image.frombytes("I;16B", (9, 6), DEEP.astype(">u2").tobytes())
+def test_big_endian_16_bit_tiff_is_read() -> None:
+    image = Image.frombytes("I;16B", (9, 6), DEEP.astype(">u2").tobytes())
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(encode_image(picture, "TIFF")), grey(DEEP >> 8))
+        assert np.array_equal(read_image(encode_image(image, "TIFF")), repeat_channels(DEEP >> 8))
 
 
 def test_16_bit_where_white_is_zero_is_inverted() -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(tiff(9, 6, (16,), 0, DEEP.tobytes())), grey(255 - (DEEP >> 8)))
+        assert np.array_equal(read_image(tiff(9, 6, (16,), 0, DEEP.tobytes())), repeat_channels(255 - (DEEP >> 8)))
 
 
-def test_12_bit_grey_keeps_its_high_byte() -> None:
+def test_12_bit_gray_keeps_its_high_byte() -> None:
     with pytest.warns(MaskletWarning, match="12 bits"):
         data = tiff(2, 1, (12,), 1, bytes([0xAB, 0xC1, 0x23]))  # 0xABC and 0x123
         assert read_image(data)[0, :, 0].tolist() == [0xAB, 0x12]
 
 
-@pytest.mark.parametrize("colour", [2, 6])
-def test_16_bit_colours_of_png_keep_their_high_byte_and_warn(colour: int) -> None:
-    values = np.full((2, 3, 3 if colour == 2 else 4), 65535, ">u2")
+@pytest.mark.parametrize("color", [2, 6])
+def test_16_bit_colors_of_png_keep_their_high_byte_and_warn(color: int) -> None:
+    values = np.full((2, 3, 3 if color == 2 else 4), 65535, ">u2")
     values[:, :, :3] = RNG.integers(0, 65536, (2, 3, 3))
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(png(3, 2, 16, colour, values.tobytes())), values[:, :, :3] >> 8)
+        assert np.array_equal(read_image(png(3, 2, 16, color, values.tobytes())), values[:, :, :3] >> 8)
 
 
-def test_16_bit_colours_of_tiff_keep_their_high_byte_and_warn() -> None:
+def test_16_bit_colors_of_tiff_keep_their_high_byte_and_warn() -> None:
     values = RNG.integers(0, 65536, (2, 3, 3), dtype=np.uint16)
     with pytest.warns(MaskletWarning, match="depth-reduced"):
         assert np.array_equal(read_image(tiff(3, 2, (16, 16, 16), 2, values.tobytes())), values >> 8)
 
 
-def test_a_16_bit_key_grey_becomes_black() -> None:
+def test_a_transparent_16_bit_gray_becomes_black() -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
         data = png(2, 1, 16, 0, b"\x40\x01\x40\x02", tRNS=b"\x40\x01")
         assert read_image(data)[0, :, 0].tolist() == [0, 0x40]
 
 
-def test_a_16_bit_key_colour_leaves_its_neighbours_alone() -> None:
+def test_a_transparent_16_bit_color_is_not_applied() -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
         data = png(2, 1, 16, 2, b"\x40\x01" * 3 + b"\x40\x02" * 3, tRNS=b"\0\x40" * 3)
         assert (read_image(data) == 0x40).all()
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
-def test_32_bit_pictures_need_a_range(mode: str) -> None:
+def test_32_bit_images_need_a_range(mode: str) -> None:
     data = encode_image(Image.new(mode, (2, 2), 1), "TIFF")
     with pytest.raises(ImageError, match="value_range") as caught:
         read_image(data)
     assert caught.value.code == "float-needs-range"
 
 
-def test_a_range_stretches_numbers_and_clips_them() -> None:
+def test_a_range_scales_numbers_and_clips_them() -> None:
     values = np.array([[-1, 0, 0.5, 1, 2, np.nan, np.inf]], np.float32)
     assert read_image(encode_image(values, "TIFF"), value_range=(0, 1))[0, :, 0].tolist() == [
         0,
@@ -215,7 +215,7 @@ def test_a_range_stretches_numbers_and_clips_them() -> None:
     ]
 
 
-def test_a_range_replaces_the_high_byte_of_16_bit_pictures() -> None:
+def test_a_range_replaces_the_high_byte_of_16_bit_images() -> None:
     values = np.array([[0, 2048, 4095, 60000]], np.uint16)
     assert read_image(encode_image(values), value_range=(0, 4095))[0, :, 0].tolist() == [0, 128, 255, 255]
 
@@ -223,13 +223,13 @@ def test_a_range_replaces_the_high_byte_of_16_bit_pictures() -> None:
 @pytest.mark.parametrize("wrong", [(1, 0), (0, 0), (0, float("nan"))])
 def test_a_range_must_ascend(wrong: tuple[float, float]) -> None:
     with pytest.raises(SettingsError, match="low < high"):
-        read_image(GREY, value_range=wrong)
+        read_image(GRAY, value_range=wrong)
 
 
 # --- orientation -----------------------------------------------------------------------------------------------------
 
-UPRIGHT = Image.fromarray(smooth((32, 48)))
-LYING = {  # how the pixels of an upright picture lie in the file, by orientation
+UPRIGHT = Image.fromarray(make_gradient((32, 48)))
+ROTATED = {  # the pixels in the file of an upright image, by orientation
     1: UPRIGHT,
     2: UPRIGHT.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     3: UPRIGHT.transpose(Image.Transpose.ROTATE_180),
@@ -241,15 +241,15 @@ LYING = {  # how the pixels of an upright picture lie in the file, by orientatio
 }
 
 
-def lying(orientation: int, form: str, **options: Any) -> bytes:
+def encode_rotated(orientation: int, file_format: str, **options: Any) -> bytes:
     exif = Image.Exif()
     exif[274] = orientation
-    return encode_image(LYING[orientation], form, exif=exif, **options)
+    return encode_image(ROTATED[orientation], file_format, exif=exif, **options)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    ("form", "options"),
+    ("file_format", "options"),
     [
         ("PNG", {}),
         ("TIFF", {}),
@@ -259,33 +259,31 @@ def lying(orientation: int, form: str, **options: Any) -> bytes:
     ],
     ids=["PNG", "TIFF", "TIFF-LZW", "WebP", "JPEG"],
 )
-def test_a_lying_picture_is_turned_upright_once(orientation: int, form: str, options: dict[str, Any]) -> None:
-    rgb = read_image(lying(orientation, form, **options))
-    allowed = 8 if form == "JPEG" else 0  # lossy
+def test_a_rotated_image_is_turned_upright_once(orientation: int, file_format: str, options: dict[str, Any]) -> None:
+    rgb = read_image(encode_rotated(orientation, file_format, **options))
+    allowed = 8 if file_format == "JPEG" else 0  # lossy
     assert rgb.shape == (32, 48, 3)
     assert np.abs(rgb.astype(int) - np.array(UPRIGHT)).max() <= allowed
 
 
 def test_a_pil_image_from_a_file_is_read_like_its_file() -> None:
-    data = lying(6, "PNG")
+    data = encode_rotated(6, "PNG")
     assert np.array_equal(read_image(Image.open(io.BytesIO(data))), read_image(data))
 
 
-def test_a_pil_image_that_was_turned_already_is_left_alone() -> None:
-    turned = ImageOps.exif_transpose(Image.open(io.BytesIO(lying(6, "JPEG"))))
+def test_a_pil_image_that_is_upright_already_is_not_turned() -> None:
+    turned = ImageOps.exif_transpose(Image.open(io.BytesIO(encode_rotated(6, "JPEG"))))
     assert np.array_equal(read_image(turned), np.array(turned))
 
 
-def test_a_pil_image_that_was_worked_on_is_taken_as_it_stands() -> None:
-    worked = Image.open(io.BytesIO(lying(6, "PNG"))).convert("RGB")
-    assert np.array_equal(read_image(worked), np.array(worked))
+def test_a_converted_pil_image_is_read_as_it_is() -> None:
+    converted = Image.open(io.BytesIO(encode_rotated(6, "PNG"))).convert("RGB")
+    assert np.array_equal(read_image(converted), np.array(converted))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_broken_exif_does_not_stop_a_picture() -> None:
-    assert np.array_equal(
-        read_image(encode_image(COLOURS, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")), COLOURS
-    )
+def test_broken_exif_is_ignored() -> None:
+    assert np.array_equal(read_image(encode_image(COLORS, "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")), COLORS)
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
@@ -293,36 +291,36 @@ def test_broken_exif_does_not_stop_a_picture() -> None:
 
 def test_path_string_bytes_and_file_give_the_same(tmp_path: Path) -> None:
     path = tmp_path / "wrong_name.gif"
-    path.write_bytes(encode_image(COLOURS))
+    path.write_bytes(encode_image(COLORS))
     with path.open("rb") as handle:
         for source in (path, str(path), path.read_bytes(), memoryview(path.read_bytes()), handle):
-            assert np.array_equal(read_image(source), COLOURS)
+            assert np.array_equal(read_image(source), COLORS)
 
 
-def test_an_rgb_array_comes_back_itself() -> None:
-    assert read_image(COLOURS) is COLOURS
+def test_an_rgb_array_is_returned_itself() -> None:
+    assert read_image(COLORS) is COLORS
 
 
-def test_results_from_files_may_be_written_to() -> None:
-    assert read_image(encode_image(COLOURS)).flags.writeable
+def test_images_from_files_are_writable() -> None:
+    assert read_image(encode_image(COLORS)).flags.writeable
 
 
-def test_reversed_channels_come_back_contiguous() -> None:
-    assert read_image(COLOURS[:, :, ::-1]).flags.c_contiguous
+def test_reversed_channels_become_contiguous() -> None:
+    assert read_image(COLORS[:, :, ::-1]).flags.c_contiguous
 
 
-@pytest.mark.parametrize("array", [GREY, GREY[:, :, None]])
-def test_grey_arrays_get_three_channels(array: Any) -> None:
-    assert np.array_equal(read_image(array), grey(GREY))
+@pytest.mark.parametrize("array", [GRAY, GRAY[:, :, None]])
+def test_gray_arrays_get_three_channels(array: Any) -> None:
+    assert np.array_equal(read_image(array), repeat_channels(GRAY))
 
 
 def test_a_boolean_array_is_black_and_white() -> None:
-    assert np.array_equal(read_image(GREY > 9), grey((GREY > 9) * 255))
+    assert np.array_equal(read_image(GRAY > 9), repeat_channels((GRAY > 9) * 255))
 
 
 def test_a_16_bit_array_keeps_its_high_byte() -> None:
     with pytest.warns(MaskletWarning, match="depth-reduced"):
-        assert np.array_equal(read_image(DEEP), grey(DEEP >> 8))
+        assert np.array_equal(read_image(DEEP), repeat_channels(DEEP >> 8))
 
 
 def test_an_array_with_alpha_is_composited_on_black() -> None:
@@ -341,7 +339,7 @@ def test_other_numbers_in_arrays_need_a_range(dtype: str) -> None:
     "source",
     [np.zeros((4, 4, 2), np.uint8), np.zeros(9, np.uint8), np.zeros((2, 4, 4, 3), np.uint8), np.array(["a"]), 7, None],
 )
-def test_what_is_no_picture_is_refused(source: Any) -> None:
+def test_a_source_that_is_no_image_is_refused(source: Any) -> None:
     with pytest.raises(ImageError) as caught:
         read_image(source)
     assert caught.value.code == "bad-image"
@@ -352,7 +350,7 @@ def test_text_instead_of_bytes_is_refused() -> None:
         read_image(io.StringIO("text"))
 
 
-def test_a_planar_array_is_refused_with_advice() -> None:
+def test_the_error_for_channels_first_says_how_to_transpose() -> None:
     with pytest.raises(ImageError, match=r"transpose\(1, 2, 0\)"):
         read_image(np.zeros((3, 40, 50), np.uint8))
 
@@ -364,37 +362,37 @@ def test_arrays_with_impossible_sides_are_refused(shape: tuple[int, ...]) -> Non
     assert caught.value.code == "bad-dimensions"
 
 
-def test_tensors_are_planar() -> None:
+def test_tensors_have_their_channels_first() -> None:
     torch = pytest.importorskip("torch")
-    planes = torch.from_numpy(COLOURS.transpose(2, 0, 1).copy())
+    planes = torch.from_numpy(COLORS.transpose(2, 0, 1).copy())
     for tensor in (planes, planes.float() / 255, (planes.double() / 255).requires_grad_()):
-        assert np.array_equal(read_image(tensor), COLOURS)
+        assert np.array_equal(read_image(tensor), COLORS)
 
 
 def test_half_precision_tensors_are_read_to_their_precision() -> None:
     torch = pytest.importorskip("torch")
-    half = torch.from_numpy(COLOURS.transpose(2, 0, 1).copy()).bfloat16() / 255
-    assert np.abs(read_image(half).astype(int) - COLOURS).max() <= 1  # bfloat16 has 8 bits
+    half = torch.from_numpy(COLORS.transpose(2, 0, 1).copy()).bfloat16() / 255
+    assert np.abs(read_image(half).astype(int) - COLORS).max() <= 1  # bfloat16 has 8 bits
 
 
 @pytest.mark.parametrize("shape", [(6, 9, 3), (2, 3, 6, 9), (5,)])
 def test_tensors_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(ImageError, match=r"tensor|picture") as caught:
+    with pytest.raises(ImageError, match=r"tensor|image") as caught:
         read_image(torch.zeros(shape))
     assert caught.value.code == "bad-image"
 
 
-def test_a_normalised_tensor_needs_a_range() -> None:
+def test_a_normalized_tensor_needs_a_range() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(ImageError, match="normalised") as caught:
+    with pytest.raises(ImageError, match="normalized") as caught:
         read_image(torch.linspace(-2, 2, 16).reshape(4, 4))
     assert caught.value.code == "float-needs-range"
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
 
-STRANGERS = {
+OTHER_FILES = {
     "a GIF": encode_image(GREEN, "GIF"),
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
     "AVIF": b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + bytes(40),
@@ -411,18 +409,18 @@ STRANGERS = {
     "a numpy array": b"\x93NUMPY\1\0" + bytes(40),
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40),
     "a camera raw file": b"II*\0\x10\0\0\0CR\2\0" + bytes(40),
-    "an unknown kind of file": bytes(range(1, 40)),
+    "a file of unknown type": bytes(range(1, 40)),
 }
 
 
-@pytest.mark.parametrize("kind", STRANGERS)
-def test_other_files_are_refused_by_what_they_are(kind: str) -> None:
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_the_error_for_another_file_names_its_type(kind: str) -> None:
     with pytest.raises(ImageError, match=kind) as caught:
-        read_image(STRANGERS[kind])
+        read_image(OTHER_FILES[kind])
     assert caught.value.code == "unsupported-format"
 
 
-def test_the_preview_in_a_raw_file_is_not_taken_for_the_picture() -> None:
+def test_the_preview_of_a_raw_file_is_refused() -> None:
     with pytest.raises(ImageError, match="preview") as caught:
         read_image(tiff(3, 2, (8, 8, 8), 2, bytes(18), t254=1))
     assert caught.value.code == "unsupported-format"
@@ -436,12 +434,12 @@ def test_missing_files_are_not_found(tmp_path: Path) -> None:
         assert isinstance(caught.value, FileNotFoundError)
 
 
-def test_a_web_address_is_refused_with_advice() -> None:
+def test_the_error_for_a_web_address_says_to_download_it() -> None:
     with pytest.raises(InputNotFound, match="download it first"):
         read_image("https://example.org/a.png")
 
 
-def test_folders_pipes_sockets_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+def test_folders_pipes_sockets_and_devices_are_refused_unopened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket"))
@@ -452,17 +450,17 @@ def test_folders_pipes_sockets_and_devices_are_refused_at_once(tmp_path: Path) -
     listener.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_forbidden_file_is_unreadable(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read every file")
+def test_a_file_without_permission_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "secret.png"
-    path.write_bytes(encode_image(COLOURS))
+    path.write_bytes(encode_image(COLORS))
     path.chmod(0)
     with pytest.raises(InputNotFound) as caught:
         read_image(path)
     assert caught.value.code == "input-unreadable"
 
 
-def test_a_name_with_a_zero_byte_is_unreadable() -> None:
+def test_a_name_with_a_nul_character_is_unreadable() -> None:
     with pytest.raises(InputNotFound):
         read_image("a\0b.png")
 
@@ -475,22 +473,24 @@ def test_empty_files_and_bytes_are_refused(tmp_path: Path) -> None:
         assert caught.value.code == "input-empty"
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_more_pixels_than_allowed_are_refused_before_decoding(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encode_image(GREEN, form)
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_more_pixels_than_allowed_are_refused_before_decoding(
+    file_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode_image(GREEN, file_format)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(ImageError, match="16 × 8 = 128 pixels") as caught:
         read_image(data, max_pixels=127)
     assert (caught.value.code, caught.value.context["actual"]) == ("too-many-pixels", 128)
 
 
-def test_a_bomb_is_refused_from_its_header() -> None:
+def test_a_decompression_bomb_is_refused_from_its_header() -> None:
     with pytest.raises(ImageError) as caught:
         read_image(png(60000, 60000, 8, 2, b""))
     assert caught.value.code == "too-many-pixels"
 
 
-def test_a_large_picture_within_the_limit_raises_no_warning_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_below_the_limit_raises_no_warning_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -503,29 +503,29 @@ def test_a_side_beyond_65535_is_refused() -> None:
     assert caught.value.code == "bad-dimensions"
 
 
-def test_extreme_but_possible_sides_are_read() -> None:
+def test_the_largest_and_smallest_sides_are_read() -> None:
     assert read_image(encode_image(np.zeros((1, 65535), np.uint8))).shape == (1, 65535, 3)
     assert read_image(encode_image(np.zeros((1, 1), np.uint8))).shape == (1, 1, 3)
 
 
-def variants() -> dict[str, bytes]:
-    picture = smooth()
+def encode_variants() -> dict[str, bytes]:
+    image = make_gradient()
     return {
-        **{form: encode_image(picture, form) for form in FORMATS},
-        "JPEG progressive": encode_image(picture, "JPEG", progressive=True),
-        "WebP lossless": encode_image(picture, "WebP", lossless=True),
-        "TIFF LZW": encode_image(picture, "TIFF", compression="tiff_lzw"),
-        "TIFF deflate": encode_image(picture, "TIFF", compression="tiff_adobe_deflate"),
-        "PNG palette": encode_image(Image.fromarray(picture).quantize(16)),
+        **{file_format: encode_image(image, file_format) for file_format in FORMATS},
+        "JPEG progressive": encode_image(image, "JPEG", progressive=True),
+        "WebP lossless": encode_image(image, "WebP", lossless=True),
+        "TIFF LZW": encode_image(image, "TIFF", compression="tiff_lzw"),
+        "TIFF deflate": encode_image(image, "TIFF", compression="tiff_adobe_deflate"),
+        "PNG palette": encode_image(Image.fromarray(image).quantize(16)),
         "PNG 16": encode_image(RNG.integers(0, 65536, (48, 64), dtype=np.uint16)),
     }
 
 
-VARIANTS = variants()
+VARIANTS = encode_variants()
 
 
-def outcome(data: bytes) -> Any:
-    """The pixels, or the code of the refusal; any other exception is a failure."""
+def read_or_code(data: bytes) -> Any:
+    """Return the image or the code of its error; any other exception fails the test."""
     try:
         return read_image(data, max_pixels=2_000_000)
     except (ImageError, InputNotFound) as error:
@@ -534,17 +534,17 @@ def outcome(data: bytes) -> Any:
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_truncated_file_is_named_so_unless_every_pixel_is_there(name: str) -> None:
+def test_a_truncated_file_is_reported_unless_it_has_all_pixels(name: str) -> None:
     data = VARIANTS[name]
     for end in range(40, len(data), max(1, len(data) // 100)):
-        found = outcome(data[:end])
+        found = read_or_code(data[:end])
         if len(data) - end < 64 and not isinstance(found, str):  # only a checksum or an end mark is missing
-            assert np.array_equal(found, outcome(data))
+            assert np.array_equal(found, read_or_code(data))
         else:
             assert found == "image-truncated", end
 
 
-def test_truncation_is_seen_though_pillow_was_told_not_to_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncation_is_detected_when_pillow_accepts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(ImageError) as caught:
         read_image(VARIANTS["JPEG"][:-100])
@@ -552,7 +552,7 @@ def test_truncation_is_seen_though_pillow_was_told_not_to_mind(monkeypatch: pyte
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_contents_are_broken() -> None:
+def test_damaged_content_is_broken() -> None:
     data = bytearray(VARIANTS["PNG"])
     place = data.index(b"IDAT")
     data[place + 10 : place + 200] = bytes(190)
@@ -561,15 +561,15 @@ def test_damaged_contents_are_broken() -> None:
     assert caught.value.code == "image-broken"
 
 
-def test_several_pages_or_an_animation_give_the_first_with_a_warning() -> None:
+def test_of_several_pages_or_frames_the_first_is_read_with_a_warning() -> None:
     red = Image.new("RGB", (16, 8), (255, 0, 0))
-    for form, options in (("TIFF", {}), ("PNG", {}), ("WebP", {"lossless": True})):
+    for file_format, options in (("TIFF", {}), ("PNG", {}), ("WebP", {"lossless": True})):
         with pytest.warns(MaskletWarning, match="first-picture-only"):
-            data = encode_image(GREEN, form, save_all=True, append_images=[red], **options)
+            data = encode_image(GREEN, file_format, save_all=True, append_images=[red], **options)
             assert read_image(data)[0, 0].tolist() == [0, 120, 0]
 
 
-def test_a_warning_points_at_the_line_that_called() -> None:
+def test_a_warning_points_at_the_calling_line() -> None:
     with pytest.warns(MaskletWarning) as caught:
         read_image(DEEP)
     assert caught[0].filename == __file__
@@ -577,121 +577,16 @@ def test_a_warning_points_at_the_line_that_called() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", VARIANTS)
-def test_damaged_files_raise_only_our_errors_and_quickly(name: str) -> None:
+def test_damaged_files_raise_only_errors_of_masklet_within_2_s(name: str) -> None:
     rng, slowest = random.Random(name), 0.0
     for _ in range(500):
         data, start = damage(VARIANTS[name], rng), time.monotonic()
-        outcome(data)
+        read_or_code(data)
         slowest = max(slowest, time.monotonic() - start)
     assert slowest < 2
 
 
-def test_settings_of_pillow_stay_as_they_were() -> None:
+def test_settings_of_pillow_are_not_changed() -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    read_image(encode_image(COLOURS))
+    read_image(encode_image(COLORS))
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-
-
-# --- masks -----------------------------------------------------------------------------------------------------------
-
-LABELS = np.array([[0, 1, 2], [2, 1, 0]])
-
-
-def test_a_palette_mask_gives_its_indices() -> None:
-    picture = Image.fromarray(LABELS.astype(np.uint8))
-    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
-    found = read_mask(encode_image(picture, transparency=0))
-    assert np.array_equal(found, LABELS)
-    assert found.dtype == np.int32
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_small_greys_and_16_bit_greys_are_labels(dtype: Any) -> None:
-    assert np.array_equal(read_mask(encode_image(LABELS.astype(dtype))), LABELS)
-
-
-def test_16_bit_labels_are_kept_whole() -> None:
-    assert np.array_equal(read_mask(encode_image(DEEP)), DEEP)
-
-
-def test_four_bit_greys_are_labels_as_stored() -> None:
-    assert read_mask(png(2, 1, 4, 0, b"\x07")).tolist() == [[0, 7]]
-
-
-def test_a_one_bit_mask_is_0_and_1() -> None:
-    assert np.array_equal(read_mask(encode_image(LABELS > 0)), LABELS > 0)
-
-
-@pytest.mark.parametrize("picture", [GREY, grey(GREY)])
-def test_a_black_and_white_mask_is_cut_at_128(picture: Any) -> None:
-    assert np.array_equal(read_mask(encode_image(picture)), GREY >= 128)
-
-
-def test_a_compressed_mask_is_cut_at_128() -> None:
-    mask = np.zeros((32, 32), np.uint8)
-    mask[8:24, 8:24] = 255
-    assert np.array_equal(read_mask(encode_image(grey(mask), "JPEG")), mask > 0)
-
-
-def test_a_cut_out_gives_what_is_opaque() -> None:
-    picture = np.dstack([COLOURS, GREY])
-    assert np.array_equal(read_mask(encode_image(picture)), GREY >= 128)
-
-
-def test_colours_of_davis_are_their_indices() -> None:
-    colours = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)[LABELS]
-    assert np.array_equal(read_mask(encode_image(colours)), LABELS)
-
-
-def test_a_photograph_is_no_mask() -> None:
-    with pytest.raises(ImageError, match="not a mask") as caught:
-        read_mask(encode_image(COLOURS))
-    assert caught.value.code == "bad-image"
-
-
-def npy(array: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("dtype", ["int64", "uint8", "int16", "float32"])
-def test_an_npy_file_gives_its_values(dtype: str) -> None:
-    values = LABELS if dtype != "float32" else LABELS > 0
-    assert np.array_equal(read_mask(npy(values.astype(dtype))), values)
-
-
-def test_an_npy_file_may_have_leading_ones() -> None:
-    assert read_mask(npy(LABELS[None])).shape == (2, 3)
-
-
-@pytest.mark.parametrize(
-    "array", [np.zeros(3), np.zeros((2, 3, 3)), np.array([[object()]]), np.full((2, 2), -1), np.full((2, 2), 2**40)]
-)
-def test_arrays_that_are_no_labels_are_refused(array: Any) -> None:
-    with pytest.raises(ImageError) as caught:
-        read_mask(npy(array))
-    assert caught.value.code == "bad-image"
-
-
-def test_a_truncated_npy_file_is_named_so() -> None:
-    with pytest.raises(ImageError) as caught:
-        read_mask(npy(LABELS)[:-3])
-    assert caught.value.code == "image-truncated"
-
-
-def test_a_huge_npy_file_is_refused_from_its_header() -> None:
-    with pytest.raises(ImageError) as caught:
-        read_mask(npy(LABELS), max_pixels=5)
-    assert caught.value.code == "too-many-pixels"
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_after_the_npy_magic_raise_only_our_errors(tail: bytes) -> None:
-    with pytest.raises(ImageError):
-        read_mask(b"\x93NUMPY\1\0" + tail)
-
-
-def test_masks_refuse_what_pictures_refuse() -> None:
-    with pytest.raises(ImageError, match="a GIF"):
-        read_mask(STRANGERS["a GIF"])

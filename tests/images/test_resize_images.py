@@ -1,4 +1,4 @@
-"""Resampling is PyTorch's antialiased bilinear interpolation, on any runtime."""
+"""Images are resized as by PyTorch's antialiased bilinear interpolation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from masklet.images.resize import resize_antialiased
 SIDES = st.integers(1, 70)
 
 
-def test_a_quarter_of_the_size_weighs_two_pixels_width_on_each_side() -> None:
+def test_the_weights_of_a_quarter_of_the_size() -> None:
     line = np.arange(8.0)[None]
-    found = resize_antialiased(line, (1, 2))[0]  # weights 5, 7, 7, 5, 3, 1 from either end
+    found = resize_antialiased(line, (1, 2))[0]  # weights 5, 7, 7, 5, 3, 1 from both ends
     assert found.tolist() == pytest.approx([53 / 28, 7 - 53 / 28])
 
 
@@ -23,43 +23,43 @@ def test_twice_the_size_is_plain_bilinear() -> None:
 
 
 @given(SIDES, SIDES, SIDES, SIDES)
-def test_an_even_picture_stays_as_it_is(height: int, width: int, new_height: int, new_width: int) -> None:
+def test_a_uniform_image_is_not_changed(height: int, width: int, new_height: int, new_width: int) -> None:
     found = resize_antialiased(np.full((2, height, width), 0.7), (new_height, new_width))
     assert found.shape == (2, new_height, new_width)
     assert np.abs(found - 0.7).max() < 1e-14
 
 
-def test_a_large_picture_is_resized_a_few_columns_at_a_time_as_its_parts_are() -> None:
+def test_a_large_image_is_resized_as_its_parts_are() -> None:
     values = np.random.default_rng(0).random((700, 9000), np.float32)
     columns = resize_antialiased(values, (300, 9000))
     assert np.abs(columns[:, 4000:4008] - resize_antialiased(values[:, 4000:4008], (300, 8))).max() < 1e-6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_stays(dtype: type) -> None:
+def test_the_dtype_is_preserved(dtype: type) -> None:
     assert resize_antialiased(np.ones((5, 7), dtype), (3, 9)).dtype == dtype
 
 
-def test_a_picture_of_the_wanted_size_is_given_as_it_is() -> None:
+def test_an_image_of_the_requested_size_is_returned_itself() -> None:
     values = np.random.default_rng(0).random((3, 4))
     assert resize_antialiased(values, (3, 4)) is values
 
 
 @settings(deadline=None)  # the first example imports torch
 @given(SIDES, SIDES, SIDES, st.integers(2, 70))  # to a width of one, PyTorch 2.13 repeats the first row
-def test_it_is_what_pytorch_computes(height: int, width: int, new_height: int, new_width: int) -> None:
+def test_the_result_is_that_of_pytorch(height: int, width: int, new_height: int, new_width: int) -> None:
     torch = pytest.importorskip("torch")
     values = np.random.default_rng(height * width).random((1, 2, height, width))
-    wanted = torch.nn.functional.interpolate(
+    expected = torch.nn.functional.interpolate(
         torch.from_numpy(values), (new_height, new_width), mode="bilinear", align_corners=False, antialias=True
     )
-    assert np.abs(resize_antialiased(values, (new_height, new_width)) - wanted.numpy()).max() < 1e-12
+    assert np.abs(resize_antialiased(values, (new_height, new_width)) - expected.numpy()).max() < 1e-12
 
 
-def test_float32_pictures_of_real_sizes_agree_with_pytorch_to_1e_5() -> None:
+def test_float32_images_of_real_sizes_agree_with_pytorch_to_1e_5() -> None:
     torch = pytest.importorskip("torch")
     values = np.random.default_rng(1).random((1, 3, 480, 854), np.float32)
-    wanted = torch.nn.functional.interpolate(
+    expected = torch.nn.functional.interpolate(
         torch.from_numpy(values), (512, 512), mode="bilinear", align_corners=False, antialias=True
     )
-    assert np.abs(resize_antialiased(values, (512, 512)) - wanted.numpy()).max() < 1e-5
+    assert np.abs(resize_antialiased(values, (512, 512)) - expected.numpy()).max() < 1e-5

@@ -13,7 +13,7 @@ from masklet.masks.masks import Masks
 from masklet.masks.overlap import MAX_LOSING_LOGIT
 from masklet.masks.postprocessing import NO_POSTPROCESSING, VIDEO_FILL_LOGIT, PostProcessing
 from masklet.prompts import box, click
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from support.fake_backend import FakeBackend
 

@@ -1,4 +1,4 @@
-"""Small picture files, byte by byte where no library writes them, and ways to damage them."""
+"""Small image files, written byte by byte where no library writes them, and damage to files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FORMATS = ("JPEG", "PNG", "WebP", "TIFF", "BMP")
 
 
 def encode_image(image: Image.Image | NDArray[Any], file_format: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a picture file, written by Pillow."""
+    """Return the bytes of an image file that Pillow writes."""
     buffer = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
-def png(width: int, height: int, bits: int, colour: int, rows: bytes, **chunks: bytes) -> bytes:
-    """A PNG with this header and these raw rows, whatever they are; `colour` is its colour type."""
-    header = struct.pack(">2I5B", width, height, bits, colour, 0, 0, 0)
+def png(width: int, height: int, bits: int, color: int, rows: bytes, **chunks: bytes) -> bytes:
+    """Return a PNG with the given header and raw rows, which are not checked; `color` is its color type."""
+    header = struct.pack(">2I5B", width, height, bits, color, 0, 0, 0)
     stride = len(rows) // max(height, 1)
     lines = b"".join(b"\0" + rows[start : start + stride] for start in range(0, len(rows), max(stride, 1)))
     parts = {"IHDR": header, **chunks, "IDAT": zlib.compress(lines), "IEND": b""}
@@ -31,12 +31,12 @@ def png(width: int, height: int, bits: int, colour: int, rows: bytes, **chunks: 
 
 
 def tiff(width: int, height: int, bits: tuple[int, ...], photometric: int, pixels: bytes, **tags: int) -> bytes:
-    """An uncompressed little-endian TIFF in one strip; `tags` are named t123 for tag 123, each one short."""
-    many = struct.pack(f"<{len(bits)}H", *bits)
+    """Return an uncompressed little-endian TIFF of one strip; `tags` are named t123 for tag 123 and hold one short."""
+    depths = struct.pack(f"<{len(bits)}H", *bits)
     entries = {
         256: (4, 1, struct.pack("<I", width)),
         257: (4, 1, struct.pack("<I", height)),
-        258: (3, len(bits), many),
+        258: (3, len(bits), depths),
         259: (3, 1, struct.pack("<HH", 1, 0)),
         262: (3, 1, struct.pack("<HH", photometric, 0)),
         273: (4, 1, b""),
@@ -46,19 +46,19 @@ def tiff(width: int, height: int, bits: tuple[int, ...], photometric: int, pixel
         **{int(name[1:]): (3, 1, struct.pack("<HH", value, 0)) for name, value in tags.items()},
     }
     after = 8 + 2 + 12 * len(entries) + 4
-    extra = many if len(many) > 4 else b""
+    extra = depths if len(depths) > 4 else b""
     entries[273] = (4, 1, struct.pack("<I", after + len(extra)))
     if extra:
         entries[258] = (3, len(bits), struct.pack("<I", after))
-    listed = b"".join(
-        struct.pack("<HHI", tag, form, count) + value.ljust(4, b"\0")
-        for tag, (form, count, value) in sorted(entries.items())
+    directory = b"".join(
+        struct.pack("<HHI", tag, type_code, count) + value.ljust(4, b"\0")
+        for tag, (type_code, count, value) in sorted(entries.items())
     )
-    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + struct.pack("<I", 0) + extra + pixels
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + struct.pack("<I", 0) + extra + pixels
 
 
 def damage(data: bytes, rng: random.Random) -> bytes:
-    """The file with a few bytes changed, a piece cut, doubled or moved, or its end missing."""
+    """Return a file with bytes changed, removed or repeated, or without its end."""
     broken = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         place, kind = rng.randrange(len(broken)), rng.randrange(6)

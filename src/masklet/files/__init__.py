@@ -1,1 +1,1 @@
-"""Files of any kind: open, recognize, lock, hash and write them, and check names that come from outside."""
+"""Files of any type: opening, type detection, locks, hashes, atomic writing, and checks of names from other files."""

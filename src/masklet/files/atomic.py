@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: beside its place first, then moved there in one step."""
+"""Atomic writing of files: to a partial file in the same folder first, which is then renamed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,30 @@ from typing import Any, BinaryIO
 from masklet.errors import ResourceError
 from masklet.files.translate import translate_errors, translate_write_errors
 
-_PART = ".masklet-{}.part"
+_PARTIAL_NAME = ".masklet-{}.part"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary handle whose bytes appear at `path` when the block ends, and never when it fails.
+    """Open a file for writing that replaces `path` when the block ends, and is removed when the block fails.
 
-    What was at `path` stays until then; a symbolic link is followed. The bytes are on the disk before they get their
-    name, so a kill or a power cut leaves the old file or the new one. Faults of the file raise `ResourceError`:
-    `disk-full`, `output-unwritable` (folder missing, no permission, not a file) or `output-failed`. Whatever else the
-    block raises passes through, an `OSError` of the network too.
+    The old file at `path` stays until then; a symbolic link is followed. The bytes are flushed to the disk before the
+    file is renamed, so a killed process or a power cut leaves either the old file or the new one. Other exceptions of
+    the block, such as an `OSError` of the network, are not translated.
+
+    Args:
+        path: The file to write.
+
+    Yields:
+        A binary handle without a file descriptor.
+
+    Raises:
+        ResourceError: `disk-full`, `output-unwritable` (missing folder, no permission, not a regular file) or
+            `output-failed`.
     """
     with translate_write_errors(path):
-        target = _target(path)
-    part = target.with_name(_PART.format(secrets.token_hex(8)))
+        target = _resolve_target(path)
+    part = target.with_name(_PARTIAL_NAME.format(secrets.token_hex(8)))
     with translate_write_errors(target):
         output = _Output(part, target)
     try:
@@ -46,30 +55,30 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what killed processes left unfinished in `folder`; nobody may be writing there."""
-    for part in folder.glob(_PART.format("*")):
+    """Remove the partial files in `folder` that killed processes left; no other process may be writing there."""
+    for part in folder.glob(_PARTIAL_NAME.format("*")):
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 class _Output(io.FileIO):
-    """A new file that explains why it cannot be written."""
+    """A new file whose errors are translated to `ResourceError`."""
 
     def __init__(self, part: Path, target: Path) -> None:
         super().__init__(part, "xb")
         self._target = target
 
     def write(self, data: Any) -> int:
-        """Writes and returns the number of bytes written; a fault raises `ResourceError`."""
+        """Write and return the number of bytes written. Raises `ResourceError`."""
         with translate_write_errors(self._target, memoryview(data).nbytes):
             return super().write(data)
 
     def fileno(self) -> int:
-        """Not offered: libraries that write past `write` lose the reason of a fault."""
+        """Refuse a descriptor: libraries that bypass `write` lose the reason of an error."""
         raise io.UnsupportedOperation("fileno")
 
 
-def _target(path: Path) -> Path:
+def _resolve_target(path: Path) -> Path:
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise ResourceError("output-unwritable", f"{path}: the folder {target.parent} does not exist; create it first")
@@ -80,23 +89,23 @@ def _target(path: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, unless it is there. Raises `ResourceError` (`output-unwritable`)."""
+    """Make a folder and its parents if missing. Raises `ResourceError` (`output-unwritable`)."""
     with translate_errors(OSError, into=lambda cause: _folder_error(folder, cause)):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def _folder_error(folder: Path, cause: OSError) -> ResourceError:
-    return ResourceError("output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another")
+    return ResourceError("output-unwritable", f"{folder} cannot be made: {cause.strerror}; choose another folder")
 
 
 def move_into_place(part: Path, target: Path) -> None:
-    """Give a finished file its name, in place of what has it. Its bytes are on the disk before. Raises `OSError`."""
-    _sync(part)
+    """Flush a finished file to the disk and rename it to `target`, which is replaced. Raises `OSError`."""
+    _sync_file(part)
     part.replace(target)
     sync_folder(target.parent)
 
 
-def _sync(part: Path) -> None:
+def _sync_file(part: Path) -> None:
     descriptor = os.open(part, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -105,7 +114,7 @@ def _sync(part: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the new name last; the file is in place already, so a file system that cannot do it is left alone."""
+    """Flush the names in a folder to the disk; file systems that do not support it are ignored."""
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):

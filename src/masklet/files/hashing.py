@@ -1,4 +1,4 @@
-"""Hashes of contents and of files: SHA-256, in hexadecimal digits."""
+"""SHA-256 of bytes and of files, in hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from pathlib import Path
 
 from masklet.files.open_input import open_input
 
-_PIECE_BYTES = 1 << 20
-_SAMPLES = 64  # per file, spread over it evenly, the first and the last bytes among them
+_CHUNK_BYTES = 1 << 20
+_SAMPLES = 64  # per file, evenly spaced, including its first and last bytes
 _SAMPLE_BYTES = 1 << 16
 
 
 def sha256(content: bytes | bytearray | memoryview) -> str:
-    """Return the SHA-256 of bytes."""
+    """Compute the SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file. Raises `InputNotFound`."""
+    """Compute the SHA-256 of a file. Raises `InputNotFound`."""
     digest = hashlib.sha256()
     with open_input(path) as handle:
-        while piece := handle.read(_PIECE_BYTES):
-            digest.update(piece)
+        while chunk := handle.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def sha256_of_samples(path: Path) -> str:
-    """Return the SHA-256 of a file's size and of 64 samples of it, so that a film takes no longer than a clip.
+    """Compute the SHA-256 of a file's size and of 64 samples of 64 KiB, at most 4 MiB of any file.
 
-    It tells whether a file is the one of last time, not whether it is intact. Raises `InputNotFound`.
+    It recognizes a file that was hashed before, and does not detect every change of its content.
+
+    Raises:
+        InputNotFound: The file is missing, empty or unreadable.
     """
     with open_input(path) as handle:
         size = os.fstat(handle.fileno()).st_size

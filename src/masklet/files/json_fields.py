@@ -1,4 +1,4 @@
-"""JSON files and their fields, checked as they are read.
+"""JSON files, and fields whose types are checked when they are read.
 
 Every error names the file and the place in it, such as `val.json, annotations 31: 'image_id' must be a whole number,
 got None`.
@@ -20,37 +20,40 @@ _SHOWN = 60  # characters of a value in a message
 
 
 def read_json(path: Path) -> Any:
-    """Read the value in a JSON file. Raises `InputNotFound`, and `FormatError` for a file that is not JSON."""
+    """Read a JSON file. Raises `InputNotFound`, or `FormatError` if it is not JSON."""
     with open_input(path) as handle:
         return parse_json(handle.read(), path)
 
 
 def parse_json(text: bytes, name: object) -> Any:
-    """Parse JSON from a file called `name`. Raises `FormatError`."""
+    """Parse the content of a JSON file called `name`. Raises `FormatError`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as cause:
-        reason = "it nests too deeply" if isinstance(cause, RecursionError) else str(cause)
+        reason = "it is nested too deeply" if isinstance(cause, RecursionError) else str(cause)
         raise FormatError("annotation-broken", f"{name}: not JSON ({reason})", path=str(name)) from cause
 
 
 def read_fields(path: Path) -> Fields:
-    """Read the object in a JSON file. Raises `InputNotFound`, and `FormatError` for anything but an object."""
+    """Read a JSON file that holds an object. Raises `InputNotFound`, or `FormatError` for anything else."""
     return Fields(read_json(path), path)
 
 
 def name_errors(name: object) -> AbstractContextManager[None]:
-    """Put a file's name, and a place in it, before the message of a `FormatError` that does not name it."""
-    return translate_errors(FormatError, into=lambda error: _named(error, str(name)))
+    """Prepend a file's name, or a place in it, to the message of a `FormatError` that does not contain it."""
+    return translate_errors(FormatError, into=lambda error: _add_name(error, str(name)))
 
 
 class Fields:
     """A JSON object whose fields are checked when they are read.
 
     Args:
-        value: The parsed value. Anything but an object raises `FormatError`.
-        name: The file, as messages name it.
-        place: Where in the file the object is.
+        value: The parsed value.
+        name: Name of the file in error messages.
+        place: Keys and positions that lead to the object in the file.
+
+    Raises:
+        FormatError: `annotation-broken`. The value is not an object, or a field does not have the requested type.
     """
 
     __slots__ = ("_name", "_place", "_value")
@@ -66,7 +69,7 @@ class Fields:
 
     @property
     def value(self) -> dict[str, Any]:
-        """The object as it was parsed."""
+        """The parsed object."""
         return self._value
 
     @property
@@ -76,12 +79,12 @@ class Fields:
 
     @property
     def source(self) -> str:
-        """The file, as messages name it."""
+        """Name of the file in error messages."""
         return str(self._name)
 
     @property
     def place(self) -> str:
-        """The file and the place in it, as messages name them."""
+        """Name of the file and place in it, for error messages."""
         return ", ".join([str(self._name), *filter(None, [" ".join(map(str, self._place))])])
 
     def error(self, message: str) -> FormatError:
@@ -89,37 +92,37 @@ class Fields:
         return FormatError("annotation-broken", f"{self.place}: {message}", path=str(self._name))
 
     def get(self, name: str) -> Any:
-        """Return whatever is there, or None."""
+        """Return the value of a field unchecked, or None if it is missing."""
         return self._value.get(name)
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """Return a whole number, or the default where there is none or null; 12.0 is one too, as in SA-V."""
+        """Return a whole number, or the default if it is missing or null. 12.0 counts as one, as SA-V writes it."""
         value = default if self._value.get(name) is None else self._value[name]
         if isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._unfit(name, "a whole number")
+            raise self._type_error(name, "a whole number")
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """Return a finite number."""
+        """Return a finite number, or the default if it is missing or null."""
         value = default if self._value.get(name) is None else self._value[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**1023:
-            raise self._unfit(name, "a number")
+            raise self._type_error(name, "a number")
         return float(value)
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text."""
+        """Return text, or the default if it is missing or null."""
         value = default if self._value.get(name) is None else self._value[name]
         if not isinstance(value, str):
-            raise self._unfit(name, "text")
+            raise self._type_error(name, "text")
         return value
 
     def array(self, name: str) -> list[Any]:
         """Return a list."""
         value = self._value.get(name)
         if not isinstance(value, list):
-            raise self._unfit(name, "a list")
+            raise self._type_error(name, "a list")
         return value
 
     def integers(self, name: str) -> list[int]:
@@ -139,31 +142,31 @@ class Fields:
     def object(self, name: str) -> Fields:
         """Return an object."""
         if not isinstance(self._value.get(name), dict):
-            raise self._unfit(name, "an object")
+            raise self._type_error(name, "an object")
         return Fields(self._value[name], self._name, (*self._place, name))
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """Return a list of objects."""
+        """Iterate over a list of objects."""
         rows, place = self.array(name), (*self._place, name)
         return (Fields(row, self._name, (*place, number)) for number, row in enumerate(rows))
 
     def entries(self, name: str) -> dict[str, Fields]:
-        """Return an object whose fields are objects, by their names."""
+        """Return an object whose fields are objects, by name."""
         inner = self.object(name)
         return {key: inner.object(key) for key in inner._value}
 
     def numbered(self, name: str) -> dict[int, Fields]:
-        """Return an object whose fields are objects, named by whole numbers."""
+        """Return an object whose fields are objects, by their names, which are whole numbers."""
         inner = self.object(name)
-        odd = next((key for key in inner.names if not key.isdecimal()), None)
-        if odd is not None:
-            raise inner.error(f"a field must be named by a whole number, got {odd[:_SHOWN]!r}")
+        invalid = next((key for key in inner.names if not key.isdecimal()), None)
+        if invalid is not None:
+            raise inner.error(f"a field must be named by a whole number, got {invalid[:_SHOWN]!r}")
         return {int(key): entry for key, entry in self.entries(name).items()}
 
-    def _unfit(self, name: str, wanted: str) -> FormatError:
+    def _type_error(self, name: str, expected: str) -> FormatError:
         if name not in self._value:
-            return self.error(f"no field {name!r}; it must be {wanted}")
-        return self.error(f"{name!r} must be {wanted}, got {_describe(self._value[name])}")
+            return self.error(f"no field {name!r}; it must be {expected}")
+        return self.error(f"{name!r} must be {expected}, got {_describe(self._value[name])}")
 
 
 def _describe(value: Any) -> str:
@@ -173,5 +176,5 @@ def _describe(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _named(error: FormatError, name: str) -> FormatError:
+def _add_name(error: FormatError, name: str) -> FormatError:
     return error if name in error.message else FormatError(error.code, f"{name}: {error.message}", path=name)

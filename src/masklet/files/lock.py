@@ -1,4 +1,4 @@
-"""A file lock: one process at a time, until it lets go or ends, however it ends."""
+"""File locks, which the operating system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Lock:
     def __init__(self, path: Path, *, wait: bool = False) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _take(self._descriptor, wait=wait):
+            if not _try_lock(self._descriptor, wait=wait):
                 holder = os.read(self._descriptor, 300).decode("utf-8", "replace").strip() or "another process"
-                message = f"{path.parent} is being worked on by {holder}; wait for it, or choose another place"
+                message = f"{path.parent} is in use by {holder}; wait for it to finish, or choose another folder"
                 raise StateError("job-locked", message, holder=holder)
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -42,7 +42,7 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Let go; the file stays, since removing it could remove another's lock."""
+        """Release the lock. The file stays, since another process may have locked it already."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Lock:
@@ -52,13 +52,13 @@ class Lock:
         self.release()
 
 
-def _take(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file. Returns whether the lock is held now."""
+def _try_lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file. Return False if another process holds the lock."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which others read
+            os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which stays readable
             msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
             import fcntl

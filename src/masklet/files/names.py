@@ -1,7 +1,7 @@
-"""Names that are read from a file, checked before they become part of a path.
+"""Names of files that are read from a file, checked before they become part of a path.
 
-A dataset, a list or a manifest may come from anybody. A name in it that leads out of its folder would make masklet
-read, write or delete files elsewhere. Every reader passes such a name through `check_name` or `check_relative`.
+A dataset, a list or a manifest may come from an untrusted source. A name in it that leads out of its folder would make
+masklet read, write or delete files elsewhere. Every reader calls `check_name` or `check_relative` for such a name.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from masklet.errors import FormatError, InputNotFound
 
 MAX_NAME_BYTES = 255
-"""Bytes of one component of a path: the limit of ext4, XFS, APFS and NTFS."""
+"""Limit of one component of a path on ext4, XFS, APFS and NTFS."""
 MAX_PATH_BYTES = 4096
-"""Bytes of a whole path on Linux."""
+"""Limit of a whole path on Linux."""
 
 _SHOWN = 60  # characters of a name in a message
 
 
 def check_name(name: object, source: object) -> str:
-    """Return `name` if it names an entry of a folder and cannot lead elsewhere.
+    """Return `name` after checking that it is a single component of a path and does not lead elsewhere.
 
     Args:
         name: A value from a file: the name of a clip, a frame or a file, without folders.
@@ -36,10 +36,10 @@ def check_name(name: object, source: object) -> str:
 
 
 def check_relative(name: object, source: object) -> str:
-    """Return `name` if it is a relative path, separated by `/`, that stays below the folder it starts from.
+    """Return `name` after checking that it is a relative path, separated by `/`, that stays below its folder.
 
     Args:
-        name: A value from a file, as COCO's `file_name`: a file's name, with or without folders.
+        name: A value from a file, such as COCO's `file_name`: the name of a file, with or without folders.
         source: The file that holds the name. Only the error message uses it.
 
     Raises:
@@ -58,33 +58,33 @@ def check_relative(name: object, source: object) -> str:
 
 
 def _require_text(name: object, source: object) -> str:
-    """Return a name that is text, can be written in UTF-8 and begins with no drive letter."""
+    """Return `name` after checking that it is text, is valid in UTF-8 and does not begin with a drive letter."""
     if not isinstance(name, str):
         raise _refuse(name, source, "is not text")
     try:
         _count_bytes(name)
     except UnicodeEncodeError as cause:
         raise _refuse(name, source, "holds half of a surrogate pair") from cause
-    if name[1:2] == ":":  # Windows takes any character for a drive
+    if name[1:2] == ":":  # Windows accepts any character as a drive
         raise _refuse(name, source, "begins with a drive letter")
     return name
 
 
 def _check_component(component: str, name: str, source: object) -> None:
-    """Raise for a component that is no plain name; Windows drops dots and spaces at the end of one."""
+    """Raise for a component that is not a plain name; Windows removes dots and spaces at its end."""
     if not component:
         raise _refuse(name, source, "has an empty part" if name else "is empty")
     if not component.strip(". "):
         raise _refuse(name, source, f"has the part {component[:_SHOWN]!r}")
-    for character, called in (("\\", "a backslash"), ("\0", "a NUL character")):
+    for character, description in (("\\", "a backslash"), ("\0", "a NUL character")):
         if character in component:
-            raise _refuse(name, source, f"holds {called}")
+            raise _refuse(name, source, f"holds {description}")
     if _count_bytes(component) > MAX_NAME_BYTES:
         raise _too_long(name, source, MAX_NAME_BYTES)
 
 
 def _count_bytes(text: str) -> int:
-    """Count the bytes of a name as the file system stores it; escaped bytes of other encodings count as one."""
+    """Count the bytes of a name in the file system; each escaped byte of another encoding counts as one."""
     return len(text.encode("utf-8", "surrogateescape"))
 
 

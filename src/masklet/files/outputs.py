@@ -1,7 +1,7 @@
-"""Outputs: ask what is in the way, write a folder whole or not at all, and remove a folder that masklet made.
+"""Output folders: checks for existing outputs, atomic creation, and removal of folders that masklet made.
 
-This is the only module that removes folders. It removes what the running process made, what carries the name of an
-unfinished folder, and what a caller knows by a mark of masklet's own: a journal, or the record of a run.
+This is the only module that removes folders. It removes folders that the running process made, folders with the name of
+a partial folder, and folders that a caller recognizes as masklet's own by a frame log or a run record.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from masklet.errors import ResourceError
 from masklet.files.translate import translate_write_errors
 
-_UNFINISHED = re.compile(r"\.masklet-[0-9a-f]{16}\.part")
+_PARTIAL_NAME = re.compile(r"\.masklet-[0-9a-f]{16}\.part")
 
 
 def output_exists(path: Path) -> bool:
-    """Whether a file or folder is where an output goes.
+    """Whether there is a file or folder at the path of an output.
 
-    Raises `ResourceError` (`output-unwritable`) where the system cannot tell, as for a name that is too long or a
-    folder that must not be entered.
+    Raises:
+        ResourceError: `output-unwritable`. The system cannot say: the name is too long, or a folder is not accessible.
     """
     with translate_write_errors(path):
         return path.exists()
@@ -33,10 +33,16 @@ def output_exists(path: Path) -> bool:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Give a new folder that is called `target` once the block has ended, and is removed if the block fails.
+    """Make a partial folder that is renamed to `target` when the block ends, and removed when the block fails.
 
-    Folders above `target` are made if missing. Raises `ResourceError`: `output-exists` where `target` is there already,
-    `output-unwritable` or `disk-full` where it cannot be made.
+    Args:
+        target: The new folder. Its parents are made if missing.
+
+    Yields:
+        The partial folder, to write into.
+
+    Raises:
+        ResourceError: `output-exists` if `target` exists, `output-unwritable` or `disk-full` if it cannot be made.
     """
     if os.path.lexists(target):
         raise ResourceError("output-exists", f"{target} exists; move it away or choose another folder")
@@ -55,18 +61,19 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_partial_folders(folder: Path) -> None:
-    """Remove the folders in `folder` that a killed `atomic_folder` left; no other process may be writing there."""
+    """Remove the partial folders in `folder` that killed processes left; no other process may be writing there."""
     if folder.is_dir():
         for part in folder.iterdir():
-            if _UNFINISHED.fullmatch(part.name):
+            if _PARTIAL_NAME.fullmatch(part.name):
                 remove_folder(part)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder that masklet made, with all that is in it; nothing happens where there is none.
+    """Remove a folder that masklet made, with its content, if it exists. Links in it are removed and not followed.
 
-    Links in it are removed and not followed. Raises `ResourceError` where it cannot be removed, and where `folder` is a
-    link itself, since the folder that it leads to is not masklet's.
+    Raises:
+        ResourceError: `output-unwritable`. The folder cannot be removed, or it is a link, whose target masklet did not
+            make.
     """
     if not os.path.lexists(folder):
         return

@@ -1,4 +1,4 @@
-"""Error translation: an error of masklet is raised in place of one of the system or of a library."""
+"""Error translation: exceptions of the system and of libraries become errors of masklet."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, e
 
 @contextmanager
 def translate_errors(*kinds: type[BaseException], into: Callable[[Any], BaseException]) -> Iterator[None]:
-    """Raise what `into` makes of an exception of these kinds, with the exception as its cause.
+    """Translate exceptions of the block.
 
-    An error of masklet passes as it is unless `kinds` names its very class. `into` may return the exception itself to
-    let it pass.
+    Args:
+        kinds: Classes of exceptions to translate. Errors of masklet are translated only if their own class is listed.
+        into: Makes the new exception from the original one, which becomes its cause, or returns the original one to
+            leave it as it is.
     """
     try:
         yield
@@ -35,9 +37,9 @@ def translate_errors(*kinds: type[BaseException], into: Callable[[Any], BaseExce
 
 
 def translate_read_errors(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
-    """Raise `InputNotFound` (`input-not-found`, `input-unreadable`) in place of an `OSError` of reading `path`.
+    """Translate an `OSError` of reading `path` into `InputNotFound` (`input-not-found`, `input-unreadable`).
 
-    A `ValueError` counts too: Python raises it for a NUL character in a name.
+    A `ValueError` is translated too: Python raises it for a NUL character in a name.
     """
     return translate_errors(OSError, ValueError, into=lambda cause: _read_error(Path(path), cause))
 
@@ -45,13 +47,13 @@ def translate_read_errors(path: str | os.PathLike[str]) -> AbstractContextManage
 def translate_write_errors(
     path: Path, needed: int = 0, *, hint: str = "", other: str = "output-failed"
 ) -> AbstractContextManager[None]:
-    """Raise `ResourceError` in place of an `OSError` of writing `path`.
+    """Translate an `OSError` of writing `path` into `ResourceError`.
 
     Args:
         path: The file or folder that is written.
-        needed: The number of bytes that were to be written; 0 if unknown.
+        needed: Number of bytes that should have been written; 0 if unknown.
         hint: The hint of the error.
-        other: The code for reasons that are neither a full disk nor a missing folder or permission.
+        other: The code of errors that are neither a full disk nor a missing folder or permission.
 
     Raises:
         ResourceError: `disk-full`, `output-unwritable` or `other`.
@@ -61,13 +63,13 @@ def translate_write_errors(
 
 def _read_error(path: Path, cause: OSError | ValueError) -> InputNotFound:
     if isinstance(cause, FileNotFoundError | NotADirectoryError):
-        return InputNotFound("input-not-found", f"{path} does not exist{_advise(path)}", path=str(path))
+        return InputNotFound("input-not-found", f"{path} does not exist{_suggest_download(path)}", path=str(path))
     return InputNotFound("input-unreadable", f"{path} cannot be read: {_reason(cause)}", path=str(path))
 
 
-def _advise(path: Path) -> str:
+def _suggest_download(path: Path) -> str:
     scheme = path.parts[0] if path.parts else ""
-    return "; web addresses are not read, download it first" if scheme in {"http:", "https:"} else ""
+    return "; web addresses cannot be read, download it first" if scheme in {"http:", "https:"} else ""
 
 
 def _write_error(path: Path, cause: OSError, needed: int, hint: str, other: str) -> ResourceError:

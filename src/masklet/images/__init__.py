@@ -1,4 +1,4 @@
-"""Pictures in: whatever a user calls a picture or a mask, as arrays in the one order that there is."""
+"""Image and mask input: files, arrays, PIL images and tensors as arrays (H, W, 3) uint8 RGB or (H, W) labels."""
 
 from masklet.images.image_file import MAX_PIXELS
 from masklet.images.mask_reader import read_mask

@@ -1,4 +1,4 @@
-"""Picture files, opened by Pillow, checked before they are decoded, decoded and turned upright."""
+"""Image files: opened by Pillow, checked before decoding, decoded and turned upright."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from masklet.images.colors import DEEP, DecodedImage
 from masklet.images.in_memory import check_sides
 from masklet.images.truncation import is_truncated
 
-MAX_PIXELS = 178_956_970  # 512 MiB of RGB; what Pillow refuses, too
+MAX_PIXELS = 178_956_970  # 512 MiB of RGB; the limit of Pillow
 
-# Each format is opened by its own class: what Image.open may open is a setting of the whole process.
+# Each format is opened by its own class, since the formats that Image.open accepts are a setting of the process.
 _OPENERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -32,12 +32,12 @@ _OPENERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
 }
-_FAULTS = (
+_PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
     *(RuntimeError, AssertionError, struct.error, zlib.error),
 )
 _SUBFILE, _PHOTOMETRIC, _ORIENTATION, _DNG_VERSION = 254, 262, 274, 50706  # tags of TIFF and EXIF
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,31 +49,31 @@ _TURNS = {
 
 
 def describe_source(source: Any) -> str:
-    """What messages call it."""
-    return str(source) if isinstance(source, str | os.PathLike) else "the picture"
+    """Return the name of a source in messages: its path, or "the image"."""
+    return str(source) if isinstance(source, str | os.PathLike) else "the image"
 
 
 def open_source(source: Any) -> BinaryIO:
-    """A path, bytes or an open binary file as an open file at its beginning. Raises `InputNotFound`, `ImageError`."""
+    """Open a path, bytes or a binary file at its beginning. Raises `InputNotFound` or `ImageError`."""
     if isinstance(source, str | os.PathLike):
         return open_input(source)
     if hasattr(source, "read"):
         source = source.read()
     if not isinstance(source, bytes | bytearray | memoryview):
         kind = type(source).__name__
-        message = f"a picture is a path, bytes, a binary file, an array, a PIL image or a tensor, not {kind}"
+        message = f"an image must be a path, bytes, a binary file, an array, a PIL image or a tensor, got {kind}"
         raise ImageError("bad-image", message)
     if not len(source):
-        raise InputNotFound("input-empty", "the picture is empty; it holds no bytes at all")
+        raise InputNotFound("input-empty", "the image is empty; it holds no bytes")
     return io.BytesIO(source)
 
 
 def decode_image(handle: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
-    """The picture in an open file, decoded and upright. Raises `ImageError`."""
+    """Decode the image in an open file. Raises `ImageError`."""
     handle.seek(0)
     kind = detect_file_type(handle.read(HEAD_BYTES))
     if kind not in _OPENERS:
-        message = f"{name} is {kind}; pictures are read from JPEG, PNG, WebP, TIFF and BMP"
+        message = f"{name} is {kind}; images must be JPEG, PNG, WebP, TIFF or BMP"
         raise ImageError("unsupported-format", message, path=name, kind=kind)
     handle.seek(0)
     with translate_image_errors(name, lambda: is_truncated(handle, kind)):
@@ -81,38 +81,38 @@ def decode_image(handle: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
 
 
 def decode_opened(image: ImageFile.ImageFile, name: str, max_pixels: int) -> DecodedImage:
-    """Check what the header says, decode, turn upright."""
+    """Check the header of an opened image, decode it and turn it upright. Raises `ImageError`."""
     check_size(image.size, name, max_pixels)
     tags = getattr(image, "tag_v2", {})
     if tags.get(_SUBFILE, 0) & 1 or _DNG_VERSION in tags:
-        message = f"{name}: its first picture is only a preview, as in camera raw files; develop it to PNG or TIFF"
+        message = f"{name}: its first image is only a preview, as in camera raw files; export it as PNG or TIFF"
         raise ImageError("unsupported-format", message, path=name)
     if getattr(tags, "next", 0) or getattr(image, "is_animated", False):
-        warn("first-picture-only", "took the first of several pictures in a file")
-    bits, white_is_zero = _bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
+        warn("first-picture-only", "took the first of several images in a file")
+    bits, white_is_zero = _read_bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
     image.load()
-    turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns TIFF itself and forgets the tag
+    turn = _TRANSPOSITIONS.get(_read_orientation(image))  # after loading: Pillow turns TIFF itself and drops the tag
     return DecodedImage(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
 
 
 def read_size(source: Any) -> tuple[int, int] | None:
-    """The (H, W) that a picture will have, without decoding it; None where that cannot be told."""
+    """Read the size (H, W) of an image after decoding from its header; None if the header does not determine it."""
     try:
         with open_source(source) as handle:
             kind = detect_file_type(handle.read(HEAD_BYTES))
             handle.seek(0)
             image = _OPENERS[kind](handle)
             width, height = image.size
-            turned = _orientation(image) > 4
-    except (MaskletError, *_FAULTS):
+            turned = _read_orientation(image) > 4
+    except (MaskletError, *_PILLOW_ERRORS):
         return None
-    if turned and kind == "TIFF":  # which Pillow turns itself, at a time of its own
+    if turned and kind == "TIFF":  # Pillow turns it when it loads
         return None
     return (width, height) if turned else (height, width)
 
 
 def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
-    """Raises `ImageError` (`bad-dimensions`, `too-many-pixels`) for a (width, height) that is not decoded."""
+    """Raise `ImageError` (`bad-dimensions`, `too-many-pixels`) if an image of `size` (width, height) is not decoded."""
     width, height = size
     check_sides(width, height, name)
     if width * height > max_pixels:
@@ -122,13 +122,20 @@ def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 @contextmanager
 def translate_image_errors(name: str, truncated: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Raise an error of masklet in place of whatever Pillow raises.
+    """Translate the exceptions that Pillow raises.
 
-    `truncated` says whether the file ends early. It is also asked after success where another library has told Pillow
-    to accept such files.
+    Args:
+        name: Name of the image in error messages.
+        truncated: Returns whether the file ends early. It is also called after success if another library has set
+            Pillow to accept truncated files.
+
+    Raises:
+        ImageError: The image is broken, truncated or too large.
+        InputNotFound: The file cannot be read.
+        ResourceError: There is not enough memory.
     """
     into = partial(_image_error, name, truncated)
-    with translate_errors(MemoryError, Image.DecompressionBombError, *_FAULTS, into=into):
+    with translate_errors(MemoryError, Image.DecompressionBombError, *_PILLOW_ERRORS, into=into):
         yield
         if ImageFile.LOAD_TRUNCATED_IMAGES and truncated():
             raise _truncation_error(name)
@@ -136,35 +143,37 @@ def translate_image_errors(name: str, truncated: Callable[[], bool] = lambda: Fa
 
 def _image_error(name: str, truncated: Callable[[], bool], cause: BaseException) -> MaskletError:
     if isinstance(cause, MemoryError):
-        return ResourceError("out-of-memory", f"{name}: not enough memory to decode the picture")
-    if isinstance(cause, Image.DecompressionBombError):  # of WebP, whose class looks for itself
-        return ImageError("too-many-pixels", f"{name}: {_reason(cause)}", path=name)
+        return ResourceError("out-of-memory", f"{name}: not enough memory to decode the image; use a smaller image")
+    if isinstance(cause, Image.DecompressionBombError):  # the WebP class checks the size itself
+        return ImageError("too-many-pixels", f"{name}: {_describe_cause(cause)}", path=name)
     if getattr(cause, "errno", None) is not None:
         return InputNotFound("input-unreadable", f"{name} cannot be read: {cause}", path=name)
     if truncated() or "truncated" in str(cause).lower():
         return _truncation_error(name)
-    return ImageError("image-broken", f"{name}: the picture is broken ({_reason(cause)}); save it again", path=name)
+    return ImageError(
+        "image-broken", f"{name}: the image is broken ({_describe_cause(cause)}); save it again", path=name
+    )
 
 
 def _truncation_error(name: str) -> ImageError:
-    message = f"{name}: the picture is cut off before its end; copy or download it again"
+    message = f"{name}: the image file ends too early; copy or download it again"
     return ImageError("image-truncated", message, path=name)
 
 
-def _bits(image: ImageFile.ImageFile) -> int:
-    """Bits per channel in the file, from the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
+def _read_bits(image: ImageFile.ImageFile) -> int:
+    """Read the bits per channel from the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
     arguments = image.tile[0].args if image.tile else ""
     layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or [""])))
     found = None if layout.startswith("BGR") else re.search(r";(\d+)", layout)
     return int(found[1]) if found else 8
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except _FAULTS:
-        return 1  # broken EXIF says nothing; every viewer shows such a picture as it lies
+    except _PILLOW_ERRORS:
+        return 1  # image viewers ignore broken EXIF data too
 
 
-def _reason(cause: BaseException) -> str:
+def _describe_cause(cause: BaseException) -> str:
     return " ".join(str(cause).split())[:100] or type(cause).__name__

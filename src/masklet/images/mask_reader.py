@@ -1,4 +1,4 @@
-"""Masks in: a picture whose values are objects, as a map of labels."""
+"""Mask files: images and arrays whose values are objects, read as label maps."""
 
 from __future__ import annotations
 
@@ -21,40 +21,51 @@ from masklet.images.image_file import (
 )
 from masklet.masks.label_map import make_davis_palette
 
-_LARGEST = 2**31 - 1
-_TINT = 31  # what compression may add to a grey: the largest difference between channels
+_MAX_LABEL = 2**31 - 1
+_MAX_TINT = 31  # the largest difference between channels of a gray pixel after lossy compression
 _NPY = b"\x93NUMPY"
 
 
 def read_mask(source: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]:
-    """The labels (H, W) int32 in a mask file: 0 where there is no object, else the object's number.
+    """Read a mask file as a label map.
 
-    `source` is the path, bytes or open file of a picture, as in `read_image`, or of an array saved by numpy (.npy).
+    | content                                | labels                                                               |
+    |----------------------------------------|----------------------------------------------------------------------|
+    | palette, 1-bit, 16-bit, 32-bit         | its values                                                           |
+    | gray, no value above 127               | its values (of 2- and 4-bit files the stored ones)                   |
+    | gray, a value above 127                | 1 from 128 on, else 0: a mask in black and white, perhaps compressed |
+    | gray or color with transparent pixels  | 1 where alpha is at least 128, else 0                                |
+    | RGB, all pixels nearly gray            | as gray                                                              |
+    | RGB, all colors from DAVIS's palette   | their indices in the palette                                         |
+    | fractions in [0, 1] (.npy, TIFF)       | 1 from 0.5 on, else 0                                                |
+    | .npy of booleans or whole numbers      | its values                                                           |
 
-    | what it holds                         | what its labels are                                                  |
-    |---------------------------------------|----------------------------------------------------------------------|
-    | palette, 1-bit, 16-bit, 32-bit        | its values                                                           |
-    | grey, no value above 127              | its values (those of 2- and 4-bit files as they are stored)          |
-    | grey, some value above 127            | 1 from 128 on, else 0: a mask in black and white, perhaps compressed |
-    | grey or colours, transparent in places| 1 where it is at least half opaque, else 0                           |
-    | RGB, all pixels nearly grey           | as grey                                                              |
-    | RGB, all colours of DAVIS's palette   | their indices in it                                                  |
-    | fractions in [0, 1] (.npy, TIFF)      | 1 from 0.5 on, else 0                                                |
-    | .npy of booleans or whole numbers     | its values                                                           |
+    Args:
+        source: A path, bytes or an open binary file, of an image as in `read_image` or of an array (.npy).
+        max_pixels: The largest number of pixels that is read.
 
-    Raises `ImageError` as `read_image` does, and `bad-image` for other colours, for numbers that are no labels and for
-    arrays of another shape; `InputNotFound`.
+    Returns:
+        Labels (H, W) int32: 0 on the background, else the number of the object.
+
+    Raises:
+        ImageError: As in `read_image`; `bad-image` also for other colors, for numbers that are not labels and for
+            arrays of another shape.
+        InputNotFound: The file is missing, unreadable or empty.
+
+    Example:
+        >>> labels = masklet.read_mask("00000.png")
+        >>> prompts = {int(k): masklet.mask(labels == k) for k in np.unique(labels) if k}
     """
     name = describe_source(source)
     with open_source(source) as handle, translate_image_errors(name):
         if handle.read(len(_NPY)) == _NPY:
-            return _as_labels(_read_npy(handle, name, max_pixels), name)
-        return _as_labels(_values(decode_image(handle, name, max_pixels)), name)
+            return _to_labels(_read_npy(handle, name, max_pixels), name)
+        return _to_labels(_read_values(decode_image(handle, name, max_pixels)), name)
 
 
-def _values(picture: DecodedImage) -> NDArray[Any]:
-    """The numbers of a decoded picture, or the mask that it shows."""
-    image = picture.image
+def _read_values(decoded: DecodedImage) -> NDArray[Any]:
+    """Return the numbers of a decoded image, or the mask that its colors or its transparency show."""
+    image = decoded.image
     if image.mode in {*DEEP, "P", "1"}:
         return np.array(image)
     if image.has_transparency_data:
@@ -62,29 +73,29 @@ def _values(picture: DecodedImage) -> NDArray[Any]:
         if alpha.min() < 255:
             return alpha >= 128
     if image.mode != "L":
-        return _from_colours(np.array(image.convert("RGB")), picture.name)
-    return _from_grey(np.array(image) // (255 // (2 ** min(picture.bits, 8) - 1)))  # Pillow stretches 2 and 4 bits
+        return _read_colors(np.array(image.convert("RGB")), decoded.name)
+    return _read_gray(np.array(image) // (255 // (2 ** min(decoded.bits, 8) - 1)))  # Pillow scales 2 and 4 bits
 
 
-def _from_grey(grey: NDArray[np.uint8]) -> NDArray[Any]:
-    return grey >= 128 if grey.max() > 127 else grey
+def _read_gray(gray: NDArray[np.uint8]) -> NDArray[Any]:
+    return gray >= 128 if gray.max() > 127 else gray
 
 
-def _from_colours(rgb: NDArray[np.uint8], name: str) -> NDArray[Any]:
-    if np.ptp(rgb, axis=2).max() <= _TINT:
-        return _from_grey(rgb.max(axis=2))
-    code = rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+def _read_colors(rgb: NDArray[np.uint8], name: str) -> NDArray[Any]:
+    if np.ptp(rgb, axis=2).max() <= _MAX_TINT:
+        return _read_gray(rgb.max(axis=2))
+    colors = rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     palette = make_davis_palette().astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     order = np.argsort(palette)
-    place = np.minimum(np.searchsorted(palette[order], code), 255)
-    if (palette[order][place] != code).any():
-        message = f"{name} is a picture in colours, not a mask; save masks in black and white, or labels with a palette"
+    place = np.minimum(np.searchsorted(palette[order], colors), 255)
+    if (palette[order][place] != colors).any():
+        message = f"{name} is a color image, not a mask; save masks in black and white, or labels with a palette"
         raise ImageError("bad-image", message, path=name)
     return order[place]
 
 
 def _read_npy(handle: BinaryIO, name: str, max_pixels: int) -> NDArray[Any]:
-    """An array (H, W), or (1, …, H, W), looked at before it is read."""
+    """Read an array (H, W) or (1, …, H, W) after checking its header."""
     handle.seek(0)
     header = npy.read_array_header_1_0 if npy.read_magic(handle)[0] == 1 else npy.read_array_header_2_0
     shape, _, dtype = header(handle)
@@ -93,17 +104,17 @@ def _read_npy(handle: BinaryIO, name: str, max_pixels: int) -> NDArray[Any]:
     check_size((shape[-1], shape[-2]), name, max_pixels)
     start, end = handle.tell(), handle.seek(0, 2)
     if end - start < math.prod(shape) * dtype.itemsize:
-        raise ImageError("image-truncated", f"{name}: the array is cut off before its end; copy it again", path=name)
+        raise ImageError("image-truncated", f"{name}: the array file ends too early; copy it again", path=name)
     handle.seek(0)
     return np.asarray(np.load(handle, allow_pickle=False)).reshape(shape[-2:])
 
 
-def _as_labels(values: NDArray[Any], name: str) -> NDArray[np.int32]:
+def _to_labels(values: NDArray[Any], name: str) -> NDArray[np.int32]:
     kind = values.dtype.kind
     if kind == "f" and values.min() >= 0 and values.max() <= 1:
         return (values >= 0.5).astype(np.int32)
-    if kind not in "bui" or values.min() < 0 or values.max() > _LARGEST:
-        held = f"{values.dtype} numbers" + (f" from {values.min()} to {values.max()}" if kind in "buif" else "")
-        message = f"{name} holds {held}; labels are whole numbers from 0, fractions of a mask lie in [0, 1]"
+    if kind not in "bui" or values.min() < 0 or values.max() > _MAX_LABEL:
+        found = f"{values.dtype} numbers" + (f" from {values.min()} to {values.max()}" if kind in "buif" else "")
+        message = f"{name} holds {found}; labels must be whole numbers from 0, or fractions in [0, 1] of a mask"
         raise ImageError("bad-image", message, path=name)
     return values.astype(np.int32)

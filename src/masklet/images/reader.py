@@ -1,4 +1,4 @@
-"""Any picture as (H, W, 3) uint8 RGB: from a file, bytes, an array, a PIL image or a tensor."""
+"""Image reader: a file, bytes, an array, a PIL image or a tensor as (H, W, 3) uint8 RGB."""
 
 from __future__ import annotations
 
@@ -22,31 +22,44 @@ from masklet.images.in_memory import array_to_rgb, tensor_to_rgb
 
 
 def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> NDArray[np.uint8]:
-    """The picture as an array (H, W, 3) uint8 RGB, upright.
+    """Read an image as RGB, upright.
 
-    `source` is a path, the bytes of a file, an open binary file, a PIL image, an array or a tensor. Files are JPEG,
-    PNG, WebP, TIFF or BMP, told by their content; the orientation in EXIF is applied once, the colour profile is not.
-    Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); tensors, as everywhere in PyTorch, (H, W) or (C, H, W), whole
-    numbers like arrays or fractions in [0, 1]. A PIL image straight from `Image.open` is read like its file, any other
-    is taken as it stands. An array (H, W, 3) uint8 comes back itself, not a copy.
+    Files are JPEG, PNG, WebP, TIFF or BMP, detected by content. The orientation in EXIF is applied once and ignored if
+    it is broken; color profiles are not applied. A PIL image straight from `Image.open` is read like its file, other
+    PIL images as they are.
 
-    | what it holds                     | what becomes of it                                                       |
+    | content                           | conversion                                                               |
     |-----------------------------------|--------------------------------------------------------------------------|
     | 1 bit, boolean                    | 0 and 255                                                                |
-    | grey, palette                     | its colours                                                              |
+    | gray, palette                     | to its colors                                                            |
     | transparency of any kind          | composited on black, with a warning `alpha-composited`                   |
-    | CMYK (also Adobe's YCCK), YCbCr   | converted without a profile                                              |
-    | Lab                               | converted to sRGB                                                        |
-    | 16 (or 12) bits a channel         | the high 8 bits, with a warning `depth-reduced`; or by `value_range`     |
-    | 32 bits or floating point         | refused (`float-needs-range`) unless `value_range` is given              |
-    | several pages or an animation     | the first one, with a warning `first-picture-only`                       |
+    | CMYK (also Adobe's YCCK), YCbCr   | without a profile                                                        |
+    | Lab                               | to sRGB                                                                  |
+    | 16 (or 12) bits per channel       | the high 8 bits, with a warning `depth-reduced`; or by `value_range`     |
+    | 32 bits or floating point         | by `value_range`, else refused (`float-needs-range`)                     |
+    | several pages or an animation     | the first one, with a warning                                            |
 
-    `value_range` is (low, high): numbers of more than 8 bits are stretched from it to 0 … 255 and clipped, NaN is 0.
-    The key colour of 16-bit RGB with transparency is not applied. Broken EXIF counts as none.
+    The transparent color of 16-bit RGB is not applied.
 
-    Raises `ImageError`: `unsupported-format`, `too-many-pixels` (before decoding), `bad-dimensions`,
-    `image-truncated`, `image-broken`, `float-needs-range`, `bad-image` for what is no picture; `InputNotFound` for
-    files that are missing, unreadable or empty.
+    Args:
+        source: A path, the bytes of a file, an open binary file, a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4), or a tensor (H, W) or (C, H, W) of whole numbers or of fractions in [0, 1].
+        max_pixels: The largest number of pixels that is decoded.
+        value_range: (low, high) of numbers with more than 8 bits, which is scaled to 0 … 255. Values outside are
+            clipped, NaN becomes 0.
+
+    Returns:
+        The image (H, W, 3) uint8 RGB. An array that has this shape and dtype is returned itself.
+
+    Raises:
+        ImageError: `unsupported-format`, `too-many-pixels` (before decoding), `bad-dimensions`, `image-truncated`,
+            `image-broken`, `float-needs-range`, or `bad-image` for a source that is not an image.
+        InputNotFound: The file is missing, unreadable or empty.
+        SettingsError: `value_range` is not (low, high) with low < high.
+
+    Example:
+        >>> image = masklet.read_image("examples/coffee.jpg")
+        >>> depth = masklet.read_image("depth.tif", value_range=(0.0, 10.0))
     """
     check_range(value_range)
     if not isinstance(source, Image.Image):
@@ -54,18 +67,19 @@ def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range 
             return tensor_to_rgb(source, value_range)
         if hasattr(source, "__array__"):
             return array_to_rgb(np.asarray(source), value_range)
-    picture = _in_memory(source, max_pixels) if isinstance(source, Image.Image) else _in_file(source, max_pixels)
-    with translate_image_errors(picture.name):
-        return image_to_rgb(picture, value_range)
+    is_pil = isinstance(source, Image.Image)
+    decoded = _decode_pil(source, max_pixels) if is_pil else _decode_file(source, max_pixels)
+    with translate_image_errors(decoded.name):
+        return image_to_rgb(decoded, value_range)
 
 
-def _in_file(source: Any, max_pixels: int) -> DecodedImage:
+def _decode_file(source: Any, max_pixels: int) -> DecodedImage:
     with open_source(source) as handle:
         return decode_image(handle, describe_source(source), max_pixels)
 
 
-def _in_memory(image: Image.Image, max_pixels: int) -> DecodedImage:
-    """A PIL image; one straight from a file is not decoded yet and may lie on its side."""
+def _decode_pil(image: Image.Image, max_pixels: int) -> DecodedImage:
+    """Decode a PIL image; one straight from a file is not decoded yet and may not be upright."""
     name = "the PIL image"
     if not isinstance(image, ImageFile.ImageFile):
         return DecodedImage(image, name)

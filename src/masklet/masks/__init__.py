@@ -1,1 +1,1 @@
-"""Masks and the operations on them: RLE, IoU, NMS, connected components, resizing, polygons, drawing."""
+"""Masks and operations on them: RLE, IoU, NMS, connected components, resizing, polygons, drawing."""

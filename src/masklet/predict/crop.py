@@ -14,7 +14,7 @@ from masklet.masks.connected_components import keep_components_at
 from masklet.masks.iou import masks_to_boxes
 from masklet.masks.masks import CERTAIN_LOGIT, Masks
 from masklet.masks.resize import resize_logits
-from masklet.prompts import POSITIVE, SLACK, TOP_LEFT, Prompt
+from masklet.prompts import MARGIN_PX, POSITIVE, TOP_LEFT, Prompt
 
 MIN_CROP_PX = 32  # smallest side of a crop
 MAX_CROP_SHARE = 0.7  # of both sides of the image: a larger crop would show no more than the image does
@@ -56,7 +56,7 @@ class Crop(NamedTuple):
             The prompt in pixels of the crop. Clicks outside the crop are left out, and corners of a box are moved to
             its edge. None if nothing remains.
         """
-        least, most = np.float32(-SLACK), np.array(self.size[::-1], np.float32) + np.float32(SLACK)
+        least, most = np.float32(-MARGIN_PX), np.array(self.size[::-1], np.float32) + np.float32(MARGIN_PX)
         points = prompt.points - np.array([self.left, self.top], np.float32)
         inside = ((points >= least) & (points <= most)).all(axis=1) | (prompt.labels >= TOP_LEFT)
         mask = None if prompt.mask is None else self.cut(_resize_mask(prompt.mask, size))
