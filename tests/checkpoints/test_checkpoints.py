@@ -1,4 +1,4 @@
-"""Checkpoints are read as numpy arrays, whole and true, and nothing in a file is ever run."""
+"""Checkpoint files: reading to numpy arrays, writing, and the refusal of damaged and hostile files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ from masklet.checkpoints import read_checkpoint, read_tensors, write_released, w
 from masklet.checkpoints.memory_map import MAX_FILE_BYTES
 from masklet.checkpoints.writer import stream_tensors
 from masklet.errors import CheckpointError, InputNotFound, MaskletError
-from support.hostile_checkpoints import ROW, Case, archived, corpus, released, text, weights, zipped
+from support.hostile_checkpoints import (
+    VALUES,
+    Case,
+    make_checkpoint,
+    make_zip,
+    pickle_text,
+    pickle_weights,
+    write_corpus,
+    write_sound_file,
+)
 
 TENSORS = {
     "plain": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -35,15 +44,15 @@ TENSORS = {
     "short": np.int16([-300, 300]),
     "char": np.int8([-128]),
     "byte": np.arange(5, dtype=np.uint8),
-    "truth": np.array([True, False]),
+    "bool": np.array([True, False]),
     "scalar": np.array(2.5, np.float32),
-    "nothing": np.zeros((0, 3), np.float32),
+    "empty": np.zeros((0, 3), np.float32),
 }
-Refusal = (CheckpointError, InputNotFound)  # the latter for files of no bytes
+REFUSALS = (CheckpointError, InputNotFound)  # the latter for empty files
 MUTATIONS = 1200
 
 
-def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+def are_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
     return set(found) == set(expected) and all(
         found[name].dtype == value.dtype and found[name].shape == value.shape and np.array_equal(found[name], value)
         for name, value in expected.items()
@@ -52,32 +61,35 @@ def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[Case, Path]], Path]:
+    """The hostile files, and the path of the canary that their code would create."""
     folder = tmp_path_factory.mktemp("hostile")
-    return corpus(folder, folder / "canary"), folder / "canary"
+    return write_corpus(folder, folder / "canary"), folder / "canary"
 
 
-def test_what_pytorch_saves_is_read(tmp_path: Path) -> None:
+def test_a_file_of_torch_save_is_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "a.pt"
     torch.save({"model": OrderedDict((name, torch.from_numpy(value)) for name, value in TENSORS.items())}, path)
-    assert same(read_tensors(path), TENSORS)
+    assert are_equal(read_tensors(path), TENSORS)
 
 
 def test_a_bare_state_dict_is_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(3, 2)
     torch.save(layer.state_dict(), tmp_path / "a.pt")
-    assert same(read_tensors(tmp_path / "a.pt"), {name: p.detach().numpy() for name, p in layer.named_parameters()})
+    assert are_equal(
+        read_tensors(tmp_path / "a.pt"), {name: p.detach().numpy() for name, p in layer.named_parameters()}
+    )
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_every_pickle_protocol_of_pytorch_is_read(tmp_path: Path, protocol: int) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"model": {"a": torch.arange(3)}}, tmp_path / "a.pt", pickle_protocol=protocol)
-    assert same(read_tensors(tmp_path / "a.pt"), {"a": np.arange(3)})
+    assert are_equal(read_tensors(tmp_path / "a.pt"), {"a": np.arange(3)})
 
 
-def test_of_a_trainers_file_the_weights_are_read(tmp_path: Path) -> None:
+def test_the_weights_of_a_training_checkpoint_are_read(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(layer.parameters())
@@ -85,7 +97,9 @@ def test_of_a_trainers_file_the_weights_are_read(tmp_path: Path) -> None:
     optimizer.step()
     state = {"epoch": 3, "loss": 0.5, "done": False, "note": "ok", "optimizer": optimizer.state_dict(), "best": None}
     torch.save({**state, "model": {**dict(layer.named_parameters()), "version": 2}}, tmp_path / "a.pt")
-    assert same(read_tensors(tmp_path / "a.pt"), {name: p.detach().numpy() for name, p in layer.named_parameters()})
+    assert are_equal(
+        read_tensors(tmp_path / "a.pt"), {name: p.detach().numpy() for name, p in layer.named_parameters()}
+    )
 
 
 def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
@@ -97,68 +111,68 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
     for name in ("a.pt", "a.safetensors"):
         found = read_checkpoint(tmp_path / name)
         assert found.dtypes == ("bfloat16",)
-        assert same(found.tensors, {"a": values.float().numpy()})
+        assert are_equal(found.tensors, {"a": values.float().numpy()})
 
 
 def test_views_of_a_shared_storage_keep_their_strides(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     base = torch.arange(24.0).reshape(4, 6)
-    views = {"turned": base.t(), "part": base[1:3, ::2], "row": base[2]}
+    views = {"transposed": base.t(), "part": base[1:3, ::2], "row": base[2]}
     torch.save({"model": views}, tmp_path / "a.pt")
-    assert same(read_tensors(tmp_path / "a.pt"), {name: view.numpy() for name, view in views.items()})
+    assert are_equal(read_tensors(tmp_path / "a.pt"), {name: view.numpy() for name, view in views.items()})
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
-def test_the_prefix_of_a_wrapper_is_left_out(tmp_path: Path, prefix: str) -> None:
+def test_the_prefix_of_a_wrapper_is_removed(tmp_path: Path, prefix: str) -> None:
     write_released(tmp_path / "a.pt", {f"{prefix}{name}": value for name, value in TENSORS.items()})
-    assert same(read_tensors(tmp_path / "a.pt"), TENSORS)
+    assert are_equal(read_tensors(tmp_path / "a.pt"), TENSORS)
 
 
-def test_a_prefix_of_some_names_stays(tmp_path: Path) -> None:
+def test_a_prefix_of_only_some_names_remains(tmp_path: Path) -> None:
     tensors = {"module.a": np.ones(1), "b": np.ones(1)}
     write_released(tmp_path / "a.pt", tensors)
-    assert same(read_tensors(tmp_path / "a.pt"), tensors)
+    assert are_equal(read_tensors(tmp_path / "a.pt"), tensors)
 
 
-def test_content_decides_not_the_name(tmp_path: Path) -> None:
+def test_the_kind_is_detected_by_content_not_by_name(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.pt", TENSORS)
     write_released(tmp_path / "a.safetensors", TENSORS)
     assert read_checkpoint(tmp_path / "a.pt").kind == "safetensors"
     assert read_checkpoint(tmp_path / "a.safetensors").kind == "torch"
 
 
-def test_tensors_are_views_that_may_be_changed_without_changing_the_file(tmp_path: Path) -> None:
+def test_changes_of_tensors_do_not_reach_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     write_released(path, TENSORS)
     before = path.read_bytes()
     read_tensors(path)["plain"][:] = -1
     assert path.read_bytes() == before
-    assert same(read_tensors(path), TENSORS)
+    assert are_equal(read_tensors(path), TENSORS)
 
 
-def test_a_large_finite_sum_that_overflows_is_no_infinity(tmp_path: Path) -> None:
+def test_finite_values_whose_sum_overflows_are_accepted(tmp_path: Path) -> None:
     tensors = {"a": np.full(1000, 3e38, np.float32), "b": np.full(9, 6e4, np.float16)}
     write_released(tmp_path / "a.pt", tensors)
-    assert same(read_tensors(tmp_path / "a.pt"), tensors)
+    assert are_equal(read_tensors(tmp_path / "a.pt"), tensors)
 
 
-def test_infinity_outside_of_every_tensor_does_no_harm(tmp_path: Path) -> None:
-    row = np.float32([1, 2, np.inf])
+def test_infinity_outside_of_every_tensor_is_accepted(tmp_path: Path) -> None:
+    values = np.float32([1, 2, np.inf])
     path = tmp_path / "a.pt"
-    path.write_bytes(archived(weights(length=3, shape=(2,), strides=(1,)), row.tobytes()))
-    assert same(read_tensors(path), {"a": row[:2]})
+    path.write_bytes(make_checkpoint(pickle_weights(length=3, shape=(2,), strides=(1,)), values.tobytes()))
+    assert are_equal(read_tensors(path), {"a": values[:2]})
 
 
-def test_safetensors_that_are_not_aligned_are_read(tmp_path: Path) -> None:
-    table = {
+def test_unaligned_safetensors_are_read(tmp_path: Path) -> None:
+    header = {
         "flag": {"dtype": "BOOL", "shape": [1], "data_offsets": [0, 1]},
         "value": {"dtype": "F32", "shape": [2], "data_offsets": [1, 9]},
     }
-    encoded = json.dumps(table).encode()
+    encoded = json.dumps(header).encode()
     path = tmp_path / "a.safetensors"
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"\x01" + np.float32([1.5, -2]).tobytes())
     found = read_tensors(path)
-    assert same(found, {"flag": np.array([True]), "value": np.float32([1.5, -2])})
+    assert are_equal(found, {"flag": np.array([True]), "value": np.float32([1.5, -2])})
     assert found["value"].flags.aligned
 
 
@@ -178,34 +192,34 @@ def test_safetensors_that_are_not_aligned_are_read(tmp_path: Path) -> None:
         max_size=4,
     )
 )
-def test_what_is_written_is_read_back(
+def test_written_tensors_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, write: Callable[..., None], tensors: dict[str, np.ndarray]
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / f"back-{write.__name__}"
-    write(path, {f"k{name}": value for name, value in tensors.items()})  # a letter first: no wrapper's prefix
-    assert same(read_tensors(path), {f"k{name}": value for name, value in tensors.items()})
+    path = tmp_path_factory.getbasetemp() / f"round-trip-{write.__name__}"
+    write(path, {f"k{name}": value for name, value in tensors.items()})  # not a prefix of a wrapper
+    assert are_equal(read_tensors(path), {f"k{name}": value for name, value in tensors.items()})
 
 
-def test_pytorch_reads_what_is_written(tmp_path: Path) -> None:
+def test_pytorch_reads_written_files(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     write_released(tmp_path / "a.pt", TENSORS)
     for mapped in (False, True):
         found = torch.load(tmp_path / "a.pt", weights_only=True, mmap=mapped)
         assert list(found) == ["model"] and isinstance(found["model"], OrderedDict)
-        assert same({name: value.numpy() for name, value in found["model"].items()}, TENSORS)
+        assert are_equal({name: value.numpy() for name, value in found["model"].items()}, TENSORS)
         assert all(value.is_contiguous() for value in found["model"].values())
 
 
-def test_the_safetensors_library_reads_what_is_written(tmp_path: Path) -> None:
+def test_the_safetensors_library_reads_written_files(tmp_path: Path) -> None:
     from safetensors import safe_open
 
     write_tensors(tmp_path / "a.safetensors", TENSORS)
     with safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}
-        assert same({name: file.get_tensor(name) for name in file.keys()}, TENSORS)  # noqa: SIM118 - not a dict
+        assert are_equal({name: file.get_tensor(name) for name in file.keys()}, TENSORS)  # noqa: SIM118 - not a dict
 
 
-def test_written_numbers_are_aligned_as_pytorch_aligns_them(tmp_path: Path) -> None:
+def test_written_data_are_aligned_like_those_of_pytorch(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     write_released(path, TENSORS)
     content = path.read_bytes()
@@ -222,18 +236,18 @@ def test_the_same_tensors_make_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_strided_tensor_is_written_whole(tmp_path: Path) -> None:
+def test_a_strided_tensor_is_written_completely(tmp_path: Path) -> None:
     strided = np.arange(24.0).reshape(4, 6)[::2, 1::2].T
     for write in (write_released, write_tensors):
         write(tmp_path / "a", {"a": strided})
-        assert same(read_tensors(tmp_path / "a"), {"a": strided})
+        assert are_equal(read_tensors(tmp_path / "a"), {"a": strided})
 
 
-def test_every_hostile_file_is_refused_by_its_code(hostile: tuple[list[tuple[Case, Path]], Path]) -> None:
+def test_every_hostile_file_is_refused_with_its_code(hostile: tuple[list[tuple[Case, Path]], Path]) -> None:
     cases, canary = hostile
     assert len(cases) >= 45
     for case, path in cases:
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(REFUSALS) as refusal:
             read_tensors(path)
         assert (case.name, refusal.value.code) == (case.name, case.code)
         assert str(path) in refusal.value.message and "\n" not in refusal.value.message
@@ -241,42 +255,44 @@ def test_every_hostile_file_is_refused_by_its_code(hostile: tuple[list[tuple[Cas
     assert not canary.exists()
 
 
-def test_a_refused_pickle_is_told_what_it_wanted(tmp_path: Path) -> None:
+def test_the_error_of_an_unsafe_pickle_names_the_function(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
-    path.write_bytes(archived(b"\x80\x02}" + text("model") + b"cposix\nsystem\n" + text("true") + b"\x85Rs."))
+    path.write_bytes(
+        make_checkpoint(b"\x80\x02}" + pickle_text("model") + b"cposix\nsystem\n" + pickle_text("true") + b"\x85Rs.")
+    )
     with pytest.raises(CheckpointError, match=r"posix\.system") as refusal:
         read_tensors(path)
     assert refusal.value.exit_status == 77
 
 
-def test_nothing_is_run_written_or_connected_while_hostile_files_are_read(tmp_path: Path) -> None:
-    watched = subprocess.run([sys.executable, "-c", WATCH, tmp_path], capture_output=True, text=True, check=False)
-    assert watched.stderr == "" and watched.returncode == 0
-    answer = json.loads(watched.stdout)
-    assert answer["noticed"] == ["open", "os.system"]  # what the watcher itself does at the end, to show that it sees
-    assert answer["files"] >= 45 and answer["events"] == []
-    assert answer["megabytes"] < 400  # of which Python and numpy take about 60 and the largest file's bytes 17
+def test_hostile_files_run_write_and_connect_nothing(tmp_path: Path) -> None:
+    audit = subprocess.run([sys.executable, "-c", AUDIT, tmp_path], capture_output=True, text=True, check=False)
+    assert audit.stderr == "" and audit.returncode == 0
+    result = json.loads(audit.stdout)
+    assert result["detected"] == ["open", "os.system"]  # done on purpose at the end, to prove that the hook works
+    assert result["files"] >= 45 and result["events"] == []
+    assert result["megabytes"] < 400  # Python and numpy take about 60, the largest file 17
 
 
-WATCH = """
+AUDIT = """
 import codecs, json, os, pathlib, sys
 sys.path.insert(0, "tests")
-from support.hostile_checkpoints import corpus, released
+from support.hostile_checkpoints import write_corpus
 from masklet.checkpoints import read_tensors, write_tensors
 from masklet.errors import CheckpointError, InputNotFound
 folder = pathlib.Path(sys.argv[1])
-cases = corpus(folder, folder / "canary")
+cases = write_corpus(folder, folder / "canary")
 write_tensors(folder / "good.safetensors", read_tensors(folder / "good.pt"))
 read_tensors(folder / "good.safetensors")
-codecs.lookup("raw_unicode_escape")  # Python imports a codec when it is first used
-mine, events, watching = {str(path) for _, path in cases}, [], True
-def harmless(event, args):
+codecs.lookup("raw_unicode_escape")  # Python imports a codec on its first use
+allowed, events, is_recording = {str(path) for _, path in cases}, [], True
+def is_harmless(event, args):
     if event != "open" or args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         return False
-    return isinstance(args[0], int) or str(args[0]) in mine  # a number is a file that is open already
-LOUD = ("open", "exec", "compile", "import", "os.", "socket.", "subprocess.", "pickle.", "ctypes.", "shutil.")
+    return isinstance(args[0], int) or str(args[0]) in allowed  # a number is a file that is already open
+EVENTS = ("open", "exec", "compile", "import", "os.", "socket.", "subprocess.", "pickle.", "ctypes.", "shutil.")
 def hook(event, args):
-    if watching and event.startswith(LOUD) and not harmless(event, args):
+    if is_recording and event.startswith(EVENTS) and not is_harmless(event, args):
         events.append(event if event != "import" else f"import {args[0]}")
 sys.addaudithook(hook)
 for case, path in cases:
@@ -285,18 +301,18 @@ for case, path in cases:
     except (CheckpointError, InputNotFound):
         pass
 seen = list(events)
-open(folder / "noticed", "w").close()
+open(folder / "detected", "w").close()
 os.system("true")
-watching = False
-status = pathlib.Path("/proc/self/status")  # getrusage begins with the parent
+is_recording = False
+status = pathlib.Path("/proc/self/status")  # getrusage would include the parent
 lines = status.read_text().splitlines() if status.exists() else []
 peak = next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
-print(json.dumps({"files": len(cases), "events": seen, "noticed": events[len(seen):], "megabytes": peak}))
+print(json.dumps({"files": len(cases), "events": seen, "detected": events[len(seen):], "megabytes": peak}))
 """
 
 
-def mutations(content: bytes, rng: np.random.Generator) -> Any:
-    """Flipped bits, changed bytes, cuts, repeats and transplants."""
+def mutate(content: bytes, rng: np.random.Generator) -> Any:
+    """Yield copies with flipped bits, changed bytes, and cut, repeated or moved parts."""
     for k in range(MUTATIONS):
         start, stop = sorted(rng.integers(0, len(content), 2))
         kind = k % 6
@@ -306,8 +322,8 @@ def mutations(content: bytes, rng: np.random.Generator) -> Any:
             yield bytes(changed)
         elif kind == 1:
             changed = bytearray(content)
-            for place in rng.integers(0, len(content), 1 + rng.integers(8)):
-                changed[place] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(256)])
+            for position in rng.integers(0, len(content), 1 + rng.integers(8)):
+                changed[position] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(256)])
             yield bytes(changed)
         elif kind == 2:
             yield content[:start]
@@ -316,49 +332,49 @@ def mutations(content: bytes, rng: np.random.Generator) -> Any:
         elif kind == 4:
             yield content[:stop] + content[start:]
         else:
-            where = int(rng.integers(0, len(content)))
-            yield content[:where] + content[start : start + 16] + content[where + 16 :]
+            target = int(rng.integers(0, len(content)))
+            yield content[:target] + content[start : start + 16] + content[target + 16 :]
 
 
 @pytest.mark.parametrize("write", [write_released, write_tensors])
-def test_a_mutated_file_is_read_or_refused_and_nothing_else(tmp_path: Path, write: Callable[..., None]) -> None:
+def test_a_mutated_file_is_read_or_raises_an_error_of_masklet(tmp_path: Path, write: Callable[..., None]) -> None:
     tensors = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(5, np.float16)}
     write(tmp_path / "a", tensors)
     content = (tmp_path / "a").read_bytes()
     path = tmp_path / "mutated"
     refused = 0
-    for mutated in mutations(content, np.random.default_rng(7)):
+    for mutated in mutate(content, np.random.default_rng(7)):
         path.write_bytes(mutated)
         try:
             found = read_tensors(path)
-        except Refusal:
+        except REFUSALS:
             refused += 1
-        else:  # a PyTorch file has checksums: what is read is what was written
-            assert write is write_tensors or same(found, tensors)
+        else:  # a PyTorch file has checksums, so it is read as it was written
+            assert write is write_tensors or are_equal(found, tensors)
     assert refused > MUTATIONS / 2
 
 
-def test_a_mutated_pickle_is_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
+def test_a_mutated_pickle_is_read_or_raises_an_error_of_masklet(tmp_path: Path) -> None:
     path = tmp_path / "mutated"
     codes = set()
-    for mutated in mutations(weights(), np.random.default_rng(8)):
-        path.write_bytes(archived(mutated))  # with a checksum that is right
+    for mutated in mutate(pickle_weights(), np.random.default_rng(8)):
+        path.write_bytes(make_checkpoint(mutated))  # with a valid checksum
         try:
             found = read_tensors(path)
-        except Refusal as refusal:
+        except REFUSALS as refusal:
             codes.add(refusal.code)
         else:
             assert all(tensor.size <= 12 for tensor in found.values())
     assert codes >= {"checkpoint-corrupt", "unsafe-pickle"}
 
 
-def test_many_small_tensors_are_read_at_once(tmp_path: Path) -> None:
+def test_many_small_tensors_are_read(tmp_path: Path) -> None:
     tensors = {f"t{k}": np.float32([k]) for k in range(20_000)}
     write_tensors(tmp_path / "a.safetensors", tensors)
     assert len(read_tensors(tmp_path / "a.safetensors")) == 20_000
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound) as missing:
         read_tensors(tmp_path / "none.pt")
     assert missing.value.code == "input-not-found"
@@ -375,45 +391,45 @@ def test_a_folder_or_a_pipe_is_not_read(tmp_path: Path) -> None:
         assert odd.value.code == "input-unreadable"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_closed_file_is_said_to_be_unreadable(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read every file")
+def test_the_error_of_an_unreadable_file_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(b"x")
     path.chmod(0)
-    with pytest.raises(InputNotFound) as closed:
+    with pytest.raises(InputNotFound) as unreadable:
         read_tensors(path)
-    assert closed.value.code == "input-unreadable"
+    assert unreadable.value.code == "input-unreadable"
 
 
 def test_an_enormous_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     with path.open("wb") as handle:
-        handle.truncate(MAX_FILE_BYTES + 1)  # a hole in the disk, no bytes
+        handle.truncate(MAX_FILE_BYTES + 1)  # a sparse file, which takes no disk space
     with pytest.raises(CheckpointError) as refusal:
         read_tensors(path)
     assert refusal.value.code == "checkpoint-bomb"
 
 
-def test_a_released_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_released_file_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(MaskletError):
         write_released(tmp_path / "none" / "a.pt", TENSORS)
     write_released(tmp_path / "a.pt", TENSORS)
     with pytest.raises(KeyError):
         write_released(tmp_path / "a.pt", {"a": np.ones(3, np.complex64)})
-    assert same(read_tensors(tmp_path / "a.pt"), TENSORS)
+    assert are_equal(read_tensors(tmp_path / "a.pt"), TENSORS)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
-def test_the_corpus_begins_with_a_sound_file(tmp_path: Path) -> None:
-    released(tmp_path)
+def test_the_valid_file_behind_the_corpus_is_read(tmp_path: Path) -> None:
+    write_sound_file(tmp_path)
     assert set(read_tensors(tmp_path / "good.pt")) == {"a", "b"}
-    (tmp_path / "b.pt").write_bytes(zipped({"m/data.pkl": weights(), "m/data/0": ROW}))
+    (tmp_path / "b.pt").write_bytes(make_zip({"m/data.pkl": pickle_weights(), "m/data/0": VALUES}))
     assert set(read_tensors(tmp_path / "b.pt")) == {"a"}
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "u1", "i1", "u2", "i2", "i4", "i8", "?"])
 def test_streamed_arrays_are_read_back_by_the_library(tmp_path: Path, dtype: str) -> None:
-    array = np.arange(6).astype(dtype).reshape(2, 3).T  # in columns
+    array = np.arange(6).astype(dtype).reshape(2, 3).T  # in Fortran order
     stream_tensors(tmp_path / "a.safetensors", lambda: [("b", array), ("a", array[:1])], {"about": "this"})
     with safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
         assert file.metadata() == {"about": "this"}
@@ -422,15 +438,15 @@ def test_streamed_arrays_are_read_back_by_the_library(tmp_path: Path, dtype: str
         assert (file.get_tensor("a") == array[:1]).all()
 
 
-def test_streamed_arrays_need_not_be_in_memory_together(tmp_path: Path) -> None:
-    alive, most = 0, 0
+def test_streamed_arrays_are_not_in_memory_together(tmp_path: Path) -> None:
+    alive, peak = 0, 0
 
     def count(change: int) -> None:
-        nonlocal alive, most
+        nonlocal alive, peak
         alive += change
-        most = max(most, alive)
+        peak = max(peak, alive)
 
-    def give() -> Iterator[tuple[str, Any]]:
+    def make_arrays() -> Iterator[tuple[str, Any]]:
         for key in range(5):
             array = np.full(100, key, np.uint8)
             count(1)
@@ -438,6 +454,6 @@ def test_streamed_arrays_need_not_be_in_memory_together(tmp_path: Path) -> None:
             yield str(key), array
             del array
 
-    stream_tensors(tmp_path / "a.safetensors", give, {})
-    assert most <= 2  # the one before lives until the loop takes the next
+    stream_tensors(tmp_path / "a.safetensors", make_arrays, {})
+    assert peak <= 2  # the previous array lives until the loop takes the next
     assert read_tensors(tmp_path / "a.safetensors")["4"].tolist() == [4] * 100

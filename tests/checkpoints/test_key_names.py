@@ -1,4 +1,4 @@
-"""One table of names, both ways, for every entry of ten state dicts."""
+"""Key renaming in both directions for every entry of ten state dicts, and the identification of checkpoints."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NAMES = sorted(shapes())
 COUNTS = {"tiny": 471, "small": 519, "base_plus": 615, "large": 903, "micro": 411}
 
 
-def tensors(name: str) -> dict[str, np.ndarray]:
-    """Arrays of the right shapes that share one number each, cheap to make and told apart by it."""
+def make_tensors(name: str) -> dict[str, np.ndarray]:
+    """Make arrays of the right shapes that repeat one value each, which takes no memory and identifies the entry."""
     return {key: np.broadcast_to(np.float32(k), shape) for k, (key, shape) in enumerate(shapes()[name].items())}
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("target", ["masklet", "transformers"])
-def test_every_released_name_has_one_other_name_and_comes_back(name: str, target: key_names.Layout) -> None:
+def test_every_released_name_is_renamed_there_and_back(name: str, target: key_names.Layout) -> None:
     released = list(shapes()[name])
     other = [rename_key(key, "released", target) for key in released]
     assert None not in other
@@ -43,14 +43,14 @@ def test_every_released_name_has_one_other_name_and_comes_back(name: str, target
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_name_fits_exactly_one_row(name: str) -> None:
+def test_each_name_matches_exactly_one_row(name: str) -> None:
     patterns = [re.compile(re.escape(row[1]).replace(r"\#", r"\d+").replace(r"\*", "(weight|bias)")) for row in TABLE]
     for key in shapes()[name]:
         assert sum(bool(pattern.fullmatch(key)) for pattern in patterns) == 1, key
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_network_has_exactly_the_released_entries(name: str) -> None:
+def test_the_model_has_exactly_the_released_entries(name: str) -> None:
     torch = pytest.importorskip("torch")
     from masklet.model.sam2 import Sam2
 
@@ -64,31 +64,31 @@ def test_the_network_has_exactly_the_released_entries(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_configuration_is_known_from_the_shapes(name: str) -> None:
+def test_the_configuration_is_identified_by_the_shapes(name: str) -> None:
     assert identify_config(shapes()[name]).name == name.replace("base_plus", "base-plus")
 
 
 @pytest.mark.parametrize("name", ["sam2.1-tiny", "sam2-micro"])
-def test_weights_survive_the_way_through_every_layout(name: str) -> None:
-    released = tensors(name)
-    for way in (to_masklet, to_transformers):
-        back = to_released(way(released))
+def test_weights_are_the_same_after_a_round_trip_through_each_layout(name: str) -> None:
+    released = make_tensors(name)
+    for convert in (to_masklet, to_transformers):
+        back = to_released(convert(released))
         assert set(back) == set(released)
         assert all(np.array_equal(back[key], released[key]) for key in released)
 
 
-def test_transformers_stacks_the_point_embeddings_and_keeps_the_waves_twice() -> None:
-    theirs = to_transformers(tensors("sam2.1-micro"))
-    assert theirs["prompt_encoder.point_embed.weight"].shape == (4, 256)
+def test_transformers_stacks_the_point_embeddings_and_has_the_fourier_features_twice() -> None:
+    renamed = to_transformers(make_tensors("sam2.1-micro"))
+    assert renamed["prompt_encoder.point_embed.weight"].shape == (4, 256)
     assert np.array_equal(
-        theirs["shared_image_embedding.positional_embedding"],
-        theirs["prompt_encoder.shared_embedding.positional_embedding"],
+        renamed["shared_image_embedding.positional_embedding"],
+        renamed["prompt_encoder.shared_embedding.positional_embedding"],
     )
-    assert detect_layout(theirs) == "transformers"
+    assert detect_layout(renamed) == "transformers"
 
 
 @pytest.mark.parametrize(
-    ("released", "theirs"),
+    ("released", "transformers"),
     [
         ("image_encoder.neck.convs.2.conv.weight", "vision_encoder.neck.convs.2.weight"),
         ("sam_mask_decoder.iou_prediction_head.layers.1.bias", "mask_decoder.iou_prediction_head.layers.0.bias"),
@@ -96,12 +96,12 @@ def test_transformers_stacks_the_point_embeddings_and_keeps_the_waves_twice() ->
         ("obj_ptr_tpos_proj.bias", "temporal_positional_encoding_projection_layer.bias"),
     ],
 )
-def test_the_transformers_library_calls_things_so(released: str, theirs: str) -> None:
-    assert rename_key(released, "released", "transformers") == theirs
+def test_released_names_become_those_of_the_transformers_library(released: str, transformers: str) -> None:
+    assert rename_key(released, "released", "transformers") == transformers
 
 
 def test_identities_do_not_depend_on_the_layout() -> None:
-    released = tensors("sam2.1-micro")
+    released = make_tensors("sam2.1-micro")
     assert (
         compute_identity(released)
         == compute_identity(to_transformers(released))
@@ -110,28 +110,28 @@ def test_identities_do_not_depend_on_the_layout() -> None:
 
 
 def test_a_changed_weight_changes_the_identity() -> None:
-    released = tensors("sam2.1-micro")
+    released = make_tensors("sam2.1-micro")
     changed = {**released, "no_obj_ptr": released["no_obj_ptr"] + 1}
     assert compute_identity(released) != compute_identity(changed)
 
 
-def test_a_file_of_another_model_is_named() -> None:
+def test_a_file_of_another_model_is_refused() -> None:
     with pytest.raises(CheckpointError, match="not a SAM 2 checkpoint") as caught:
         detect_layout({"conv1.weight": 0})
     assert caught.value.code == "checkpoint-mismatch"
 
 
-def test_a_trunk_of_no_known_size_is_refused() -> None:
+def test_a_trunk_of_unknown_size_is_refused() -> None:
     odd = {name: shape for name, shape in shapes()["sam2.1-tiny"].items() if ".blocks.11." not in name}
     with pytest.raises(CheckpointError, match="11 blocks with 96 channels"):
         identify_config(odd)
 
 
-def test_missing_unexpected_and_misshapen_entries_are_told() -> None:
+def test_the_error_lists_missing_and_unexpected_entries_and_wrong_shapes() -> None:
     expected = {"no_pointer": (1, 256), "no_memory": (1, 1, 256)}
     with pytest.raises(CheckpointError) as caught:
         check_entries({"no_pointer": (1, 2), "strange": (1,)}, expected, CONFIGS["sam2-tiny"])
     assert str(caught.value) == (
         "1 key missing (no_mem_embed); 1 key unexpected (strange); 1 key of another shape (no_obj_ptr); "
-        "the file looks most like sam2-tiny"
+        "the most similar model is sam2-tiny"
     )

@@ -12,24 +12,24 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 8  # of the number that a frame shows, as black and white blocks across its top half
+_BITS = 8  # of the number that a frame shows, as black and white blocks across its top half
 SIZE = (48, 128)  # H, W
 
 
-def numbered(number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+def make_numbered_image(number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     """A picture (H, W, 3) that shows its number; its bottom left quarter is red, so that turns and flips show."""
     height, width = size
     image = np.full((height, width, 3), 90, np.uint8)
-    for bit in range(BITS):
-        image[: height // 2, bit * width // BITS : (bit + 1) * width // BITS] = 255 if number >> bit & 1 else 0
+    for bit in range(_BITS):
+        image[: height // 2, bit * width // _BITS : (bit + 1) * width // _BITS] = 255 if number >> bit & 1 else 0
     image[height // 2 :, : width // 2] = (220, 20, 20)
     return image
 
 
-def number_of(image: NDArray[np.uint8]) -> int:
+def read_number(image: NDArray[np.uint8]) -> int:
     """The number that a picture shows."""
     height, width = image.shape[:2]
-    centres = [(2 * bit + 1) * width // (2 * BITS) for bit in range(BITS)]
+    centres = [(2 * bit + 1) * width // (2 * _BITS) for bit in range(_BITS)]
     return sum(int(image[height // 4, x].mean() > 128) << bit for bit, x in enumerate(centres))
 
 
@@ -53,7 +53,7 @@ def write_clip(
         for name, value in settings.items():
             setattr(stream.codec_context, name, value)
         for place, number in enumerate(numbers):
-            frame = av.VideoFrame.from_ndarray(numbered(number, size), "rgb24")
+            frame = av.VideoFrame.from_ndarray(make_numbered_image(number, size), "rgb24")
             frame.pts = place if times is None else times[place]
             frame.time_base = Fraction(1, 10)
             output.mux(stream.encode(frame))
@@ -61,7 +61,7 @@ def write_clip(
     return path
 
 
-def turned(path: Path, matrix: Sequence[float]) -> Path:
+def set_display_matrix(path: Path, matrix: Sequence[float]) -> Path:
     """Rewrites the display matrix (a, b, c, d) of an MP4 in place."""
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 4

@@ -1,4 +1,4 @@
-"""A web server on this machine that answers as told, for a file that somebody wants to download."""
+"""Web server on the loopback interface that serves a file with scripted faults."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-Behaviour = Callable[["Handler"], None]
+Behavior = Callable[["Handler"], None]
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Answers request k as `script[k]` says, all later ones as the last says; `ranges` are the Range headers it saw."""
+    """Handles request k with `script[k]`, and all later ones with the last behavior.
+
+    Attributes:
+        content: The file.
+        ranges: The Range headers of the requests so far.
+        is_ending: Set when the server stops; it ends behaviors that wait.
+    """
 
     daemon_threads = True
 
-    def __init__(self, content: bytes, script: list[Behaviour]) -> None:
+    def __init__(self, content: bytes, script: list[Behavior]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = content
         self.script = script
         self.ranges: list[str | None] = []
-        self.ending = threading.Event()
+        self.is_ending = threading.Event()
 
     def handle_error(self, *_: object) -> None:
-        """Clients may hang up."""
+        """Ignore clients that disconnect."""
 
     @property
     def url(self) -> str:
@@ -32,19 +38,22 @@ class FaultyServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Runs the behavior for one request."""
+
     server: FaultyServer
 
     def do_GET(self) -> None:
         self.server.ranges.append(self.headers.get("Range"))
         script = self.server.script
-        behaviour = script[min(len(self.server.ranges), len(script)) - 1]
-        behaviour(self)
+        behavior = script[min(len(self.server.ranges), len(script)) - 1]
+        behavior(self)
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         pass
 
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
+    def respond(self, status: int, body: bytes, **headers: str) -> None:
+        """Send a response. An empty header is left out."""
         self.send_response(status)
         for name, value in ({"Content_Length": str(len(body))} | headers).items():
             if value:
@@ -52,101 +61,104 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def wanted(self) -> int:
+    def parse_range_start(self) -> int:
+        """Return the position of the first requested byte."""
         return int((self.headers.get("Range") or "bytes=0-")[6:-1])
 
 
 @contextmanager
-def serving(content: bytes, *script: Behaviour) -> Iterator[FaultyServer]:
+def serve(content: bytes, *script: Behavior) -> Iterator[FaultyServer]:
+    """Run a server for the block."""
     server = FaultyServer(content, list(script))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server
     finally:
-        server.ending.set()
+        server.is_ending.set()
         server.shutdown()
         server.server_close()
 
 
-def well(handler: Handler) -> None:
-    """As a good server does."""
-    content, start = handler.server.content, handler.wanted()
+def send_correctly(handler: Handler) -> None:
+    """Send the requested range."""
+    content, start = handler.server.content, handler.parse_range_start()
     if start:
         span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        handler.answer(206, content[start:], Content_Range=span)
+        handler.respond(206, content[start:], Content_Range=span)
     else:
-        handler.answer(200, content)
+        handler.respond(200, content)
 
 
-def whole(handler: Handler) -> None:
-    """All of it, whatever was asked for."""
-    handler.answer(200, handler.server.content)
+def ignore_range(handler: Handler) -> None:
+    """Send the complete file, whatever range was requested."""
+    handler.respond(200, handler.server.content)
 
 
-def half(handler: Handler) -> None:
-    """The first half of what was asked for, then the end of the connection."""
-    content, start = handler.server.content, handler.wanted()
+def send_half(handler: Handler) -> None:
+    """Send the first half of the requested range, then close the connection."""
+    content, start = handler.server.content, handler.parse_range_start()
     rest = content[start:]
     span = f"bytes {start}-{len(content) - 1}/{len(content)}" if start else ""
     length = str(len(rest))
-    handler.answer(206 if start else 200, rest[: len(rest) // 2], Content_Length=length, Content_Range=span)
+    handler.respond(206 if start else 200, rest[: len(rest) // 2], Content_Length=length, Content_Range=span)
 
 
-def stalling(handler: Handler) -> None:
-    """Half of it, then nothing for ever."""
-    half(handler)
+def send_half_and_stall(handler: Handler) -> None:
+    """Send the first half of the requested range, then nothing, with the connection open."""
+    send_half(handler)
     handler.wfile.flush()
-    handler.server.ending.wait(30)
+    handler.server.is_ending.wait(30)
 
 
-def silent(handler: Handler) -> None:
-    """Nothing at all."""
-    handler.server.ending.wait(30)
+def send_nothing(handler: Handler) -> None:
+    """Send nothing, with the connection open."""
+    handler.server.is_ending.wait(30)
 
 
-def slow(handler: Handler) -> None:
-    """Well, but after a while."""
+def send_late(handler: Handler) -> None:
+    """Send the requested range after 0.2 s."""
     time.sleep(0.2)
-    well(handler)
+    send_correctly(handler)
 
 
-def corrupt(handler: Handler) -> None:
-    """One byte is another."""
+def send_wrong_byte(handler: Handler) -> None:
+    """Send the file with one wrong byte."""
     content = handler.server.content
-    handler.answer(200, content[:-1] + bytes([content[-1] ^ 1]))
+    handler.respond(200, content[:-1] + bytes([content[-1] ^ 1]))
 
 
-def longer(handler: Handler) -> None:
-    """Something larger."""
-    handler.answer(200, handler.server.content + b"more")
+def send_longer_file(handler: Handler) -> None:
+    """Send a longer file."""
+    handler.respond(200, handler.server.content + b"more")
 
 
-def endless(handler: Handler) -> None:
-    """Something larger, whose length is not told."""
-    handler.answer(200, handler.server.content * 3, Content_Length="")
+def send_longer_without_length(handler: Handler) -> None:
+    """Send a longer file without a Content-Length."""
+    handler.respond(200, handler.server.content * 3, Content_Length="")
 
 
-def untold(handler: Handler) -> None:
-    """The right thing, whose length is not told."""
-    handler.answer(200, handler.server.content, Content_Length="")
+def send_without_length(handler: Handler) -> None:
+    """Send the file without a Content-Length."""
+    handler.respond(200, handler.server.content, Content_Length="")
 
 
-def elsewhere(handler: Handler) -> None:
-    """Other bytes than those asked for."""
+def send_wrong_range(handler: Handler) -> None:
+    """Send another range than the requested one."""
     content = handler.server.content
-    handler.answer(206, content, Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}")
+    handler.respond(206, content, Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}")
 
 
-def page(handler: Handler) -> None:
-    """A page to log in."""
-    handler.answer(200, b"<html>Welcome to the hotel</html>", Content_Type="text/html; charset=utf-8")
+def send_login_page(handler: Handler) -> None:
+    """Send a login page."""
+    handler.respond(200, b"<html>Welcome to the hotel</html>", Content_Type="text/html; charset=utf-8")
 
 
-def failing(status: int) -> Behaviour:
-    return lambda handler: handler.answer(status, b"no")
+def fail_with(status: int) -> Behavior:
+    """Send this status."""
+    return lambda handler: handler.respond(status, b"no")
 
 
-def leading(url: str) -> Behaviour:
-    """A redirection."""
-    return lambda handler: handler.answer(302, b"", Location=url)
+def redirect_to(url: str) -> Behavior:
+    """Send a redirect to `url`."""
+    return lambda handler: handler.respond(302, b"", Location=url)

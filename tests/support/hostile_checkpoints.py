@@ -1,4 +1,4 @@
-"""Checkpoint files that are broken, dangerous or something else altogether, each with the code of its refusal."""
+"""Corpus of damaged, unsafe and unsupported checkpoint files, each with the code of its error."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import numpy as np
 
 from masklet.checkpoints import write_released
 
-STORAGE = b"ctorch\nFloatStorage\n"
-REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
-ORDERED = b"ccollections\nOrderedDict\n)R"
-ROW = np.arange(12, dtype="<f4").tobytes()
-WEIGHTS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(5, np.float16)}
+_FLOAT_STORAGE = b"ctorch\nFloatStorage\n"
+_REBUILD_TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
+_ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
+VALUES = np.arange(12, dtype="<f4").tobytes()
+_WEIGHTS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(5, np.float16)}
 
 
 class Case(NamedTuple):
-    """A file's content and the code that refuses it."""
+    """The content of a file and the code of its error."""
 
     name: str
     content: bytes
     code: str
 
 
-class Evil:
-    """Makes a file when unpickled."""
+class _Exploit:
+    """An object that creates the canary file when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = canary
@@ -42,10 +42,17 @@ class Evil:
         return os.system, (f"touch '{self.canary}'",)
 
 
-def corpus(folder: Path, canary: Path) -> list[tuple[Case, Path]]:
-    """Every case, written into the folder. Any code in them would make the file `canary`."""
-    good = released(folder)
-    cases = [*other_kinds(canary), *pickles(canary), *descriptions(), *archives(good), *numbers(folder), *tables()]
+def write_corpus(folder: Path, canary: Path) -> list[tuple[Case, Path]]:
+    """Write every case into the folder. Code in a file would create the file `canary` if it were run."""
+    sound = write_sound_file(folder)
+    cases = [
+        *_list_other_kinds(canary),
+        *_list_pickles(canary),
+        *_list_tensor_descriptions(),
+        *_list_archives(sound),
+        *_list_nonfinite_weights(folder),
+        *_list_safetensors(),
+    ]
     written = []
     for case in cases:
         path = folder / f"{case.name}.pt"
@@ -54,28 +61,29 @@ def corpus(folder: Path, canary: Path) -> list[tuple[Case, Path]]:
     return written
 
 
-def released(folder: Path) -> bytes:
-    """A sound file."""
-    write_released(folder / "good.pt", WEIGHTS)
+def write_sound_file(folder: Path) -> bytes:
+    """Write a valid checkpoint `good.pt` and return its content."""
+    write_released(folder / "good.pt", _WEIGHTS)
     return (folder / "good.pt").read_bytes()
 
 
-def other_kinds(canary: Path) -> Iterator[Case]:
+def _list_other_kinds(canary: Path) -> Iterator[Case]:
+    """List files of other kinds than checkpoints."""
     yield Case("empty", b"", "input-empty")
     yield Case("html", b"<!DOCTYPE html><html>Not found</html>", "checkpoint-html")
     yield Case("html-late", b"\n  <!-- cached -->\n<HTML><body>Log in</body></HTML>", "checkpoint-html")
     yield Case("xml-error", b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "checkpoint-html")
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 156008466\n"
     yield Case("lfs-pointer", pointer, "checkpoint-lfs-pointer")
-    yield Case("tar", tarred({"pickle": pickle.dumps(Evil(canary), 2), "storages": b""}), "checkpoint-tar")
+    yield Case("tar", _make_tar({"pickle": pickle.dumps(_Exploit(canary), 2), "storages": b""}), "checkpoint-tar")
     for protocol in range(6):
-        bare = pickle.dumps({"model": Evil(canary)} if protocol > 1 else Evil(canary), protocol)
+        bare = pickle.dumps({"model": _Exploit(canary)} if protocol > 1 else _Exploit(canary), protocol)
         yield Case(f"bare-pickle-{protocol}", bare, "checkpoint-bare-pickle")
-    yield Case("torchscript", zipped({"m/data.pkl": b"\x80\x02}.", "m/code/a.py": b"1"}), "checkpoint-torchscript")
-    yield Case("torchscript-constants", zipped({"m/data.pkl": b"", "m/constants.pkl": b""}), "checkpoint-torchscript")
-    yield Case("zip-of-a-zip", zipped({"good.pt": zipped({"m/data.pkl": b""})}), "checkpoint-unknown-format")
-    yield Case("zip-empty", zipped({}), "checkpoint-unknown-format")
-    yield Case("npz", npz(), "checkpoint-unknown-format")
+    yield Case("torchscript", make_zip({"m/data.pkl": b"\x80\x02}.", "m/code/a.py": b"1"}), "checkpoint-torchscript")
+    yield Case("torchscript-constants", make_zip({"m/data.pkl": b"", "m/constants.pkl": b""}), "checkpoint-torchscript")
+    yield Case("zip-of-a-zip", make_zip({"good.pt": make_zip({"m/data.pkl": b""})}), "checkpoint-unknown-format")
+    yield Case("zip-empty", make_zip({}), "checkpoint-unknown-format")
+    yield Case("npz", _make_npz(), "checkpoint-unknown-format")
     for name, head in (
         ("png", b"\x89PNG\r\n\x1a\n"),
         ("gzip", b"\x1f\x8b\x08\x00"),
@@ -85,11 +93,11 @@ def other_kinds(canary: Path) -> Iterator[Case]:
         yield Case(name, head, "checkpoint-unknown-format")
 
 
-def pickles(canary: Path) -> Iterator[Case]:
-    """Pickles that would run code, or that use more than weights need."""
+def _list_pickles(canary: Path) -> Iterator[Case]:
+    """List pickles that would run code or use more than weights need, and broken ones."""
     for protocol in range(6):
-        program = pickle.dumps({"model": {"a": 1.5, "b": Evil(canary)}}, protocol)
-        yield Case(f"reduce-{protocol}", archived(program), "unsafe-pickle")
+        program = pickle.dumps({"model": {"a": 1.5, "b": _Exploit(canary)}}, protocol)
+        yield Case(f"reduce-{protocol}", make_checkpoint(program), "unsafe-pickle")
     touch = b"X" + struct.pack("<I", len(str(canary)) + 6) + b"touch " + str(canary).encode()
     evil = b"cposix\nsystem\n" + touch + b"\x85R"
     for name, program in {
@@ -104,19 +112,24 @@ def pickles(canary: Path) -> Iterator[Case]:
         "extension": b"\x80\x02\x82\x01.",
         "persistent-id-0": b"P0\n.",
         "build-on-a-list": b"\x80\x02]}b.",
-        "build-a-setstate": b"\x80\x02" + ORDERED + b"]b.",
-        "call-of-a-storage": b"\x80\x02" + STORAGE + b")R.",
+        "build-a-setstate": b"\x80\x02" + _ORDERED_DICT + b"]b.",
+        "call-of-a-storage": b"\x80\x02" + _FLOAT_STORAGE + b")R.",
         "call-of-a-dict": b"\x80\x02})R.",
         "sparse": b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n)R.",
         "numpy-scalar": b"\x80\x02cnumpy.core.multiarray\nscalar\n)R.",
         "torch-load": b"\x80\x02ctorch\nload\n)R.",
-        "evil-after-the-weights": weights()[:-1] + b"0" + evil + b".",
-        "evil-beside-the-weights": b"\x80\x02}(" + text("model") + weights()[2:-1] + text("optimizer") + evil + b"u.",
+        "evil-after-the-weights": pickle_weights()[:-1] + b"0" + evil + b".",
+        "evil-beside-the-weights": b"\x80\x02}("
+        + pickle_text("model")
+        + pickle_weights()[2:-1]
+        + pickle_text("optimizer")
+        + evil
+        + b"u.",
         "evil-key": b"\x80\x02}(" + evil + b"K\x01u.",
-        "evil-hooks": weights(hooks=evil),
-        "evil-metadata": weights(hooks=ORDERED + evil),
+        "evil-hooks": pickle_weights(hooks=evil),
+        "evil-metadata": pickle_weights(hooks=_ORDERED_DICT + evil),
     }.items():
-        yield Case(name, archived(program), "unsafe-pickle")
+        yield Case(name, make_checkpoint(program), "unsafe-pickle")
     for name, program in {
         "pickle-empty": b"",
         "pickle-cut": b"\x80\x02}q",
@@ -131,24 +144,26 @@ def pickles(canary: Path) -> Iterator[Case]:
         "pickle-odd-items": b"\x80\x02}(K\x01u.",
         "pickle-append-to-a-dict": b"\x80\x02}K\x01a.",
         "pickle-set-in-a-list": b"\x80\x02]K\x01K\x02s.",
-        "pickle-laughing-key": b"\x80\x02}" + b")" + b"q\x00h\x00\x86" * 200 + b"K\x01s.",
+        "pickle-key-of-nested-tuples": b"\x80\x02}" + b")" + b"q\x00h\x00\x86" * 200 + b"K\x01s.",
     }.items():
-        yield Case(name, archived(program), "checkpoint-corrupt")
-    yield Case("pickle-endless", archived(b"\x80\x02" + b"N" * 500_001 + b"."), "checkpoint-bomb")
+        yield Case(name, make_checkpoint(program), "checkpoint-corrupt")
+    yield Case("pickle-endless", make_checkpoint(b"\x80\x02" + b"N" * 500_001 + b"."), "checkpoint-bomb")
     yield Case(
-        "pickle-enormous", archived(b"\x80\x02X" + struct.pack("<I", 17 << 20) + b"a" * (17 << 20)), "checkpoint-bomb"
+        "pickle-enormous",
+        make_checkpoint(b"\x80\x02X" + struct.pack("<I", 17 << 20) + b"a" * (17 << 20)),
+        "checkpoint-bomb",
     )
     for name, program in {
         "no-weights": b"\x80\x02K\x01.",
-        "no-weights-in-the-model": b"\x80\x02}" + text("model") + b"}s.",
-        "a-lone-tensor": tensor() + b".",
-        "itself-as-the-model": b"\x80\x02}q\x00" + text("model") + b"h\x00s.",
+        "no-weights-in-the-model": b"\x80\x02}" + pickle_text("model") + b"}s.",
+        "a-lone-tensor": _pickle_tensor() + b".",
+        "itself-as-the-model": b"\x80\x02}q\x00" + pickle_text("model") + b"h\x00s.",
     }.items():
-        yield Case(name, archived(program), "checkpoint-mismatch")
+        yield Case(name, make_checkpoint(program), "checkpoint-mismatch")
 
 
-def descriptions() -> Iterator[Case]:
-    """Tensors that do not fit their numbers."""
+def _list_tensor_descriptions() -> Iterator[Case]:
+    """List tensors that do not fit their storage."""
     for name, wrong in {
         "view-expanded": {"shape": (1000, 1000, 1000), "strides": (0, 0, 0)},
         "view-repeated": {"shape": (3, 4, 2), "strides": (4, 1, 0)},
@@ -168,43 +183,47 @@ def descriptions() -> Iterator[Case]:
         "storage-negative": {"length": -12},
         "storage-of-other-numbers": {"storage": b"ctorch\nHalfStorage\n"},
     }.items():
-        yield Case(name, archived(weights(**wrong)), "checkpoint-corrupt")
-    two = weights()[:-2] + text("b") + tensor(storage=b"ctorch\nIntStorage\n")[2:] + b"u."
-    yield Case("storage-of-two-kinds", archived(two), "checkpoint-corrupt")
+        yield Case(name, make_checkpoint(pickle_weights(**wrong)), "checkpoint-corrupt")
+    two = pickle_weights()[:-2] + pickle_text("b") + _pickle_tensor(storage=b"ctorch\nIntStorage\n")[2:] + b"u."
+    yield Case("storage-of-two-kinds", make_checkpoint(two), "checkpoint-corrupt")
 
 
-def archives(good: bytes) -> Iterator[Case]:
-    """ZIP archives that PyTorch never writes, and damaged ones."""
-    sound = {"m/data.pkl": weights(), "m/data/0": ROW}
+def _list_archives(sound: bytes) -> Iterator[Case]:
+    """List ZIP archives that PyTorch never writes, and damaged ones."""
+    members = {"m/data.pkl": pickle_weights(), "m/data/0": VALUES}
     deflated = zipfile.ZIP_DEFLATED
-    yield Case("deflated", zipped(sound, deflated), "checkpoint-bomb")
-    yield Case("deflate-bomb", zipped({**sound, "m/data/1": bytes(10_000_000)}, deflated), "checkpoint-bomb")
-    yield Case("two-pickles", zipped({**sound, "n/data.pkl": weights()}), "checkpoint-unknown-format")
+    yield Case("deflated", make_zip(members, deflated), "checkpoint-bomb")
+    yield Case("deflate-bomb", make_zip({**members, "m/data/1": bytes(10_000_000)}, deflated), "checkpoint-bomb")
+    yield Case("two-pickles", make_zip({**members, "n/data.pkl": pickle_weights()}), "checkpoint-unknown-format")
     for name, member in (("up", "m/../../x"), ("absolute", "/etc/x"), ("backslash", "m\\..\\x"), ("drive", "C:/x")):
-        yield Case(f"name-{name}", zipped({**sound, member: b"1"}), "checkpoint-corrupt")
-    yield Case("name-twice", twice(sound), "checkpoint-corrupt")
-    yield Case("big-endian", zipped({**sound, "m/byteorder": b"big"}), "checkpoint-unknown-format")
-    plain = zipped(sound)
-    yield Case("damaged-numbers", swapped(plain, ROW, ROW[:-1] + b"\x01"), "checkpoint-corrupt")
+        yield Case(f"name-{name}", make_zip({**members, member: b"1"}), "checkpoint-corrupt")
+    yield Case("name-twice", _repeat_first_member(members), "checkpoint-corrupt")
+    yield Case("big-endian", make_zip({**members, "m/byteorder": b"big"}), "checkpoint-unknown-format")
+    plain = make_zip(members)
+    yield Case("damaged-numbers", _replace_once(plain, VALUES, VALUES[:-1] + b"\x01"), "checkpoint-corrupt")
     yield Case(
-        "damaged-pickle", swapped(plain, b"Xa"[:1] + b"\x01\x00\x00\x00a", b"X\x01\x00\x00\x00b"), "checkpoint-corrupt"
+        "damaged-pickle",
+        _replace_once(plain, b"Xa"[:1] + b"\x01\x00\x00\x00a", b"X\x01\x00\x00\x00b"),
+        "checkpoint-corrupt",
     )
-    yield Case("damaged-spare", swapped(zipped({**sound, "m/x": b"spare"}), b"spare", b"spore"), "checkpoint-corrupt")
+    yield Case(
+        "damaged-spare", _replace_once(make_zip({**members, "m/x": b"spare"}), b"spare", b"spore"), "checkpoint-corrupt"
+    )
     directory = plain.index(b"PK\x01\x02")
-    yield Case("encrypted", patched(plain, directory + 8, b"\x01\x00"), "checkpoint-corrupt")
-    yield Case("member-elsewhere", patched(plain, directory + 42, b"\x07\x00\x00\x00"), "checkpoint-corrupt")
-    yield Case("member-beyond", patched(plain, directory + 42, b"\xf0\xff\xff\x7f"), "checkpoint-corrupt")
+    yield Case("encrypted", _overwrite(plain, directory + 8, b"\x01\x00"), "checkpoint-corrupt")
+    yield Case("member-elsewhere", _overwrite(plain, directory + 42, b"\x07\x00\x00\x00"), "checkpoint-corrupt")
+    yield Case("member-beyond", _overwrite(plain, directory + 42, b"\xf0\xff\xff\x7f"), "checkpoint-corrupt")
     second = plain.index(b"PK\x01\x02", directory + 4)
-    yield Case("members-overlap", patched(plain, second + 42, b"\x00\x00\x00\x00"), "checkpoint-bomb")
-    yield Case("directory-broken", patched(plain, directory, b"XX"), "checkpoint-corrupt")
-    yield Case("directory-enormous", zipped({f"m/{k:050}": b"" for k in range(11_000)} | sound), "checkpoint-bomb")
+    yield Case("members-overlap", _overwrite(plain, second + 42, b"\x00\x00\x00\x00"), "checkpoint-bomb")
+    yield Case("directory-broken", _overwrite(plain, directory, b"XX"), "checkpoint-corrupt")
+    yield Case("directory-enormous", make_zip({f"m/{k:050}": b"" for k in range(11_000)} | members), "checkpoint-bomb")
     for tenth in range(1, 10):
-        yield Case(f"cut-{tenth}", good[: len(good) * tenth // 10], "checkpoint-truncated")
-    yield Case("cut-last", good[:-23], "checkpoint-truncated")
+        yield Case(f"cut-{tenth}", sound[: len(sound) * tenth // 10], "checkpoint-truncated")
+    yield Case("cut-last", sound[:-23], "checkpoint-truncated")
 
 
-def numbers(folder: Path) -> Iterator[Case]:
-    """Sound files with numbers that are none."""
+def _list_nonfinite_weights(folder: Path) -> Iterator[Case]:
+    """List valid files with NaN or infinite values."""
     for name, value, kind in (
         ("nan", np.nan, np.float32),
         ("infinity", np.inf, np.float64),
@@ -212,28 +231,30 @@ def numbers(folder: Path) -> Iterator[Case]:
     ):
         array = np.ones(1000, kind)
         array[777] = value
-        write_released(folder / "scratch.pt", {**WEIGHTS, "c": array})
+        write_released(folder / "scratch.pt", {**_WEIGHTS, "c": array})
         yield Case(name, (folder / "scratch.pt").read_bytes(), "non-finite-weights")
     both = np.float32([np.inf, -np.inf]).tobytes()
-    yield Case("infinities", archived(weights(length=2, shape=(2,), strides=(1,)), both), "non-finite-weights")
-    half = weights(storage=b"ctorch\nBFloat16Storage\n", length=2, shape=(2,), strides=(1,))
-    yield Case("bfloat16-nan", archived(half, b"\x80\x3f\xc0\x7f"), "non-finite-weights")
-
-
-def tables() -> Iterator[Case]:
-    """safetensors that do not hold together."""
-    entry = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}
-    yield Case("table-of-nothing", bytes(8) + b"{}", "checkpoint-corrupt")
-    yield Case("table-2^63", struct.pack("<Q", 1 << 63) + b"{}", "checkpoint-bomb")
-    yield Case("table-enormous", struct.pack("<Q", (16 << 20) + 1) + b"{" + bytes(17 << 20), "checkpoint-bomb")
-    yield Case("table-cut", struct.pack("<Q", 1000) + b'{"a":', "checkpoint-truncated")
-    yield Case("table-no-json", tabled(b"{a"), "checkpoint-corrupt")
-    yield Case("table-no-text", tabled(b'{"\xff":1}'), "checkpoint-corrupt")
-    yield Case("table-deep", tabled(b'{"a":' + b"[" * 100_000), "checkpoint-corrupt")
-    yield Case("table-of-a-number", tabled(b'{"a":1}'), "checkpoint-corrupt")
     yield Case(
-        "table-with-a-name-twice",
-        tabled(b'{"a":%b,"a":%b}' % ((json.dumps(entry).encode(),) * 2), ROW[:12]),
+        "infinities", make_checkpoint(pickle_weights(length=2, shape=(2,), strides=(1,)), both), "non-finite-weights"
+    )
+    half = pickle_weights(storage=b"ctorch\nBFloat16Storage\n", length=2, shape=(2,), strides=(1,))
+    yield Case("bfloat16-nan", make_checkpoint(half, b"\x80\x3f\xc0\x7f"), "non-finite-weights")
+
+
+def _list_safetensors() -> Iterator[Case]:
+    """List inconsistent safetensors files."""
+    entry = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}
+    yield Case("header-of-nothing", bytes(8) + b"{}", "checkpoint-corrupt")
+    yield Case("header-2^63", struct.pack("<Q", 1 << 63) + b"{}", "checkpoint-bomb")
+    yield Case("header-enormous", struct.pack("<Q", (16 << 20) + 1) + b"{" + bytes(17 << 20), "checkpoint-bomb")
+    yield Case("header-cut", struct.pack("<Q", 1000) + b'{"a":', "checkpoint-truncated")
+    yield Case("header-no-json", _make_safetensors(b"{a"), "checkpoint-corrupt")
+    yield Case("header-no-text", _make_safetensors(b'{"\xff":1}'), "checkpoint-corrupt")
+    yield Case("header-deep", _make_safetensors(b'{"a":' + b"[" * 100_000), "checkpoint-corrupt")
+    yield Case("header-of-a-number", _make_safetensors(b'{"a":1}'), "checkpoint-corrupt")
+    yield Case(
+        "header-with-a-name-twice",
+        _make_safetensors(b'{"a":%b,"a":%b}' % ((json.dumps(entry).encode(),) * 2), VALUES[:12]),
         "checkpoint-corrupt",
     )
     for name, entries, code in (
@@ -255,55 +276,65 @@ def tables() -> Iterator[Case]:
             "checkpoint-unknown-format",
         ),
     ):
-        yield Case(name, tabled(json.dumps(entries).encode(), ROW[:12]), code)
-    yield Case("data-too-long", tabled(json.dumps({"a": entry}).encode(), ROW), "checkpoint-corrupt")
+        yield Case(name, _make_safetensors(json.dumps(entries).encode(), VALUES[:12]), code)
+    yield Case("data-too-long", _make_safetensors(json.dumps({"a": entry}).encode(), VALUES), "checkpoint-corrupt")
     nan = np.float32([1, np.nan, 2]).tobytes()
-    yield Case("data-nan", tabled(json.dumps({"a": entry}).encode(), nan), "non-finite-weights")
+    yield Case("data-nan", _make_safetensors(json.dumps({"a": entry}).encode(), nan), "non-finite-weights")
 
 
-def text(value: str) -> bytes:
+def pickle_text(value: str) -> bytes:
+    """Pickle a string."""
     return b"X" + struct.pack("<I", len(value)) + value.encode()
 
 
-def integer(value: int) -> bytes:
+def _pickle_integer(value: int) -> bytes:
     return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
 
 
-def integers(values: tuple[int, ...]) -> bytes:
-    return b"(" + b"".join(map(integer, values)) + b"t"
+def _pickle_tuple(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(map(_pickle_integer, values)) + b"t"
 
 
-def tensor(
-    storage: bytes = STORAGE,
+def _pickle_tensor(
+    storage: bytes = _FLOAT_STORAGE,
     key: str = "0",
     length: int = 12,
     offset: int = 0,
     shape: tuple[int, ...] = (3, 4),
     strides: tuple[int, ...] = (4, 1),
-    hooks: bytes = ORDERED,
+    hooks: bytes = _ORDERED_DICT,
 ) -> bytes:
-    """The pickle of one tensor, without an end."""
-    row = b"(" + text("storage") + storage + text(key) + text("cpu") + integer(length) + b"tQ"
+    """Pickle a tensor, without the final instruction."""
+    persistent_id = (
+        b"("
+        + pickle_text("storage")
+        + storage
+        + pickle_text(key)
+        + pickle_text("cpu")
+        + _pickle_integer(length)
+        + b"tQ"
+    )
     return (
         b"\x80\x02"
-        + REBUILD
+        + _REBUILD_TENSOR
         + b"("
-        + row
-        + integer(offset)
-        + integers(shape)
-        + integers(strides)
+        + persistent_id
+        + _pickle_integer(offset)
+        + _pickle_tuple(shape)
+        + _pickle_tuple(strides)
         + b"\x89"
         + hooks
         + b"tR"
     )
 
 
-def weights(**wrong: Any) -> bytes:
-    """The pickle of a bare state dict with one tensor called "a"."""
-    return b"\x80\x02}(" + text("a") + tensor(**wrong)[2:] + b"u."
+def pickle_weights(**wrong: Any) -> bytes:
+    """Pickle a state dict with one tensor "a". The arguments replace parts of its description."""
+    return b"\x80\x02}(" + pickle_text("a") + _pickle_tensor(**wrong)[2:] + b"u."
 
 
-def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+def make_zip(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Make a ZIP archive, also with names that `zipfile` would normalize."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in members.items():
@@ -313,26 +344,27 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
     return buffer.getvalue()
 
 
-def archived(program: bytes, row: bytes = ROW) -> bytes:
-    return zipped({"m/data.pkl": program, "m/data/0": row, "m/version": b"3\n"})
+def make_checkpoint(program: bytes, values: bytes = VALUES) -> bytes:
+    """Make the archive of a checkpoint from its pickle and the bytes of its storage."""
+    return make_zip({"m/data.pkl": program, "m/data/0": values, "m/version": b"3\n"})
 
 
-def twice(members: dict[str, bytes]) -> bytes:
-    """An archive whose first member appears again under the same name."""
-    content = zipped({**members, "m/data.pkX": b"1"})
+def _repeat_first_member(members: dict[str, bytes]) -> bytes:
+    """Make an archive whose first member appears again under the same name."""
+    content = make_zip({**members, "m/data.pkX": b"1"})
     return content.replace(b"m/data.pkX", b"m/data.pkl")
 
 
-def swapped(content: bytes, old: bytes, new: bytes) -> bytes:
+def _replace_once(content: bytes, old: bytes, new: bytes) -> bytes:
     assert content.count(old) == 1 and len(old) == len(new)
     return content.replace(old, new)
 
 
-def patched(content: bytes, position: int, patch: bytes) -> bytes:
+def _overwrite(content: bytes, position: int, patch: bytes) -> bytes:
     return content[:position] + patch + content[position + len(patch) :]
 
 
-def tarred(members: dict[str, bytes]) -> bytes:
+def _make_tar(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in members.items():
@@ -342,11 +374,11 @@ def tarred(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def npz() -> bytes:
+def _make_npz() -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, a=np.ones(3))
     return buffer.getvalue()
 
 
-def tabled(table: bytes, data: bytes = b"") -> bytes:
-    return struct.pack("<Q", len(table)) + table + data
+def _make_safetensors(header: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + data

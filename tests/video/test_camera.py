@@ -17,7 +17,7 @@ from masklet.errors import MaskletError, ResourceError, VideoError
 from masklet.video import camera, open_video
 from masklet.video.cameras import Camera, CameraImage, CameraOptions
 from support.cameras import FakeCamera, FileCamera
-from support.clips import number_of, numbered, write_clip
+from support.clips import make_numbered_image, read_number, write_clip
 
 QUICK = CameraOptions(timeout_s=0.3, max_reconnects=2, connect_timeout_s=2)
 PATIENT = CameraOptions(
@@ -26,11 +26,11 @@ PATIENT = CameraOptions(
 
 
 def pictures(start: int = 0, size: tuple[int, int] = (16, 64)) -> Iterator[Any]:
-    return (numbered(number % 256, size) for number in count(start))
+    return (make_numbered_image(number % 256, size) for number in count(start))
 
 
 def few(number: int, start: int = 0) -> Iterator[Any]:
-    return (numbered(place, (16, 64)) for place in range(start, start + number))
+    return (make_numbered_image(place, (16, 64)) for place in range(start, start + number))
 
 
 def watched(*connections: Callable[[], Any], options: CameraOptions = QUICK) -> tuple[Camera, list[FakeCamera]]:
@@ -61,7 +61,7 @@ def test_pictures_come_in_order_with_times_that_ascend() -> None:
     frames = take(video, 8)
     assert [frame.index for frame in frames] == list(range(8))
     assert video.size == (16, 64)
-    numbers, times = [number_of(frame.image) for frame in frames], [frame.time for frame in frames]
+    numbers, times = [read_number(frame.image) for frame in frames], [frame.time for frame in frames]
     assert numbers == sorted(set(numbers))
     assert times == sorted(set(times))
     video.close()
@@ -70,9 +70,9 @@ def test_pictures_come_in_order_with_times_that_ascend() -> None:
 def test_a_slow_consumer_gets_the_latest_picture_and_the_rest_is_counted() -> None:
     video, _ = watched(lambda: FakeCamera(pictures()), options=PATIENT)
     frames = iter(video)
-    first = number_of(next(frames).image)
+    first = read_number(next(frames).image)
     time.sleep(0.3)
-    second = number_of(next(frames).image)
+    second = read_number(next(frames).image)
     assert second - first > 10
     assert video.dropped >= second - first - 2
     video.close()
@@ -80,7 +80,7 @@ def test_a_slow_consumer_gets_the_latest_picture_and_the_rest_is_counted() -> No
 
 def test_a_slow_camera_is_waited_for() -> None:
     video, made = watched(lambda: FakeCamera(pictures(), pause=0.1), options=PATIENT)
-    assert [number_of(frame.image) for frame in take(video, 4)] == [0, 1, 2, 3]
+    assert [read_number(frame.image) for frame in take(video, 4)] == [0, 1, 2, 3]
     assert len(made) == 1
     assert video.dropped == 0
     video.close()
@@ -93,7 +93,7 @@ def raising() -> None:
 LOSSES: dict[str, Callable[[], Any]] = {
     "unplugged": lambda: FakeCamera(few(3)),
     "stuck in a read": lambda: FakeCamera(iter([*few(3), stuck])),
-    "frozen": lambda: FakeCamera(iter([*few(3), *[numbered(2, (16, 64))] * 10_000])),
+    "frozen": lambda: FakeCamera(iter([*few(3), *[make_numbered_image(2, (16, 64))] * 10_000])),
     "raising": lambda: FakeCamera(iter([*few(3), raising])),
     "black": lambda: FakeCamera(iter([*few(3), *[np.zeros((16, 64, 3), np.uint8)] * 10_000])),
 }
@@ -101,7 +101,7 @@ LOSSES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_camera_that_goes_is_lost_after_some_tries(loss: str) -> None:
-    gone = FakeCamera if loss != "frozen" else lambda _: FakeCamera(iter([numbered(2, (16, 64))] * 10_000))
+    gone = FakeCamera if loss != "frozen" else lambda _: FakeCamera(iter([make_numbered_image(2, (16, 64))] * 10_000))
     video, made = watched(LOSSES[loss], lambda: gone(iter(())))
     start, seen = time.monotonic(), 0
     with pytest.raises(ResourceError, match="the fake is gone") as caught:
@@ -118,7 +118,7 @@ def test_a_camera_that_comes_back_goes_on(loss: str) -> None:
     video, _ = watched(LOSSES[loss], lambda: FakeCamera(pictures(100)))
     frames = take(video, 12)
     assert [frame.index for frame in frames] == list(range(12))
-    assert number_of(frames[-1].image) >= 100
+    assert read_number(frames[-1].image) >= 100
     assert video.reconnects == 1
     video.close()
 
@@ -143,7 +143,7 @@ def test_times_go_on_where_a_source_that_comes_back_counts_anew() -> None:
 
 
 def test_drawing_on_a_picture_does_not_hide_that_the_next_one_is_the_same() -> None:
-    video, _ = watched(lambda: FakeCamera(iter([*few(3), *[numbered(2, (16, 64))] * 10_000])), unplugged)
+    video, _ = watched(lambda: FakeCamera(iter([*few(3), *[make_numbered_image(2, (16, 64))] * 10_000])), unplugged)
     with pytest.raises(ResourceError):
         for frame in video:
             frame.image[:] = 9
@@ -151,7 +151,7 @@ def test_drawing_on_a_picture_does_not_hide_that_the_next_one_is_the_same() -> N
 
 def test_a_still_picture_can_be_allowed() -> None:
     options = CameraOptions(timeout_s=5, connect_timeout_s=5, allow_still=True)
-    video, made = watched(lambda: FakeCamera(iter([numbered(2, (16, 64))] * 10_000)), options=options)
+    video, made = watched(lambda: FakeCamera(iter([make_numbered_image(2, (16, 64))] * 10_000)), options=options)
     assert len(take(video, 5)) == 5
     assert len(made) == 1
     video.close()
@@ -168,7 +168,7 @@ def test_a_camera_that_never_shows_anything_is_not_found(missing: Callable[[], A
 
 def test_a_change_of_size_is_an_error_unless_rescaled() -> None:
     def growing() -> FakeCamera:
-        return FakeCamera(iter([*few(3), *[numbered(place, (32, 128)) for place in range(3, 250)]]))
+        return FakeCamera(iter([*few(3), *[make_numbered_image(place, (32, 128)) for place in range(3, 250)]]))
 
     video, _ = watched(growing, options=PATIENT)
     with pytest.raises(VideoError) as caught:
@@ -210,7 +210,7 @@ def test_what_has_an_end_is_shown_whole_and_ends(tmp_path: Path) -> None:
     for frame in video:
         time.sleep(0.02)
         frames.append(frame)
-    assert [number_of(frame.image) for frame in frames] == [0, 1, 1, 2, 3]
+    assert [read_number(frame.image) for frame in frames] == [0, 1, 1, 2, 3]
     assert np.allclose([frame.time for frame in frames], [0, 0.1, 0.2, 0.3, 0.4])
     assert video.dropped == 0
 
@@ -247,12 +247,12 @@ def test_what_has_an_end_is_waited_for_and_not_begun_again() -> None:
             shot = super().read()
             if shot is None:
                 raise EOFError
-            if number_of(shot.image) == 4:
+            if read_number(shot.image) == 4:
                 time.sleep(0.5)
             return shot
 
     video, made = watched(lambda: Slow(few(8)))
-    assert [number_of(frame.image) for frame in take(video, 20)] == list(range(8))
+    assert [read_number(frame.image) for frame in take(video, 20)] == list(range(8))
     assert len(made) == 1 and not video.reconnects
 
 

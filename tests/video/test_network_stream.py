@@ -14,7 +14,7 @@ import pytest
 from masklet.errors import MaskletError, ResourceError, VideoError
 from masklet.video import stream
 from masklet.video.cameras import CameraOptions
-from support.clips import number_of, write_clip
+from support.clips import read_number, write_clip
 
 QUICK = CameraOptions(timeout_s=1.0, max_reconnects=1, connect_timeout_s=3.0)
 
@@ -41,7 +41,7 @@ def test_a_file_on_a_server_is_shown_whole_and_ends(served: tuple[Path, str]) ->
     write_clip(folder / "a.mp4", 12, options={"bf": "2"})
     video = stream(f"{address}/a.mp4", QUICK)
     frames = list(video)
-    assert [number_of(frame.image) for frame in frames] == list(range(12))
+    assert [read_number(frame.image) for frame in frames] == list(range(12))
     assert [round(frame.time or 0, 3) for frame in frames] == [round(place / 10, 3) for place in range(12)]
 
 

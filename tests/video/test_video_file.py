@@ -22,7 +22,7 @@ import pytest
 from masklet.errors import InputNotFound, MaskletError, MaskletWarning, PromptError, SettingsError, VideoError
 from masklet.video import VideoOptions, open_video
 from masklet.video.video_file import VideoFile
-from support.clips import number_of, numbered, turned, write_clip
+from support.clips import make_numbered_image, read_number, set_display_matrix, write_clip
 from support.image_files import damage
 
 HERE = VideoOptions(isolated=False)
@@ -76,7 +76,7 @@ def opened() -> Iterator[Callable[..., VideoFile]]:
 
 
 def numbers(video: Any) -> list[int]:
-    return [number_of(frame.image) for frame in video]
+    return [read_number(frame.image) for frame in video]
 
 
 def code(call: Callable[[], Any]) -> str:
@@ -92,7 +92,7 @@ def code(call: Callable[[], Any]) -> str:
 def test_every_frame_comes_once_in_order_and_is_counted(name: str, clip: Any, opened: Any) -> None:
     video = opened(clip(name))
     frames = list(video)
-    assert [number_of(frame.image) for frame in frames] == list(range(25))
+    assert [read_number(frame.image) for frame in frames] == list(range(25))
     assert [frame.index for frame in frames] == list(range(25))
     assert len(video) == 25
     assert not any(frame.corrupt for frame in frames)
@@ -123,12 +123,12 @@ def test_a_range_is_walked_in_its_order(name: str, clip: Any, opened: Any) -> No
     for indices in (range(3, 20, 4), range(24, -1, -1), range(20, 2, -3), range(5, 5)):
         frames = list(video.frames(indices))
         assert [frame.index for frame in frames] == list(indices)
-        assert [number_of(frame.image) for frame in frames] == list(indices)
+        assert [read_number(frame.image) for frame in frames] == list(indices)
 
 
 def test_walking_backward_holds_only_a_part(clip: Any, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("masklet.video.video_file._CHUNK", 3 * 48 * 128 * 4)  # four frames
-    assert [number_of(f.image) for f in opened(clip("h264.mp4")).frames(range(24, -1, -1))] == list(range(24, -1, -1))
+    assert [read_number(f.image) for f in opened(clip("h264.mp4")).frames(range(24, -1, -1))] == list(range(24, -1, -1))
 
 
 @pytest.mark.parametrize("index", [25, -1, 10**9])
@@ -138,7 +138,7 @@ def test_frames_that_do_not_exist_are_unknown(name: str, index: int, clip: Any, 
     with pytest.raises(PromptError) as caught:
         video[index]
     assert caught.value.code == "unknown-frame"
-    assert number_of(video[3]) == 3
+    assert read_number(video[3]) == 3
 
 
 def test_a_range_beyond_the_end_is_refused_there(clip: Any, opened: Any) -> None:
@@ -150,14 +150,14 @@ def test_a_range_beyond_the_end_is_refused_there(clip: Any, opened: Any) -> None
 def test_asking_for_a_frame_while_walking_does_not_disturb_the_walk(clip: Any, opened: Any) -> None:
     video, seen = opened(clip("h264.mp4")), []
     for frame in video:
-        seen.append(number_of(frame.image))
-        assert number_of(video[frame.index // 2]) == frame.index // 2
+        seen.append(read_number(frame.image))
+        assert read_number(video[frame.index // 2]) == frame.index // 2
     assert seen == list(range(25))
 
 
 def test_two_walks_at_once_do_not_disturb_each_other(clip: Any, opened: Any) -> None:
     video = opened(clip("h264.mp4"))
-    pairs = [(number_of(one.image), number_of(other.image)) for one, other in zip(video, video, strict=True)]
+    pairs = [(read_number(one.image), read_number(other.image)) for one, other in zip(video, video, strict=True)]
     assert pairs == [(place, place) for place in range(25)]
 
 
@@ -187,7 +187,7 @@ def test_a_walk_that_is_given_up_ends_its_thread(clip: Any, opened: Any) -> None
 def test_images_may_be_written_to_without_changing_later_ones(clip: Any, opened: Any) -> None:
     video = opened(clip("h264.mp4"))
     for frame in video:
-        assert number_of(frame.image) == frame.index
+        assert read_number(frame.image) == frame.index
         frame.image[:] = 7
 
 
@@ -197,7 +197,7 @@ def test_one_frame_is_a_video(tmp_path: Path, opened: Any) -> None:
 
 def test_a_with_block_closes_the_video(clip: Any) -> None:
     with open_video(clip("h264.mp4"), HERE) as video:
-        assert number_of(video[5]) == 5
+        assert read_number(video[5]) == 5
     assert list(video) == []
 
 
@@ -219,7 +219,7 @@ def test_variable_frame_rates_keep_every_time(suffix: str, tmp_path: Path, opene
     video = opened(write_clip(tmp_path / f"uneven.{suffix}", 8, times=UNEVEN))
     assert numbers(video) == list(range(8))
     assert np.allclose(np.array(video.times) - video.times[0], np.array(UNEVEN) / 10, atol=0.001)
-    assert [number_of(video[place]) for place in (6, 1, 7, 4)] == [6, 1, 7, 4]
+    assert [read_number(video[place]) for place in (6, 1, 7, 4)] == [6, 1, 7, 4]
 
 
 def test_a_late_start_is_kept(tmp_path: Path, opened: Any) -> None:
@@ -237,7 +237,7 @@ def test_an_edit_list_hides_frames(tmp_path: Path, opened: Any) -> None:
     video = opened(path)
     assert numbers(video) == list(range(5, 20))
     assert len(video) == 15
-    assert number_of(video[7]) == 12
+    assert read_number(video[7]) == 12
 
 
 def test_joined_streams_whose_times_go_back_are_counted(clip: Any, tmp_path: Path, opened: Any) -> None:
@@ -249,7 +249,7 @@ def test_joined_streams_whose_times_go_back_are_counted(clip: Any, tmp_path: Pat
     assert found[:25] == list(range(25))
     assert found[-20:] == list(range(5, 25))
     assert len(video) == len(found)
-    assert [number_of(video[place]) for place in (len(found) - 1, 3)] == [24, 3]
+    assert [read_number(video[place]) for place in (len(found) - 1, 3)] == [24, 3]
 
 
 # --- geometry --------------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_a_video_is_turned_as_its_file_asks(turn: str, tmp_path: Path, opened: A
     matrix, expected = TURNS[turn]
     path = write_clip(tmp_path / "a.mp4", 3)
     upright = [frame.image for frame in opened(path)]
-    video = opened(turned(path, matrix))
+    video = opened(set_display_matrix(path, matrix))
     assert video.size == expected(upright[0]).shape[:2]
     for frame in video:
         assert np.array_equal(frame.image, expected(upright[frame.index]))
@@ -278,12 +278,12 @@ def test_a_video_is_turned_as_its_file_asks(turn: str, tmp_path: Path, opened: A
 
 
 def test_turning_can_be_left_out(tmp_path: Path, opened: Any) -> None:
-    path = turned(write_clip(tmp_path / "a.mp4", 3), (0, 1, -1, 0))
+    path = set_display_matrix(write_clip(tmp_path / "a.mp4", 3), (0, 1, -1, 0))
     assert numbers(opened(path, VideoOptions(isolated=False, autorotate=False))) == [0, 1, 2]
 
 
 def test_an_odd_rotation_becomes_the_nearest_right_angle(tmp_path: Path, opened: Any) -> None:
-    path = turned(write_clip(tmp_path / "a.mp4", 3), (0.95, 0.31, -0.31, 0.95))
+    path = set_display_matrix(write_clip(tmp_path / "a.mp4", 3), (0.95, 0.31, -0.31, 0.95))
     with pytest.warns(MaskletWarning, match="rotation-unusual"):
         assert numbers(opened(path)) == [0, 1, 2]
 
@@ -298,13 +298,13 @@ def test_pixels_are_made_square_sideways(aspect: str, width: int, tmp_path: Path
 
 def test_odd_sizes_are_kept(tmp_path: Path, opened: Any) -> None:
     path = write_clip(tmp_path / "odd.mkv", 3, "ffv1", size=(47, 121), pix_fmt="bgr0")
-    assert np.array_equal(opened(path)[2], numbered(2, (47, 121)))
+    assert np.array_equal(opened(path)[2], make_numbered_image(2, (47, 121)))
 
 
 @pytest.mark.parametrize("pixels", ["yuv444p", "yuv420p10le", "yuv420p", "yuv422p"])
 def test_other_pixel_formats_give_the_same_colours(pixels: str, tmp_path: Path, opened: Any) -> None:
     video = opened(write_clip(tmp_path / "a.mkv", 3, "ffv1", pix_fmt=pixels))
-    expected = numbered(2).astype(int)
+    expected = make_numbered_image(2).astype(int)
     for y, x in ((5, 5), (5, 24), (40, 10), (40, 100)):  # black, white, red, grey
         assert np.abs(video[2][y, x] - expected[y, x]).max() <= 1
 
@@ -345,7 +345,7 @@ def test_a_change_of_size_ends_the_video_with_an_error(tmp_path: Path, opened: A
     seen = []
     with pytest.raises(VideoError, match=r"\(96, 160\)") as caught:
         for frame in opened(joined_sizes(tmp_path)):
-            seen.append(number_of(frame.image))
+            seen.append(read_number(frame.image))
     assert caught.value.code == "resolution-changed"
     assert seen[:7] == list(range(7))
 
@@ -355,7 +355,7 @@ def test_frames_of_another_size_can_be_scaled_to_the_first(tmp_path: Path, opene
     video = opened(joined_sizes(tmp_path), VideoOptions(isolated=False, rescale=True))
     frames = list(video)
     assert {frame.image.shape for frame in frames} == {(48, 128, 3)}
-    assert number_of(frames[-1].image) == 7
+    assert read_number(frames[-1].image) == 7
 
 
 def pieces(avi: bytearray) -> list[tuple[int, int]]:
@@ -378,9 +378,9 @@ def test_a_lost_frame_keeps_its_number_and_is_marked(clip: Any, tmp_path: Path, 
     with pytest.warns(MaskletWarning, match="frame-corrupt"):
         frames = list(video)
     assert [frame.index for frame in frames if frame.corrupt] == [6]
-    assert [number_of(frame.image) for frame in frames] == [*range(6), 5, *range(7, 25)]
-    assert number_of(video[6]) == 5
-    assert number_of(video[7]) == 7
+    assert [read_number(frame.image) for frame in frames] == [*range(6), 5, *range(7, 25)]
+    assert read_number(video[6]) == 5
+    assert read_number(video[7]) == 7
 
 
 @pytest.mark.parametrize("name", ["h264.mkv", "h264.ts", "vp9.webm", "mjpeg.avi"])
@@ -399,7 +399,7 @@ def test_a_truncated_file_gives_what_decodes_and_says_so(name: str, clip: Any, t
         frames = list(video)
         assert video.truncated, percent
         assert len(video) == len(frames)
-        sound = [number_of(frame.image) for frame in frames[:-2]]
+        sound = [read_number(frame.image) for frame in frames[:-2]]
         assert sound == list(range(len(sound)))
         found.append(len(frames))
     assert found == sorted(found)
@@ -643,7 +643,7 @@ def test_an_interrupted_request_does_not_spoil_the_next(clip: Any, opened: Any) 
     with pytest.raises(KeyboardInterrupt):
         video[3]
     decoder._read = seen
-    assert number_of(video[7]) == 7
+    assert read_number(video[7]) == 7
 
 
 def test_a_decoder_that_hangs_while_opening_is_killed(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Weights in, weights out: checkpoint files as named numpy arrays, checked, without PyTorch and without unpickling."""
+"""Checkpoint files as named numpy arrays: validated reading and writing without PyTorch or unpickling."""
 
 from masklet.checkpoints.reader import Checkpoint, read_checkpoint, read_tensors
 from masklet.checkpoints.writer import write_released, write_tensors

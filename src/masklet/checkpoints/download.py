@@ -1,4 +1,4 @@
-"""Downloads a file of known size and SHA-256, however bad the line: it appears whole and right, or not at all."""
+"""Checkpoint download: HTTP with resume, retries and a SHA-256 check; the file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -24,16 +24,23 @@ from masklet.files.translate import translate_write_errors
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, in bytes."""
 
-_MIN_FREE_BYTES = 64 << 20  # bytes to leave free on the disk
-_PIECE = 1 << 20  # bytes at a time
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that may be better at the next try
-_RANGE_REFUSED = 416
-_ELSEWHERE = "MASKLET_HOME names another place"
+_MIN_FREE_BYTES = 64 << 20  # left free on the disk after the download
+_CHUNK_BYTES = 1 << 20
+_RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RANGE_NOT_SATISFIABLE = 416
+_HOME_HINT = "set MASKLET_HOME to another folder"
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """Where a file is, what it must be, and what a person can do who does not get it."""
+    """A file to download.
+
+    Attributes:
+        url: Its address.
+        size_bytes: The exact size.
+        sha256: The hash of the content, in hexadecimal digits.
+        hint: The hint of errors: what a user can do if the download fails.
+    """
 
     url: str
     size_bytes: int
@@ -43,166 +50,179 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to put up with a bad line. Attempts that bring something do not count."""
+    """Timeout and retries of a download. An attempt that receives at least one byte does not count as failed.
 
-    timeout_s: float = 20.0  # seconds without a byte until an attempt is given up
-    max_attempts: int = 3  # in a row that bring nothing
-    pause_s: float = 0.5  # seconds before the next attempt, doubled each time
+    Attributes:
+        timeout_s: Seconds without a byte after which an attempt is abandoned.
+        max_attempts: Failed attempts in a row before the download is abandoned.
+        pause_s: Seconds before the next attempt, doubled after each failure.
+    """
+
+    timeout_s: float = 20.0
+    max_attempts: int = 3
+    pause_s: float = 0.5
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 def download(
-    source: RemoteFile, path: Path, progress: Progress | None = None, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
+    file: RemoteFile, path: Path, progress: Progress | None = None, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
 ) -> Path:
-    """Fetch the file to `path`, or take what another process puts there meanwhile.
+    """Download a file to `path`, unless another process does so at the same time: then wait for it.
 
-    What an earlier attempt left in `<path>.part` is continued. If that does not make the right file, it is fetched once
-    more from the start.
+    The content is collected in `<path>.part`, and an interrupted download resumes there. If the resumed file has
+    another hash, it is downloaded once more from the start.
 
-    Raises `ResourceError` (`network-unavailable`, `download-failed`, `disk-full`, `output-unwritable`) or
-    `CheckpointError` (`hash-mismatch`).
+    Args:
+        file: The address, size and hash.
+        path: The path of the downloaded file. Its folder is created if missing.
+        progress: Called after each chunk with the bytes received so far and the total.
+        retry_policy: Timeout and retries.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ResourceError: `network-unavailable`, `download-failed`, `disk-full` or `output-unwritable`.
+        CheckpointError: `hash-mismatch`. The server has another file.
     """
     with _translate_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path) as part:
+        with _lock_part(path) as part:
             if not path.exists():
-                _complete(source, part, progress or _silent, retry_policy)
+                _download_part(file, part, progress or _ignore_progress, retry_policy)
                 move_into_place(part, path)
     return path
 
 
-def _silent(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     pass
 
 
-def _complete(source: RemoteFile, part: Path, progress: Progress, patience: RetryPolicy) -> None:
-    """Fills the partial file until it is the right one."""
-    continued = _size(part) > 0
-    _fetch(source, part, progress, patience)
-    if continued and sha256_of_file(part) != source.sha256:  # it was the beginning of something else
+def _download_part(file: RemoteFile, part: Path, progress: Progress, retry_policy: RetryPolicy) -> None:
+    """Complete the partial file and check its hash."""
+    is_resumed = _size_of(part) > 0
+    _fetch_remaining(file, part, progress, retry_policy)
+    if is_resumed and sha256_of_file(part) != file.sha256:  # the partial file was the start of another file
         part.unlink()
-        _fetch(source, part, progress, patience)
-    if (found := sha256_of_file(part)) != source.sha256:
+        _fetch_remaining(file, part, progress, retry_policy)
+    if (found := sha256_of_file(part)) != file.sha256:
         part.unlink()
-        raise CheckpointError(
-            "hash-mismatch",
-            f"{source.url} is another file: its SHA-256 is {found}, not {source.sha256}",
-            hint=source.hint,
-        )
+        message = f"{file.url} is another file: its SHA-256 is {found}, not {file.sha256}"
+        raise CheckpointError("hash-mismatch", message, hint=file.hint)
 
 
-def _fetch(source: RemoteFile, part: Path, progress: Progress, patience: RetryPolicy) -> None:
-    """Attempts until the partial file has its size, or until too many in a row bring nothing."""
-    in_vain = 0
-    while (have := _size(part)) < source.size_bytes:
-        _check_space(part, source.size_bytes - have)
-        fault = _attempt(source, part, progress, patience.timeout_s)
-        in_vain = in_vain + 1 if _size(part) <= have else 0
-        if fault and in_vain >= patience.max_attempts:
-            raise fault
-        if fault:
-            time.sleep(patience.pause_s * 2**in_vain)
+def _fetch_remaining(file: RemoteFile, part: Path, progress: Progress, retry_policy: RetryPolicy) -> None:
+    """Send requests until the partial file has its full size or too many in a row fail."""
+    failures = 0
+    while (size := _size_of(part)) < file.size_bytes:
+        _check_free_space(part, file.size_bytes - size)
+        error = _request_remaining(file, part, progress, retry_policy.timeout_s)
+        failures = failures + 1 if _size_of(part) <= size else 0
+        if error and failures >= retry_policy.max_attempts:
+            raise error
+        if error:
+            time.sleep(retry_policy.pause_s * 2**failures)
 
 
-def _attempt(source: RemoteFile, part: Path, progress: Progress, silence: float) -> ResourceError | None:
-    """One request. Returns what may be better at the next; raises what will not."""
-    have = _size(part)
-    headers = {"User-Agent": "masklet", "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+def _request_remaining(file: RemoteFile, part: Path, progress: Progress, timeout_s: float) -> ResourceError | None:
+    """Send one request for the remaining bytes. Return an error that a retry may cure, and raise any other."""
+    size = _size_of(part)
+    headers = {"User-Agent": "masklet", "Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
-        with _OPENER.open(urllib.request.Request(source.url, headers=headers), timeout=silence) as response:
-            _receive(source, response, part, progress)
+        with _OPENER.open(urllib.request.Request(file.url, headers=headers), timeout=timeout_s) as response:
+            _write_body(file, response, part, progress)
     except MaskletError:
         raise
-    except urllib.error.HTTPError as answer:
-        return _answered(source, answer, part)
+    except urllib.error.HTTPError as refusal:
+        return _handle_error_status(file, refusal, part)
     except urllib.error.URLError as cause:
-        return _fault("network-unavailable", source, f"cannot be reached: {_reason(cause.reason)}")
+        return _make_error("network-unavailable", file, f"cannot be reached: {_describe(cause.reason)}")
     except (OSError, http.client.HTTPException) as cause:
-        return _fault(
-            "download-failed", source, f"broke off after {_size(part)} of {source.size_bytes} bytes: {_reason(cause)}"
-        )
-    short = _size(part) < source.size_bytes
-    return (
-        _fault("download-failed", source, f"ended after {_size(part)} of {source.size_bytes} bytes") if short else None
-    )
+        received = f"{_size_of(part)} of {file.size_bytes} bytes"
+        return _make_error("download-failed", file, f"disconnected after {received}: {_describe(cause)}")
+    if (size := _size_of(part)) < file.size_bytes:
+        return _make_error("download-failed", file, f"ended after {size} of {file.size_bytes} bytes")
+    return None
 
 
-def _receive(source: RemoteFile, response: Any, part: Path, progress: Progress) -> None:
-    """Writes the body into the partial file, from where the answer says that it begins."""
-    done = _beginning(source, response, part)
+def _write_body(file: RemoteFile, response: Any, part: Path, progress: Progress) -> None:
+    """Write the body of a response into the partial file, at the position that the response states."""
+    done = _find_start(file, response, part)
     with _translate_disk_errors(part):
         handle = part.open("r+b" if done else "wb")
     with handle:
         handle.seek(done)
-        while done < source.size_bytes and (piece := response.read1(_PIECE)):
+        while done < file.size_bytes and (chunk := response.read1(_CHUNK_BYTES)):
             with _translate_disk_errors(part):
-                handle.write(piece)
+                handle.write(chunk)
                 handle.flush()
-            done += len(piece)
-            progress(done, source.size_bytes)
-    if done > source.size_bytes:
+            done += len(chunk)
+            progress(done, file.size_bytes)
+    if done > file.size_bytes:
         part.unlink()
-        raise _fault("download-failed", source, f"goes on after {source.size_bytes} bytes; it is another file")
+        raise _make_error("download-failed", file, f"has more than {file.size_bytes} bytes; it is another file")
 
 
-def _beginning(source: RemoteFile, response: Any, part: Path) -> int:
-    """The position of the body's first byte in the file; refuses bodies of another file."""
+def _find_start(file: RemoteFile, response: Any, part: Path) -> int:
+    """Return the position of the body's first byte in the file. Raise `ResourceError` for a body of another file."""
     if response.headers.get_content_type() == "text/html":
-        raise _fault("download-failed", source, "answers with a web page, perhaps one to log in, not with the file")
-    begin, total = 0, response.headers.get("Content-Length")
+        raise _make_error("download-failed", file, "returned a web page, perhaps a login page, instead of the file")
+    start, total = 0, response.headers.get("Content-Length")
     if response.status == http.client.PARTIAL_CONTENT:
-        begin = _size(part)
+        start = _size_of(part)
         span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        if span.partition("-")[0] != str(begin):
-            raise _fault(
-                "download-failed", source, f"answers with the bytes {span!r} when asked for those from {begin}"
-            )
-    if total not in (None, "*", str(source.size_bytes)):
-        raise _fault("download-failed", source, f"has {total} bytes, not {source.size_bytes}; it is another file")
-    return begin
+        if span.partition("-")[0] != str(start):
+            message = f"returned the bytes {span!r} to a request for the bytes from {start}"
+            raise _make_error("download-failed", file, message)
+    if total not in (None, "*", str(file.size_bytes)):
+        raise _make_error("download-failed", file, f"has {total} bytes, not {file.size_bytes}; it is another file")
+    return start
 
 
-def _answered(source: RemoteFile, answer: urllib.error.HTTPError, part: Path) -> ResourceError:
-    answer.close()
-    fault = _fault("download-failed", source, f"answers {answer.code} {answer.reason}")
-    if answer.code == _RANGE_REFUSED:  # there is nothing after what we have: it was something else
+def _handle_error_status(file: RemoteFile, response: urllib.error.HTTPError, part: Path) -> ResourceError:
+    """Return the error of a status that a retry may cure, and raise that of any other."""
+    response.close()
+    error = _make_error("download-failed", file, f"returned status {response.code} {response.reason}")
+    if response.code == _RANGE_NOT_SATISFIABLE:  # the partial file is longer than the file, so it is of another one
         part.unlink(missing_ok=True)
-    elif answer.code not in _BUSY:
-        raise fault
-    return fault
+    elif response.code not in _RETRY_STATUSES:
+        raise error
+    return error
 
 
-def _reason(cause: BaseException | str) -> str:
-    return getattr(cause, "strerror", None) or str(cause) or "it does not answer"
+def _describe(cause: BaseException | str) -> str:
+    return getattr(cause, "strerror", None) or str(cause) or "no response"
 
 
-def _fault(code: str, source: RemoteFile, what: str) -> ResourceError:
-    return ResourceError(code, f"{source.url} {what}", hint=source.hint, url=source.url)
+def _make_error(code: str, file: RemoteFile, problem: str) -> ResourceError:
+    return ResourceError(code, f"{file.url} {problem}", hint=file.hint, url=file.url)
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows an answer to https, and within the same server; not to where anybody on the way may change the file."""
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https and within one server; an unencrypted one to another server could be tampered with."""
 
     def redirect_request(
         self, request: urllib.request.Request, body: IO[bytes], code: int, reason: str, headers: Any, url: str
     ) -> urllib.request.Request | None:
-        """The request to make instead."""
+        """Return the request to send instead."""
         old, new = urlsplit(request.full_url), urlsplit(url)
         if new.scheme != "https" and (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            raise ResourceError("download-failed", f"{request.full_url} leads to {url}, which is not https; refused")
+            message = f"{request.full_url} redirects to {url}, which is not https; use another mirror"
+            raise ResourceError("download-failed", message)
         return super().redirect_request(request, body, code, reason, headers, url)
 
 
-_OPENER = urllib.request.build_opener(_Redirects)
+_OPENER = urllib.request.build_opener(_RedirectHandler)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[Path]:
-    """The partial file to write, while no other process writes it: others wait here.
+def _lock_part(path: Path) -> Iterator[Path]:
+    """Lock the partial file of a download and give its path. Other processes wait here.
 
-    Where the file system has no locks, or another process takes too long, it is a file of this process alone.
+    Where the file system has no locks, or another process holds the lock for too long, this process gets a partial
+    file of its own, which is removed afterwards.
     """
     lock = None
     with suppress(LockingUnsupported, StateError):
@@ -218,21 +238,16 @@ def _alone(path: Path) -> Iterator[Path]:
         own.unlink(missing_ok=True)
 
 
-def _check_space(part: Path, needed: int) -> None:
+def _check_free_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < needed + _MIN_FREE_BYTES:
-        raise ResourceError(
-            "disk-full",
-            f"{part.parent}: {needed} more bytes are needed and {_MIN_FREE_BYTES} to spare, {free} are free; free some space",
-            hint=_ELSEWHERE,
-            needed=needed,
-            free=free,
-        )
+        message = f"{part.parent}: {needed} more bytes and a reserve of {_MIN_FREE_BYTES} are needed, {free} are free"
+        raise ResourceError("disk-full", f"{message}; free some space", hint=_HOME_HINT, needed=needed, free=free)
 
 
 def _translate_disk_errors(path: Path) -> AbstractContextManager[None]:
-    return translate_write_errors(path, hint=_ELSEWHERE, other="output-unwritable")
+    return translate_write_errors(path, hint=_HOME_HINT, other="output-unwritable")
 
 
-def _size(part: Path) -> int:
+def _size_of(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0

@@ -1,4 +1,4 @@
-"""Are the bytes those that were written, and are the numbers finite? Every core looks at once."""
+"""Integrity checks of checkpoint data: CRC-32 checksums and finite values, on all cores."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from masklet.checkpoints.dtypes import ByteArray, Dtype
 from masklet.checkpoints.memory_map import MappedFile
 
-_CHUNK = 1 << 20  # bytes looked at in turn: they stay in the cache between the two looks
-_BATCH = 8  # blocks for one worker at a time: thousands of small ones are no thousands of errands
-_WORKERS = min(8, os.cpu_count() or 1)  # checksums and sums run side by side; more wait for the memory
+_CHUNK_BYTES = 1 << 20  # stays in the CPU cache between the checksum and the sum
+_BLOCKS_PER_TASK = 8  # bounds the scheduling cost of thousands of small blocks
+_MAX_WORKERS = min(8, os.cpu_count() or 1)  # more are limited by the memory bandwidth
 
 
 class Block(NamedTuple):
-    """A stretch of a file: its bytes, what numbers they are (if any of interest), and the CRC-32 they should have."""
+    """A range of a file.
+
+    Attributes:
+        raw: Its bytes.
+        dtype: The dtype of its values, or None if they need no check.
+        crc: The CRC-32 that the file states, or None if it states none.
+    """
 
     raw: ByteArray
     dtype: Dtype | None = None
@@ -29,41 +35,48 @@ class Block(NamedTuple):
 
 
 class BlockCheck(NamedTuple):
-    """What is known about a block. Not `surely_finite` says no more than that someone must look closer."""
+    """The result of checking a block.
+
+    Attributes:
+        is_intact: Whether the checksum matches. True if the file states none.
+        is_finite: Whether the sum of the values is finite, which proves that all are. Finite values can overflow the
+            sum, so a block without a finite sum needs the exact check of `require_finite`.
+    """
 
     is_intact: bool
     is_finite: bool
 
 
 def check_blocks(blocks: Mapping[str, Block]) -> dict[str, BlockCheck]:
-    """A finding for every block."""
-    waiting = list(blocks.values())
-    batches = [waiting[start : start + _BATCH] for start in range(0, len(waiting), _BATCH)]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        inspected = [finding for findings in pool.map(_inspected, batches) for finding in findings]
-    return dict(zip(blocks, inspected, strict=True))
+    """Check the checksums and sums of all blocks in parallel. Returns the results under the same names."""
+    pending = list(blocks.values())
+    tasks = [pending[start : start + _BLOCKS_PER_TASK] for start in range(0, len(pending), _BLOCKS_PER_TASK)]
+    with ThreadPoolExecutor(_MAX_WORKERS) as pool:
+        results = [result for results in pool.map(_check_sequentially, tasks) for result in results]
+    return dict(zip(blocks, results, strict=True))
 
 
 def require_finite(file: MappedFile, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Raises `CheckpointError` if an entry is NaN or infinite, decided exactly."""
+    """Raise `CheckpointError` (`non-finite-weights`) if any value is NaN or infinite."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            count = int((~np.isfinite(tensor)).sum())
             raise file.make_error(
                 "non-finite-weights",
-                f"{name} holds NaN or infinity ({int((~np.isfinite(tensor)).sum())} of {tensor.size} numbers)",
-                hint="a training that diverged writes such a file; take an earlier one",
+                f"{count} of {tensor.size} values of {name} are NaN or infinite",
+                hint="the training diverged; use an earlier checkpoint",
             )
 
 
-def _inspected(blocks: Sequence[Block]) -> list[BlockCheck]:
+def _check_sequentially(blocks: Sequence[Block]) -> list[BlockCheck]:
     with np.errstate(over="ignore", invalid="ignore"):
-        return [_finding(block) for block in blocks]
+        return [_check_block(block) for block in blocks]
 
 
-def _finding(block: Block) -> BlockCheck:
+def _check_block(block: Block) -> BlockCheck:
     crc, total = 0, 0.0
-    for start in range(0, len(block.raw), _CHUNK):
-        chunk = block.raw[start : start + _CHUNK]
+    for start in range(0, len(block.raw), _CHUNK_BYTES):
+        chunk = block.raw[start : start + _CHUNK_BYTES]
         if block.crc is not None:
             crc = zlib.crc32(chunk.data, crc)
         if block.dtype is not None and block.dtype.is_floating:
@@ -71,7 +84,7 @@ def _finding(block: Block) -> BlockCheck:
     return BlockCheck(block.crc in (None, crc), math.isfinite(total))
 
 
-def _sum(chunk: ByteArray, numbers: Dtype) -> float:
-    """A sum that is finite only if all its terms are: NaN and infinity never leave a sum again."""
-    values = numbers.decode(chunk)
+def _sum(chunk: ByteArray, dtype: Dtype) -> float:
+    """Sum the values. A NaN or an infinity makes the sum NaN or infinite."""
+    values = dtype.decode(chunk)
     return float(values.sum(dtype=np.float32 if values.itemsize < 4 else None))

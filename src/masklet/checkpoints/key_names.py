@@ -1,14 +1,16 @@
-"""One table of names: ours, those of the released checkpoints, and those of the transformers library.
+"""Key renaming: names of state dict entries in masklet, in the released checkpoints and in the transformers library.
 
-Torch-free: values are any arrays. `#` in the table stands for a number, a trailing `*` for `weight` or `bias`.
+In the table, `#` stands for a number and a trailing `*` for `weight` or `bias`. Values may be any arrays; no part of
+PyTorch is imported.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,29 +19,28 @@ from masklet.config import CONFIGS, ModelConfig
 from masklet.errors import CheckpointError
 
 Layout = Literal["masklet", "released", "transformers"]
-Array = TypeVar("Array")
 Shape = Sequence[int]
 _COLUMNS: tuple[Layout, ...] = ("masklet", "released", "transformers")
 
 
-def _head(ours: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
-    """The rows of a three-layer MLP, whose layers transformers calls proj_in, layers.0 and proj_out."""
+def _list_mlp(own: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
+    """List the rows of a three-layer MLP. transformers names its layers proj_in, layers.0 and proj_out."""
     for index, name in enumerate(("proj_in", "layers.0", "proj_out")):
-        yield f"{ours}.layers.{index}.*", f"{released}.layers.{index}.*", f"{transformers}.{name}.*"
+        yield f"{own}.layers.{index}.*", f"{released}.layers.{index}.*", f"{transformers}.{name}.*"
 
 
-def _attention(ours: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
+def _list_attention(own: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
     for name in ("q", "k", "v"):
-        yield f"{ours}.{name}.*", f"{released}.{name}_proj.*", f"{transformers}.{name}_proj.*"
-    yield f"{ours}.out.*", f"{released}.out_proj.*", f"{transformers}.o_proj.*"
+        yield f"{own}.{name}.*", f"{released}.{name}_proj.*", f"{transformers}.{name}_proj.*"
+    yield f"{own}.out.*", f"{released}.out_proj.*", f"{transformers}.o_proj.*"
 
 
-def _trunk() -> Iterator[tuple[str, str, str]]:
-    released, theirs = "image_encoder.trunk", "vision_encoder.backbone"
-    yield "trunk.positions", f"{released}.pos_embed", f"{theirs}.pos_embed"
-    yield "trunk.window_positions", f"{released}.pos_embed_window", f"{theirs}.pos_embed_window"
-    yield "trunk.patches.*", f"{released}.patch_embed.proj.*", f"{theirs}.patch_embed.projection.*"
-    for ours, name, their_name in (
+def _list_trunk() -> Iterator[tuple[str, str, str]]:
+    released, hf = "image_encoder.trunk", "vision_encoder.backbone"
+    yield "trunk.positions", f"{released}.pos_embed", f"{hf}.pos_embed"
+    yield "trunk.window_positions", f"{released}.pos_embed_window", f"{hf}.pos_embed_window"
+    yield "trunk.patches.*", f"{released}.patch_embed.proj.*", f"{hf}.patch_embed.projection.*"
+    for own, name, hf_name in (
         ("norm1", "norm1", "layer_norm1"),
         ("norm2", "norm2", "layer_norm2"),
         ("attention.qkv", "attn.qkv", "attn.qkv"),
@@ -48,8 +49,8 @@ def _trunk() -> Iterator[tuple[str, str, str]]:
         ("mlp.up", "mlp.layers.0", "mlp.proj_in"),
         ("mlp.down", "mlp.layers.1", "mlp.proj_out"),
     ):
-        yield f"trunk.blocks.#.{ours}.*", f"{released}.blocks.#.{name}.*", f"{theirs}.blocks.#.{their_name}.*"
-    for index in range(4):  # released deepest first, ours finest first
+        yield f"trunk.blocks.#.{own}.*", f"{released}.blocks.#.{name}.*", f"{hf}.blocks.#.{hf_name}.*"
+    for index in range(4):  # the released order is coarsest first, masklet's finest first
         yield (
             f"neck.laterals.{3 - index}.*",
             f"image_encoder.neck.convs.{index}.conv.*",
@@ -57,7 +58,7 @@ def _trunk() -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _prompts() -> Iterator[tuple[str, str, str]]:
+def _list_prompt_encoder() -> Iterator[tuple[str, str, str]]:
     yield (
         "prompt_encoder.fourier.gaussian",
         "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
@@ -68,9 +69,9 @@ def _prompts() -> Iterator[tuple[str, str, str]]:
         "sam_prompt_encoder.point_embeddings.#.weight",
         "prompt_encoder.point_embed.weight.#",
     )
-    for ours, name in (("not_a_point", "not_a_point_embed"), ("no_mask", "no_mask_embed")):
-        yield f"prompt_encoder.{ours}", f"sam_prompt_encoder.{name}.weight", f"prompt_encoder.{name}.weight"
-    for ours, index, theirs in (
+    for own, name in (("not_a_point", "not_a_point_embed"), ("no_mask", "no_mask_embed")):
+        yield f"prompt_encoder.{own}", f"sam_prompt_encoder.{name}.weight", f"prompt_encoder.{name}.weight"
+    for own, index, hf in (
         ("mask1", 0, "conv1"),
         ("mask_norm1", 1, "layer_norm1"),
         ("mask2", 3, "conv2"),
@@ -78,64 +79,64 @@ def _prompts() -> Iterator[tuple[str, str, str]]:
         ("mask3", 6, "conv3"),
     ):
         yield (
-            f"prompt_encoder.{ours}.*",
+            f"prompt_encoder.{own}.*",
             f"sam_prompt_encoder.mask_downscaling.{index}.*",
-            f"prompt_encoder.mask_embed.{theirs}.*",
+            f"prompt_encoder.mask_embed.{hf}.*",
         )
 
 
-def _decoder() -> Iterator[tuple[str, str, str]]:
-    released, theirs = "sam_mask_decoder", "mask_decoder"
-    layer, their_layer = f"{released}.transformer.layers.#", f"{theirs}.transformer.layers.#"
-    for ours, name in (
+def _list_mask_decoder() -> Iterator[tuple[str, str, str]]:
+    released, hf = "sam_mask_decoder", "mask_decoder"
+    layer, hf_layer = f"{released}.transformer.layers.#", f"{hf}.transformer.layers.#"
+    for own, name in (
         ("self_attention", "self_attn"),
         ("to_image", "cross_attn_token_to_image"),
         ("to_tokens", "cross_attn_image_to_token"),
     ):
-        yield from _attention(f"mask_decoder.transformer.layers.#.{ours}", f"{layer}.{name}", f"{their_layer}.{name}")
+        yield from _list_attention(f"mask_decoder.transformer.layers.#.{own}", f"{layer}.{name}", f"{hf_layer}.{name}")
     for index in (1, 2, 3, 4):
         yield (
             f"mask_decoder.transformer.layers.#.norm{index}.*",
             f"{layer}.norm{index}.*",
-            f"{their_layer}.layer_norm{index}.*",
+            f"{hf_layer}.layer_norm{index}.*",
         )
     for index, name in enumerate(("proj_in", "proj_out")):
         yield (
             f"mask_decoder.transformer.layers.#.mlp.layers.{index}.*",
             f"{layer}.mlp.layers.{index}.*",
-            f"{their_layer}.mlp.{name}.*",
+            f"{hf_layer}.mlp.{name}.*",
         )
     final = "transformer.final_attn_token_to_image"
-    yield from _attention("mask_decoder.transformer.to_image", f"{released}.{final}", f"{theirs}.{final}")
+    yield from _list_attention("mask_decoder.transformer.to_image", f"{released}.{final}", f"{hf}.{final}")
     yield (
         "mask_decoder.transformer.norm.*",
         f"{released}.transformer.norm_final_attn.*",
-        f"{theirs}.transformer.layer_norm_final_attn.*",
+        f"{hf}.transformer.layer_norm_final_attn.*",
     )
-    for ours, name in (("iou_token", "iou_token"), ("mask_tokens", "mask_tokens"), ("object_token", "obj_score_token")):
-        yield f"mask_decoder.{ours}", f"{released}.{name}.weight", f"{theirs}.{name}.weight"
-    for ours, name, their_name in (
+    for own, name in (("iou_token", "iou_token"), ("mask_tokens", "mask_tokens"), ("object_token", "obj_score_token")):
+        yield f"mask_decoder.{own}", f"{released}.{name}.weight", f"{hf}.{name}.weight"
+    for own, name, hf_name in (
         ("mask_decoder.upscale1", "output_upscaling.0", "upscale_conv1"),
         ("mask_decoder.upscale_norm", "output_upscaling.1", "upscale_layer_norm"),
         ("mask_decoder.upscale2", "output_upscaling.3", "upscale_conv2"),
         ("neck.stride4", "conv_s0", "conv_s0"),
         ("neck.stride8", "conv_s1", "conv_s1"),
     ):
-        yield f"{ours}.*", f"{released}.{name}.*", f"{theirs}.{their_name}.*"
-    for ours, name in (
+        yield f"{own}.*", f"{released}.{name}.*", f"{hf}.{hf_name}.*"
+    for own, name in (
         ("mask_heads.#", "output_hypernetworks_mlps.#"),
         ("iou_head", "iou_prediction_head"),
         ("object_head", "pred_obj_score_head"),
     ):
-        yield from _head(f"mask_decoder.{ours}", f"{released}.{name}", f"{theirs}.{name}")
+        yield from _list_mlp(f"mask_decoder.{own}", f"{released}.{name}", f"{hf}.{name}")
 
 
-def _memory() -> Iterator[tuple[str, str, str]]:
+def _list_memory() -> Iterator[tuple[str, str, str]]:
     layer = "memory_attention.layers.#"
-    for ours, name in (("self_attention", "self_attn"), ("to_memory", "cross_attn_image")):
-        yield from _attention(f"{layer}.{ours}", f"{layer}.{name}", f"{layer}.{name}")
-    for ours, name in (("up", "linear1"), ("down", "linear2")):
-        yield f"{layer}.{ours}.*", f"{layer}.{name}.*", f"{layer}.{name}.*"
+    for own, name in (("self_attention", "self_attn"), ("to_memory", "cross_attn_image")):
+        yield from _list_attention(f"{layer}.{own}", f"{layer}.{name}", f"{layer}.{name}")
+    for own, name in (("up", "linear1"), ("down", "linear2")):
+        yield f"{layer}.{own}.*", f"{layer}.{name}.*", f"{layer}.{name}.*"
     for index in (1, 2, 3):
         yield f"{layer}.norm{index}.*", f"{layer}.norm{index}.*", f"{layer}.layer_norm{index}.*"
     yield "memory_attention.norm.*", "memory_attention.norm.*", "memory_attention.layer_norm.*"
@@ -148,9 +149,9 @@ def _memory() -> Iterator[tuple[str, str, str]]:
             f"{down}.layers.{index}.layer_norm.*",
         )
     yield "memory_encoder.mask.out.*", f"{down}.encoder.12.*", f"{down}.final_conv.*"
-    for ours, name, theirs in (("image", "pix_feat_proj", "feature_projection"), ("out", "out_proj", "projection")):
-        yield f"memory_encoder.{ours}.*", f"memory_encoder.{name}.*", f"memory_encoder.{theirs}.*"
-    for ours, name, theirs in (
+    for own, name, hf in (("image", "pix_feat_proj", "feature_projection"), ("out", "out_proj", "projection")):
+        yield f"memory_encoder.{own}.*", f"memory_encoder.{name}.*", f"memory_encoder.{hf}.*"
+    for own, name, hf in (
         ("depthwise.*", "dwconv.*", "depthwise_conv.*"),
         ("norm.*", "norm.*", "layer_norm.*"),
         ("up.*", "pwconv1.*", "pointwise_conv1.*"),
@@ -158,11 +159,11 @@ def _memory() -> Iterator[tuple[str, str, str]]:
         ("gain", "gamma", "scale"),
     ):
         yield (
-            f"memory_encoder.fuser.#.{ours}",
+            f"memory_encoder.fuser.#.{own}",
             f"memory_encoder.fuser.layers.#.{name}",
-            f"memory_encoder.memory_fuser.layers.#.{theirs}",
+            f"memory_encoder.memory_fuser.layers.#.{hf}",
         )
-    yield from _head("pointer_head", "obj_ptr_proj", "object_pointer_proj")
+    yield from _list_mlp("pointer_head", "obj_ptr_proj", "object_pointer_proj")
     yield "mask_downsample.*", "mask_downsample.*", "mask_downsample.*"
     yield "slots", "maskmem_tpos_enc", "memory_temporal_positional_encoding"
     yield "no_memory", "no_mem_embed", "no_memory_embedding"
@@ -172,136 +173,170 @@ def _memory() -> Iterator[tuple[str, str, str]]:
     yield "pointer_times.*", "obj_ptr_tpos_proj.*", "temporal_positional_encoding_projection_layer.*"
 
 
-TABLE: tuple[tuple[str, str, str], ...] = (*_trunk(), *_prompts(), *_decoder(), *_memory())
-"""Every entry of a state dict: our name, the released name, the transformers name."""
+TABLE: tuple[tuple[str, str, str], ...] = (
+    *_list_trunk(),
+    *_list_prompt_encoder(),
+    *_list_mask_decoder(),
+    *_list_memory(),
+)
+"""Every entry of a state dict: its name in masklet, in the released checkpoints, and in transformers."""
 
-_POINTS = "prompt_encoder.point_embed.weight"  # transformers stacks the four point embeddings into one
-_SHARED = "shared_image_embedding.positional_embedding"  # and keeps the random waves twice
-_RELEASED_MARK, _THEIR_MARK, _OUR_MARK = "image_encoder.", "vision_encoder.", "trunk."
+_POINT_EMBEDDINGS = "prompt_encoder.point_embed.weight"  # transformers stacks the four into one tensor
+_FOURIER_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
+_FOURIER_FEATURES_COPY = "shared_image_embedding.positional_embedding"  # transformers has them twice
+_LAYOUT_PREFIXES: dict[str, Layout] = {
+    "image_encoder.": "released",
+    "vision_encoder.": "transformers",
+    "trunk.": "masklet",
+}
 
 
-def detect_layout(names: Mapping[str, object] | Sequence[str]) -> Layout:
-    """Whose names these are; raises `CheckpointError` for nobody's."""
-    for mark, found in ((_RELEASED_MARK, "released"), (_THEIR_MARK, "transformers"), (_OUR_MARK, "masklet")):
-        if any(name.startswith(mark) for name in names):
-            return found  # type: ignore[return-value]
-    first = next(iter(names), "none")
-    raise CheckpointError(
-        "checkpoint-mismatch", f"not a SAM 2 checkpoint: {len(names)} entries, the first is {first!r}", first=first
-    )
+def detect_layout(names: Iterable[str]) -> Layout:
+    """Detect whose names the entries of a state dict have.
+
+    Raises:
+        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout.
+    """
+    names = list(names)
+    for prefix, layout in _LAYOUT_PREFIXES.items():
+        if any(name.startswith(prefix) for name in names):
+            return layout
+    first = names[0] if names else "none"
+    message = f"not a SAM 2 checkpoint: {len(names)} entries, the first is {first!r}"
+    raise CheckpointError("checkpoint-mismatch", message, first=first)
 
 
 def rename_key(name: str, source: Layout, target: Layout) -> str | None:
-    """The `target` name of a `source` name, or None if the table does not know it."""
-    for pattern, template in _rules(source, target):
+    """Translate the name of an entry from one layout to another. Returns None for a name that the table lacks."""
+    for pattern, template in _compile_rules(source, target):
         if match := pattern.fullmatch(name):
             return template.format(*match.groups())
     return None
 
 
 def to_masklet(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Any known layout → our names. Unknown names stay as they are, for `check` to report."""
+    """Rename the entries of a state dict to masklet's names. Unknown names are kept, for `check_entries` to report.
+
+    Raises:
+        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout.
+    """
     source = detect_layout(tensors)
     if source == "masklet":
         return dict(tensors)
     if source == "transformers":
-        tensors = _unstacked(tensors)
-    return {rename_key(name, source, "masklet") or name: value for name, value in tensors.items()}
+        tensors = _split_point_embeddings(tensors)
+    return {rename_key(name, source, "masklet") or name: tensor for name, tensor in tensors.items()}
 
 
 def to_released(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Any known layout → the names of the released checkpoints."""
-    return {rename_key(name, "masklet", "released") or name: value for name, value in to_masklet(tensors).items()}
+    """Rename the entries of a state dict to the names of the released checkpoints. Raises like `to_masklet`."""
+    return {rename_key(name, "masklet", "released") or name: tensor for name, tensor in to_masklet(tensors).items()}
 
 
 def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Any known layout → the names that the transformers library gives its `Sam2VideoModel`."""
-    named = {rename_key(name, "masklet", "transformers") or name: value for name, value in to_masklet(tensors).items()}
-    points = [named.pop(f"{_POINTS}.{label}") for label in range(4) if f"{_POINTS}.{label}" in named]
-    waves = named.get("prompt_encoder.shared_embedding.positional_embedding")
+    """Rename the entries of a state dict to the names of transformers' `Sam2VideoModel`. Raises like `to_masklet`."""
+    own = to_masklet(tensors)
+    renamed = {rename_key(name, "masklet", "transformers") or name: tensor for name, tensor in own.items()}
+    names = [f"{_POINT_EMBEDDINGS}.{label}" for label in range(4)]
+    points = [renamed.pop(name) for name in names if name in renamed]
+    fourier_features = renamed.get(_FOURIER_FEATURES)
     if points:
-        named[_POINTS] = np.concatenate(points)
-    if waves is not None:
-        named[_SHARED] = waves
-    return named
+        renamed[_POINT_EMBEDDINGS] = np.concatenate(points)
+    if fourier_features is not None:
+        renamed[_FOURIER_FEATURES_COPY] = fourier_features
+    return renamed
 
 
 def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
-    """The configuration that has entries of these shapes, in any known layout (reference-model §9).
+    """Identify the configuration of a state dict by the shapes of its entries (reference-model §9).
 
-    Raises `CheckpointError` where no configuration fits.
+    Args:
+        shapes: The shape of each entry by name, in any known layout.
+
+    Raises:
+        CheckpointError: `checkpoint-mismatch`. The names or the shapes fit no configuration.
     """
     source = detect_layout(shapes)
-    ours = {
-        (name if source == "masklet" else rename_key(name, source, "masklet")) or name: shape
-        for name, shape in shapes.items()
-    }
-    width, side = (ours.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
-    depth = len({name.split(".")[2] for name in ours if name.startswith("trunk.blocks.")})
+    own = {rename_key(name, source, "masklet") or name: shape for name, shape in shapes.items()}
+    width, side = (own.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
+    depth = len({name.split(".")[2] for name in own if name.startswith("trunk.blocks.")})
     for config in CONFIGS.values():
-        shape = (config.width, config.background, config.depth, config.occlusion)
-        if shape == (width[0], side[-1], depth, "hidden" in ours):
+        expected = (config.width, config.background, config.depth, config.occlusion)
+        if expected == (width[0], side[-1], depth, "hidden" in own):
             return config
+    known = ", ".join(CONFIGS)
     raise CheckpointError(
         "checkpoint-mismatch",
-        f"no SAM 2 has a trunk of {depth} blocks with {width[0]} channels; known are {', '.join(CONFIGS)}",
+        f"no SAM 2 model has a trunk of {depth} blocks with {width[0]} channels; the known models are {known}",
         depth=depth,
         width=width[0],
     )
 
 
 def compute_identity(tensors: Mapping[str, NDArray[np.generic]]) -> str:
-    """A short name for exactly these weights, the same on every machine and in every layout.
+    """Compute an identifier of the weights, which is the same on every machine and in every layout.
 
-    Hashes names, shapes and 64 values of each tensor: any training step changes it.
+    It is a hash of the names, the shapes and about 64 values of each tensor, so a training step changes it.
+
+    Returns:
+        32 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for name, value in sorted(to_masklet(tensors).items()):
-        flat = value.reshape(-1)
+    for name, tensor in sorted(to_masklet(tensors).items()):
+        flat = tensor.reshape(-1)
         sample = flat[:: max(1, flat.size // 64)][:64].astype("<f4")
-        digest.update(f"{name}{value.shape}".encode() + sample.tobytes())
+        digest.update(f"{name}{tensor.shape}".encode() + sample.tobytes())
     return digest.hexdigest()[:32]
 
 
 def check_entries(found: Mapping[str, Shape], expected: Mapping[str, Shape], config: ModelConfig) -> None:
-    """Raise `CheckpointError` unless both have the same names (ours) and shapes; the message names the first few."""
+    """Check that a state dict has the expected entries and shapes.
+
+    Args:
+        found: The shapes in the file by masklet's names.
+        expected: The shapes of the model.
+        config: The configuration that `identify_config` found, for the message.
+
+    Raises:
+        CheckpointError: `checkpoint-mismatch`. The message lists up to ten names of each kind, as in the released
+            checkpoints.
+    """
     problems = {
         "missing": [name for name in expected if name not in found],
         "unexpected": [name for name in found if name not in expected],
         "of another shape": [n for n in expected if n in found and tuple(found[n]) != tuple(expected[n])],
     }
-    told = [_told(kind, names) for kind, names in problems.items() if names]
-    if told:
+    descriptions = [_describe(problem, names) for problem, names in problems.items() if names]
+    if descriptions:
         raise CheckpointError(
             "checkpoint-mismatch",
-            f"{'; '.join(told)}; the file looks most like {config.name}",
-            problems={kind: names[:10] for kind, names in problems.items()},
+            f"{'; '.join(descriptions)}; the most similar model is {config.name}",
+            problems={problem: names[:10] for problem, names in problems.items()},
         )
 
 
-def _told(kind: str, names: list[str]) -> str:
+def _describe(problem: str, names: list[str]) -> str:
     listed = ", ".join(rename_key(name, "masklet", "released") or name for name in names[:10])
-    return f"{len(names)} {'key' if len(names) == 1 else 'keys'} {kind} ({listed}{', …' if len(names) > 10 else ''})"
+    keys = "key" if len(names) == 1 else "keys"
+    return f"{len(names)} {keys} {problem} ({listed}{', …' if len(names) > 10 else ''})"
 
 
-def _unstacked(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    named = {name: value for name, value in tensors.items() if name not in (_SHARED, _POINTS)}
-    points = tensors.get(_POINTS)
+def _split_point_embeddings(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Give the four point embeddings entries of their own, and drop the copy of the Fourier features."""
+    left_out = (_FOURIER_FEATURES_COPY, _POINT_EMBEDDINGS)
+    split = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+    points = tensors.get(_POINT_EMBEDDINGS)
     if points is not None:
-        named.update({f"{_POINTS}.{label}": points[label : label + 1] for label in range(len(points))})
-    return named
+        split.update({f"{_POINT_EMBEDDINGS}.{label}": points[label : label + 1] for label in range(len(points))})
+    return split
 
 
-def _rules(source: Layout, target: Layout) -> list[tuple[re.Pattern[str], str]]:
-    key = (source, target)
-    if key not in _RULES:
-        a, b = _COLUMNS.index(source), _COLUMNS.index(target)
-        _RULES[key] = [(_pattern(row[a]), row[b].replace("#", "{}").replace("*", "{}")) for row in TABLE]
-    return _RULES[key]
+@cache
+def _compile_rules(source: Layout, target: Layout) -> list[tuple[re.Pattern[str], str]]:
+    """Compile the table to pattern and template pairs."""
+    old, new = _COLUMNS.index(source), _COLUMNS.index(target)
+    return [(_compile_pattern(row[old]), row[new].replace("#", "{}").replace("*", "{}")) for row in TABLE]
 
 
-def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(re.escape(template).replace(r"\#", r"(\d+)").replace(r"\*", "(weight|bias)"))
-
-
-_RULES: dict[tuple[Layout, Layout], list[tuple[re.Pattern[str], str]]] = {}
+def _compile_pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\#", r"(\d+)").replace(r"\*", "(weight|bias)"))

@@ -1,8 +1,8 @@
-"""Reads the pickle inside a PyTorch checkpoint without unpickling: a machine that can build inert values only.
+"""Pickle interpreter for PyTorch checkpoints: builds plain data and tensor descriptions, and never runs code.
 
-Unpickling runs whatever code a file names. This machine knows the handful of instructions that plain weights consist
-of and the ten-odd names that PyTorch writes for them; everything it makes is a number, a string, a list, a tuple, a
-dict, or a description of a tensor. Anything else is refused before it is looked at further.
+Unpickling calls any function that a file names. This interpreter supports only the instructions and the names that
+plain weights need. Its values are numbers, strings, lists, tuples, dicts and descriptions of tensors; anything else
+raises an error before it has an effect.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from masklet.checkpoints.dtypes import DTYPES_BY_TORCH_STORAGE, Dtype
 from masklet.checkpoints.memory_map import MappedFile
 from masklet.errors import CheckpointError
 
-_MAX_INSTRUCTIONS = 500_000  # the largest released checkpoint takes 30,000; this bounds the memory of a hostile one
+_MAX_INSTRUCTIONS = 500_000  # bounds the memory; the largest released checkpoint has 30,000
+_MAX_ARGUMENTS = 8  # of a call
 
 
 class Storage(NamedTuple):
-    """A row of `length` numbers, kept in the archive as `data/<key>`."""
+    """A flat array of `length` values in the archive member `data/<key>`."""
 
     key: str
     dtype: Dtype
@@ -27,7 +28,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view of a storage: `offset` and `strides` count numbers, not bytes. As in the file, so not yet checked."""
+    """A view of a storage as the file describes it, not validated. `offset` and `strides` count values, not bytes."""
 
     storage: Storage
     offset: int
@@ -36,200 +37,210 @@ class Tensor(NamedTuple):
 
 
 def interpret_pickle(file: MappedFile, program: bytes) -> object:
-    """What the pickle stands for, with `Tensor` for every tensor.
+    """Interpret a pickle.
 
-    Raises `CheckpointError`: `unsafe-pickle` for anything but plain data, `checkpoint-corrupt` for a broken pickle.
+    Args:
+        file: The checkpoint, for error messages.
+        program: The content of its `data.pkl`.
+
+    Returns:
+        The pickled object, with a `Tensor` in place of every tensor.
+
+    Raises:
+        CheckpointError: `unsafe-pickle` for anything but plain weights, `checkpoint-corrupt` for a broken pickle,
+            `checkpoint-bomb` for too many instructions.
     """
-    machine = _Machine(file, program)
-    end = 0
+    interpreter = _Interpreter(file, program)
+    stop = 0
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(program)):
             if count >= _MAX_INSTRUCTIONS:
-                raise file.make_error("checkpoint-bomb", f"its pickle has more than {_MAX_INSTRUCTIONS} instructions")
-            machine.run(opcode.name, argument)
-            end = (position or 0) + 1
-        _require(end == len(program), "something follows its end")
-        return machine.answer()
+                message = f"its pickle has more than {_MAX_INSTRUCTIONS} instructions"
+                raise file.make_error("checkpoint-bomb", message)
+            interpreter.execute(opcode.name, argument)
+            stop = (position or 0) + 1
+        _require(stop == len(program), "there are bytes after its end")
+        return interpreter.get_result()
     except CheckpointError:
         raise
     except (ValueError, IndexError) as cause:
-        raise file.make_error(
-            "checkpoint-corrupt", f"its pickle is broken: {str(cause)[:100]}", hint="download it again"
-        ) from cause
+        message = f"its pickle is broken: {str(cause)[:100]}"
+        raise file.make_error("checkpoint-corrupt", message, hint="download it again") from cause
 
 
-class _Name(NamedTuple):
-    """A class or function that the pickle mentions; only ever compared, never looked up."""
+class _Global(NamedTuple):
+    """A class or function that the pickle names. It is compared and never imported."""
 
-    full: str
+    name: str
 
 
-class _Machine:
-    """The stack, the stacks that wait for the end of a mark, and the memo of a pickle."""
+class _Interpreter:
+    """The stack, the outer stacks of open marks, and the memo of a pickle.
+
+    The methods for instructions take the argument of the instruction, or `_` where it has none.
+    """
 
     def __init__(self, file: MappedFile, program: bytes) -> None:
         self.file = file
         self.program = program
         self.stack: list[Any] = []
-        self.waiting: list[list[Any]] = []
+        self.outer_stacks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, instruction: str, argument: Any) -> None:
-        if instruction in _PUSHED:
+    def execute(self, instruction: str, argument: Any) -> None:
+        if instruction in _LITERALS:
             self.stack.append(argument)
-        elif instruction in _FRESH:
-            self.stack.append(_FRESH[instruction]())
-        elif instruction in _STEPS:
-            _STEPS[instruction](self, argument)
+        elif instruction in _CONSTRUCTORS:
+            self.stack.append(_CONSTRUCTORS[instruction]())
+        elif instruction in _INSTRUCTIONS:
+            _INSTRUCTIONS[instruction](self, argument)
         else:
-            raise self.refusal(_first_strange_name(self.program) or f"the pickle instruction {instruction}")
+            raise self.make_unsafe_error(_find_unknown_global(self.program) or f"the pickle instruction {instruction}")
 
-    def answer(self) -> object:
-        _require(len(self.stack) == 1 and not self.waiting, "values are left over")
+    def get_result(self) -> object:
+        _require(len(self.stack) == 1 and not self.outer_stacks, "it does not end with exactly one value")
         return self.stack[0]
 
-    def refusal(self, what: str) -> CheckpointError:
+    def make_unsafe_error(self, item: str) -> CheckpointError:
         return self.file.make_error(
             "unsafe-pickle",
-            f"uses {what[:100]}, which weights do not need and which could run code; nothing was run",
-            hint='whoever made the file can save the weights alone: torch.save({"model": model.state_dict()}, path)',
+            f"uses {item[:100]}, which weights do not need and which could run code; nothing was run",
+            hint='ask its author to save only the weights: torch.save({"model": model.state_dict()}, path)',
         )
 
-    def since_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.waiting.pop()
-        return items
-
-    def mark(self, _: Any) -> None:
-        self.waiting.append(self.stack)
+    def push_mark(self, _: Any) -> None:
+        self.outer_stacks.append(self.stack)
         self.stack = []
 
-    def name(self, argument: str) -> None:
-        self.mention(_dotted(argument))
+    def pop_to_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.outer_stacks.pop()
+        return items
 
-    def name_from_stack(self, _: Any) -> None:
+    def push_global(self, argument: str) -> None:
+        self.push_name(_join_name(argument))
+
+    def push_global_from_stack(self, _: Any) -> None:
         attribute, module = self.stack.pop(), self.stack.pop()
-        _require(isinstance(module, str) and isinstance(attribute, str), "a name is not a text")
-        self.mention(f"{module}.{attribute}")
+        _require(isinstance(module, str) and isinstance(attribute, str), "a name is not a string")
+        self.push_name(f"{module}.{attribute}")
 
-    def mention(self, full: str) -> None:
-        if full not in _CALLED and full not in DTYPES_BY_TORCH_STORAGE:
-            raise self.refusal(full)
-        self.stack.append(_Name(full))
+    def push_name(self, name: str) -> None:
+        if name not in _CALLABLES and name not in DTYPES_BY_TORCH_STORAGE:
+            raise self.make_unsafe_error(name)
+        self.stack.append(_Global(name))
 
     def call(self, _: Any) -> None:
-        arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, _Name) or name.full not in _CALLED:
-            raise self.refusal("the call of something that is no function of its own")
-        _require(isinstance(arguments, tuple), "arguments are not a tuple")
-        self.stack.append(_CALLED[name.full](*arguments[:_MOST_ARGUMENTS]))
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, _Global) or function.name not in _CALLABLES:
+            raise self.make_unsafe_error("a call of a value that is not a known function")
+        _require(isinstance(arguments, tuple), "the arguments of a call are not a tuple")
+        self.stack.append(_CALLABLES[function.name](*arguments[:_MAX_ARGUMENTS]))
 
-    def attributes(self, _: Any) -> None:
-        """The state of an OrderedDict, such as a module's version numbers: not needed, not kept."""
+    def set_state(self, _: Any) -> None:
+        """Ignore the state of an OrderedDict, such as the version numbers of modules."""
         state = self.stack.pop()
         if not isinstance(self.stack[-1], dict) or not isinstance(state, dict):
-            raise self.refusal("the state of an object")
+            raise self.make_unsafe_error("the state of an object")
 
-    def storage(self, _: Any) -> None:
+    def push_storage(self, _: Any) -> None:
         match self.stack.pop():
-            case ("storage", _Name(full), str(key), str(), int(length)) if full in DTYPES_BY_TORCH_STORAGE:
-                self.stack.append(Storage(key, DTYPES_BY_TORCH_STORAGE[full], length))
+            case ("storage", _Global(name), str(key), str(), int(length)) if name in DTYPES_BY_TORCH_STORAGE:
+                self.stack.append(Storage(key, DTYPES_BY_TORCH_STORAGE[name], length))
             case _:
-                raise ValueError("a storage is described wrongly")
+                raise ValueError("the description of a storage is invalid")
 
-    def remember(self, slot: int) -> None:
+    def memoize_at(self, slot: int) -> None:
         self.memo[slot] = self.stack[-1]
 
-    def remember_next(self, _: Any) -> None:
+    def memoize(self, _: Any) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
-    def recall(self, slot: int) -> None:
-        _require(slot in self.memo, "a value is recalled that was never remembered")
+    def push_memo(self, slot: int) -> None:
+        _require(slot in self.memo, "it uses a memo entry that does not exist")
         self.stack.append(self.memo[slot])
 
-    def tuple_since_mark(self, _: Any) -> None:
-        items = self.since_mark()
+    def make_tuple_to_mark(self, _: Any) -> None:
+        items = self.pop_to_mark()
         self.stack.append(tuple(items))
 
-    def tuple_of(self, count: int) -> None:
+    def make_tuple(self, count: int) -> None:
         _require(len(self.stack) >= count, "the stack is empty")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def append(self, _: Any) -> None:
-        self.extend([self.stack.pop()])
+        self.extend_list([self.stack.pop()])
 
-    def appends(self, _: Any) -> None:
-        self.extend(self.since_mark())
+    def append_to_mark(self, _: Any) -> None:
+        self.extend_list(self.pop_to_mark())
 
-    def extend(self, items: list[Any]) -> None:
-        _require(isinstance(self.stack[-1], list), "something is appended to what is no list")
+    def extend_list(self, items: list[Any]) -> None:
+        _require(isinstance(self.stack[-1], list), "it appends to a value that is not a list")
         self.stack[-1].extend(items)
 
     def set_item(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self.update([key, value])
+        self.update_dict([key, value])
 
-    def set_items(self, _: Any) -> None:
-        self.update(self.since_mark())
+    def set_items_to_mark(self, _: Any) -> None:
+        self.update_dict(self.pop_to_mark())
 
-    def update(self, items: list[Any]) -> None:
-        _require(isinstance(self.stack[-1], dict) and len(items) % 2 == 0, "an entry is set in what is no dict")
+    def update_dict(self, items: list[Any]) -> None:
+        is_dict = isinstance(self.stack[-1], dict) and len(items) % 2 == 0
+        _require(is_dict, "it sets an entry of a value that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            _require(isinstance(key, str | int), "a key is neither a text nor a number")  # tuples may take ages to hash
+            # Hashing a nested tuple can take exponential time.
+            _require(isinstance(key, str | int), "a key is neither a string nor an integer")
             self.stack[-1][key] = value
 
 
-def _first_strange_name(program: bytes) -> str | None:
-    """What a program with an unknown instruction is about: the first thing in it that weights do not mention."""
+def _find_unknown_global(program: bytes) -> str | None:
+    """Find the first class or function in the pickle that weights do not need, for the error message."""
     for opcode, argument, _ in pickletools.genops(program):
-        if (
-            opcode.name in ("GLOBAL", "INST")
-            and _dotted(argument) not in _CALLED
-            and _dotted(argument) not in DTYPES_BY_TORCH_STORAGE
-        ):
-            return _dotted(argument)
+        if opcode.name in ("GLOBAL", "INST"):
+            name = _join_name(argument)
+            if name not in _CALLABLES and name not in DTYPES_BY_TORCH_STORAGE:
+                return name
     return None
 
 
-def _dotted(argument: Any) -> str:
-    """`module name`, as pickletools gives it, with a dot."""
+def _join_name(argument: Any) -> str:
+    """Join `module name`, as pickletools returns it, with a dot."""
     return str(argument).replace(" ", ".", 1)
 
 
-def _empty(*arguments: Any) -> dict[Any, Any]:
-    _require(not arguments, "an OrderedDict is made of something")
+def _make_ordered_dict(*arguments: Any) -> dict[Any, Any]:
+    _require(not arguments, "an OrderedDict has arguments")
     return {}
 
 
-def _tensor(*arguments: Any) -> Tensor:
+def _make_tensor(*arguments: Any) -> Tensor:
     match arguments:
         case (Storage() as storage, int(offset), tuple(shape), tuple(strides), *_) if len(shape) == len(strides):
-            _require(
-                all(type(length) is int for length in (*shape, *strides)), "a shape holds something else than numbers"
-            )
+            are_integers = all(type(length) is int for length in (*shape, *strides))
+            _require(are_integers, "a shape or a stride is not an integer")
             return Tensor(storage, offset, shape, strides)
         case _:
-            raise ValueError("a tensor is described wrongly")
+            raise ValueError("the description of a tensor is invalid")
 
 
-def _parameter(*arguments: Any) -> Tensor:
-    _require(bool(arguments) and isinstance(arguments[0], Tensor), "a parameter is no tensor")
+def _make_parameter(*arguments: Any) -> Tensor:
+    _require(bool(arguments) and isinstance(arguments[0], Tensor), "a parameter is not a tensor")
     tensor: Tensor = arguments[0]
     return tensor
 
 
-def _require(claim: bool, otherwise: str) -> None:
-    if not claim:
-        raise ValueError(otherwise)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
-_MOST_ARGUMENTS = 8
-_CALLED: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _empty,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
+_CALLABLES: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _make_ordered_dict,
+    "torch._utils._rebuild_tensor_v2": _make_tensor,
+    "torch._utils._rebuild_parameter": _make_parameter,
 }
-_PUSHED = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-_FRESH: dict[str, Callable[[], Any]] = {
+_LITERALS = {"BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
+_CONSTRUCTORS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,
@@ -237,27 +248,27 @@ _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
 }
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda machine, _: None,
-    "FRAME": lambda machine, _: None,
-    "STOP": lambda machine, _: None,
-    "MARK": _Machine.mark,
-    "GLOBAL": _Machine.name,
-    "STACK_GLOBAL": _Machine.name_from_stack,
-    "REDUCE": _Machine.call,
-    "BUILD": _Machine.attributes,
-    "BINPERSID": _Machine.storage,
-    "BINPUT": _Machine.remember,
-    "LONG_BINPUT": _Machine.remember,
-    "MEMOIZE": _Machine.remember_next,
-    "BINGET": _Machine.recall,
-    "LONG_BINGET": _Machine.recall,
-    "TUPLE": _Machine.tuple_since_mark,
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "APPEND": _Machine.append,
-    "APPENDS": _Machine.appends,
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": _Machine.set_items,
+_INSTRUCTIONS: dict[str, Callable[[_Interpreter, Any], None]] = {
+    "PROTO": lambda interpreter, _: None,
+    "FRAME": lambda interpreter, _: None,
+    "STOP": lambda interpreter, _: None,
+    "MARK": _Interpreter.push_mark,
+    "GLOBAL": _Interpreter.push_global,
+    "STACK_GLOBAL": _Interpreter.push_global_from_stack,
+    "REDUCE": _Interpreter.call,
+    "BUILD": _Interpreter.set_state,
+    "BINPERSID": _Interpreter.push_storage,
+    "BINPUT": _Interpreter.memoize_at,
+    "LONG_BINPUT": _Interpreter.memoize_at,
+    "MEMOIZE": _Interpreter.memoize,
+    "BINGET": _Interpreter.push_memo,
+    "LONG_BINGET": _Interpreter.push_memo,
+    "TUPLE": _Interpreter.make_tuple_to_mark,
+    "TUPLE1": lambda interpreter, _: interpreter.make_tuple(1),
+    "TUPLE2": lambda interpreter, _: interpreter.make_tuple(2),
+    "TUPLE3": lambda interpreter, _: interpreter.make_tuple(3),
+    "APPEND": _Interpreter.append,
+    "APPENDS": _Interpreter.append_to_mark,
+    "SETITEM": _Interpreter.set_item,
+    "SETITEMS": _Interpreter.set_items_to_mark,
 }

@@ -1,8 +1,8 @@
-"""Reads a checkpoint: any released or trained `.pt` and any safetensors file, told apart by content."""
+"""Checkpoint reading: PyTorch `.pt` files and safetensors, detected by content, as numpy arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,14 +15,21 @@ from masklet.checkpoints.memory_map import map_file
 from masklet.checkpoints.safetensors_reader import read_safetensors
 from masklet.checkpoints.torch_reader import read_torch
 
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # put before every name by DDP, torch.compile and Lightning
+_PREFIXES = ("module.", "_orig_mod.", "model.")  # added to every name by DDP, torch.compile and Lightning
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a file holds: `tensors` by name, as the file names them, and `formats`, the kinds of numbers it has."""
+    """The content of a checkpoint file.
+
+    Attributes:
+        path: The file.
+        kind: "torch" or "safetensors".
+        tensors: The arrays by the names in the file, without the prefixes of DDP, torch.compile and Lightning.
+        dtypes: The dtypes in the file, each once. bfloat16 tensors are float32 in `tensors`.
+    """
 
     path: Path
     kind: Kind
@@ -31,38 +38,43 @@ class Checkpoint:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers there are."""
+        """The number of values in all tensors."""
         return sum(tensor.size for tensor in self.tensors.values())
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The weights in a checkpoint file by name. No code in it is run, nothing is unpickled, PyTorch is not needed.
+    """Read the weights of a checkpoint file. No code in the file is run.
 
-    Reads what `torch.save` writes, as `{"model": …}` or bare, and safetensors; of a trainer's file the weights alone.
-    The arrays are views of the file, mapped copy-on-write: they cost no memory until they are changed, and the file
-    must stay as it is while they live. bfloat16 is widened to float32, which is exact.
+    Files of `torch.save` are read with the state dict as the saved object or as its entry "model", "state_dict" or
+    "model_state_dict"; the optimizer state and other entries are ignored.
 
-    Raises `InputNotFound`, and `CheckpointError` with a code for every way in which a file can be wrong.
+    Returns:
+        The arrays by name. They are views of a private memory map: they take no memory until they are changed, changes
+        do not reach the file, and the file must not be changed while they are in use. bfloat16 is widened exactly to
+        float32.
+
+    Raises:
+        InputNotFound: The file is missing, empty or unreadable.
+        CheckpointError: The file is no checkpoint, damaged, unsafe, or contains NaN or infinity. The code says which.
     """
     return read_checkpoint(path).tensors
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """`read_tensors`, with what else is known about the file. Raises the same errors."""
+    """Read the weights of a checkpoint file with its kind and dtypes. See `read_tensors` for the details."""
     file = map_file(path)
     kind = detect_kind(file)
-    tensors, formats = read_torch(file) if kind == "torch" else read_safetensors(file)
-    return Checkpoint(path, kind, _bare(tensors), _names(formats.values()))
+    tensors, dtypes = read_torch(file) if kind == "torch" else read_safetensors(file)
+    return Checkpoint(path, kind, _strip_prefixes(tensors), _list_names(dtypes.values()))
 
 
-def _bare(tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """The same without the prefixes that wrappers put before all names."""
-    for prefix in _PREFIXES * 2:  # wrappers wrap each other
+def _strip_prefixes(tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Remove the prefixes that all names have."""
+    for prefix in _PREFIXES * 2:  # two wrappers can be nested in any order
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return dict(tensors)
 
 
-def _names(formats: Any) -> tuple[str, ...]:
-    distinct: dict[Dtype, None] = dict.fromkeys(formats)
-    return tuple(known.name for known in distinct)
+def _list_names(dtypes: Iterable[Dtype]) -> tuple[str, ...]:
+    return tuple(dtype.name for dtype in dict.fromkeys(dtypes))

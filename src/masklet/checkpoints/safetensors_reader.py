@@ -1,4 +1,4 @@
-"""Reads safetensors: a table in JSON, then the numbers. The library judges the table; the numbers are mapped."""
+"""Safetensors reading: the library validates the JSON header, and the tensors are views of the memory map."""
 
 from __future__ import annotations
 
@@ -9,98 +9,106 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from masklet.checkpoints.dtypes import DTYPES_BY_SAFETENSORS_NAME, Dtype
+from masklet.checkpoints.dtypes import DTYPES_BY_SAFETENSORS_NAME, ByteArray, Dtype
 from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
 
-_MAX_HEADER_BYTES = 16 << 20  # bytes; that of the largest released model has 0.1 MB
-
-_LENGTH = 8  # bytes that hold the length of the table
-_AGAIN = "download it again"
+_MAX_HEADER_BYTES = 16 << 20  # the header of the largest released model has 0.1 MB
+_LENGTH_BYTES = 8  # of the number in front of the header that states its length
+_DOWNLOAD_AGAIN = "download it again"
 
 
 def read_safetensors(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dtype]]:
-    """The tensors by name, and the format that each has in the file. Raises `CheckpointError`."""
-    size = _table_size(file)
-    table = _table(file, size)
-    _check_length(file, _LENGTH + size + max((entry.stop for entry in table.values()), default=0))
-    _judge(file)
-    blocks = {name: _block(file, name, entry, _LENGTH + size) for name, entry in table.items()}
-    findings = check_blocks(blocks)
-    tensors = {name: _array(block, table[name].shape) for name, block in blocks.items()}
-    require_finite(file, {name: tensors[name] for name, finding in findings.items() if not finding.is_finite})
-    return tensors, {name: DTYPES_BY_SAFETENSORS_NAME[entry.code] for name, entry in table.items()}
+    """Read a safetensors file.
+
+    Returns:
+        The tensors by name, and the dtype of each in the file.
+
+    Raises:
+        CheckpointError: The file is truncated, inconsistent, too large, or contains NaN or infinity.
+    """
+    header_size = _read_header_size(file)
+    entries = _read_header(file, header_size)
+    data_start = _LENGTH_BYTES + header_size
+    _check_length(file, data_start + max((entry.stop for entry in entries.values()), default=0))
+    _validate_with_library(file)
+    dtypes = {name: _find_dtype(file, name, entry) for name, entry in entries.items()}
+    raw = {name: file.bytes[data_start + entry.start : data_start + entry.stop] for name, entry in entries.items()}
+    checks = check_blocks({name: Block(raw[name], dtypes[name]) for name in entries})
+    tensors = {name: _view(raw[name], dtypes[name], entry.shape) for name, entry in entries.items()}
+    require_finite(file, {name: tensors[name] for name, check in checks.items() if not check.is_finite})
+    return tensors, dtypes
 
 
 class _Entry(NamedTuple):
-    code: str
+    """A tensor in the header. `start` and `stop` are byte offsets after the header."""
+
+    dtype_name: str
     shape: tuple[int, ...]
     start: int
     stop: int
 
 
-def _table_size(file: MappedFile) -> int:
-    size = int.from_bytes(file.content[:_LENGTH], "little")
+def _read_header_size(file: MappedFile) -> int:
+    size = int.from_bytes(file.content[:_LENGTH_BYTES], "little")
     if size > _MAX_HEADER_BYTES:
-        raise file.make_error(
-            "checkpoint-bomb", f"its table claims {size} bytes, more than the {_MAX_HEADER_BYTES} that are read"
-        )
-    if _LENGTH + size > len(file.content):
-        raise file.make_error(
-            "checkpoint-truncated", f"it ends within its table, at byte {len(file.content)}", hint=_AGAIN
-        )
+        message = f"the header claims {size} bytes; at most {_MAX_HEADER_BYTES} are read"
+        raise file.make_error("checkpoint-bomb", message)
+    if _LENGTH_BYTES + size > len(file.content):
+        message = f"the file ends inside the header, at byte {len(file.content)}"
+        raise file.make_error("checkpoint-truncated", message, hint=_DOWNLOAD_AGAIN)
     return size
 
 
-def _table(file: MappedFile, size: int) -> dict[str, _Entry]:
+def _read_header(file: MappedFile, size: int) -> dict[str, _Entry]:
+    text = file.content[_LENGTH_BYTES : _LENGTH_BYTES + size]
     try:
-        entries: dict[str, Any] = json.loads(file.content[_LENGTH : _LENGTH + size], object_pairs_hook=_unique)
+        entries: dict[str, Any] = json.loads(text, object_pairs_hook=_refuse_duplicates)
         entries.pop("__metadata__", None)
-        return {name: _entry(name, described) for name, described in entries.items()}
+        return {name: _parse_entry(name, entry) for name, entry in entries.items()}
     except (ValueError, RecursionError) as cause:
-        raise file.make_error("checkpoint-corrupt", f"its table is broken: {str(cause)[:200]}", hint=_AGAIN) from cause
+        message = f"the header is broken: {str(cause)[:200]}"
+        raise file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN) from cause
 
 
-def _entry(name: str, described: object) -> _Entry:
-    match described:
-        case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
-            return _Entry(code, tuple(shape), start, stop)
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("two entries have the same name")  # which one counts depends on the parser
+    return dict(pairs)
+
+
+def _parse_entry(name: str, entry: object) -> _Entry:
+    match entry:
+        case {"dtype": str(dtype_name), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
+            return _Entry(dtype_name, tuple(shape), start, stop)
         case _:
-            raise ValueError(f"{name!r} is not described by dtype, shape and data_offsets")
+            raise ValueError(f"the entry {name!r} lacks a valid dtype, shape or data_offsets")
 
 
-def _check_length(file: MappedFile, claimed: int) -> None:
-    if claimed > len(file.content):
-        raise file.make_error("checkpoint-truncated", f"has {len(file.content)} bytes of {claimed}", hint=_AGAIN)
+def _check_length(file: MappedFile, expected: int) -> None:
+    if expected > len(file.content):
+        message = f"the file has {len(file.content)} of {expected} bytes"
+        raise file.make_error("checkpoint-truncated", message, hint=_DOWNLOAD_AGAIN)
 
 
-def _judge(file: MappedFile) -> None:
-    """The library's opinion: JSON of the right form, known formats, no overlaps, no holes, the claimed length."""
+def _validate_with_library(file: MappedFile) -> None:
+    """Let the library check the header: known dtypes, no overlaps, no holes, and the length of the file."""
     try:
         with safe_open(str(file.path), framework="numpy"):
             pass
     except (SafetensorError, OSError) as cause:
-        raise file.make_error(
-            "checkpoint-corrupt", f"does not hold together: {str(cause)[:200]}", hint=_AGAIN
-        ) from cause
+        message = f"the file is inconsistent: {str(cause)[:200]}"
+        raise file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN) from cause
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("two entries have the same name")  # parsers differ in which one they take
-    return dict(pairs)
+def _find_dtype(file: MappedFile, name: str, entry: _Entry) -> Dtype:
+    if entry.dtype_name not in DTYPES_BY_SAFETENSORS_NAME:
+        supported = ", ".join(DTYPES_BY_SAFETENSORS_NAME)
+        message = f"{name} has the dtype {entry.dtype_name}; supported are {supported}"
+        raise file.make_error("checkpoint-unknown-format", message)
+    return DTYPES_BY_SAFETENSORS_NAME[entry.dtype_name]
 
 
-def _block(file: MappedFile, name: str, entry: _Entry, data: int) -> Block:
-    if entry.code not in DTYPES_BY_SAFETENSORS_NAME:
-        raise file.make_error(
-            "checkpoint-unknown-format",
-            f"{name} holds numbers of the kind {entry.code}; known are {', '.join(DTYPES_BY_SAFETENSORS_NAME)}",
-        )
-    return Block(file.bytes[data + entry.start : data + entry.stop], DTYPES_BY_SAFETENSORS_NAME[entry.code])
-
-
-def _array(block: Block, shape: tuple[int, ...]) -> NDArray[Any]:
-    assert block.dtype is not None
-    array = block.dtype.decode(block.raw).reshape(shape)
+def _view(raw: ByteArray, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = dtype.decode(raw).reshape(shape)
     return array if array.flags.aligned else np.array(array)

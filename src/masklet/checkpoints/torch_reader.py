@@ -1,4 +1,4 @@
-"""Reads a PyTorch checkpoint: a ZIP archive with one pickle and one member for every row of numbers."""
+"""PyTorch checkpoint reading: a ZIP archive with one pickle and one member for each storage."""
 
 from __future__ import annotations
 
@@ -15,47 +15,54 @@ from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
 from masklet.checkpoints.pickle_interpreter import Storage, Tensor, interpret_pickle
 from masklet.checkpoints.zip_archive import Member, list_members
+from masklet.errors import CheckpointError
 
-_MAX_PICKLE_BYTES = 16 << 20  # bytes; that of the largest released checkpoint has 0.1 MB
-_WRAPPER_KEYS = ("model", "state_dict", "model_state_dict")  # where trainers put the weights, beside other things
-
-_AGAIN = "download it again"
+_MAX_PICKLE_BYTES = 16 << 20  # the pickle of the largest released checkpoint has 0.1 MB
+_WRAPPER_KEYS = ("model", "state_dict", "model_state_dict")  # where training scripts put the state dict
+_MAX_NESTING = 3  # of these keys
+_DOWNLOAD_AGAIN = "download it again"
 
 
 def read_torch(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dtype]]:
-    """The tensors by name, and the format that each has in the file. Raises `CheckpointError`."""
-    parts = list_members(file)
-    _check_byte_order(file, parts)
-    described = _weights(file, interpret_pickle(file, _pickle(file, parts["data.pkl"])))
-    storages = _storages(file, described, parts)
-    suspects = _suspects(file, parts, storages)
-    rows = {key: storage.dtype.decode(parts[f"data/{key}"].raw(file)) for key, storage in storages.items()}
-    tensors = {name: _view(file, name, tensor, rows[tensor.storage.key]) for name, tensor in described.items()}
-    require_finite(file, {name: tensors[name] for name, tensor in described.items() if tensor.storage.key in suspects})
-    return tensors, {name: tensor.storage.dtype for name, tensor in described.items()}
+    """Read a file of `torch.save`.
+
+    Returns:
+        The tensors of the state dict by name, and the dtype of each in the file.
+
+    Raises:
+        CheckpointError: The file is damaged, unsafe, too large, has no state dict, or contains NaN or infinity.
+    """
+    members = list_members(file)
+    _check_byte_order(file, members)
+    tensors = _find_state_dict(file, interpret_pickle(file, _read_pickle(file, members["data.pkl"])))
+    storages = _collect_storages(file, tensors, members)
+    suspects = _check_members(file, members, storages)
+    values = {key: storage.dtype.decode(members[f"data/{key}"].raw(file)) for key, storage in storages.items()}
+    arrays = {name: _view(file, name, tensor, values[tensor.storage.key]) for name, tensor in tensors.items()}
+    require_finite(file, {name: arrays[name] for name, tensor in tensors.items() if tensor.storage.key in suspects})
+    return arrays, {name: tensor.storage.dtype for name, tensor in tensors.items()}
 
 
-def _check_byte_order(file: MappedFile, parts: Mapping[str, Member]) -> None:
-    order = bytes(parts["byteorder"].raw(file)[:16]) if "byteorder" in parts else b"little"
+def _check_byte_order(file: MappedFile, members: Mapping[str, Member]) -> None:
+    order = bytes(members["byteorder"].raw(file)[:16]) if "byteorder" in members else b"little"
     if order != b"little":
-        raise file.make_error("checkpoint-unknown-format", f"its byte order is {order!r}; only b'little' is read")
+        raise file.make_error("checkpoint-unknown-format", f"the byte order is {order!r}; only b'little' is supported")
 
 
-def _pickle(file: MappedFile, member: Member) -> bytes:
+def _read_pickle(file: MappedFile, member: Member) -> bytes:
     size = member.stop - member.start
     if size > _MAX_PICKLE_BYTES:
-        raise file.make_error(
-            "checkpoint-bomb", f"its data.pkl has {size} bytes, more than the {_MAX_PICKLE_BYTES} that are read"
-        )
+        message = f"the pickle data.pkl has {size} bytes; at most {_MAX_PICKLE_BYTES} are read"
+        raise file.make_error("checkpoint-bomb", message)
     program = bytes(member.raw(file))
     if zlib.crc32(program) != member.crc:
-        raise _damaged(file, member.name)
+        raise _make_checksum_error(file, member.name)
     return program
 
 
-def _weights(file: MappedFile, root: object) -> dict[str, Tensor]:
-    """The tensors of the state dict: what the pickle holds, or what it holds as "model", "state_dict", …"""
-    for _ in range(3):
+def _find_state_dict(file: MappedFile, root: object) -> dict[str, Tensor]:
+    """Find the tensors in the unpickled object or under the keys of training scripts."""
+    for _ in range(_MAX_NESTING):
         if not isinstance(root, dict):
             break
         found = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
@@ -64,52 +71,54 @@ def _weights(file: MappedFile, root: object) -> dict[str, Tensor]:
         root = next((root[key] for key in _WRAPPER_KEYS if key in root), None)
     raise file.make_error(
         "checkpoint-mismatch",
-        f"no weights in it; they are looked for as its entries, or those of {' or '.join(map(repr, _WRAPPER_KEYS))}",
-        hint='save them with torch.save({"model": model.state_dict()}, path)',
+        f"no state dict: it must be the saved object or its entry {' or '.join(map(repr, _WRAPPER_KEYS))}",
+        hint='save the weights with torch.save({"model": model.state_dict()}, path)',
     )
 
 
-def _storages(file: MappedFile, described: Mapping[str, Tensor], parts: Mapping[str, Member]) -> dict[str, Storage]:
-    """The rows of numbers that the tensors are views of, each with a member of just its size."""
+def _collect_storages(
+    file: MappedFile, tensors: Mapping[str, Tensor], members: Mapping[str, Member]
+) -> dict[str, Storage]:
+    """Collect the storages of all tensors by key, and check that each has a member of its size."""
     storages: dict[str, Storage] = {}
-    for name, tensor in described.items():
+    for name, tensor in tensors.items():
         storage = tensor.storage
-        member = parts.get(f"data/{storage.key}")
-        known = storages.setdefault(storage.key, storage)
-        if member is None or known != storage or member.stop - member.start != storage.length * storage.dtype.itemsize:
-            raise file.make_error(
-                "checkpoint-corrupt", f"the numbers of {name} are missing or of another size", hint=_AGAIN
-            )
+        member = members.get(f"data/{storage.key}")
+        first = storages.setdefault(storage.key, storage)
+        if member is None or first != storage or member.stop - member.start != storage.length * storage.dtype.itemsize:
+            message = f"the data of {name} are missing or have another size"
+            raise file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN)
     return storages
 
 
-def _suspects(file: MappedFile, parts: Mapping[str, Member], storages: Mapping[str, Storage]) -> set[str]:
-    """Checks the checksums of all members; returns the keys of the storages that may hold NaN or infinity."""
-    formats = {f"data/{key}": storage.dtype for key, storage in storages.items()}
-    findings = check_blocks({name: Block(part.raw(file), formats.get(name), part.crc) for name, part in parts.items()})
-    for name, finding in findings.items():
-        if not finding.is_intact:
-            raise _damaged(file, name)
-    return {key for key in storages if not findings[f"data/{key}"].is_finite}
+def _check_members(file: MappedFile, members: Mapping[str, Member], storages: Mapping[str, Storage]) -> set[str]:
+    """Check the checksums of all members. Returns the keys of the storages that may contain NaN or infinity."""
+    dtypes = {f"data/{key}": storage.dtype for key, storage in storages.items()}
+    blocks = {name: Block(member.raw(file), dtypes.get(name), member.crc) for name, member in members.items()}
+    checks = check_blocks(blocks)
+    for name, check in checks.items():
+        if not check.is_intact:
+            raise _make_checksum_error(file, name)
+    return {key for key in storages if not checks[f"data/{key}"].is_finite}
 
 
-def _view(file: MappedFile, name: str, tensor: Tensor, row: NDArray[Any]) -> NDArray[Any]:
-    """The tensor as a view of its row."""
-    described = f"{name} of shape {str(tensor.shape)[:80]}"
-    if not _fits(tensor, len(row)):
-        raise file.make_error("checkpoint-corrupt", f"{described} does not fit into its {len(row)} numbers")
+def _view(file: MappedFile, name: str, tensor: Tensor, values: NDArray[Any]) -> NDArray[Any]:
+    """Return a tensor as a view of the values of its storage."""
+    label = f"{name} of shape {str(tensor.shape)[:80]}"
+    if not _fits(tensor, len(values)):
+        raise file.make_error("checkpoint-corrupt", f"{label} does not fit its storage of {len(values)} values")
     try:
         if 0 in tensor.shape:
-            return np.zeros(tensor.shape, row.dtype)
-        strides = [stride * row.itemsize for stride in tensor.strides]
-        view: NDArray[Any] = np.ndarray(tensor.shape, row.dtype, row, tensor.offset * row.itemsize, strides)
+            return np.zeros(tensor.shape, values.dtype)
+        strides = [stride * values.itemsize for stride in tensor.strides]
+        view: NDArray[Any] = np.ndarray(tensor.shape, values.dtype, values, tensor.offset * values.itemsize, strides)
     except (ValueError, OverflowError) as cause:
-        raise file.make_error("checkpoint-corrupt", f"{described} cannot be: {cause}") from cause
+        raise file.make_error("checkpoint-corrupt", f"{label} is impossible: {cause}") from cause
     return view if view.flags.aligned else view.copy()
 
 
 def _fits(tensor: Tensor, length: int) -> bool:
-    """Whether a view lies within its row of numbers and does not repeat them to look larger than it is."""
+    """Whether a tensor lies inside its storage and does not repeat values to appear larger than it is."""
     sides = [(side, stride) for side, stride in zip(tensor.shape, tensor.strides, strict=True) if side != 1]
     if any(side == 0 for side, _ in sides):
         return all(side >= 0 for side, _ in sides)
@@ -119,5 +128,6 @@ def _fits(tensor: Tensor, length: int) -> bool:
     return last < length and math.prod(tensor.shape) <= length
 
 
-def _damaged(file: MappedFile, name: str) -> Exception:
-    return file.make_error("checkpoint-corrupt", f"the member {name!r} is damaged: its checksum differs", hint=_AGAIN)
+def _make_checksum_error(file: MappedFile, name: str) -> CheckpointError:
+    message = f"the archive member {name!r} is damaged: its checksum differs"
+    return file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN)

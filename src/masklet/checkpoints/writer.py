@@ -1,4 +1,4 @@
-"""Writes checkpoints, whole or not at all: safetensors, and the layout of the released `.pt` files."""
+"""Checkpoint writing, complete or not at all: safetensors, and the layout of the released `.pt` files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,27 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import DTYPES, DTYPES_BY_NAME, Dtype
+from masklet.checkpoints.dtypes import DTYPES, DTYPES_BY_NAME
 from masklet.files.atomic import atomic_write
 
-_ALIGNMENT_BYTES = 64  # bytes: where the numbers of a file begin, so that they can be used where they are mapped
-METADATA = {"format": "pt"}  # without it the transformers library refuses a file
+METADATA = {"format": "pt"}  # the transformers library requires it
 
-_CODES = {known.name: known.safetensors_name for known in DTYPES} | {"uint16": "U16"}
-_HEADER = 30  # bytes before the name of a ZIP archive's member
+_ALIGNMENT_BYTES = 64  # of the data in a file, so that a memory map can be used as an array
+_SAFETENSORS_NAMES = {dtype.name: dtype.safetensors_name for dtype in DTYPES} | {"uint16": "U16"}
+_LOCAL_HEADER_BYTES = 30  # in front of the name of a ZIP archive's member
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = METADATA) -> None:
-    """A safetensors file with these arrays and a table of texts. Raises `ResourceError` where it cannot be written."""
+    """Write a safetensors file.
+
+    Args:
+        path: The file. It appears complete or not at all.
+        tensors: The arrays by name.
+        metadata: The texts in the file's header.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # keeps all aligned
     stream_tensors(path, lambda: ordered, metadata)
 
@@ -32,88 +41,94 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
 def stream_tensors(
     path: Path, arrays: Callable[[], Iterable[tuple[str, NDArray[Any]]]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file array by array, in the order given.
+    """Write a safetensors file array by array, in the given order.
 
     Args:
-        path: The file. It appears whole or not at all.
-        arrays: Gives the named arrays. It is called twice, for the table and for the contents, so that arrays that are
-            made on the way need not be in memory together.
+        path: The file. It appears complete or not at all.
+        arrays: Returns the named arrays. It is called twice, for the header and for the contents, so arrays that are
+            made on demand need not be in memory together.
         metadata: The texts in the file's header.
 
     Raises:
         ResourceError: The file cannot be written.
     """
-    table: dict[str, Any] = {"__metadata__": dict(metadata)}
-    end = 0
-    for name, value in arrays():
-        start, end = end, end + value.nbytes
-        table[name] = {"dtype": _CODES[value.dtype.name], "shape": value.shape, "data_offsets": [start, end]}
-    text = json.dumps(table, separators=(",", ":")).encode()
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    stop = 0
+    for name, array in arrays():
+        start, stop = stop, stop + array.nbytes
+        dtype_name = _SAFETENSORS_NAMES[array.dtype.name]
+        header[name] = {"dtype": dtype_name, "shape": array.shape, "data_offsets": [start, stop]}
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % _ALIGNMENT_BYTES)
     with atomic_write(path) as handle:
         handle.write(len(text).to_bytes(8, "little") + text)
-        for _, value in arrays():
-            handle.write(_bytes(value))
+        for _, array in arrays():
+            handle.write(_encode(array))
 
 
 def write_released(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """A `.pt` file laid out as the released ones, `{"model": OrderedDict}`, for `torch.load(path, weights_only=True)`.
+    """Write a `.pt` file like the released ones: `{"model": OrderedDict}` for `torch.load(path, weights_only=True)`.
 
-    Raises `ResourceError` where it cannot be written. The same arrays give the same bytes.
+    The same arrays give the same bytes.
+
+    Args:
+        path: The file. It appears complete or not at all.
+        tensors: The arrays by name, in the order of the state dict.
+
+    Raises:
+        ResourceError: The file cannot be written.
     """
     with atomic_write(path) as handle, zipfile.ZipFile(handle, "w") as archive:
-        _store(handle, archive, "data.pkl", b"".join(_pickle(tensors)))
-        _store(handle, archive, "byteorder", b"little")
-        for key, value in enumerate(tensors.values()):
-            _store(handle, archive, f"data/{key}", _bytes(value))
-        _store(handle, archive, "version", b"3\n")
+        _store_member(handle, archive, "data.pkl", b"".join(_pickle(tensors)))
+        _store_member(handle, archive, "byteorder", b"little")
+        for key, array in enumerate(tensors.values()):
+            _store_member(handle, archive, f"data/{key}", _encode(array))
+        _store_member(handle, archive, "version", b"3\n")
 
 
-def _numbers(value: NDArray[Any]) -> Dtype:
-    return DTYPES_BY_NAME[value.dtype.name]
-
-
-def _bytes(value: NDArray[Any]) -> memoryview:
-    little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
+def _encode(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of an array in C order, little-endian."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data
 
 
-def _store(handle: BinaryIO, archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
-    """One member, padded so that its content is aligned."""
+def _store_member(handle: BinaryIO, archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
+    """Add a member without compression, padded so that its content is aligned."""
     info = zipfile.ZipInfo(f"archive/{name}")
-    begin = handle.tell() + _HEADER + len(info.filename) + 4
-    padding = -begin % _ALIGNMENT_BYTES
+    start = handle.tell() + _LOCAL_HEADER_BYTES + len(info.filename) + 4
+    padding = -start % _ALIGNMENT_BYTES
     info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
     archive.writestr(info, content)
 
 
 def _pickle(tensors: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
-    """`{"model": OrderedDict(tensors)}` in the pickle instructions that PyTorch uses, version 2."""
+    """Pickle `{"model": OrderedDict(tensors)}` with the instructions that PyTorch uses, protocol 2."""
     ordered_dict = b"ccollections\nOrderedDict\n)R"
-    yield b"\x80\x02}" + _text("model") + ordered_dict + b"("
-    for key, (name, value) in enumerate(tensors.items()):
-        module, storage = _numbers(value).torch_storage.split(".")
-        yield _text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
-        yield b"(" + _text("storage") + f"c{module}\n{storage}\n".encode() + _text(str(key)) + _text("cpu")
-        yield _integer(value.size) + b"tQ" + _integer(0)
-        yield _tuple(value.shape) + _tuple(_strides(value.shape))
+    yield b"\x80\x02}" + _pickle_text("model") + ordered_dict + b"("
+    for key, (name, array) in enumerate(tensors.items()):
+        module, storage = DTYPES_BY_NAME[array.dtype.name].torch_storage.split(".")
+        yield _pickle_text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
+        yield b"(" + _pickle_text("storage") + f"c{module}\n{storage}\n".encode()
+        yield _pickle_text(str(key)) + _pickle_text("cpu")
+        yield _pickle_integer(array.size) + b"tQ" + _pickle_integer(0)
+        yield _pickle_tuple(array.shape) + _pickle_tuple(_compute_strides(array.shape))
         yield b"\x89" + ordered_dict + b"tR"
     yield b"us."
 
 
-def _strides(shape: tuple[int, ...]) -> list[int]:
-    """Of an array without gaps, in numbers. PyTorch counts an empty side as one."""
+def _compute_strides(shape: tuple[int, ...]) -> list[int]:
+    """Compute the strides of a contiguous array, in values. PyTorch counts an empty side as one."""
     return [math.prod(max(side, 1) for side in shape[k + 1 :]) for k in range(len(shape))]
 
 
-def _text(text: str) -> bytes:
+def _pickle_text(text: str) -> bytes:
     encoded = text.encode()
     return b"X" + struct.pack("<I", len(encoded)) + encoded
 
 
-def _integer(number: int) -> bytes:
+def _pickle_integer(number: int) -> bytes:
     return b"J" + struct.pack("<i", number) if number < 1 << 31 else b"\x8a\x08" + struct.pack("<q", number)
 
 
-def _tuple(numbers: Any) -> bytes:
-    return b"(" + b"".join(map(_integer, numbers)) + b"t"
+def _pickle_tuple(numbers: Iterable[int]) -> bytes:
+    return b"(" + b"".join(map(_pickle_integer, numbers)) + b"t"
