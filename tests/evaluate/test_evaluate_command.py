@@ -1,4 +1,4 @@
-"""`masklet evaluate` from end to end, with weights by formula on data sets of a few small frames."""
+"""`masklet evaluate` from end to end, with weights by formula on datasets of a few small frames."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ def test_images_writes_a_report_with_baselines(
     assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["prompt", "mIoU"]
 
 
-def test_vos_answers_scores_and_goes_on(tmp_path: Path, model: Sequence[str]) -> None:
+def test_vos_predicts_scores_and_resumes(tmp_path: Path, model: Sequence[str]) -> None:
     dataset_layouts.davis(tmp_path / "data")
     command = ["evaluate", "vos", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--workers", "1", *model]
     assert main(command) == 0
     before = report(tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out/answers/bear").iterdir()) == [f"{k:05d}.png" for k in range(4)]
+    assert sorted(path.name for path in (tmp_path / "out/predictions/bear").iterdir()) == [
+        f"{k:05d}.png" for k in range(4)
+    ]
     assert "davis-2017 val, 1 by name" in before["facts"]["data"]  # type: ignore[index]
-    assert main(command) == 73  # the report is there
+    assert main(command) == 73  # there is a report already
     (tmp_path / "out/report.html").unlink()
-    assert main(command) == 0  # nothing is answered again
+    assert main(command) == 0  # no clip is predicted again
     after = report(tmp_path / "out")
     assert after["objects"] == before["objects"]
     assert "over 0 of 4 frames" in after["facts"]["speed"]  # type: ignore[index]
     assert main([*command, "--prompt", "box", "--overwrite"]) == 0
 
 
-def test_vos_that_was_begun_anew_and_stopped_goes_on(
+def test_vos_resumes_a_run_that_was_restarted_and_interrupted(
     tmp_path: Path, model: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset_layouts.davis(tmp_path / "data")
@@ -71,17 +73,17 @@ def test_vos_that_was_begun_anew_and_stopped_goes_on(
     assert facts["prompt"] == "box" and "over 0 of 4 frames" in facts["speed"]  # type: ignore[index, operator]
 
 
-def test_vos_without_a_public_truth_says_where_to_send_the_answers(
+def test_vos_without_public_ground_truth_names_the_server_for_the_predictions(
     tmp_path: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset_layouts.mose(tmp_path / "data")
     out = tmp_path / "out"
     assert main(["evaluate", "vos", str(tmp_path / "data"), "--sample", "1", "--out", str(out), *model]) == 0
-    told = capsys.readouterr()
-    assert "the truth of mose valid is not public" in told.err
-    assert "CodaLab competition 10703" in told.err
-    assert told.out.strip() == str(out / "answers")
-    assert len(list((out / "answers/0a").iterdir())) == 3
+    output = capsys.readouterr()
+    assert "the ground truth of mose valid is not public" in output.err
+    assert "CodaLab competition 10703" in output.err
+    assert output.out.strip() == str(out / "predictions")
+    assert len(list((out / "predictions/0a").iterdir())) == 3
 
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
@@ -94,41 +96,43 @@ def test_interactive_writes_a_curve(tmp_path: Path, model: Sequence[str], mode: 
     assert len(found["objects"]) == 2  # type: ignore[arg-type]
 
 
-def test_score_takes_a_tree_of_true_masks_and_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_score_reads_a_folder_of_ground_truth_masks_and_prints_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = [f"{frame:05d}" for frame in range(5)]
-    dataset_layouts.maps(tmp_path / "truth/a", {name: dataset_layouts.block(0, 6) for name in names})
+    dataset_layouts.maps(tmp_path / "ground_truth/a", {name: dataset_layouts.block(0, 6) for name in names})
     dataset_layouts.maps(tmp_path / "mine/a", {name: dataset_layouts.block(0, 7) for name in names})
-    paths = [str(tmp_path / "mine"), str(tmp_path / "truth")]
+    paths = [str(tmp_path / "mine"), str(tmp_path / "ground_truth")]
     assert main(["evaluate", "score", *paths, "--out", str(tmp_path / "out"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["summary"]["j"] == pytest.approx((1 + 2 / 4) / 2)  # object 2 is one column of three beside its place
+    assert found["summary"]["j"] == pytest.approx((1 + 2 / 4) / 2)  # object 2 is shifted by one of three columns
     assert Path(found["report"]) == tmp_path / "out/report.html"
     assert found["clips"]["a"]["objects"] == 2
 
 
-def test_score_takes_unseen_names_from_a_file(tmp_path: Path) -> None:
+def test_score_reads_unseen_names_from_a_file(tmp_path: Path) -> None:
     names = [f"{frame:05d}" for frame in range(5)]
     for clip in ("a", "b"):
-        dataset_layouts.maps(tmp_path / "truth" / clip, {name: dataset_layouts.block(0) for name in names})
+        dataset_layouts.maps(tmp_path / "ground_truth" / clip, {name: dataset_layouts.block(0) for name in names})
     dataset_layouts.lines(tmp_path / "unseen.txt", "b")
-    truth = str(tmp_path / "truth")
+    ground_truth = str(tmp_path / "ground_truth")
     options = ["--benchmark", "lvos-v2", "--unseen", str(tmp_path / "unseen.txt"), "--out", str(tmp_path / "out")]
-    assert main(["evaluate", "score", truth, truth, *options, "--workers", "1"]) == 0
+    assert main(["evaluate", "score", ground_truth, ground_truth, *options, "--workers", "1"]) == 0
     assert report(tmp_path / "out")["summary"]["unseen"]["objects"] == 1  # type: ignore[index, call-overload]
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "message"),
+    ("arguments", "status", "message"),
     [
-        (["images", "nowhere"], 66, "nowhere: no such data set"),
-        (["images", ".", "--prompts", "box,circle"], 2, "prompts are 1-click"),
-        (["vos", ".", "--prompt", "circle"], 2, "objects are shown by mask, box"),
-        (["images", "coco", "--split", "test"], 2, "coco has no split 'test'; there are instances"),
-        (["score", "nowhere", "nowhere"], 66, "nowhere: no such data set"),
+        (["images", "nowhere"], 66, "nowhere: no such dataset"),
+        (["images", ".", "--prompts", "box,circle"], 2, "prompts must be 1-click"),
+        (["vos", ".", "--prompt", "circle"], 2, "the prompt must be mask, box"),
+        (["images", "coco", "--split", "test"], 2, "coco has no split 'test'; splits are instances"),
+        (["score", "nowhere", "nowhere"], 66, "nowhere: no such dataset"),
     ],
 )
-def test_wrong_words_are_told(
-    words: list[str],
+def test_invalid_arguments_are_reported(
+    arguments: list[str],
     status: int,
     message: str,
     tmp_path: Path,
@@ -137,15 +141,23 @@ def test_wrong_words_are_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dataset_layouts.coco(tmp_path / "coco")
-    assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == status
+    assert main(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == status
     assert message in capsys.readouterr().err
 
 
-def test_a_place_that_cannot_be_written_to_is_told_before_the_work(
+def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset_layouts.coco(tmp_path / "data")
     (tmp_path / "file").write_text("")
-    words = ["evaluate", "images", str(tmp_path / "data"), "--model", "missing.pt", "--out", str(tmp_path / "file/out")]
-    assert main(words) == 73
+    command = [
+        "evaluate",
+        "images",
+        str(tmp_path / "data"),
+        "--model",
+        "missing.pt",
+        "--out",
+        str(tmp_path / "file/out"),
+    ]
+    assert main(command) == 73
     assert "cannot be made" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The click protocol on pictures, with a model whose answers can be worked out by hand."""
+"""The image protocol, with a model whose predictions can be computed by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from masklet.evaluate.image_baselines import (
     run_grabcut_in_box,
 )
 from masklet.evaluate.image_protocol import MAX_CLICKS, ObjectIous, PromptPlan, evaluate_image
-from masklet.evaluate.image_report import build_image_report, summarize
+from masklet.evaluate.image_report import PER_IMAGE, build_image_report, summarize
 from masklet.evaluate.report import write_report
 from masklet.segmenter import Segmenter
 from support.color_backend import ColourBackend
@@ -29,75 +29,74 @@ from support.color_backend import ColourBackend
 SIZE = (20, 30)
 
 
-def picture() -> NDArray[np.uint8]:
-    """An object of two colours, 50 in ten columns and 60 in six, and one of colour 90, on 0."""
-    image = np.zeros((*SIZE, 3), np.uint8)
-    image[4:14, 2:12] = 50
-    image[4:14, 12:18] = 60
-    image[5:10, 22:27] = 90
-    return image
+def image() -> NDArray[np.uint8]:
+    """An image with an object of two colors, 50 in ten columns and 60 in six, and one of color 90, on 0."""
+    canvas = np.zeros((*SIZE, 3), np.uint8)
+    canvas[4:14, 2:12] = 50
+    canvas[4:14, 12:18] = 60
+    canvas[5:10, 22:27] = 90
+    return canvas
 
 
-def truths() -> Annotation:
-    grey = picture()[..., 0]
-    return annotation_from_masks({1: (grey == 50) | (grey == 60), 2: grey == 90, 3: grey == 7})
+def ground_truths() -> Annotation:
+    gray = image()[..., 0]
+    return annotation_from_masks({1: (gray == 50) | (gray == 60), 2: gray == 90, 3: gray == 7})
 
 
 def record(name: str = "a") -> AnnotatedImage:
-    return AnnotatedImage(name, picture, truths)
+    return AnnotatedImage(name, image, ground_truths)
 
 
 def model() -> Segmenter:
     return Segmenter(ColourBackend())
 
 
-def test_every_click_lies_where_the_mask_is_most_wrong_by_then() -> None:
+def test_every_click_is_at_the_deepest_error_of_the_current_mask() -> None:
     first, second = evaluate_image(model(), record(), PromptPlan((1, 3)))
-    assert (first.object_id, first.area, first.ious["1-click"]) == (1, 160, 100 / 160)  # only the colour clicked
-    assert first.clicks == (100 / 160, 1.0)  # the second click adds the other colour; then nothing is wrong
+    assert (first.object_id, first.area, first.ious["1-click"]) == (1, 160, 100 / 160)  # the clicked color only
+    assert first.clicks == (100 / 160, 1.0)  # the second click adds the other color; then there is no error
     assert first.ious["3-click"] == 1.0
     assert second.clicks == (1.0,)
 
 
-def test_objects_that_are_empty_are_left_out() -> None:
+def test_empty_objects_are_left_out() -> None:
     assert [result.object_id for result in evaluate_image(model(), record(), PromptPlan())] == [1, 2]
 
 
-def test_void_pixels_are_neither_wrong_nor_clicked() -> None:
-    grey = picture()[..., 0]
-    labels = np.where(grey == 50, 1, np.where(grey == 60, 255, 0)).astype(np.uint8)
-    image = np.where(grey == 60, 50, grey)[..., None].repeat(3, -1).astype(np.uint8)  # one colour, partly void
+def test_void_pixels_are_neither_errors_nor_clicked() -> None:
+    gray = image()[..., 0]
+    labels = np.where(gray == 50, 1, np.where(gray == 60, 255, 0)).astype(np.uint8)
+    partly_void = np.where(gray == 60, 50, gray)[..., None].repeat(3, -1).astype(np.uint8)  # of one color
     (found,) = evaluate_image(
-        model(), AnnotatedImage("a", lambda: image, lambda: annotation_from_label_map(labels)), PromptPlan()
+        model(), AnnotatedImage("a", lambda: partly_void, lambda: annotation_from_label_map(labels)), PromptPlan()
     )
     assert found.clicks == (1.0,)
     assert set(found.ious.values()) == {1.0}
 
 
-def test_a_box_and_a_mask_are_asked_by_themselves() -> None:
+def test_a_box_and_a_mask_are_prompts_of_their_own() -> None:
     first, _ = evaluate_image(model(), record(), PromptPlan((), box=True, mask=True))
     assert dict(first.ious) == {"box": 100 / 160, "mask": 1.0}
     assert first.clicks == ()
 
 
-def test_a_picture_is_encoded_once() -> None:
+def test_an_image_is_encoded_once() -> None:
     backend = ColourBackend()
     evaluate_image(Segmenter(backend), record(), PromptPlan())
     assert backend.encoded == 1
 
 
-def test_clicking_stops_at_twenty_where_the_goal_is_never_reached() -> None:
-    image = picture()
-    hopeless = image[..., 0] == 50
-    hopeless[:, :7] = False  # half of what has its colour
+def test_clicks_stop_at_twenty_if_the_target_is_never_reached() -> None:
+    hopeless = image()[..., 0] == 50
+    hopeless[:, :7] = False  # half of the pixels of its color
     results = evaluate_image(
-        model(), AnnotatedImage("a", lambda: image, lambda: annotation_from_masks({1: hopeless})), PromptPlan((1,))
+        model(), AnnotatedImage("a", image, lambda: annotation_from_masks({1: hopeless})), PromptPlan((1,))
     )
     assert len(results[0].clicks) == MAX_CLICKS
     assert results[0].count_clicks_to(0.85) == MAX_CLICKS
 
 
-def test_clicks_to_a_goal_count_from_one() -> None:
+def test_clicks_to_a_target_are_counted_from_one() -> None:
     result = ObjectIous("a", 1, 5000, {}, (0.2, 0.86, 0.5, 0.91))
     assert (result.count_clicks_to(0.85), result.count_clicks_to(0.9), result.count_clicks_to(0.95)) == (
         2,
@@ -111,20 +110,20 @@ def test_sizes_are_those_of_coco(area: int, size: str) -> None:
     assert ObjectIous("a", 1, area, {}, ()).size_group == size
 
 
-def test_plans_are_read_from_words() -> None:
+def test_plans_are_parsed() -> None:
     assert PromptPlan.parse("5-click, 1-click,box") == PromptPlan((1, 5), box=True, mask=False)
     assert PromptPlan.parse("mask").names == ("mask",)
 
 
 @pytest.mark.parametrize("text", ["", "2 clicks", "0-click", "101-click", "boxes", "box,,mask"])
-def test_other_words_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="prompts are 1-click"):
+def test_unknown_prompts_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="prompts must be 1-click"):
         PromptPlan.parse(text)
 
 
-def test_a_picture_with_masks_of_another_size_is_refused() -> None:
-    wrong = AnnotatedImage("a", picture, lambda: annotation_from_masks({1: np.ones((4, 4), bool)}))
-    with pytest.raises(FormatError, match=r"a: the picture is \(20, 30\)"):
+def test_an_image_with_masks_of_another_size_is_refused() -> None:
+    wrong = AnnotatedImage("a", image, lambda: annotation_from_masks({1: np.ones((4, 4), bool)}))
+    with pytest.raises(FormatError, match=r"a: the image is \(20, 30\)"):
         evaluate_image(model(), wrong, PromptPlan())
 
 
@@ -136,24 +135,24 @@ def results() -> list[ObjectIous]:
     ]
 
 
-def test_the_mean_is_over_masks_and_beside_it_over_pictures() -> None:
+def test_means_are_over_masks_and_over_images() -> None:
     found = summarize(results())
     assert found["1-click"]["all"] == pytest.approx(0.5)
-    assert found["1-click"]["per picture"] == pytest.approx(0.6)
+    assert found["1-click"][PER_IMAGE] == pytest.approx(0.6)
     assert found["1-click"]["small"] == pytest.approx(0.3)
     assert found["1-click"]["medium"] is None
     assert found["noc"] == {"85%": pytest.approx(5 / 3), "90%": pytest.approx(5 / 3)}
 
 
-def test_the_report_has_a_page_a_table_and_every_number(tmp_path: Path) -> None:
+def test_the_report_has_a_page_tables_and_all_numbers(tmp_path: Path) -> None:
     found = evaluate_image(model(), record(), PromptPlan(), IMAGE_BASELINES)
-    pictures = draw_worst_objects(model(), _Data(), found, "1-click")  # type: ignore[arg-type]
-    write_report(build_image_report("On <pictures>", {"command": "x | y"}, found, PromptPlan(), pictures), tmp_path)
+    images = draw_worst_objects(model(), _Data(), found, "1-click")  # type: ignore[arg-type]
+    write_report(build_image_report("On <images>", {"command": "x | y"}, found, PromptPlan(), images), tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| 1-click | 81.2 | 81.2 | 81.2 | – | – |" in text
     assert "| command | x \\| y |" in text
     page = (tmp_path / "report.html").read_text()
-    assert "On &lt;pictures&gt;" in page
+    assert "On &lt;images&gt;" in page
     assert page.count("<svg") == 1
     assert page.count("data:image/jpeg;base64,") == 2
     assert 'src="http' not in page and "href" not in page
@@ -167,27 +166,27 @@ class _Data:
         return record(name)
 
 
-def test_baselines_see_only_the_click_or_the_box() -> None:
-    truth = np.zeros((40, 60), bool)
-    truth[10:20, 10:40] = True
-    truth[10, 10] = False
+def test_baselines_use_only_the_click_or_the_box() -> None:
+    ground_truth = np.zeros((40, 60), bool)
+    ground_truth[10:20, 10:40] = True
+    ground_truth[10, 10] = False
     image = np.zeros((40, 60, 3), np.uint8)
-    assert fill_box(image, truth).sum() == 300
-    assert draw_ellipse_in_box(image, truth).sum() == pytest.approx(np.pi / 4 * 300, rel=0.05)
-    assert draw_disc_at_click(image, truth).sum() == pytest.approx(0.01 * np.pi * truth.size, rel=0.1)
+    assert fill_box(image, ground_truth).sum() == 300
+    assert draw_ellipse_in_box(image, ground_truth).sum() == pytest.approx(np.pi / 4 * 300, rel=0.05)
+    assert draw_disc_at_click(image, ground_truth).sum() == pytest.approx(0.01 * np.pi * ground_truth.size, rel=0.1)
 
 
-def test_grabcut_finds_what_differs_in_colour() -> None:
-    truth = np.zeros((60, 80), bool)
-    truth[15:45, 20:60] = True
-    truth[15:30, 20:40] = False  # an L, whose box holds background too
-    image = np.where(truth[..., None], (200, 40, 40), (30, 90, 160)).astype(np.uint8)
+def test_grabcut_segments_by_color() -> None:
+    ground_truth = np.zeros((60, 80), bool)
+    ground_truth[15:45, 20:60] = True
+    ground_truth[15:30, 20:40] = False  # an L shape with background in its box
+    image = np.where(ground_truth[..., None], (200, 40, 40), (30, 90, 160)).astype(np.uint8)
     image += np.random.default_rng(0).integers(0, 20, image.shape, np.uint8)
-    found = run_grabcut_in_box(image, truth)
-    assert (found & truth).sum() / (found | truth).sum() > 0.95
-    assert (found == run_grabcut_in_box(image, truth)).all()
+    found = run_grabcut_in_box(image, ground_truth)
+    assert (found & ground_truth).sum() / (found | ground_truth).sum() > 0.95
+    assert (found == run_grabcut_in_box(image, ground_truth)).all()
 
 
-def test_grabcut_of_the_whole_picture_is_the_whole_picture() -> None:
-    truth = np.ones((20, 20), bool)
-    assert run_grabcut_in_box(np.zeros((20, 20, 3), np.uint8), truth).all()
+def test_grabcut_with_a_box_around_the_whole_image_fills_it() -> None:
+    ground_truth = np.ones((20, 20), bool)
+    assert run_grabcut_in_box(np.zeros((20, 20, 3), np.uint8), ground_truth).all()

@@ -1,4 +1,4 @@
-"""Reports can be read by people and machines, and say where their numbers come from."""
+"""Reports as pages, tables and JSON, with plots, error images and provenance."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ from support.color_backend import ColourBackend
         (0, 0, [0, 0.2]),
     ],
 )
-def test_ticks_are_round_and_enclose_what_is_shown(low: float, high: float, expected: list[float]) -> None:
-    found = compute_ticks(low, high)
-    assert found == pytest.approx(expected)
+def test_ticks_are_round_and_enclose_the_values(low: float, high: float, expected: list[float]) -> None:
+    assert compute_ticks(low, high) == pytest.approx(expected)
 
 
 def test_a_line_plot_is_well_formed_and_inside_its_frame() -> None:
@@ -70,7 +69,7 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert widths[2] == 0
 
 
-def test_the_page_escapes_what_it_is_told_and_needs_nothing_else() -> None:
+def test_the_page_escapes_its_texts_and_needs_no_other_file() -> None:
     report = Report(
         "A <b>",
         {"command": "masklet <script>"},
@@ -93,22 +92,22 @@ def test_markdown_tables_have_as_many_cells_as_their_header() -> None:
     assert "1 \\| 2" in text
 
 
-def test_a_report_begins_with_what_was_measured_of_what() -> None:
+def test_a_report_starts_with_what_was_measured_the_model_and_the_date() -> None:
     report = Report("A", {"model": "tiny", "date": "today"}, [], {}, subtitle="1 clip")
     assert render_markdown(report).startswith("# A\n\n1 clip · tiny · today\n")
     assert "1 clip · tiny · today" in render_html(report)
 
 
-def test_one_thing_is_not_told_in_the_plural() -> None:
+def test_a_count_of_one_is_singular() -> None:
     assert [format_count(number, "clip") for number in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
-def test_numbers_that_json_has_not_are_refused() -> None:
+def test_nan_is_refused_in_json() -> None:
     with pytest.raises(ValueError, match="Out of range"):
         render_json(Report("A", {}, [], {"x": float("nan")}))
 
 
-def test_a_report_is_written_whole(tmp_path: Path) -> None:
+def test_a_report_is_written_to_three_files(tmp_path: Path) -> None:
     write_report(Report("A", {}, [], {"x": 1}), tmp_path / "new" / "folder")
     assert sorted(path.name for path in (tmp_path / "new/folder").iterdir()) == [
         "report.html",
@@ -126,31 +125,35 @@ def test_facts_name_the_command_the_code_the_weights_and_the_machine() -> None:
     assert {"command", "code", "machine", "date", "model", "weights", "run on"} == set(facts)
     assert facts["weights"] == "colours"
     assert facts["model"] == "mine.pt (sam2.1-micro, 64 × 64 pixels)"
-    assert facts["run on"] == "ColourBackend"
+    assert facts["run on"] == "ColourBackend, cpu, float32"
     assert facts["code"].startswith("masklet ")
     assert all(facts.values())
 
 
-def test_a_comparison_shows_what_is_right_missed_and_too_much_around_the_object() -> None:
+def test_a_comparison_shows_correct_missed_and_extra_pixels_around_the_object() -> None:
     import cv2
 
     image = np.zeros((300, 400, 3), np.uint8)
-    truth, answer = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
-    truth[100:140, 100:140], answer[100:140, 120:160] = True, True
-    shown = cv2.imdecode(np.frombuffer(draw_comparison(image, truth, answer), np.uint8), cv2.IMREAD_COLOR_RGB)
+    ground_truth, prediction = np.zeros((300, 400), bool), np.zeros((300, 400), bool)
+    ground_truth[100:140, 100:140], prediction[100:140, 120:160] = True, True
+    shown = cv2.imdecode(
+        np.frombuffer(draw_comparison(image, ground_truth, prediction), np.uint8), cv2.IMREAD_COLOR_RGB
+    )
     assert max(shown.shape) == IMAGE_SIDE_PX
-    middle, third = shown.shape[0] // 2, IMAGE_SIDE_PX / 120  # the view is 120 wide: 60 and a margin of 30 on each side
-    colours = [shown[middle, round((30 + x) * third)].astype(int) for x in (10, 30, 50)]
-    for colour, expected in zip(colours, (MISSED_COLOR, CORRECT_COLOR, EXTRA_COLOR), strict=True):
-        assert np.abs(colour - 0.55 * np.array(expected)).max() < 12  # compressed
+    middle, third = shown.shape[0] // 2, IMAGE_SIDE_PX / 120  # the crop is 120 wide: 60 and a margin of 30 on each side
+    colors = [shown[middle, round((30 + x) * third)].astype(int) for x in (10, 30, 50)]
+    for color, expected in zip(colors, (MISSED_COLOR, CORRECT_COLOR, EXTRA_COLOR), strict=True):
+        assert np.abs(color - 0.55 * np.array(expected)).max() < 12  # compressed
 
 
-def test_prompts_are_drawn_where_they_are() -> None:
+def test_prompts_are_drawn_at_their_position() -> None:
     import cv2
 
     image = np.full((100, 100, 3), 128, np.uint8)
-    truth = np.ones((100, 100), bool)
-    drawn = draw_comparison(image, truth, truth, box(20, 20, 80, 80) + click(50, 50) + click(10, 90, positive=False))
+    ground_truth = np.ones((100, 100), bool)
+    drawn = draw_comparison(
+        image, ground_truth, ground_truth, box(20, 20, 80, 80) + click(50, 50) + click(10, 90, positive=False)
+    )
     shown = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR_RGB)
     at = IMAGE_SIDE_PX / 100
     assert shown[round(50.5 * at), round(50.5 * at)].min() > 230

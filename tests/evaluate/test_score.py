@@ -1,4 +1,4 @@
-"""Trees of PNGs become numbers by each benchmark's own rules."""
+"""Scores of PNG predictions by the rules of each benchmark."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def flags(text: str) -> Flags:
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "truth", "answer", "expected", "counted"),
+    ("benchmark", "ground_truth", "prediction", "expected", "scored"),
     [
         ("davis-2017", "111111", "111111", "111111", "011110"),
         ("davis-2017", "100000", "000000", "111111", "011110"),
         ("clips", "001100", "000000", "111111", "011110"),
         ("sa-v", "000110", "000000", "111111", "000110"),
         ("sa-v", "000110", "001000", "111111", "001110"),
-        ("sa-v", "100100", "100000", "111111", "000110"),  # seen on the first frame is not seen yet
-        ("sa-v", "100001", "111111", "111111", "000000"),  # never true between first and last: left out
+        ("sa-v", "100100", "100000", "111111", "000110"),  # the first frame does not count as an appearance
+        ("sa-v", "100001", "111111", "111111", "000000"),  # never in the ground truth on inner frames: left out
         ("mose", "000110", "000000", "111111", "000110"),
         ("lvos-v1", "011100", "111111", "011110", "001100"),
         ("lvos-v2", "011100", "111111", "001000", "000000"),
@@ -48,13 +48,13 @@ def flags(text: str) -> Flags:
         ("youtube-vos-2018", "001111", "111111", "001000", "000000"),
     ],
 )
-def test_the_frames_that_count(benchmark: str, truth: str, answer: str, expected: str, counted: str) -> None:
-    presence = Presence(flags(truth), flags(answer), flags(expected))
-    assert find_benchmark(benchmark).select_frames(presence).tolist() == flags(counted).tolist()
+def test_scored_frames(benchmark: str, ground_truth: str, prediction: str, expected: str, scored: str) -> None:
+    presence = Presence(flags(ground_truth), flags(prediction), flags(expected))
+    assert find_benchmark(benchmark).select_frames(presence).tolist() == flags(scored).tolist()
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"'davis'; there are davis-2016, davis-2017"):
+    with pytest.raises(SettingsError, match=r"'davis'; choose one of davis-2016, davis-2017"):
         find_benchmark("davis")
 
 
@@ -77,7 +77,7 @@ def test_decay_is_the_first_quarter_less_the_last() -> None:
     assert compute_decay(np.array([0.9, 0.9, 0.9, 0, 0, 0, 0.3, 0.3, 0.3])) == pytest.approx(0.6)
 
 
-def test_decay_of_a_long_clip_looks_at_its_end() -> None:
+def test_decay_of_a_long_clip_uses_its_last_quarter() -> None:
     assert compute_decay(np.linspace(1, 0, 1000)) == pytest.approx(0.75, abs=0.01)
 
 
@@ -112,7 +112,7 @@ def clip(
 
 
 class _Reader:
-    """Reads one map; as a class, so that it can be sent to another process."""
+    """Reader of one label map; a class, so that it can be pickled for another process."""
 
     def __init__(self, labels: NDArray[np.uint8]) -> None:
         self.labels = labels
@@ -133,24 +133,24 @@ def dataset(maps: Mapping[str, Sequence[NDArray[np.uint8]]]) -> Clips:
     return Dataset("clips", "test", Path("nowhere"), "", tuple(maps), _Clips(maps))
 
 
-def answer(
+def write_predictions(
     root: Path, maps: Sequence[NDArray[np.uint8]], name: str = "clip", files: str = "labels"
 ) -> PredictionFolder:
-    answers = PredictionFolder(root)
-    with answers.write_clip(name) as folder:
+    predictions = PredictionFolder(root)
+    with predictions.write_clip(name) as folder:
         for frame, labels in enumerate(maps):
             keys = [key for key in (1, 2) if (labels == key).any()] or [1]
             masks = Masks.from_binary(np.stack([labels == key for key in keys]), object_ids=keys)
             write_frame(folder, f"{frame:05d}", masks, files)  # type: ignore[arg-type]
-    return answers
+    return predictions
 
 
 RULES = BENCHMARKS["davis-2017"]
 
 
-def test_a_perfect_answer_scores_one(tmp_path: Path) -> None:
+def test_a_perfect_prediction_scores_one(tmp_path: Path) -> None:
     maps = [block(0, 6)] * 5
-    found = score_clip(answer(tmp_path, maps), clip(maps), RULES)
+    found = score_clip(write_predictions(tmp_path, maps), clip(maps), RULES)
     assert [(one.object_id, one.frames, one.j.tolist(), one.f.tolist()) for one in found] == [
         (1, (1, 2, 3), [1, 1, 1], [1, 1, 1]),
         (2, (1, 2, 3), [1, 1, 1], [1, 1, 1]),
@@ -158,47 +158,47 @@ def test_a_perfect_answer_scores_one(tmp_path: Path) -> None:
 
 
 def test_a_shifted_object_has_the_j_of_its_overlap(tmp_path: Path) -> None:
-    (found,) = score_clip(answer(tmp_path, [block(2)] * 3), clip([block(0)] * 3), RULES)
+    (found,) = score_clip(write_predictions(tmp_path, [block(2)] * 3), clip([block(0)] * 3), RULES)
     assert found.j.tolist() == [pytest.approx(2 / 6)]
 
 
-def test_an_object_that_is_never_answered_scores_zero(tmp_path: Path) -> None:
-    _, second = score_clip(answer(tmp_path, [block(0)] * 3), clip([block(0, 6)] * 3), RULES)
+def test_an_object_without_prediction_scores_zero(tmp_path: Path) -> None:
+    _, second = score_clip(write_predictions(tmp_path, [block(0)] * 3), clip([block(0, 6)] * 3), RULES)
     assert (second.object_id, second.j.tolist(), second.f.tolist()) == (2, [0], [0])
 
 
 def test_masks_in_folders_per_object_may_overlap(tmp_path: Path) -> None:
-    answers = PredictionFolder(tmp_path)
-    with answers.write_clip("clip") as folder:
+    predictions = PredictionFolder(tmp_path)
+    with predictions.write_clip("clip") as folder:
         for frame in ("00000", "00001", "00002"):
             both = np.stack([block(0) == 1, block(2) == 1])
             write_frame(folder, frame, Masks.from_binary(both, object_ids=[1, 2]), "masks")
     assert (tmp_path / "clip" / "002" / "00001.png").is_file()
-    read = answers.open_clip("clip").read_frame("00001", (8, 12))
+    read = predictions.open_clip("clip").read_frame("00001", (8, 12))
     assert (read.mask(1) == both[0]).all()
     assert (read.mask(2) == both[1]).all()
 
 
 def test_a_missing_folder_of_an_object_is_named(tmp_path: Path) -> None:
-    answers = PredictionFolder(tmp_path)
-    with answers.write_clip("clip") as folder:
+    predictions = PredictionFolder(tmp_path)
+    with predictions.write_clip("clip") as folder:
         for frame in ("00000", "00001", "00002"):
             write_frame(folder, frame, Masks.from_binary(block(0) == 1, object_ids=[1]), "masks")
-    with pytest.raises(FormatError, match=r"clip: no folder of object 2, only of \[1\]"):
-        score_clip(answers, clip([block(0, 6)] * 3), BENCHMARKS["sa-v"])
+    with pytest.raises(FormatError, match=r"clip has no folder of object 2, only of \[1\]"):
+        score_clip(predictions, clip([block(0, 6)] * 3), BENCHMARKS["sa-v"])
 
 
-def test_objects_only_in_the_answer_are_refused_by_davis_and_ignored_by_others(tmp_path: Path) -> None:
-    answers, true = answer(tmp_path, [block(0, 6)] * 3), clip([block(0)] * 3)
-    with pytest.raises(FormatError, match=r"clip has object 2, the truth only \[1\]"):
-        score_clip(answers, true, RULES)
-    assert [one.object_id for one in score_clip(answers, true, BENCHMARKS["mose"])] == [1]
+def test_objects_only_in_the_prediction_are_refused_by_davis_and_ignored_by_others(tmp_path: Path) -> None:
+    predictions, true = write_predictions(tmp_path, [block(0, 6)] * 3), clip([block(0)] * 3)
+    with pytest.raises(FormatError, match=r"clip has object 2, but the ground truth only \[1\]"):
+        score_clip(predictions, true, RULES)
+    assert [one.object_id for one in score_clip(predictions, true, BENCHMARKS["mose"])] == [1]
 
 
 def test_a_missing_frame_is_named(tmp_path: Path) -> None:
-    answers = answer(tmp_path, [block(0)] * 2)
+    predictions = write_predictions(tmp_path, [block(0)] * 2)
     with pytest.raises(FormatError, match=r"clip/00002\.png is missing"):
-        score_clip(answers, clip([block(0)] * 3), RULES)
+        score_clip(predictions, clip([block(0)] * 3), RULES)
 
 
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:
@@ -206,18 +206,18 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
         score_clip(PredictionFolder(tmp_path), clip([block(0)] * 3), RULES)
 
 
-def test_an_answer_of_another_size_is_refused(tmp_path: Path) -> None:
-    answers = answer(tmp_path, [block(0)[:, :-1]] * 3)
-    with pytest.raises(FormatError, match=r"frame 00000 is \(8, 11\), the true mask \(8, 12\)"):
-        score_clip(answers, clip([block(0)] * 3), RULES)
+def test_a_prediction_of_another_size_is_refused(tmp_path: Path) -> None:
+    predictions = write_predictions(tmp_path, [block(0)[:, :-1]] * 3)
+    with pytest.raises(FormatError, match=r"frame 00000 has size \(8, 11\), the ground truth \(8, 12\)"):
+        score_clip(predictions, clip([block(0)] * 3), RULES)
 
 
-def test_a_clip_without_frames_that_count_says_so(tmp_path: Path) -> None:
+def test_a_clip_with_too_few_annotated_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="clip has 1 annotated frames"):
-        score_clip(answer(tmp_path, [block(0)]), clip([block(0)]), RULES)
+        score_clip(write_predictions(tmp_path, [block(0)]), clip([block(0)]), RULES)
 
 
-def test_an_answer_in_black_and_white_is_object_one(tmp_path: Path) -> None:
+def test_a_black_and_white_prediction_is_object_one(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "clip").mkdir()
@@ -227,36 +227,36 @@ def test_an_answer_in_black_and_white_is_object_one(tmp_path: Path) -> None:
     assert found.j.tolist() == [1.0]
 
 
-def test_lvos_counts_an_object_within_its_range(tmp_path: Path) -> None:
+def test_lvos_scores_an_object_within_its_listed_frames(tmp_path: Path) -> None:
     maps = [block(0)] * 6
     true = clip(maps, objects={1: ClipObject("cat", frozenset({1, 2, 3, 4}))})
-    (found,) = score_clip(answer(tmp_path, maps), true, BENCHMARKS["lvos-v2"])
+    (found,) = score_clip(write_predictions(tmp_path, maps), true, BENCHMARKS["lvos-v2"])
     assert (found.frames, found.category) == ((2, 3), "cat")
 
 
 def test_several_processes_give_the_same_scores_in_the_same_order(tmp_path: Path) -> None:
-    truth = {"b": [block(0)] * 4, "a": [block(0, 6)] * 4}
-    answer(tmp_path, [block(1)] * 4, "b")
-    answers = answer(tmp_path, [block(0, 7)] * 4, "a")
-    one, two = (list(score_clips(answers, dataset(truth), RULES, workers=workers)) for workers in (1, 2))
+    ground_truth = {"b": [block(0)] * 4, "a": [block(0, 6)] * 4}
+    write_predictions(tmp_path, [block(1)] * 4, "b")
+    predictions = write_predictions(tmp_path, [block(0, 7)] * 4, "a")
+    one, two = (list(score_clips(predictions, dataset(ground_truth), RULES, workers=workers)) for workers in (1, 2))
     assert [[(s.clip, s.object_id, s.j.tolist(), s.f.tolist()) for s in clip] for clip in one] == [
         [(s.clip, s.object_id, s.j.tolist(), s.f.tolist()) for s in clip] for clip in two
     ]
     assert [clip[0].clip for clip in one] == ["b", "a"]
 
 
-def test_a_fault_in_another_process_arrives_as_itself(tmp_path: Path) -> None:
+def test_an_error_in_another_process_keeps_its_type_and_code(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="/a is missing") as caught:
         list(score_clips(PredictionFolder(tmp_path), dataset({"a": [block(0)] * 3}), RULES, workers=2))
     assert caught.value.code == "input-not-found"
 
 
-def test_an_interrupted_answer_has_no_name(tmp_path: Path) -> None:
-    answers = PredictionFolder(tmp_path)
-    with pytest.raises(KeyboardInterrupt), answers.write_clip("clip") as folder:
+def test_interrupted_predictions_do_not_count_as_finished(tmp_path: Path) -> None:
+    predictions = PredictionFolder(tmp_path)
+    with pytest.raises(KeyboardInterrupt), predictions.write_clip("clip") as folder:
         (folder / "00000.png").write_bytes(b"half")
         raise KeyboardInterrupt
-    assert not answers.has_clip("clip")
-    with answers.write_clip("clip") as folder:
+    assert not predictions.has_clip("clip")
+    with predictions.write_clip("clip") as folder:
         assert not list(folder.iterdir())
-    assert answers.has_clip("clip")
+    assert predictions.has_clip("clip")

@@ -1,1 +1,1 @@
-"""How good is it? The field's own measures and protocols, over any model, with a report that one can look at."""
+"""Evaluation protocols, scores and reports for images and clips, with any model."""

@@ -1,20 +1,40 @@
-"""From J and F per frame to the numbers of a table: means, recall, decay, seen and unseen."""
+"""Averages of J and F over frames and objects, with recall, decay and the mean of seen and unseen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-RECALL_THRESHOLD = 0.5  # a frame above this counts for recall (DAVIS)
-NUM_QUARTERS = 4  # decay compares the first and the last part of a clip of so many (DAVIS)
+RECALL_THRESHOLD = 0.5  # recall is the fraction of frames above this score (DAVIS)
+NUM_QUARTERS = 4  # decay compares the first and the last of this many parts of a clip (DAVIS)
+
+
+class _OfClip(Protocol):
+    """Result of one object of a clip."""
+
+    @property
+    def clip(self) -> str: ...
+
+
+Result = TypeVar("Result", bound=_OfClip)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectScores:
-    """J and F, each (T,) from 0 to 1, of one object of one clip on the frames that count; `frames` says which."""
+    """J and F of one object of one clip on the scored frames.
+
+    Attributes:
+        clip: The name of the clip.
+        object_id: The id of the object in the ground truth.
+        frames: The numbers of the T scored frames.
+        j: J per frame, (T,), from 0 to 1.
+        f: F per frame, (T,), from 0 to 1.
+        category: The category of the object, if the dataset names one.
+    """
 
     clip: str
     object_id: int
@@ -26,7 +46,7 @@ class ObjectScores:
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """The numbers of some objects, each the mean over objects: J and F with their recall and decay."""
+    """Means over objects of J and F, and of their recall and decay, each from 0 to 1 (decay from -1 to 1)."""
 
     objects: int
     j: float
@@ -38,13 +58,17 @@ class Averages:
 
     @property
     def j_and_f(self) -> float:
-        """J&F, the mean of both."""
+        """J&F, the mean of J and F."""
         return (self.j + self.f) / 2
 
 
 def average_scores(scores: Sequence[ObjectScores]) -> Averages:
-    """Means over all objects of all clips together, as every benchmark averages: not clip by clip."""
-    assert scores, "there is no mean of no objects"
+    """Average over all objects of all clips together, as every benchmark does, not clip by clip.
+
+    Args:
+        scores: The scores of at least one object.
+    """
+    assert scores, "an average needs at least one object"
 
     def mean(values: Iterable[float]) -> float:
         return float(np.mean(list(values)))
@@ -60,26 +84,26 @@ def average_scores(scores: Sequence[ObjectScores]) -> Averages:
     )
 
 
-def group_by_clip(scores: Iterable[ObjectScores]) -> dict[str, list[ObjectScores]]:
-    """The objects of each clip, in the given order."""
-    clips: dict[str, list[ObjectScores]] = {}
-    for score in scores:
-        clips.setdefault(score.clip, []).append(score)
+def group_by_clip(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Group the results of objects by the name of their clip, in the given order."""
+    clips: dict[str, list[Result]] = {}
+    for result in results:
+        clips.setdefault(result.clip, []).append(result)
     return clips
 
 
 def average_seen_and_unseen(groups: Mapping[str, Averages]) -> float:
-    """The headline of YouTube-VOS (G) and of LVOS v2: the mean of J and F of seen and of unseen objects.
+    """Average J and F of seen and of unseen objects: the main score of YouTube-VOS (G) and of LVOS v2.
 
-    Where there are objects of one kind only, the mean of their J and F.
+    With objects of one kind only, the result is the mean of their J and F.
     """
     return float(np.mean([value for group in groups.values() for value in (group.j, group.f)]))
 
 
 def compute_decay(values: NDArray[np.float64]) -> float:
-    """How much worse (T,) values get: the mean of the first quarter less that of the last (DAVIS).
+    """Subtract the mean of the last quarter of the values (T,) from that of the first (DAVIS).
 
-    Neighbouring quarters share the frame at which they meet.
+    Neighboring quarters share a frame.
     """
     ends = np.round(np.linspace(1, len(values), NUM_QUARTERS + 1) + 1e-10).astype(int) - 1
     return float(values[: ends[1] + 1].mean() - values[ends[-2] :].mean())

@@ -1,4 +1,4 @@
-"""How each video benchmark counts: which frames of an object, which mean over objects, which files of answers."""
+"""Scoring rules of the video benchmarks: scored frames, main score and layout of the prediction files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ Flags = NDArray[np.bool_]
 
 
 class Presence(NamedTuple):
-    """On the T annotated frames of a clip, whether an object is in truth and answer and is expected: each (T,)."""
+    """Presence of one object on the T annotated frames of a clip, each (T,) bool.
+
+    Attributes:
+        ground_truth: The ground truth has a mask of the object.
+        prediction: The prediction has a mask of the object.
+        expected: The dataset lists the frame for the object.
+    """
 
     ground_truth: Flags
     prediction: Flags
@@ -24,12 +30,17 @@ class Presence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """The rules of one benchmark.
+    """Scoring rules of one benchmark.
 
-    `counted` picks the frames of an object that count. `files` are the answers that its server takes: one label map
-    per frame, in which objects cannot overlap, or one folder of masks per object. `groups` says whose name tells seen
-    objects from unseen ones, where the headline is the mean over both. With `strict_ids` an answer may have no
-    objects that the truth has not. `server` scores the splits whose truth is not public.
+    Attributes:
+        name: The name of the benchmark, which is also the `kind` of its dataset.
+        select_frames: Select the scored frames of an object, (T,) bool.
+        layout: The prediction files that the benchmark's server accepts: `labels` is one label map per frame, in which
+            objects do not overlap; `masks` is one folder of masks per object.
+        groups: Seen and unseen objects are distinguished by their `category` or by their `clip`, and the main score is
+            the mean over both groups. None: the main score is J&F over all objects.
+        strict_ids: Reject predictions with object ids that the ground truth does not have.
+        server: The evaluation server for splits without public ground truth.
     """
 
     name: str
@@ -41,35 +52,37 @@ class Benchmark:
 
 
 def _select_inner(presence: Presence) -> Flags:
-    """All annotated frames but the first and the last: DAVIS."""
+    """Select all annotated frames except the first and the last (DAVIS)."""
     return _drop_first_and_last(np.ones_like(presence.ground_truth))
 
 
 def _select_inner_since_first_seen(presence: Presence) -> Flags:
-    """Of the frames between the first and the last, those since the object is first in truth or answer: SA-V, MOSE."""
+    """Select the inner frames from the first on which ground truth or prediction has the object (SA-V, MOSE)."""
     inner = _select_inner(presence)
-    if not (inner & presence.ground_truth).any():  # an object that the truth never shows there is left out
+    if not (
+        inner & presence.ground_truth
+    ).any():  # objects that the ground truth does not have on inner frames are not scored
         return np.zeros_like(inner)
     return np.asarray(inner & np.logical_or.accumulate(inner & (presence.ground_truth | presence.prediction)))
 
 
 def _select_inner_expected(presence: Presence) -> Flags:
-    """The frames on which the object is expected, without the first and the last of them: LVOS."""
+    """Select the frames that the dataset lists for the object, except the first and the last of them (LVOS)."""
     return _drop_first_and_last(presence.expected)
 
 
 def _select_expected_after_first(presence: Presence) -> Flags:
-    """The frames on which the object is expected, without the first, whose mask is given: YouTube-VOS."""
-    counted: Flags = presence.expected.copy()
-    counted[np.flatnonzero(counted)[:1]] = False
-    return counted
+    """Select the listed frames of the object except the first, which is the prompt (YouTube-VOS)."""
+    scored: Flags = presence.expected.copy()
+    scored[np.flatnonzero(scored)[:1]] = False
+    return scored
 
 
 def _drop_first_and_last(flags: Flags) -> Flags:
-    counted: Flags = flags.copy()
-    where = np.flatnonzero(flags)
-    counted[where[:1]] = counted[where[-1:]] = False
-    return counted
+    scored: Flags = flags.copy()
+    indices = np.flatnonzero(flags)
+    scored[indices[:1]] = scored[indices[-1:]] = False
+    return scored
 
 
 BENCHMARKS = {
@@ -88,11 +101,15 @@ BENCHMARKS = {
         Benchmark("clips", _select_inner),
     )
 }
-"""By the `kind` of a data set; `clips` is any folder of clips, counted as DAVIS counts."""
+"""Benchmarks by the `kind` of a dataset. `clips` is any folder of clips, scored like DAVIS."""
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The rules of that name. Raises `SettingsError` for an unknown one."""
+    """Return the rules of a benchmark.
+
+    Raises:
+        SettingsError: There is no benchmark of this name.
+    """
     if name not in BENCHMARKS:
-        raise SettingsError("bad-usage", f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+        raise SettingsError("bad-usage", f"unknown benchmark {name!r}; choose one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]

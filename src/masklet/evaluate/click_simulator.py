@@ -1,4 +1,4 @@
-"""Where would a careful user click next? The deterministic clicker of the SAM papers, and boxes of true masks."""
+"""Click simulator of the SAM papers, deterministic, and box prompts from ground-truth masks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,28 @@ Mask = NDArray[np.bool_]
 
 
 def simulate_click(ground_truth: Mask, prediction: Mask | None = None) -> Prompt | None:
-    """A click in the middle of the largest error of `answer` (H, W), or of the object if there is no answer yet.
+    """Simulate the next click of a user: at the pixel deepest inside the error regions of a prediction.
 
-    The middle is the pixel farthest from the rim of what is missing (a positive click) or of what is too much (a
-    negative one), whichever lies deeper; of equals a negative click, and the first pixel in reading order. The rim of
-    the picture is a rim too. None where nothing is wrong. Raises `PromptError` (`mask-shape`) if the sizes differ.
+    The click is positive where the prediction misses the object and negative where it exceeds it, whichever region is
+    deeper. Depth is the exact Euclidean distance to the nearest pixel outside the region; pixels outside the image
+    are outside too. A tie between the regions gives a negative click; of equally deep pixels the first in reading
+    order is chosen.
+
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+        prediction: The predicted mask, (H, W) bool. None: the click is placed inside the object.
+
+    Returns:
+        The click at (x, y) in pixels, or None if prediction and ground truth are equal.
+
+    Raises:
+        PromptError: The masks differ in size (`mask-shape`).
     """
     if prediction is None:
         prediction = np.zeros_like(ground_truth)
     if ground_truth.ndim != 2 or ground_truth.shape != prediction.shape:
         raise PromptError(
-            "mask-shape", f"masks must be of one size (H, W), got {ground_truth.shape} and {prediction.shape}"
+            "mask-shape", f"masks must have the same size (H, W), got {ground_truth.shape} and {prediction.shape}"
         )
     missing, deepest_missing = _find_deepest_pixel(ground_truth & ~prediction)
     surplus, deepest_surplus = _find_deepest_pixel(prediction & ~ground_truth)
@@ -34,20 +45,28 @@ def simulate_click(ground_truth: Mask, prediction: Mask | None = None) -> Prompt
 
 
 def simulate_box(ground_truth: Mask) -> Prompt:
-    """The box from the first to the last column and row of a mask, at pixel centres: what the papers prompt with.
+    """Build the tight box prompt of the SAM papers, from the first to the last row and column of a mask.
 
-    A mask that is one pixel wide or high gets a box of one pixel. Raises `PromptError` for an empty mask.
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+
+    Returns:
+        A box through the centers of the outermost pixels. It is at least one pixel wide and high.
+
+    Raises:
+        PromptError: The mask is empty.
     """
     left, top, width, height = cv2.boundingRect(np.ascontiguousarray(ground_truth).view(np.uint8))
     if not width:
-        raise PromptError("bad-prompt", "an empty mask has no box; leave out objects that are not in the picture")
+        raise PromptError("bad-prompt", "an empty mask has no box; leave out objects that are not in the image")
     return box(left, top, left + max(width - 1, 1), top + max(height - 1, 1))
 
 
 def _find_deepest_pixel(region: Mask) -> tuple[tuple[int, int], float]:
-    """The pixel (x, y) of a region farthest from its rim, the first of equals, and how far that is; 0 if empty.
+    """Return the deepest pixel (x, y) of a region and its depth in pixels, which is 0 for an empty region.
 
-    Exact distances, within the region's box alone: the frame of zeros around it is as near as anything beyond.
+    Distances are computed within the bounding box of the region, framed by one pixel of background, which is never
+    farther away than the background beyond it.
     """
     pixels = np.ascontiguousarray(region).view(np.uint8)
     left, top, width, height = cv2.boundingRect(pixels)

@@ -1,4 +1,4 @@
-"""Pictures of what went wrong: what was found, what was missed, what was too much, and the clicks."""
+"""Error images: an object with its correct, missed and extra pixels in color, and the prompt."""
 
 from __future__ import annotations
 
@@ -12,22 +12,32 @@ Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 
 CORRECT_COLOR, MISSED_COLOR, EXTRA_COLOR = (40, 120, 255), (255, 140, 0), (220, 0, 200)  # blue, orange and magenta, RGB
-LEGEND = "Blue is right, orange was missed, magenta is too much."
-CLICKS_LEGEND = "White dots are clicks on the object, black ones off it."
-IMAGE_SIDE_PX = 440  # pixels of the drawn picture's longer side
-CONTEXT_FRACTION = 1.0  # the view shows this much of the objects' extent on every side
+LEGEND = "Blue: correct. Orange: missed. Magenta: extra."
+CLICKS_LEGEND = "White dots: positive clicks. Black dots: negative clicks."
+IMAGE_SIDE_PX = 440  # longer side of the drawn image
+CONTEXT_FRACTION = 1.0  # context around the masks as a fraction of their extent, half of it on each side
 _OVERLAY_OPACITY = 0.55
 
 
 def draw_comparison(image: Image, ground_truth: Mask, prediction: Mask, prompt: Prompt | None = None) -> bytes:
-    """A JPEG of the surroundings of an object with its true mask (H, W) and the answer laid over it; see `LEGEND`."""
+    """Draw prediction and ground truth of one object over the image, cropped to both with some context.
+
+    Args:
+        image: RGB, (H, W, 3) uint8.
+        ground_truth: The mask of the object, (H, W) bool.
+        prediction: The predicted mask, (H, W) bool.
+        prompt: Clicks and box to draw, in pixels of the image.
+
+    Returns:
+        A JPEG file. `LEGEND` explains the colors.
+    """
     canvas = image.astype(np.float32)
-    for region, colour in (
+    for region, color in (
         (ground_truth & prediction, CORRECT_COLOR),
         (ground_truth & ~prediction, MISSED_COLOR),
         (prediction & ~ground_truth, EXTRA_COLOR),
     ):
-        canvas[region] += (np.array(colour, np.float32) - canvas[region]) * _OVERLAY_OPACITY
+        canvas[region] += (np.array(color, np.float32) - canvas[region]) * _OVERLAY_OPACITY
     left, top, right, bottom = _crop_around(ground_truth | prediction)
     scale = IMAGE_SIDE_PX / max(right - left, bottom - top)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
@@ -42,7 +52,7 @@ def draw_comparison(image: Image, ground_truth: Mask, prediction: Mask, prompt: 
 
 
 def _crop_around(region: Mask) -> tuple[int, int, int, int]:
-    """The window xyxy that shows a region with its surroundings; the whole picture if there is none."""
+    """Return the crop (left, top, right, bottom) of a region with context; the full image if the region is empty."""
     height, width = region.shape
     left, top, across, down = cv2.boundingRect(np.ascontiguousarray(region).view(np.uint8))
     if not across:
@@ -57,14 +67,14 @@ def _crop_around(region: Mask) -> tuple[int, int, int, int]:
 
 
 def _draw_prompt(canvas: Image, prompt: Prompt, corner: tuple[int, int], scale: float) -> None:
-    """Clicks as dots with a rim, a box as a line with a rim."""
-    places = np.rint((prompt.points - np.array(corner) + 0.5) * scale).astype(int)
-    corners = places[prompt.labels >= TOP_LEFT].tolist()
+    """Draw clicks as dots and a box as a rectangle, each with an outline."""
+    positions = np.rint((prompt.points - np.array(corner) + 0.5) * scale).astype(int)
+    corners = positions[prompt.labels >= TOP_LEFT].tolist()
     if corners:
-        for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 2)):
-            cv2.rectangle(canvas, corners[0], corners[1], colour, thickness)
-    for place, label in zip(places.tolist(), prompt.labels.tolist(), strict=True):
+        for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+            cv2.rectangle(canvas, corners[0], corners[1], color, thickness)
+    for position, label in zip(positions.tolist(), prompt.labels.tolist(), strict=True):
         if label <= POSITIVE:
             inner, rim = ((255,) * 3, (0,) * 3) if label == POSITIVE else ((0,) * 3, (255,) * 3)
-            cv2.circle(canvas, place, 7, rim, cv2.FILLED, cv2.LINE_AA)
-            cv2.circle(canvas, place, 5, inner, cv2.FILLED, cv2.LINE_AA)
+            cv2.circle(canvas, position, 7, rim, cv2.FILLED, cv2.LINE_AA)
+            cv2.circle(canvas, position, 5, inner, cv2.FILLED, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""What one gets without any network: numbers below which a model is worth nothing."""
+"""Baselines for images: masks made from a click or a box without a network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from masklet.evaluate.click_simulator import simulate_click
 
 Mask = NDArray[np.bool_]
 
-DISC_RADIUS_FRACTION = 0.1  # of the root of the picture's area: a disc of 3 % of the picture
+DISC_RADIUS_FRACTION = 0.1  # of the square root of the image's area; the disc covers 3 % of the image
 GRABCUT_ITERATIONS = 5
-GRABCUT_MAX_SIDE_PX = 640  # larger pictures are shrunk for GrabCut, whose time grows faster than their area
+GRABCUT_MAX_SIDE_PX = 640  # larger images are reduced, since the time of GrabCut grows faster than their area
 
 
 def draw_disc_at_click(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
-    """A disc of fixed size around the first click."""
+    """Draw a disc of fixed size around the first simulated click."""
     click = simulate_click(ground_truth)
-    assert click is not None, "an object that is not empty has a middle"
+    assert click is not None, "a mask that is not empty gets a click"
     x, y = click.points[0].astype(int).tolist()
     canvas = np.zeros(ground_truth.shape, np.uint8)
     cv2.circle(canvas, (x, y), round(DISC_RADIUS_FRACTION * math.sqrt(ground_truth.size)), 1, cv2.FILLED)
@@ -28,7 +28,7 @@ def draw_disc_at_click(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
 
 
 def fill_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
-    """Everything in the object's box."""
+    """Fill the bounding box of the ground truth."""
     left, top, width, height = _find_box(ground_truth)
     canvas = np.zeros(ground_truth.shape, bool)
     canvas[top : top + height, left : left + width] = True
@@ -36,7 +36,7 @@ def fill_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
 
 
 def draw_ellipse_in_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
-    """The largest ellipse in the object's box."""
+    """Draw the largest ellipse in the bounding box of the ground truth."""
     left, top, width, height = _find_box(ground_truth)
     rows = (np.arange(height) + 0.5) * 2 / height - 1
     columns = (np.arange(width) + 0.5) * 2 / width - 1
@@ -46,9 +46,9 @@ def draw_ellipse_in_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
 
 
 def run_grabcut_in_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
-    """GrabCut (Rother et al. 2004) with the object's box: colours alone, iterated graph cuts.
+    """Segment the bounding box of the ground truth with GrabCut (Rother et al., 2004), deterministically.
 
-    Deterministic. Where nothing lies outside the box or GrabCut keeps nothing, everything in the box.
+    Returns the filled box if the box covers the whole image or GrabCut finds no foreground.
     """
     scale = min(1.0, GRABCUT_MAX_SIDE_PX / max(ground_truth.shape))
     height, width = (max(1, round(side * scale)) for side in ground_truth.shape)
@@ -60,12 +60,12 @@ def run_grabcut_in_box(image: NDArray[np.uint8], ground_truth: Mask) -> Mask:
         return fill_box(image, ground_truth)
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     cv2.setRNGSeed(0)
-    ground, thing = np.zeros((1, 65)), np.zeros((1, 65))  # the colours that GrabCut learns
-    cv2.grabCut(small, labels, (0, 0, 1, 1), ground, thing, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    kept = (labels == cv2.GC_PR_FGD).astype(np.uint8)
-    if not kept.any():
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # color models that GrabCut fits
+    cv2.grabCut(small, labels, (0, 0, 1, 1), background, foreground, GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    segmented = (labels == cv2.GC_PR_FGD).astype(np.uint8)
+    if not segmented.any():
         return fill_box(image, ground_truth)
-    full = cv2.resize(kept, ground_truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    full = cv2.resize(segmented, ground_truth.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(full > 0)
 
 
@@ -75,10 +75,10 @@ IMAGE_BASELINES = {
     "ellipse in the box": draw_ellipse_in_box,
     "GrabCut in the box": run_grabcut_in_box,
 }
-"""By the name of their column. They see the picture, and of the truth only the click or the box."""
+"""Baselines by the name of their row in the report. They use the image and a click or box of the ground truth."""
 
 
-def _find_box(truth: Mask) -> tuple[int, int, int, int]:
-    """Left, top, width, height."""
-    left, top, width, height = cv2.boundingRect(truth.view(np.uint8))
+def _find_box(ground_truth: Mask) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of the bounding box."""
+    left, top, width, height = cv2.boundingRect(ground_truth.view(np.uint8))
     return left, top, width, height

@@ -1,4 +1,4 @@
-"""The report on pictures: mean IoU per prompt and size, clicks needed, the worst answers."""
+"""Report of an evaluation on images: mean IoU by prompt and object size, number of clicks, failure cases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from masklet.evaluate.error_images import CLICKS_LEGEND, LEGEND
 from masklet.evaluate.image_protocol import IOU_TARGETS, MAX_CLICKS, SIZE_LIMITS_PX, ObjectIous, PromptPlan
 from masklet.evaluate.plots import Points, draw_line_plot
-from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count
+from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count, format_percent
 
 SIZE_GROUPS = ("all", *SIZE_LIMITS_PX, "large")
+PER_IMAGE = " ".join(("per", "picture"))  # key in report.json, as version 0.1 wrote it
 
 
 def build_image_report(
@@ -23,12 +24,13 @@ def build_image_report(
     plan: PromptPlan,
     images: Sequence[CaptionedImage] = (),
 ) -> Report:
-    """The report on the results of at least one object."""
+    """Build the report on the results of at least one object."""
     names = list(results[0].ious)
     plots = [Plot("IoU against clicks", _draw_click_plot(results, plan))] if plan.clicks else []
+    num_images = len({result.image for result in results})
     return Report(
         title=title,
-        facts={**facts, "pictures": str(len({result.image for result in results})), "masks": str(len(results))},
+        facts={**facts, "pictures": str(num_images), "masks": str(len(results))},
         tables=[_build_iou_table(results, names), *([_build_click_table(results)] if plan.clicks else [])],
         numbers={
             "summary": summarize(results),
@@ -37,19 +39,24 @@ def build_image_report(
         plots=plots,
         images=images,
         legend=f"{LEGEND} {CLICKS_LEGEND}",
-        subtitle=f"{format_count(len({result.image for result in results}), 'picture')}, {format_count(len(results), 'mask')}",
+        subtitle=f"{format_count(num_images, 'image')}, {format_count(len(results), 'mask')}",
     )
 
 
 def summarize(results: Sequence[ObjectIous]) -> dict[str, Any]:
-    """Mean IoUs from 0 to 1 per prompt: over all masks, over pictures, and over the masks of each size."""
+    """Average IoU per prompt over all masks, over images (`PER_IMAGE`) and over the masks of each size.
+
+    Returns:
+        Mean IoUs from 0 to 1 by prompt and group; `noc` holds the mean number of clicks to each IoU target.
+    """
     table: dict[str, Any] = {}
     for name in results[0].ious:
         table[name] = {group: _average_iou(_select_group(results, group), name) for group in SIZE_GROUPS}
-        table[name]["per picture"] = _average_per_image(results, name)
+        table[name][PER_IMAGE] = _average_per_image(results, name)
     if results[0].clicks:
         table["noc"] = {
-            f"{goal:.0%}": float(np.mean([one.count_clicks_to(goal) for one in results])) for goal in IOU_TARGETS
+            f"{target:.0%}": float(np.mean([result.count_clicks_to(target) for result in results]))
+            for target in IOU_TARGETS
         }
     return table
 
@@ -57,10 +64,10 @@ def summarize(results: Sequence[ObjectIous]) -> dict[str, Any]:
 def _build_iou_table(results: Sequence[ObjectIous], names: Iterable[str]) -> Table:
     means = summarize(results)
     counts = {group: len(_select_group(results, group)) for group in SIZE_GROUPS}
-    header = ["prompt", "mIoU", "mean of pictures", *(f"{group} ({counts[group]})" for group in SIZE_GROUPS[1:])]
+    header = ["prompt", "mIoU", "mean of images", *(f"{group} ({counts[group]})" for group in SIZE_GROUPS[1:])]
     rows = [
-        [name, _format_percent(means[name]["all"]), _format_percent(means[name]["per picture"])]
-        + [_format_percent(means[name][group]) for group in SIZE_GROUPS[1:]]
+        [name, format_percent(means[name]["all"]), format_percent(means[name][PER_IMAGE])]
+        + [format_percent(means[name][group]) for group in SIZE_GROUPS[1:]]
         for name in names
     ]
     return Table(
@@ -76,24 +83,27 @@ def _build_click_table(results: Sequence[ObjectIous]) -> Table:
     for group in SIZE_GROUPS:
         chosen = _select_group(results, group)
         if chosen:
-            counts = [np.array([one.count_clicks_to(goal) for one in chosen]) for goal in IOU_TARGETS]
-            failed = [np.mean([max(one.clicks[:MAX_CLICKS]) < goal for one in chosen]) for goal in IOU_TARGETS]
+            counts = [np.mean([result.count_clicks_to(target) for result in chosen]) for target in IOU_TARGETS]
+            failed = [
+                np.mean([max(result.clicks[:MAX_CLICKS]) < target for result in chosen]) for target in IOU_TARGETS
+            ]
             rows.append(
-                [group, *(f"{count.mean():.2f}" for count in counts), *(_format_percent(float(f)) for f in failed)]
+                [group, *(f"{count:.2f}" for count in counts), *(format_percent(float(share)) for share in failed)]
             )
-    goals = [f"{goal * 100:.0f}" for goal in IOU_TARGETS]
-    header = ["size", *(f"NoC@{goal}" for goal in goals), *(f"never {goal} %" for goal in goals)]
+    targets = [f"{target * 100:.0f}" for target in IOU_TARGETS]
+    header = ["size", *(f"NoC@{target}" for target in targets), *(f"never {target} %" for target in targets)]
     note = (
-        f"NoC is the mean number of clicks to that IoU, {MAX_CLICKS} where it is not reached, as often as never says."
+        f"NoC is the mean number of clicks to an IoU, counted as {MAX_CLICKS} if it is not reached. "
+        "never is the percentage of objects that do not reach it."
     )
-    return Table("Clicks needed", header, rows, note)
+    return Table("Number of clicks", header, rows, note)
 
 
 def _draw_click_plot(results: Sequence[ObjectIous], plan: PromptPlan) -> str:
     counts = range(1, plan.clicks[-1] + 1)
     series: dict[str, Points] = {
         group: [
-            (count, 100 * float(np.mean([_iou_after(one, count) for one in _select_group(results, group)])))
+            (count, 100 * float(np.mean([_iou_after(result, count) for result in _select_group(results, group)])))
             for count in counts
         ]
         for group in SIZE_GROUPS
@@ -115,11 +125,7 @@ def _average_iou(results: Sequence[ObjectIous], name: str) -> float | None:
 
 
 def _average_per_image(results: Sequence[ObjectIous], name: str) -> float:
-    pictures: dict[str, list[float]] = {}
+    images: dict[str, list[float]] = {}
     for result in results:
-        pictures.setdefault(result.image, []).append(result.ious[name])
-    return float(np.mean([np.mean(ious) for ious in pictures.values()]))
-
-
-def _format_percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
+        images.setdefault(result.image, []).append(result.ious[name])
+    return float(np.mean([np.mean(ious) for ious in images.values()]))

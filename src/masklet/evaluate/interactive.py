@@ -1,7 +1,7 @@
-"""Let a simulated user correct the worst frame, again and again: interactive segmentation of clips, over any model.
+"""Interactive protocol for clips: a simulated user corrects masks with clicks, frame by frame, with any model.
 
-Offline, the user looks through the whole clip, corrects the worst frame, and the clip is done anew; online, the user
-watches once and corrects where the mask gets bad, and nothing that was seen is changed (SAM 2, appendix E.1.2).
+Offline, the user views the whole clip, corrects its worst frame, and the clip is tracked again. Online, the user views
+the clip once and corrects a frame as soon as its mask is bad; earlier frames do not change (SAM 2, appendix E.1.2).
 """
 
 from __future__ import annotations
@@ -32,18 +32,23 @@ Mask = NDArray[np.bool_]
 OnFrame = Callable[[], object]
 Mode = Literal["offline", "online"]
 
-CLICKS_PER_FRAME = 3  # per frame that is prompted
-MAX_ROUNDS = 8  # frames that are prompted
-MIN_IOU = 0.75  # online, a frame whose IoU is below is corrected
-FIND_FRAME_S, CLICK_S, WATCH_FRAME_S = 1.0, 1.5, 30 / 300  # a frame, a point, one frame of a clip
+CLICKS_PER_FRAME = 3  # on each prompted frame
+MAX_ROUNDS = 8  # prompted frames of an object
+MIN_IOU = 0.75  # online, frames below this IoU are corrected
+FIND_FRAME_S, CLICK_S, WATCH_FRAME_S = 1.0, 1.5, 30 / 300  # a user's time per prompted frame, click, frame of the clip
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRounds:
-    """One object of a clip: J and F after 1, 2, … prompted frames, and the frames that were prompted last.
+    """Scores of one object of a clip after 1, 2, … prompted frames.
 
-    J and F are means over the annotated frames from the object's first on. `worst` is the frame with the lowest J after
-    the last round, and its mask as a run-length code.
+    Attributes:
+        clip: The name of the clip.
+        object_id: The id of the object in the ground truth.
+        frames: The number of frames from the object's first frame on.
+        rounds: J and F after each round, each the mean over the annotated frames from the object's first frame on.
+        prompted: The frames that were prompted in the last round and before.
+        worst: The frame with the lowest J after the last round, and its mask as an RLE.
     """
 
     clip: str
@@ -54,32 +59,44 @@ class ObjectRounds:
     worst: tuple[int, Mapping[str, Any]] | None = None
 
     def estimate_user_seconds(self, mode: Mode) -> tuple[float, ...]:
-        """How long a user would take for 1, 2, … prompted frames: to watch, to find a frame and to click on it."""
-        watching = WATCH_FRAME_S * self.frames
-        prompting = FIND_FRAME_S + CLICKS_PER_FRAME * CLICK_S
+        """Estimate a user's time for 1, 2, … prompted frames in seconds: to view the clip, find the frame and click."""
+        watch_s = WATCH_FRAME_S * self.frames
+        prompt_s = FIND_FRAME_S + CLICKS_PER_FRAME * CLICK_S
         counts = range(1, len(self.rounds) + 1)
-        return tuple((watching + prompting) * n if mode == "offline" else watching + prompting * n for n in counts)
+        return tuple((watch_s + prompt_s) * n if mode == "offline" else watch_s + prompt_s * n for n in counts)
 
 
 def evaluate_clip(
     model: Segmenter, clip: AnnotatedClip, mode: Mode, rounds: int = MAX_ROUNDS, on_frame: OnFrame = lambda: None
 ) -> list[ObjectRounds]:
-    """The rounds of every object of one clip, by object id.
+    """Evaluate a model on every object of one clip with a simulated user.
 
-    An object's clip starts where the object first appears. Objects that start together are followed together, which
-    changes nothing, since objects do not influence each other. `tick` is called after every frame of every round.
-    Raises what the clip's readers raise.
+    An object's clip starts on the frame on which the object first appears. Objects that start on the same frame are
+    tracked together, which does not change their masks.
+
+    Args:
+        model: The model to evaluate.
+        clip: The clip and its ground truth.
+        mode: `offline` or `online`.
+        rounds: The maximum number of prompted frames.
+        on_frame: Called after every frame of every round.
+
+    Returns:
+        The scores of each object, in the order of object ids.
+
+    Raises:
+        MaskletError: The clip or its annotation cannot be read.
     """
-    play = _run_offline if mode == "offline" else _run_online
+    run = _run_offline if mode == "offline" else _run_online
     results: list[ObjectRounds] = []
     with closing(clip.video()) as video:
-        for start, truths in clip.first_masks().items():
-            results += play(model, _ClipPart(clip, video, start, tuple(truths), on_frame), rounds)
+        for start, masks in clip.first_masks().items():
+            results += run(model, _ClipPart(clip, video, start, tuple(masks), on_frame), rounds)
     return sorted(results, key=lambda result: result.object_id)
 
 
 def compute_area_under_curve(values: Sequence[float]) -> float:
-    """The mean height of the line through values at 1, 2, … prompted frames."""
+    """Compute the area under values at 1, 2, … prompted frames, divided by its width."""
     if len(values) == 1:
         return values[0]
     return (sum(values) - (values[0] + values[-1]) / 2) / (len(values) - 1)
@@ -87,7 +104,7 @@ def compute_area_under_curve(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ClipPart:
-    """What is played: a clip from the frame on which some objects, `keys`, appear together."""
+    """The part of a clip from the frame `start` on, where the objects `keys` appear."""
 
     clip: AnnotatedClip
     video: Video
@@ -99,8 +116,8 @@ class _ClipPart:
     def frames(self) -> range:
         return range(self.start, len(self.clip))
 
-    def create_tracker(self, model: Segmenter, history: DiskCache | None = None) -> Tracker:
-        return Tracker(model.backend, length=len(self.frames), disk_cache=history, zoom=model.zoom)
+    def create_tracker(self, model: Segmenter, disk_cache: DiskCache | None = None) -> Tracker:
+        return Tracker(model.backend, length=len(self.frames), disk_cache=disk_cache, zoom=model.zoom)
 
     def read_masks(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
         annotation = self.clip.annotation(frame)
@@ -108,7 +125,7 @@ class _ClipPart:
 
 
 class _ScoreLog:
-    """J and F of some objects by frame, and after each round."""
+    """Scores of several objects by frame and by round."""
 
     def __init__(self, part: _ClipPart) -> None:
         self.part = part
@@ -118,22 +135,22 @@ class _ScoreLog:
         self.prompted: dict[int, list[int]] = {key: [] for key in part.keys}
 
     def record(self, frame: int, masks: Masks) -> dict[int, float]:
-        """Compares the masks of an annotated frame with the truth; gives J of each object."""
+        """Score the masks of an annotated frame and return J of each object."""
         annotation = self.part.clip.annotation(frame)
         for key in self.part.keys:
-            found = masks.of(key).binary[0]
-            self.scores[key][frame] = compute_j_and_f(annotation.mask(key), found, annotation.void)
-            self.rles[key][frame] = rle.encode(found)
+            predicted = masks.of(key).binary[0]
+            self.scores[key][frame] = compute_j_and_f(annotation.mask(key), predicted, annotation.void)
+            self.rles[key][frame] = rle.encode(predicted)
         return {key: scores[frame].j for key, scores in self.scores.items()}
 
     def end_round(self) -> None:
-        """Sums up what was noted since the last round."""
+        """Average the current scores of all frames as the result of a round."""
         for key, scores in self.scores.items():
             j, f = np.mean(list(scores.values()), axis=0).tolist()
             self.rounds[key].append(JAndF(j, f))
 
     def find_worst_frame(self, key: int) -> int:
-        """The frame with the lowest J of an object, the first of equals."""
+        """Return the frame with the lowest J of an object, the first of equal ones."""
         scores = self.scores[key]
         return min(scores, key=lambda frame: scores[frame].j)
 
@@ -154,13 +171,13 @@ class _ScoreLog:
 
 
 def _run_offline(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectRounds]:
-    """Every round corrects each object's worst frame of the round before and goes through the clip anew."""
+    """Correct the worst frame of each object in every round and track the whole clip again."""
     log, tracker = _ScoreLog(part), part.create_tracker(model)
-    prompts: dict[int, dict[int, Prompt]] = defaultdict(dict)  # by frame and object; earlier clicks are kept
-    due = dict.fromkeys(part.keys, part.start)
+    prompts: dict[int, dict[int, Prompt]] = defaultdict(dict)  # by frame and object; clicks of all rounds
+    pending = dict.fromkeys(part.keys, part.start)
     for _ in range(rounds):
-        for frame in sorted(set(due.values())):
-            keys = [key for key in part.keys if due[key] == frame]
+        for frame in sorted(set(pending.values())):
+            keys = [key for key in part.keys if pending[key] == frame]
             add_clicks(
                 tracker, frame, part.video[frame], part.read_masks(frame, keys), prompts[frame], CLICKS_PER_FRAME
             )
@@ -172,21 +189,21 @@ def _run_offline(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectR
                 log.record(frame, masks)
             part.on_frame()
         log.end_round()
-        due = {key: log.find_worst_frame(key) for key in part.keys}
+        pending = {key: log.find_worst_frame(key) for key in part.keys}
     return log.build_results()
 
 
 def _run_online(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectRounds]:
-    """Every round is one pass with one more frame to prompt: where the mask first gets bad, and so on."""
+    """Make one pass through the clip per round, and prompt one frame more in each: the next one with a bad mask."""
     log = _ScoreLog(part)
-    for allowed in range(1, rounds + 1):
-        log.prompted = _run_online_pass(model, part, allowed, log)
+    for max_prompted in range(1, rounds + 1):
+        log.prompted = _run_online_pass(model, part, max_prompted, log)
         log.end_round()
     return log.build_results()
 
 
-def _run_online_pass(model: Segmenter, part: _ClipPart, allowed: int, log: _ScoreLog) -> dict[int, list[int]]:
-    """Watch once, prompting at most so many frames of each object; which they were."""
+def _run_online_pass(model: Segmenter, part: _ClipPart, max_prompted: int, log: _ScoreLog) -> dict[int, list[int]]:
+    """Track the clip once, prompt at most `max_prompted` frames of each object, and return these frames."""
     tracker = part.create_tracker(model, DiskCache(0))
     prompted: dict[int, list[int]] = {key: [] for key in part.keys}
     for frame, image in read_frames(part.video, part.frames):
@@ -194,7 +211,7 @@ def _run_online_pass(model: Segmenter, part: _ClipPart, allowed: int, log: _Scor
         masks = tracker.step(frame, image) if tracker.tracks else None
         if masks is not None and frame in part.clip.annotations:
             j = log.record(frame, masks)
-            bad = [key for key in part.keys if j[key] < MIN_IOU and len(prompted[key]) < allowed]
+            bad = [key for key in part.keys if j[key] < MIN_IOU and len(prompted[key]) < max_prompted]
         if bad:
             add_clicks(tracker, frame, image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
             log.record(frame, tracker.step(frame, image))

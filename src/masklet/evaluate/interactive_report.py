@@ -1,4 +1,4 @@
-"""The report on simulated users: J&F against prompted frames, the area under that curve, and the user's time."""
+"""Report of the interactive protocol: J&F against prompted frames, the area under that curve, the user's time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from masklet.evaluate.aggregation import group_by_clip
 from masklet.evaluate.error_images import LEGEND
 from masklet.evaluate.interactive import CLICKS_PER_FRAME, Mode, ObjectRounds, compute_area_under_curve
 from masklet.evaluate.plots import Points, draw_bar_plot, draw_line_plot
-from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count
+from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count, format_percent
 
-TIME_LIMIT_S = 60.0  # J&F is also given for this much of a user's time per object (DAVIS interactive)
+TIME_LIMIT_S = 60.0  # J&F is also reported after this time of a user per object (DAVIS interactive)
 MAX_PLOTTED_CLIPS = 60
 
 
@@ -24,11 +25,12 @@ def build_interactive_report(
     mode: Mode,
     images: Sequence[CaptionedImage] = (),
 ) -> Report:
-    """The report on at least one object."""
+    """Build the report on the results of at least one object."""
     curve = _average_curve(results)
     seconds = np.mean([result.estimate_user_seconds(mode) for result in results], axis=0)
     areas = {
-        name: compute_area_under_curve(_average_curve(found)["J&F"]) for name, found in _group_by_clip(results).items()
+        name: compute_area_under_curve(_average_curve(objects)["J&F"])
+        for name, objects in group_by_clip(results).items()
     }
     series: dict[str, Points] = {
         name: [(count, 100 * value) for count, value in enumerate(values, start=1)] for name, values in curve.items()
@@ -60,12 +62,12 @@ def build_interactive_report(
 
 
 def interpolate_at(values: Sequence[float], seconds: Sequence[float], limit: float = TIME_LIMIT_S) -> float:
-    """The value reached within so many seconds, on the line between rounds; the first before it, the last after."""
+    """Interpolate the values of the rounds linearly at a time of `limit` seconds, clamped to the first and the last."""
     return float(np.interp(limit, seconds, values))
 
 
 def _average_curve(results: Sequence[ObjectRounds]) -> dict[str, list[float]]:
-    """J&F, J and F after each round: means over objects."""
+    """Average J&F, J and F after each round over objects."""
     means = np.mean([result.rounds for result in results], axis=0)  # (rounds, 2)
     j, f = means.T
     return {"J&F": ((j + f) / 2).tolist(), "J": j.tolist(), "F": f.tolist()}
@@ -76,49 +78,41 @@ def _build_curve_table(curve: Mapping[str, Sequence[float]], seconds: Sequence[f
     rows = [
         [
             name,
-            *map(_format_percent, values),
-            _format_percent(compute_area_under_curve(values)),
-            _format_percent(interpolate_at(values, seconds)),
+            *map(format_percent, values),
+            format_percent(compute_area_under_curve(values)),
+            format_percent(interpolate_at(values, seconds)),
         ]
         for name, values in curve.items()
     ]
     rows.append(["seconds", *(f"{value:.0f}" for value in seconds), "", ""])
-    how = (
+    frame = (
         "the worst frame of the whole clip"
         if mode == "offline"
         else "the first frame below an IoU of 75 %, in one pass"
     )
-    note = f"After so many prompted frames with {CLICKS_PER_FRAME} clicks each, in percent; each next one is {how}."
-    return Table("J&F by prompted frames", header, rows, f"{note} Seconds are a user's, per object.")
+    note = (
+        f"Percent, after 1, 2, … prompted frames with {CLICKS_PER_FRAME} clicks each. "
+        f"The next prompted frame is {frame}. Seconds are the estimated time of a user per object."
+    )
+    return Table("J&F by prompted frames", header, rows, note)
 
 
 def _build_clip_table(results: Sequence[ObjectRounds]) -> Table:
     rows = []
-    for name, found in _group_by_clip(results).items():
-        values = _average_curve(found)["J&F"]
+    for name, objects in group_by_clip(results).items():
+        values = _average_curve(objects)["J&F"]
         rows.append(
             [
                 name,
-                str(len(found)),
-                _format_percent(values[0]),
-                _format_percent(values[-1]),
-                _format_percent(compute_area_under_curve(values)),
+                str(len(objects)),
+                format_percent(values[0]),
+                format_percent(values[-1]),
+                format_percent(compute_area_under_curve(values)),
             ]
         )
     return Table("Clip by clip", ["clip", "objects", "first", "last", "AUC"], rows, "J&F, in percent.")
 
 
-def _group_by_clip(results: Sequence[ObjectRounds]) -> dict[str, list[ObjectRounds]]:
-    clips: dict[str, list[ObjectRounds]] = {}
-    for result in results:
-        clips.setdefault(result.clip, []).append(result)
-    return clips
-
-
 def _object_to_json(result: ObjectRounds) -> dict[str, Any]:
-    told = {**asdict(result), "rounds": [{"j": value.j, "f": value.f} for value in result.rounds]}
-    return {**told, "worst": result.worst[0] if result.worst else None}
-
-
-def _format_percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    rounds = [{"j": value.j, "f": value.f} for value in result.rounds]
+    return {**asdict(result), "rounds": rounds, "worst": result.worst[0] if result.worst else None}

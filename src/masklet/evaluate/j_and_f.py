@@ -1,4 +1,4 @@
-"""How well does a mask fit the true one? J compares areas, F compares outlines, both as DAVIS defines them."""
+"""J (region similarity, IoU) and F (contour accuracy) of masks, as DAVIS defines them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import PromptError
 
-TOLERANCE_FRACTION = 0.008  # of the picture's diagonal: how far apart two outlines may be and still match (DAVIS)
+TOLERANCE_FRACTION = 0.008  # distance at which contour pixels still match, as a fraction of the diagonal (DAVIS)
 _BLOCK = np.ones((2, 2), np.uint8)
 
 Mask = NDArray[np.bool_]
@@ -26,9 +26,18 @@ class JAndF(NamedTuple):
 
 
 def compute_j_and_f(ground_truth: Mask, prediction: Mask, void: Mask | None = None) -> JAndF:
-    """J and F of a mask (H, W) against the true one; pixels of `void` belong to neither.
+    """Compute J and F of one predicted mask.
 
-    Raises `PromptError` (`mask-shape`) if the sizes differ.
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+        prediction: The predicted mask, (H, W) bool.
+        void: Pixels that are removed from both masks, (H, W) bool.
+
+    Returns:
+        J and F, each from 0 to 1.
+
+    Raises:
+        PromptError: The masks differ in size (`mask-shape`).
     """
     if void is not None:
         ground_truth, prediction = ground_truth & ~void, prediction & ~void
@@ -38,7 +47,18 @@ def compute_j_and_f(ground_truth: Mask, prediction: Mask, void: Mask | None = No
 
 
 def compute_region_similarity(ground_truth: Mask, prediction: Mask) -> float:
-    """J, the intersection over union of two masks (H, W); 1 if both are empty."""
+    """Compute J, the intersection over union of two masks.
+
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+        prediction: The predicted mask, (H, W) bool.
+
+    Returns:
+        J from 0 to 1; 1 if both masks are empty.
+
+    Raises:
+        PromptError: The masks differ in size (`mask-shape`).
+    """
     one, two = _check_and_convert(ground_truth, prediction)
     shared = cv2.countNonZero(cv2.bitwise_and(one, two))
     union = cv2.countNonZero(one) + cv2.countNonZero(two) - shared
@@ -46,55 +66,70 @@ def compute_region_similarity(ground_truth: Mask, prediction: Mask) -> float:
 
 
 def compute_contour_accuracy(ground_truth: Mask, prediction: Mask) -> float:
-    """F, the harmonic mean of precision and recall of the outline, with a tolerance that grows with the picture.
+    """Compute F, the harmonic mean of precision and recall of the contour.
 
-    Precision is the share of the answer's outline that lies near the true one, recall the share of the true outline
-    that lies near the answer's; without any outline on one side the share of nothing is 1, of something 0.
+    Precision is the fraction of the predicted contour within a tolerance of the ground-truth contour, recall the
+    fraction of the ground-truth contour within the tolerance of the predicted one. Two masks without contour match
+    (1); with a contour in only one of them F is 0.
+
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+        prediction: The predicted mask, (H, W) bool.
+
+    Returns:
+        F from 0 to 1.
+
+    Raises:
+        PromptError: The masks differ in size (`mask-shape`).
     """
-    true, found = (_extract_contour(mask) for mask in _crop_to_both(*_check_and_convert(ground_truth, prediction)))
+    true, predicted = (_extract_contour(mask) for mask in _crop_to_both(*_check_and_convert(ground_truth, prediction)))
     reach = compute_tolerance_px(ground_truth.shape)
-    precision, recall = _fraction_near(found, true, reach), _fraction_near(true, found, reach)
+    precision, recall = _fraction_near(predicted, true, reach), _fraction_near(true, predicted, reach)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def extract_contour(mask: Mask) -> Mask:
-    """The boundary pixels of a mask (H, W): those that differ from their right, lower or lower right neighbour.
+    """Extract the contour of a mask: pixels that differ from their right, lower or lower right neighbor.
 
-    In the last row and the last column only the neighbours that exist count.
+    Args:
+        mask: The mask, (H, W) bool. Neighbors outside the image are ignored.
+
+    Returns:
+        The contour pixels, (H, W) bool.
     """
     return _extract_contour(_to_bytes(mask)).view(bool)
 
 
 def compute_tolerance_px(size: tuple[int, ...]) -> int:
-    """The tolerance of F in pixels for pictures of `size` (H, W): 8 at 480 × 854, 18 at 1080 × 1920."""
+    """Compute the tolerance of F in pixels for images of `size` (H, W): 8 at 480 × 854, 18 at 1080 × 1920."""
     return math.ceil(TOLERANCE_FRACTION * math.hypot(*size))
 
 
 def _extract_contour(mask: Bytes) -> Bytes:
-    """1 where the 2 × 2 block to the right and below is not of one value; what lies outside the picture is ignored."""
+    """Mark the pixels whose 2 × 2 block to the lower right has two values; pixels outside the image are ignored."""
     highest, lowest = (change(mask, _BLOCK, anchor=(0, 0)) for change in (cv2.dilate, cv2.erode))
     return np.asarray(cv2.subtract(highest, lowest))
 
 
 def _crop_to_both(one: Bytes, two: Bytes) -> tuple[Bytes, Bytes]:
-    """Both masks in the smallest window that holds their outlines, one pixel wider: most objects are small."""
+    """Crop both masks to their common bounding box, padded by one pixel, since most objects are small."""
     left, top, width, height = cv2.boundingRect(cv2.bitwise_or(one, two))
-    window = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
-    return np.ascontiguousarray(one[window]), np.ascontiguousarray(two[window])
+    crop = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+    return np.ascontiguousarray(one[crop]), np.ascontiguousarray(two[crop])
 
 
 def _fraction_near(points: Bytes, others: Bytes, reach: int) -> float:
-    """The share of `points` with one of `others` within `reach`; a share of nothing is 1.
+    """Compute the fraction of `points` with one of `others` within `reach` pixels; 1 if neither has a pixel.
 
-    A disk is slow to dilate with, a square is not: what lies in the square within the disk is near, what lies outside
-    the square around it is not, and only the few points between are measured.
+    Dilation by a square is faster than by a disk. Points inside the square within the disk are near, points outside
+    the square around the disk are not, and only the few points between the squares are measured.
     """
     total = cv2.countNonZero(points)
     if not total or not cv2.countNonZero(others):
         return float(not total)
-    surely = cv2.bitwise_and(points, _dilate_by_square(others, math.isqrt(reach * reach // 2)))
-    perhaps = np.asarray(cv2.subtract(cv2.bitwise_and(points, _dilate_by_square(others, reach)), surely), np.uint8)
-    return (cv2.countNonZero(surely) + _count_near(perhaps, others, reach)) / total
+    near = cv2.bitwise_and(points, _dilate_by_square(others, math.isqrt(reach * reach // 2)))
+    between = np.asarray(cv2.subtract(cv2.bitwise_and(points, _dilate_by_square(others, reach)), near), np.uint8)
+    return (cv2.countNonZero(near) + _count_near(between, others, reach)) / total
 
 
 def _dilate_by_square(points: Bytes, reach: int) -> Bytes:
@@ -103,9 +138,9 @@ def _dilate_by_square(points: Bytes, reach: int) -> Bytes:
 
 
 def _count_near(points: Bytes, others: Bytes, reach: int) -> int:
-    """How many `points` have one of `others` within `reach`, by distance.
+    """Count the `points` with one of `others` within a Euclidean distance of `reach` pixels.
 
-    The others are sorted row by row, so the first one that can count in each row near a point is found by bisection.
+    The others are sorted row by row, so in each row near a point the first candidate is found by bisection.
     """
     width = points.shape[1]
     stride = width + 2 * reach  # a search that leaves its row at one end does not reach the next
@@ -119,7 +154,7 @@ def _count_near(points: Bytes, others: Bytes, reach: int) -> int:
 
 
 def _pad_indices(points: Bytes, width: int, stride: int) -> NDArray[np.int64]:
-    """The indices of the points if rows were `stride` pixels long, in order."""
+    """Return the flat indices of the points in an image with rows of `stride` pixels, in ascending order."""
     indices = np.flatnonzero(points.view(bool))
     return indices + indices // width * (stride - width)
 
@@ -128,7 +163,7 @@ def _check_and_convert(ground_truth: Mask, prediction: Mask) -> tuple[Bytes, Byt
     if ground_truth.ndim != 2 or ground_truth.shape != prediction.shape:
         raise PromptError(
             "mask-shape",
-            f"masks to compare must be of one size (H, W), got {ground_truth.shape} and {prediction.shape}",
+            f"masks to compare must have the same size (H, W), got {ground_truth.shape} and {prediction.shape}",
         )
     return _to_bytes(ground_truth), _to_bytes(prediction)
 

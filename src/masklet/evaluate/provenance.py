@@ -1,4 +1,4 @@
-"""Where did these numbers come from? The command, the code, the weights and the machine, for the head of a report."""
+"""Provenance of a report: command, code version, weights and machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from masklet.segmenter import Segmenter
 
 
 def collect_run_facts() -> dict[str, str]:
-    """What is to be said of any run: command, code, machine and time."""
+    """Collect command, code version, machine and time of the current run."""
     program = Path(sys.argv[0])
     return {
         "command": shlex.join([program.parent.name if program.stem == "__main__" else program.name, *sys.argv[1:]]),
@@ -27,7 +27,12 @@ def collect_run_facts() -> dict[str, str]:
 
 
 def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
-    """What is to be said of a model: how it was asked for, what it is, its weights' hash, and how it was run."""
+    """Collect name, input size, hash of the weights and backend of a model.
+
+    Args:
+        model: The model.
+        name: The name by which the model was loaded.
+    """
     backend = model.backend
     zoom = f", zoom {model.zoom:g}" if model.zoom else ""
     return {
@@ -38,7 +43,7 @@ def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
 
 
 def describe_runtime(backend: Backend) -> str:
-    """The backend with its device and number format, as far as it has them."""
+    """Describe a backend by its class, device and dtype, and by the name of the GPU."""
     device = str(getattr(backend, "device", ""))
     parts = [type(backend).__name__, device, str(getattr(backend, "dtype", "")).removeprefix("torch.")]
     gpu = _run_program("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") if device.startswith("cuda") else ""
@@ -46,7 +51,7 @@ def describe_runtime(backend: Backend) -> str:
 
 
 def describe_code() -> str:
-    """The version of masklet, and the commit where it runs from a checkout."""
+    """Describe the version of masklet, with the commit if it runs from a git checkout."""
     commit = _run_git("rev-parse", "HEAD")
     if not commit:
         return f"masklet {masklet.__version__}"
@@ -55,17 +60,18 @@ def describe_code() -> str:
 
 
 def describe_machine() -> str:
-    """The processor, how many of its cores may be used, the system and Python."""
+    """Describe processor, usable cores, operating system and Python version."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{read_processor_name()}, {cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{read_processor_name()}, {cores} cores, {system}"
 
 
 def read_processor_name() -> str:
-    """The processor's name as its maker writes it, where the system tells."""
-    listed = Path("/proc/cpuinfo")
-    if listed.is_file():
+    """Read the model name of the processor from the operating system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
         names = [
-            line.partition(":")[2].strip() for line in listed.read_text().splitlines() if line.startswith("model name")
+            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         if names:
             return names[0]
@@ -73,14 +79,14 @@ def read_processor_name() -> str:
 
 
 def _run_git(*words: str) -> str:
-    """What git says about the checkout that this code runs from; nothing where there is none."""
+    """Run git in the folder of this package and return its output; empty outside a checkout."""
     return _run_program("git", "-C", str(Path(masklet.__file__).parent), *words)
 
 
 def _run_program(*command: str) -> str:
-    """What a program prints; nothing where it is missing or fails."""
+    """Run a program and return its output; empty if it is missing or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

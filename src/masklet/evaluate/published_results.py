@@ -1,4 +1,4 @@
-"""What has been published for the released checkpoints, to lay beside one's own numbers."""
+"""Published results of the released checkpoints on video benchmarks, for comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _README = "README of the released repository"
 
 @dataclass(frozen=True, slots=True)
 class PublishedScores:
-    """One row: numbers in percent by their name, over how many clips, and where they stand."""
+    """Published scores of one model on one split: percentages by name, number of clips, source."""
 
     percentages: dict[str, float]
     clips: int | None
@@ -18,9 +18,16 @@ class PublishedScores:
 
 
 def find_published_scores(kind: str, split: str, model: str, prompt: str) -> PublishedScores | None:
-    """The row for a released model on a benchmark's split, if there is one: all are with the mask of the first frame.
+    """Find the published scores of a released model on the split of a benchmark.
 
-    `model` is the name of the configuration, as `sam2.1-tiny`.
+    Args:
+        kind: The `kind` of the dataset.
+        split: The name of the split.
+        model: The name of the configuration, such as `sam2.1-tiny`.
+        prompt: The kind of prompt on the first frame. All published scores are for `mask`.
+
+    Returns:
+        The scores, or None if none have been published.
     """
     release, _, size = model.partition("-")
     if prompt != "mask" or size not in _SIZES:

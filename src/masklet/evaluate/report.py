@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: a page to look at, a table to paste, and every number for machines."""
+"""Reports as an HTML page, Markdown tables and JSON."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:hover td { background: var(--soft); }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .facts td:first-child { white-space: nowrap; }
-.note { opacity: .75; max-width: 46rem; } .about { margin-top: -.6rem; opacity: .75; }
+.note { opacity: .75; max-width: 46rem; } .subtitle { margin-top: -.6rem; opacity: .75; }
 svg { max-width: 46rem; width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; }
 .grid { stroke: var(--line); fill: none; } .track { fill: var(--soft); } .axis { stroke: currentColor; fill: none; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
+.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } figcaption { font-size: .85rem; }
 figure img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--soft); border-radius: 4px; }
 """
@@ -36,7 +36,7 @@ figure img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under a header; the first column names the row."""
+    """Table of text. The first column names the row."""
 
     title: str
     header: Sequence[str]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing as SVG text."""
+    """Plot as SVG text."""
 
     title: str
     svg: str
@@ -54,7 +54,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
-    """A JPEG with what is to be seen in it."""
+    """JPEG file with a caption."""
 
     caption: str
     jpeg: bytes = field(repr=False)
@@ -62,10 +62,17 @@ class CaptionedImage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything about one run. `facts` say how it came about; `numbers` is what JSON gets beside them.
+    """Content of a report on one run.
 
-    `about` says in a line what was measured; `pictures` are of the worst answers, and `legend` says what their colours
-    mean.
+    Attributes:
+        title: The heading.
+        facts: Provenance of the run: data, model, command, machine. A table in the report, and `facts` in JSON.
+        tables: The tables. The first one comes before the plots.
+        numbers: Further keys of the JSON file.
+        plots: The plots of the HTML page.
+        images: The images of the HTML page, worst result first.
+        legend: The meaning of the colors in the images.
+        subtitle: What was measured, in one line.
     """
 
     title: str
@@ -79,9 +86,14 @@ class Report:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Writes `report.md`, `report.json` and `report.html`, which needs no other file, into `folder`, each whole.
+    """Write `report.md`, `report.json` and `report.html` into a folder, each atomically.
 
-    Raises `ResourceError` as `atomic_write` and `make_folder`.
+    Args:
+        report: The report. Its HTML page includes plots and images.
+        folder: The folder, which is created if it is missing.
+
+    Raises:
+        ResourceError: The folder cannot be created or a file cannot be written.
     """
     make_folder(folder)
     contents = {MARKDOWN_FILE: render_markdown(report), JSON_FILE: render_json(report), HTML_FILE: render_html(report)}
@@ -91,12 +103,17 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def format_count(number: int, noun: str) -> str:
-    """`1 clip`, `3 clips`."""
+    """Format a count with its noun: `1 clip`, `3 clips`."""
     return f"{number} {noun}" + "s" * (number != 1)
 
 
+def format_percent(value: float | None) -> str:
+    """Format a value from 0 to 1 in percent with one decimal, and None as a dash."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
 def render_markdown(report: Report) -> str:
-    """The report without plots and pictures."""
+    """Render the report as Markdown, without plots and images."""
     parts = [
         f"# {report.title}",
         *filter(None, [_describe(report)]),
@@ -105,26 +122,26 @@ def render_markdown(report: Report) -> str:
     for table in report.tables:
         parts += [f"## {table.title}", _render_markdown_table(table.header, table.rows)]
         parts += [table.note] if table.note else []
-    return "\n\n".join([*parts, f"Plots and pictures: `{HTML_FILE}`. Every number: `{JSON_FILE}`."]) + "\n"
+    return "\n\n".join([*parts, f"Plots and images are in `{HTML_FILE}`, all numbers in `{JSON_FILE}`."]) + "\n"
 
 
 def render_json(report: Report) -> str:
-    """Facts and numbers; NaN is refused, since JSON has none."""
+    """Render title, facts and numbers as JSON. Raises `ValueError` for NaN, which JSON does not have."""
     content = {"title": report.title, "facts": dict(report.facts), **report.numbers}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def render_html(report: Report) -> str:
-    """The whole page."""
+    """Render the report as an HTML page that needs no other file."""
     facts = "".join(f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>" for key, value in report.facts.items())
     body = [
         f"<h1>{escape(report.title)}</h1>",
-        f'<p class="about">{escape(_describe(report))}</p>',
+        f'<p class="subtitle">{escape(_describe(report))}</p>',
         *(_render_table(table) for table in report.tables[:1]),
         *(_render_plot(plot) for plot in report.plots),
         *(_render_table(table) for table in report.tables[1:]),
         _render_images(report.images, report.legend),
-        f'<h2>How this came about</h2><div class="wide"><table class="facts">{facts}</table></div>',
+        f'<h2>Run</h2><div class="wide"><table class="facts">{facts}</table></div>',
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -134,7 +151,7 @@ def render_html(report: Report) -> str:
 
 
 def _describe(report: Report) -> str:
-    """What was measured, of which model, and when."""
+    """Join what was measured, the model and the date into one line."""
     return " · ".join(part for part in (report.subtitle, report.facts.get("model"), report.facts.get("date")) if part)
 
 
@@ -157,11 +174,11 @@ def _render_plot(plot: Plot) -> str:
 def _render_images(images: Sequence[CaptionedImage], legend: str) -> str:
     if not images:
         return ""
-    figures = "".join(_render_figure(picture) for picture in images)
-    return f'<h2>The worst</h2><p class="note">{escape(legend)}</p><div class="pictures">{figures}</div>'
+    figures = "".join(_render_figure(image) for image in images)
+    return f'<h2>Worst results</h2><p class="note">{escape(legend)}</p><div class="images">{figures}</div>'
 
 
-def _render_figure(picture: CaptionedImage) -> str:
-    source = "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode()
-    caption = escape(picture.caption)
+def _render_figure(image: CaptionedImage) -> str:
+    source = "data:image/jpeg;base64," + base64.b64encode(image.jpeg).decode()
+    caption = escape(image.caption)
     return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

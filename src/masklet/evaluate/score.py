@@ -28,7 +28,7 @@ MIN_ANNOTATED_FRAMES = 3  # the first and the last annotated frame are not score
 def score_clips(
     predictions: PredictionFolder | StaticMasks, ground_truth: Clips, benchmark: Benchmark, *, workers: int = 1
 ) -> Iterator[list[ObjectScores]]:
-    """Score the objects of every clip, in the order of the data set.
+    """Score the objects of every clip, in the order of the dataset.
 
     Args:
         predictions: The predicted masks.

@@ -13,7 +13,7 @@ BASELINE_NAME = "the first mask, unmoved"
 
 @dataclass(frozen=True, slots=True)
 class StaticMasks:
-    """Predictions for a data set that repeat the first mask of each object."""
+    """Predictions for a dataset that repeat the first mask of each object."""
 
     clips: Clips
 
