@@ -52,7 +52,7 @@ class VideoArguments:
         ),
     ] = False
 
-    def first_given(self) -> str | None:
+    def find_given(self) -> str | None:
         """Return the name of the first option that was given."""
         names = ("look_every", "uncovered", "patience", "most", "start", "stop", "every", "resume")
         given = [name for name in names if getattr(self, name) not in (None, False)]
@@ -113,17 +113,17 @@ def everything(
 
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
-    options = generator.parse()
+    request = _Request(sources, generator.parse(), model, out, format, overwrite, json)
     present = [source for source in sources if source.exists()] or sources[:1]  # missing files fail one by one below
     if all(_is_image(source) for source in present):
-        if given := video.first_given():
+        if given := video.find_given():
             raise SettingsError("bad-usage", f"{given} applies to a video, but {str(sources[0])!r} is an image")
-        return _generate_from_images(sources, options, model, out, format, overwrite=overwrite, json=json)
+        return _generate_from_images(request)
     if len(sources) > 1:
         raise SettingsError(
             "bad-usage", f"expected images or one video; not all of the {len(sources)} inputs are images"
         )
-    return _track_video(sources[0], options, video, model, out, format, overwrite=overwrite, json=json)
+    return _track_video(request, video)
 
 
 def _is_image(source: Path) -> bool:
@@ -134,33 +134,37 @@ def _is_image(source: Path) -> bool:
     return not require_input(source).is_dir() and is_image(source)
 
 
-def _generate_from_images(
-    images: list[Path],
-    options: MaskGeneratorOptions,
-    model: ModelOptions,
-    out: Path | None,
-    formats: str | None,
-    *,
-    overwrite: bool,
-    json: bool,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The arguments that images and a video share."""
+
+    sources: list[Path]
+    generator: MaskGeneratorOptions
+    model: ModelOptions
+    out: Path | None
+    formats: str | None
+    overwrite: bool
+    json: bool
+
+
+def _generate_from_images(arguments: _Request) -> int:
     from masklet.cli import everything_images
 
     request = everything_images.EverythingRequest(
-        images=images,
-        options=options,
-        formats=parse_formats(formats or "sa1b,overlay", everything_images.FORMATS),
-        out=out or Path("everything"),
-        overwrite=overwrite,
+        images=arguments.sources,
+        options=arguments.generator,
+        formats=parse_formats(arguments.formats or "sa1b,overlay", everything_images.FORMATS),
+        out=arguments.out or Path("everything"),
+        overwrite=arguments.overwrite,
     )
     everything_images.check(request)
-    segmenter = model.load()
+    segmenter = arguments.model.load()
     records = everything_images.run(segmenter, request)
-    if json:
+    if arguments.json:
         console.print_json({"pictures": records})
     else:
         for record in records:
-            _print_image(record, options.for_model(segmenter.config.name))
+            _print_image(record, arguments.generator.for_model(segmenter.config.name))
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
@@ -176,38 +180,29 @@ def _print_image(record: dict[str, Any], options: MaskGeneratorOptions) -> None:
         console.say(f"no mask passed {thresholds} {options.stability_score_thresh:g}; lower them to get more masks")
 
 
-def _track_video(
-    video: Path,
-    options: MaskGeneratorOptions,
-    arguments: VideoArguments,
-    model: ModelOptions,
-    out: Path | None,
-    formats: str | None,
-    *,
-    overwrite: bool,
-    json: bool,
-) -> int:
+def _track_video(arguments: _Request, video: VideoArguments) -> int:
     from masklet.cli.track_request import FrameRange, TrackRequest, VideoPolicy
     from masklet.cli.track_run import run
     from masklet.formats import FORMATS
     from masklet.masks.postprocessing import NO_POSTPROCESSING
 
+    (source,) = arguments.sources
     record = run(
         TrackRequest(
-            source=video,
+            source=source,
             schedule={},
-            range=FrameRange("forward", arguments.start or 0, arguments.stop, arguments.every or 1),
-            model=model,
+            range=FrameRange("forward", video.start or 0, video.stop, video.every or 1),
+            model=arguments.model,
             postprocessing=NO_POSTPROCESSING,
             policy=VideoPolicy(),
-            out=out or Path(f"{video.resolve().stem}_everything"),
-            formats=[FORMATS[name] for name in parse_formats(formats or "png,overlay", FORMATS)],
-            resume=arguments.resume,
-            overwrite=overwrite,
-            auto_track=arguments.build(options),
+            out=arguments.out or Path(f"{source.resolve().stem}_everything"),
+            formats=[FORMATS[name] for name in parse_formats(arguments.formats or "png,overlay", FORMATS)],
+            resume=video.resume,
+            overwrite=arguments.overwrite,
+            auto_track=video.build(arguments.generator),
         )
     )
-    if json:
+    if arguments.json:
         console.print_json(record)
     else:
         for one in record["objects"]:

@@ -7,6 +7,7 @@ is for an interrupt, 143 for a termination and 141 for output that nobody reads.
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import signal
 import sys
@@ -38,6 +39,19 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")
+
+
+def _unwrap_help(commands: typer.Typer) -> None:
+    """Join the lines of each paragraph of the docstrings, so that `--help` wraps them at the terminal's width."""
+    for command in commands.registered_commands:
+        text = inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))
+    for group in commands.registered_groups:
+        if group.typer_instance:
+            _unwrap_help(group.typer_instance)
+
+
+_unwrap_help(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,7 +37,7 @@ class MaskGeneratorArguments:
     point_grids: Annotated[
         Path | None,
         _option(
-            "Point grids to use instead: a JSON list of [x, y] from 0 to 1 for the image and each crop layer.",
+            "Point grids to use instead: JSON, for the image and each crop layer a list of x, y pairs from 0 to 1.",
             _POINTS,
             metavar="FILE.json",
         ),

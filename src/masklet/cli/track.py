@@ -87,7 +87,7 @@ def track(
 
       masklet track dog.mp4 --box 260,100,700,620
 
-      masklet track dog.mp4 --point 480,300@40#1 --point 80,90@40#2 --direction both --format coco,overlay
+      masklet track dog.mp4 --point 480,300@40#1 --point 80,90@40#2 --direction both
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
     """

@@ -55,7 +55,7 @@ def webcam(
 
       masklet webcam 1 --point 320,240 --record session.mp4
 
-      masklet webcam rtsp://192.168.0.9/live --box 10,20,200,300 --no-preview --out masks --format png,coco
+      masklet webcam rtsp://192.168.0.9/live --box 10,20,200,300 --no-preview --out masks
     """
     from masklet.cli.webcam_session import WebcamRequest, run
     from masklet.formats import FORMATS
