@@ -325,9 +325,9 @@ def test_a_sequence_of_prompts_is_tracked_as_objects_1_and_2() -> None:
         (lambda model: model.track(clip(3), {}), PromptError, "bad-prompt"),
         (lambda model: model.track(clip(3), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
         (lambda model: model.track(iter(clip(3)), {2: {1: click(900, 1)}}), PromptError, "bad-prompt"),
-        (lambda model: model.everything_in("nowhere.mp4"), InputNotFound, "input-not-found"),
-        (lambda model: model.everything_in(clip(3), MaskGeneratorOptions()), SettingsError, "bad-usage"),
-        (lambda model: model.everything_in(clip(3), start=2, stop=1), SettingsError, "bad-usage"),
+        (lambda model: model.auto_track("nowhere.mp4"), InputNotFound, "input-not-found"),
+        (lambda model: model.auto_track(clip(3), MaskGeneratorOptions()), SettingsError, "bad-usage"),
+        (lambda model: model.auto_track(clip(3), start=2, stop=1), SettingsError, "bad-usage"),
     ],
 )
 def test_arguments_are_checked_at_the_call(
@@ -356,9 +356,9 @@ def test_what_users_hold_is_shown_in_a_line(small: Segmenter, tmp_path: Path) ->
     assert repr(tracked) == "TrackedFrame(index=0, time=None, masks=Masks(object_ids=[5], size=(90, 160)))"
     assert repr(encode_frame(tracked)) == "RleFrame(index=0, time=None, size=(90, 160), object_ids=[5])"
     video = open_video(clip(2))
-    assert repr(video) == "Pictures('the array', size=(90, 160))"
+    assert repr(video) == "ImageSequence('the array', size=(90, 160))"
     assert repr(next(iter(video))) == "Frame(index=0, time=None, size=(90, 160))"
-    assert repr(open_video(iter(clip(2)))) == "PictureIterator('the iterator', size=(90, 160))"
+    assert repr(open_video(iter(clip(2)))) == "ImageIterator('the iterator', size=(90, 160))"
     search = MaskGeneratorOptions(points_per_side=None, point_grids=(np.zeros((500, 2)),))
     assert repr(search) == "MaskGeneratorOptions(points_per_side=None, point_grids=[(500, 2)])"
     assert repr(AutoTrackOptions()) == (

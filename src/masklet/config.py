@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from masklet.errors import SettingsError
 
@@ -44,26 +43,6 @@ class ModelConfig:
         """Number of blocks of the image encoder."""
         return sum(self.stages)
 
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields by the names that manifests of exported models have."""
-        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
-
-    @staticmethod
-    def from_fields(values: Mapping[str, Any]) -> ModelConfig:
-        """Build a configuration from the fields of a manifest. Raises `ValueError` for other names or types."""
-        types = {
-            _KEYS.get(one.name, one.name): (one.name, type(getattr(_EXAMPLE, one.name))) for one in fields(_EXAMPLE)
-        }
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        if given.keys() != types.keys() or any(type(given[key]) is not kind for key, (_, kind) in types.items()):
-            raise ValueError("the fields of the model's configuration have other names or types")
-        return ModelConfig(**{name: given[key] for key, (name, _) in types.items()})
-
-
-_KEYS = {"input_size": "size"}  # fields of ModelConfig by the keys of manifests, where they differ
-_EXAMPLE = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
 
 _RELEASED = (
     ModelConfig("tiny", 96, 1, (1, 2, 7, 2), (5, 7, 9)),
@@ -122,8 +101,8 @@ class ModelDefaults(NamedTuple):
 
 REFERENCE_DEFAULTS = ModelDefaults()
 MODEL_DEFAULTS = {
-    # With a zoom, its masks are better and one object takes less time (benchmarks/results/zoom-cpu.md). It predicts lower
-    # IoUs and less stable masks than the released models (docs/log.md).
+    # With a zoom, masks are better and one object takes less time (benchmarks/results/zoom-cpu.md). The model predicts
+    # lower IoUs and less stable masks than the released ones (docs/log.md).
     EMBEDDED_MODEL: ModelDefaults(zoom=2.0, iou_threshold=0.45, stability_threshold=0.4),
 }
 

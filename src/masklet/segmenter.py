@@ -1,12 +1,13 @@
-"""What `masklet.load` gives: a model that segments pictures and follows objects through video."""
+"""Model that segments images and tracks objects in videos, and `load`, which opens it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
 from masklet.errors import BackendError, SettingsError
 from masklet.images import read_image
+from masklet.images.image_source import ImageSource
 from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
@@ -27,15 +29,18 @@ from masklet.prompts import Prompts, group_by_object, refuse_sam2_arguments
 from masklet.tracking.auto_tracker import AutoTrackOptions, auto_track
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.propagate import PromptsByFrame, as_schedule, propagate, track_stream
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import Direction, check_direction, plan_traversal
 from masklet.video import open_video
 
 if TYPE_CHECKING:
-    from masklet.video import Video
+    from masklet.video import LiveVideo, Video
 
-_ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not know
+_ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not have
+
+VideoSource: TypeAlias = "str | os.PathLike[str] | int | Video | LiveVideo | NDArray[Any] | Iterable[ImageSource]"
+"""A video, or whatever `open_video` takes: a path, a list of images, an array, an iterator or a camera's number."""
 
 
 def load(
@@ -47,21 +52,38 @@ def load(
     zoom: float | None = None,
     runtime: str | None = None,
 ) -> Segmenter:
-    """The model of that name (`masklet models list`), file or exported folder, ready to use.
+    """Load a model.
 
-    A file may be a released checkpoint (.pt) or safetensors with our, the released or the transformers names; its
-    architecture is read from it. `runtime` is "torch" or "onnx", by default PyTorch where it is installed and
-    onnxruntime elsewhere and on devices that PyTorch does not know; an exported folder always runs on onnxruntime.
+    A released model that is not in the cache is downloaded, and its SHA-256 is checked. The architecture is read from
+    the weights. A device that is not available is an error; no other device is used in its place.
 
-    `device` on PyTorch is "cpu", "cuda", "cuda:1", "mps", …, by default the best there is; on onnxruntime "cpu" (by
-    default), "cuda", "tensorrt", "coreml", "directml" or "openvino". Another is never taken in its place. `dtype` is
-    "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8". `size` is the
-    side of the square that pictures are resized to, a multiple of 32; by default the one that the weights were trained
-    for. With a `zoom` the model looks closer: at each object in a window so many times as long as the object, 2 for
-    instance, cut out of the picture or the frame. What is small gets finer masks; each object costs an encoding. By
-    default the embedded model does and released ones do not, as the reference; 0 is never.
+    Args:
+        model: Name of a model (`masklet models list`), also as a file stem or repository of its release, path of a
+            checkpoint (.pt, or safetensors with the names of masklet, SAM 2 or transformers), or an exported folder.
+        device: On PyTorch "cpu", "cuda", "cuda:1", "mps", …; by default the first of CUDA, MPS and CPU that there is.
+            On onnxruntime "cpu" (default), "cuda", "tensorrt", "coreml", "directml" or "openvino".
+        dtype: "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8".
+        input_size: Side of the square, in pixels, that images are resized to, a multiple of 32. By default the one
+            that the weights were trained for.
+        zoom: Predict each object in a crop whose side is `zoom` × the size of the object, for instance 2, cut out of
+            the image or the frame. Masks of small objects become finer, and each object costs an encoding. 0 disables
+            it. By default 2 with the embedded model, else 0, as in SAM 2.
+        runtime: "torch" or "onnx". By default PyTorch where it is installed, and onnxruntime elsewhere and on devices
+            that PyTorch does not have. An exported folder always runs on onnxruntime.
 
-    Raises `InputNotFound`, `CheckpointError`, `SettingsError`, `ResourceError` or `BackendError`.
+    Returns:
+        The model.
+
+    Raises:
+        InputNotFound: The file or folder does not exist.
+        CheckpointError: The file is not a checkpoint of SAM 2, or is damaged.
+        SettingsError: An option is outside its range.
+        ResourceError: The device is not available, the memory is too small, or the download failed.
+        BackendError: The runtime is not installed.
+
+    Example:
+        >>> model = masklet.load()
+        >>> model = masklet.load("sam2.1-tiny", device="cuda", dtype="bfloat16")
     """
     from masklet.checkpoints import key_names, read_tensors
     from masklet.checkpoints.hub import find_or_pull
@@ -69,17 +91,29 @@ def load(
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
-        return _segmenter(_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size), zoom)
-    chosen = _runtime(runtime, device)
+        backend = _import_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size)
+        return _with_zoom(backend, zoom)
+    backends = _select_runtime(runtime, device)
     tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
     config = key_names.identify_config({name: value.shape for name, value in tensors.items()})
-    return _segmenter(chosen.build(config, tensors, device=device, dtype=dtype, input_size=input_size), zoom)
+    return _with_zoom(backends.build(config, tensors, device=device, dtype=dtype, input_size=input_size), zoom)
 
 
 @dataclass(frozen=True, slots=True)
 class Segmenter:
-    """A model with a runtime under it. With a `zoom` it looks at each object that is asked for in a window so many
-    times as long; `everything` and `auto_track` look at whole pictures."""
+    """Model that segments images and tracks objects in videos. Build it with `load`.
+
+    Attributes:
+        backend: Runtime with the network.
+        zoom: Side of a crop divided by the size of its object; 0 predicts on full images. `generate_masks` and
+            `auto_track` always use full images.
+
+    Example:
+        >>> model = masklet.load()
+        >>> masks = model.segment("dog.jpg", click(630, 300))
+        >>> for frame in model.track("dog.mp4", box(260, 60, 420, 300)):
+        ...     print(frame.index, frame.masks.areas)
+    """
 
     backend: Backend
     zoom: float = 0.0
@@ -92,73 +126,104 @@ class Segmenter:
 
     @property
     def config(self) -> ModelConfig:
-        """What kind of network it is."""
+        """Architecture of the network."""
         return self.backend.config
 
     @property
     def input_size(self) -> int:
-        """The side of the square that pictures are resized to."""
+        """Side of the square, in pixels, that images are resized to."""
         return self.backend.input_size
 
     def warm_up(self, *, video: bool = True) -> None:
-        """Run everything once on a picture of nothing, so that the first answer takes no longer than the others."""
+        """Run all networks once on an empty image, so that the first prediction takes no longer than later ones.
+
+        Args:
+            video: Run the networks of tracking too.
+        """
         features = self.backend.encode([np.zeros((self.input_size, self.input_size, 3), np.uint8)])[0]
         decoded = self.backend.decode(self.backend.attend(features, [Recall()]), [NO_PROMPT])
         if video:
             memory = self.backend.memorize(features, decoded, [True])[0]
             self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
+    @overload  # a path is a sequence of texts, too: the first overload is for it
+    def embed(self, image: ImageSource, *, lazy: bool = False) -> EmbeddedImage: ...  # type: ignore[overload-overlap]
     @overload
-    def embed(self, image: Sequence[Any], *, lazy: bool = False) -> list[EmbeddedImage]: ...
-    @overload
-    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage: ...
-    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage | list[EmbeddedImage]:
+    def embed(self, image: Sequence[ImageSource], *, lazy: bool = False) -> list[EmbeddedImage]: ...
+    def embed(
+        self, image: ImageSource | Sequence[ImageSource], *, lazy: bool = False
+    ) -> EmbeddedImage | list[EmbeddedImage]:
         """Encode an image once, for any number of prompts.
 
-        A model with a zoom also encodes the crop around each object, when a prompt first asks for it; crops are kept,
-        see `ZoomedImage`.
+        A model with a zoom also encodes the crop around each object, when a prompt first needs it. Crops are kept in a
+        cache, see `masklet.predict.zoomed_image.ZoomedImage`.
 
         Args:
-            image: Whatever `read_image` takes, or a list of images of any sizes, which are encoded in one call.
-            lazy: With a zoom, encode the whole image when a prompt first needs it. Boxes and masks need its crops
-                alone, so that an image that is prompted only with them is encoded less often. Without a zoom every
-                prompt needs the whole image, and `lazy` changes nothing.
+            image: Whatever `read_image` takes, or a list or tuple of images of any sizes, which are encoded in one
+                call.
+            lazy: With a zoom, encode the full image when a prompt first needs it. Boxes and masks need only its crops,
+                so that an image that is prompted only with them is encoded less often. Without a zoom every prompt
+                needs the full image, and `lazy` changes nothing.
 
         Returns:
-            The encoded image, or a list of them for a list.
+            The encoded image, or a list of them for a list or tuple.
+
+        Raises:
+            InputNotFound: The file does not exist.
+            ImageError: The image cannot be read.
         """
-        many = isinstance(image, list | tuple)
-        pictures = [read_image(one) for one in (image if many else [image])]
-        embedded = self._embed(pictures, lazy=lazy)
-        return embedded if many else embedded[0]
+        if isinstance(image, list | tuple):
+            return self._embed([read_image(one) for one in image], lazy=lazy)
+        return self._embed([read_image(image)], lazy=lazy)[0]
 
     @refuse_sam2_arguments("segment(image, {})")
-    def segment(self, image: Any, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
-        """`embed` and `predict` in one call, for an image that is prompted once."""
-        asked = group_by_object(prompts, "segment(image, {})")
-        return self.embed(read_image(image), lazy=True).predict(asked, multimask=multimask)
+    def segment(self, image: ImageSource, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
+        """Encode an image and predict masks in one call, for an image that is prompted once.
+
+        Args:
+            image: Whatever `read_image` takes.
+            prompts: See `EmbeddedImage.predict`.
+            multimask: See `EmbeddedImage.predict`.
+
+        Returns:
+            Masks at the image's size, one per object in the order of `prompts`.
+
+        Raises:
+            PromptError: A point lies outside the image, or an argument is not a prompt.
+            InputNotFound: The file does not exist.
+            ImageError: The image cannot be read.
+        """
+        by_object = group_by_object(prompts, "segment(image, {})")
+        return self.embed(read_image(image), lazy=True).predict(by_object, multimask=multimask)
 
     def tracker(self, video: Video | None = None, *, postprocessing: PostProcessing = NO_POSTPROCESSING) -> Tracker:
-        """The tracker of a video, or of a stream whose frames are given one by one: see `Tracker`."""
-        return Tracker(
-            self.backend,
-            video,
-            length=None if video is None else len(video),
-            postprocessing=postprocessing,
-            zoom=self.zoom,
-        )
+        """Create the tracker of a video, or of a stream whose frames are passed one by one.
+
+        Args:
+            video: The video, or None for a stream.
+            postprocessing: Hole filling, removal of islands, and separation of objects.
+        """
+        length = None if video is None else len(video)
+        return Tracker(self.backend, video, length=length, postprocessing=postprocessing, zoom=self.zoom)
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
-        """The tracker that was saved to `path`, as if it had never stopped: see `Tracker.save`.
+        """Read a tracker that `Tracker.save` wrote. It continues as if it had never stopped.
 
-        Raises `InputNotFound`, `CheckpointError` for a file that is no session, `StateError` for one of another model.
+        Args:
+            path: The session file.
+            video: The video, or None for a stream.
+
+        Raises:
+            InputNotFound: The file does not exist.
+            CheckpointError: The file is not a session.
+            StateError: The session was made with another model or another input size.
         """
         return read_session(Path(path), self.backend, video)
 
     @refuse_sam2_arguments("track(video, {})")
     def track(
         self,
-        source: Any,
+        source: VideoSource,
         prompts: Prompts | PromptsByFrame,
         *,
         direction: Direction = "forward",
@@ -166,91 +231,137 @@ class Segmenter:
         stop: int | None = None,
         postprocessing: PostProcessing = NO_POSTPROCESSING,
     ) -> Iterator[TrackedFrame]:
-        """Masks of the prompted objects on every frame they are followed to, as they are found.
+        """Track prompted objects through a video.
 
-        `source` is whatever `open_video` takes, or a video. `prompts` is what `EmbeddedImage.predict` takes, for frame
-        `start`, or `{frame: {object_id: prompt}}`. A video is walked within range(start, stop), by default all of it:
-        forward from the first prompted frame, backward from the last one, or both ways from the first. A camera or an
-        iterator is prompted when its frames come. `cleaning` fills holes, drops islands, keeps objects apart.
+        The source is opened and the arguments are checked at the call. Networks run when the iterator is advanced.
 
-        The source is opened and the arguments are checked at the call; networks run when the iterator is advanced.
-        Raises what `open_video`, `Tracker.prompt` and `plan_traversal` raise.
+        Args:
+            source: A video, or whatever `open_video` takes. Frames of a camera or an iterator are prompted when they
+                arrive.
+            prompts: What `EmbeddedImage.predict` takes, for frame `start`, or a mapping from frame to that:
+                `{frame: {object_id: prompt}}`. Coordinates are pixels of the frames, (x, y).
+            direction: "forward" from the first prompted frame, "backward" from the last one, or "both" ways from the
+                first one.
+            start: First frame of the range; by default 0.
+            stop: End of the range, as in `range(start, stop)`; by default the end of the video.
+            postprocessing: Hole filling, removal of islands, and separation of objects.
+
+        Returns:
+            Iterator over the tracked frames, each with the masks of all objects.
+
+        Raises:
+            PromptError: A point lies outside the frame, an argument is not a prompt, or a prompted frame is outside the
+                range.
+            SettingsError: The direction is unknown, or the range has no frames.
+            InputNotFound: The file does not exist.
+            VideoError: The video cannot be read.
         """
         schedule = as_schedule(prompts, start or 0)
         check_direction(direction)
-        video: Any = source if hasattr(source, "frames") else open_video(source)
-        for prompt in (prompt for asked in schedule.values() for prompt in asked.values()):
+        video = _open(source)
+        for prompt in (prompt for by_object in schedule.values() for prompt in by_object.values()):
             prompt.normalize_points(video.size)
         if hasattr(video, "frames"):
-            walk = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
-            return propagate(self.tracker(video, postprocessing=postprocessing), video, schedule, walk)
+            traversal = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
+            return propagate(self.tracker(video, postprocessing=postprocessing), video, schedule, traversal)
         if direction != "forward":
-            raise SettingsError("bad-usage", f"frames that come once are tracked forward only, got {direction!r}")
-        return track_stream(
-            Tracker(self.backend, disk_cache=DiskCache(0), postprocessing=postprocessing, zoom=self.zoom),
-            video,
-            schedule,
-        )
+            message = f"a camera or an iterator delivers frames once; direction must be forward, got {direction!r}"
+            raise SettingsError("bad-usage", message)
+        tracker = Tracker(self.backend, disk_cache=DiskCache(0), postprocessing=postprocessing, zoom=self.zoom)
+        return track_stream(tracker, video, schedule)
 
     def generate_masks(
         self,
-        image: Any,
+        image: ImageSource,
         options: MaskGeneratorOptions | None = None,
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> GeneratedMasks:
-        """Segment everything in an image without a prompt: see `masklet.predict.mask_generator` for the options.
+        """Segment everything in an image without prompts.
 
-        `progress(clicks done, clicks in all)` is told how far it is.
+        Args:
+            image: Whatever `read_image` takes.
+            options: Options of the mask generator.
+            progress: Function that is called with the numbers of points done and of all points, after each batch.
+
+        Returns:
+            The masks by descending score.
+
+        Raises:
+            InputNotFound: The file does not exist.
+            ImageError: The image cannot be read.
         """
         return generate_masks(self.backend, read_image(image), options, progress=progress)
 
     def auto_track(
-        self, source: Any, options: AutoTrackOptions | None = None, *, start: int | None = None, stop: int | None = None
+        self,
+        source: VideoSource,
+        options: AutoTrackOptions | None = None,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
     ) -> Iterator[TrackedFrame]:
-        """All there is in a video, without a prompt, frame by frame: see `Watch`, which says what can be chosen.
+        """Track everything in a video without prompts, frame by frame.
 
-        `source` is whatever `open_video` takes, or a video; of one that has an end the frames of range(start, stop).
-        The source is opened and the arguments are checked at the call.
+        The source is opened and the arguments are checked at the call. Networks run when the iterator is advanced.
 
-        Raises what `open_video` raises, and `SettingsError` for a range without frames.
+        Args:
+            source: A video, or whatever `open_video` takes.
+            options: Options of automatic tracking.
+            start: First frame of the range; by default 0.
+            stop: End of the range, as in `range(start, stop)`; by default the end of the video. A camera or an iterator
+                has no range.
+
+        Returns:
+            Iterator over the frames, each with the masks of the objects that are tracked there.
+
+        Raises:
+            SettingsError: The range has no frames, or `options` is not `AutoTrackOptions`.
+            InputNotFound: The file does not exist.
+            VideoError: The video cannot be read.
         """
         if not isinstance(options, AutoTrackOptions | None):
             raise SettingsError(
                 "bad-usage",
-                f"options must be AutoTrackOptions, got {type(options).__name__}; write AutoTrackOptions(mask_generator=…)",
+                f"options must be AutoTrackOptions, got {type(options).__name__}; "
+                "write AutoTrackOptions(mask_generator=MaskGeneratorOptions())",
             )
-        video: Any = source if hasattr(source, "frames") else open_video(source)
-        length = len(video) if hasattr(video, "frames") else None
-        if length is None:
-            return auto_track(self.backend, video, options or AutoTrackOptions())
+        options, video = options or AutoTrackOptions(), _open(source)
+        if not hasattr(video, "frames"):
+            return auto_track(self.backend, video, options)
+        length = len(video)
         visited = range(*slice(start, stop).indices(length))
         if not visited:
             message = f"no frames to visit from {start or 0} to before {length if stop is None else stop} of {length}"
             raise SettingsError("bad-usage", message)
-        return auto_track(self.backend, video.frames(visited), options or AutoTrackOptions(), length=length)
+        return auto_track(self.backend, video.frames(visited), options, length=length)
 
-    def _embed(self, pictures: Sequence[NDArray[np.uint8]], *, lazy: bool) -> list[EmbeddedImage]:
+    def _embed(self, images: Sequence[NDArray[np.uint8]], *, lazy: bool) -> list[EmbeddedImage]:
         if not self.zoom:
-            return [*FullImage.encode(self.backend, pictures)]
-        own = [picture.copy() for picture in pictures]  # crops are cut out of them later
+            return [*FullImage.encode(self.backend, images)]
+        copies = [image.copy() for image in images]  # crops are cut out of them later
         if lazy:
-            return [ZoomedImage(self.backend, picture, self.zoom) for picture in own]
-        return [*ZoomedImage.encode(self.backend, own, self.zoom)]
+            return [ZoomedImage(self.backend, image, self.zoom) for image in copies]
+        return [*ZoomedImage.encode(self.backend, copies, self.zoom)]
 
 
-def _segmenter(backend: Backend, zoom: float | None) -> Segmenter:
+def _open(source: Any) -> Any:
+    """Open a video, unless it is one."""
+    return source if hasattr(source, "frames") else open_video(source)
+
+
+def _with_zoom(backend: Backend, zoom: float | None) -> Segmenter:
     return Segmenter(backend, ModelDefaults.of(backend.config.name).zoom if zoom is None else zoom)
 
 
-def _runtime(name: str | None, device: str | None) -> Any:
+def _select_runtime(name: str | None, device: str | None) -> Any:
     if name not in (None, "torch", "onnx"):
         raise SettingsError("bad-usage", f"runtime must be torch or onnx, got {name!r}")
-    by_torch = find_spec("torch") and (device or "").partition(":")[0] not in _ONNX_ONLY
-    return _torch() if name == "torch" or (name is None and by_torch) else _onnx()
+    prefers_torch = find_spec("torch") and (device or "").partition(":")[0] not in _ONNX_ONLY
+    return _import_torch() if name == "torch" or (name is None and prefers_torch) else _import_onnx()
 
 
-def _torch() -> Any:
+def _import_torch() -> Any:
     try:
         from masklet.backends import torch
     except ModuleNotFoundError as missing:
@@ -262,7 +373,7 @@ def _torch() -> Any:
     return torch
 
 
-def _onnx() -> Any:
+def _import_onnx() -> Any:
     from masklet.backends import onnx
 
     return onnx

@@ -24,7 +24,7 @@ from masklet.backend import (
     group_recalls,
 )
 from masklet.backends import onnx
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
 from support.fake_backend import FakeBackend

@@ -18,7 +18,7 @@ from masklet.backends import onnx
 from masklet.backends.onnx import arrays
 from masklet.errors import BackendError, CheckpointError, SettingsError
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
 from support.networks import make_model

@@ -77,8 +77,8 @@ def test_another_job_is_refused_and_the_difference_named(tmp_path: Path) -> None
 
 def test_a_journal_that_another_process_holds_is_refused(tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from masklet.jobs.frame_log import Journal\n"
-         "Journal(Path(sys.argv[1]), {}); print('held', flush=True); sys.stdin.read()", str(tmp_path)],
+        [sys.executable, "-c", "import sys; from pathlib import Path; from masklet.jobs.frame_log import FrameLog\n"
+         "FrameLog(Path(sys.argv[1]), {}); print('held', flush=True); sys.stdin.read()", str(tmp_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdout and holder.stdout.readline() == b"held\n"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from conftest import PARITY, shapes
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 
 torch = pytest.importorskip("torch")

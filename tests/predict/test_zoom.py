@@ -23,7 +23,7 @@ from masklet.evaluate.j_and_f import compute_region_similarity
 from masklet.masks.postprocessing import PostProcessing
 from masklet.predict.crop import MAX_CROP_SHARE, MIN_CROP_PX, Crop, crop_around, widen_crop
 from masklet.predict.zoomed_image import MAX_CROPS
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from support.color_backend import ColourBackend
 from support.fake_backend import FakeBackend, Stubborn, Untrimmed
@@ -436,7 +436,7 @@ def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> N
     masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, picture)
     assert masks.low_res.shape == (2, *SIZE)
     assert not masks.binary.all(axis=0).any()
-    with pytest.raises(SettingsError, match="apart"):
+    with pytest.raises(SettingsError, match="non-overlapping memories"):
         Tracker(Shortsighted(), zoom=2.0, postprocessing=PostProcessing(non_overlapping=True, in_memory=True))
 
 

@@ -128,7 +128,7 @@ def _mask(mask: Any) -> int:
 class Untrimmed(Tracker):
     """Keeps everything at hand, for ever."""
 
-    def _trim(self, *_: object) -> None:
+    def _spill(self, *_: object) -> None:
         pass
 
 

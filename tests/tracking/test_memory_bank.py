@@ -81,7 +81,8 @@ def test_a_prompt_replaces_what_was_tracked() -> None:
 def test_trimming_changes_no_later_recall(step: int) -> None:
     whole = MemoryBank({50: Memory(50, 50)}, {t: Memory(t, t) for t in range(100) if t != 50})
     trimmed = MemoryBank(dict(whole.prompted), dict(whole.recent))
-    trimmed.trim(50, step)
+    for frame in find_unreachable(trimmed.recent, 50, step):
+        trimmed.forget(frame)
     assert len(trimmed.recent) < len(whole.recent)
     later = range(51, 70) if step == 1 else range(49, 30, -1)
     for frame in later:

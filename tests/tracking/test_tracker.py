@@ -14,7 +14,7 @@ from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptE
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, absent, box, click, mask
 from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.session_file import read_session
+from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from support.fake_backend import FakeBackend, Stubborn, Untrimmed
 

@@ -23,10 +23,11 @@ from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.tracking import session_file
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
+from masklet.tracking.object_crop import check_zoom_options
 from masklet.tracking.propagate import Schedule, drop_unreachable
-from masklet.tracking.tracker import Tracker, check_zoom_options
+from masklet.tracking.session_reader import read_session
+from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import Traversal, VisitedFrame
 from masklet.video import Frame, Video
 
@@ -111,7 +112,7 @@ def _restored(job: TrackJob, states: _States, finished: int) -> tuple[Tracker, i
         # A broken state does no harm: an older one, or none, leads to the same masks.
         with contextlib.suppress(CheckpointError):
             if number <= finished:
-                return session_file.read_session(path, job.backend, job), number
+                return read_session(path, job.backend, job), number
     tracker = Tracker(job.backend, job, length=len(job.video), postprocessing=job.postprocessing, zoom=job.zoom)
     for frame, prompts in sorted(job.schedule.items()):
         tracker.prompt(job.traversal.position_of(frame), prompts)

@@ -1,96 +1,100 @@
-"""What a correction far in the past may need, put away on disk so that memory stays constant."""
+"""Disk cache of a tracker: memories and results of distant frames, so that memory stays constant."""
 
 from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-BUDGET = 4 << 30  # bytes of disk; about 5,000 frames of one object at 1024, 20,000 at 512
+MAX_CACHE_BYTES = 4 << 30  # about 5,000 frames of one object at an input size of 1024, 20,000 at 512
 Arrays = list[NDArray[Any]]
 Key = tuple[Hashable, int]
 Value = TypeVar("Value")
 
 
-def numbers(values: Iterable[int]) -> NDArray[Any]:
-    """Whole numbers as an array, to be put away beside others."""
-    return np.array([*values], np.int64)
-
-
-class _Form(NamedTuple):
+class _Layout(NamedTuple):
     parts: tuple[tuple[str, tuple[int, ...]], ...]  # dtype and shape of each array
     nbytes: int
 
 
-class _Place(NamedTuple):
+class _Entry(NamedTuple):
     offset: int
-    form: _Form
+    layout: _Layout
 
 
 class DiskCache:
-    """Lists of arrays by (name, frame) in one temporary file that disappears with the object.
+    """Cache of lists of arrays, by name and frame, in one temporary file that is removed with the object.
 
-    Beyond `budget` bytes, or when the disk is full, the oldest entries make room.
+    Beyond `max_bytes`, or when the disk is full, the oldest entries are dropped.
+
+    Args:
+        max_bytes: The largest size of the file. With 0 nothing is stored.
+
+    Example:
+        >>> tracker = Tracker(model.backend, disk_cache=DiskCache(1 << 30))
     """
 
-    def __init__(self, budget: int = BUDGET) -> None:
-        self._budget = budget
-        self._places: dict[Key, _Place] = {}
-        self._forms: dict[_Form, _Form] = {}  # entries are mostly alike: each form is kept once
+    def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._entries: dict[Key, _Entry] = {}
+        self._layouts: dict[_Layout, _Layout] = {}  # most entries have the same one, which is stored once
         self._free: dict[int, list[int]] = {}  # offsets of dropped entries by size
         self._end = 0
         self._file: BinaryIO | None = None
 
+    def __repr__(self) -> str:
+        return f"DiskCache({len(self._entries)} entries, {self.nbytes} of {self._max_bytes} bytes)"
+
     @property
     def nbytes(self) -> int:
-        """The size of the file."""
+        """Size of the file in bytes."""
         return self._end
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return key in self._entries
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(list(self._places))
+        return iter(list(self._entries))
 
     def put(self, key: Key, arrays: Arrays) -> None:
-        """Keep `arrays` under `key`, in place of what was there."""
+        """Store arrays under a key and replace what it had. They are dropped if there is no room for them."""
         self.drop(key)
         data = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-        form = _Form(tuple((array.dtype.str, array.shape) for array in arrays), len(data))
-        offset = self._room(len(data))
+        layout = _Layout(tuple((array.dtype.str, array.shape) for array in arrays), len(data))
+        offset = self._allocate(len(data))
         if offset is not None and self._write(offset, data):
-            self._places[key] = _Place(offset, self._forms.setdefault(form, form))
+            self._entries[key] = _Entry(offset, self._layouts.setdefault(layout, layout))
 
     def get(self, key: Key) -> Arrays:
-        """The arrays under `key`; KeyError without."""
-        offset, form = self._places[key]
-        assert self._file is not None, "a kept entry has a file"
+        """Return the arrays of a key. Raises `KeyError`."""
+        offset, layout = self._entries[key]
+        assert self._file is not None, "a stored entry has a file"
         self._file.seek(offset)
-        data, start, arrays = bytearray(self._file.read(form.nbytes)), 0, []
-        for dtype, shape in form.parts:
+        data, start, arrays = bytearray(self._file.read(layout.nbytes)), 0, []
+        for dtype, shape in layout.parts:
             count = int(np.prod(shape, dtype=np.int64))
             arrays.append(np.frombuffer(data, dtype, count, start).reshape(shape))
             start += count * np.dtype(dtype).itemsize
         return arrays
 
     def drop(self, key: Key) -> None:
-        """Forget `key` if it is there."""
-        if place := self._places.pop(key, None):
-            self._free.setdefault(place.form.nbytes, []).append(place.offset)
+        """Drop the arrays of a key, if it has any."""
+        if entry := self._entries.pop(key, None):
+            self._free.setdefault(entry.layout.nbytes, []).append(entry.offset)
 
-    def _room(self, nbytes: int) -> int | None:
-        """Where to write, making room if need be; None where nothing can make enough."""
+    def _allocate(self, nbytes: int) -> int | None:
+        """Return a free offset, after dropping old entries if need be; None if that does not make enough room."""
         while not self._free.get(nbytes):
-            if self._end + nbytes <= self._budget:
+            if self._end + nbytes <= self._max_bytes:
                 self._end += nbytes
                 return self._end - nbytes
-            if not self._places:
+            if not self._entries:
                 return None
-            self.drop(next(iter(self._places)))
+            self.drop(next(iter(self._entries)))
         return self._free[nbytes].pop()
 
     def _write(self, offset: int, data: bytes) -> bool:
@@ -102,58 +106,65 @@ class DiskCache:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            self._budget = offset  # nothing more fits: from here on old entries make room
+            self._max_bytes = offset  # the disk is full: from here on old entries make room
             return False
         return True
 
 
 class SpilledDict(MutableMapping[int, Value], Generic[Value]):
-    """Values by frame: those at hand, and those put away in a history, which look the same from outside."""
+    """Values by frame, some in memory and some in a disk cache, from which they are loaded when they are read.
+
+    Args:
+        disk_cache: The cache, which may be shared.
+        name: First part of the keys in the cache.
+        pack: Converts a value to arrays.
+        unpack: Converts arrays to a value.
+    """
 
     def __init__(
         self,
-        history: DiskCache,
+        disk_cache: DiskCache,
         name: Hashable,
         pack: Callable[[Value], Arrays],
         unpack: Callable[[Arrays], Value],
     ) -> None:
         self.in_memory: dict[int, Value] = {}
         self.pack, self.unpack = pack, unpack
-        self._history, self._name = history, name
+        self._cache, self._name = disk_cache, name
 
     def spill(self, frame: int) -> None:
-        """Move the value of `frame` to the history."""
+        """Move the value of a frame to the disk cache."""
         self.spill_packed(frame, self.get_packed(frame))
 
     def spill_packed(self, frame: int, arrays: Arrays) -> None:
-        """Put a packed value straight into the history."""
+        """Store the packed value of a frame in the disk cache."""
         self.in_memory.pop(frame, None)
-        self._history.put((self._name, frame), arrays)
+        self._cache.put((self._name, frame), arrays)
 
     def get_packed(self, frame: int) -> Arrays:
-        """The value of `frame` as arrays, wherever it is; KeyError without."""
+        """Return the value of a frame as arrays, from memory or from the disk cache. Raises `KeyError`."""
         if frame in self.in_memory:
             return self.pack(self.in_memory[frame])
-        return self._history.get((self._name, frame))
+        return self._cache.get((self._name, frame))
 
     def __getitem__(self, frame: int) -> Value:
         return self.in_memory[frame] if frame in self.in_memory else self.unpack(self.get_packed(frame))
 
     def __setitem__(self, frame: int, value: Value) -> None:
-        self._history.drop((self._name, frame))
+        self._cache.drop((self._name, frame))
         self.in_memory[frame] = value
 
     def __delitem__(self, frame: int) -> None:
         if frame not in self:
             raise KeyError(frame)
         self.in_memory.pop(frame, None)
-        self._history.drop((self._name, frame))
+        self._cache.drop((self._name, frame))
 
     def __contains__(self, frame: object) -> bool:
-        return frame in self.in_memory or (self._name, frame) in self._history
+        return frame in self.in_memory or (self._name, frame) in self._cache
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted({*self.in_memory, *(frame for name, frame in self._history if name == self._name)}))
+        return iter(sorted({*self.in_memory, *(frame for name, frame in self._cache if name == self._name)}))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -1,4 +1,4 @@
-"""Which past frames does the tracker look at? Bookkeeping only: no array is touched here."""
+"""Memory bank of one object: memories by frame, and the selection of those that a frame recalls."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from masklet.backend import MAX_POINTERS, MEMORY_SLOTS, Memory, Recall
 
 @dataclass(slots=True)
 class MemoryBank:
-    """One object's memories by frame: permanent ones of `prompted` frames and `recent` ones (reference-model §6.3).
+    """One object's memories by frame (reference-model §6.3).
 
-    `recent` may be any mapping; the tracker's reaches back to what was put away.
+    Attributes:
+        prompted: Memories of prompted frames, which are permanent.
+        recent: Memories of tracked frames. Any mapping will do: that of a tracker loads older ones from its disk cache.
     """
 
     prompted: dict[int, Memory] = field(default_factory=dict)
     recent: MutableMapping[int, Memory] = field(default_factory=dict)
 
     def remember(self, frame: int, memory: Memory, *, prompted: bool = False) -> None:
-        """Keep `memory` of `frame`; what was prompted replaces what was tracked, and stands."""
+        """Store the memory of a frame. That of a prompted frame replaces a tracked one and is not replaced by one."""
         if prompted:
             self.prompted[frame] = memory
             self.recent.pop(frame, None)
@@ -27,10 +29,16 @@ class MemoryBank:
             self.recent[frame] = memory
 
     def recall(self, frame: int, direction: int = 1, *, length: int | None = None) -> Recall:
-        """The memories for `frame` when walking with `step` +1 or −1: every prompted frame in slot 6, the six
-        neighbours before it by distance; pointers of the last 15 frames and of prompted frames not in the future.
+        """Select the memories that a frame recalls.
 
-        `length` is the clip's number of frames where it is known: pointer times are fractions of it in short clips.
+        Maps are those of every prompted frame, in slot 6, and of the six frames before, by distance. Pointers are those
+        of the 15 frames before and of prompted frames that are not ahead.
+
+        Args:
+            frame: The frame.
+            direction: 1 where the video is tracked forward, −1 where it is tracked backward.
+            length: Number of frames of the clip, if it is known: in clips of less than 16 frames, times of pointers are
+                fractions of it.
         """
         ago = {k: self.recent[frame - k * direction] for k in self._distances(frame, direction)}
         spatial = [(MEMORY_SLOTS - 1, memory) for memory in self.prompted.values()]
@@ -41,23 +49,18 @@ class MemoryBank:
         return Recall(tuple(spatial), (*pointers, *ago.items()), min(length or MAX_POINTERS, MAX_POINTERS) - 1)
 
     def recalled_frames(self, frame: int, direction: int = 1) -> list[int]:
-        """The frames whose memories `recall` would give."""
+        """List the frames whose memories `recall` selects."""
         return [*self.prompted, *(frame - k * direction for k in self._distances(frame, direction))]
 
     def forget(self, frame: int) -> None:
-        """Drop whatever is kept of `frame`."""
+        """Drop the memory of a frame."""
         self.prompted.pop(frame, None)
         self.recent.pop(frame, None)
 
-    def trim(self, frame: int, step: int = 1) -> None:
-        """Drop the tracked memories that no later frame of a walk past `frame` can recall."""
-        for other in find_unreachable(self.recent, frame, step):
-            del self.recent[other]
-
-    def _distances(self, frame: int, step: int) -> list[int]:
-        return [k for k in range(1, MAX_POINTERS) if frame - k * step in self.recent]
+    def _distances(self, frame: int, direction: int) -> list[int]:
+        return [k for k in range(1, MAX_POINTERS) if frame - k * direction in self.recent]
 
 
 def find_unreachable(frames: Iterable[int], frame: int, direction: int) -> list[int]:
-    """The `frames` that a walk with `step`, having reached `frame`, will never recall again."""
+    """Find the frames that are never recalled again once tracking in a direction has reached `frame`."""
     return [other for other in frames if (frame - other) * direction >= MAX_POINTERS - 1]

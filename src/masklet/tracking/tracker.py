@@ -1,60 +1,63 @@
-"""Follows objects through frames: which were prompted, what was answered, what to recall. No array is touched here."""
+"""Tracker of prompted objects in a video or a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from masklet.backend import NO_PROMPT, Backend, Decoded, Features, Memory, build_query, describe
-from masklet.errors import PromptError, SettingsError, StateError, VideoError
+from masklet.backend import NO_PROMPT, Backend, Decoded, Features, describe
+from masklet.errors import PromptError, StateError, VideoError
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
-from masklet.predict.crop import (
-    ZOOM_PASSES,
-    Crop,
-    change_crop,
-    check_zoom,
-    crop_around,
-    full_crop,
-    include_points,
-    paste_masks,
-    positive_points,
-    prompt_box,
-    widen_crop,
-)
+from masklet.predict.crop import ZOOM_PASSES, Crop, paste_masks
 from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
-from masklet.tracking.disk_cache import DiskCache, SpilledDict, numbers
-from masklet.tracking.memory_bank import MemoryBank, find_unreachable
+from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.frame_features import FrameFeatures
+from masklet.tracking.memory_bank import find_unreachable
+from masklet.tracking.object_crop import check_zoom_options, crop_for_prompt, crop_for_search, group_by_crop
 from masklet.tracking.object_track import ObjectResult, ObjectTrack
+from masklet.tracking.prompt_decoder import decode_prompts, use_mask_prompts
+from masklet.tracking.session_writer import Session, write_session
 
-Image = Any  # (H, W, 3) uint8 RGB; whoever needs its numbers is below the seam
+Image = Any  # (H, W, 3) uint8 RGB
 
-Value = TypeVar("Value")
-
-NEAR = 5  # frames: a prompt this close says enough about a doubtful mask
+_SUGGESTION_DISTANCE = 5  # frames: masks this close to a prompt are not suggested
 
 
 class Frames(Protocol):
-    """What a tracker needs of a video, so that earlier frames can be prompted again."""
+    """Images by frame number, such as a `Video`."""
 
     def __getitem__(self, index: int) -> Image: ...
 
 
 class Tracker:
-    """Objects in a video or a stream. Frames come in any order; memory does not grow with their number.
+    """Tracker of prompted objects in a video or a stream.
 
-    A frame is given as an image (H, W, 3) uint8 RGB with its number, or by its number alone where the tracker has a
-    `video`. `length` is the number of frames where it is known and short clips should be answered as the reference
-    implementation does; a stream leaves it out. `history` keeps what corrections in the past need, on disk; with
-    `DiskCache(0)` nothing is kept, and a correction recalls only prompted frames and those just tracked. `cleaning` says
-    what is done to masks after the network, and whether the cleaned ones are remembered; by default nothing is done.
+    Frames come in any order. A frame is passed as its number and its image, (H, W, 3) uint8 RGB, or as its number alone
+    where the tracker has a video. Memory does not grow with the number of frames.
 
-    With a `zoom` each object is seen, answered and remembered in a window that goes with it, so many times as long as
-    the object: what is small becomes visible, and every object costs an encoding of its own. A window grows while its
-    object is not found. Raises `SettingsError` for a zoom below 1, or where objects are to be remembered apart.
+    Args:
+        backend: Backend with the model, `Segmenter.backend`.
+        video: The video, or None for a stream.
+        length: Number of frames, so that short clips are tracked as by the reference implementation; None if it is not
+            known.
+        disk_cache: Cache for memories and results of distant frames, which corrections recall. With `DiskCache(0)` they
+            recall only prompted frames and the last ones.
+        postprocessing: Hole filling, removal of islands, and separation of objects; whether it also changes memories.
+        zoom: Predict and remember each object in a crop of `zoom` × its size, which moves with it. Each object costs an
+            encoding per frame. The crop grows while its object is not found. 0 disables it.
+
+    Raises:
+        SettingsError: The zoom is below 1, or is combined with non-overlapping memories.
+
+    Example:
+        >>> tracker = model.tracker(masklet.open_video("dog.mp4"))
+        >>> tracker.prompt(0, {1: box(260, 60, 420, 300)})
+        >>> masks = [tracker.step(frame) for frame in range(10)]
+        >>> tracker.prompt(5, {1: click(390, 200)})  # correct frame 5, then track again
+        >>> tracker.save("dog.session")
     """
 
     def __init__(
@@ -75,8 +78,8 @@ class Tracker:
         self.zoom = check_zoom_options(zoom, postprocessing)
         self.tracks: dict[int, ObjectTrack] = {}
         self.size: tuple[int, int] | None = None
-        self._stamps = count(1)
-        self._frame: _Frame | None = None
+        self.stamps = count(1)
+        self._frame: FrameFeatures | None = None
 
     def __repr__(self) -> str:
         zoom = f", zoom {self.zoom:g}" if self.zoom else ""
@@ -84,90 +87,126 @@ class Tracker:
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """The objects, in the order in which they were first prompted."""
+        """Ids of the objects, in the order in which they were first prompted."""
         return tuple(self.tracks)
 
     @refuse_sam2_arguments("tracker.prompt(frame, {}, image)")
     def prompt(self, frame: int, prompts: Prompts, image: Image | None = None) -> Masks:
-        """Prompt objects, new or known, on any frame, and see all objects' masks there.
+        """Prompt new or known objects on any frame.
 
-        `prompts` are what `EmbeddedImage.predict` takes: one prompt of object 1, several of objects 1, 2, …, or
-        `{object_id: prompt}`.
+        A prompt replaces the earlier one of the same object on the same frame, but starts from the mask found so far.
+        Tracking does not overwrite a prompted mask, and every other frame recalls it. On a frame that was tracked
+        before, a prompt is a correction, which uses the object's memories. A mask alone is used as it is.
 
-        A prompt replaces the earlier one of the same object on the same frame but starts from the mask found so far.
-        It stands: tracking never overwrites it and every other frame recalls it. On a frame that was already tracked
-        it is a correction, which sees the object's memories. A mask alone is taken as it is given.
+        Args:
+            frame: Number of the frame.
+            prompts: What `EmbeddedImage.predict` takes: a prompt of object 1, a list of prompts of objects 1, 2, …, or
+                a mapping from object id to prompt. Coordinates are pixels of the frame, (x, y).
+            image: Image of the frame, (H, W, 3) uint8 RGB. Not needed with a video, or on the last frame.
 
-        Raises `PromptError` for prompts that lie outside the picture and for anything that is no prompt, `StateError`
-        where the image is missing.
+        Returns:
+            The masks of all objects on the frame.
+
+        Raises:
+            PromptError: A point lies outside the frame, or an argument is not a prompt.
+            StateError: The image is missing.
+            VideoError: The image has another size than earlier frames.
         """
-        named = group_by_object(prompts, f"tracker.prompt({frame if isinstance(frame, int) else 0}, {{}}, image)")
+        by_object = group_by_object(prompts, f"tracker.prompt({frame if isinstance(frame, int) else 0}, {{}}, image)")
         self._open(frame, image)
-        for prompt in named.values():
+        for prompt in by_object.values():
             prompt.normalize_points(self._size)  # before any object changes
-        order = dict.fromkeys((*self.tracks, *named))
-        given = {key: prompt for key, prompt in named.items() if not prompt.point_count}
-        asked = {key: prompt for key, prompt in named.items() if key not in given}
-        for window, together in _by_window(given, lambda key: self._around(frame, key, given[key])):
-            self._settle(frame, together, window, self._adopted(together, window))
-        whole: Mapping[int, Prompt] = {}
-        for window, together in _by_window(asked, lambda key: self._around(frame, key, asked[key])):
-            self._settle(frame, together, window, self._asked(frame, together, window))
-            whole = together if window is None else whole
-        for _ in range(ZOOM_PASSES if whole else 0):
-            for window, together in _by_window(whole, lambda key: self._around(frame, key, whole[key])):
-                if window is not None:  # where something was found in the whole picture: looked at closer
-                    self._settle(frame, together, window, self._asked(frame, together, window))
-        self.tracks = {key: self.tracks[key] for key in order}  # as they were said, however they were grouped
+        order = dict.fromkeys((*self.tracks, *by_object))
+        masks = {key: prompt for key, prompt in by_object.items() if not prompt.point_count}
+        others = {key: prompt for key, prompt in by_object.items() if key not in masks}
+        for crop, group in group_by_crop(masks, lambda key: self._crop_for_prompt(frame, key, masks[key])):
+            decoded = use_mask_prompts(self.backend, self._encode(crop), group, crop, self._size)
+            self._add_prompted(frame, group, crop, decoded)
+        in_full_frame: Mapping[int, Prompt] = {}
+        for crop, group in group_by_crop(others, lambda key: self._crop_for_prompt(frame, key, others[key])):
+            self._decode_prompts(frame, group, crop)
+            in_full_frame = group if crop is None else in_full_frame
+        for _ in range(ZOOM_PASSES if in_full_frame else 0):
+            for crop, group in group_by_crop(
+                in_full_frame, lambda key: self._crop_for_prompt(frame, key, in_full_frame[key])
+            ):
+                if crop is not None:  # the full frame has shown where the object is
+                    self._decode_prompts(frame, group, crop)
+        self.tracks = {key: self.tracks[key] for key in order}  # in the order of prompts, however they were grouped
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
-        """Track every object to `frame`, walking forward (`step` 1) or backward (−1), and give their masks.
+        """Track all objects to a frame.
 
-        Objects whose answer would come out the same are not computed again.
+        Objects whose result would be the same as before are not computed again.
+
+        Args:
+            frame: Number of the frame.
+            image: Image of the frame, (H, W, 3) uint8 RGB. Not needed with a video.
+            direction: 1 to track forward, from earlier frames, −1 to track backward, from later ones.
+
+        Returns:
+            The masks of all objects on the frame.
+
+        Raises:
+            StateError: There is no object, or the image is missing.
+            VideoError: The image has another size than earlier frames.
         """
         if not self.tracks:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
-        due = self._due(frame, direction)
-        if due:
+        outdated = self._select_outdated(frame, direction)
+        if outdated:
             self._open(frame, image)
-        for window, together in _by_window(due, lambda key: self._view(due[key], frame, direction)):
-            self._track(frame, together, window, direction)
+        for crop, group in group_by_crop(outdated, lambda key: self._crop_for_search(outdated[key], frame, direction)):
+            self._track(frame, group, crop, direction)
         for track in self.tracks.values():
             if frame in track.prompts:
                 track.results[frame] = track.results[frame]._replace(direction=direction)
-            self._trim(track, frame, direction)
+            self._spill(track, frame, direction)
         masks = self.masks(frame)
-        for track, doubt in zip(self.tracks.values(), masks.uncertainty.tolist(), strict=True):
-            track.note_uncertainty(frame, doubt)
+        for track, uncertainty in zip(self.tracks.values(), masks.uncertainty.tolist(), strict=True):
+            track.note_uncertainty(frame, uncertainty)
         return masks
 
     def suggest(self) -> tuple[int, int] | None:
-        """The frame and the object whose mask is most in doubt, far enough from what was prompted: annotate it next."""
-        doubtful = [
-            (doubt, -frame, key)
+        """Suggest the frame to annotate next.
+
+        Returns:
+            Frame and object id of the mask with the highest uncertainty more than 5 frames away from the object's
+            prompts; None if there is none.
+        """
+        uncertain = [
+            (uncertainty, -frame, key)
             for key, track in self.tracks.items()
-            for frame, doubt in track.uncertainties.items()
-            if all(abs(frame - prompted) > NEAR for prompted in track.prompts)
+            for frame, uncertainty in track.uncertainties.items()
+            if all(abs(frame - prompted) > _SUGGESTION_DISTANCE for prompted in track.prompts)
         ]
-        return (-max(doubtful)[1], max(doubtful)[2]) if doubtful else None
+        return (-max(uncertain)[1], max(uncertain)[2]) if uncertain else None
 
     def masks(self, frame: int) -> Masks:
-        """The masks of all objects on `frame` as they stand; an object without an answer there is hidden."""
+        """Return the masks of all objects on a frame. An object without a result there is hidden.
+
+        Raises:
+            StateError: No object was ever prompted.
+        """
         if self.size is None:
             raise StateError("no-prompts", "nothing to show; prompt an object first")
-        answers = [track.results.get(frame) for track in self.tracks.values()]
-        if not answers:
+        results = [track.results.get(frame) for track in self.tracks.values()]
+        if not results:
             return Masks.empty(self.size)
-        logits, iou, score = self.backend.fetch([None if answer is None else answer.decoded for answer in answers])
-        found = Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
-        found = self.postprocessing.fill_and_remove(found)
-        windows = [None if answer is None else answer.crop for answer in answers]
-        return self.postprocessing.separate(paste_masks(found, windows))
+        logits, iou, score = self.backend.fetch([None if result is None else result.decoded for result in results])
+        masks = Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
+        masks = self.postprocessing.fill_and_remove(masks)
+        crops = [None if result is None else result.crop for result in results]
+        return self.postprocessing.separate(paste_masks(masks, crops))
 
     def remove_prompt(self, frame: int, object_id: int) -> None:
-        """Take an object's prompt on `frame` back; an object that loses its last prompt is removed."""
-        track = self._known(object_id)
+        """Remove an object's prompt on a frame. An object that loses its last prompt is removed.
+
+        Raises:
+            PromptError: There is no such object, or it has no prompt on the frame.
+        """
+        track = self._get_track(object_id)
         if track.prompts.pop(frame, None) is None:
             raise PromptError("unknown-frame", f"object {object_id} has no prompt on frame {frame}")
         track.bank.forget(frame)
@@ -176,234 +215,157 @@ class Tracker:
             self.remove_object(object_id)
 
     def remove_object(self, object_id: int) -> None:
-        """Forget an object; the others' masks do not change."""
-        track = self._known(object_id)
+        """Remove an object. The masks of other objects do not change.
+
+        Raises:
+            PromptError: There is no such object.
+        """
+        track = self._get_track(object_id)
         del self.tracks[object_id]
         track.results.clear()
         track.recent.clear()
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one file, whole or not at all: prompts, masks, memories and which model they are of."""
-        from masklet.tracking.session_file import write_session
+        """Write prompts, masks, memories and the identity of the model to a session file, atomically.
 
-        write_session(self, Path(path))
+        `Segmenter.resume` reads it.
 
-    def _known(self, object_id: int) -> ObjectTrack:
+        Args:
+            path: The file, which is replaced if it exists.
+
+        Raises:
+            ResourceError: The file cannot be written.
+        """
+        write_session(
+            Path(path),
+            Session(
+                backend=self.backend,
+                tracks=self.tracks,
+                size=self.size,
+                length=self.length,
+                postprocessing=self.postprocessing,
+                zoom=self.zoom,
+                stamp=next(self.stamps),
+            ),
+        )
+
+    def _get_track(self, object_id: int) -> ObjectTrack:
         if object_id not in self.tracks:
             raise PromptError("unknown-object", f"no object {object_id}; there are {list(self.tracks) or 'none'}")
         return self.tracks[object_id]
 
-    def _around(self, frame: int, key: int, prompt: Prompt) -> Crop | None:
-        """Where an object is looked at: where the prompt says it is, else where it was found so far; None: everywhere.
+    def _create_track(self, object_id: int) -> ObjectTrack:
+        return ObjectTrack.create(object_id, self.backend, self.disk_cache)
 
-        So too where the window would be most of the picture, or the prompt would say nothing of it.
-        """
-        box = prompt_box(prompt, self._size) if self.zoom else None
-        if self.zoom and box is None and prompt.point_count and key in self.tracks:
-            before = self.tracks[key].results.get(frame)
-            box = before and self._box(before, positive_points(prompt) if before.crop is None else None)
-        window = None if box is None else crop_around(include_points(box, prompt), self._size, self.zoom)
-        return window if window and window.to_crop(prompt, self._size) else None
+    def _crop_for_prompt(self, frame: int, key: int, prompt: Prompt) -> Crop | None:
+        track = self.tracks.get(key)
+        result = track.results.get(frame) if track and self.zoom else None
+        return crop_for_prompt(self.backend, prompt, result, self._size, self.zoom)
 
-    def _adopted(self, prompts: Mapping[int, Prompt], window: Crop | None) -> Decoded:
-        told = [self._told(prompt, window).mask for prompt in prompts.values()]
-        return self.backend.use_masks(self._features(window), [mask for mask in told if mask is not None])
-
-    def _asked(self, frame: int, prompts: Mapping[int, Prompt], window: Crop | None) -> Decoded:
-        """Decode clicks and boxes, each from the mask found so far and, on a tracked frame, with memories; in a window
-        once more from the mask found there."""
-        recalls, queries = [], []
-        for key, prompt in prompts.items():
-            track = self.tracks.get(key) or self.create_track(key)
-            before = track.results.get(frame)
-            tracked = before is not None and before.direction != 0
-            bank = track.bank if tracked else MemoryBank()
-            recalls.append(bank.recall(frame, before.direction if before and tracked else 1, length=self.length))
-            told = self._told(prompt, window)
-            mask = told.mask if told.mask is not None or before is None else self._seen(before, window)
-            size = self._size if window is None else window.size
-            queries.append(
-                build_query(told.normalize_points(size), told.labels, mask, ambiguous=prompt.point_count <= 1)
-            )
-        seen = self.backend.attend(self._features(window), recalls)
-        decoded = self.backend.decode(seen, queries, hide=True)
-        if window is None or all(prompt.mask is not None for prompt in prompts.values()):
-            return decoded
-        again = [
-            query if prompt.mask is not None else query._replace(mask=decoded.at(row).logits)
-            for row, (query, prompt) in enumerate(zip(queries, prompts.values(), strict=True))
-        ]
-        return self.backend.decode(seen, again, hide=True)
-
-    def _told(self, prompt: Prompt, window: Crop | None) -> Prompt:
-        """A prompt on the picture as one on the window."""
-        if window is None:
-            return prompt
-        told = window.to_crop(prompt, self._size)
-        assert told is not None, "a prompt says something of the window that is chosen for it"
-        return told
-
-    def _seen(self, answer: ObjectResult, window: Crop | None) -> Any:
-        """The logits of an answer as they look in another window than theirs."""
-        if answer.crop == window:
-            return answer.decoded.logits
-        return change_crop(self.backend.fetch([answer.decoded]).logits[0], answer.crop, window, self._size)
-
-    def _box(self, answer: ObjectResult, on: Any = None) -> Any:
-        """The box of the mask of an answer, or of what is clicked of it, in the picture; None of an empty one."""
-        window = answer.crop or full_crop(self._size)
-        return window.find_box(self.backend.fetch([answer.decoded]).logits[0], on)
-
-    def _view(self, track: ObjectTrack, frame: int, step: int) -> Crop | None:
-        """Where an object is looked for on `frame`: where it was on the nearest frame, or wider if it was not found."""
+    def _crop_for_search(self, track: ObjectTrack, frame: int, direction: int) -> Crop | None:
         if not self.zoom:
             return None
-        answer = track.results[track.nearest_recalled(frame, step)]
-        box = self._box(answer)
-        if box is None:
-            return widen_crop(answer.crop, self._size)
-        return crop_around(box, self._size, self.zoom, answer.crop)
+        result = track.results[track.nearest_recalled(frame, direction)]
+        return crop_for_search(self.backend, result, self._size, self.zoom)
 
-    def _settle(self, frame: int, prompts: Mapping[int, Prompt], window: Crop | None, decoded: Decoded) -> None:
-        """Prompted answers stand and are memorized at once."""
-        decoded = self._cleaned(frame, prompts, decoded)
-        memories = self.backend.memorize(self._features(window), decoded, [True] * len(prompts))
+    def _decode_prompts(self, frame: int, prompts: Mapping[int, Prompt], crop: Crop | None) -> None:
+        """Decode clicks and boxes in one crop and add their results."""
+        features = self._encode(crop)
+        decoded = decode_prompts(self.backend, features, prompts, self.tracks, frame, crop, self._size, self.length)
+        self._add_prompted(frame, prompts, crop, decoded)
+
+    def _add_prompted(self, frame: int, prompts: Mapping[int, Prompt], crop: Crop | None, decoded: Decoded) -> None:
+        """Add the results of prompts, and memorize them at once."""
+        decoded = self._postprocess(frame, prompts, decoded)
+        memories = self.backend.memorize(self._encode(crop), decoded, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
-            track = self.tracks.setdefault(key, self.create_track(key))
+            track = self.tracks.setdefault(key, self._create_track(key))
             before = track.results.get(frame)
             track.prompts[frame] = prompt
             track.bank.remember(frame, memories[row], prompted=True)
-            step = before.direction if before else 0
-            track.results[frame] = ObjectResult(decoded.at(row), step, 0, next(self._stamps), window)
+            direction = before.direction if before else 0
+            track.results[frame] = ObjectResult(decoded.at(row), direction, 0, next(self.stamps), crop)
 
-    def _track(self, frame: int, due: Mapping[int, ObjectTrack], window: Crop | None, step: int) -> None:
-        features = self._features(window)
-        bases = [self._basis(track, frame, step) for track in due.values()]
-        recalls = [track.bank.recall(frame, step, length=self.length) for track in due.values()]
-        seen = self.backend.attend(features, recalls)
-        decoded = self._cleaned(frame, due, self.backend.decode(seen, [NO_PROMPT] * len(due), hide=True))
-        memories = self.backend.memorize(features, decoded, [False] * len(due))
-        for row, track in enumerate(due.values()):
+    def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], crop: Crop | None, direction: int) -> None:
+        """Track objects to a frame in one crop."""
+        features = self._encode(crop)
+        bases = [self._compute_basis(track, frame, direction) for track in tracks.values()]
+        recalls = [track.bank.recall(frame, direction, length=self.length) for track in tracks.values()]
+        conditioned = self.backend.attend(features, recalls)
+        decoded = self.backend.decode(conditioned, [NO_PROMPT] * len(tracks), hide=True)
+        decoded = self._postprocess(frame, tracks, decoded)
+        memories = self.backend.memorize(features, decoded, [False] * len(tracks))
+        for row, track in enumerate(tracks.values()):
             track.bank.remember(frame, memories[row])
-            track.results[frame] = ObjectResult(decoded.at(row), step, bases[row], next(self._stamps), window)
+            track.results[frame] = ObjectResult(decoded.at(row), direction, bases[row], next(self.stamps), crop)
 
-    def _due(self, frame: int, step: int) -> dict[int, ObjectTrack]:
-        """The objects whose answer on `frame` might come out another one. Objects that are kept apart are answered
-        together; what was prompted stands."""
+    def _select_outdated(self, frame: int, direction: int) -> dict[int, ObjectTrack]:
+        """Select the objects whose result on a frame may change; not those that are prompted there.
+
+        Objects with non-overlapping memories are computed together.
+        """
         unprompted = {key: track for key, track in self.tracks.items() if frame not in track.prompts}
-        due = {key: track for key, track in unprompted.items() if not self._stands(track, frame, step)}
-        return unprompted if due and self._together else due
+        outdated = {key: track for key, track in unprompted.items() if not self._is_current(track, frame, direction)}
+        return unprompted if outdated and self._memories_depend_on_others else outdated
 
-    def _stands(self, track: ObjectTrack, frame: int, step: int) -> bool:
-        """Whether a tracked answer would come out the same again."""
-        answer = track.results.get(frame)
-        return answer is not None and answer.direction == step and answer.basis == self._basis(track, frame, step)
+    def _is_current(self, track: ObjectTrack, frame: int, direction: int) -> bool:
+        """Tell whether tracking would give the same result again."""
+        result = track.results.get(frame)
+        if result is None or result.direction != direction:
+            return False
+        return result.basis == self._compute_basis(track, frame, direction)
 
-    def _basis(self, track: ObjectTrack, frame: int, step: int) -> int:
-        """A number for all that an answer on `frame` depends on; while it stays the same, so does the answer."""
-        if not self._together:
-            return track.basis(frame, step)
-        return hash(tuple((key, one.basis(frame, step)) for key, one in self.tracks.items()))
+    def _compute_basis(self, track: ObjectTrack, frame: int, direction: int) -> int:
+        """Return a hash of everything that a result on a frame depends on."""
+        if not self._memories_depend_on_others:
+            return track.compute_basis(frame, direction)
+        return hash(tuple((key, one.compute_basis(frame, direction)) for key, one in self.tracks.items()))
 
     @property
-    def _together(self) -> bool:
-        """Whether what is remembered of one object depends on the others."""
+    def _memories_depend_on_others(self) -> bool:
         return self.postprocessing.in_memory and self.postprocessing.non_overlapping
 
-    def _cleaned(self, frame: int, keys: Iterable[int], decoded: Decoded) -> Decoded:
-        """What is remembered of the objects `keys`, which were decoded on `frame`."""
+    def _postprocess(self, frame: int, keys: Iterable[int], decoded: Decoded) -> Decoded:
+        """Post-process the results of objects `keys` on a frame as they are written to memory."""
         if not self.postprocessing.in_memory:
             return decoded
-        asked = {*keys}
+        own_keys = {*keys}
         others = [track.results[frame].decoded for key, track in self.tracks.items()
-                  if key not in asked and frame in track.prompts]  # fmt: skip
-        own, *standing = (self.backend.fetch([one]).logits for one in (decoded, *others))
-        logits = self.postprocessing.process_for_memory(own, [one[0] for one in standing])
+                  if key not in own_keys and frame in track.prompts]  # fmt: skip
+        own, *prompted = (self.backend.fetch([one]).logits for one in (decoded, *others))
+        logits = self.postprocessing.process_for_memory(own, [one[0] for one in prompted])
         return decoded._replace(logits=self.backend.restore([logits[:, None]])[0])
 
-    def _trim(self, track: ObjectTrack, frame: int, step: int) -> None:
-        """Put away what a walk past `frame` does not recall; what was prompted stays at hand."""
-        for shelf in (track.recent, track.results):
-            for other in find_unreachable(shelf.in_memory, frame, step):
+    def _spill(self, track: ObjectTrack, frame: int, direction: int) -> None:
+        """Move to the disk cache what later frames do not recall, except for prompted frames."""
+        for values in (track.recent, track.results):
+            for other in find_unreachable(values.in_memory, frame, direction):
                 if other not in track.prompts:
-                    shelf.spill(other)
+                    values.spill(other)
 
     def _open(self, frame: int, image: Image | None) -> None:
-        """Look at a frame; it is encoded when something is asked of it, and stands from then on."""
-        if self._frame is not None and self._frame.index == frame and (image is None or self._frame.encoded):
+        """Make a frame the current one. Once it is encoded, its image does not change."""
+        if self._frame is not None and self._frame.index == frame and (image is None or self._frame.is_encoded):
             return
-        picture = self._image(frame) if image is None else image
-        size = (int(picture.shape[0]), int(picture.shape[1]))
+        image = self._read_image(frame) if image is None else image
+        size = (int(image.shape[0]), int(image.shape[1]))
         if self.size is not None and size != self.size:
             raise VideoError("resolution-changed", f"frame {frame} has size {size}, the frames before it {self.size}")
         self.size = size
-        self._frame = _Frame(frame, picture.copy() if self.zoom else picture)  # windows are cut out of it later
+        self._frame = FrameFeatures(frame, image.copy() if self.zoom else image)  # crops are cut out of it later
 
     @property
     def _size(self) -> tuple[int, int]:
         assert self.size is not None, "a frame was opened"
         return self.size
 
-    def _features(self, window: Crop | None) -> Features:
-        """The features of the open frame, or of a window of it."""
-        assert self._frame is not None, "a frame is opened before anything is asked of it"
-        picture, encoded = self._frame.picture, self._frame.encoded
-        if window not in encoded:
-            for other in encoded.keys() - {None}:  # one window at a time: each takes as much room as a picture
-                del encoded[other]
-            encoded[window] = self.backend.encode([picture if window is None else window.cut(picture)])[0]
-        return encoded[window]
+    def _encode(self, crop: Crop | None) -> Features:
+        """Return the features of the current frame, or of a crop of it."""
+        assert self._frame is not None, "a frame was opened"
+        return self._frame.encode(self.backend, crop)
 
-    def _image(self, frame: int) -> Image:
+    def _read_image(self, frame: int) -> Image:
         if self.video is None:
-            raise StateError(
-                "frame-missing", f"frame {frame} is not at hand; pass its image, or give the tracker a video"
-            )
+            message = f"the tracker has no image of frame {frame}; pass its image, or give the tracker a video"
+            raise StateError("frame-missing", message)
         return self.video[frame]
-
-    def create_track(self, object_id: int) -> ObjectTrack:
-        """An object without prompts, not yet among the tracks."""
-        return ObjectTrack(
-            recent=SpilledDict(self.disk_cache, (object_id, "memory"), self._pack_memory, self._unpack_memory),
-            results=SpilledDict(self.disk_cache, (object_id, "answer"), self._pack_answer, self._unpack_answer),
-        )
-
-    def _pack_memory(self, memory: Memory) -> list[Any]:
-        return self.backend.store(memory)
-
-    def _unpack_memory(self, arrays: list[Any]) -> Memory:
-        return Memory(*self.backend.restore(arrays))
-
-    def _pack_answer(self, answer: ObjectResult) -> list[Any]:
-        return [*self.backend.store(answer.decoded[:4]), numbers((*answer[1:4], *(answer.crop or ())))]
-
-    def _unpack_answer(self, arrays: list[Any]) -> ObjectResult:
-        step, basis, stamp, *window = arrays[4].tolist()
-        return ObjectResult(
-            Decoded(*self.backend.restore(arrays[:4])), step, basis, stamp, Crop(*window) if window else None
-        )
-
-
-def check_zoom_options(zoom: float, postprocessing: PostProcessing) -> float:
-    """`zoom` if objects can be followed so that are cleaned so; 0 is none. Raises `SettingsError`."""
-    if zoom and postprocessing.non_overlapping and postprocessing.in_memory:
-        raise SettingsError("bad-usage", "objects that are zoomed at cannot be remembered apart; leave one out")
-    return check_zoom(zoom)
-
-
-@dataclass(slots=True)
-class _Frame:
-    """The frame that is looked at, and what of it is encoded: the picture, and the window that was asked for last."""
-
-    index: int
-    picture: Image
-    encoded: dict[Crop | None, Features] = field(default_factory=dict)
-
-
-def _by_window(
-    objects: Mapping[int, Value], view: Callable[[int], Crop | None]
-) -> Iterator[tuple[Crop | None, dict[int, Value]]]:
-    """The objects of each window: they are answered together."""
-    views = {key: view(key) for key in objects}
-    for window in dict.fromkeys(views.values()):
-        yield window, {key: one for key, one in objects.items() if views[key] == window}
