@@ -137,7 +137,9 @@ def test_masks_in_memory_can_be_of_any_dtype(dtype: str, checkpoint: object) -> 
     prompts = {1: click(20, 20), 2: box(5, 5, 40, 40)}
     frames = list(
         model.track(
-            clip, prompts, cleaning=PostProcessing(fill_holes=9, remove_islands=9, non_overlapping=True, in_memory=True)
+            clip,
+            prompts,
+            postprocessing=PostProcessing(fill_holes=9, remove_islands=9, non_overlapping=True, in_memory=True),
         )
     )
     assert all(not (frame.masks.binary.sum(axis=0) > 1).any() for frame in frames)
