@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from inspect import Parameter, signature
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,11 +17,6 @@ MAX_POINTS = 1000  # per object and frame, which bounds the cost of attention
 MARGIN_PX = 0.5  # a point up to this far outside the image is moved to its edge
 EXAMPLE = "click(230, 150)"  # the prompt that an error message shows if the arguments do not suggest one
 _SHOWN = 4  # points or boxes in an error message or a repr
-_SAM2_NAMES = ("point_coords", "points", "point_labels", "labels", "box", "boxes", "bbox", "mask_input",
-               "multimask_output")  # fmt: skip
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,70 +252,7 @@ def check_integer(value: Any, what: str) -> int:
     raise _error(f"{what} must be an integer, got {_shorten(value)}; write {{1: {EXAMPLE}}}")
 
 
-def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a method that takes prompts, so that the arguments of SAM 2's predictors raise `PromptError`.
-
-    Args:
-        call: The correct call with `{}` in place of the prompts.
-    """
-
-    def decorate(method: Callable[P, R]) -> Callable[P, R]:
-        parameters = signature(method).parameters
-        max_positional = sum(one.kind is not Parameter.KEYWORD_ONLY for one in parameters.values())
-        first = list(parameters).index("prompts")
-
-        @wraps(method)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            if len(args) > max_positional or any(name in kwargs for name in _SAM2_NAMES):
-                raise _sam2_arguments_error(call, args[first:], kwargs)
-            return method(*args, **kwargs)
-
-        return checked
-
-    return decorate
-
-
-def _list_prompts(prompts: Any, call: str) -> list[Any]:
-    """List the items of a sequence that has at least one prompt."""
-    if isinstance(prompts, Iterable) and not isinstance(prompts, str | bytes) and not hasattr(prompts, "__array__"):
-        items = list(prompts)
-        if not items or any(isinstance(item, Prompt) for item in items):
-            return items
-        prompts = items if not isinstance(prompts, Sequence) else prompts
-    raise _error(
-        f"a prompt must be made with click(), clicks(), box() or mask(), got {_shorten(prompts)}; "
-        f"write {call.format(_write_prompt(prompts))}"
-    )
-
-
-def _check_prompt(key: Any, prompt: Any, call: str) -> Prompt:
-    if isinstance(prompt, Prompt):
-        return prompt
-    written = call.format(f"{{{key}: {_write_prompt(prompt)}}}")
-    raise _error(f"object {key} needs a prompt, got {_shorten(prompt)}; write {written}")
-
-
-def _sam2_arguments_error(call: str, args: Sequence[Any], named: Mapping[str, Any]) -> PromptError:
-    """Make the error for points, labels and boxes that are passed separately, with the equivalent call."""
-    given = dict(zip(("points", "labels", "box"), [one for one in args if not isinstance(one, int)], strict=False))
-    for name, own in (("point_coords", "points"), ("point_labels", "labels"), ("bbox", "box"), ("boxes", "box")):
-        if name in named:
-            given[own] = named[name]
-    given.update({name: named[name] for name in ("points", "labels", "box") if name in named})
-    points, corners = given.get("points"), given.get("box")
-    parts = [] if corners is None else [_write_prompt(corners)]
-    if points is not None:
-        parts.append("prompt" if isinstance(points, Prompt) else _write_prompt(points, given.get("labels")))
-    options = "".join([
-        f", multimask={named['multimask_output']!r}" if isinstance(named.get("multimask_output"), bool) else "",
-        ", refine=masks" if named.get("mask_input") is not None else "",
-    ])  # fmt: skip
-    wrong = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels as separate arguments"
-    written = call.format((" + ".join(parts) or EXAMPLE) + options)
-    return _error(f"{call.partition('(')[0]} takes prompts, not {wrong}; write {written}")
-
-
-def _write_prompt(value: Any, labels: Any = None) -> str:
+def write_prompt(value: Any, labels: Any = None) -> str:
     """Write the Python expression of the prompt that numbers stand for, or an example if they stand for none."""
     numbers, signs = _to_array(value), _to_array(labels)
     if numbers is None or not numbers.size:
@@ -339,6 +269,26 @@ def _write_prompt(value: Any, labels: Any = None) -> str:
         on = f"[{', '.join(f'{sign:g}' for sign in signs.tolist())}]" if few and signs is not None else "labels"
         return f"clicks({xy})" if signs is None else f"clicks({xy}, {on})"
     return "mask(array)" if numbers.ndim >= 2 else EXAMPLE
+
+
+def _list_prompts(prompts: Any, call: str) -> list[Any]:
+    """List the items of a sequence that has at least one prompt."""
+    if isinstance(prompts, Iterable) and not isinstance(prompts, str | bytes) and not hasattr(prompts, "__array__"):
+        items = list(prompts)
+        if not items or any(isinstance(item, Prompt) for item in items):
+            return items
+        prompts = items if not isinstance(prompts, Sequence) else prompts
+    raise _error(
+        f"a prompt must be made with click(), clicks(), box() or mask(), got {_shorten(prompts)}; "
+        f"write {call.format(write_prompt(prompts))}"
+    )
+
+
+def _check_prompt(key: Any, prompt: Any, call: str) -> Prompt:
+    if isinstance(prompt, Prompt):
+        return prompt
+    written = call.format(f"{{{key}: {write_prompt(prompt)}}}")
+    raise _error(f"object {key} needs a prompt, got {_shorten(prompt)}; write {written}")
 
 
 def _write_click(point: Sequence[float], label: float) -> str:

@@ -24,8 +24,9 @@ from masklet.predict.crop import check_zoom
 from masklet.predict.embedded_image import EmbeddedImage, FullImage
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.predict.zoomed_image import ZoomedImage
-from masklet.prompts import Prompts, group_by_object, refuse_sam2_arguments
+from masklet.prompts import Prompts, group_by_object
 from masklet.tracking.auto_tracker import AutoTrackOptions, auto_track
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.propagate import PromptsByFrame, as_schedule, propagate, track_stream

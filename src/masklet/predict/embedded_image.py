@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from masklet.backend import Backend, Features, Predictions, Query, Recall, build_query
 from masklet.errors import PromptError
 from masklet.masks.masks import Masks
-from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object, refuse_sam2_arguments
+from masklet.predict.sam2_arguments import refuse_sam2_arguments
+from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object
 
 
 class EmbeddedImage(Protocol):

@@ -27,7 +27,8 @@ from masklet.predict.crop import (
     prompt_box,
 )
 from masklet.predict.embedded_image import FullImage, masks_to_refine
-from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
+from masklet.predict.sam2_arguments import refuse_sam2_arguments
+from masklet.prompts import Prompt, Prompts, group_by_object
 
 MAX_CROPS = 8
 """Encoded crops that an image keeps, beside the full image. Float32 features of a crop take 0.5 MB with nano at 256

@@ -12,7 +12,8 @@ from masklet.errors import PromptError, StateError, VideoError
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.predict.crop import ZOOM_PASSES, Crop, paste_masks
-from masklet.prompts import Prompt, Prompts, group_by_object, refuse_sam2_arguments
+from masklet.predict.sam2_arguments import refuse_sam2_arguments
+from masklet.prompts import Prompt, Prompts, group_by_object
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.frame_features import FrameFeatures
 from masklet.tracking.memory_bank import find_unreachable
