@@ -1,1 +1,1 @@
-"""What masklet costs on this machine: `scripts/bench image`, `scripts/bench video`."""
+"""Benchmarks of speed and memory on this machine, run with `scripts/bench KIND`."""

@@ -1,4 +1,4 @@
-"""Released-format checkpoint files with weights by formula: speed does not depend on what the weights say."""
+"""Checkpoint files in the released format with formula weights: speed does not depend on the values of weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from masklet.checkpoints import key_names, write_released
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
-def checkpoint(name: str) -> Path:
-    """The file of configuration `name` ("sam2.1-tiny", "nano", …), made once per machine."""
+def make_checkpoint(name: str) -> Path:
+    """Write the checkpoint of a configuration ("sam2.1-tiny", "nano", …) once per machine and return its path."""
     folder = Path(tempfile.gettempdir()) / "masklet-benchmarks"
     path = folder / f"{name}.pt"
     if not path.is_file():
         sys.path.insert(0, str(TESTS))
-        from support.networks import network
+        from support.networks import make_model
 
         folder.mkdir(exist_ok=True)
-        write_released(path, key_names.to_released(network(name).tensors))
+        write_released(path, key_names.to_released(make_model(name).tensors))
     return path

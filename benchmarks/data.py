@@ -1,7 +1,7 @@
-"""How fast the data engine composes, from a pack given with --pack: training must not wait for data.
+"""Throughput of the synthetic data engine with the assets of a pack, which must exceed that of training.
 
-On the CPU one thread works, and its processor time counts, not the wall's: two cores give twice as many. Batches are
-timed on the device by the wall.
+On the CPU the rate is per second of processor time of one thread, so two cores give twice as many. Batches are timed
+on the device in wall time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.machine import seconds
+from benchmarks.machine import measure_seconds
 from masklet.synthetic.engine.asset_bank import Bank, load_bank
 from masklet.synthetic.engine.batch_compose import BatchComposer
 from masklet.synthetic.engine.clips import ClipComposer
 from masklet.synthetic.engine.compose import Composer
 from masklet.synthetic.engine.tensor_bank import tensor_bank
-from masklet.synthetic.packs.pack import open_pack
+from masklet.synthetic.pack import open_pack
 from masklet.synthetic.rendering.render_cache import load_models
 from masklet.synthetic.rendering.renderer import random_view, render
 
@@ -31,53 +31,56 @@ BATCH = {"cpu": 8, "cuda": 128}
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:
-    """Measure every way of composing; a row each."""
+    """Measure each kind of composition and return one row for each."""
     parser = argparse.ArgumentParser(prog="scripts/bench data", description=__doc__)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=10)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    pack = open_pack(asked.pack)
+    pack = open_pack(options.pack)
     bank, models = load_bank(pack), load_models(pack)
-    pictures, clips = Composer(bank, asked.size, 1), ClipComposer(bank, models, asked.size, FRAMES, 1)
+    images, clips = Composer(bank, options.size, 1), ClipComposer(bank, models, options.size, FRAMES, 1)
     views = [random_view(np.random.default_rng(number)) for number in range(97)]
 
-    def rendering(number: int) -> object:
+    def render_model(number: int) -> object:
         return render(models[number * 7919 % len(models)], views[number % 97], 192)
 
     works = {
-        f"pictures of {asked.size} px, a core": pictures.sample,
-        f"clips of {FRAMES} frames of {asked.size} px, a core": clips.sample,
-        "renderings of 192 px, a core": rendering,
+        f"images of {options.size} px, a core": images.sample,
+        f"clips of {FRAMES} frames of {options.size} px, a core": clips.sample,
+        "renderings of 192 px, a core": render_model,
     }
-    rows = [{"device": asked.device, "what": what, "rate": _rate(work, asked.seconds)} for what, work in works.items()]
-    return [*rows, _batches(bank, asked.size, asked.device, asked.seconds)]
+    rows = [
+        {"device": options.device, "what": what, "rate": _measure_rate(work, options.seconds)}
+        for what, work in works.items()
+    ]
+    return [*rows, _measure_batches(bank, options.size, options.device, options.seconds)]
 
 
 def columns() -> list[tuple[str, str, str]]:
-    """(key, heading, format) of the table."""
-    return [("what", "what", "{}"), ("rate", "a second", "{:.1f}")]
+    """Return (key, heading, format) of the columns of the table."""
+    return [("what", "what", "{}"), ("rate", "per second", "{:.1f}")]
 
 
-def _rate(work: Callable[[int], object], budget: float) -> float:
-    """Calls a second of processor time, so that busy neighbours on the machine do not count."""
+def _measure_rate(work: Callable[[int], object], budget: float) -> float:
+    """Measure calls per second of processor time, which other programs on the machine hardly affect."""
     work(0)
-    start, done = time.process_time(), 0
+    start, count = time.process_time(), 0
     while time.process_time() - start < budget:
-        done += 1
-        work(done)
-    return done / (time.process_time() - start)
+        count += 1
+        work(count)
+    return count / (time.process_time() - start)
 
 
-def _batches(bank: Bank, size: int, device: str, budget: float) -> dict[str, Any]:
+def _measure_batches(bank: Bank, size: int, device: str, budget: float) -> dict[str, Any]:
     batch = BATCH[device.split(":")[0]]
     composer = BatchComposer(tensor_bank(bank).to(torch.device(device)), size, batch, seed=1)
     composer.sample(0)
     times: list[float] = []
     while sum(times) < budget:
         number = len(times) + 1
-        times.append(seconds(lambda number=number: composer.sample(number), device))
-    what = f"pictures of {size} px in batches of {batch} on {device}"
+        times.append(measure_seconds(lambda number=number: composer.sample(number), device))
+    what = f"images of {size} px in batches of {batch} on {device}"
     return {"device": device, "what": what, "rate": batch * len(times) / sum(times)}

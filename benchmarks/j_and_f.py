@@ -1,7 +1,7 @@
-"""How fast F, and J with it, is computed: frames a second on one core, of one object per frame.
+"""Speed of computing F, and J and F: frames per second on one core, with one object per frame.
 
-The masks are drawn: an object of middling size that is found a few pixels beside its place, the same with a ragged
-outline, one that is looked for in the wrong place, and the worst case, an outline that runs through the whole picture.
+The masks are synthetic: a medium-sized object shifted by a few pixels, the same with a ragged contour, an object
+predicted in the wrong place, and the worst case, a contour through the whole image.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from masklet.evaluate.j_and_f import compute_contour_accuracy, compute_region_si
 
 Mask = NDArray[np.bool_]
 SIZES = {"480p": (480, 854), "1080p": (1080, 1920), "2160p": (2160, 3840)}
-BEST_OF = 5  # rounds of half a second
+NUM_ROUNDS = 5  # of half a second
 
 
 def columns() -> list[tuple[str, str, str]]:
-    """Key, heading and form of each column."""
+    """Return (key, heading, format) of the columns of the table."""
     return [
         ("size", "frames", "{}"),
         ("case", "masks", "{}"),
@@ -32,52 +32,52 @@ def columns() -> list[tuple[str, str, str]]:
     ]
 
 
-def main(words: list[str]) -> list[dict[str, Any]]:
-    """Measure every case at every size."""
+def main(arguments: list[str]) -> list[dict[str, Any]]:
+    """Measure every case at every size and return one row for each."""
     parser = argparse.ArgumentParser("j_and_f")
     parser.add_argument("--device", choices=["cpu"], default="cpu")
-    parser.parse_args(words)
+    parser.parse_args(arguments)
     cv2.setNumThreads(1)
     return [
-        {"device": "cpu", "size": name, "case": case, **_measured(truth, answer)}
+        {"device": "cpu", "size": name, "case": case, **_measure(ground_truth, prediction)}
         for name, size in SIZES.items()
-        for case, (truth, answer) in _cases(size).items()
+        for case, (ground_truth, prediction) in _make_cases(size).items()
     ]
 
 
-def _cases(size: tuple[int, int]) -> dict[str, tuple[Mask, Mask]]:
+def _make_cases(size: tuple[int, int]) -> dict[str, tuple[Mask, Mask]]:
     height, width = size
-    wobble = np.random.default_rng(0).random(size) < 0.01
-    thing = _ellipse(size, width // 2, height // 2, height // 4)
-    whole = _ellipse(size, width // 2, height // 2, height // 2 - 4, width // 2 - 4)
+    noise = np.random.default_rng(0).random(size) < 0.01
+    medium = _draw_ellipse(size, width // 2, height // 2, height // 4)
+    whole = _draw_ellipse(size, width // 2, height // 2, height // 2 - 4, width // 2 - 4)
     return {
-        "beside its place": (thing, np.roll(thing, (height // 100, width // 100), (0, 1))),
-        "ragged": (thing, thing ^ (wobble & _ellipse(size, width // 2, height // 2, height // 3))),
-        "in the wrong place": (thing, np.roll(thing, width // 4, 1)),
-        "the whole picture": (whole, np.roll(whole, (height // 100, width // 100), (0, 1))),
-        "the whole picture, ragged": (whole, whole ^ wobble),
+        "shifted": (medium, np.roll(medium, (height // 100, width // 100), (0, 1))),
+        "ragged": (medium, medium ^ (noise & _draw_ellipse(size, width // 2, height // 2, height // 3))),
+        "wrong place": (medium, np.roll(medium, width // 4, 1)),
+        "whole image": (whole, np.roll(whole, (height // 100, width // 100), (0, 1))),
+        "whole image, ragged": (whole, whole ^ noise),
     }
 
 
-def _ellipse(size: tuple[int, int], x: int, y: int, down: int, across: int | None = None) -> Mask:
+def _draw_ellipse(size: tuple[int, int], x: int, y: int, down: int, across: int | None = None) -> Mask:
     canvas = np.zeros(size, np.uint8)
     cv2.ellipse(canvas, (x, y), (across or down, down), 0, 0, 360, 1, cv2.FILLED)
     return canvas.view(bool)
 
 
-def _measured(truth: Mask, answer: Mask) -> dict[str, float]:
+def _measure(ground_truth: Mask, prediction: Mask) -> dict[str, float]:
     def both() -> None:
-        compute_region_similarity(truth, answer)
-        compute_contour_accuracy(truth, answer)
+        compute_region_similarity(ground_truth, prediction)
+        compute_contour_accuracy(ground_truth, prediction)
 
-    return {"f": _rate(lambda: compute_contour_accuracy(truth, answer)), "both": _rate(both)}
+    return {"f": _measure_rate(lambda: compute_contour_accuracy(ground_truth, prediction)), "both": _measure_rate(both)}
 
 
-def _rate(call: Callable[[], object]) -> float:
-    """Calls per second of processor time, in the best of some rounds: other programs only make it slower."""
+def _measure_rate(call: Callable[[], object]) -> float:
+    """Measure calls per second of processor time in the best round, since other programs only slow it down."""
     call()
     best = 0.0
-    for _ in range(BEST_OF):
+    for _ in range(NUM_ROUNDS):
         count, start, end = 0, time.process_time(), time.perf_counter() + 0.5
         while time.perf_counter() < end:
             call()

@@ -1,4 +1,4 @@
-"""Where a figure was measured, and how fast this machine multiplies matrices."""
+"""Description of this machine, timers, and its speed of matrix products."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GEMM_SIDE = 2048
 
 
-def description(device: str) -> dict[str, Any]:
-    """Everything that a figure needs beside it."""
+def describe_machine(device: str) -> dict[str, Any]:
+    """Describe date, commit, device, load and versions of a measurement."""
     return {
         "date": date.today().isoformat(),
-        "commit": _commit(),
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else _processor(),
+        "commit": _describe_commit(),
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else _read_processor_name(),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
@@ -32,34 +32,36 @@ def description(device: str) -> dict[str, Any]:
     }
 
 
-def median_seconds(work: Callable[[], object], runs: int, device: str) -> float:
-    """The median wall time of `runs` calls after one that does not count."""
-    return statistics.median(seconds(work, device) for _ in range(runs + 1))
+def measure_median_seconds(work: Callable[[], object], runs: int, device: str) -> float:
+    """Measure the median wall time of `runs` + 1 calls in seconds."""
+    return statistics.median(measure_seconds(work, device) for _ in range(runs + 1))
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
-    """The wall time of one call, the device's queue emptied before and after."""
-    _wait(device)
+def measure_seconds(work: Callable[[], object], device: str) -> float:
+    """Measure the wall time of one call in seconds, with the device synchronized before and after."""
+    _synchronize(device)
     start = time.perf_counter()
     work()
-    _wait(device)
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def gemm(device: str, dtype: torch.dtype) -> Callable[[], object]:
-    """A square matrix product of `GEMM_SIDE`: the yardstick."""
+def make_gemm(device: str, dtype: torch.dtype) -> Callable[[], object]:
+    """Return a function that multiplies two square matrices of side `GEMM_SIDE`."""
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE, device=device, dtype=dtype) for _ in range(2))
     return lambda: a @ b
 
 
-def rate(gemm_seconds: float) -> float:
-    """Multiply-adds a second of the yardstick."""
+def compute_rate(gemm_seconds: float) -> float:
+    """Compute multiply-adds per second from the time of one `make_gemm` product."""
     return GEMM_SIDE**3 / gemm_seconds
 
 
-def peak_mb() -> float:
-    """The most memory that this program has held, in MB. What a process inherits from the one that started it, which
-    `getrusage` counts, is left out where the system tells."""
+def measure_peak_mb() -> float:
+    """Measure the peak memory of this program in MB.
+
+    On Linux, memory inherited from the parent process, which `getrusage` includes, is left out.
+    """
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -70,12 +72,12 @@ def peak_mb() -> float:
     return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
 
 
-def _wait(device: str) -> None:
+def _synchronize(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
-def _processor() -> str:
+def _read_processor_name() -> str:
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         return platform.processor() or platform.machine()
@@ -84,6 +86,6 @@ def _processor() -> str:
     return f"{named.get('model name', 'CPU')} family {named.get('cpu family')} × {os.cpu_count()} cores"
 
 
-def _commit() -> str:
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+def _describe_commit() -> str:
+    process = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    return process.stdout.strip() or "unknown"

@@ -1,7 +1,7 @@
-"""What a frame of video costs, part by part, for 1, 4 and 16 objects in steady state: 7 memories, 16 pointers each.
+"""Time of a video frame by stage for 1, 4 and 16 objects in steady state, with 7 memories and 16 pointers each.
 
-One column compares the whole frame with the one of a single object. The last one is what a 1280 × 720 H.264 frame takes
-to be read, beside the tracker and ahead of it: while it is less than the frame, reading holds nothing up.
+`÷ one object` is the time of the whole frame divided by that for one object. `reading` is the time to decode a
+1280 × 720 H.264 frame, which happens in parallel with tracking: it costs nothing while it is less than the frame.
 """
 
 from __future__ import annotations
@@ -17,111 +17,113 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.machine import seconds
+from benchmarks.machine import measure_seconds
 from masklet.formats.video_encoder import H264, Timing, VideoEncoder
 
 OBJECTS = (1, 4, 16)
-WARM = 16  # frames until every memory and pointer is there
-READ = 100  # frames of the clip that is read
+WARMUP_FRAMES = 16  # until all memories and pointers exist
+READ_FRAMES = 100  # of the decoded clip
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:
-    """Measure every model, size and number of objects asked for; a row each."""
+    """Measure every requested model and input size for each number of objects, and return one row for each."""
     parser = argparse.ArgumentParser(prog="scripts/bench video", description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--models", default="tiny")
     parser.add_argument("--sizes", default="512")
     parser.add_argument("--frames", type=int, default=5)
-    asked = parser.parse_args(arguments)
-    rows, reading = [], _reading_ms()
-    for name in asked.models.split(","):
-        for size in asked.sizes.split(","):
-            measured = [_measure(name, int(size), asked, objects) for objects in OBJECTS]
-            first = measured[0]["frame_ms"]
-            rows += [{**row, "ratio": row["frame_ms"] / first, "read_ms": reading} for row in measured]
+    options = parser.parse_args(arguments)
+    rows, reading = [], _measure_reading_ms()
+    for name in options.models.split(","):
+        for size in options.sizes.split(","):
+            measurements = [_measure(name, int(size), options, objects) for objects in OBJECTS]
+            first = measurements[0]["frame_ms"]
+            rows += [{**row, "ratio": row["frame_ms"] / first, "read_ms": reading} for row in measurements]
     return rows
 
 
 def columns() -> list[tuple[str, str, str]]:
-    """(key, heading, format) of the table."""
+    """Return (key, heading, format) of the columns of the table."""
     parts = [(f"{part}_ms", f"{part}, ms", "{:.0f}") for part in ("encode", "attend", "decode", "memorize", "fetch")]
     ends = [("frame_ms", "whole frame, ms", "{:.0f}"), ("ratio", "÷ one object", "{:.1f}")]
     ends += [("read_ms", "reading, ms", "{:.1f}")]
     return [("model", "model", "{}"), ("size", "size", "{}"), ("objects", "objects", "{}"), *parts, *ends]
 
 
-def _measure(name: str, size: int, asked: argparse.Namespace, objects: int) -> dict[str, Any]:
+def _measure(name: str, size: int, options: argparse.Namespace, objects: int) -> dict[str, Any]:
     import masklet
-    from benchmarks.checkpoints import checkpoint
+    from benchmarks.checkpoints import make_checkpoint
     from masklet.tracking.disk_cache import DiskCache
     from masklet.tracking.tracker import Tracker
 
-    backend = _Timed(
-        masklet.load(checkpoint(f"sam2.1-{name}"), device=asked.device, dtype=asked.dtype, input_size=size).backend
+    backend = _TimedBackend(
+        masklet.load(
+            make_checkpoint(f"sam2.1-{name}"), device=options.device, dtype=options.dtype, input_size=size
+        ).backend
     )
-    backend.device = asked.device
+    backend.device = options.device
     image = np.random.RandomState(0).randint(0, 256, (360, 640, 3), np.uint8)
     tracker = Tracker(backend, disk_cache=DiskCache(0))
     side = 600 // objects
     boxes = {key: masklet.box(side * key, 50, side * (key + 1), 300) for key in range(objects)}
     tracker.prompt(0, boxes, image)
-    backend.fill(tracker)  # the same memory many times: what it costs does not depend on what it says
+    backend.fill(tracker)  # copies of one memory: the cost does not depend on its content
     frames = []
-    for frame in range(WARM, WARM + asked.frames + 1):
-        backend.spent.clear()
-        whole = seconds(lambda frame=frame: tracker.step(frame, image), asked.device)  # type: ignore[misc]
-        frames.append({**backend.spent, "frame": whole})
+    for frame in range(WARMUP_FRAMES, WARMUP_FRAMES + options.frames + 1):
+        backend.seconds_by_method.clear()
+        whole = measure_seconds(lambda frame=frame: tracker.step(frame, image), options.device)  # type: ignore[misc]
+        frames.append({**backend.seconds_by_method, "frame": whole})
     parts = {f"{part}_ms": 1e3 * statistics.median(f[part] for f in frames[1:]) for part in frames[0]}
-    row = {"model": name, "size": size, "objects": objects, "device": asked.device, "dtype": asked.dtype, **parts}
+    row = {"model": name, "size": size, "objects": objects, "device": options.device, "dtype": options.dtype, **parts}
     print({key: round(value) if isinstance(value, float) else value for key, value in row.items()}, file=sys.stderr)
     return row
 
 
-def _reading_ms() -> float:
-    """What a frame of a generated clip takes, once its file is open."""
+def _measure_reading_ms() -> float:
+    """Measure the time to read a frame of a generated clip, without opening the file."""
     import masklet
 
     rng = np.random.RandomState(0)
-    ground = cv2.resize(rng.randint(0, 256, (45, 80, 3), np.uint8), (1280, 720), interpolation=cv2.INTER_CUBIC)
+    background = cv2.resize(rng.randint(0, 256, (45, 80, 3), np.uint8), (1280, 720), interpolation=cv2.INTER_CUBIC)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         with (
             path.open("wb") as file,
-            VideoEncoder(file, H264, (720, 1280), Timing(Fraction(1, 25), Fraction(25))) as to,
+            VideoEncoder(file, H264, (720, 1280), Timing(Fraction(1, 25), Fraction(25))) as encoder,
         ):
-            for place in range(READ):
-                to.add(np.roll(ground, 4 * place, axis=1), place)
+            for index in range(READ_FRAMES):
+                encoder.add(np.roll(background, 4 * index, axis=1), index)
         video = masklet.open_video(path)
-        return 1e3 * seconds(lambda: [None for _ in video], "cpu") / READ
+        return 1e3 * measure_seconds(lambda: [None for _ in video], "cpu") / READ_FRAMES
 
 
-class _Timed:
-    """A backend that notes how long each verb took."""
+class _TimedBackend:
+    """Backend that records the time of each method."""
 
-    VERBS = ("encode", "attend", "decode", "memorize", "fetch")
+    METHODS = ("encode", "attend", "decode", "memorize", "fetch")
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self.spent: dict[str, float] = {}
+        self.seconds_by_method: dict[str, float] = {}
         self.device = "cpu"
 
     def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._backend, name)
-        if name not in self.VERBS:
-            return verb
+        method = getattr(self._backend, name)
+        if name not in self.METHODS:
+            return method
 
-        def timed(*arguments: Any, **more: Any) -> Any:
-            answer: list[Any] = []
-            took = seconds(lambda: answer.append(verb(*arguments, **more)), self.device)
-            self.spent[name] = self.spent.get(name, 0.0) + took
-            return answer[0]
+        def call_timed(*arguments: Any, **keywords: Any) -> Any:
+            results: list[Any] = []
+            duration = measure_seconds(lambda: results.append(method(*arguments, **keywords)), self.device)
+            self.seconds_by_method[name] = self.seconds_by_method.get(name, 0.0) + duration
+            return results[0]
 
-        return timed
+        return call_timed
 
     def fill(self, tracker: Any) -> None:
-        """Give every object the memories of a long walk, without walking."""
+        """Fill the memory bank of every object as if `WARMUP_FRAMES` frames had been tracked."""
         for track in tracker.tracks.values():
             memory = track.bank.prompted[0]
-            for frame in range(1, WARM):
+            for frame in range(1, WARMUP_FRAMES):
                 track.bank.remember(frame, memory)
