@@ -19,7 +19,7 @@ from masklet.cli.main import app
 from masklet.formats import FORMATS
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
-from masklet.video.cameras import CameraImage
+from masklet.video.camera_connection import CameraImage
 from parity.inputs import frames as drawn
 from support.clips import write_clip
 

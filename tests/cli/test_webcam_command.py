@@ -26,7 +26,7 @@ from masklet.segmenter import Segmenter
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera
 from support.clips import make_numbered_image, write_clip
-from support.color_backend import ColourBackend
+from support.color_backend import ColorBackend
 from support.fake_backend import FakeBackend
 
 SIZE = (48, 64)
@@ -36,7 +36,7 @@ QUICK = CameraOptions(timeout_s=0.3, max_reconnects=1, connect_timeout_s=2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a backend that segments by color, and do not wait for the disk."""
-    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(ColourBackend()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(ColorBackend()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -67,7 +67,7 @@ def test_every_graph_has_run_once_before_the_first_frame(monkeypatch: pytest.Mon
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     plug(monkeypatch, lambda: FakeCamera(squares()))
     assert webcam("--point", "20,20", "--no-preview", "--stop", "1") == 0
-    verbs = [verb for verb, _ in backend.asked]
+    verbs = [verb for verb, _ in backend.calls]
     assert verbs[:6] == ["encode", "attend", "decode", "memorize", "attend", "encode"]
 
 
@@ -120,7 +120,7 @@ def test_everything_is_saved_after_a_signal(
     number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shots = [*squares(6), lambda: os.kill(os.getpid(), number)]
-    plug(monkeypatch, lambda: FakeCamera((shot for part in (shots, squares()) for shot in part), pause=0.03))
+    plug(monkeypatch, lambda: FakeCamera((shot for part in (shots, squares()) for shot in part), pause_s=0.03))
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
     assert webcam(*words, "--format", "png,coco", "--stop", "500") == status

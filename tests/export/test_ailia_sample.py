@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from masklet.backend import Memory, Recall
-from masklet.video.cameras import Camera, CameraImage, CameraOptions
+from masklet.video.camera_connection import CameraImage
+from masklet.video.cameras import Camera, CameraOptions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "segment-anything-2.py"
 

@@ -1,4 +1,4 @@
-"""Cameras that are none: one plays what it is told, one plays a file."""
+"""Fake cameras: one plays a script, the other a video file."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from masklet.video import VideoOptions, open_video
-from masklet.video.cameras import CameraImage
+from masklet.video.camera_connection import CameraImage
 
 
 class FakeCamera:
-    """Shows `shots` one after the other, `pause` seconds apart. A shot may be a picture, None, or something to do."""
+    """Plays a script.
+
+    Args:
+        script: For each read an image, None for no image, or a function that returns either.
+        pause_s: Seconds before each read returns.
+    """
 
     live = True
 
-    def __init__(self, shots: Iterator[Any], pause: float = 0.005) -> None:
-        self.shots, self.pause, self.closed = shots, pause, False
+    def __init__(self, script: Iterator[Any], pause_s: float = 0.005) -> None:
+        self.script, self.pause_s, self.is_closed = script, pause_s, False
 
     def read(self) -> CameraImage | None:
-        time.sleep(self.pause)
-        shot = next(self.shots, None)
-        shot = shot() if callable(shot) else shot
-        return None if shot is None else CameraImage(shot)
+        """Return the next image of the script."""
+        time.sleep(self.pause_s)
+        step = next(self.script, None)
+        image = step() if callable(step) else step
+        return None if image is None else CameraImage(image)
 
     def close(self) -> None:
-        self.closed = True
+        """Note that the camera has been closed."""
+        self.is_closed = True
 
 
 class FileCamera:
-    """A file played as a camera that has an end: it waits for its pictures to be taken."""
+    """Plays a video file as a source with an end, which waits until its images are taken."""
 
     live = False
 
@@ -38,10 +45,11 @@ class FileCamera:
         self.frames = iter(open_video(path, VideoOptions(isolated=False)))
 
     def read(self) -> CameraImage:
+        """Return the next frame."""
         frame = next(self.frames, None)
         if frame is None:
             raise EOFError
         return CameraImage(frame.image, frame.time)
 
     def close(self) -> None:
-        pass
+        """Do nothing."""

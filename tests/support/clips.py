@@ -1,4 +1,4 @@
-"""Tiny clips whose frames say their own number, in any container, and ways to twist them."""
+"""Clips of numbered frames: each frame shows its own number, in any container and codec."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-_BITS = 8  # of the number that a frame shows, as black and white blocks across its top half
+_BITS = 8  # of the number that a frame shows as black and white blocks in its upper half
 SIZE = (48, 128)  # H, W
 
 
 def make_numbered_image(number: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) that shows its number; its bottom left quarter is red, so that turns and flips show."""
+    """Make an image (H, W, 3) that shows a number. Its bottom left quarter is red, so that rotations are visible."""
     height, width = size
     image = np.full((height, width, 3), 90, np.uint8)
     for bit in range(_BITS):
@@ -27,10 +27,10 @@ def make_numbered_image(number: int, size: tuple[int, int] = SIZE) -> NDArray[np
 
 
 def read_number(image: NDArray[np.uint8]) -> int:
-    """The number that a picture shows."""
+    """Read the number that an image shows."""
     height, width = image.shape[:2]
-    centres = [(2 * bit + 1) * width // (2 * _BITS) for bit in range(_BITS)]
-    return sum(int(image[height // 4, x].mean() > 128) << bit for bit, x in enumerate(centres))
+    centers = [(2 * bit + 1) * width // (2 * _BITS) for bit in range(_BITS)]
+    return sum(int(image[height // 4, x].mean() > 128) << bit for bit, x in enumerate(centers))
 
 
 def write_clip(
@@ -43,7 +43,20 @@ def write_clip(
     options: dict[str, str] | None = None,
     **settings: Any,
 ) -> Path:
-    """A clip of numbered frames at 10 per second, or at `times` in tenths of a second."""
+    """Write a clip of numbered frames at 10 per second.
+
+    Args:
+        path: The file; its suffix selects the container.
+        frames: The number of frames, or the number that each frame shows.
+        codec: FFmpeg's name of the encoder.
+        size: (H, W) of the frames.
+        times: The presentation times in tenths of a second. By default they are 0, 1, 2, …
+        options: Options of the encoder.
+        settings: Attributes of the codec context, `pix_fmt`, and `container` for the options of the container.
+
+    Returns:
+        `path`.
+    """
     numbers = range(frames) if isinstance(frames, int) else frames
     format_options = settings.pop("container", {})
     with av.open(str(path), "w", options=format_options) as output:
@@ -52,9 +65,9 @@ def write_clip(
         stream.pix_fmt = settings.pop("pix_fmt", "yuvj420p" if codec == "mjpeg" else "yuv420p")
         for name, value in settings.items():
             setattr(stream.codec_context, name, value)
-        for place, number in enumerate(numbers):
+        for index, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(make_numbered_image(number, size), "rgb24")
-            frame.pts = place if times is None else times[place]
+            frame.pts = index if times is None else times[index]
             frame.time_base = Fraction(1, 10)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -62,7 +75,7 @@ def write_clip(
 
 
 def set_display_matrix(path: Path, matrix: Sequence[float]) -> Path:
-    """Rewrites the display matrix (a, b, c, d) of an MP4 in place."""
+    """Replace the display matrix (a, b, c, d) of an MP4 file in place. Returns `path`."""
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 4
     offset = start + (4 + 32 if data[start] == 0 else 4 + 44) + 4

@@ -1,6 +1,6 @@
-"""Video in: files, folders of pictures, arrays, iterators, cameras and streams, all as numbered frames.
+"""Video input: files, folders of images, arrays, iterators, cameras and network streams as numbered frames.
 
-Names are loaded when first used: the process that decodes a file needs one of these modules only.
+The names are imported on first use, because the decoder process needs only a few of these modules.
 """
 
 from __future__ import annotations

@@ -1,53 +1,34 @@
-"""A camera as a video: always its latest picture, and an error instead of silence when it is gone."""
+"""Cameras as live videos: always the latest image, reconnection, and an error when the camera is lost."""
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from masklet.errors import ResourceError, VideoError
-from masklet.video.frames import Closable, Frame, Image
+from masklet.video.camera_connection import CameraImage, CameraSource, Connection
+from masklet.video.frames import Closable, Frame
 from masklet.video.image_sequence import rescale_image
 
-_PARTING = 1.0  # seconds that a read under way may still take when a camera is closed
-_PAUSE = 0.02  # seconds after which a source is asked again that has just had nothing
-
-
-class CameraImage(NamedTuple):
-    """A picture (H, W, 3) uint8 RGB, and its time in seconds where the source tells it."""
-
-    image: Image
-    time: float | None = None
-    arrival_time: float = 0.0
-
-
-class CameraSource(Protocol):
-    """What a `Camera` takes pictures from. It is built, used and closed in one thread of its own, and may block there.
-
-    `live` sources go on whether their pictures are taken or not; others wait.
-    """
-
-    live: bool
-
-    def read(self) -> CameraImage | None:
-        """The next picture, None if there is none now. Raises `EOFError` where the source has come to its end."""
-
-    def close(self) -> None: ...
+_JOIN_TIMEOUT_S = 1.0  # for a read that is in progress when the camera is closed
 
 
 @dataclass(frozen=True, slots=True)
 class CameraOptions:
-    """`size` (H, W) asks the camera for that resolution; it may give another. `patience` is how long a camera may show
-    nothing new, in seconds, before it is connected again, at most `attempts` times in a row; `warm_up` how long the
-    first picture may take. A picture that equals the one before it, byte for byte, is not new: unplugged cameras
-    repeat their last one. `still` says that this one may show a still picture. `rescale` as in `VideoOptions`.
+    """How a camera or a network stream is read.
+
+    Attributes:
+        size: (H, W) to request from the camera, which may use another resolution.
+        timeout_s: Seconds without a new image after which the camera is connected again. An image that equals the
+            previous one byte for byte is not new, because unplugged cameras repeat their last image.
+        max_reconnects: How often to connect again in a row before the camera is lost.
+        connect_timeout_s: Seconds until the first image.
+        allow_still: Count images that equal the previous one as new.
+        rescale: Scale images of another size to the size of the first one. Without it they raise an error.
     """
 
     size: tuple[int, int] | None = None
@@ -59,22 +40,33 @@ class CameraOptions:
 
 
 def camera(index: int = 0, options: CameraOptions | None = None) -> Camera:
-    """The camera of that number, started. Raises `ResourceError` (`camera-not-found`) where it shows nothing.
+    """Open a camera as a `LiveVideo`.
 
-    `for frame in camera(0)` always gives the latest picture; `dropped` counts those that came while the last one was
-    worked on. Raises `camera-lost` when it stays away.
+    Iteration gives the latest image each time. Images that arrive while the previous one is processed are dropped, and
+    counted in `dropped`. Iteration raises `ResourceError` (`camera-lost`) when the camera stays away.
+
+    Args:
+        index: The number of the camera.
+        options: Resolution and timeouts.
+
+    Raises:
+        ResourceError: `camera-not-found`. There is no image within the timeout.
+
+    Example:
+        >>> for frame in masklet.video.camera(0):
+        ...     print(frame.index, frame.time, frame.image.shape)
     """
     options = options or CameraOptions()
     return Camera(f"camera {index}", lambda: OpenCvSource(index, options.size), options)
 
 
 class OpenCvSource:
-    """A camera through OpenCV."""
+    """A `CameraSource` for local cameras, through OpenCV."""
 
     live = True
 
     def __init__(self, index: int, size: tuple[int, int] | None) -> None:
-        import cv2  # takes a third of a second to import
+        import cv2  # takes 0.3 s to import
 
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
@@ -84,170 +76,114 @@ class OpenCvSource:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
 
     def read(self) -> CameraImage | None:
-        """The next picture; blocks until there is one."""
-        there, picture = self._capture.read()
-        return CameraImage(np.ascontiguousarray(picture[:, :, ::-1])) if there and picture is not None else None
+        """Wait for the next image and return it."""
+        is_read, image = self._capture.read()
+        return CameraImage(np.ascontiguousarray(image[:, :, ::-1])) if is_read and image is not None else None
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera."""
         self._capture.release()
 
 
 class Camera(Closable):
-    """A `LiveVideo` over pictures that `connect` gives access to. Frames are numbered as they are taken.
+    """A `LiveVideo` over a camera or stream. Frames are numbered in the order in which they are taken.
 
-    The source is read in a thread. A read that never returns is left behind, with its thread, and the source is
-    connected again in another one; `reconnects` counts how often.
+    The source is read in a thread. A read that never returns is abandoned with its thread, and the source is connected
+    again in another thread.
+
+    Args:
+        name: The name of the source, for messages.
+        connect: Creates the source. It is called in the thread.
+        options: Timeouts and frame size.
+
+    Attributes:
+        size: (H, W) of every image.
+        reconnects: How often the source has been connected again.
+
+    Raises:
+        ResourceError: `camera-not-found`. There is no image within the timeout.
     """
 
     def __init__(self, name: str, connect: Callable[[], CameraSource], options: CameraOptions) -> None:
         self.name, self._connect, self._options = name, connect, options
-        self.reconnects, self._taken, self._dropped = 0, 0, 0
-        self._started = time.monotonic()
-        self._shift = 0.0  # seconds between the source's times and those that are told
-        self._latest: tuple[_Line, float, float] | None = None  # of the last shot: connection, time told, arrival
-        self._line = _Line(connect, still=options.allow_still)
-        self._lines = [self._line]
-        self._finish = weakref.finalize(self, _hang_up, self._lines)
-        if not self._line.wait(options.connect_timeout_s, or_failure=True):
+        self.reconnects, self._frame_count, self._dropped = 0, 0, 0
+        self._start_time = time.monotonic()
+        self._time_shift = 0.0  # added to the source's times
+        self._last: tuple[Connection, float, float] | None = None  # of the last frame: connection, time, arrival time
+        self._connection = Connection(connect, allow_still=options.allow_still)
+        self._connections = [self._connection]  # shared with the finalizer
+        self._finish = weakref.finalize(self, _disconnect, self._connections)
+        if not self._connection.wait(options.connect_timeout_s, or_failure=True):
             self.close()
-            reason = self._line.failure or f"none in {options.connect_timeout_s:g} s"
-            message = f"{name} gives no picture ({reason}); is it plugged in, free and permitted?"
+            reason = self._connection.failure or f"no image in {options.connect_timeout_s:g} s"
+            message = f"{name} gives no image ({reason}); check that it is connected, not in use and permitted"
             raise ResourceError("camera-not-found", message)
-        assert self._line.size is not None, "a picture has come"
-        self.size = self._line.size
+        assert self._connection.size is not None, "there is an image"
+        self.size = self._connection.size
 
     @property
     def dropped(self) -> int:
-        """How many pictures came and went while an earlier one was worked on."""
-        return self._dropped + self._line.dropped
+        """How many images arrived while a previous one was processed, and were replaced by a later one."""
+        return self._dropped + self._connection.dropped
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames until the source ends or is closed. Raises `camera-lost`, `VideoError` (`resolution-changed`)."""
-        while (shot := self._next()) is not None:
-            yield self._frame(shot)
+        """Iterate over the latest images until the source ends or is closed.
+
+        Raises:
+            ResourceError: `camera-lost`. There is no new image, also after connecting again.
+            VideoError: `resolution-changed`. The size has changed and `rescale` is off.
+        """
+        while (image := self._take_image()) is not None:
+            yield self._make_frame(image)
 
     def close(self) -> None:
-        """Let the source go; iterating ends. A read that is under way is waited for a moment."""
+        """Release the source. Iteration ends. A read in progress is waited for up to one second."""
         self._finish()
-        self._line.join(_PARTING)
+        self._connection.join(_JOIN_TIMEOUT_S)
 
-    def _next(self) -> CameraImage | None:
-        """The latest new picture, from another connection if need be; None at the end."""
+    def _take_image(self) -> CameraImage | None:
+        """Return the latest new image, from another connection if necessary, or None at the end of the source."""
         for attempt in range(self._options.max_reconnects + 1):
-            if attempt and self._line.live:  # what has an end would begin again, and never come to it
+            if attempt and self._connection.is_live:  # a source with an end would start again from its beginning
                 self._reconnect()
-            if self._line.wait(self._options.timeout_s):
-                return self._line.take()
-            if self._line.over:
+            if self._connection.wait(self._options.timeout_s):
+                return self._connection.take()
+            if self._connection.is_over:
                 return None
         self.close()
-        why = f" ({self._line.failure})" if self._line.failure else ""
-        more = f", nor after {self._options.max_reconnects} new connections" if self._line.live else ", again and again"
-        message = f"{self.name} is gone{why}: nothing new in {self._options.timeout_s:g} s{more}"
+        reason = f" ({self._connection.failure})" if self._connection.failure else ""
+        attempts = self._options.max_reconnects + 1
+        message = f"{self.name} is lost{reason}: no new image within {self._options.timeout_s:g} s in each of {attempts} attempts"
         raise ResourceError("camera-lost", message)
 
     def _reconnect(self) -> None:
-        self._line.hang_up()
-        self._dropped += self._line.dropped
-        self._line = _Line(self._connect, self._line.digest, still=self._options.allow_still)
-        self._lines[:] = [self._line]
+        self._connection.disconnect()
+        self._dropped += self._connection.dropped
+        self._connection = Connection(self._connect, self._connection.digest, allow_still=self._options.allow_still)
+        self._connections[:] = [self._connection]
         self.reconnects += 1
 
-    def _frame(self, shot: CameraImage) -> Frame:
-        size = _size(shot.image)
+    def _make_frame(self, image: CameraImage) -> Frame:
+        size = image.image.shape[:2]
         if size != self.size and not self._options.rescale:
-            message = f"{self.name}: frame {self._taken} has size {size}, the first one {self.size}"
-            raise VideoError("resolution-changed", message, frame=self._taken)
-        self._taken += 1
-        return Frame(self._taken - 1, self._seconds(shot), rescale_image(shot.image, self.size))
+            message = f"{self.name}: frame {self._frame_count} has size {size}, the first one {self.size}"
+            hint = "pass CameraOptions(rescale=True) to scale it"
+            raise VideoError("resolution-changed", message, hint=hint, frame=self._frame_count)
+        self._frame_count += 1
+        return Frame(self._frame_count - 1, self._compute_time(image), rescale_image(image.image, self.size))
 
-    def _seconds(self, shot: CameraImage) -> float:
-        """The time of a shot. A source that was connected again counts anew; here it goes on from its last time."""
-        if shot.time is None:
-            return shot.arrival_time - self._started
-        if self._latest and self._latest[0] is not self._line:
-            _, seconds, arrived = self._latest
-            self._shift = seconds + shot.arrival_time - arrived - shot.time
-        self._latest = self._line, shot.time + self._shift, shot.arrival_time
-        return shot.time + self._shift
-
-
-class _Line:
-    """One connection to a source: a thread that keeps the latest new picture."""
-
-    def __init__(self, connect: Callable[[], CameraSource], digest: int | None = None, *, still: bool) -> None:
-        self._connect, self._still, self._change = connect, still, threading.Condition()
-        self._shot: CameraImage | None = None
-        self.size: tuple[int, int] | None = None
-        self.digest = digest  # of the latest picture; whoever takes that may draw on it
-        self.dropped, self.over, self.failure = 0, False, ""
-        self.live = True  # until the source says otherwise
-        self._thread = threading.Thread(target=self._run, daemon=True, name="masklet-camera")
-        self._thread.start()
-
-    def wait(self, patience: float, *, or_failure: bool = False) -> bool:
-        """Whether there is a picture to take within that many seconds. Returns at once when the line is over."""
-        with self._change:
-            self._change.wait_for(lambda: self._shot or self.over or (or_failure and self.failure), patience)
-            return self._shot is not None
-
-    def take(self) -> CameraImage | None:
-        """The latest picture, once."""
-        with self._change:
-            shot, self._shot = self._shot, None
-            self._change.notify_all()
-            return shot
-
-    def hang_up(self) -> None:
-        """Tell the thread to end; a blocked one is not waited for."""
-        with self._change:
-            self.over = True
-            self._change.notify_all()
-
-    def join(self, seconds: float) -> None:
-        """Wait that long for the thread to end: one that still works when Python ends may take it down."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(seconds)
-
-    def _run(self) -> None:
-        try:
-            grabber = self._connect()
-            self.live = grabber.live
-            try:
-                while not self.over:
-                    self._offer(grabber.read(), live=grabber.live)
-            finally:
-                grabber.close()
-        except EOFError:
-            self.hang_up()
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the camera is gone
-            with self._change:
-                self.failure = str(error) or type(error).__name__
-                self._change.notify_all()
-
-    def _offer(self, shot: CameraImage | None, *, live: bool) -> None:
-        if shot is None:
-            time.sleep(_PAUSE)
-            return
-        digest = zlib.crc32(shot.image.data)
-        if live and digest == self.digest and not self._still:
-            return
-        with self._change:
-            self._change.wait_for(lambda: live or self._shot is None or self.over)
-            if self.over:
-                return
-            self.dropped += self._shot is not None
-            self._shot = shot._replace(arrival_time=time.monotonic())
-            self.digest, self.size = digest, _size(shot.image)
-            self._change.notify_all()
+    def _compute_time(self, image: CameraImage) -> float:
+        """Compute the time of an image. After a reconnection the source counts anew, and the times continue here."""
+        if image.time is None:
+            return image.arrival_time - self._start_time
+        if self._last and self._last[0] is not self._connection:
+            _, seconds, arrival_time = self._last
+            self._time_shift = seconds + image.arrival_time - arrival_time - image.time
+        self._last = self._connection, image.time + self._time_shift, image.arrival_time
+        return image.time + self._time_shift
 
 
-def _size(image: Image) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
-
-
-def _hang_up(lines: list[_Line]) -> None:
-    for line in lines:
-        line.hang_up()
-        line.take()
+def _disconnect(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.disconnect()
+        connection.take()

@@ -1,4 +1,4 @@
-"""Which video files are opened at all, which are refused unopened, and which end too early."""
+"""Video containers: the supported formats, the refusal of files that reference others, and truncated files."""
 
 from __future__ import annotations
 
@@ -12,120 +12,134 @@ from masklet.errors import VideoError
 from masklet.files.file_type import HEAD_BYTES, detect_file_type
 from masklet.files.image_files import IMAGE_TYPES
 
-# The names of FFmpeg's readers. Whatever opens other files is not among them: hls, dash, concat, sdp, image2, ….
 FFMPEG_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
-VIDEO_KINDS = {
-    "an MP4 video",
-    "a QuickTime video",
-    "a Matroska or WebM video",
-    "an AVI video",
-    "an MPEG transport stream",
-    "an MPEG program stream",
-    "a Flash video",
-    "a Windows Media file",
-    "an Ogg file",
-}
+"""FFmpeg's names of the supported formats, without those that open other files: hls, dash, concat, sdp, image2, …"""
+
+VIDEO_TYPES = frozenset(
+    {
+        "an MP4 video",
+        "a QuickTime video",
+        "a Matroska or WebM video",
+        "an AVI video",
+        "an MPEG transport stream",
+        "an MPEG program stream",
+        "a Flash video",
+        "a Windows Media file",
+        "an Ogg file",
+    }
+)
+"""The supported file types, as `detect_file_type` names them."""
+
 _REFERENCES = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"v=0 o=")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,", re.IGNORECASE)
 
 
 def check_address(source: str) -> None:
-    """Raises `VideoError` (`reference-file-refused`) for what is an address and not a path."""
+    """Raise `VideoError` (`reference-file-refused`) if `source` is an address and not a path."""
     if _ADDRESS.match(source) and not Path(source).exists():
-        message = f"{source} is an address, not a file; open network video with stream(url)"
+        message = f"{source} is an address, not a file; open network video with masklet.video.stream(url)"
         raise VideoError("reference-file-refused", message, path=source)
 
 
 def check_content(handle: BinaryIO, name: str) -> str:
-    """Raises `VideoError` for playlists, scripts and pictures; else says what kind of file it is."""
+    """Check that a file neither references other files nor is an image.
+
+    Args:
+        handle: The file. Its position is 0 afterwards.
+        name: The name of the file, for messages.
+
+    Returns:
+        The type of the file, as `detect_file_type` names it. It may be of another type than a video.
+
+    Raises:
+        VideoError: `reference-file-refused` for a playlist or script, `unsupported-format` for an image.
+    """
     handle.seek(0)
     head = handle.read(HEAD_BYTES)
     handle.seek(0)
-    kind = detect_file_type(head)
+    file_type = detect_file_type(head)
     text = re.sub(rb"<\?xml.*?\?>|<!--.*?-->|\s+", b" ", head.lower(), flags=re.DOTALL).lstrip(b"\xef\xbb\xbf ")
     if text.startswith(_REFERENCES):
-        message = f"{name} only refers to other files (a playlist or a script); open those files themselves"
+        message = f"{name} is a playlist or a script that references other files; open those files instead"
         raise VideoError("reference-file-refused", message, path=name)
-    if kind in IMAGE_TYPES:
-        message = (
-            f"{name} is a single picture ({kind}); read it with read_image, or pass a folder or a list of pictures"
-        )
-        raise VideoError("unsupported-format", message, path=name, kind=kind)
-    return kind
+    if file_type in IMAGE_TYPES:
+        message = f"{name} is one image ({file_type}); read it with read_image, or pass a folder or a list of images"
+        raise VideoError("unsupported-format", message, path=name, kind=file_type)
+    return file_type
 
 
-def is_truncated(handle: BinaryIO, kind: str) -> bool:
-    """Whether the file ends before the place that its own structure names, or goes on with something else."""
+def is_truncated(handle: BinaryIO, file_type: str) -> bool:
+    """Whether a file ends before the position that its structure states, or continues with other data."""
     size = handle.seek(0, io.SEEK_END)
     handle.seek(0)
     try:
-        if kind in {"an MP4 video", "a QuickTime video"}:
-            return _boxes_end(handle, size) != size
-        if kind == "an AVI video":
-            return _riff_end(handle, size) > size
-        if kind == "a Matroska or WebM video":
-            return _segment_end(handle) > size
-        if kind == "a Flash video":
-            return _tags_end(handle, size) != size
-        return kind == "an MPEG transport stream" and size % 188 != 0
+        if file_type in {"an MP4 video", "a QuickTime video"}:
+            return _find_end_of_boxes(handle, size) != size
+        if file_type == "an AVI video":
+            return _find_end_of_riff(handle, size) > size
+        if file_type == "a Matroska or WebM video":
+            return _find_end_of_segment(handle) > size
+        if file_type == "a Flash video":
+            return _find_end_of_tags(handle, size) != size
+        return file_type == "an MPEG transport stream" and size % 188 != 0
     except struct.error:
         return True
 
 
-def _boxes_end(handle: BinaryIO, size: int) -> int:
-    """Where the last box of an MP4 ends."""
-    place = 0
-    while place < size:
-        handle.seek(place)
+def _find_end_of_boxes(handle: BinaryIO, size: int) -> int:
+    """Find where the last box of an MP4 file ends."""
+    position = 0
+    while position < size:
+        handle.seek(position)
         length, name = struct.unpack(">I4s", handle.read(8))
         if length == 1:
             length = struct.unpack(">Q", handle.read(8))[0]
         if length == 0:
-            return size  # the box goes on to the end
+            return size  # the box extends to the end of the file
         if length < 8 or not re.fullmatch(rb"[\x20-\x7e\xa9]{4}", name):
             break
-        place += length
-    return place
+        position += length
+    return position
 
 
-def _riff_end(handle: BinaryIO, size: int) -> int:
-    """Where the last RIFF piece of an AVI ends; large files have several."""
-    place = 0
-    while place < size:
-        handle.seek(place)
+def _find_end_of_riff(handle: BinaryIO, size: int) -> int:
+    """Find where the last RIFF chunk of an AVI file ends. Files of more than 1 GB have several."""
+    position = 0
+    while position < size:
+        handle.seek(position)
         name, length = struct.unpack("<4sI", handle.read(8))
         if name != b"RIFF":
             break
-        place += 8 + length + length % 2
-    return place
+        position += 8 + length + length % 2
+    return position
 
 
-def _tags_end(handle: BinaryIO, size: int) -> int:
-    """Where the last tag of a Flash video ends, with its length behind it."""
-    place = 13  # after the header and a first length of 0
-    while place < size:
-        handle.seek(place)
-        place += 11 + int.from_bytes(struct.unpack("B3s", handle.read(4))[1], "big") + 4
-    return place
+def _find_end_of_tags(handle: BinaryIO, size: int) -> int:
+    """Find where the last tag of a Flash video ends, with the length that follows it."""
+    position = 13  # after the header and a first length of 0
+    while position < size:
+        handle.seek(position)
+        position += 11 + int.from_bytes(struct.unpack("B3s", handle.read(4))[1], "big") + 4
+    return position
 
 
-def _segment_end(handle: BinaryIO) -> int:
-    """Where the segment of a Matroska file ends; 0 where it does not say."""
-    _read_number(handle, keep_marker=True)
-    length = _read_number(handle)
+def _find_end_of_segment(handle: BinaryIO) -> int:
+    """Find where the segment of a Matroska file ends. Returns 0 if the file does not state it."""
+    _read_ebml_number(handle, keep_marker=True)
+    length = _read_ebml_number(handle)
     handle.seek(length or 0, io.SEEK_CUR)
-    _read_number(handle, keep_marker=True)
-    length = _read_number(handle)
+    _read_ebml_number(handle, keep_marker=True)
+    length = _read_ebml_number(handle)
     return 0 if length is None else handle.tell() + length
 
 
-def _read_number(handle: BinaryIO, *, keep_marker: bool = False) -> int | None:
-    """A number of variable length as EBML has them; None for "unknown"."""
+def _read_ebml_number(handle: BinaryIO, *, keep_marker: bool = False) -> int | None:
+    """Read an EBML number of variable length. Returns None for "unknown"."""
     first = struct.unpack("B", handle.read(1))[0]
     length = 9 - first.bit_length()
     rest = handle.read(length - 1)
     if len(rest) != length - 1:
-        raise struct.error("the number is cut")
+        raise struct.error("the number is truncated")
     value = int.from_bytes(bytes([first]) + rest, "big")
     if keep_marker:
         return value

@@ -1,4 +1,4 @@
-"""Decodes one video file: any frame by its exact number, in memory that does not depend on the file's length."""
+"""Video decoder: any frame of a file by its exact index, in memory that does not depend on the file's length."""
 
 from __future__ import annotations
 
@@ -24,88 +24,107 @@ from masklet.video.raw_frame import (
     read_display_matrix,
 )
 
-_PROMISED = 0.9  # the share of the promised duration that must be there
+_MIN_DURATION_SHARE = 0.9  # of the stated duration that the frames of an intact file cover
 
 
 class Decoder:
-    """A file's frames by number, for one thread at a time. `alive` is called at every sign of life.
+    """Decodes the frames of a file, for one thread at a time.
 
-    Raises `InputNotFound` and `VideoError` when built.
+    Args:
+        path: The file.
+        options: Orientation, frame size and limits.
+        report_alive: Called with every packet and every frame.
+
+    Attributes:
+        info: The description of the file.
+
+    Raises:
+        InputNotFound: The file is missing, empty or unreadable.
+        VideoError: The file is no video that can be decoded.
     """
 
-    def __init__(self, path: Path, options: VideoOptions, alive: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, options: VideoOptions, report_alive: Callable[[], None] = lambda: None) -> None:
         self._options = options
-        self._stream = Demuxer(path, options, alive)
+        self._demuxer = Demuxer(path, options, report_alive)
         try:
-            self.info = self._read_facts()
+            self.info = self._read_info()
         except VideoError:
             self.close()
             raise
 
     def times(self) -> array[float]:
-        """The time of every frame in seconds, nan where there is none; as many as there are frames."""
-        return self._numbering.times()
+        """Return the presentation time of every frame in seconds, nan where there is none."""
+        return self._seeker.times()
 
     def read_frame(self, index: int) -> RawFrame:
-        """Frame `index`; `IndexError` where there is none."""
+        """Decode frame `index`.
+
+        Raises:
+            IndexError: There is no such frame.
+            VideoError: `decoder-crashed` if the frame cannot be converted to RGB, `too-many-pixels` if it is too large.
+        """
         if index < 0:
             raise IndexError(index)
-        frame, time, lost = self._numbering.frame(index)
-        size = self._size if self._options.rescale else self._shown_size(frame)
+        frame, time, is_lost = self._seeker.frame(index)
+        size = self._size if self._options.rescale else self._compute_size(frame)
         try:
-            return convert_frame(frame, size, None if isnan(time) else time, corrupt=lost or frame.is_corrupt)
+            return convert_frame(frame, size, None if isnan(time) else time, corrupt=is_lost or frame.is_corrupt)
         except FFMPEG_ERRORS as cause:
-            message = f"{self._stream.name}: frame {index} cannot be shown as RGB ({cause})"
-            raise VideoError("decoder-crashed", message, path=self._stream.name, frame=index) from cause
+            message = f"{self._demuxer.name}: frame {index} cannot be converted to RGB ({cause})"
+            raise VideoError("decoder-crashed", message, path=self._demuxer.name, frame=index) from cause
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._stream.close()
+        """Close the file."""
+        self._demuxer.close()
 
-    def _read_facts(self) -> VideoInfo:
-        table = index_packets(self._stream.packets(), self._stream.is_shown)
-        self._numbering = self._choose(table)
+    def _read_info(self) -> VideoInfo:
+        index = index_packets(self._demuxer.packets(), self._demuxer.is_shown)
+        self._seeker = self._choose_seeker(index)
         try:
-            first = self._numbering.frame(0).frame
+            first = self._seeker.frame(0).frame
         except IndexError:
-            message = f"{self._stream.name} has no decodable frame (0 of {table.packet_count} packets)"
-            raise VideoError("video-no-frames", message, path=self._stream.name) from None
-        self._size = self._shown_size(first)
+            message = f"{self._demuxer.name} has no decodable frame (0 of {index.packet_count} packets)"
+            raise VideoError("video-no-frames", message, path=self._demuxer.name) from None
+        self._size = self._compute_size(first)
         matrix = read_display_matrix(first) if self._options.autorotate else IDENTITY
-        length = len(table) if isinstance(self._numbering, TimeSeeker) else None
-        return VideoInfo(*self._size, matrix, length, tuple(self._notices(table, matrix)))
+        frame_count = len(index) if isinstance(self._seeker, TimeSeeker) else None
+        return VideoInfo(*self._size, matrix, frame_count, tuple(self._list_warnings(index, matrix)))
 
-    def _choose(self, table: PacketIndex) -> FrameSeeker:
-        """AVI has no presentation times: those that FFmpeg makes up are wrong where frames are reordered."""
-        avi = self._stream.kind == "an AVI video"
-        reordered = len(table.key_frame_times) < len(table)
-        if table.is_regular and not (avi and reordered):
-            return TimeSeeker(self._stream, table)
-        return CountingSeeker(self._stream, self._stream.stream.average_rate if avi else None)
+    def _choose_seeker(self, index: PacketIndex) -> FrameSeeker:
+        """Choose how to find frames. AVI states no times, and those that FFmpeg computes are wrong for B-frames."""
+        is_avi = self._demuxer.file_type == "an AVI video"
+        may_be_reordered = len(index.key_frame_times) < len(index)
+        if index.is_regular and not (is_avi and may_be_reordered):
+            return TimeSeeker(self._demuxer, index)
+        return CountingSeeker(self._demuxer, self._demuxer.stream.average_rate if is_avi else None)
 
-    def _shown_size(self, frame: Any) -> tuple[int, int]:
-        height, width = compute_display_size(frame, self._stream.stream.sample_aspect_ratio)
+    def _compute_size(self, frame: Any) -> tuple[int, int]:
+        height, width = compute_display_size(frame, self._demuxer.stream.sample_aspect_ratio)
         if height * width > self._options.max_pixels:
-            message = f"{self._stream.name} has frames of {width} × {height} pixels"
+            message = f"{self._demuxer.name} has frames of {width} × {height} pixels"
             raise VideoError("too-many-pixels", f"{message}, more than max_pixels={self._options.max_pixels}")
         return height, width
 
-    def _notices(self, table: PacketIndex, matrix: Matrix) -> list[tuple[str, str]]:
-        name, promised = self._stream.name, self._stream.stream.frames
-        found = []
-        if self._stream.is_truncated or table.is_damaged or self._ends_early(table):
-            found.append(("video-truncated", f"{name} ends before its end; what there is is used"))
-        if not table.is_regular:
-            found.append(("pts-irregular", f"{name} has times that are missing, repeat or go back; frames are counted"))
-        if promised and promised != table.packet_count:
-            found.append(("frame-count-mismatch", f"{name} promises {promised} frames and has {table.packet_count}"))
+    def _list_warnings(self, index: PacketIndex, matrix: Matrix) -> list[tuple[str, str]]:
+        name, stated = self._demuxer.name, self._demuxer.stream.frames
+        warnings = []
+        if self._demuxer.is_truncated or index.is_damaged or self._ends_early(index):
+            warnings.append(("video-truncated", f"{name} is truncated; the frames before its end are used"))
+        if not index.is_regular:
+            message = f"{name} has missing, repeated or descending times; its frames are counted instead"
+            warnings.append(("pts-irregular", message))
+        if stated and stated != index.packet_count:
+            message = f"{name} states {stated} frames and has {index.packet_count}"
+            warnings.append(("frame-count-mismatch", message))
         if not is_right_angle(matrix):
-            found.append(("rotation-unusual", f"{name} asks for an odd rotation; took the nearest multiple of 90°"))
-        return found
+            message = f"{name} asks for an unusual rotation; the nearest multiple of 90° is used"
+            warnings.append(("rotation-unusual", message))
+        return warnings
 
-    def _ends_early(self, table: PacketIndex) -> bool:
-        """Whether the frames of a Matroska file, which does not count them, end long before the promised duration."""
-        stream, container = self._stream.stream, self._stream.container
-        if self._stream.kind != "a Matroska or WebM video" or not container.duration or len(container.streams) > 1:
+    def _ends_early(self, index: PacketIndex) -> bool:
+        """Whether the frames of a Matroska file, which states no frame count, end before the stated duration."""
+        stream, container = self._demuxer.stream, self._demuxer.container
+        is_matroska = self._demuxer.file_type == "a Matroska or WebM video"
+        if not is_matroska or not container.duration or len(container.streams) > 1:
             return False
-        return bool(table.end_time * stream.time_base < container.duration / 1e6 * _PROMISED - 0.5)
+        return bool(index.end_time * stream.time_base < container.duration / 1e6 * _MIN_DURATION_SHARE - 0.5)

@@ -1,4 +1,4 @@
-"""A decoder in a process of its own: when it hangs it is killed, and when it crashes that is only an error."""
+"""Decoder client: runs the decoder in a process of its own, kills it if it hangs, and turns its crash into an error."""
 
 from __future__ import annotations
 
@@ -28,33 +28,48 @@ sys.path[:] = json.loads(sys.argv[1])
 from masklet.video.decoder_process import serve
 serve(sys.argv[2], json.loads(sys.argv[3]))
 """
-_LONGEST_HEADER = 1 << 20
-_PADDING = 1 << 28  # bytes that rows may be padded with, and more than all times of a video take
-_KINDS: dict[str, type[MaskletError]] = {
-    kind.__name__: kind for kind in (VideoError, InputNotFound, ImageError, ResourceError)
+_MAX_HEADER_BYTES = 1 << 20
+_MAX_EXTRA_BYTES = 1 << 28  # of a payload besides its pixels: row padding, or the times of all frames
+_PIPE_BYTES = 1 << 20  # a larger pipe transfers a frame in fewer system calls
+_MAX_WAIT_S = 3600
+_ERRORS: dict[str, type[MaskletError]] = {
+    error.__name__: error for error in (VideoError, InputNotFound, ImageError, ResourceError)
 }
-_PIPE = 1 << 20  # bytes; through a larger pipe a frame goes in fewer turns
 
 
 class DecoderClient:
-    """Works like `Decoder`. Raises `decoder-timeout` when there is no sign of life, `decoder-crashed` when it ends."""
+    """A decoder in another process, with the methods of `Decoder`.
+
+    Args:
+        path: The file.
+        options: Orientation, frame size, limits and timeouts.
+
+    Attributes:
+        info: The description of the file.
+
+    Raises:
+        VideoError: `decoder-timeout` if there is no sign of life for too long, `decoder-crashed` if the process ends,
+            and the errors of `Decoder`.
+        InputNotFound: The file is missing, empty or unreadable.
+        SettingsError: There is no Python interpreter to start.
+    """
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
         self._path, self._options = path, options
-        self._begin()
+        self._start()
 
     def times(self) -> array[float]:
-        """The time of every frame in seconds, nan where there is none."""
-        _, payload = self._ask("times")
-        with self._translate_nonsense():
+        """Return the presentation time of every frame in seconds, nan where there is none."""
+        _, payload = self._request("times")
+        with self._translate_invalid_response():
             return array("d", bytes(payload))
 
     def read_frame(self, index: int) -> RawFrame:
-        """Frame `index`; `IndexError` after the last one."""
-        header, payload = self._ask(f"picture {index}")
+        """Decode frame `index`. Raises `IndexError` after the last frame."""
+        header, payload = self._request(f"frame {index}")
         if header["kind"] == "end":
             raise IndexError(index)
-        with self._translate_nonsense():
+        with self._translate_invalid_response():
             seconds, corrupt, height, width, stride, channels = header["frame"]
             _require(channels in {3, 4} and 0 < width * channels <= stride and 0 < height * stride <= len(payload))
             return RawFrame(seconds, corrupt, height, width, stride, channels, payload)
@@ -63,118 +78,126 @@ class DecoderClient:
         """End the process."""
         self._finish()
 
-    def _begin(self) -> None:
-        self._process, self._interrupted = _start(self._path, self._options), False
-        self._watch = _Watch(self._process)
-        self._finish = weakref.finalize(self, _stop, self._process, self._watch)
+    def _start(self) -> None:
+        self._process, self._is_interrupted = _start_process(self._path, self._options), False
+        self._watchdog = _Watchdog(self._process)
+        self._finish = weakref.finalize(self, _stop_process, self._process, self._watchdog)
         header, _ = self._receive(self._options.open_timeout_s)
-        with self._translate_nonsense():
-            height, width, (a, b, c, d), length, notices = header["facts"]
-            self.info = VideoInfo(height, width, (a, b, c, d), length, tuple((code, text) for code, text in notices))
+        with self._translate_invalid_response():
+            height, width, (a, b, c, d), frame_count, pairs = header["info"]
+            warnings = tuple((code, message) for code, message in pairs)
+            self.info = VideoInfo(height, width, (a, b, c, d), frame_count, warnings)
 
-    def _ask(self, request: str) -> tuple[dict[str, Any], bytearray]:
-        if self._interrupted:  # in the middle of an answer
+    def _request(self, request: str) -> tuple[dict[str, Any], bytearray]:
+        if self._is_interrupted:  # while a response was read
             self._finish()
-            self._begin()
-        with contextlib.suppress(OSError):  # a process that has ended says so in its answer
-            _pipe(self._process.stdin).write(f"{request}\n".encode())
+            self._start()
+        with contextlib.suppress(OSError):  # if the process has ended, reading the response raises the error
+            _require_pipe(self._process.stdin).write(f"{request}\n".encode())
         return self._receive(self._options.frame_timeout_s)
 
-    def _receive(self, patience: float) -> tuple[dict[str, Any], bytearray]:
-        """The next answer that is more than a sign of life."""
+    def _receive(self, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
+        """Read the next response, and skip signs of life. Each must arrive within the timeout."""
         try:
             while True:
-                with self._watch.expecting(patience):
-                    header, payload = self._read_answer()
+                with self._watchdog.limit(timeout_s):
+                    header, payload = self._read_response()
                 if header["kind"] != "alive":
                     break
         except KeyboardInterrupt:
-            self._interrupted = True
+            self._is_interrupted = True
             raise
         if header["kind"] == "error":
-            with self._translate_nonsense():
-                raise _KINDS[header["type"]](header["code"], header["message"], **header["context"])
+            with self._translate_invalid_response():
+                raise _ERRORS[header["type"]](header["code"], header["message"], **header["context"])
         return header, payload
 
-    def _read_answer(self) -> tuple[dict[str, Any], bytearray]:
+    def _read_response(self) -> tuple[dict[str, Any], bytearray]:
         (length,) = struct.unpack(">I", self._read(4))
-        with self._translate_nonsense():
-            _require(length <= _LONGEST_HEADER)
+        with self._translate_invalid_response():
+            _require(length <= _MAX_HEADER_BYTES)
             header = json.loads(self._read(length))
-            payload = header.get("bytes", 0)
-            _require(header["kind"] and 0 <= payload <= 4 * self._options.max_pixels + _PADDING)
-        return header, self._read(payload)
+            payload_bytes = header.get("bytes", 0)
+            _require(header["kind"] and 0 <= payload_bytes <= 4 * self._options.max_pixels + _MAX_EXTRA_BYTES)
+        return header, self._read(payload_bytes)
 
     def _read(self, length: int) -> bytearray:
         data = bytearray(length)
-        place, rest = 0, memoryview(data)
-        while place < length:
-            got = _pipe(self._process.stdout).readinto(rest[place:])  # type: ignore[attr-defined]
-            if not got:
-                raise self._ended()
-            place += got
+        position, view = 0, memoryview(data)
+        while position < length:
+            count = _require_pipe(self._process.stdout).readinto(view[position:])  # type: ignore[attr-defined]
+            if not count:
+                raise self._make_error()
+            position += count
         return data
 
-    def _translate_nonsense(self) -> contextlib.AbstractContextManager[None]:
-        """End a process whose answer makes no sense: a broken one can answer anything."""
+    def _translate_invalid_response(self) -> contextlib.AbstractContextManager[None]:
+        """End a process whose response is invalid, and raise `decoder-crashed` in place of the exception."""
         kinds = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
-        return translate_errors(*kinds, into=lambda _: self._ended("answers without sense"))
+        return translate_errors(*kinds, into=lambda _: self._make_error("invalid response"))
 
-    def _ended(self, reason: str = "") -> VideoError:
-        """How the process ended, or for what reason it is ended here."""
+    def _make_error(self, reason: str = "") -> VideoError:
+        """End the process, and make an error that says how it ended or the given reason."""
         self._process.kill()
         status, name = self._process.wait(), str(self._path)
-        if self._watch.fired:
-            message = f"{name}: the decoder hung for {self._watch.fired:g} s and was stopped; the file is broken"
+        if self._watchdog.expired_timeout_s:
+            seconds = f"{self._watchdog.expired_timeout_s:g} s"
+            message = f"{name}: the decoder hung for {seconds} and was stopped; the file is probably broken"
             return VideoError("decoder-timeout", message, path=name)
         reason = reason or (signal.Signals(-status).name if status < 0 else f"exit status {status}")
-        return VideoError("decoder-crashed", f"{name}: the decoder crashed ({reason})", path=name)
+        message = f"{name}: the decoder crashed ({reason}); the file is probably broken"
+        return VideoError("decoder-crashed", message, path=name)
 
 
-class _Watch:
-    """Kills a process that does not answer in time. `fired` is then the time that it had."""
+class _Watchdog:
+    """A thread that kills a process which does not respond in time.
+
+    Attributes:
+        expired_timeout_s: The timeout that expired, or 0.
+        is_stopped: Whether the thread ends.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process, self._change = process, threading.Condition()
-        self._patience, self._deadline = 0.0, float("inf")
-        self.fired, self.over = 0.0, False
+        self._timeout_s, self._deadline = 0.0, float("inf")
+        self.expired_timeout_s, self.is_stopped = 0.0, False
         threading.Thread(target=self._run, daemon=True).start()
 
     @contextlib.contextmanager
-    def expecting(self, patience: float) -> Iterator[None]:
-        """An answer must come before the block has lasted that many seconds."""
+    def limit(self, timeout_s: float) -> Iterator[None]:
+        """Kill the process if the block takes longer."""
         with self._change:
-            self._patience, self._deadline = patience, time.monotonic() + patience
+            self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
             self._change.notify()
         yield
         with self._change:
             self._deadline = float("inf")
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the thread."""
         with self._change:
-            self.over = True
+            self.is_stopped = True
             self._change.notify()
 
     def _run(self) -> None:
         with self._change:
-            while not self.over:
-                left = self._deadline - time.monotonic()
-                if left <= 0:
-                    self.fired = self._patience
+            while not self.is_stopped:
+                remaining = self._deadline - time.monotonic()
+                if remaining <= 0:
+                    self.expired_timeout_s = self._timeout_s
                     self._process.kill()
                     return
-                self._change.wait(min(left, 3600))
+                self._change.wait(min(remaining, _MAX_WAIT_S))
 
 
-def _require(claim: bool) -> None:
-    if not claim:
-        raise ValueError("an answer that cannot be")
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ValueError("an invalid response")
 
 
-def _start(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
+def _start_process(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
     if not sys.executable or getattr(sys, "frozen", False):
-        message = "no Python to start a decoder with; for files that you trust pass VideoOptions(isolated=False)"
+        message = "there is no Python to start a decoder with; for trusted files pass VideoOptions(isolated=False)"
         raise SettingsError("bad-usage", message)
     arguments = [json.dumps(sys.path), str(path), json.dumps(dataclasses.asdict(options))]
     process = subprocess.Popen(
@@ -187,20 +210,20 @@ def _start(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
     if sys.platform == "linux":
         import fcntl
 
-        with contextlib.suppress(OSError):  # beyond what the system allows
-            fcntl.fcntl(_pipe(process.stdout), fcntl.F_SETPIPE_SZ, _PIPE)
+        with contextlib.suppress(OSError):  # the system allows less
+            fcntl.fcntl(_require_pipe(process.stdout), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return process
 
 
-def _stop(process: subprocess.Popen[bytes], watch: _Watch) -> None:
-    watch.stop()
+def _stop_process(process: subprocess.Popen[bytes], watchdog: _Watchdog) -> None:
+    watchdog.stop()
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
         with contextlib.suppress(OSError):
-            _pipe(pipe).close()
+            _require_pipe(pipe).close()
 
 
-def _pipe(end: IO[bytes] | None) -> IO[bytes]:
-    assert end is not None, "both ends are pipes"
-    return end
+def _require_pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "both streams are pipes"
+    return pipe

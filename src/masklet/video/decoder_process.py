@@ -1,6 +1,7 @@
-"""The process that decodes one file: answers requests on its standard input until that ends.
+"""Decoder process: decodes one file and responds to requests on its standard input until that ends.
 
-An answer is the length of a header (4 bytes), the header (JSON) and as many bytes as the header says.
+A request is a line: `times` or `frame INDEX`. A response is the length of its header (4 bytes, big-endian), the header
+(JSON), and as many bytes as the header states.
 """
 
 from __future__ import annotations
@@ -20,90 +21,97 @@ from masklet.errors import MaskletError
 from masklet.video.decoder import Decoder
 from masklet.video.options import VideoOptions
 
-_ALIVE = 0.5  # seconds between signs of life
-_BASE, _FRAMES = 2 << 30, 48  # memory: bytes for Python and FFmpeg's own, bytes per pixel for 32 frames in its hands
+_HEARTBEAT_INTERVAL_S = 0.5
+_PARENT_POLL_INTERVAL_S = 1
+_BASE_MEMORY_BYTES = 2 << 30  # for Python and FFmpeg
+_MEMORY_BYTES_PER_PIXEL = 48  # for the 32 frames that FFmpeg may keep
 
 
 def serve(path: str, options: dict[str, Any]) -> None:
-    """Decode `path` for the process at the other end of the standard streams."""
-    out = _own_output()
-    _limit(options["max_pixels"])
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    with contextlib.suppress(BrokenPipeError):  # the other end has gone
+    """Decode `path` for the process at the other end of the standard streams.
+
+    Args:
+        path: The file.
+        options: The fields of `VideoOptions`.
+    """
+    output = _claim_output()
+    _limit_resources(options["max_pixels"])
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):  # the other process has ended
         try:
-            decoder = Decoder(Path(path), VideoOptions(**options), _Pulse(out))
+            decoder = Decoder(Path(path), VideoOptions(**options), _Heartbeat(output))
         except MaskletError as error:
-            _send_error(out, error)
+            _send_error(output, error)
             return
-        _send(out, {"kind": "facts", "facts": decoder.info})
+        _send(output, {"kind": "info", "info": decoder.info})
         for line in sys.stdin:
             try:
-                _answer(out, decoder, line.split())
+                _respond(output, decoder, line.split())
             except MaskletError as error:
-                _send_error(out, error)
+                _send_error(output, error)
 
 
-def _answer(out: BinaryIO, decoder: Decoder, request: list[str]) -> None:
+def _respond(output: BinaryIO, decoder: Decoder, request: list[str]) -> None:
     if request == ["times"]:
         times = memoryview(decoder.times()).cast("B")
-        _send(out, {"kind": "times", "bytes": len(times)}, times)
+        _send(output, {"kind": "times", "bytes": len(times)}, times)
         return
     try:
-        *head, pixels = decoder.read_frame(int(request[1]))
+        *fields, pixels = decoder.read_frame(int(request[1]))
     except IndexError:
-        _send(out, {"kind": "end"})
+        _send(output, {"kind": "end"})
         return
-    _send(out, {"kind": "picture", "frame": head, "bytes": len(pixels)}, pixels)
+    _send(output, {"kind": "frame", "frame": fields, "bytes": len(pixels)}, pixels)
 
 
-def _send_error(out: BinaryIO, error: MaskletError) -> None:
-    fault = {"type": type(error).__name__, "code": error.code, "message": error.message, "context": error.context}
-    _send(out, {"kind": "error", **fault})
+def _send_error(output: BinaryIO, error: MaskletError) -> None:
+    fields = {"type": type(error).__name__, "code": error.code, "message": error.message, "context": error.context}
+    _send(output, {"kind": "error", **fields})
 
 
-def _send(out: BinaryIO, header: dict[str, Any], payload: Any = b"") -> None:
+def _send(output: BinaryIO, header: dict[str, Any], payload: Any = b"") -> None:
     data = json.dumps(header).encode()
-    out.write(struct.pack(">I", len(data)) + data)
-    rest = memoryview(payload)
-    while rest:
-        rest = rest[out.write(rest) :]
+    output.write(struct.pack(">I", len(data)) + data)
+    remaining = memoryview(payload)
+    while remaining:
+        remaining = remaining[output.write(remaining) :]
 
 
-class _Pulse:
-    """Says now and then that work goes on."""
+class _Heartbeat:
+    """Sends a sign of life when it is called, at most every half second."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out, self._said = out, time.monotonic()
+    def __init__(self, output: BinaryIO) -> None:
+        self._output, self._last_time = output, time.monotonic()
 
     def __call__(self) -> None:
         now = time.monotonic()
-        if now - self._said > _ALIVE:
-            self._said = now
-            _send(self._out, {"kind": "alive"})
+        if now - self._last_time > _HEARTBEAT_INTERVAL_S:
+            self._last_time = now
+            _send(self._output, {"kind": "alive"})
 
 
-def _own_output() -> BinaryIO:
-    """Standard output for answers only: whatever a library prints goes nowhere."""
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 1)
-    return out
+def _claim_output() -> BinaryIO:
+    """Take standard output for responses, and discard what libraries print."""
+    output = os.fdopen(os.dup(1), "wb", buffering=0)
+    with open(os.devnull, "wb") as null:  # noqa: PTH123
+        os.dup2(null.fileno(), 1)
+    return output
 
 
-def _limit(max_pixels: int) -> None:
-    """Leave interrupts to the parent, no core files, no more memory than frames of the allowed size need."""
+def _limit_resources(max_pixels: int) -> None:
+    """Ignore interrupts, which the parent handles, write no core files, and limit the memory by the frame size."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         import resource
 
-        most = _BASE + _FRAMES * max_pixels
-        with contextlib.suppress(OSError, ValueError):  # a lower limit is in force
+        memory = _BASE_MEMORY_BYTES + _MEMORY_BYTES_PER_PIXEL * max_pixels
+        with contextlib.suppress(OSError, ValueError):  # the process has a lower limit already
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
-def _end_with_parent(parent: int) -> None:
-    """A decoder that hangs does not see its input end; it must not outlive the process that would kill it."""
+def _exit_with_parent(parent: int) -> None:
+    """End this process when its parent has ended, even if the decoder hangs and does not see its input end."""
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(_PARENT_POLL_INTERVAL_S)
     os._exit(1)

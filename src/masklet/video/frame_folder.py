@@ -1,4 +1,4 @@
-"""Which files of a folder are the frames of a video, and in what order?"""
+"""Frame folders: the image files of a folder or pattern that are the frames of a video, and their order."""
 
 from __future__ import annotations
 
@@ -10,46 +10,58 @@ from masklet.errors import VideoError
 from masklet.files.image_files import select_images, sort_naturally
 from masklet.files.translate import translate_read_errors
 
-_SIGNS = "*?["  # of a pattern
+_WILDCARDS = "*?["
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order: by their suffix, or by content where no name has such a suffix.
+    """List the images of a folder in natural order, so that frame10 follows frame9.
 
-    Hidden files, folders and other files are left out. Raises `VideoError`: `video-no-frames` without pictures,
-    `frames-inconsistent` for two of the same name with different suffixes; `InputNotFound`.
+    A file is an image by its suffix, or by its content if no file has an image's suffix. Hidden files are left out.
+
+    Raises:
+        VideoError: `video-no-frames` if there are no images, `frames-inconsistent` if two images have the same name
+            with different suffixes.
+        InputNotFound: The folder cannot be read.
     """
     with translate_read_errors(folder):
         files = list(folder.iterdir())
-    return _checked(select_images(files), str(folder))
-
-
-def _match_images(pattern: str) -> list[Path]:
-    """The files that match a pattern such as `frames/*.png`, in natural order. Raises like `pictures_in`."""
-    found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib's takes no absolute patterns
-    return _checked(sort_naturally(path for path in found if path.is_file()), pattern)
+    return _check_frames(select_images(files), str(folder))
 
 
 def find_frame_files(source: str) -> list[Path] | None:
-    """The pictures that a folder or a pattern means, as `pictures_in` and `pictures_like` say; None for one file."""
-    if any(sign in source for sign in _SIGNS) and not Path(source).exists():
+    """Find the images of a folder, or of a pattern such as `frames/*.png`, in natural order.
+
+    Returns:
+        The files, or None if `source` is neither a folder nor a pattern but one file.
+
+    Raises:
+        VideoError: See `list_images`.
+        InputNotFound: See `list_images`.
+    """
+    if any(wildcard in source for wildcard in _WILDCARDS) and not Path(source).exists():
         return _match_images(source)
     return list_images(Path(source)) if Path(source).is_dir() else None
 
 
 def name_video(source: Path) -> str:
-    """What a video is called: its file or folder, of a pattern the folder that it is in; without suffix."""
+    """Return the name of a video: that of its file or folder without suffix, or of the folder above a pattern."""
     if source.exists():
         return source.resolve().stem
-    plain = (part.name for part in source.absolute().parents if not any(sign in part.name for sign in _SIGNS))
+    names = (folder.name for folder in source.absolute().parents)
+    plain = (name for name in names if not any(wildcard in name for wildcard in _WILDCARDS))
     return next(plain, "") or "video"
 
 
-def _checked(ordered: list[Path], name: str) -> list[Path]:
-    if not ordered:
-        raise VideoError("video-no-frames", f"{name} holds no pictures", path=name)
-    for one, other in pairwise(ordered):
-        if one.with_suffix("") == other.with_suffix(""):
-            message = f"{one.name} and {other.name} would both be the same frame; put masks into another folder"
+def _match_images(pattern: str) -> list[Path]:
+    paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib accepts no absolute patterns
+    return _check_frames(sort_naturally(path for path in paths if path.is_file()), pattern)
+
+
+def _check_frames(files: list[Path], name: str) -> list[Path]:
+    if not files:
+        raise VideoError("video-no-frames", f"{name} contains no images", path=name)
+    for first, second in pairwise(files):
+        if first.with_suffix("") == second.with_suffix(""):
+            message = f"{first.name} and {second.name} in {name} are the same frame; move masks to another folder"
             raise VideoError("frames-inconsistent", message, path=name)
-    return ordered
+    return files

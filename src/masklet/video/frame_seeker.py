@@ -1,4 +1,4 @@
-"""Which of the frames that come out of a decoder is number `index`? Told by its time, or by counting."""
+"""Frame seekers: find frame `index` in the output of a decoder, by its presentation time or by counting."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import Any, NamedTuple, Protocol
 from masklet.video.demuxer import Demuxer
 from masklet.video.packet_index import PacketIndex
 
-_SEEKS = 4  # key frames to go back to before starting over
-_NEAR = 16  # frames ahead that are decoded through rather than sought
+_MAX_SEEKS = 4  # key frames to go back before decoding from the start
+_MAX_FRAMES_AHEAD = 16  # up to here decoding on is preferred to seeking
 
 
 class DecodedFrame(NamedTuple):
-    """A decoded frame; `lost` where the right one could not be decoded and this is the one before it."""
+    """A decoded frame.
+
+    Attributes:
+        frame: PyAV's frame.
+        time: The presentation time in seconds, nan if it has none.
+        is_lost: Whether the requested frame could not be decoded; `frame` is then the one before it.
+    """
 
     frame: Any
     time: float
@@ -24,106 +30,115 @@ class DecodedFrame(NamedTuple):
 
 
 class FrameSeeker(Protocol):
-    """`IndexError` marks the end. Times are in seconds, nan where there is none."""
+    """Random access to decoded frames."""
 
-    def frame(self, index: int) -> DecodedFrame: ...
+    def frame(self, index: int) -> DecodedFrame:
+        """Decode frame `index`. Raises `IndexError` after the last frame."""
 
-    def times(self) -> array[float]: ...
+    def times(self) -> array[float]:
+        """Return the presentation time of every frame in seconds, nan where there is none."""
 
 
 class TimeSeeker:
-    """For files where each frame has a time of its own: a frame that cannot be decoded keeps its number."""
+    """Finds frames by time, in files where each frame has its own. A frame that cannot be decoded keeps its index."""
 
-    def __init__(self, stream: Demuxer, table: PacketIndex) -> None:
-        self._stream, self._table, self._unit = stream, table, float(stream.stream.time_base)
+    def __init__(self, demuxer: Demuxer, index: PacketIndex) -> None:
+        self._demuxer, self._index, self._time_base = demuxer, index, float(demuxer.stream.time_base)
         self._restart()
-        table.drop_before(None if self._next is None else self._next.pts)
+        index.drop_before(None if self._next is None else self._next.pts)
 
     def times(self) -> array[float]:
-        """The time of every frame in seconds."""
-        return array("d", [shown * self._unit for shown in self._table.frame_times])
+        """Return the presentation time of every frame in seconds."""
+        return array("d", [time * self._time_base for time in self._index.frame_times])
 
     def frame(self, index: int) -> DecodedFrame:
-        """Frame `index`, decoded from the nearest key frame before it or from where the last request ended."""
-        wanted = self._table.frame_times[index]
-        if self._passed is None or self._passed.pts != wanted:
-            if not self._ahead(wanted):
-                self._seek(wanted)
-            while self._next is not None and self._next.pts <= wanted:
-                self._step()
-        assert self._passed is not None, "a seek ends at or before what is wanted"
-        return DecodedFrame(self._passed, wanted * self._unit, self._passed.pts != wanted)
+        """Decode frame `index` from the last key frame before it, or from the last requested frame."""
+        target = self._index.frame_times[index]
+        if self._current is None or self._current.pts != target:
+            if not self._is_ahead(target):
+                self._seek(target)
+            while self._next is not None and self._next.pts <= target:
+                self._advance()
+        assert self._current is not None, "a seek ends at or before the target"
+        return DecodedFrame(self._current, target * self._time_base, self._current.pts != target)
 
-    def _ahead(self, wanted: int) -> bool:
-        """Whether `wanted` comes next, or so soon that decoding on is the quickest way to it."""
-        here = self._next if self._passed is None else self._passed
-        if here is None or here.pts > wanted:
+    def _is_ahead(self, target: int) -> bool:
+        """Whether decoding on reaches the target at least as fast as a seek."""
+        here = self._next if self._current is None else self._current
+        if here is None or here.pts > target:
             return False
-        near = self._table.find_frame(wanted) - self._table.find_frame(here.pts) <= _NEAR
-        return near or self._table.find_seek_time(wanted) == self._table.find_seek_time(here.pts)
+        is_near = self._index.find_frame(target) - self._index.find_frame(here.pts) <= _MAX_FRAMES_AHEAD
+        return is_near or self._index.find_seek_time(target) == self._index.find_seek_time(here.pts)
 
-    def _seek(self, wanted: int) -> None:
-        for back in range(_SEEKS):
-            place = self._table.find_seek_time(wanted, back)
-            if place is None or not self._stream.seek(place):
+    def _seek(self, target: int) -> None:
+        for back in range(_MAX_SEEKS):
+            seek_time = self._index.find_seek_time(target, back)
+            if seek_time is None or not self._demuxer.seek(seek_time):
                 break
-            self._begin()
-            if self._next is not None and self._next.pts <= wanted:
+            self._start_decoding()
+            if self._next is not None and self._next.pts <= target:
                 return
         self._restart()
 
     def _restart(self) -> None:
-        self._stream.restart()
-        self._begin()
+        self._demuxer.restart()
+        self._start_decoding()
 
-    def _begin(self) -> None:
-        self._frames = (frame for frame in self._stream.frames() if frame.pts is not None)
-        self._passed: Any = None
+    def _start_decoding(self) -> None:
+        self._frames = (frame for frame in self._demuxer.frames() if frame.pts is not None)
+        self._current: Any = None
         self._next: Any = next(self._frames, None)
 
-    def _step(self) -> None:
-        self._passed, self._next = self._next, next(self._frames, None)
+    def _advance(self) -> None:
+        self._current, self._next = self._next, next(self._frames, None)
 
 
 class CountingSeeker:
-    """For files whose times are missing, repeat or go back: frames count as they come out of the decoder.
+    """Counts the decoder's output, for files with missing, repeated or descending times.
 
-    Going back means decoding from the start. `rate` gives times where the container has none.
+    A frame before the current one is decoded from the start of the file.
+
+    Args:
+        demuxer: The file.
+        rate: The frames per second that define the times, or None for the times of the frames.
     """
 
-    def __init__(self, stream: Demuxer, rate: Fraction | None) -> None:
-        self._stream, self._rate = stream, rate
+    def __init__(self, demuxer: Demuxer, rate: Fraction | None) -> None:
+        self._demuxer, self._rate = demuxer, rate
         self._times: array[float] | None = None
-        self._passed: Any = None
-        self._count = 0  # of the frames taken; `_passed` is the last of them
+        self._current: Any = None
+        self._count = 0  # of decoded frames, the last of which is `_current`
         self._restart()
 
     def times(self) -> array[float]:
-        """The time of every frame in seconds, nan where there is none. Decodes the whole file, once."""
+        """Return the presentation time of every frame in seconds, nan where there is none.
+
+        The first call decodes the complete file.
+        """
         if self._times is None:
             self._restart()
-            self._times = array("d", [self._time(frame, place) for place, frame in enumerate(self._frames)])
+            self._times = array("d", [self._compute_time(frame, index) for index, frame in enumerate(self._frames)])
             self._restart()
         return self._times
 
     def frame(self, index: int) -> DecodedFrame:
-        """Frame `index`, decoded from the start where it lies behind."""
+        """Decode frame `index`, from the start of the file if it lies before the current one."""
         if index < self._count - 1:
             self._restart()
         while self._count <= index:
-            self._passed = next(self._frames, None)
-            if self._passed is None:
+            self._current = next(self._frames, None)
+            if self._current is None:
                 self._restart()
                 raise IndexError(index)
             self._count += 1
-        return DecodedFrame(self._passed, self._time(self._passed, index), is_lost=False)
+        return DecodedFrame(self._current, self._compute_time(self._current, index), is_lost=False)
 
     def _restart(self) -> None:
-        self._stream.restart()
-        self._frames: Iterator[Any] = self._stream.frames()
-        self._passed, self._count = None, 0
+        self._demuxer.restart()
+        self._frames: Iterator[Any] = self._demuxer.frames()
+        self._current, self._count = None, 0
 
-    def _time(self, frame: Any, index: int) -> float:
+    def _compute_time(self, frame: Any, index: int) -> float:
         if self._rate is not None:
             return float(index / self._rate)
         return nan if frame.time is None else float(frame.time)

@@ -1,4 +1,4 @@
-"""What a frame is, and the two kinds of video: one that can be asked for any frame, and one that only goes on."""
+"""Frames and the interfaces of videos: `Video` gives any frame by index, `LiveVideo` gives frames once and in order."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ SelfT = TypeVar("SelfT")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a video. `index` counts decoded frames from 0; `time` is in seconds, as the source says it.
+    """One image of a video.
 
-    `image` is (H, W, 3) uint8 RGB as a player shows it: turned, flipped and with square pixels. A `corrupt` frame could
-    not be decoded, or only in part; its image is what there is, or the one before it.
+    Attributes:
+        index: The number of the frame, counted from 0.
+        time: The presentation time in seconds as the source states it, or None.
+        image: (H, W, 3) uint8 RGB as a player shows it: rotated, flipped and with square pixels.
+        corrupt: Whether the frame could not be decoded completely. `image` is then the decoded part, or the image of
+            the previous frame.
     """
 
     index: int
@@ -33,7 +37,7 @@ class Frame:
 
 
 class LiveVideo(Protocol):
-    """Frames that come once and in order: a camera, a stream, an iterator. All images have the size (H, W)."""
+    """Frames that come once and in order: a camera, a stream or an iterator."""
 
     name: str
 
@@ -42,10 +46,10 @@ class LiveVideo(Protocol):
         """(H, W) of every image."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames from the next one on."""
+        """Iterate over the frames from the next one."""
 
     def close(self) -> None:
-        """Let go of the source. Iterating after that gives no frames."""
+        """Release the source. Iteration ends."""
 
     def __enter__(self: SelfT) -> SelfT: ...
 
@@ -53,27 +57,27 @@ class LiveVideo(Protocol):
 
 
 class Video(LiveVideo, Protocol):
-    """A video that can be asked for any frame. `len(video)` is the exact number of frames, counted, not promised."""
+    """A video that gives any frame by index. `len(video)` is the exact number of frames that can be shown."""
 
     @property
     def truncated(self) -> bool:
-        """Whether the source ends before its end."""
+        """Whether the source ends before all frames that it announces."""
 
     @property
     def times(self) -> tuple[float | None, ...]:
-        """The time of every frame in seconds, None where the source has none."""
+        """The presentation time of every frame in seconds, None where the source states none."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Image:
-        """The image of frame `index`. Raises `PromptError` (`unknown-frame`) where there is none."""
+        """Return the image of frame `index`, (H, W, 3) uint8 RGB. Raises `PromptError` (`unknown-frame`)."""
 
     def frames(self, indices: range) -> Iterator[Frame]:
-        """The frames of a range in its order, backward too, without holding more than a few of them."""
+        """Iterate over the frames of a range in its order, also backward, with few of them in memory."""
 
 
 class Closable(ABC):
-    """What is closed at the end of a `with` block."""
+    """Base class of videos: a context manager that closes, and a short `repr`."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self, 'name', '')!r}, size={getattr(self, 'size', None)})"

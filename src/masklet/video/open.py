@@ -1,4 +1,4 @@
-"""`open_video`: whatever a user calls a video."""
+"""Video opening: `open_video` for files, folders, patterns, lists, arrays, iterators and cameras."""
 
 from __future__ import annotations
 
@@ -28,55 +28,71 @@ def open_video(
 @overload
 def open_video(source: Any, options: VideoOptions | None = None) -> Video | LiveVideo: ...
 def open_video(source: Any, options: VideoOptions | None = None) -> Video | LiveVideo:
-    """A video over a file, a folder, a pattern, a list, an array, an iterator or a camera.
+    """Open a video.
 
-    | source                                             | video                                                   |
-    |----------------------------------------------------|---------------------------------------------------------|
-    | path of a file                                     | its frames, counted; MP4, MOV, MKV, WebM, AVI, MPEG, …  |
-    | path of a folder, pattern such as `"frames/*.png"` | its pictures in natural order: 9 before 10              |
-    | list of paths or of anything `read_image` takes    | these pictures in this order                            |
-    | array (T, H, W, C), tensor (T, C, H, W)            | its pictures                                            |
-    | iterator of anything `read_image` takes            | a `LiveVideo`: frames come once, in order               |
-    | number                                             | the camera of that number, a `LiveVideo`; see `camera`  |
+    | source                                                 | video                                                 |
+    |--------------------------------------------------------|-------------------------------------------------------|
+    | path of a file                                         | its frames; MP4, MOV, MKV, WebM, AVI, MPEG, …         |
+    | path of a folder, or a pattern such as `frames/*.png`  | its images in natural order: frame9 before frame10    |
+    | list of paths or of anything that `read_image` accepts | these images in this order                            |
+    | array (T, H, W, C) or tensor (T, C, H, W)              | its images                                            |
+    | iterator of anything that `read_image` accepts         | a `LiveVideo`: frames come once and in order          |
+    | integer                                                | the camera of that number, a `LiveVideo`              |
 
-    All others are a `Video`: `len(video)`, `video[7]`, `for frame in video`, `video.frames(range(20, 0, -1))`. Files
-    may not open other files; addresses are refused here, `stream(url)` opens them. Times are those that the file has.
-    A truncated or damaged file gives what can be decoded, with a warning. Nothing is deinterlaced or tone-mapped.
+    A file is opened as video only: files that reference other files are refused, and so are addresses, which
+    `masklet.video.stream(url)` opens. A damaged file gives the frames that can be decoded, with a warning. Frames are
+    neither deinterlaced nor tone-mapped.
 
-    Raises `InputNotFound`; `VideoError`: `reference-file-refused`, `unsupported-format`, `no-video-stream`,
-    `video-no-frames`, `codec-unavailable`, `too-many-pixels`, `frames-inconsistent`, `decoder-timeout`,
-    `decoder-crashed`; `ImageError` for a first picture that cannot be read; `ResourceError` for cameras.
+    Args:
+        source: The video, see above.
+        options: How to read it. Cameras have options of their own, see `masklet.video.camera`.
+
+    Returns:
+        A `Video`, or a `LiveVideo` for iterators and cameras.
+
+    Raises:
+        InputNotFound: The file or folder does not exist or cannot be read.
+        VideoError: `reference-file-refused`, `unsupported-format`, `no-video-stream`, `video-no-frames`,
+            `codec-unavailable`, `too-many-pixels`, `frames-inconsistent`, `decoder-timeout` or `decoder-crashed`.
+        ImageError: The first image of a folder, list, array or iterator cannot be read.
+        ResourceError: The camera cannot be opened.
+
+    Example:
+        >>> video = masklet.open_video("dog.mp4")
+        >>> image = video[7]
+        >>> for frame in video.frames(range(len(video) - 1, -1, -1)):
+        ...     print(frame.index, frame.time)
     """
     options = options or VideoOptions()
     if isinstance(source, str | os.PathLike):
-        return _at_path(os.fspath(source), options)
+        return _open_path(os.fspath(source), options)
     if isinstance(source, int) and not isinstance(source, bool):
         from masklet.video.cameras import camera
 
         return camera(source)
     if hasattr(source, "shape"):
-        return _over_array(source, options)
+        return _open_array(source, options)
     if isinstance(source, list | tuple):
         names = [str(item) if isinstance(item, str | os.PathLike) else f"item {i}" for i, item in enumerate(source)]
         return ImageSequence("the list", source, names, options)
     if isinstance(source, Iterable) and not isinstance(source, bytes | bytearray | dict | set):
         return ImageIterator(source, options)
-    message = f"a video is a path, a list, an array, an iterator or the number of a camera, not {type(source).__name__}"
+    message = f"a video is a path, list, array, iterator or camera number, not {type(source).__name__}"
     raise VideoError("unsupported-format", message)
 
 
-def _at_path(source: str, options: VideoOptions) -> Video:
+def _open_path(source: str, options: VideoOptions) -> Video:
     check_address(source)
-    pictures = find_frame_files(source)
-    return VideoFile(require_input(source), options) if pictures is None else _over_files(source, pictures, options)
+    files = find_frame_files(source)
+    return VideoFile(require_input(source), options) if files is None else _open_files(source, files, options)
 
 
-def _over_files(name: str, files: list[Path], options: VideoOptions) -> ImageSequence:
+def _open_files(name: str, files: list[Path], options: VideoOptions) -> ImageSequence:
     return ImageSequence(name, files, [str(path) for path in files], options)
 
 
-def _over_array(array: Any, options: VideoOptions) -> ImageSequence:
+def _open_array(array: Any, options: VideoOptions) -> ImageSequence:
     if len(array.shape) != 4:
-        message = f"a video is (T, H, W, C), a tensor (T, C, H, W), got shape {tuple(array.shape)}"
+        message = f"a video is an array (T, H, W, C) or a tensor (T, C, H, W), got shape {tuple(array.shape)}"
         raise VideoError("unsupported-format", message)
     return ImageSequence("the array", array, [f"frame {index}" for index in range(len(array))], options)

@@ -1,4 +1,4 @@
-"""How a video is to be read: what is honoured, what is refused, how long the decoder may take."""
+"""Options of video reading: orientation, frame size, and the limits of the decoder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """`autorotate` obeys the rotation and flips that a file asks for. `rescale` brings frames of another size to the
-    first one's; without it they end the video with an error.
+    """How `open_video` reads a video.
 
-    `isolated` decodes files in a process of its own, which is killed when it hangs and whose crash is only an error; it
-    costs a fraction of a second per file. Without it files must be trustworthy. `max_pixels` bounds a frame;
-    `seconds_per_frame` and `seconds_to_open` bound the time in which a decoder must show a sign of life.
+    Attributes:
+        autorotate: Apply the rotation and the flips that a file states.
+        rescale: Scale frames of another size to the size of the first frame. Without it they raise an error.
+        isolated: Decode files in a process of their own. It is killed if it hangs, and its crash is only an error. It
+            costs a fraction of a second per file; without it, open only files from trusted sources.
+        max_pixels: The largest number of pixels of a frame.
+        frame_timeout_s: Seconds without a sign of life after which the decoder of a frame is killed.
+        open_timeout_s: The same for opening a file.
     """
 
     autorotate: bool = True

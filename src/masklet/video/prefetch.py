@@ -1,4 +1,4 @@
-"""Work ahead in a thread, a bounded number of items far."""
+"""Prefetch: a thread computes a bounded number of items in advance."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
+_POLL_INTERVAL_S = 0.1  # after which a thread with a full queue checks whether it is still needed
 
 
-class _Fault(NamedTuple):
+class _Failure(NamedTuple):
     error: BaseException
 
 
@@ -19,28 +20,28 @@ class _End:
 
 
 def prefetch(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """The same items, made in a thread that is up to `depth` items ahead. What it raises is raised here in its place.
+    """Iterate over `items` while a thread computes up to `depth` of them in advance.
 
-    The thread ends when this iterator is closed or dropped.
+    An exception of `items` is raised here in its place. The thread ends when this iterator is closed or dropped.
     """
-    ready: queue.Queue[Item | _Fault | _End] = queue.Queue(depth)
+    ready: queue.Queue[Item | _Failure | _End] = queue.Queue(depth)
     dropped = threading.Event()
-    worker = threading.Thread(target=_work, args=(items, ready, dropped), daemon=True, name="masklet-ahead")
-    worker.start()
+    thread = threading.Thread(target=_fill, args=(items, ready, dropped), daemon=True, name="masklet-prefetch")
+    thread.start()
     try:
         while not isinstance(item := ready.get(), _End):
-            if isinstance(item, _Fault):
+            if isinstance(item, _Failure):
                 raise item.error
             yield item
     finally:
         dropped.set()
 
 
-def _work(items: Iterator[Item], ready: queue.Queue[Item | _Fault | _End], dropped: threading.Event) -> None:
-    def put(item: Item | _Fault | _End) -> bool:
+def _fill(items: Iterator[Item], ready: queue.Queue[Item | _Failure | _End], dropped: threading.Event) -> None:
+    def put(item: Item | _Failure | _End) -> bool:
         while not dropped.is_set():
             try:
-                ready.put(item, timeout=0.1)
+                ready.put(item, timeout=_POLL_INTERVAL_S)
             except queue.Full:
                 continue
             return True
@@ -50,6 +51,6 @@ def _work(items: Iterator[Item], ready: queue.Queue[Item | _Fault | _End], dropp
         for item in items:
             if not put(item):
                 return
-    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        put(_Fault(error))
+    except BaseException as error:  # noqa: BLE001 - raised again in the consumer
+        put(_Failure(error))
     put(_End())

@@ -1,4 +1,4 @@
-"""What a decoder says of a file and of a frame: square pixels and RGB already, not yet turned upright."""
+"""Raw frames: the decoder's output as RGB with square pixels, not rotated yet, and the description of a file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import struct
 from typing import Any, NamedTuple
 
 Matrix = tuple[int, int, int, int]
-"""a, b, c, d of a display matrix in 1/65536: what lies at (x, y) is shown at (ax + cy, bx + dy), moved into view."""
+"""a, b, c, d of a display matrix in units of 1/65536: pixel (x, y) is shown at (ax + cy, bx + dy) plus a shift."""
 
 IDENTITY: Matrix = (1 << 16, 0, 0, 1 << 16)
-_BICUBIC, _ACCURATE, _FULL_CHROMA = 1 << 2, 1 << 18, 1 << 13  # flags of FFmpeg's scaler
-_EXACTLY = _BICUBIC | _ACCURATE | _FULL_CHROMA  # its quick way from more than 8 bits loses two levels of white
-_WIDEST = 16  # times as wide as high; a pixel beyond that is a mistake in the file
+_BICUBIC, _ACCURATE_ROUNDING, _FULL_CHROMA = 1 << 2, 1 << 18, 1 << 13  # flags of FFmpeg's scaler
+_ACCURATE = _BICUBIC | _ACCURATE_ROUNDING | _FULL_CHROMA  # the default is off by 2 levels for more than 8 bits
+_MAX_PIXEL_ASPECT = 16  # width to height of a pixel; a larger one is an error in the file
 
 
 class RawFrame(NamedTuple):
-    """`height` rows of `stride` bytes, of which `width` × `channels` count; 3 channels are RGB, 4 RGBA."""
+    """A decoded frame.
+
+    Attributes:
+        time: The presentation time in seconds, or None.
+        corrupt: Whether it could not be decoded completely.
+        height: The number of rows.
+        width: The number of pixels in a row.
+        stride: The number of bytes in a row, padding included.
+        channels: 3 for RGB, 4 for RGBA.
+        pixels: A buffer of `height` rows.
+    """
 
     time: float | None
     corrupt: bool
@@ -23,14 +33,18 @@ class RawFrame(NamedTuple):
     width: int
     stride: int
     channels: int
-    pixels: Any  # a buffer
+    pixels: Any
 
 
 class VideoInfo(NamedTuple):
-    """What is known of a file when it is open. `length` is None where only decoding everything can tell.
+    """What is known about a file after opening it.
 
-    `height` and `width` are those of the first frame with square pixels, before it is turned by `matrix`. `notices`
-    are codes and messages of what was decided.
+    Attributes:
+        height: The height of the first frame with square pixels, before the rotation.
+        width: The width of the same.
+        matrix: The rotation.
+        frame_count: The number of frames, or None if only decoding the complete file can tell.
+        warnings: Codes and messages of warnings.
     """
 
     height: int
@@ -41,14 +55,19 @@ class VideoInfo(NamedTuple):
 
 
 def compute_display_size(frame: Any, aspect: Any) -> tuple[int, int]:
-    """(H, W) of a frame whose pixels are `aspect` times as wide as high, with square ones: it is scaled sideways."""
-    if not aspect or not 1 / _WIDEST <= aspect <= _WIDEST:
+    """Compute the size (H, W) of a frame with square pixels, scaled in width.
+
+    Args:
+        frame: The decoded frame.
+        aspect: Width divided by height of its pixels, or None.
+    """
+    if not aspect or not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
         return frame.height, frame.width
     return frame.height, max(1, round(frame.width * aspect))
 
 
 def read_display_matrix(frame: Any) -> Matrix:
-    """How the file asks for the frame to be turned."""
+    """Read the rotation of a decoded frame."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return IDENTITY
@@ -57,22 +76,22 @@ def read_display_matrix(frame: Any) -> Matrix:
 
 
 def is_right_angle(matrix: Matrix) -> bool:
-    """Whether a matrix turns by a multiple of 90°, with or without a flip, and does nothing else."""
+    """Whether a matrix rotates by a multiple of 90°, with or without a flip, and does not scale."""
     one = IDENTITY[0]
     return sorted(map(abs, matrix)) == [0, 0, one, one] and abs(matrix[0]) == abs(matrix[3])
 
 
 def convert_frame(frame: Any, size: tuple[int, int], time: float | None, *, corrupt: bool) -> RawFrame:
-    """The frame in RGB (RGBA where it has transparency), scaled to `size`."""
+    """Convert a decoded frame to RGB, or RGBA if it has transparency, scaled to `size` (H, W)."""
     height, width = size
-    transparent = any(component.is_alpha for component in frame.format.components)
-    deep = any(component.bits > 8 for component in frame.format.components)
-    scaled = (frame.height, frame.width) != size
-    picture = frame.reformat(
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    is_deep = any(component.bits > 8 for component in frame.format.components)
+    is_scaled = (frame.height, frame.width) != size
+    image = frame.reformat(
         width=width,
         height=height,
-        format="rgba" if transparent else "rgb24",
-        interpolation=_EXACTLY if deep else _BICUBIC if scaled else None,
+        format="rgba" if has_alpha else "rgb24",
+        interpolation=_ACCURATE if is_deep else _BICUBIC if is_scaled else None,
     )
-    plane = picture.planes[0]
-    return RawFrame(time, corrupt, height, width, plane.line_size, 4 if transparent else 3, memoryview(plane))
+    plane = image.planes[0]
+    return RawFrame(time, corrupt, height, width, plane.line_size, 4 if has_alpha else 3, memoryview(plane))

@@ -1,4 +1,4 @@
-"""A video file: frames in order with decoding running ahead, or any frame by its number."""
+"""Video file: frames in order with prefetch, or any frame by index."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from masklet.video.orientation import rotate_size, rotate_upright
 from masklet.video.prefetch import prefetch
 from masklet.video.raw_frame import RawFrame, VideoInfo
 
-_AHEAD = 4  # frames that are decoded before they are asked for
-_CHUNK = 128 << 20  # bytes of frames that are held to walk backward
+_PREFETCH_FRAMES = 4
+_MAX_BUFFER_BYTES = 128 << 20  # of frames that are decoded forward in order to be given backward
 
 
 class _FrameDecoder(Protocol):
@@ -33,28 +33,37 @@ class _FrameDecoder(Protocol):
 
 
 class VideoFile(Closable):
-    """A `Video` over a file. Closes when it is dropped; `with` closes it at once."""
+    """A `Video` over a file. It is closed at the end of a `with` block, or when it is dropped.
+
+    Args:
+        path: The file.
+        options: Orientation, frame size, isolation and limits.
+
+    Raises:
+        InputNotFound: The file is missing, empty or unreadable.
+        VideoError: The file is no video that can be decoded.
+    """
 
     def __init__(self, path: Path, options: VideoOptions) -> None:
         self.name = str(path)
-        self._lock, self._closed = threading.Lock(), False
-        self._decoder = _decoder(path, options)
-        facts = self._decoder.info
-        self.size = rotate_size((facts.height, facts.width), facts.matrix)
-        self.truncated = any(code == "video-truncated" for code, _ in facts.warnings)
+        self._lock, self._is_closed = threading.Lock(), False
+        self._decoder = _open_decoder(path, options)
+        info = self._decoder.info
+        self.size = rotate_size((info.height, info.width), info.matrix)
+        self.truncated = any(code == "video-truncated" for code, _ in info.warnings)
         self._times: tuple[float | None, ...] | None = None
-        self._length = facts.frame_count
-        for code, message in facts.warnings:
+        self._frame_count = info.frame_count
+        for code, message in info.warnings:
             warn(code, message)
 
     def __len__(self) -> int:
-        if self._length is None:
-            self._length = len(self.times)
-        return self._length
+        if self._frame_count is None:
+            self._frame_count = len(self.times)
+        return self._frame_count
 
     @property
     def times(self) -> tuple[float | None, ...]:
-        """The time of every frame in seconds, None where the file has none."""
+        """The presentation time of every frame in seconds, None where the file states none."""
         if self._times is None:
             with self._lock:
                 times = self._decoder.times()
@@ -62,76 +71,87 @@ class VideoFile(Closable):
         return self._times
 
     def __getitem__(self, index: int) -> Image:
-        """The image of frame `index`. Raises `PromptError` (`unknown-frame`), `VideoError`."""
-        return self._frame(index).image
+        """Return the image of frame `index`, (H, W, 3) uint8 RGB.
+
+        Raises:
+            PromptError: `unknown-frame`. There is no such frame.
+            VideoError: The frame cannot be decoded, or has another size than the first one and `rescale` is off.
+        """
+        return self._read_frame(index).image
 
     def __iter__(self) -> Iterator[Frame]:
-        """All frames from the first on, decoded a few ahead. Raises `VideoError` where they cannot go on."""
-        return self._noticed(prefetch(self._all(), _AHEAD))
+        """Iterate over all frames from the first one, with prefetch. Raises `VideoError` like `video[index]`."""
+        return self._warn_once(prefetch(self._read_all(), _PREFETCH_FRAMES))
 
     def frames(self, indices: range) -> Iterator[Frame]:
-        """The frames of a range in its order. Walking backward holds up to 128 MB of them.
+        """Iterate over the frames of a range in its order, with prefetch.
 
-        Raises `PromptError` (`unknown-frame`) where the range leaves the video.
+        A descending range keeps up to 128 MB of frames in memory. Warns at the first corrupt frame.
+
+        Raises:
+            PromptError: `unknown-frame`. The range exceeds the video.
+            VideoError: As for `video[index]`.
         """
-        return self._noticed(prefetch(self._walk(indices), _AHEAD))
+        return self._warn_once(prefetch(self._read_range(indices), _PREFETCH_FRAMES))
 
     def close(self) -> None:
-        """End decoding. Iterating after that gives no frames."""
+        """End decoding. Iteration gives no frames afterwards."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
+            if not self._is_closed:
+                self._is_closed = True
                 self._decoder.close()
 
-    def _all(self) -> Iterator[Frame]:
+    def _read_all(self) -> Iterator[Frame]:
         for index in count():
             try:
-                frame = self._frame(index)
+                frame = self._read_frame(index)
             except PromptError:
                 return
             yield frame
 
-    def _walk(self, indices: range) -> Iterator[Frame]:
+    def _read_range(self, indices: range) -> Iterator[Frame]:
         if indices.step > 0:
-            yield from map(self._frame, indices)
+            yield from map(self._read_frame, indices)
             return
-        held = max(1, _CHUNK // (3 * self.size[0] * self.size[1]))
-        for start in range(0, len(indices), held):
-            yield from reversed([self._frame(index) for index in reversed(indices[start : start + held])])
+        length = max(1, _MAX_BUFFER_BYTES // (3 * self.size[0] * self.size[1]))
+        for start in range(0, len(indices), length):
+            yield from reversed([self._read_frame(index) for index in reversed(indices[start : start + length])])
 
-    def _noticed(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The same frames, with a warning at the first corrupt one."""
-        told = False
+    def _warn_once(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Iterate over `frames`, and warn at the first corrupt one."""
+        has_warned = False
         for frame in frames:
-            if frame.corrupt and not told:
-                told = True
-                message = f"{self.name}: frame {frame.index} is corrupt; what there is of it or before it stands in"
+            if frame.corrupt and not has_warned:
+                has_warned = True
+                message = (
+                    f"{self.name}: frame {frame.index} is corrupt; its decoded part or the frame before it is used"
+                )
                 warn("frame-corrupt", message)
             yield frame
 
-    def _frame(self, index: int) -> Frame:
+    def _read_frame(self, index: int) -> Frame:
         try:
             with self._lock:
-                if self._closed:
+                if self._is_closed:
                     raise IndexError(index)
                 raw = self._decoder.read_frame(index)
         except IndexError:
-            message = f"{self.name} {'is closed' if self._closed else f'has no frame {index}'}"
+            message = f"{self.name} {'is closed' if self._is_closed else f'has no frame {index}'}"
             raise PromptError("unknown-frame", message, path=self.name, frame=index) from None
         image = rotate_upright(raw, self._decoder.info.matrix)
         size = image.shape[:2]
         if size != self.size:
             message = (
                 f"{self.name}: frame {index} has size {size}, the first one {self.size}; "
-                "pass VideoOptions(rescale=True) to bring it to that"
+                "pass VideoOptions(rescale=True) to scale it"
             )
             raise VideoError("resolution-changed", message, path=self.name, frame=index)
         return Frame(index, raw.time, image, raw.corrupt)
 
 
-def _decoder(path: Path, options: VideoOptions) -> _FrameDecoder:
+def _open_decoder(path: Path, options: VideoOptions) -> _FrameDecoder:
     if options.isolated:
         return DecoderClient(path, options)
-    from masklet.video.decoder import Decoder  # imports FFmpeg, which otherwise only the other process needs
+    from masklet.video.decoder import Decoder  # imports FFmpeg, which an isolated decoder has in its own process
 
     return Decoder(path, options)
