@@ -41,9 +41,9 @@ def grey_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands see a world of grey values instead of a network, and a disk that is not waited for."""
     from masklet.cli import options
     from masklet.segmenter import Segmenter
-    from tracking.test_auto_tracker import World
+    from tracking.test_auto_tracker import GrayWorld
 
-    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(World()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(GrayWorld()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 

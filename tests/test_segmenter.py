@@ -337,15 +337,15 @@ def test_arguments_are_checked_at_the_call(
     with pytest.raises(fault) as caught:
         call(Segmenter(backend))
     assert caught.value.code == code
-    assert backend.asked == []
+    assert backend.calls == []
 
 
 def test_networks_run_when_the_frames_are_taken() -> None:
     backend = FakeBackend()
     frames = Segmenter(backend).track(clip(3), click(1, 1))
-    assert backend.asked == []
+    assert backend.calls == []
     assert next(frames).index == 0
-    assert backend.verbs().count("encode") == 1
+    assert backend.methods().count("encode") == 1
 
 
 def test_what_users_hold_is_shown_in_a_line(small: Segmenter, tmp_path: Path) -> None:

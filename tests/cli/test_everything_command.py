@@ -16,7 +16,7 @@ from masklet.cli import track_run
 from masklet.cli.main import main
 from masklet.formats import FORMATS, read
 from masklet.images import read_mask
-from masklet.jobs import track_job
+from masklet.jobs import resume
 from masklet.masks import rle
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions
@@ -192,7 +192,7 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
 def test_an_interrupted_run_resumes_with_the_same_masks_and_ids(
     stopped_after: int, share: float, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track_job, "SHARE", share)  # of the time that may go into writing states
+    monkeypatch.setattr(resume, "SAVE_TIME_SHARE", share)  # of the time that may go into writing states
     words = [clip, *VIDEO, "--format", "png,coco", "--out"]
     assert run(*words, tmp_path / "whole") == 0
     append, done = track_run.FrameLog.append, []

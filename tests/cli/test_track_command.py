@@ -209,8 +209,8 @@ def test_a_finished_job_gives_further_formats_without_tracking(
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
     words = [folder, "--point", "20,20", "--stop", "5", "--out", tmp_path / "a"]
     assert track(*words, "--format", "png") == 0
-    calls = len(backend.asked)
-    assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.asked) == calls
+    calls = len(backend.calls)
+    assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.calls) == calls
     assert track(*words[:-1], tmp_path / "b", "--format", "png,yolo,coco") == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -425,7 +425,7 @@ def test_an_invalid_zoom_is_refused_before_anything_is_replaced(
     assert track(*words) == 0
     first = contents(tmp_path)
     assert track(*words, "--apart", "--remember-cleaned", "--overwrite") == 2
-    assert "zoomed at cannot be remembered apart" in capsys.readouterr().err
+    assert "cannot be combined with a zoom of 2; add --zoom 0" in capsys.readouterr().err
     assert contents(tmp_path) == first
 
 

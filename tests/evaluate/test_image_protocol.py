@@ -24,7 +24,7 @@ from masklet.evaluate.image_protocol import MAX_CLICKS, ObjectIous, PromptPlan, 
 from masklet.evaluate.image_report import PER_IMAGE, build_image_report, summarize
 from masklet.evaluate.report import write_report
 from masklet.segmenter import Segmenter
-from support.color_backend import ColourBackend
+from support.color_backend import ColorBackend
 
 SIZE = (20, 30)
 
@@ -48,7 +48,7 @@ def record(name: str = "a") -> AnnotatedImage:
 
 
 def model() -> Segmenter:
-    return Segmenter(ColourBackend())
+    return Segmenter(ColorBackend())
 
 
 def test_every_click_is_at_the_deepest_error_of_the_current_mask() -> None:
@@ -81,7 +81,7 @@ def test_a_box_and_a_mask_are_prompts_of_their_own() -> None:
 
 
 def test_an_image_is_encoded_once() -> None:
-    backend = ColourBackend()
+    backend = ColorBackend()
     evaluate_image(Segmenter(backend), record(), PromptPlan())
     assert backend.encoded == 1
 

@@ -27,7 +27,7 @@ from masklet.evaluate.report import (
 )
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter
-from support.color_backend import ColourBackend
+from support.color_backend import ColorBackend
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_report_is_written_to_three_files(tmp_path: Path) -> None:
 
 
 def test_facts_name_the_command_the_code_the_weights_and_the_machine() -> None:
-    facts = {**collect_run_facts(), **collect_model_facts(Segmenter(ColourBackend()), "mine.pt")}
+    facts = {**collect_run_facts(), **collect_model_facts(Segmenter(ColorBackend()), "mine.pt")}
     assert {"command", "code", "machine", "date", "model", "weights", "run on"} == set(facts)
     assert facts["weights"] == "colours"
     assert facts["model"] == "mine.pt (sam2.1-micro, 64 × 64 pixels)"

@@ -32,7 +32,7 @@ from masklet.evaluate.vos_report import build_vos_report
 from masklet.files.lock import Lock
 from masklet.masks import rle
 from masklet.segmenter import Segmenter
-from support.color_backend import ColourBackend
+from support.color_backend import ColorBackend
 
 SIZE = (16, 24)
 Labels = NDArray[np.uint8]
@@ -66,7 +66,7 @@ def _save(path: Path, values: Labels) -> None:
 
 
 def model() -> Segmenter:
-    return Segmenter(ColourBackend())
+    return Segmenter(ColorBackend())
 
 
 def one(clips: Clips) -> AnnotatedClip:
@@ -141,7 +141,7 @@ def test_an_interrupted_run_resumes_at_the_first_unfinished_clip(tmp_path: Path)
     frames.close()
     assert PredictionFolder(tmp_path / "out/predictions").has_clip("a")
     assert not PredictionFolder(tmp_path / "out/predictions").has_clip("b")
-    backend = ColourBackend()
+    backend = ColorBackend()
     assert list(predict_clips(Segmenter(backend), clips, MASK, tmp_path / "out", "labels")) == [1, 2, 3, 4]
     assert backend.encoded == 4
     assert sorted(path.name for path in (tmp_path / "out/predictions").iterdir()) == ["a", "b"]
@@ -164,7 +164,7 @@ def test_a_record_without_a_zoom_is_of_a_run_without_zoom(tmp_path: Path) -> Non
     run.write_text(json.dumps(recorded))
     assert list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
     with pytest.raises(StateError, match="holds predictions for zoom '0', not '2'"):
-        list(predict_clips(Segmenter(ColourBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
+        list(predict_clips(Segmenter(ColorBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
 
 
 def test_a_restart_removes_nothing_while_another_run_holds_the_lock(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masklet.jobs import track_job as jobs
+from masklet.jobs import resume
 from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.track_job import TrackJob, run_job
 from masklet.masks.rle_frame import RleFrame, encode_frame
@@ -86,7 +86,7 @@ def test_a_job_says_what_a_tracker_says_that_forgets_nothing(
 def test_stopping_anywhere_changes_no_mask(
     share: float, direction: Direction, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "SHARE", share)
+    monkeypatch.setattr(resume, "SAVE_TIME_SHARE", share)
     chance = random.Random(direction)
     for number in range(len(SCHEDULES)):
         for every in (1, 3):
@@ -100,19 +100,19 @@ def test_stopping_anywhere_changes_no_mask(
 def test_a_state_spares_tracking_again_what_was_finished(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    monkeypatch.setattr(resume, "SAVE_TIME_SHARE", 1e9)
     run(made(video, 0, "forward"), tmp_path, 20)
     job = made(video, 0, "forward")
     run(job, tmp_path)
     assert isinstance(job.backend, FakeBackend)
-    assert job.backend.verbs().count("encode") == LENGTH - 20
+    assert job.backend.methods().count("encode") == LENGTH - 20
 
 
 @pytest.mark.parametrize("damage", ["cut", "removed"])
 def test_a_state_that_is_lost_costs_time_but_changes_no_mask(
     damage: str, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "SHARE", 1e9)
+    monkeypatch.setattr(resume, "SAVE_TIME_SHARE", 1e9)
     whole = run(made(video, 1, "both"), tmp_path / "whole")
     for frames in (3, 17, 23):
         folder = tmp_path / f"{frames}"
@@ -126,7 +126,7 @@ def test_a_finished_job_computes_nothing_and_leaves_only_the_journal(video: Vide
     run(made(video, 2, "both"), tmp_path)
     job = made(video, 2, "both")
     run(job, tmp_path)
-    assert isinstance(job.backend, FakeBackend) and not job.backend.asked
+    assert isinstance(job.backend, FakeBackend) and not job.backend.calls
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "lock"]
 
 

@@ -32,7 +32,7 @@ class Painter(FakeBackend):
     picture itself, its three masks are the object, all but the object, and the object with the lowest score."""
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        self.asked.append(("encode", [image.shape[:2] for image in images]))
+        self.calls.append(("encode", [image.shape[:2] for image in images]))
         return [Features(image[..., 0], None, None) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
@@ -40,7 +40,7 @@ class Painter(FakeBackend):
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         picture = features.stride4
-        self.asked.append(("decode", len(queries)))
+        self.calls.append(("decode", len(queries)))
         last = np.array(picture.shape[::-1]) - 1
         places = [np.minimum((query.points[0] * picture.shape[::-1]).astype(int), last) for query in queries]
         colours = [picture[y, x] for x, y in places]
@@ -82,7 +82,7 @@ def test_a_finding_tells_the_click_that_found_it() -> None:
 def test_clicks_are_decoded_in_batches() -> None:
     backend = Painter()
     generate_masks(backend, picture(), MaskGeneratorOptions(points_per_side=5, points_per_batch=10))
-    assert [count for verb, count in backend.asked if verb == "decode"] == [10, 10, 5]
+    assert [count for verb, count in backend.calls if verb == "decode"] == [10, 10, 5]
 
 
 def test_progress_counts_clicks() -> None:
@@ -117,8 +117,8 @@ def test_only_clicks_where_they_are_wanted_are_asked() -> None:
     where[:20, :40] = True
     search = MaskGeneratorOptions(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
     generate_masks(backend, picture(), search, region=where)
-    assert [count for verb, count in backend.asked if verb == "decode"] == [2, 8]
-    assert [sizes for verb, sizes in backend.asked if verb == "encode"] == [[(80, 80)], [(40, 40)]]
+    assert [count for verb, count in backend.calls if verb == "decode"] == [2, 8]
+    assert [sizes for verb, sizes in backend.calls if verb == "encode"] == [[(80, 80)], [(40, 40)]]
 
 
 def test_masks_that_depend_on_the_threshold_are_no_findings() -> None:
@@ -141,7 +141,7 @@ def test_of_a_single_mask_per_click_only_that_is_asked_for() -> None:
 def test_each_mask_is_refined_by_itself_if_asked_for() -> None:
     backend = Painter()
     generate_masks(backend, picture((5, 10, 30, 70)), MaskGeneratorOptions(points_per_side=2, use_m2m=True))
-    assert [count for verb, count in backend.asked if verb == "decode"] == [4, 12]
+    assert [count for verb, count in backend.calls if verb == "decode"] == [4, 12]
 
 
 def test_crops_are_looked_at_with_their_share_of_clicks() -> None:
@@ -150,14 +150,14 @@ def test_crops_are_looked_at_with_their_share_of_clicks() -> None:
         points_per_side=4, crop_n_layers=1, crop_n_points_downscale_factor=2, crop_overlap_ratio=0.25
     )
     generate_masks(backend, picture(size=(80, 160)), search)
-    assert [sizes for verb, sizes in backend.asked if verb == "encode"] == [[(80, 160)]] + [[(50, 90)]] * 4
-    assert [count for verb, count in backend.asked if verb == "decode"] == [16, 4, 4, 4, 4]
+    assert [sizes for verb, sizes in backend.calls if verb == "encode"] == [[(80, 160)]] + [[(50, 90)]] * 4
+    assert [count for verb, count in backend.calls if verb == "decode"] == [16, 4, 4, 4, 4]
 
 
 def test_a_picture_too_small_for_so_many_crops_has_fewer() -> None:
     painter = Painter()
     generate_masks(painter, picture((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
-    sizes = [size for verb, told in painter.asked if verb == "encode" for size in told]
+    sizes = [size for verb, told in painter.calls if verb == "encode" for size in told]
     assert 1 + 4 + 16 < len(sizes) < 1 + 4 + 16 + 64 and all(min(size) > 0 for size in sizes)
 
 

@@ -25,8 +25,8 @@ from masklet.predict.crop import MAX_CROP_SHARE, MIN_CROP_PX, Crop, crop_around,
 from masklet.predict.zoomed_image import MAX_CROPS
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
-from support.color_backend import ColourBackend
-from support.fake_backend import FakeBackend, Stubborn, Untrimmed
+from support.color_backend import ColorBackend
+from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker
 
 SIZE = (200, 300)
 GROUND, OBJECT = 60, 200
@@ -34,7 +34,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass
-class Shortsighted(ColourBackend):
+class LowResBackend(ColorBackend):
     """Sees 24 × 24 pixels of whatever it is shown."""
 
     def encode(self, images: Sequence[Picture]) -> list[Features]:
@@ -53,7 +53,7 @@ class Shortsighted(ColourBackend):
 
 
 @dataclass
-class Listening(Shortsighted):
+class Listening(LowResBackend):
     """Keeps the masks that it was told with each question, and the logits that it answered."""
 
     told: list[NDArray[Any] | None] = field(default_factory=list)
@@ -167,7 +167,7 @@ def test_a_mask_prompt_of_another_size_covers_the_picture_too() -> None:
 @pytest.mark.parametrize("prompt", [box(128, 88, 152, 112), click(140, 100), mask(disc(140, 100, 11))])
 def test_small_objects_have_finer_masks_in_a_window(prompt: object) -> None:
     truth = disc(140, 100, 12)
-    plain, zoomed = (Segmenter(Shortsighted(), zoom).segment(shown(truth), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
+    plain, zoomed = (Segmenter(LowResBackend(), zoom).segment(shown(truth), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
     assert zoomed.size == plain.size == SIZE
     assert compute_region_similarity(truth, plain.binary[0]) < 0.75
     assert compute_region_similarity(truth, zoomed.binary[0]) > 0.8
@@ -175,7 +175,7 @@ def test_small_objects_have_finer_masks_in_a_window(prompt: object) -> None:
 
 def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
-    backend = Shortsighted()
+    backend = LowResBackend()
     found = Segmenter(backend, 2.0).segment(shown(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
     assert found.object_ids == (4, 2)
     assert compute_region_similarity(first, found.binary[0]) > 0.8
@@ -185,7 +185,7 @@ def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
 
 def test_of_things_alike_the_one_that_was_clicked_is_looked_at() -> None:
     one, other = disc(60, 60, 12), disc(240, 140, 12)
-    model = Segmenter(Shortsighted(), 2.0)
+    model = Segmenter(LowResBackend(), 2.0)
     found = model.segment(shown(one | other), click(60, 60))
     assert compute_region_similarity(one, found.binary[0]) > 0.8
     tracker = model.tracker()
@@ -195,16 +195,16 @@ def test_of_things_alike_the_one_that_was_clicked_is_looked_at() -> None:
 
 def test_what_fills_the_picture_is_answered_there() -> None:
     truth = disc(150, 100, 80)
-    backend = Shortsighted()
+    backend = LowResBackend()
     zoomed = Segmenter(backend, 2.0).segment(shown(truth), box(70, 20, 230, 180))
-    plain = Segmenter(Shortsighted()).segment(shown(truth), box(70, 20, 230, 180))
+    plain = Segmenter(LowResBackend()).segment(shown(truth), box(70, 20, 230, 180))
     assert same(zoomed, plain)
     assert backend.encoded == 1
 
 
 def test_a_mask_is_refined_in_the_window_around_it() -> None:
     truth = disc(140, 100, 7)
-    picture = Segmenter(Shortsighted(), 2.0).embed(shown(truth))
+    picture = Segmenter(LowResBackend(), 2.0).embed(shown(truth))
     first = picture.predict({3: click(140, 100)})
     again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
@@ -213,14 +213,14 @@ def test_a_mask_is_refined_in_the_window_around_it() -> None:
 
 def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
-    picture = Segmenter(Shortsighted(), 2.0).embed(shown(first | second))
+    picture = Segmenter(LowResBackend(), 2.0).embed(shown(first | second))
     found = picture.predict(box(226, 136, 254, 164), refine=picture.predict(box(49, 39, 71, 61)))
     assert compute_region_similarity(second, found.binary[0]) > 0.8
 
 
 def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> None:
     truth = disc(140, 100, 7)
-    picture = Segmenter(Shortsighted(), 2.0).embed(shown(truth))
+    picture = Segmenter(LowResBackend(), 2.0).embed(shown(truth))
     half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
     asked = click(140, 100)
     assert same(picture.predict(asked, refine=half), picture.predict(asked, refine=replace(half, size=SIZE)))
@@ -229,24 +229,24 @@ def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> 
 
 def test_a_box_on_the_edge_of_the_picture_is_one_of_its_window_too() -> None:
     edge = box(300.1, 10, 300.4, 40)
-    Segmenter(Shortsighted(), 2.0).segment(shown(disc(290, 25, 9)), edge)
-    Tracker(Shortsighted(), zoom=2.0).prompt(0, {1: edge}, shown(disc(290, 25, 9)))
+    Segmenter(LowResBackend(), 2.0).segment(shown(disc(290, 25, 9)), edge)
+    Tracker(LowResBackend(), zoom=2.0).prompt(0, {1: edge}, shown(disc(290, 25, 9)))
 
 
 def test_nothing_found_is_nothing_to_look_at() -> None:
-    found = Segmenter(Shortsighted(), 2.0).segment(shown(disc(140, 100, 7)), click(5, 5, positive=False))
+    found = Segmenter(LowResBackend(), 2.0).segment(shown(disc(140, 100, 7)), click(5, 5, positive=False))
     assert found.areas.tolist() == [0]
 
 
 @pytest.mark.parametrize("zoom", [0.5, -1, 1000, float("nan")])
 def test_a_window_is_at_least_as_long_as_its_object(zoom: float) -> None:
     with pytest.raises(SettingsError, match="zoom") as caught:
-        Segmenter(Shortsighted(), zoom)
+        Segmenter(LowResBackend(), zoom)
     assert caught.value.code == "bad-usage"
 
 
 def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -> None:
-    backend = Shortsighted()
+    backend = LowResBackend()
     with pytest.raises(PromptError, match="outside"):
         Segmenter(backend, 2.0).segment(shown(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
     assert backend.encoded == 0
@@ -254,7 +254,7 @@ def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -
 
 @pytest.mark.parametrize("zoom", [0.0, 2.0])
 def test_a_frame_that_could_not_be_encoded_may_be_given_again(zoom: float) -> None:
-    class Choosy(Shortsighted):
+    class Choosy(LowResBackend):
         def encode(self, images: Sequence[Picture]) -> list[Features]:
             if not images[0].any():
                 raise BackendError("non-finite-output", "black")
@@ -271,7 +271,7 @@ def test_a_frame_that_could_not_be_encoded_may_be_given_again(zoom: float) -> No
 def test_of_many_windows_one_is_held_at_a_time() -> None:
     kept: list[weakref.ref[Picture]] = []
 
-    class Remembering(Shortsighted):
+    class Remembering(LowResBackend):
         most = 0
 
         def encode(self, images: Sequence[Picture]) -> list[Features]:
@@ -296,7 +296,7 @@ TRUTHS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
 def test_a_window_goes_with_its_object(prompt: object) -> None:
     frames = [shown(truth) for truth in TRUTHS]
     tracked = [
-        [frame.masks.binary[0] for frame in Segmenter(Shortsighted(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
+        [frame.masks.binary[0] for frame in Segmenter(LowResBackend(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
         for zoom in (0.0, 2.5)
     ]
     plain, zoomed = (
@@ -312,7 +312,7 @@ def alike(truths: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> li
 
 def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
     """What moves, prompted on the first of these frames and seen on all of them."""
-    tracker = Tracker(Shortsighted(), np.stack([shown(truth) for truth in TRUTHS]), zoom=2.5)
+    tracker = Tracker(LowResBackend(), np.stack([shown(truth) for truth in TRUTHS]), zoom=2.5)
     tracker.prompt(frames[0], {1: mask(TRUTHS[frames[0]])})
     return tracker, {frame: tracker.step(frame) for frame in frames}
 
@@ -325,7 +325,7 @@ def test_a_walk_back_begins_where_the_object_was_prompted() -> None:
 
 def test_a_walk_that_is_taken_again_gives_the_same_and_computes_nothing() -> None:
     tracker, first = followed(*range(24))
-    assert isinstance(tracker.backend, Shortsighted)
+    assert isinstance(tracker.backend, LowResBackend)
     encoded = tracker.backend.encoded
     for frame in (23, 6, 7, 23):
         assert same(tracker.step(frame), first[frame])
@@ -348,14 +348,14 @@ def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
 @pytest.mark.parametrize("zoom", [1.0, 1.2, 2.0, 3.0])
 def test_a_window_grows_as_fast_as_its_object(zoom: float) -> None:
     truths = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
-    tracked = Segmenter(Shortsighted(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
+    tracked = Segmenter(LowResBackend(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
     assert min(compute_region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:
     truths = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
     frames = [shown(truth) for truth in truths]
-    found = [f.masks.binary[0] for f in Segmenter(Shortsighted(), 2.0).track(iter(frames), mask(truths[0]))]
+    found = [f.masks.binary[0] for f in Segmenter(LowResBackend(), 2.0).track(iter(frames), mask(truths[0]))]
     assert compute_region_similarity(truths[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
     assert compute_region_similarity(truths[-1], found[-1]) > 0.8
@@ -367,14 +367,14 @@ def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt
     tracker = Tracker(Filled(), zoom=2.0)
     assert same(tracker.prompt(0, {1: prompt}, picture), Tracker(Filled()).prompt(0, {1: prompt}, picture))
     assert isinstance(tracker.backend, Filled)
-    assert tracker.backend.verbs() == ["encode", "attend", "decode", "memorize"]
+    assert tracker.backend.methods() == ["encode", "attend", "decode", "memorize"]
 
 
 @pytest.mark.parametrize("video", [False, True])
 def test_a_click_is_looked_at_closer_twice_the_second_time_where_the_first_showed_it(video: bool) -> None:
     truth, windows = disc(140, 100, 9), []
 
-    class Watched(Shortsighted):
+    class Watched(LowResBackend):
         def encode(self, images: Sequence[Picture]) -> list[Features]:
             windows.extend(image.shape[1] for image in images)
             return super().encode(images)
@@ -410,7 +410,7 @@ def test_all_three_masks_and_a_mask_that_was_given_are_asked_for_once() -> None:
 
 def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
     truth = disc(140, 100, 7)
-    tracker = Tracker(Shortsighted(), zoom=2.0)
+    tracker = Tracker(LowResBackend(), zoom=2.0)
     asked = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
     found = tracker.prompt(0, asked, shown(truth))
     assert found.object_ids == (1, 2, 3)
@@ -419,7 +419,7 @@ def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
 
 def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
     frames = np.stack([shown(truth) for truth in TRUTHS])
-    tracker = Tracker(Shortsighted(), frames, zoom=2.5)
+    tracker = Tracker(LowResBackend(), frames, zoom=2.5)
     tracker.prompt(0, {1: mask(TRUTHS[0])})
     for frame in range(12):
         tracker.step(frame)
@@ -432,12 +432,12 @@ def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
 def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> None:
     truth = disc(60, 60, 8)
     picture = shown(truth)
-    tracker = Tracker(Shortsighted(), zoom=2.0, postprocessing=PostProcessing(remove_islands=3, non_overlapping=True))
+    tracker = Tracker(LowResBackend(), zoom=2.0, postprocessing=PostProcessing(remove_islands=3, non_overlapping=True))
     masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, picture)
     assert masks.low_res.shape == (2, *SIZE)
     assert not masks.binary.all(axis=0).any()
     with pytest.raises(SettingsError, match="non-overlapping memories"):
-        Tracker(Shortsighted(), zoom=2.0, postprocessing=PostProcessing(non_overlapping=True, in_memory=True))
+        Tracker(LowResBackend(), zoom=2.0, postprocessing=PostProcessing(non_overlapping=True, in_memory=True))
 
 
 LENGTH = 30
@@ -463,7 +463,7 @@ def session(rng: random.Random, *trackers: Tracker) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_neither_trimming_nor_reuse_changes_a_mask(seed: int) -> None:
     rng = random.Random(seed)
-    session(rng, *(kind(FakeBackend(), CLIP, zoom=1.5) for kind in (Tracker, Untrimmed, Stubborn)))
+    session(rng, *(kind(FakeBackend(), CLIP, zoom=1.5) for kind in (Tracker, UnspilledTracker, RecomputingTracker)))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -491,7 +491,7 @@ def test_objects_in_windows_do_not_influence_each_other(seed: int) -> None:
             assert np.array_equal(masks.of(key).binary, one.step(frame).binary)
 
 
-def embedded_whole(backend: Shortsighted, truth: NDArray[np.bool_]) -> EmbeddedImage:
+def embedded_whole(backend: LowResBackend, truth: NDArray[np.bool_]) -> EmbeddedImage:
     """A picture whose whole is encoded, with the count of encodings set back to 0."""
     picture = Segmenter(backend, 2.0).embed(shown(truth))
     assert backend.encoded == 1
@@ -500,7 +500,7 @@ def embedded_whole(backend: Shortsighted, truth: NDArray[np.bool_]) -> EmbeddedI
 
 
 def test_embedding_encodes_the_whole_picture_once() -> None:
-    backend = Shortsighted()
+    backend = LowResBackend()
     picture = embedded_whole(backend, disc(150, 100, 80))
     for _ in range(3):
         picture.predict(box(70, 20, 230, 180))  # fills the picture, in which it is answered
@@ -510,7 +510,7 @@ def test_embedding_encodes_the_whole_picture_once() -> None:
 def test_pictures_are_encoded_in_one_call() -> None:
     calls: list[int] = []
 
-    class Counting(Shortsighted):
+    class Counting(LowResBackend):
         def encode(self, images: Sequence[Picture]) -> list[Features]:
             calls.append(len(images))
             return super().encode(images)
@@ -519,25 +519,25 @@ def test_pictures_are_encoded_in_one_call() -> None:
     pictures = Segmenter(Counting(), 2.0).embed([shown(truth) for truth in truths])
     assert calls == [2]
     for truth, picture in zip(truths, pictures, strict=True):
-        alone = Segmenter(Shortsighted(), 2.0).segment(shown(truth), mask(truth))
+        alone = Segmenter(LowResBackend(), 2.0).segment(shown(truth), mask(truth))
         assert same(picture.predict(mask(truth)), alone)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_crop_that_is_prompted_four_times_is_encoded_once(lazy: bool) -> None:
-    truth, backend = disc(140, 100, 12), Shortsighted()
+    truth, backend = disc(140, 100, 12), LowResBackend()
     picture = Segmenter(backend, 2.0).embed(shown(truth), lazy=lazy)
     whole = 0 if lazy else 1
     assert backend.encoded == whole
     asked = box(128, 88, 152, 112)
     found = [picture.predict(asked) for _ in range(4)]
     assert backend.encoded == whole + 1
-    fresh = Segmenter(Shortsighted(), 2.0).segment(shown(truth), asked)
+    fresh = Segmenter(LowResBackend(), 2.0).segment(shown(truth), asked)
     assert all(same(one, fresh) for one in found)
 
 
 def test_a_click_that_is_repeated_encodes_nothing() -> None:
-    backend = Shortsighted()
+    backend = LowResBackend()
     picture = embedded_whole(backend, disc(140, 100, 9))
     first = picture.predict(click(140, 100))
     assert backend.encoded == 2  # the crop of what is found in the picture, and the crop of what is seen there
@@ -546,7 +546,7 @@ def test_a_click_that_is_repeated_encodes_nothing() -> None:
 
 
 def test_the_least_recently_used_crop_makes_room() -> None:
-    backend = Shortsighted()
+    backend = LowResBackend()
     picture = embedded_whole(backend, disc(140, 100, 9))
     asked = [box(30 * k, 20, 30 * k + 9, 30) for k in range(MAX_CROPS + 1)]
     for prompt in (*asked[:MAX_CROPS], asked[0], asked[MAX_CROPS]):  # the last one takes the place of the second one
@@ -562,7 +562,7 @@ def test_the_least_recently_used_crop_makes_room() -> None:
 def test_an_image_keeps_no_more_crops_than_its_budget() -> None:
     kept: list[weakref.ref[Picture]] = []
 
-    class Remembering(Shortsighted):
+    class Remembering(LowResBackend):
         def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
             seen = super().attend(features, recalls)
             kept.append(weakref.ref(seen.stride16))
@@ -577,13 +577,13 @@ def test_an_image_keeps_no_more_crops_than_its_budget() -> None:
 def test_a_picture_that_is_changed_after_it_was_embedded_is_answered_as_it_was() -> None:
     truth = disc(140, 100, 12)
     given_picture = shown(truth)
-    pictures = [Segmenter(Shortsighted(), 2.0).embed(given_picture, lazy=lazy) for lazy in (False, True)]
+    pictures = [Segmenter(LowResBackend(), 2.0).embed(given_picture, lazy=lazy) for lazy in (False, True)]
     given_picture[:] = 0
     for picture in pictures:
         assert compute_region_similarity(truth, picture.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
 
 
 def test_a_zoomed_image_is_shown_in_a_line() -> None:
-    model = Segmenter(Shortsighted(), 2.0)
+    model = Segmenter(LowResBackend(), 2.0)
     assert repr(model) == "Segmenter(sam2.1-micro, fake, cpu, float32, 64 px, zoom 2)"
     assert repr(model.embed(shown(disc(9, 9, 5)))) == "ZoomedImage(size=(200, 300), zoom=2)"

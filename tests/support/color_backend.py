@@ -20,7 +20,7 @@ Colours = NDArray[np.bool_]  # (256,): whether each grey value is the object's
 
 
 @dataclass
-class ColourBackend:
+class ColorBackend:
     """`Backend` with the picture as `stride4`, the colours that are recalled as `stride16`, and colours as pointers."""
 
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])

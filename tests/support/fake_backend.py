@@ -35,7 +35,7 @@ def signature(array: NDArray[Any]) -> int:
 class FakeBackend:
     """`Backend` whose features, pointers and memories are single numbers. `asked` lists the verbs and what they saw."""
 
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
     input_size: int = 4 * SIDE
     identity: str = "fake"
@@ -44,7 +44,7 @@ class FakeBackend:
     dtype: str = "float32"
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        self.asked.append(("encode", len(images)))
+        self.calls.append(("encode", len(images)))
         return [Features(*[np.array([[signature(image)]])] * 3) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
@@ -55,7 +55,7 @@ class FakeBackend:
             )
             for r in recalls
         ]
-        self.asked.append(("attend", told))
+        self.calls.append(("attend", told))
         seen = [
             [mix(features.stride16[0, 0], *(n for pair in (*spatial, *pointers) for n in pair), recall.horizon)]
             for (spatial, pointers), recall in zip(told, recalls, strict=True)
@@ -63,7 +63,7 @@ class FakeBackend:
         return features._replace(stride16=np.array(seen))
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        self.asked.append(("decode", [len(query.points) for query in queries]))
+        self.calls.append(("decode", [len(query.points) for query in queries]))
         seen = np.broadcast_to(features.stride16, (len(queries), 1))
         keys = [
             mix(number, *query.points.reshape(-1) * 1e4, *query.labels, _mask(query.mask), query.ambiguous, hide)
@@ -79,7 +79,7 @@ class FakeBackend:
         return Decoded(logits, iou, score, pointer, four)
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        self.asked.append(("use_masks", [mask.shape for mask in masks]))
+        self.calls.append(("use_masks", [mask.shape for mask in masks]))
         keys = [mix(features.stride16[0, 0], signature(mask)) for mask in masks]
         ones = np.ones((len(keys), 1), np.float32)
         return Decoded(
@@ -87,7 +87,7 @@ class FakeBackend:
         )
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        self.asked.append(("memorize", list(prompted)))
+        self.calls.append(("memorize", list(prompted)))
         return [
             Memory(
                 np.array([[mix(features.stride16[0, 0], signature(decoded.logits[k]), hard)]]),
@@ -112,9 +112,9 @@ class FakeBackend:
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         return list(arrays)
 
-    def verbs(self) -> list[str]:
+    def methods(self) -> list[str]:
         """What was asked, in order."""
-        return [verb for verb, _ in self.asked]
+        return [verb for verb, _ in self.calls]
 
     @staticmethod
     def _logits(key: int) -> NDArray[np.float32]:
@@ -125,14 +125,14 @@ def _mask(mask: Any) -> int:
     return 0 if mask is None else 1 + signature(mask)
 
 
-class Untrimmed(Tracker):
+class UnspilledTracker(Tracker):
     """Keeps everything at hand, for ever."""
 
     def _spill(self, *_: object) -> None:
         pass
 
 
-class Stubborn(Untrimmed):
+class RecomputingTracker(UnspilledTracker):
     """Computes every frame again, as the reference does."""
 
     def step(self, frame: int, image: object = None, *, direction: int = 1) -> Masks:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools.pack import outlines
 
 from masklet.cli.main import main
 from masklet.datasets.layouts import open_images
@@ -18,7 +17,8 @@ from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.segmenter import Segmenter
 from masklet.synthetic import proposals
 from support.tiny_pack import tiny_pack
-from tracking.test_auto_tracker import Box, World, picture
+from tools.pack import outlines
+from tracking.test_auto_tracker import Box, GrayWorld, picture
 
 THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 
@@ -187,12 +187,12 @@ def test_another_picture_of_a_known_name_is_refused(street: Path, tmp_path: Path
     other.parent.mkdir()
     Image.fromarray(picture(THINGS)).save(other)
     with pytest.raises(SettingsError, match=r"another picture called 'night\.png'"):
-        proposals.write_proposals(out, proposals.unmarked([other])[0], Segmenter(World()))
+        proposals.write_proposals(out, proposals.unmarked([other])[0], Segmenter(GrayWorld()))
 
 
 def test_large_pictures_are_compared_two_masks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rle, "MAX_PIXELS", 40 * 60)
-    found = proposals.propose(Segmenter(World()), picture(THINGS))
+    found = proposals.propose(Segmenter(GrayWorld()), picture(THINGS))
     assert len(found) == len(THINGS)
 
 
@@ -226,29 +226,46 @@ def test_two_pictures_of_one_name_are_refused(street: Path, tmp_path: Path) -> N
         proposals.unmarked([street, tmp_path / "night.png"])
 
 
-def test_of_a_pack_the_photographs_that_nobody_outlined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outlined_photographs_of_a_pack_are_left_out(tmp_path: Path) -> None:
     pack = tiny_pack(tmp_path / "pack")
     photographs = pack.of("photograph")
-    monkeypatch.setattr(proposals, "marks", lambda: {photographs[0].name: {}})
-    found = proposals.unmarked([pack.root])
+    assert [picture.name for picture in proposals.unmarked([pack.root])] == [asset.name for asset in photographs]
+    found = proposals.unmarked([pack.root], {photographs[0].name})
     assert [picture.name for picture in found] == [asset.name for asset in photographs[1:]]
     for picture_, asset in zip(found, photographs[1:], strict=True):
         assert picture_.read() == pack.read(asset)
         assert picture_.licence == asset.licence
 
 
-def test_kept_masks_become_marks(street: Path, out: Path) -> None:
+def test_the_option_marked_leaves_out_the_photographs_in_a_file(tmp_path: Path, out: Path) -> None:
+    pack = tiny_pack(tmp_path / "pack")
+    first, *others = [asset.name for asset in pack.of("photograph")]
+    marked = tmp_path / "marks.json"
+    marked.write_text(json.dumps({name: {} for name in others}))
+    assert run("propose", pack.root, "--marked", marked, "--out", out) == 0
+    assert [line for line in (out / proposals.KEEP).read_text().splitlines() if line[0] != "#"] == [f"{first}:"]
+
+
+@pytest.mark.parametrize(("content", "status"), [(None, 66), ("{", 65), ("[]", 65)])
+def test_a_file_for_the_option_marked_that_cannot_be_read_is_an_error(
+    street: Path, tmp_path: Path, out: Path, content: str | None, status: int
+) -> None:
+    if content is not None:
+        (tmp_path / "marks.json").write_text(content)
+    assert run("propose", street, "--marked", tmp_path / "marks.json", "--out", out) == status
+    assert not (out / proposals.FOUND).exists()
+
+
+def test_kept_masks_become_outlines(street: Path, out: Path) -> None:
     run("propose", street, "--out", out)
     number = {value: key for key, (value, _) in proposed(out, "a street.png").items()}
     wrote(out, "a street.png:", f"a street.png: {number[80]} car")
     run("keep", out)
-    entries = outlines.marked_in(open_images(out), by="nano")
-    [mark] = entries["a street.png"]["objects"]
-    assert (mark["name"], mark["by"]) == ("car", "nano")
-    truth = picture(THINGS)[..., 0] == 80  # with a hole
-    [(_, same)] = outlines._masks(entries["a street.png"], (40, 60))
-    assert np.array_equal(same, truth)
-    [(_, twice)] = outlines._masks(entries["a street.png"], (80, 120))
-    assert np.array_equal(twice, np.kron(truth, np.ones((2, 2), bool)))
-    known = outlines.marks()
-    assert json.loads(outlines.written(known)) == known
+    entries = outlines.collect_outlines(open_images(out), by="nano")
+    [outline] = entries["a street.png"]["objects"]
+    assert (outline["name"], outline["by"]) == ("car", "nano")
+    expected = picture(THINGS)[..., 0] == 80  # with a hole
+    [(_, same)] = outlines.rasterize_outlines(entries["a street.png"], (40, 60))
+    assert np.array_equal(same, expected)
+    [(_, twice)] = outlines.rasterize_outlines(entries["a street.png"], (80, 120))
+    assert np.array_equal(twice, np.kron(expected, np.ones((2, 2), bool)))

@@ -27,7 +27,7 @@ from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 from masklet.video.frames import Frame
 from support.clips import write_clip
-from support.color_backend import ColourBackend
+from support.color_backend import ColorBackend
 
 SIZE = (40, 60)
 SEARCH = MaskGeneratorOptions(points_per_side=8)
@@ -36,7 +36,7 @@ Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 
-class World(ColourBackend):
+class GrayWorld(ColorBackend):
     """Sees things by their grey values, and 0, the ground, as nothing. `clicks` counts what was asked of each frame."""
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
@@ -55,7 +55,7 @@ def picture(things: Mapping[int, Box]) -> Image:
 
 def watched(clip: Sequence[Mapping[int, Box]], watch: AutoTrackOptions = QUICK) -> list[TrackedFrame]:
     frames = [Frame(index, index / 10, picture(things)) for index, things in enumerate(clip)]
-    return list(auto_track(World(), frames, watch))
+    return list(auto_track(GrayWorld(), frames, watch))
 
 
 def ids(frames: Sequence[TrackedFrame]) -> list[tuple[int, ...]]:
@@ -127,7 +127,7 @@ def test_what_waited_for_room_is_followed_when_there_is_some() -> None:
 
 
 def test_of_objects_that_became_one_the_younger_ends() -> None:
-    class Merging(World):
+    class Merging(GrayWorld):
         def decode(self, features: Any, queries: Any, *, hide: bool = False) -> Decoded:
             found = super().decode(features, queries, hide=hide)
             if not hide or self.encoded < 6:
@@ -143,7 +143,7 @@ def test_of_objects_that_became_one_the_younger_ends() -> None:
 def test_only_what_is_not_covered_is_clicked_again() -> None:
     asked: list[int] = []
 
-    class Counting(World):
+    class Counting(GrayWorld):
         def decode(self, features: Any, queries: Any, *, hide: bool = False) -> Decoded:
             if not hide:
                 asked.append(len(queries))
@@ -168,7 +168,7 @@ def endless() -> Iterator[Mapping[int, Box]]:
 
 
 def test_memory_does_not_grow_with_the_number_of_frames() -> None:
-    tracker = Tracker(World(), disk_cache=DiskCache(0))
+    tracker = Tracker(GrayWorld(), disk_cache=DiskCache(0))
     watcher = AutoTracker(tracker, QUICK)
     held: list[int] = []
     highest = most = 0
@@ -193,12 +193,12 @@ def test_instead_of_a_frame_that_could_not_be_decoded_the_next_one_is_looked_at(
         Frame(0, None, noise, corrupt=True),
         *(Frame(t, None, picture({50: (2, 2, 12, 12)})) for t in range(1, 9)),
     ]
-    assert [frame.masks.object_ids for frame in auto_track(World(), frames, QUICK)] == [()] + [(1,)] * 8
+    assert [frame.masks.object_ids for frame in auto_track(GrayWorld(), frames, QUICK)] == [()] + [(1,)] * 8
 
 
 def test_a_model_finds_everything_in_a_video_an_array_and_an_iterator() -> None:
     clip = np.stack([picture({50: (2 + t, 2, 12 + t, 12)}) for t in range(6)])
-    model = Segmenter(World())
+    model = Segmenter(GrayWorld())
     assert [frame.masks.object_ids for frame in model.auto_track(clip, QUICK)] == [(1,)] * 6
     assert [frame.index for frame in model.auto_track(clip, QUICK, start=2, stop=5)] == [2, 3, 4]
     assert [frame.masks.object_ids for frame in model.auto_track(iter(clip), QUICK)] == [(1,)] * 6
@@ -206,7 +206,7 @@ def test_a_model_finds_everything_in_a_video_an_array_and_an_iterator() -> None:
 
 def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "everything.md"
-    monkeypatch.setattr(masklet, "load", lambda name: Segmenter(World()))
+    monkeypatch.setattr(masklet, "load", lambda name: Segmenter(GrayWorld()))
     monkeypatch.chdir(tmp_path)
     PilImage.fromarray(picture({50: (2, 2, 12, 12)})).save("street.jpg")
     write_clip(tmp_path / "clip.mp4", 2)

@@ -16,7 +16,7 @@ from masklet.prompts import Prompt, absent, box, click, mask
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
-from support.fake_backend import FakeBackend, Stubborn, Untrimmed
+from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker
 
 LENGTH = 60
 CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 4, 6, 3), np.uint8)
@@ -66,7 +66,7 @@ class Action:
 @pytest.mark.parametrize("seed", range(40))
 def test_constant_memory_changes_no_mask(seed: int) -> None:
     rng = random.Random(seed)
-    trimmed, whole = tracker(), Untrimmed(FakeBackend(), CLIP)
+    trimmed, whole = tracker(), UnspilledTracker(FakeBackend(), CLIP)
     for action in (Action(rng) for _ in range(25)):
         for a, b in zip(action.on(trimmed), action.on(whole), strict=True):
             assert same(a, b)
@@ -98,7 +98,7 @@ def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path:
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_not_computed_again_would_have_come_out_the_same(seed: int) -> None:
     rng = random.Random(1000 + seed)
-    lazy, stubborn = tracker(), Stubborn(FakeBackend(), CLIP)
+    lazy, stubborn = tracker(), RecomputingTracker(FakeBackend(), CLIP)
     for action in (Action(rng) for _ in range(20)):
         for a, b in zip(action.on(lazy), action.on(stubborn), strict=True):
             assert same(a, b)
@@ -161,10 +161,10 @@ def test_a_correction_recomputes_only_its_own_object() -> None:
     for frame in range(10):
         one.step(frame)
     one.prompt(5, {1: click(3, 2)})
-    one.backend.asked.clear()  # type: ignore[attr-defined]
+    one.backend.calls.clear()  # type: ignore[attr-defined]
     for frame in range(10):
         one.step(frame)
-    decoded = [told for verb, told in one.backend.asked if verb == "decode"]  # type: ignore[attr-defined]
+    decoded = [told for verb, told in one.backend.calls if verb == "decode"]  # type: ignore[attr-defined]
     assert decoded == [[2]] * 8  # one object on each of the frames that were not prompted
 
 
@@ -172,18 +172,18 @@ def test_walking_the_same_way_twice_computes_nothing() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     first = [one.step(frame) for frame in range(40)]
-    one.backend.asked.clear()  # type: ignore[attr-defined]
+    one.backend.calls.clear()  # type: ignore[attr-defined]
     second = [one.step(frame) for frame in range(40)]
-    assert one.backend.verbs() == []  # type: ignore[attr-defined]
+    assert one.backend.methods() == []  # type: ignore[attr-defined]
     assert all(same(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_objects_share_one_call_per_frame() -> None:
     one = tracker()
     one.prompt(0, {key: click(key, 1) for key in (1, 2, 3)})
-    one.backend.asked.clear()  # type: ignore[attr-defined]
+    one.backend.calls.clear()  # type: ignore[attr-defined]
     one.step(1)
-    assert one.backend.verbs() == ["encode", "attend", "decode", "memorize"]  # type: ignore[attr-defined]
+    assert one.backend.methods() == ["encode", "attend", "decode", "memorize"]  # type: ignore[attr-defined]
 
 
 def test_a_second_prompt_starts_from_the_mask_of_the_first() -> None:
@@ -196,7 +196,7 @@ def test_the_first_prompt_of_an_object_sees_no_memory() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     one.prompt(9, {1: click(2, 1)})
-    assert [told for verb, told in one.backend.asked if verb == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
+    assert [told for verb, told in one.backend.calls if verb == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
 
 
 def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
@@ -205,7 +205,7 @@ def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
     for frame in range(6):
         one.step(frame)
     masks = one.prompt(3, {1: absent()})
-    assert one.backend.asked[-2] == ("use_masks", [(1, 1)])
+    assert one.backend.calls[-2] == ("use_masks", [(1, 1)])
     for frame in range(3, 6):
         one.step(frame)
     assert same(one.step(3), masks)

@@ -1,4 +1,4 @@
-"""Are these the pictures of last time? Told by their size and by samples: a film takes no longer than a clip."""
+"""Fingerprint of a video and of prompts, by which a resumed job tells whether its input is the same."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from masklet.video.frame_folder import find_frame_files
 
 
 def fingerprint_source(path: Path) -> dict[str, Any]:
-    """What a video file, a folder of pictures or a pattern is, wherever it lies."""
-    pictures = find_frame_files(str(path))
-    if pictures is None:
+    """Return sizes and hashes of a video file, of a folder of images or of a pattern, wherever it lies.
+
+    Only samples of each file are hashed, so that long videos take no longer than short ones.
+    """
+    files = find_frame_files(str(path))
+    if files is None:
         return {"bytes": path.stat().st_size, "sha256_of_samples": sha256_of_samples(path)}
     digest = hashlib.sha256()
-    for picture in pictures:
-        digest.update(f"{picture.name}\n{sha256_of_samples(picture)}\n".encode())
-    return {"pictures": len(pictures), "sha256_of_samples": digest.hexdigest()}
+    for file in files:
+        digest.update(f"{file.name}\n{sha256_of_samples(file)}\n".encode())
+    return {"pictures": len(files), "sha256_of_samples": digest.hexdigest()}
 
 
 def fingerprint_prompts(schedule: Schedule) -> dict[str, Any]:
-    """What was prompted, by frame and object."""
-    told: dict[str, Any] = {}
+    """Return the points and the hash of the mask of each prompt, by frame and object."""
+    fingerprints: dict[str, Any] = {}
     for frame, prompts in schedule.items():
         for object_id, prompt in prompts.items():
             points = [
                 [*point, label] for point, label in zip(prompt.points.tolist(), prompt.labels.tolist(), strict=True)
             ]
             mask = None if prompt.mask is None else sha256(rle.encode(prompt.mask)["counts"].encode())
-            told[f"object {object_id} on frame {frame}"] = {"points": points, "mask": mask}
-    return told
+            fingerprints[f"object {object_id} on frame {frame}"] = {"points": points, "mask": mask}
+    return fingerprints

@@ -1,8 +1,8 @@
-"""Which frames of a job are finished, and their masks: an append-only file that survives being killed at any moment.
+"""Frame log of a job: an append-only file of finished frames, whole whenever the process is killed.
 
-The file has one JSON text per line behind its checksum. The first line says what job it is; each further one is a
-frame, or a note. A line counts once it is whole and on the disk; what a kill left behind it is cut off at the next
-start. One process at a time may hold a journal.
+Each line is a checksum and a JSON text. The first line describes the job; each further line is a frame or a note. An
+incomplete line, which a kill may leave at the end, is cut off at the next start. One process at a time may have the log
+open.
 """
 
 from __future__ import annotations
@@ -29,57 +29,70 @@ FILE_NAME = "journal.jsonl"
 _FRAME = re.compile(rb'\{"frame": (\d+), ')
 _CHECKSUM = 9  # characters: eight hexadecimal digits and a space
 
-JobDescription = Mapping[str, Any]  # whatever decides the masks, as JSON
+JobDescription = Mapping[str, Any]
+"""Everything that decides a job's masks, as JSON values."""
 
 
 class FrameLog:
-    """The finished frames of the job in `folder`, sorted by frame when they are gone through.
+    """Log of the finished frames of the job in a folder. Iteration is by frame number.
 
-    A new journal is started where there is none; one that is there is gone on with if it is of the same `job`. Raises
-    `StateError`: `resume-mismatch` for another job's journal, `job-locked` while another process holds it;
-    `ResourceError` where it cannot be written.
+    Args:
+        folder: The folder, which is made if it does not exist. If it has a log, that is continued.
+        job: Description of the job.
+
+    Attributes:
+        path: The file.
+        notes: The notes, in the order in which they were added.
+
+    Raises:
+        StateError: `resume-mismatch`: the log is of another job. `job-locked`: another process has it open.
+        ResourceError: The log cannot be written.
     """
 
     def __init__(self, folder: Path, job: JobDescription) -> None:
         self.path = folder / FILE_NAME
         self.notes: list[dict[str, Any]] = []
-        self._places: dict[int, tuple[int, int]] = {}  # of each frame: where its line starts, and its length
+        self._lines: dict[int, tuple[int, int]] = {}  # offset and length of each frame's line
         with ExitStack() as opened, translate_write_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             opened.callback(Lock(folder / "lock").release)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             opened.callback(os.close, self._descriptor)
-            self._end = self._recovered(job)
-            self._opened = opened.pop_all()  # until here, whatever fails closes all again
+            self._end = self._recover(job)
+            self._opened = opened.pop_all()  # a failure before this line closes everything again
 
     def append(self, frame: RleFrame) -> None:
-        """A frame is finished. When this returns it is on the disk. Raises `ResourceError` and stays as it was."""
-        assert frame.index not in self._places, f"frame {frame.index} is finished already"
-        start = self._end
-        length = self._write(_frame_record(frame))
-        self._places[frame.index] = (start, length)
+        """Append a finished frame, and return when it is on the disk. After an error the log is as before.
 
-    def add_note(self, **what: Any) -> None:
-        """Anything else worth knowing at the next start; it is found in `notes`."""
-        self._write({"note": what})
-        self.notes.append(what)
+        Raises:
+            ResourceError: The log cannot be written.
+        """
+        assert frame.index not in self._lines, f"frame {frame.index} is finished already"
+        start = self._end
+        length = self._write(_frame_to_record(frame))
+        self._lines[frame.index] = (start, length)
+
+    def add_note(self, **values: Any) -> None:
+        """Append a note, JSON values by name, which `notes` has after the next start too."""
+        self._write({"note": values})
+        self.notes.append(values)
 
     def close(self) -> None:
-        """Let go of the file; another process may hold it then."""
+        """Close the file and release its lock."""
         self._opened.close()
 
     def __contains__(self, index: int) -> bool:
-        return index in self._places
+        return index in self._lines
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._lines)
 
     def __iter__(self) -> Iterator[RleFrame]:
         with self.path.open("rb") as file:
-            for index in sorted(self._places):
-                start, length = self._places[index]
+            for index in sorted(self._lines):
+                start, length = self._lines[index]
                 file.seek(start)
-                yield _frame(_checked(file.read(length)) or {})
+                yield _record_to_frame(_check_line(file.read(length)) or {})
 
     def __enter__(self) -> FrameLog:
         return self
@@ -87,32 +100,32 @@ class FrameLog:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _recovered(self, job: JobDescription) -> int:
-        """Take in what is there and cut off what is not whole; returns where the next line goes."""
+    def _recover(self, job: JobDescription) -> int:
+        """Read the complete lines, cut off what follows them, and return the offset of the next line."""
         self._end = 0
         with self.path.open("rb") as file:
             for line in file:
-                if not line.endswith(b"\n") or _checked(line) is None:
+                if not line.endswith(b"\n") or _check_line(line) is None:
                     break
-                self._take(line, job)
+                self._read_line(line, job)
                 self._end += len(line)
         with translate_write_errors(self.path):
             os.ftruncate(self._descriptor, self._end)
         if not self._end:
-            self._write({"masklet": VERSION, "identity": job_identity(job), "job": job})
+            self._write({"masklet": VERSION, "identity": _hash_description(job), "job": job})
             sync_folder(self.path.parent)
         return self._end
 
-    def _take(self, line: bytes, job: JobDescription) -> None:
+    def _read_line(self, line: bytes, job: JobDescription) -> None:
         if found := _FRAME.match(line, _CHECKSUM):
-            self._places[int(found[1])] = (self._end, len(line))
+            self._lines[int(found[1])] = (self._end, len(line))
             return
-        record = _checked(line)
+        record = _check_line(line)
         assert record is not None, "the line was checked"
         if "note" in record:
             self.notes.append(record["note"])
-        elif (record["masklet"], record["identity"]) != (VERSION, job_identity(job)):
-            raise _mismatch(self.path, record["job"], json.loads(json.dumps(job)))
+        elif (record["masklet"], record["identity"]) != (VERSION, _hash_description(job)):
+            raise _mismatch_error(self.path, record["job"], json.loads(json.dumps(job)))
 
     def _write(self, record: Mapping[str, Any]) -> int:
         text = json.dumps(record, allow_nan=False).encode()
@@ -131,18 +144,18 @@ class FrameLog:
 
 
 def read_notes(folder: Path) -> list[dict[str, Any]]:
-    """The notes of the journal in `folder`, of whatever job it is. Raises `ResourceError`."""
+    """Read the notes of the log in a folder, whichever job it is of. Raises `ResourceError`."""
     with translate_write_errors(folder / FILE_NAME), (folder / FILE_NAME).open("rb") as file:
-        records = (_checked(line) for line in file if not _FRAME.match(line, _CHECKSUM))
+        records = (_check_line(line) for line in file if not _FRAME.match(line, _CHECKSUM))
         return [record["note"] for record in records if record and "note" in record]
 
 
-def job_identity(job: JobDescription) -> str:
-    """A number for everything that decides a job's masks."""
+def _hash_description(job: JobDescription) -> str:
+    """Return the SHA-256 of a job's description."""
     return sha256(json.dumps(job, sort_keys=True).encode())
 
 
-def _frame_record(frame: RleFrame) -> dict[str, Any]:
+def _frame_to_record(frame: RleFrame) -> dict[str, Any]:
     return {
         "frame": frame.index,
         "time": frame.time,
@@ -155,7 +168,7 @@ def _frame_record(frame: RleFrame) -> dict[str, Any]:
     }
 
 
-def _frame(record: Mapping[str, Any]) -> RleFrame:
+def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
     height, width = record["size"]
     return RleFrame(
         index=record["frame"],
@@ -169,8 +182,8 @@ def _frame(record: Mapping[str, Any]) -> RleFrame:
     )
 
 
-def _checked(line: bytes) -> dict[str, Any] | None:
-    """The record of a line, or None if it is not whole."""
+def _check_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, or None if its checksum is wrong."""
     text = line[_CHECKSUM:-1]
     if line[:_CHECKSUM] != b"%08x " % zlib.crc32(text):
         return None
@@ -183,18 +196,18 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _mismatch(path: Path, was: Any, now: Any) -> StateError:
-    differences = dict(_differences(was, now, ""))
-    told = "; ".join(f"{name} was {old!r:.60}, is {new!r:.60}" for name, (old, new) in [*differences.items()][:3])
+def _mismatch_error(path: Path, was: Any, now: Any) -> StateError:
+    differences = dict(_compare(was, now, ""))
+    listed = "; ".join(f"{name} was {old!r:.60}, is {new!r:.60}" for name, (old, new) in [*differences.items()][:3])
     more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
-    message = f"{path.parent} holds another job: {told or 'it is of another version of masklet'}{more}"
+    message = f"{path.parent} contains another job: {listed or 'it is of another version of masklet'}{more}"
     return StateError("resume-mismatch", message, differences=differences)
 
 
-def _differences(was: Any, now: Any, name: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Where two JSON values differ, by dotted name."""
+def _compare(was: Any, now: Any, name: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Yield the differences of two JSON values by dotted name."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in sorted({*was, *now}):
-            yield from _differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
+            yield from _compare(was.get(key), now.get(key), f"{name}.{key}" if name else key)
     elif was != now:
         yield name, (was, now)

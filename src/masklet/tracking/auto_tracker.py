@@ -1,4 +1,4 @@
-"""Everything in a video: what is there is followed, what comes later gets an id of its own, what is gone ends."""
+"""Automatic tracking: generate masks on some frames, track each, and give new objects new ids."""
 
 from __future__ import annotations
 
@@ -23,20 +23,32 @@ from masklet.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from masklet.video import Frame
 
-SAME = 0.8  # the mask IoU above which two objects have become one, and the younger ends
-
 Image = NDArray[np.uint8]
+
+_DUPLICATE_IOU = 0.8  # mask IoU above which the younger of two objects is dropped as a duplicate
+_KEYS = {"mask_generator": "search", "min_uncovered": "uncovered", "max_objects": "most"}
+"""Options by the keys of job logs, where they differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class AutoTrackOptions:
-    """How to look for everything in a video. Raises `SettingsError` for what cannot be meant.
+    """Options of automatic tracking.
 
-    - `search`: how to look on one frame.
-    - `every`: frames from one look to the next; the first frame is always looked at.
-    - `uncovered`: a finding is new if at least this share of it is covered by nothing that is followed.
-    - `patience`: an object that was not seen for so many frames ends; what comes back after that gets a new id.
-    - `most`: so many objects are followed at once; the surest findings come first, the others wait for room.
+    Attributes:
+        mask_generator: Options of the mask generator.
+        every: Generate masks on the first frame and on one frame in so many.
+        min_uncovered: Track a generated mask if at least this share of it is covered by no tracked object.
+        patience: Drop an object that is hidden on so many frames in a row. If it comes back, it gets a new id.
+        max_objects: Track at most so many objects at once. Masks with the highest scores come first; others wait until
+            an object is dropped.
+
+    Raises:
+        SettingsError: An option is outside its range.
+
+    Example:
+        >>> options = AutoTrackOptions(MaskGeneratorOptions(points_per_side=16), every=30, max_objects=20)
+        >>> for frame in model.auto_track("street.mp4", options):
+        ...     print(frame.index, frame.masks.object_ids)
     """
 
     mask_generator: MaskGeneratorOptions = field(default_factory=MaskGeneratorOptions)
@@ -50,7 +62,8 @@ class AutoTrackOptions:
             if getattr(self, name) < 1:
                 raise SettingsError("bad-usage", f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.min_uncovered <= 1:
-            raise SettingsError("bad-usage", f"min_uncovered must be above 0 and at most 1, got {self.min_uncovered}")
+            message = f"min_uncovered must be above 0 and at most 1, got {self.min_uncovered}"
+            raise SettingsError("bad-usage", message)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values, by the keys that job logs have."""
@@ -60,105 +73,122 @@ class AutoTrackOptions:
         return values
 
 
-_KEYS = {"mask_generator": "search", "min_uncovered": "uncovered", "max_objects": "most"}
-"""Options by the keys of job logs, where they differ."""
-
-
 class AutoTracker:
-    """Follows everything through frames that come in order, over a tracker that nobody else prompts.
+    """Automatic tracking of frames in order.
 
-    Ids count from 1 and are never given twice. Whatever it holds is of the objects that are followed now, at most
-    `most`, so that memory does not grow with the number of frames.
+    Object ids count from 1 and are not used again. Memory does not grow with the number of frames: it holds only the
+    objects that are tracked now, at most `max_objects`.
+
+    Args:
+        tracker: Tracker whose prompts nobody else changes.
+        options: Options.
+        finished: Frames that the tracker has tracked before, if a job resumes.
     """
 
-    def __init__(self, tracker: Tracker, watch: AutoTrackOptions, before: Iterable[RleFrame] = ()) -> None:
-        """`before` are the frames that the tracker has behind it, where it goes on with what was stopped."""
-        self._tracker, self._watch = tracker, watch
-        self._next = 1
-        self._unseen: dict[int, int] = {}  # frames since each object was seen
-        self._last = -1  # place of the last frame that could be looked at
-        for place, frame in enumerate(before):
+    def __init__(self, tracker: Tracker, options: AutoTrackOptions, finished: Iterable[RleFrame] = ()) -> None:
+        self._tracker, self._options = tracker, options
+        self._next_id = 1
+        self._hidden_frames: dict[int, int] = {}  # by object: frames in a row on which it is hidden
+        self._last = -1  # position of the last frame that could be decoded
+        for position, frame in enumerate(finished):
             if not frame.corrupt:
-                self._last = place
+                self._last = position
                 self._count({one.object_id: rle.compute_area(one.rle) > 0 for one in frame})
-        self._unseen = {key: count for key, count in self._unseen.items() if key in tracker.tracks}
+        self._hidden_frames = {key: count for key, count in self._hidden_frames.items() if key in tracker.tracks}
 
-    def step(self, place: int, frame: Frame) -> Masks:
-        """The masks of all objects on the next frame, `place` frames after the first, after a look for new ones where
-        one is due. Nothing new is looked for in what could not be decoded, but on the next frame that could."""
-        masks = self._followed(place, frame.image)
+    def step(self, position: int, frame: Frame) -> Masks:
+        """Track all objects to the next frame, after generating masks if it is the turn of this frame.
+
+        If a frame could not be decoded, masks are generated on the next one that could.
+
+        Args:
+            position: Position of the frame, from 0 for the first one.
+            frame: The frame.
+
+        Returns:
+            The masks of all objects on the frame.
+        """
+        masks = self._track(position, frame.image)
         if frame.corrupt:
             return masks
-        due = place // self._watch.every > self._last // self._watch.every
-        self._last = place
-        if not due:
+        is_due = position // self._options.every > self._last // self._options.every
+        self._last = position
+        if not is_due:
             return masks
-        self._end(_doubled(masks))
-        masks = self._living(masks)
-        new = self._new(masks, frame.image)
-        if not new:
+        self._drop(_find_duplicates(masks))
+        masks = self._select_tracked(masks)
+        prompts = self._generate_prompts(masks, frame.image)
+        if not prompts:
             return masks
-        self._tracker.prompt(place, new, frame.image)
-        masks = self._tracker.step(place, frame.image)  # computes nothing: what was followed stands, and so do prompts
-        self._count({key: there for key, there in _seen(masks).items() if key in new})
+        self._tracker.prompt(position, prompts, frame.image)
+        masks = self._tracker.step(position, frame.image)  # computes nothing: all results on this frame are current
+        self._count({key: visible for key, visible in _list_visible(masks).items() if key in prompts})
         return masks
 
-    def _followed(self, place: int, image: Image) -> Masks:
-        """The masks of the objects that are still there."""
+    def _track(self, position: int, image: Image) -> Masks:
+        """Track all objects and drop those that were hidden for too long."""
         if not self._tracker.tracks:
             return Masks.empty((image.shape[0], image.shape[1]))
-        masks = self._tracker.step(place, image)
-        self._count(_seen(masks))
-        self._end(key for key in masks.object_ids if self._unseen[key] >= self._watch.patience)
-        return self._living(masks)
+        masks = self._tracker.step(position, image)
+        self._count(_list_visible(masks))
+        self._drop(key for key in masks.object_ids if self._hidden_frames[key] >= self._options.patience)
+        return self._select_tracked(masks)
 
-    def _new(self, masks: Masks, image: Image) -> dict[int, Prompt]:
-        """What is not followed yet, as prompts of objects with ids of their own."""
+    def _generate_prompts(self, masks: Masks, image: Image) -> dict[int, Prompt]:
+        """Generate masks where nothing is tracked, and return them as prompts of new objects."""
         covered = np.asarray(masks.binary.any(axis=0))
-        room = self._watch.max_objects - len(masks)
-        new: dict[int, Prompt] = {}
+        room = self._options.max_objects - len(masks)
+        prompts: dict[int, Prompt] = {}
         if room <= 0 or covered.all():
-            return new
-        for one in generate_masks(self._tracker.backend, image, self._watch.mask_generator, region=~covered):
-            found = rle.decode(one.rle)
-            if np.count_nonzero(found & ~covered) >= self._watch.min_uncovered * one.area:
-                new[self._next + len(new)] = mask(found)
-                covered |= found
-            if len(new) == room:
+            return prompts
+        for one in generate_masks(self._tracker.backend, image, self._options.mask_generator, region=~covered):
+            pixels = rle.decode(one.rle)
+            if np.count_nonzero(pixels & ~covered) >= self._options.min_uncovered * one.area:
+                prompts[self._next_id + len(prompts)] = mask(pixels)
+                covered |= pixels
+            if len(prompts) == room:
                 break
-        return new
+        return prompts
 
-    def _living(self, masks: Masks) -> Masks:
-        """The masks without those of objects that have ended."""
-        kept = [place for place, key in enumerate(masks.object_ids) if key in self._tracker.tracks]
-        return masks if len(kept) == len(masks) else masks[kept]
+    def _select_tracked(self, masks: Masks) -> Masks:
+        """Select the masks of objects that are not dropped."""
+        positions = [position for position, key in enumerate(masks.object_ids) if key in self._tracker.tracks]
+        return masks if len(positions) == len(masks) else masks[positions]
 
-    def _count(self, seen: dict[int, bool]) -> None:
-        for key, there in seen.items():
-            self._unseen[key] = 0 if there else self._unseen.get(key, 0) + 1
-            self._next = max(self._next, key + 1)
+    def _count(self, visible: dict[int, bool]) -> None:
+        """Count the frames on which each object is hidden, and the ids that are used."""
+        for key, is_visible in visible.items():
+            self._hidden_frames[key] = 0 if is_visible else self._hidden_frames.get(key, 0) + 1
+            self._next_id = max(self._next_id, key + 1)
 
-    def _end(self, object_ids: Iterable[int]) -> None:
+    def _drop(self, object_ids: Iterable[int]) -> None:
         for key in [*object_ids]:
             self._tracker.remove_object(key)
-            del self._unseen[key]
+            del self._hidden_frames[key]
 
 
 def auto_track(
     backend: Backend, frames: Iterable[Frame], options: AutoTrackOptions, *, length: int | None = None
 ) -> Iterator[TrackedFrame]:
-    """Everything in frames that come once and in order; `length` is their number where it is known."""
-    watcher = AutoTracker(Tracker(backend, length=length, disk_cache=DiskCache(0)), options)
-    for place, frame in enumerate(frames):
-        yield TrackedFrame(frame.index, frame.time, watcher.step(place, frame))
+    """Track everything in frames that arrive once and in order.
+
+    Args:
+        backend: Backend with the model.
+        frames: The frames.
+        options: Options.
+        length: Number of frames, if it is known.
+    """
+    auto_tracker = AutoTracker(Tracker(backend, length=length, disk_cache=DiskCache(0)), options)
+    for position, frame in enumerate(frames):
+        yield TrackedFrame(frame.index, frame.time, auto_tracker.step(position, frame))
 
 
-def _seen(masks: Masks) -> dict[int, bool]:
-    """Whether there is anything of each object."""
+def _list_visible(masks: Masks) -> dict[int, bool]:
+    """Tell for each object whether its mask has pixels."""
     return dict(zip(masks.object_ids, [bool(one.any()) for one in masks.binary], strict=True))
 
 
-def _doubled(masks: Masks) -> list[int]:
-    """The objects whose mask is that of an older one."""
-    overlaps = np.triu(masks.iou(masks), 1) > SAME  # ids ascend: whoever comes later is younger
-    return [masks.object_ids[place] for place in np.flatnonzero(overlaps.any(axis=0))]
+def _find_duplicates(masks: Masks) -> list[int]:
+    """Find the objects whose mask is that of an older one. Ids ascend, so that the later object is younger."""
+    overlaps = np.triu(masks.iou(masks), 1) > _DUPLICATE_IOU
+    return [masks.object_ids[position] for position in np.flatnonzero(overlaps.any(axis=0))]

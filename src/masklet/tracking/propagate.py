@@ -1,4 +1,4 @@
-"""Masks through a video: prompt where the user did, then walk its frames."""
+"""Propagation of prompts through a video or a stream, and the schedule of prompts."""
 
 from __future__ import annotations
 
@@ -15,27 +15,34 @@ if TYPE_CHECKING:
     from masklet.tracking.traversal import Traversal
     from masklet.video import Frame, Video
 
-Schedule = Mapping[int, Mapping[int, Prompt]]
-"""Prompts by frame, then by object: {frame: {object_id: prompt}}."""
+Schedule: TypeAlias = Mapping[int, Mapping[int, Prompt]]
+"""Prompts by frame, then by object: `{frame: {object_id: prompt}}`."""
 
 PromptsByFrame: TypeAlias = Mapping[int, Mapping[int, Prompt] | Sequence[Prompt]]
-"""A `Schedule` as a user may write it: [prompt, …] stands for objects 1, 2, …"""
+"""A `Schedule` in which a list of prompts may stand for objects 1, 2, …"""
 
 
 def propagate(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
-    """Prompt every scheduled frame, then track all objects through the frames of a walk."""
-    for frame, asked in sorted(schedule.items()):
-        tracker.prompt(frame, asked)
+    """Prompt every scheduled frame, then track all objects through the frames of a traversal.
+
+    What no later frame recalls is dropped.
+    """
+    for frame, prompts in sorted(schedule.items()):
+        tracker.prompt(frame, prompts)
     for visit in traversal.visits(video):
         if visit.frame is not None:
             masks = tracker.step(visit.index, visit.frame.image, direction=visit.direction)
             yield TrackedFrame(visit.index, visit.time, masks)
-            needed = [traversal.frames[0] + place for place in traversal.needed_back(visit)]
+            needed = [traversal.frames[0] + position for position in traversal.needed_back(visit)]
             drop_unreachable(tracker, visit.index, visit.direction, needed)
 
 
 def track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
-    """Track forward through frames that are seen once, prompting each scheduled frame when it comes."""
+    """Track forward through frames that arrive once, and prompt each scheduled frame when it arrives.
+
+    Raises:
+        PromptError: The frames end before the last scheduled one.
+    """
     waiting = dict(schedule)
     for frame in frames:
         if frame.index in waiting:
@@ -47,34 +54,39 @@ def track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) 
 
 
 def drop_unreachable(tracker: Tracker, frame: int, direction: int, needed: Container[int] = ()) -> None:
-    """Drop what no later frame of a walk past `frame` recalls, for walks that are not taken again; what was prompted
-    stays, and what is `needed`. A walk that stands still, with `step` 0, drops nothing."""
+    """Drop memories and results that no later frame recalls, for frames that are tracked only once.
+
+    Args:
+        tracker: The tracker.
+        frame: The last tracked frame.
+        direction: 1 forward, −1 backward; with 0, where frames are not tracked, nothing is dropped.
+        needed: Frames that are needed later. Prompted frames are always kept.
+    """
     if not direction:
         return
     for track in tracker.tracks.values():
-        for shelf in (track.recent, track.results):
-            for other in find_unreachable(list(shelf), frame, direction):
+        for values in (track.recent, track.results):
+            for other in find_unreachable(list(values), frame, direction):
                 if other not in needed and other not in track.prompts:
-                    del shelf[other]
+                    del values[other]
 
 
 def as_schedule(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, dict[int, Prompt]]:
-    """Return prompts as a schedule, {frame: {object_id: prompt}}.
+    """Return prompts as a schedule, `{frame: {object_id: prompt}}`.
 
     Args:
         prompts: What `EmbeddedImage.predict` takes, for frame `start`, or a mapping from frame to that.
-        start: The frame of prompts that name none.
+        start: Frame of prompts without a frame.
 
     Raises:
-        PromptError: There is no prompt, something else stands in its place, or a frame or an object id is not an
-            integer.
+        PromptError: There is no prompt, an argument is not a prompt, or a frame or an object id is not an integer.
     """
     if isinstance(prompts, Mapping) and prompts and not any(isinstance(one, Prompt) for one in prompts.values()):
-        named: Mapping[Any, Any] = prompts
-        if all(isinstance(one, Mapping | list | tuple) for one in named.values()):
+        by_frame: Mapping[Any, Any] = prompts
+        if all(isinstance(one, Mapping | list | tuple) for one in by_frame.values()):
             return {
-                check_integer(frame, "a frame"): group_by_object(asked, f"track(video, {{{{{frame}: {{}}}}}})")
-                for frame, asked in named.items()
+                check_integer(frame, "a frame"): group_by_object(one, f"track(video, {{{{{frame}: {{}}}}}})")
+                for frame, one in by_frame.items()
             }
     flat: Any = prompts
     return {start: group_by_object(flat, "track(video, {})")}

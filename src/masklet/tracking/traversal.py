@@ -1,4 +1,4 @@
-"""Which frames of a video are visited, in which order, and how the tracker counts them."""
+"""Traversal of a video: which frames are visited, in which order, and in which direction each is tracked."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ Direction = Literal["forward", "backward", "both"]
 
 @dataclass(frozen=True, slots=True)
 class VisitedFrame:
-    """A frame, its `place` among the visited ones, which is what the tracker counts, and where the walk goes: `step` 1
-    forward, −1 backward, 0 where nothing is followed and the frame has no picture."""
+    """Frame of a traversal.
+
+    Attributes:
+        position: Position among the frames of the traversal, which is the tracker's frame number in a job.
+        direction: 1 if it is tracked forward, −1 backward, 0 if it is not tracked.
+        index: Number of the frame in the video.
+        time: Time in seconds, or None if the source has none.
+        frame: The decoded frame; None if it is not tracked.
+    """
 
     position: int
     direction: int
@@ -29,7 +36,7 @@ class VisitedFrame:
 
 
 class Segment(NamedTuple):
-    """A part of a walk: places in the order in which they are visited, and the step."""
+    """Part of a traversal: positions in the order of the visits, and the direction of tracking."""
 
     positions: range
     direction: int
@@ -37,11 +44,16 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Traversal:
-    """A way through a video that comes to every one of `frames`, which are sorted, exactly once.
+    """Order in which frames of a video are visited, each exactly once.
 
-    Forward from the first prompted frame, backward from the last one, or in both directions from the first one:
-    forward to the end, then backward to the start. Frames that are not reached so are visited without being tracked:
-    before the forward walk, after the backward one. `prompted` are places, sorted.
+    Tracking goes forward from the first prompted frame, backward from the last one, or both ways from the first one: to
+    the end, then back to the start. Frames that are not reached are visited without being tracked: before those that
+    are tracked forward, and after those that are tracked backward.
+
+    Attributes:
+        frames: Numbers of the frames, sorted.
+        prompted: Positions of the prompted frames, sorted.
+        direction: "forward", "backward" or "both".
     """
 
     frames: Sequence[int]
@@ -53,32 +65,33 @@ class Traversal:
 
     @property
     def turn(self) -> int | None:
-        """How many visits go forward before the walk turns back; None where it does not turn."""
+        """Number of visits before tracking turns back; None if it does not."""
         first = self.prompted[0]
         return len(self) - first if self.direction == "both" and first > 0 else None
 
     def position_of(self, frame: int) -> int:
-        """The place of a frame that is visited."""
+        """Return the position of a frame of the traversal."""
         return bisect_left(self.frames, frame)
 
     def needed_back(self, visit: VisitedFrame) -> range:
-        """The places that the first steps back recall, while the walk still goes forward."""
+        """Return the positions that frames recall after the turn, while tracking still goes forward."""
         first = self.prompted[0]
         return range(first, first + MAX_POINTERS) if self.turn is not None and visit.direction > 0 else range(0)
 
     def visits(self, video: Video, start: int = 0) -> Iterator[VisitedFrame]:
-        """All visits but the first `start`, with the pictures of those that are tracked."""
-        for places, step in self._legs():
-            left = places[min(start, len(places)) :]
-            start = max(0, start - len(places))
-            if step == 0:
-                for place in left:
-                    yield VisitedFrame(place, 0, self.frames[place], video.times[self.frames[place]], None)
+        """Visit all frames after the first `start` ones, and decode those that are tracked."""
+        for positions, direction in self._segments():
+            remaining = positions[min(start, len(positions)) :]
+            start = max(0, start - len(positions))
+            if direction == 0:
+                for position in remaining:
+                    index = self.frames[position]
+                    yield VisitedFrame(position, 0, index, video.times[index], None)
             else:
-                for place, frame in zip(left, self._pictures(video, left), strict=True):
-                    yield VisitedFrame(place, step, frame.index, frame.time, frame)
+                for position, frame in zip(remaining, self._decode(video, remaining), strict=True):
+                    yield VisitedFrame(position, direction, frame.index, frame.time, frame)
 
-    def _legs(self) -> list[Segment]:
+    def _segments(self) -> list[Segment]:
         first, last, count = self.prompted[0], self.prompted[-1], len(self)
         if self.direction == "forward":
             return [Segment(range(first), 0), Segment(range(first, count), 1)]
@@ -86,20 +99,20 @@ class Traversal:
             return [Segment(range(last, -1, -1), -1), Segment(range(last + 1, count), 0)]
         return [Segment(range(first, count), 1), Segment(range(first - 1, -1, -1), -1)]
 
-    def _pictures(self, video: Video, places: range) -> Iterator[Frame]:
-        if not places:
+    def _decode(self, video: Video, positions: range) -> Iterator[Frame]:
+        if not positions:
             return
         if isinstance(self.frames, range):
-            stop = self.frames[places[-1]] + self.frames.step * places.step
-            yield from video.frames(range(self.frames[places[0]], stop, self.frames.step * places.step))
+            stop = self.frames[positions[-1]] + self.frames.step * positions.step
+            yield from video.frames(range(self.frames[positions[0]], stop, self.frames.step * positions.step))
             return
-        wanted = {self.frames[place] for place in places}
-        span = range(self.frames[places[0]], self.frames[places[-1]] + places.step, places.step)
-        yield from (frame for frame in video.frames(span) if frame.index in wanted)
+        selected = {self.frames[position] for position in positions}
+        span = range(self.frames[positions[0]], self.frames[positions[-1]] + positions.step, positions.step)
+        yield from (frame for frame in video.frames(span) if frame.index in selected)
 
 
 def check_direction(direction: str) -> None:
-    """Raises `SettingsError` unless a walk can go that way."""
+    """Raise `SettingsError` unless a direction is "forward", "backward" or "both"."""
     if direction not in ("forward", "backward", "both"):
         raise SettingsError("bad-usage", f"direction must be forward, backward or both, got {direction!r}")
 
@@ -113,24 +126,33 @@ def plan_traversal(
     stop: int | None = None,
     every: int = 1,
 ) -> Traversal:
-    """The walk through a video of `length` frames that visits every `every`-th one of range(start, stop), and those
-    that are `prompted`.
+    """Plan the traversal of a video.
 
-    Raises `StateError` (`no-prompts`), `PromptError` (`unknown-frame`) for a prompt on a frame that is outside, and
-    `SettingsError` for a range that is empty.
+    Args:
+        length: Number of frames of the video.
+        prompted: Numbers of the prompted frames, which are visited in any case.
+        direction: "forward", "backward" or "both".
+        start: First frame of the range; by default 0.
+        stop: End of the range, as in `range(start, stop)`; by default the end of the video.
+        every: Visit one frame in so many.
+
+    Raises:
+        StateError: `no-prompts`: no frame is prompted.
+        PromptError: `unknown-frame`: a prompted frame is outside the range.
+        SettingsError: The range has no frames, or the direction is unknown.
     """
-    asked = sorted(set(prompted))
-    if not asked:
-        raise StateError("no-prompts", "nothing to track; say what to follow with a click, a box or a mask")
+    prompts = sorted(set(prompted))
+    if not prompts:
+        raise StateError("no-prompts", "nothing to track; prompt an object with a click, a box or a mask")
     check_direction(direction)
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
         message = f"no frames to visit from {first} to before {last}, one in {every}, of a video of {length}"
         raise SettingsError("bad-usage", message)
-    if outside := [frame for frame in asked if not first <= frame < last]:
+    if outside := [frame for frame in prompts if not first <= frame < last]:
         message = f"frame {outside[0]} has a prompt, but the frames that are visited are {first} to {last - 1}"
         raise PromptError("unknown-frame", message)
     frames: Sequence[int] = range(first, last, every)
-    if any((frame - first) % every for frame in asked):
-        frames = sorted({*frames, *asked})
-    return Traversal(frames, tuple(bisect_left(frames, frame) for frame in asked), direction)
+    if any((frame - first) % every for frame in prompts):
+        frames = sorted({*frames, *prompts})
+    return Traversal(frames, tuple(bisect_left(frames, frame) for frame in prompts), direction)
