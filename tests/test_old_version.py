@@ -19,7 +19,7 @@ from PIL import Image
 import masklet
 from masklet import Masks, Segmenter, Tracker, box, click
 from masklet.cli.main import main
-from masklet.formats import read
+from masklet.formats import read_masks
 from masklet.video import open_video
 from support import dataset_layouts
 
@@ -95,7 +95,7 @@ def check(found: Masks, expected: dict[str, Any], pixels: int = ROUNDING) -> Non
 
 def check_file(path: Path, expected: list[dict[str, Any]], pixels: int, only: Container[int] = range(99)) -> None:
     """The same frames, and the same masks on those that are named."""
-    frames = list(read(path))
+    frames = list(read_masks(path))
     assert [frame.index for frame in frames] == [record["frame"] for record in expected]
     for frame, record in zip(frames, expected, strict=True):
         if frame.index in only:
@@ -170,7 +170,7 @@ def test_an_exported_folder_is_verified_and_segments(models: Path, exported: Seg
     assert run("models", "verify", models / "exported") == 0
     assert exported.config.name == "sam2.1-micro"
     found = exported.segment(OLD / "frames/00000.png", {1: click(25, 18), 2: box(20, 8, 60, 40)})
-    (recorded,) = read(OLD / "segment/00000.json")
+    (recorded,) = read_masks(OLD / "segment/00000.json")
     for key in (1, 2):
         assert (found.of(key).binary != recorded.masks.of(key).binary).sum() <= ROUNDING
 
@@ -194,7 +194,7 @@ def test_outlines_of_a_video_are_read(name: str) -> None:
 
 def in_pairs(name: str) -> Iterator[tuple[Masks, Masks]]:
     """The masks of each frame in the finished job's output `name`, and those that were recorded."""
-    frames, expected = list(read(OLD / "jobs/finished" / name)), EXPECTED["jobs"]["finished"]
+    frames, expected = list(read_masks(OLD / "jobs/finished" / name)), EXPECTED["jobs"]["finished"]
     if name == "cvat.xml":  # shows a mask until the next one, on the frames between them too
         frames = [frame for frame in frames if frame.index in {record["frame"] for record in expected}]
     assert [frame.index for frame in frames] == [record["frame"] for record in expected]
@@ -209,20 +209,20 @@ def test_a_video_that_was_written_opens(name: str) -> None:
 
 
 def test_masks_of_an_image_are_read() -> None:
-    (frame,) = read(OLD / "segment/00000.json")
+    (frame,) = read_masks(OLD / "segment/00000.json")
     saved = np.load(OLD / "segment/00000.npz")
     fields = {"low_res", "size", "scores", "object_ids", "object_scores"}
     assert set(saved) == fields and saved["size"].tolist() == [48, 80]
     masks = Masks.from_logits(saved["low_res"], (48, 80), object_ids=saved["object_ids"].tolist())
     assert masks.object_ids == frame.masks.object_ids and np.array_equal(masks.binary, frame.masks.binary)
-    (shown,) = read(OLD / "segment/00000.png")  # one label a pixel: object 1 is in front of object 2
+    (shown,) = read_masks(OLD / "segment/00000.png")  # one label a pixel: object 1 is in front of object 2
     assert np.array_equal(shown.masks.of(1).binary, masks.of(1).binary)
     assert np.array_equal(shown.masks.of(2).binary, masks.of(2).binary & ~masks.of(1).binary)
 
 
 @pytest.mark.parametrize("name", ["00000.rle.json", "00000.png", "coco.json"])
 def test_everything_in_an_image_is_read(name: str) -> None:
-    (found,), (recorded,) = read(OLD / "everything" / name), read(OLD / "everything/00000.json")
+    (found,), (recorded,) = read_masks(OLD / "everything" / name), read_masks(OLD / "everything/00000.json")
     assert len(found.masks) == 1
     assert np.array_equal(found.masks.binary, recorded.masks.binary)
 

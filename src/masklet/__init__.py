@@ -1,6 +1,6 @@
-"""Promptable segmentation of pictures and video: SAM 2 and 2.1, from a click to masks that follow.
+"""Promptable segmentation of images and videos with SAM 2 and 2.1.
 
-Names are loaded when first used, so that importing the package costs nothing.
+Names are loaded on first use, so that importing the package loads no runtime and no image library.
 """
 
 from __future__ import annotations
@@ -11,17 +11,38 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PostProcessing": "masks.postprocessing",
-    "EmbeddedImage": "predict.embedded_image",
-    "MaskletError": "errors",
-    "Masks": "masks.masks",
-    "Prompt": "prompts",
-    "MaskGeneratorOptions": "predict.mask_generator",
-    "Segmenter": "segmenter",
-    "Tracker": "tracking.tracker",
     "AutoTrackOptions": "tracking.auto_tracker",
+    "BackendError": "errors",
+    "CheckpointError": "errors",
+    "DiskCache": "tracking.disk_cache",
+    "EmbeddedImage": "predict.embedded_image",
+    "FormatError": "errors",
+    "Frame": "video",
+    "GeneratedMask": "predict.generated_masks",
+    "GeneratedMasks": "predict.generated_masks",
+    "ImageError": "errors",
+    "InputNotFound": "errors",
+    "LiveVideo": "video",
+    "MaskGeneratorOptions": "predict.mask_generator",
+    "MaskletError": "errors",
+    "MaskletWarning": "errors",
+    "Masks": "masks.masks",
+    "PostProcessing": "masks.postprocessing",
+    "Prompt": "prompts",
+    "PromptError": "errors",
+    "Prompts": "prompts",
+    "ResourceError": "errors",
+    "Segmenter": "segmenter",
+    "SettingsError": "errors",
+    "StateError": "errors",
+    "TrackedFrame": "masks.tracked_frame",
+    "Tracker": "tracking.tracker",
+    "Video": "video",
+    "VideoError": "errors",
+    "VideoOptions": "video",
     "absent": "prompts",
     "box": "prompts",
+    "camera": "video",
     "click": "prompts",
     "clicks": "prompts",
     "load": "segmenter",
@@ -29,20 +50,44 @@ _HOMES = {
     "open_video": "video",
     "read_image": "images",
     "read_mask": "images",
+    "read_masks": "formats",
+    "save_masks": "formats",
+    "stream": "video",
 }
 
 __all__ = [
-    "PostProcessing",
-    "EmbeddedImage",
-    "MaskletError",
-    "Masks",
-    "Prompt",
-    "MaskGeneratorOptions",
-    "Segmenter",
-    "Tracker",
     "AutoTrackOptions",
+    "BackendError",
+    "CheckpointError",
+    "DiskCache",
+    "EmbeddedImage",
+    "FormatError",
+    "Frame",
+    "GeneratedMask",
+    "GeneratedMasks",
+    "ImageError",
+    "InputNotFound",
+    "LiveVideo",
+    "MaskGeneratorOptions",
+    "MaskletError",
+    "MaskletWarning",
+    "Masks",
+    "PostProcessing",
+    "Prompt",
+    "PromptError",
+    "Prompts",
+    "ResourceError",
+    "Segmenter",
+    "SettingsError",
+    "StateError",
+    "TrackedFrame",
+    "Tracker",
+    "Video",
+    "VideoError",
+    "VideoOptions",
     "absent",
     "box",
+    "camera",
     "click",
     "clicks",
     "load",
@@ -50,20 +95,40 @@ __all__ = [
     "open_video",
     "read_image",
     "read_mask",
+    "read_masks",
+    "save_masks",
+    "stream",
 ]
 
 if TYPE_CHECKING:
-    from masklet.errors import MaskletError
+    from masklet.errors import (
+        BackendError,
+        CheckpointError,
+        FormatError,
+        ImageError,
+        InputNotFound,
+        MaskletError,
+        MaskletWarning,
+        PromptError,
+        ResourceError,
+        SettingsError,
+        StateError,
+        VideoError,
+    )
+    from masklet.formats import read_masks, save_masks
     from masklet.images import read_image, read_mask
     from masklet.masks.masks import Masks
     from masklet.masks.postprocessing import PostProcessing
+    from masklet.masks.tracked_frame import TrackedFrame
     from masklet.predict.embedded_image import EmbeddedImage
+    from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
     from masklet.predict.mask_generator import MaskGeneratorOptions
-    from masklet.prompts import Prompt, absent, box, click, clicks, mask
+    from masklet.prompts import Prompt, Prompts, absent, box, click, clicks, mask
     from masklet.segmenter import Segmenter, load
     from masklet.tracking.auto_tracker import AutoTrackOptions
+    from masklet.tracking.disk_cache import DiskCache
     from masklet.tracking.tracker import Tracker
-    from masklet.video import open_video
+    from masklet.video import Frame, LiveVideo, Video, VideoOptions, camera, open_video, stream
 
 
 def __getattr__(name: str) -> object:

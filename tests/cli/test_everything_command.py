@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from masklet.cli import track_run
 from masklet.cli.main import main
-from masklet.formats import FORMATS, read
+from masklet.formats import FORMATS, read_masks
 from masklet.images import read_mask
 from masklet.jobs import resume
 from masklet.masks import rle
@@ -64,7 +64,7 @@ def test_every_format_of_an_image_reads_back(street: Path, tmp_path: Path, capsy
     assert sorted(areas) == [100, 100, 800]
     assert record["covered"] == pytest.approx(1000 / 2400, abs=1e-4)
     for name in ("sa1b", "rle", "coco"):
-        (frame,) = read(record["files"][name])
+        (frame,) = read_masks(record["files"][name])
         assert frame.masks.areas.tolist() == areas, name
     assert Image.open(record["files"]["overlay"]).size == (60, 40)
     labels = read_mask(record["files"]["png"])
@@ -179,7 +179,7 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
     for name, form in FORMATS.items():
         assert Path(record["files"][name]).exists()
         if form.read:
-            frames = {frame.index: frame.masks for frame in read(record["files"][name])}
+            frames = {frame.index: frame.masks for frame in read_masks(record["files"][name])}
             assert frames[8].of(2).binary[0][5:17, 30:42].mean() > 0.8, name  # outlines are not exact
     assert (
         rle.compute_area(json.loads((tmp_path / "out/coco.json").read_text())["annotations"][0]["segmentation"]) == 144

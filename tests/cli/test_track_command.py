@@ -20,7 +20,7 @@ from PIL import Image
 from masklet.cli import options, track_run
 from masklet.cli.main import main
 from masklet.cli.track import FORMATS as NAMED
-from masklet.formats import FORMATS, FolderFormat, read
+from masklet.formats import FORMATS, FolderFormat, read_masks
 from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import Masks
 from masklet.prompts import box, click
@@ -86,7 +86,7 @@ def test_a_clip_is_tracked_and_every_format_reads_back(
     for name, form in FORMATS.items():
         assert Path(record["files"][name]).exists()
         if form.read and name != "mots":  # in MOTS, masks must not overlap
-            found = {frame.index: frame.masks for frame in read(record["files"][name])}
+            found = {frame.index: frame.masks for frame in read_masks(record["files"][name])}
             assert found.keys() == wanted.keys()
             least = 1.0 if name in ("coco", "ytvis", "npz", "sav") else 0.97
             assert all(agreement(found[index], wanted[index], name) >= least for index in wanted)
@@ -110,7 +110,7 @@ def test_every_frame_of_the_range_is_written_whatever_the_direction(
     assert track(folder, *words, "--format", "png,coco", "--out", tmp_path) == 0
     assert sorted(contents(tmp_path)) == ["coco.json", *(f"png/{index:05d}.png" for index in range(4, 20))]
     tracked = {"forward": range(12, 20), "backward": range(4, 13), "both": range(4, 20)}[direction]
-    seen = {frame.index for frame in read(tmp_path / "coco.json") if len(frame.masks)}
+    seen = {frame.index for frame in read_masks(tmp_path / "coco.json") if len(frame.masks)}
     assert seen <= set(tracked) and len(seen) > len(tracked) / 2  # on some frames the object is hidden
 
 
@@ -256,7 +256,7 @@ def test_a_prompt_file_can_declare_an_object_absent(model: str, folder: Path, tm
     (tmp_path / "prompts.json").write_text(json.dumps(rows))
     words = ["--prompts", tmp_path / "prompts.json", "--model", model, "--size", "64", "--stop", "3"]
     assert track(folder, *words, "--format", "coco", "--out", tmp_path / "out") == 0
-    found = {frame.index: frame.masks for frame in read(tmp_path / "out/coco.json")}
+    found = {frame.index: frame.masks for frame in read_masks(tmp_path / "out/coco.json")}
     assert found[0].areas.any() and not found[2].areas.any()
 
 
@@ -328,7 +328,7 @@ def test_a_frame_of_another_size_ends_the_job_and_keeps_finished_frames(
     assert track(*words, "--json") == 3
     caught = capsys.readouterr()
     assert json.loads(caught.out)["error"]["code"] == "resolution-changed" and "--on-resize scale" in caught.err
-    assert len(contents(tmp_path / "out/png")) == 8 and len(list(read(tmp_path / "out/coco.json"))) == 8
+    assert len(contents(tmp_path / "out/png")) == 8 and len(list(read_masks(tmp_path / "out/coco.json"))) == 8
 
 
 @pytest.mark.usefixtures("quick")
@@ -382,14 +382,14 @@ def test_rotation_is_applied_by_default(tmp_path: Path) -> None:
     for words, size in (([], (128, 48)), (["--no-autorotate"], (48, 128))):
         out = tmp_path / f"out{len(words)}"
         assert track(clip, "--point", "5,5", *words, "--format", "png", "--out", out) == 0
-        assert next(iter(read(out / "png"))).masks.size == size
+        assert next(iter(read_masks(out / "png"))).masks.size == size
 
 
 @pytest.mark.usefixtures("quick")
 def test_postprocessed_masks_are_another_job(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [folder, "--point", "20,20", "--point", "60,40#2", "--stop", "4", "--format", "sav", "--out", tmp_path]
     assert track(*words, "--holes", "4", "--islands", "3", "--apart") == 0
-    for frame in read(tmp_path / "sav"):
+    for frame in read_masks(tmp_path / "sav"):
         assert not (frame.masks.binary.sum(axis=0) > 1).any()
     assert track(*words, "--holes", "4", "--islands", "3", "--apart", "--remember-cleaned", "--resume") == 78
     assert "cleaning.remembered was False, is True" in capsys.readouterr().err

@@ -20,7 +20,7 @@ import pytest
 from masklet.cli import options, webcam_session
 from masklet.cli.live_output import Recording
 from masklet.cli.main import main
-from masklet.formats import read
+from masklet.formats import read_masks
 from masklet.jobs.frame_log import FrameLog
 from masklet.segmenter import Segmenter
 from masklet.video.cameras import Camera, CameraOptions
@@ -83,7 +83,7 @@ def test_frames_are_tracked_recorded_and_written(
     assert (summary["frames"], summary["frames_dropped"], summary["ended"]) == (6, 0, "stopped")
     assert [one["id"] for one in summary["objects"]] == [1, 3]
     for form in ("png", "sav", "coco", "npz"):
-        assert len(list(read(summary["files"][form]))) == 6
+        assert len(list(read_masks(summary["files"][form]))) == 6
     with av.open(summary["files"]["record"]) as seen:
         assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
@@ -92,7 +92,7 @@ def test_masks_belong_to_their_frame(tmp_path: Path, monkeypatch: pytest.MonkeyP
     plug(monkeypatch, lambda: FakeCamera(squares()))
     words = ["--point", "14,20", "--no-preview", "--stop", "5", "--out", tmp_path]
     assert webcam(*words) == 0
-    frames = list(read(tmp_path / "png"))
+    frames = list(read_masks(tmp_path / "png"))
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
     assert all(frame.masks.areas.tolist() == [400] for frame in frames)
 
@@ -109,7 +109,10 @@ def test_an_unplugged_camera_is_an_error_and_everything_is_saved(
     summary = json.loads(caught.out)
     assert summary["error"]["code"] == summary["ended"] == "camera-lost" and "[camera-lost]" in caught.err
     assert (
-        1 <= summary["frames"] == len(list(read(tmp_path / "out/png"))) == len(list(read(tmp_path / "out/coco.json")))
+        1
+        <= summary["frames"]
+        == len(list(read_masks(tmp_path / "out/png")))
+        == len(list(read_masks(tmp_path / "out/coco.json")))
     )
     with av.open(str(tmp_path / "seen.mp4")) as seen:
         assert len(list(seen.decode(video=0))) == summary["frames"]
@@ -126,8 +129,8 @@ def test_everything_is_saved_after_a_signal(
     assert webcam(*words, "--format", "png,coco", "--stop", "500") == status
     assert signal.getsignal(signal.SIGINT) == before[1]
     signal.signal(signal.SIGTERM, before[0])
-    done = len(list(read(tmp_path / "out/coco.json")))
-    assert 1 <= done == len(list(read(tmp_path / "out/png"))) < 500
+    done = len(list(read_masks(tmp_path / "out/coco.json")))
+    assert 1 <= done == len(list(read_masks(tmp_path / "out/png"))) < 500
     with av.open(str(tmp_path / "seen.mp4")) as seen:
         assert done <= len(list(seen.decode(video=0))) <= done + (number == signal.SIGTERM)
 
@@ -179,11 +182,11 @@ def test_clicks_on_the_page_create_objects_and_correct_them(tmp_path: Path, monk
     assert webcam("--out", tmp_path, "--format", "sav,coco", "--stop", "2000") == 0
     visitor.join(5)
     assert b"image/jpeg" in visitor.seen and b"\xff\xd8" in visitor.seen
-    frames = list(read(tmp_path / "coco.json"))
+    frames = list(read_masks(tmp_path / "coco.json"))
     assert len(frames[0].masks) == 0
     last = next(frame.masks for frame in reversed(frames) if len(frame.masks) == 2)
     assert last.areas.tolist()[1] == 400 and last.areas[0] >= 48 * 64 - 400 - 1
-    assert len(list(read(tmp_path / "sav"))) == len(frames), "objects that came later have masks on every frame"
+    assert len(list(read_masks(tmp_path / "sav"))) == len(frames), "objects that came later have masks on every frame"
 
 
 def _marked(image: Any, place: int) -> bool:
@@ -207,7 +210,7 @@ def test_removing_an_object_keeps_the_others(tmp_path: Path, monkeypatch: pytest
     visitor = Visitor()
     monkeypatch.setattr(webcam_session, "_show_address", visit)
     assert webcam("--point", "14,20#1", "--point", "60,40#2", "--out", tmp_path, "--stop", "2000") == 0
-    assert list(read(tmp_path / "png"))[-1].masks.object_ids == (2,)
+    assert list(read_masks(tmp_path / "png"))[-1].masks.object_ids == (2,)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_an_earlier_session_is_replaced_only_with_overwrite(tmp_path: Path, monk
     assert webcam(*words, "--stop", "5") == 0
     assert webcam(*words, "--stop", "3") == 73
     assert webcam(*words, "--stop", "3", "--overwrite") == 0
-    assert len(list(read(tmp_path / "png"))) == 3
+    assert len(list(read_masks(tmp_path / "png"))) == 3
 
 
 def test_an_earlier_session_is_kept_until_the_first_frame_arrives(
@@ -264,7 +267,7 @@ def test_an_earlier_session_is_kept_until_the_first_frame_arrives(
     assert webcam(*words, "--stop", "3") == 0
     plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(connect_timeout_s=0.1))
     assert webcam(*words) == 69
-    assert len(list(read(tmp_path / "png"))) == 3
+    assert len(list(read_masks(tmp_path / "png"))) == 3
 
 
 def test_a_frame_is_logged_before_the_next_one_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from masklet.datasets.labelme import read_labelme
 from masklet.datasets.layouts import open_images
 from masklet.datasets.sa1b import open_sa1b
 from masklet.errors import FormatError
-from masklet.formats import masks_at, read
+from masklet.formats import masks_at, read_masks
 from masklet.masks import rle
 from support import dataset_layouts
 from support.dataset_layouts import SIZE, block
@@ -45,7 +45,7 @@ def assert_equal(found: dict[int, Mask], expected: dict[int, Mask]) -> None:
 
 def read_by_all(path: Path) -> list[dict[int, Mask]]:
     """The masks by object as `formats.read`, `--mask` and a prompt file give them."""
-    frame = next(iter(read(path)))
+    frame = next(iter(read_masks(path)))
     listing = dataset_layouts.dump(
         path.with_name("prompts.list"),
         {"prompts": [{"object": number, "mask": path.name} for number in frame.masks.object_ids]},
@@ -149,7 +149,7 @@ def test_objects_of_labelme_without_group_are_found_again_on_other_frames(tmp_pa
     dataset_layouts.labelme(
         tmp_path / "1.json", square("dog", 1), square("yak", 5), square("cat", 9, 3), square("cat", 12)
     )
-    first, second = read(tmp_path)
+    first, second = read_masks(tmp_path)
     assert first.masks.object_ids == (1, 2, 3)  # cat, cat, dog
     assert {number: int(mask.any(axis=0).argmax()) for number, mask in zip(
         second.masks.object_ids, second.masks.binary, strict=True
@@ -188,7 +188,7 @@ def test_a_shape_of_another_type_is_refused(shape: object, tmp_path: Path) -> No
 )
 def test_a_coco_file_that_does_not_hold_together_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = write_coco(tmp_path, **change)
-    for reader in (open_coco, lambda path: list(read(path))):
+    for reader in (open_coco, lambda path: list(read_masks(path))):
         with pytest.raises(FormatError, match=message) as caught:
             reader(path)
         assert caught.value.code == "annotation-broken"
@@ -210,7 +210,7 @@ def test_a_mask_that_is_broken_is_named_by_file_and_annotation(
     path = write_coco(tmp_path, annotations=[{"id": 31, "image_id": 1, "segmentation": segmentation}])
     wanted = r"instances\.json.*" + message
     with pytest.raises(FormatError, match=wanted):
-        list(read(path))
+        list(read_masks(path))
     with pytest.raises(FormatError, match=r"instances\.json, annotation 31: .*" + message):
         open_coco(path)["a.jpg"].annotation().mask(31)
 
@@ -257,7 +257,7 @@ def test_a_ytvis_file_that_does_not_hold_together_is_named(
     video = {"id": 1, "height": SIZE[0], "width": SIZE[1], "length": 1, **change}
     path = dataset_layouts.dump(tmp_path / "a.json", {"videos": [video], "annotations": []})
     with pytest.raises(FormatError, match=message) as caught:
-        list(read(path))
+        list(read_masks(path))
     assert str(path) in caught.value.message
 
 
@@ -268,4 +268,4 @@ def test_cvat_does_not_list_frames_without_end(tmp_path: Path) -> None:
         "<width>5</width><height>5</height></original_size></task></meta></annotations>"
     )
     with pytest.raises(FormatError, match="are more than 1000000"):
-        list(read(path))
+        list(read_masks(path))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import FormatError, InputNotFound, MaskletError, PromptError, SettingsError
-from masklet.formats import FORMATS, Clip, FileFormat, find_formats, masks_at, read, save
+from masklet.formats import FORMATS, Clip, FileFormat, find_formats, masks_at, read_masks, save_masks
 from masklet.masks.label_map import make_davis_palette
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame, encode_frame
@@ -57,12 +57,12 @@ def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The clip in every format that holds masks."""
     names = [name for name, form in FORMATS.items() if form.read]
-    return dict(zip(names, save(clip(), tmp_path_factory.mktemp("written"), names), strict=True))
+    return dict(zip(names, save_masks(clip(), tmp_path_factory.mktemp("written"), names), strict=True))
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_every_mask_comes_back_to_the_pixel(name: str, written: dict[str, Path]) -> None:
-    back = list(read(written[name]))
+    back = list(read_masks(written[name]))
     assert [frame.index for frame in back] == [0, 1, 2, 3]
     for frame, original in zip(back, clip(), strict=True):
         found, wanted = masks_of(frame), masks_of(original)
@@ -72,7 +72,7 @@ def test_every_mask_comes_back_to_the_pixel(name: str, written: dict[str, Path])
 
 @pytest.mark.parametrize("name", OUTLINED)
 def test_outlines_come_back_nearly_to_the_pixel(name: str, written: dict[str, Path]) -> None:
-    back = list(read(written[name]))
+    back = list(read_masks(written[name]))
     assert [frame.index for frame in back] == [0, 1, 2, 3]
     for frame, original in zip(back, clip(), strict=True):
         found, wanted = masks_of(frame), masks_of(original)
@@ -104,34 +104,34 @@ def outlines_of(name: str, path: Path) -> list[list[list[float]]]:
 
 @pytest.mark.parametrize("name", WITH_SCORES)
 def test_scores_and_times_come_back_where_the_format_has_them(name: str, written: dict[str, Path]) -> None:
-    back = list(read(written[name]))
+    back = list(read_masks(written[name]))
     assert [frame.time for frame in back] == [0, 1 / 25, 2 / 25, 3 / 25]
     assert back[2].masks.scores.tolist() == [0.75, 0.5]
 
 
 @pytest.mark.parametrize("name", EXACT + OUTLINED)
 def test_the_same_masks_give_the_same_bytes(name: str, tmp_path: Path, written: dict[str, Path]) -> None:
-    (again,) = save(clip(), tmp_path / "again", [name])
+    (again,) = save_masks(clip(), tmp_path / "again", [name])
     first, second = contents(written[name]), contents(again)
     assert first == second and len(first) >= 1
 
 
 @pytest.mark.parametrize("name", EXACT + OUTLINED)
 def test_frames_may_come_backward(name: str, tmp_path: Path, written: dict[str, Path]) -> None:
-    (backward,) = save(reversed(clip()), tmp_path / "backward", [name])
+    (backward,) = save_masks(reversed(clip()), tmp_path / "backward", [name])
     assert contents(backward) == contents(written[name])
 
 
 @pytest.mark.parametrize("name", [name for name in EXACT + OUTLINED if name not in ("png", "sav")])
 def test_object_ids_may_be_large(name: str, tmp_path: Path) -> None:
-    (path,) = save(clip((1, 123_456)), tmp_path, [name])
-    assert set(masks_of(list(read(path))[3])) == {1, 123_456}
+    (path,) = save_masks(clip((1, 123_456)), tmp_path, [name])
+    assert set(masks_of(list(read_masks(path))[3])) == {1, 123_456}
 
 
 def test_images_have_16_bits_on_every_frame_if_an_id_needs_them(tmp_path: Path) -> None:
-    (path,) = save(clip((1, 300)), tmp_path, ["png"])
+    (path,) = save_masks(clip((1, 300)), tmp_path, ["png"])
     assert {Image.open(file).mode for file in path.iterdir()} == {"I;16"}
-    assert set(masks_of(list(read(path))[3])) == {1, 300}
+    assert set(masks_of(list(read_masks(path))[3])) == {1, 300}
 
 
 def test_label_images_have_the_colors_of_davis(written: dict[str, Path]) -> None:
@@ -186,8 +186,8 @@ def test_cvat_marks_a_hidden_object_as_outside(written: dict[str, Path]) -> None
 
 def test_mots_masks_do_not_overlap(tmp_path: Path) -> None:
     both = Masks.from_binary(np.stack([disc(30, 30, 12), disc(30, 38, 12)]), object_ids=[4, 3])
-    (path,) = save([TrackedFrame(0, None, both)], tmp_path, ["mots"])
-    (frame,) = read(path)
+    (path,) = save_masks([TrackedFrame(0, None, both)], tmp_path, ["mots"])
+    (frame,) = read_masks(path)
     assert not frame.masks.binary.all(axis=0).any()
     assert (frame.masks.of(3).binary[0] == both.of(3).binary[0]).all()  # the smallest id wins
 
@@ -201,8 +201,8 @@ def test_npz_is_read_by_numpy_alone(written: dict[str, Path]) -> None:
 
 def test_a_video_without_objects_is_written_too(tmp_path: Path) -> None:
     names = [name for name, form in FORMATS.items() if form.read and name not in ("sav", "mots")]
-    for path in save([TrackedFrame(0, None, Masks.empty(SIZE))], tmp_path, names):
-        (frame,) = read(path)
+    for path in save_masks([TrackedFrame(0, None, Masks.empty(SIZE))], tmp_path, names):
+        (frame,) = read_masks(path)
         assert len(frame.masks) == 0 and frame.masks.size == SIZE
 
 
@@ -227,7 +227,7 @@ def test_cvat_masks_of_images_are_read(tmp_path: Path) -> None:
         '<mask label="x" rle="1, 3, 2" left="10" top="5" width="3" height="2"></mask>'
         '<box label="y" xtl="20" ytl="20" xbr="22" ybr="23"/></image></annotations>'
     )
-    (frame,) = read(path)
+    (frame,) = read_masks(path)
     assert frame.masks.areas.tolist() == [3, 6]
     assert np.argwhere(frame.masks.binary[0]).tolist() == [[5, 11], [5, 12], [6, 10]]
 
@@ -237,13 +237,13 @@ def test_polygons_of_another_coco_file_are_filled(tmp_path: Path) -> None:
     image = {"id": 5, "width": 81, "height": 60, "file_name": "a.jpg"}
     annotation = {"id": 8, "image_id": 5, "segmentation": [[2, 2, 9, 2, 9, 5, 2, 5]], "category_id": 3}
     path.write_text(json.dumps({"images": [image], "annotations": [annotation]}))
-    (frame,) = read(path)
+    (frame,) = read_masks(path)
     assert frame.masks.object_ids == (8,) and frame.masks.areas.tolist() == [21]
 
 
 @pytest.mark.parametrize("name", EXACT + OUTLINED)
 def test_damaged_files_are_refused_as_such(name: str, tmp_path: Path) -> None:
-    (whole,) = save(clip(), tmp_path, [name])
+    (whole,) = save_masks(clip(), tmp_path, [name])
     path = whole if whole.is_file() else max(whole.rglob("*.*"))
     content = path.read_bytes()
     random = np.random.default_rng(0)
@@ -253,7 +253,7 @@ def test_damaged_files_are_refused_as_such(name: str, tmp_path: Path) -> None:
             broken[place] = random.integers(0, 256)
         path.write_bytes(bytes(broken))
         try:
-            list(read(whole))
+            list(read_masks(whole))
         except MaskletError as error:
             assert error.exit_status in (65, 66), error
 
@@ -266,14 +266,14 @@ def test_json_that_is_no_annotation_is_refused(content: str, tmp_path: Path) -> 
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(FormatError):
-        list(read(path))
+        list(read_masks(path))
 
 
 def test_xml_that_declares_entities_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
     path.write_text('<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><annotations>&c;</annotations>')
     with pytest.raises(FormatError, match="document type"):
-        list(read(path))
+        list(read_masks(path))
 
 
 def test_a_huge_image_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
@@ -282,15 +282,15 @@ def test_a_huge_image_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
     row = {"id": 1, "height": 100_000, "width": 100_000}
     path.write_text(json.dumps({"images": [row], "annotations": [{"id": 1, "image_id": 1, "segmentation": code}]}))
     with pytest.raises(FormatError):
-        list(read(path))
+        list(read_masks(path))
 
 
 def test_what_holds_no_masks_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.doc").write_text("x")
     with pytest.raises(FormatError, match="unsupported; use images"):
-        list(read(tmp_path / "x.doc"))
+        list(read_masks(tmp_path / "x.doc"))
     with pytest.raises(InputNotFound):
-        list(read(tmp_path / "missing.json"))
+        list(read_masks(tmp_path / "missing.json"))
 
 
 def test_unknown_formats_are_named() -> None:
@@ -300,12 +300,12 @@ def test_unknown_formats_are_named() -> None:
 
 def test_formats_with_images_need_the_video(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="pass the video"):
-        save(clip(), tmp_path, ["overlay"])
+        save_masks(clip(), tmp_path, ["overlay"])
 
 
 def test_saving_no_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no frames"):
-        save([], tmp_path, ["png"])
+        save_masks([], tmp_path, ["png"])
 
 
 class Repeated:

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from masklet.errors import ResourceError
-from masklet.formats import save
+from masklet.formats import save_masks
 from masklet.formats.video_encoder import H264, Timing, VideoEncoder
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
@@ -67,7 +67,7 @@ def tracked(indices: Sequence[int], video: Video) -> list[TrackedFrame]:
 
 def exported(source: Path, out: Path, name: str, indices: Sequence[int] = range(len(TIMES))) -> Path:
     video: Any = open_video(source)
-    (path,) = save(tracked(indices, video), out, [name], video=video, path=source)
+    (path,) = save_masks(tracked(indices, video), out, [name], video=video, path=source)
     return path
 
 
@@ -138,7 +138,7 @@ def test_an_image_of_odd_sides_is_padded_by_one_pixel(tmp_path: Path) -> None:
 
 def test_frames_without_times_come_25_per_second(tmp_path: Path) -> None:
     video: Any = open_video(np.stack([draw_image(index) for index in range(3)]))
-    (path,) = save(tracked(range(3), video), tmp_path, ["overlay"], video=video)
+    (path,) = save_masks(tracked(range(3), video), tmp_path, ["overlay"], video=video)
     assert [time for time, _ in decoded(path)] == [Fraction(index, 25) for index in range(3)]
 
 

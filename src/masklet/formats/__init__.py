@@ -17,8 +17,8 @@ _HOMES = {
     "Output": "writer",
     "masks_at": "reader",
     "find_formats": "registry",
-    "read": "reader",
-    "save": "writer",
+    "read_masks": "reader",
+    "save_masks": "writer",
 }
 
 __all__ = [
@@ -30,15 +30,15 @@ __all__ = [
     "Output",
     "masks_at",
     "find_formats",
-    "read",
-    "save",
+    "read_masks",
+    "save_masks",
 ]
 
 if TYPE_CHECKING:
     from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
-    from masklet.formats.reader import masks_at, read
+    from masklet.formats.reader import masks_at, read_masks
     from masklet.formats.registry import FORMATS, find_formats
-    from masklet.formats.writer import Output, save
+    from masklet.formats.writer import Output, save_masks
 
 
 def __getattr__(name: str) -> object:

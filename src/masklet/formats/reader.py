@@ -16,7 +16,7 @@ from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 
 
-def read(path: str | Path) -> Iterator[TrackedFrame]:
+def read_masks(path: str | Path) -> Iterator[TrackedFrame]:
     """Read the frames of a file or folder in any format that has masks.
 
     The format is detected from the suffix, for JSON from the fields, and for a folder from its files.
@@ -42,7 +42,7 @@ def masks_at(path: str | Path, frame: int = 0) -> Masks:
     """
     indices: list[int] = []
     last = None
-    for last in read(path):
+    for last in read_masks(path):
         indices.append(last.index)
         if last.index == frame:
             return last.masks

@@ -60,7 +60,7 @@ class Output:
                 handle.write(content)
 
 
-def save(
+def save_masks(
     frames: Iterable[TrackedFrame],
     out: str | Path,
     formats: Sequence[str],
