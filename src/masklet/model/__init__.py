@@ -1,1 +1,1 @@
-"""The networks in PyTorch, which know nothing of files, videos, users' prompts or sessions. Read `sam2.py` first."""
+"""SAM 2's networks in PyTorch. `sam2.py` composes them and is the place to start reading."""

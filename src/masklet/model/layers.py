@@ -1,4 +1,4 @@
-"""The two small layers that every network here is made of."""
+"""Layer norm over channels, and the multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of B C H W (reference-model §4, "LN2d")."""
+    """Layer norm over the channels of (B, C, H, W), "LN2d" in reference-model §4."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
@@ -19,7 +19,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them (reference-model §5.2)."""
+    """`depth` linear layers with ReLU between them (reference-model §5.2)."""
 
     def __init__(self, channels: int, hidden: int, out: int, depth: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Mask decoder: features and prompt tokens to four masks, their IoU and the object score (reference-model §5)."""
+"""Mask decoder: features and prompt tokens → four masks, their IoU and the object score (reference-model §5)."""
 
 from __future__ import annotations
 
@@ -11,46 +11,53 @@ from masklet.config import ModelConfig
 from masklet.model.attention import Attention
 from masklet.model.layers import MLP, ChannelNorm
 
-MASKS = 4  # the single mask, then three for an ambiguous prompt
-HEADS = 8
+NUM_MASKS = 4  # the single mask, then three for an ambiguous prompt
+NUM_HEADS = 8
 
 
 class MaskDecoder(nn.Module):
-    """A two-way transformer between prompt tokens and features, then one small network per mask."""
+    """A two-way transformer between prompt tokens and features, then one MLP per mask."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.channels
         self.object_token = nn.Parameter(torch.zeros(1, channels))
         self.iou_token = nn.Parameter(torch.zeros(1, channels))
-        self.mask_tokens = nn.Parameter(torch.zeros(MASKS, channels))
+        self.mask_tokens = nn.Parameter(torch.zeros(NUM_MASKS, channels))
         self.transformer = TwoWayTransformer(channels, config.decoder_hidden)
         self.upscale1 = nn.ConvTranspose2d(channels, channels // 4, 2, stride=2)
         self.upscale_norm = ChannelNorm(channels // 4)
         self.upscale2 = nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2)
-        self.mask_heads = nn.ModuleList(MLP(channels, channels, channels // 8, 3) for _ in range(MASKS))
-        self.iou_head = MLP(channels, channels, MASKS, 3)
+        self.mask_heads = nn.ModuleList(MLP(channels, channels, channels // 8, 3) for _ in range(NUM_MASKS))
+        self.iou_head = MLP(channels, channels, NUM_MASKS, 3)
         self.object_head = MLP(channels, channels, 1, 3)
 
     def forward(
-        self, features: Features, places: Tensor, prompts: Tensor, dense: Tensor, present: Tensor | None = None
+        self, features: Features, positions: Tensor, prompts: Tensor, dense: Tensor, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits (B, 4, 4h, 4w), IoU (B, 4) in [0, 1], object score (B, 1), mask tokens (B, 4, C).
+        """Decode B prompts.
 
-        `places` (1, C, h, w) is the positions of the features, `prompts` (B, P, C) the prompt tokens, of which those
-        where `present` (B, P) is false do not count, `dense` (B or 1, C, h, w) the mask prompt.
+        Args:
+            features: Features of one image or of B objects.
+            positions: Position encoding of the features (1, C, h, w).
+            prompts: Prompt tokens (B, P, C).
+            dense: Encoded mask prompts (B or 1, C, h, w).
+            present: False for prompt tokens that only pad the batch, (B, P) bool.
+
+        Returns:
+            Logits (B, 4, 4h, 4w), IoU (B, 4) in [0, 1], object score (B, 1), mask tokens (B, 4, C).
         """
         batch, learned = prompts.shape[0], torch.cat((self.object_token, self.iou_token, self.mask_tokens))
         tokens = torch.cat((learned.expand(batch, -1, -1), prompts), dim=1)
         if present is not None:
             present = F.pad(present, (len(learned), 0), value=True)
         image = (features.stride16 + dense).expand(batch, -1, -1, -1)
-        tokens, image = self.transformer(tokens, image, places, present)
-        masks = tokens[:, 2 : 2 + MASKS]
-        logits = self._masks(features, image, masks)
+        tokens, image = self.transformer(tokens, image, positions, present)
+        masks = tokens[:, 2 : 2 + NUM_MASKS]
+        logits = self._predict_logits(features, image, masks)
         return logits, self.iou_head(tokens[:, 1]).sigmoid(), self.object_head(tokens[:, 0]), masks
 
-    def _masks(self, features: Features, image: Tensor, tokens: Tensor) -> Tensor:
+    def _predict_logits(self, features: Features, image: Tensor, tokens: Tensor) -> Tensor:
         x = F.gelu(self.upscale_norm(self.upscale1(image) + features.stride8))
         x = F.gelu(self.upscale2(x) + features.stride4)
         weights = torch.stack([head(tokens[:, index]) for index, head in enumerate(self.mask_heads)], dim=1)
@@ -62,44 +69,46 @@ class TwoWayTransformer(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TwoWayLayer(channels, hidden, opening=index == 0) for index in range(2))
-        self.to_image = Attention(channels, HEADS, inner=channels // 2)
+        self.layers = nn.ModuleList(TwoWayLayer(channels, hidden, is_first=index == 0) for index in range(2))
+        self.to_image = Attention(channels, NUM_HEADS, inner=channels // 2)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, tokens: Tensor, image: Tensor, places: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens (B, N, C) and image (B, C, h, w) → both, changed. The first tokens are their own positions."""
+    def forward(
+        self, tokens: Tensor, image: Tensor, positions: Tensor, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Update tokens (B, N, C) and image (B, C, h, w). The input tokens are the tokens' position encodings."""
         shape = image.shape[-2:]
-        image, places = image.flatten(2).mT, places.flatten(2).mT
-        first = tokens
+        image, positions = image.flatten(2).mT, positions.flatten(2).mT
+        token_positions = tokens
         for layer in self.layers:
-            tokens, image = layer(tokens, image, first, places, present)
-        tokens = self.norm(tokens + self.to_image(tokens + first, image + places, image))
+            tokens, image = layer(tokens, image, token_positions, positions, present)
+        tokens = self.norm(tokens + self.to_image(tokens + token_positions, image + positions, image))
         return tokens, image.mT.unflatten(2, shape)
 
 
 class TwoWayLayer(nn.Module):
-    """Tokens → tokens, tokens → image, MLP, image → tokens; norms after each (reference-model §5.1)."""
+    """Tokens → tokens, tokens → image, MLP, image → tokens; each is followed by a norm (reference-model §5.1)."""
 
-    def __init__(self, channels: int, hidden: int, *, opening: bool) -> None:
-        """The self-attention of the `opening` layer has no positions and no residual (reference-model §12, G19)."""
+    def __init__(self, channels: int, hidden: int, *, is_first: bool) -> None:
+        """The self-attention of the first layer has no positions and no residual (reference-model §12, G19)."""
         super().__init__()
-        self.opening = opening
-        self.self_attention = Attention(channels, HEADS)
+        self.is_first = is_first
+        self.self_attention = Attention(channels, NUM_HEADS)
         self.norm1 = nn.LayerNorm(channels)
-        self.to_image = Attention(channels, HEADS, inner=channels // 2)
+        self.to_image = Attention(channels, NUM_HEADS, inner=channels // 2)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = MLP(channels, hidden, channels, 2)
         self.norm3 = nn.LayerNorm(channels)
-        self.to_tokens = Attention(channels, HEADS, inner=channels // 2)
+        self.to_tokens = Attention(channels, NUM_HEADS, inner=channels // 2)
         self.norm4 = nn.LayerNorm(channels)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, first: Tensor, places: Tensor, present: Tensor | None
+        self, tokens: Tensor, image: Tensor, token_positions: Tensor, positions: Tensor, present: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        placed = tokens if self.opening else tokens + first
-        looked = self.self_attention(placed, placed, tokens, present)
-        tokens = self.norm1(looked if self.opening else tokens + looked)
-        tokens = self.norm2(tokens + self.to_image(tokens + first, image + places, image))
+        queries = tokens if self.is_first else tokens + token_positions
+        attended = self.self_attention(queries, queries, tokens, present)
+        tokens = self.norm1(attended if self.is_first else tokens + attended)
+        tokens = self.norm2(tokens + self.to_image(tokens + token_positions, image + positions, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        image = self.norm4(image + self.to_tokens(image + places, tokens + first, tokens, present))
+        image = self.norm4(image + self.to_tokens(image + positions, tokens + token_positions, tokens, present))
         return tokens, image

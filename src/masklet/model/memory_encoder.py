@@ -1,4 +1,4 @@
-"""What was seen and what was answered, packed into one small map to remember (reference-model §6.1)."""
+"""Memory encoder: fuses image features and a mask into a memory map (reference-model §6.1)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MemoryEncoder(nn.Module):
 
 
 class MaskDownsampler(nn.Module):
-    """Four strided convolutions, each to four times the channels until there are enough."""
+    """Four convolutions of stride 2, each with four times the channels of the one before, then a 1 × 1 convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class MaskDownsampler(nn.Module):
 
 
 class FuserBlock(nn.Module):
-    """A ConvNeXt block with a learned gain."""
+    """A ConvNeXt block with a learned layer scale (`gain`)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

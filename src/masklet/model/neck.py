@@ -1,4 +1,4 @@
-"""The neck: four trunk maps become the three that prompts, memories and masks use (reference-model §3.2, §3.3)."""
+"""Feature pyramid neck: four trunk maps → the three maps of `Features` (reference-model §3.2, §3.3)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class Neck(nn.Module):
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> Features:
         stride16 = self.laterals[2](maps[2]) + F.interpolate(self.laterals[3](maps[3]), scale_factor=2, mode="nearest")
         return Features(
-            _both(self.laterals[0], self.stride4, maps[0]), _both(self.laterals[1], self.stride8, maps[1]), stride16
+            _apply_merged(self.laterals[0], self.stride4, maps[0]),
+            _apply_merged(self.laterals[1], self.stride8, maps[1]),
+            stride16,
         )
 
 
-def _both(first: nn.Module, second: nn.Conv2d, x: Tensor) -> Tensor:
-    """Two 1 × 1 convolutions as one: nothing else reads what lies between them at strides 4 and 8."""
+def _apply_merged(first: nn.Module, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply two 1 × 1 convolutions as one: no other layer reads the result of the first at strides 4 and 8."""
     assert isinstance(first, nn.Conv2d)
     inner, outer = first.weight.flatten(1), second.weight.flatten(1)
     assert first.bias is not None and second.bias is not None

@@ -1,4 +1,4 @@
-"""Clicks, boxes and masks as tokens and as a map (reference-model §4)."""
+"""Prompt encoder: points and boxes as tokens, masks as a feature map (reference-model §4)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 from masklet.config import ModelConfig
 from masklet.model.layers import ChannelNorm
-from masklet.model.position_encoding import FourierPositions
+from masklet.model.position_encoding import FourierEncoding
 
-NOT_A_POINT = -1  # a learned token that says so
-LABELS = 4  # negative click, positive click, the two corners of a box
+NOT_A_POINT = -1  # label of the learned padding token
+NUM_LABELS = 4  # negative point, positive point, two corners of a box
 
 
 class PromptEncoder(nn.Module):
-    """Points become tokens (B, P, C), a mask becomes a map (B, C, h, w) that is added to the features."""
+    """Points → tokens (B, P, C); a mask → a map (B, C, h, w) that is added to the features."""
 
     def __init__(self, config: ModelConfig, hidden: int = 16) -> None:
         super().__init__()
         channels = config.channels
-        self.fourier = FourierPositions(channels)
-        self.labels = nn.ParameterList(torch.zeros(1, channels) for _ in range(LABELS))
+        self.fourier = FourierEncoding(channels)
+        self.labels = nn.ParameterList(torch.zeros(1, channels) for _ in range(NUM_LABELS))
         self.not_a_point = nn.Parameter(torch.zeros(1, channels))
         self.no_mask = nn.Parameter(torch.zeros(1, channels))
         self.mask1 = nn.Conv2d(1, hidden // 4, 2, stride=2)
@@ -30,19 +30,25 @@ class PromptEncoder(nn.Module):
         self.mask_norm2 = ChannelNorm(hidden)
         self.mask3 = nn.Conv2d(hidden, channels, 1)
 
-    def points(self, places: Tensor, labels: Tensor, size: int) -> Tensor:
-        """Tokens of `places` (B, P, 2), fractions of an input of side `size`.
+    def encode_points(self, points: Tensor, labels: Tensor, input_size: int) -> Tensor:
+        """Encode points as tokens.
 
-        `labels` (B, P): 0 to 3 as in `LABELS`, `NOT_A_POINT` for no point.
+        Args:
+            points: Positions (B, P, 2), xy as fractions of the image.
+            labels: Labels (B, P): 0 negative, 1 positive, 2 and 3 the corners of a box, −1 (`NOT_A_POINT`) padding.
+            input_size: Side of the network's square in pixels.
+
+        Returns:
+            Tokens (B, P, C).
         """
         labels = labels[..., None]
-        tokens = self.fourier(places + 0.5 / size).to(self.not_a_point.dtype)  # pixel centres
+        tokens = self.fourier(points + 0.5 / input_size).to(self.not_a_point.dtype)  # pixel centers
         for label, embedding in enumerate(self.labels):
             tokens = torch.where(labels == label, tokens + embedding, tokens)
         return torch.where(labels == NOT_A_POINT, self.not_a_point, tokens)
 
-    def mask(self, logits: Tensor) -> Tensor:
-        """Logits (B, 1, 4h, 4w) → (B, C, h, w)."""
+    def encode_mask(self, logits: Tensor) -> Tensor:
+        """Encode low-resolution logits (B, 1, 4h, 4w) as a map (B, C, h, w)."""
         x = F.gelu(self.mask_norm1(self.mask1(logits)))
         x = F.gelu(self.mask_norm2(self.mask2(x)))
         return self.mask3(x)

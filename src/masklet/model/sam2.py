@@ -1,6 +1,6 @@
-"""SAM 2 is four networks: encode a picture, attend to memories, decode a prompt into masks, memorize the answer.
+"""SAM 2: the networks that encode an image, attend to memories, decode a prompt, and memorize the result.
 
-Read this file first. Every method is a pure function of its arguments and of the weights.
+Start reading here. Every method is a pure function of its arguments and the weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.backend import MEMORY_SLOTS, NO_OBJECT, Candidates, Features
+from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
 from masklet.config import ModelConfig
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
@@ -20,8 +20,7 @@ from masklet.model.neck import Neck
 from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
 from masklet.model.prompt_encoder import PromptEncoder
 
-MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter the memory encoder in [−10, 10] (reference-model §1.3)
-STRIDE = 16
+STRIDE = 16  # of the features that memories and masks are computed from
 
 
 class Sam2(nn.Module):
@@ -41,13 +40,13 @@ class Sam2(nn.Module):
         self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
         self.slots = nn.Parameter(torch.zeros(MEMORY_SLOTS, 1, 1, memory))
         self.no_memory = nn.Parameter(torch.zeros(1, 1, channels))
-        self.no_memory_position = nn.Parameter(torch.zeros(1, 1, channels))  # never used; released checkpoints have it
+        self.no_memory_position = nn.Parameter(torch.zeros(1, 1, channels))  # unused; released checkpoints contain it
         self.no_pointer = nn.Parameter(torch.zeros(1, channels))
         self.hidden = nn.Parameter(torch.zeros(1, memory)) if config.occlusion else None
         self.pointer_times = nn.Linear(channels, memory) if config.pointer_times else None
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised pictures (B, 3, S, S) → features at strides 4, 8 and 16 (reference-model §3)."""
+        """Encode normalized images (B, 3, S, S) as features at strides 4, 8 and 16 (reference-model §3)."""
         return self.neck(self.trunk(images))
 
     def attend(
@@ -58,22 +57,32 @@ class Sam2(nn.Module):
         pointers: Tensor,
         times: Tensor,
     ) -> Features:
-        """Features (B or 1) as each of B objects sees them through its memories (reference-model §6.3).
+        """Condition the features of a frame on the memories of each of B objects (reference-model §6.3).
 
-        `memories` (B, T, c, h, w) in temporal `slots` (B, T); `pointers` (B, P, C) made `times` (B, P) ago, as
-        fractions of the longest time. With T = 0 there is nothing to remember, which the features are told.
+        With T = 0 the learned "no memory" embedding is added instead.
+
+        Args:
+            features: Features of one frame, or of B.
+            memories: Memory maps (B, T, c, h, w).
+            slots: Temporal slots of the maps (B, T), int64.
+            pointers: Object pointers (B, P, C).
+            times: Ages of the pointers (B, P) as fractions of the longest age.
+
+        Returns:
+            The features with a `stride16` of B objects.
         """
         if memories.shape[1] == 0:
-            alone = features.stride16 + self.no_memory.mT[..., None]
-            return features._replace(stride16=alone.expand(memories.shape[0], -1, -1, -1))
+            unconditioned = features.stride16 + self.no_memory.mT[..., None]
+            return features._replace(stride16=unconditioned.expand(memories.shape[0], -1, -1, -1))
         channels, height, width = memories.shape[2:]
-        place = compute_sine_encoding(height, width, channels, memories).flatten(1).mT
-        places = (place + self.slots[slots].flatten(2, 4)[:, :, None]).flatten(1, 2)
+        position = compute_sine_encoding(height, width, channels, memories).flatten(1).mT
+        positions = (position + self.slots[slots].flatten(2, 4)[:, :, None]).flatten(1, 2)
         tokens = torch.cat(
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
         )
-        places = torch.cat((places, self._pointer_places(pointers, times)), dim=1)
-        return features._replace(stride16=self.memory_attention(features.stride16, tokens, places, memories.shape[1]))
+        positions = torch.cat((positions, self._encode_pointer_times(pointers, times)), dim=1)
+        attended = self.memory_attention(features.stride16, tokens, positions, memories.shape[1])
+        return features._replace(stride16=attended)
 
     def decode(
         self,
@@ -84,10 +93,18 @@ class Sam2(nn.Module):
         masked: Tensor | None = None,
         present: Tensor | None = None,
     ) -> Candidates:
-        """Masks for N prompts on the features of one picture or of N objects (reference-model §4, §5).
+        """Decode N prompts into masks (reference-model §4, §5).
 
-        `points` (N, P, 2) fractions of the picture with `labels` (N, P); `mask` (N, 1, 4h, 4w) logits to start from
-        for the prompts that are `masked` (N,); `present` (N, P) is false for points that only fill up a batch.
+        Args:
+            features: Features of one image, or of N objects.
+            points: Positions (N, P, 2), xy as fractions of the image.
+            labels: Labels (N, P), see `PromptEncoder.encode_points`.
+            mask: Mask prompts (N, 1, 4h, 4w), low-resolution logits.
+            masked: True where `mask` is a prompt, (N,) bool. None: everywhere.
+            present: False for points that only pad the batch, (N, P) bool. None: all points count.
+
+        Returns:
+            The four masks of each prompt.
         """
         height, width = features.stride16.shape[-2:]
         prompts = self.prompt_encoder.encode_points(points, labels, height * STRIDE)
@@ -95,14 +112,21 @@ class Sam2(nn.Module):
         if mask is not None:
             prompted = self.prompt_encoder.encode_mask(mask)
             dense = prompted if masked is None else torch.where(masked[:, None, None, None], prompted, dense)
-        places = self.prompt_encoder.fourier.encode_grid(height, width).to(features.stride16.dtype)
-        logits, iou, score, tokens = self.mask_decoder(features, places, prompts, dense, present)
+        positions = self.prompt_encoder.fourier.encode_grid(height, width).to(features.stride16.dtype)
+        logits, iou, score, tokens = self.mask_decoder(features, positions, prompts, dense, present)
         return Candidates(logits, iou, score, select_pointers(self, self.pointer_head(tokens), score[..., None]))
 
     def memorize(self, features: Features, logits: Tensor, score: Tensor, binarize: Tensor) -> Tensor:
-        """Memories (B, c, h, w) of low-res `logits` (B, 1, 4h, 4w) on raw features (B or 1) (reference-model §6.1).
+        """Encode masks as memories (reference-model §6.1).
 
-        `score` (B, 1) > 0 says that the object is there; `binarize` (B,) bool hardens masks of prompted frames.
+        Args:
+            features: Raw features of one frame, or of B.
+            logits: Low-resolution logits (B, 1, 4h, 4w).
+            score: Object scores (B, 1); positive: the object is visible.
+            binarize: True for masks of prompted frames, which are thresholded, (B,) bool.
+
+        Returns:
+            Memory maps (B, c, h, w).
         """
         visible = score[..., None, None] > 0
         logits = torch.where(visible, logits, torch.full_like(logits, NO_OBJECT))
@@ -115,16 +139,16 @@ class Sam2(nn.Module):
             visible, torch.zeros_like(self.hidden[..., None, None]), self.hidden[..., None, None]
         )
 
-    def _pointer_places(self, pointers: Tensor, times: Tensor) -> Tensor:
-        """(B, P · C/c, c): where in time the pointers' tokens are; 2.0 does not say."""
+    def _encode_pointer_times(self, pointers: Tensor, times: Tensor) -> Tensor:
+        """Compute position encodings (B, P · C/c, c) of the pointers' tokens; zeros in SAM 2.0."""
         batch, count, channels = pointers.shape
         width = self.slots.shape[-1]
         if self.pointer_times is None:
             return pointers.new_zeros(batch, count * channels // width, width)
-        places = self.pointer_times(compute_time_encoding(times, channels).to(pointers.dtype))
-        return places.repeat_interleave(channels // width, dim=1)
+        encoding = self.pointer_times(compute_time_encoding(times, channels).to(pointers.dtype))
+        return encoding.repeat_interleave(channels // width, dim=1)
 
 
 def select_pointers(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
-    """Pointers of visible objects as they are, of hidden ones the learned "no pointer" (reference-model §5.5)."""
+    """Replace the pointers of hidden objects with the learned "no pointer" (reference-model §5.5)."""
     return torch.where(score > 0, pointers, model.no_pointer)

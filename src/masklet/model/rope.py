@@ -1,0 +1,90 @@
+"""Rotary position encoding (RoPE) of feature maps, and attention that uses it (reference-model §6.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from masklet.model.attention import AttentionProjections, scaled_dot_product_attention
+from masklet.model.position_encoding import TEMPERATURE, promote_to_float32
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines (tokens, channel pairs) of the angles by which tokens are rotated."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Rotate the channel pairs (2c, 2c + 1) of `x` (…, tokens, channels) in real arithmetic."""
+        even, odd = x.to(self.cos.dtype).unflatten(-1, (-1, 2)).unbind(-1)
+        rotated = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
+        return rotated.flatten(-2).to(x.dtype)
+
+
+def compute_axial_rotation(side: int, channels: int, like: Tensor) -> Rotation:
+    """Compute the rotations of the `side`² tokens of a feature map, row by row.
+
+    The first half of the channel pairs rotates with x, the second half with y.
+
+    Args:
+        side: Height and width of the feature map in tokens.
+        channels: Channels of the queries and keys, a multiple of 4.
+        like: Tensor that gives the device and the dtype, which is promoted to at least float32.
+
+    Returns:
+        Cosines and sines (side², channels / 2).
+    """
+    dtype = promote_to_float32(like.dtype)
+    exponents = torch.arange(0, channels, 4, device=like.device, dtype=dtype) / channels
+    frequencies = TEMPERATURE**-exponents
+    angles = torch.arange(side, device=like.device, dtype=dtype)[:, None] * frequencies
+    x, y = angles.expand(side, -1, -1), angles[:, None].expand(-1, side, -1)
+    angles = torch.cat((x, y), dim=-1).flatten(0, 1)
+    return Rotation(angles.cos(), angles.sin())
+
+
+class RotaryAttention(AttentionProjections):
+    """Single-head attention whose queries and keys are rotated by their position in the feature map."""
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        rotation: Rotation,
+        maps: int = 1,
+        scores_at_once: int | None = None,
+    ) -> Tensor:
+        """Attend from the tokens of one feature map to those of `maps` feature maps and to object pointers.
+
+        Values are projected after they are averaged. The result is the same, since attention weights add up to one,
+        and costs less where there are more keys than queries.
+
+        Args:
+            queries: Tokens (B or 1, h · w, C); one set of queries may serve all B sets of keys.
+            keys: Tokens (B, maps · h · w + pointers, c). Every map is rotated alike, pointers are not rotated.
+            values: Tokens (B, maps · h · w + pointers, c).
+            rotation: Rotations of the h · w tokens of one map.
+            maps: Number of feature maps in `keys`.
+            scores_at_once: Limit of the attention scores that are in memory at a time. None: all.
+
+        Returns:
+            Tokens (B, h · w, C).
+        """
+        q, k = self.q(queries), self.k(keys)
+        spatial, pointers = k.tensor_split((maps * q.shape[-2],), dim=-2)
+        spatial = rotation.rotate(spatial.unflatten(-2, (maps, -1))).flatten(-3, -2)
+        averaged = _attend(rotation.rotate(q), torch.cat((spatial, pointers), dim=-2), values, scores_at_once)
+        return self.out(self.v(averaged))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scores_at_once: int | None) -> Tensor:
+    """Compute softmax(q kᵀ / √c) v of (B, N, c), (B, M, c) and (B, M, d); the batch of `q` may be 1."""
+    if scores_at_once is None:
+        q, k, v = q.expand(k.shape[0], -1, -1)[:, None], k[:, None], v[:, None]
+        return scaled_dot_product_attention(q, k, v)[:, 0]
+    scaled, rows = q * q.shape[-1] ** -0.5, max(1, scores_at_once // k.shape[-2])
+    return torch.cat([(part @ k.mT).softmax(dim=-1) @ v for part in scaled.split(rows, dim=-2)], dim=-2)
