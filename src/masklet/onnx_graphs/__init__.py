@@ -1,8 +1,7 @@
-"""The networks as ONNX graphs, written from the weights with numpy alone: the arithmetic of `masklet.model`, shaped for
-runtimes that fuse little.
+"""ONNX graphs of the networks, written from the weights with NumPy, without PyTorch.
 
-`VERBS` are exactly the four methods of `Sam2`. Each graph's inputs are its method's arguments and its outputs what it
-returns; what a whole system needs beside them is in `tables`.
+A graph computes the same as the method of `masklet.model.sam2.Sam2` of the same name, in an order that suits runtimes
+with little operator fusion. Its inputs are the method's arguments, its outputs the method's results.
 """
 
 from __future__ import annotations
@@ -15,47 +14,65 @@ from numpy.typing import NDArray
 
 from masklet.config import ModelConfig
 from masklet.onnx_graphs.attend import write_attend
-from masklet.onnx_graphs.builder import Graph
+from masklet.onnx_graphs.builder import GraphBuilder
 from masklet.onnx_graphs.decode import write_decode
 from masklet.onnx_graphs.encode import write_encode
-from masklet.onnx_graphs.exported_model import Network
+from masklet.onnx_graphs.exported_model import ExportedModel
 from masklet.onnx_graphs.memorize import write_memorize
-from masklet.onnx_graphs.quantization import Rounding
+from masklet.onnx_graphs.quantization import Quantization
 
-Verb = Literal["encode", "attend", "decode", "memorize"]
-VERBS: dict[Verb, Callable[[Graph, ModelConfig, int], None]] = {
+GraphName = Literal["encode", "attend", "decode", "memorize"]
+GRAPH_WRITERS: dict[GraphName, Callable[[GraphBuilder, ModelConfig, int], None]] = {
     "encode": write_encode,
     "attend": write_attend,
     "decode": write_decode,
     "memorize": write_memorize,
 }
+"""The function that writes each graph: it takes a builder, the configuration and the input size."""
+
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-"""What a graph can be written in, by the names that exported folders use."""
+"""The dtype of a graph by the precision that `masklet export onnx` takes and manifests name."""
 
 DTYPES = tuple(PRECISIONS.values())
 
 
-def write_graph(verb: Verb, network: Network, dtype: str = "float32", rounding: Rounding | None = None) -> bytes:
-    """One graph as an ONNX file. Tensors and most arithmetic are of `dtype`, one of `DTYPES`: "int8" is float32 with
-    the large layers rounded, by `rounding` or dynamically."""
-    if dtype == "int8":
-        dtype, rounding = "float32", rounding or Rounding()
-    graph = Graph(verb, network.tensors, dtype, rounding)
-    VERBS[verb](graph, network.config, network.size)
-    return graph.file()
+def write_graph(
+    name: GraphName, model: ExportedModel, dtype: str = "float32", quantization: Quantization | None = None
+) -> bytes:
+    """Write one graph as an ONNX file.
 
+    Args:
+        name: The graph.
+        model: Configuration, weights and input size.
+        dtype: One of `DTYPES`, or "float64". "int8" quantizes the large layers and computes the rest in float32.
+        quantization: How the large layers are quantized. Default with "int8": dynamically.
 
-def tables(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """The four small tensors that are used between graphs:
-
-    - `no_memory` (1, C, 1, 1): added to `stride16` of an object that has no memories, in place of `attend`;
-    - `mask_weight` (4, 4) and `mask_bias` (1,): make a mask prompt of each 4 × 4 pixels of a mask that is adopted;
-    - `no_pointer` (1, C): the pointer of an adopted mask that is empty.
+    Returns:
+        The ONNX file.
     """
-    found = {
+    if dtype == "int8":
+        dtype, quantization = "float32", quantization or Quantization()
+    graph = GraphBuilder(name, model.tensors, dtype, quantization)
+    GRAPH_WRITERS[name](graph, model.config, model.input_size)
+    return graph.to_bytes()
+
+
+def extract_tables(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Extract the four small tensors that a backend uses between graphs.
+
+    Args:
+        tensors: Weights by masklet's key names.
+
+    Returns:
+        - `no_memory` (1, C, 1, 1): added to `stride16` of an object without memories, in place of `attend`.
+        - `mask_weight` (4, 4) and `mask_bias` (1,): downsample a mask that is used as given to the mask prompt that its
+          pointer is decoded from, as a convolution of stride 4.
+        - `no_pointer` (1, C): the pointer of an empty mask that is used as given.
+    """
+    tables = {
         "no_memory": tensors["no_memory"].reshape(1, -1, 1, 1),
         "no_pointer": tensors["no_pointer"],
         "mask_weight": tensors["mask_downsample.weight"][0, 0],
         "mask_bias": tensors["mask_downsample.bias"],
     }
-    return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in tables.items()}

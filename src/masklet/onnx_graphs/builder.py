@@ -1,4 +1,4 @@
-"""A small language for writing ONNX graphs: values are names, and a layer of a network is one call."""
+"""Builder of ONNX graphs. Tensors are names, and each layer of a network is one call."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.onnx_graphs import protobuf
-from masklet.onnx_graphs.quantization import Rounding, ends, rounded
+from masklet.onnx_graphs.quantization import Quantization, quantize_matrix, range_outputs
 
-OPSET = 20  # the first with Gelu; LayerNormalization came with 17
-IR = 9  # the format of files that runtimes of that age read
+OPSET = 20  # the first with Gelu
+IR_VERSION = 9  # of the file format; the version that goes with opset 20
 Dimensions = Sequence[int | str]
 Attribute = int | float | str | list[int]
-_KINDS = {  # what ONNX files call them
+_DATA_TYPES = {  # TensorProto.DataType
     "float32": 1,
     "uint8": 2,
     "int8": 3,
@@ -28,11 +28,11 @@ _KINDS = {  # what ONNX files call them
 }
 
 
-class Graph:
-    """One graph in the making: add inputs, layers and outputs, then take its `file`.
+class GraphBuilder:
+    """Builder of one graph: add inputs, layers and outputs, then call `to_bytes`.
 
-    `weights` are a network's tensors by our names; those that layers ask for are stored in `dtype`: "float32",
-    "float16" or "float64". Layers are named after their weights, so that a profile or a quantiser can speak of them.
+    Methods take and return names of tensors. Layers are named after their weights, so that profilers and quantization
+    can refer to them.
     """
 
     def __init__(
@@ -40,71 +40,83 @@ class Graph:
         name: str,
         weights: Mapping[str, NDArray[Any]],
         dtype: str = "float32",
-        rounding: Rounding | None = None,
+        quantization: Quantization | None = None,
     ) -> None:
-        self.name, self.weights, self.dtype, self._rounding = name, weights, dtype, rounding
+        """Start a graph.
+
+        Args:
+            name: Name of the graph.
+            weights: Weights by masklet's key names.
+            dtype: "float32", "float16" or "float64": the dtype of weights and of most arithmetic.
+            quantization: How large layers are quantized. None: not at all.
+        """
+        self.name, self.weights, self.dtype, self._quantization = name, weights, dtype, quantization
         self._nodes: list[bytes] = []
         self._constants: dict[str, bytes] = {}
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
-        self._taken: dict[str, int] = {}
-        self._known_steps: dict[str, list[str]] = {}
+        self._name_counts: dict[str, int] = {}
+        self._quantized_inputs: dict[str, list[str]] = {}
 
-    def file(self) -> bytes:
-        """The graph as an ONNX file."""
-        parts = [protobuf.data(1, node) for node in self._nodes]
-        parts.append(protobuf.data(2, self.name))
-        for constant in self._constants.values():  # which may be large: no copy but the last
-            parts += [protobuf.opening(5, len(constant)), constant]
-        parts += [protobuf.data(11, value) for value in self._inputs]
-        parts += [protobuf.data(12, value) for value in self._outputs]
-        opset = protobuf.data(1, "") + protobuf.number(2, OPSET)
-        head = protobuf.number(1, IR) + protobuf.data(2, "masklet") + protobuf.data(8, opset)
-        return b"".join((head, protobuf.opening(7, sum(map(len, parts))), *parts))
+    def to_bytes(self) -> bytes:
+        """Return the graph as an ONNX file."""
+        parts = [protobuf.encode_bytes(1, node) for node in self._nodes]
+        parts.append(protobuf.encode_bytes(2, self.name))
+        for constant in self._constants.values():  # may be large; joining below makes the only copy
+            parts += [protobuf.encode_prefix(5, len(constant)), constant]
+        parts += [protobuf.encode_bytes(11, value) for value in self._inputs]
+        parts += [protobuf.encode_bytes(12, value) for value in self._outputs]
+        opset = protobuf.encode_bytes(1, "") + protobuf.encode_int(2, OPSET)
+        head = (
+            protobuf.encode_int(1, IR_VERSION) + protobuf.encode_bytes(2, "masklet") + protobuf.encode_bytes(8, opset)
+        )
+        return b"".join((head, protobuf.encode_prefix(7, sum(map(len, parts))), *parts))
 
     def input(self, name: str, shape: Dimensions, dtype: str = "") -> str:
-        """A named input; a dimension that is a word may be of any length."""
+        """Add an input. A string in `shape` names a free dimension."""
         self._inputs.append(_value(name, shape, dtype or self.dtype))
         return name
 
     def output(self, name: str, value: str, shape: Dimensions, dtype: str = "") -> None:
-        """Give `value` out under a name."""
+        """Add an output `name` with the value of the tensor `value`."""
         self._outputs.append(_value(name, shape, dtype or self.dtype))
         self._nodes.append(_node("Identity", [value], [name], f"output.{name}", {}))
 
     def constant(self, values: Any, name: str = "", dtype: str = "") -> str:
-        """An array in the graph: in the graph's dtype if it holds fractions, whole numbers and truths as they are."""
+        """Add an array as a constant: floats in `dtype`, by default the graph's; integers and booleans unchanged."""
         array = np.asarray(values)
-        wanted = dtype or (self.dtype if array.dtype.kind == "f" else array.dtype.name)
-        content = array.astype(wanted).tobytes()
-        kept = name or f"constant.{wanted}.{array.shape}.{hashlib.md5(content).hexdigest()}"
-        if kept not in self._constants:
-            sizes = b"".join(protobuf.number(1, size) for size in array.shape)
-            kind = protobuf.number(2, _KINDS[wanted])
-            self._constants[kept] = b"".join((sizes, kind, protobuf.data(8, kept), protobuf.data(9, content)))
-        return kept
+        stored_dtype = dtype or (self.dtype if array.dtype.kind == "f" else array.dtype.name)
+        content = array.astype(stored_dtype).tobytes()
+        tensor = name or f"constant.{stored_dtype}.{array.shape}.{hashlib.md5(content).hexdigest()}"
+        if tensor not in self._constants:
+            sizes = b"".join(protobuf.encode_int(1, size) for size in array.shape)
+            data_type = protobuf.encode_int(2, _DATA_TYPES[stored_dtype])
+            self._constants[tensor] = b"".join(
+                (sizes, data_type, protobuf.encode_bytes(8, tensor), protobuf.encode_bytes(9, content))
+            )
+        return tensor
 
     def array(self, name: str) -> NDArray[np.float64]:
-        """The network's tensor of that name, to work with."""
+        """Return the weight `name` in float64, to compute with."""
         return np.asarray(self.weights[name], np.float64)
 
     def weight(self, name: str) -> str:
-        """The network's tensor of that name, in the graph."""
+        """Add the weight `name` as a constant."""
         return self.constant(self.weights[name], name)
 
     def op(self, kind: str, *inputs: str, name: str = "", **attributes: Attribute) -> str:
-        """Any operator with one result."""
-        own = self._name(name or kind.lower())
-        self._nodes.append(_node(kind, inputs, [own], own, attributes))
-        return own
+        """Add an operator with one output."""
+        output = self._name(name or kind.lower())
+        self._nodes.append(_node(kind, inputs, [output], output, attributes))
+        return output
 
     def split(self, x: str, count: int, axis: int) -> list[str]:
-        """`count` parts, equal if that is possible."""
+        """Split along an axis into `count` parts; the last is smaller if the length is not a multiple."""
         if count == 1:
             return [x]
-        own = self._name("split")
-        parts = [f"{own}.{index}" for index in range(count)]
-        self._nodes.append(_node("Split", [x], parts, own, {"axis": axis, "num_outputs": count}))
+        node = self._name("split")
+        parts = [f"{node}.{index}" for index in range(count)]
+        self._nodes.append(_node("Split", [x], parts, node, {"axis": axis, "num_outputs": count}))
         return parts
 
     def add(self, first: str, second: str) -> str:
@@ -126,129 +138,132 @@ class Graph:
         return self.op("Gelu", x)
 
     def reshape(self, x: str, *shape: int) -> str:
-        """0 keeps a dimension, −1 is whatever is left."""
+        """Reshape; 0 copies a dimension, −1 infers it."""
         return self.op("Reshape", x, self.constant(np.array(shape, np.int64)))
 
     def transpose(self, x: str, *order: int) -> str:
         return self.op("Transpose", x, perm=list(order))
 
     def rearrange(self, x: str, shape: Sequence[int], order: Sequence[int], result: Sequence[int]) -> str:
-        """Reshape, transpose, reshape."""
+        """Reshape to `shape`, transpose to `order`, and reshape to `result`."""
         return self.reshape(self.transpose(self.reshape(x, *shape), *order), *result)
 
-    def pixels(self, x: str, channels: int, side: int) -> str:
-        """B C H W → (B, H · W, C)."""
+    def to_tokens(self, x: str, channels: int, side: int) -> str:
+        """Convert (B, C, side, side) to (B, side², C)."""
         return self.transpose(self.reshape(x, 0, channels, side * side), 0, 2, 1)
 
-    def planes(self, x: str, channels: int, side: int) -> str:
-        """(B, H · W, C) → B C H W."""
+    def to_map(self, x: str, channels: int, side: int) -> str:
+        """Convert (B, side², C) to (B, C, side, side)."""
         return self.reshape(self.transpose(x, 0, 2, 1), 0, channels, side, side)
 
     def concat(self, parts: Sequence[str], axis: int) -> str:
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
-    def part(self, x: str, start: int, stop: int, axis: int) -> str:
-        """A slice along one axis."""
+    def slice(self, x: str, start: int, stop: int, axis: int) -> str:
+        """Slice along one axis."""
         return self.op("Slice", x, *(self.constant(np.array([value])) for value in (start, stop, axis)))
 
     def unsqueeze(self, x: str, *axes: int) -> str:
         return self.op("Unsqueeze", x, self.constant(np.array(axes, np.int64)))
 
-    def largest(self, x: str, *axes: int) -> str:
-        """The maximum along `axes`, which are gone afterwards."""
+    def reduce_max(self, x: str, *axes: int) -> str:
+        """Return the maximum over `axes`, which are removed."""
         return self.op("ReduceMax", x, self.constant(np.array(axes, np.int64)), keepdims=0)
 
     @property
-    def precise(self) -> str:
-        """The dtype of what more than half precision is needed for: points, times, pictures and answers."""
+    def precise_dtype(self) -> str:
+        """The dtype of points, times, images and results: float32, or float64 in a float64 graph."""
         return "float64" if self.dtype == "float64" else "float32"
 
-    def own(self, x: str) -> str:
-        """A precise value in the graph's dtype."""
-        return x if self.dtype == self.precise else self.op("Cast", x, to=_KINDS[self.dtype])
+    def to_graph_dtype(self, x: str) -> str:
+        """Cast from `precise_dtype` to the graph's dtype."""
+        return x if self.dtype == self.precise_dtype else self.op("Cast", x, to=_DATA_TYPES[self.dtype])
 
-    def full(self, x: str) -> str:
-        """A value of the graph's dtype, precise."""
-        return x if self.dtype == self.precise else self.op("Cast", x, to=_KINDS[self.precise])
+    def to_precise(self, x: str) -> str:
+        """Cast from the graph's dtype to `precise_dtype`."""
+        return x if self.dtype == self.precise_dtype else self.op("Cast", x, to=_DATA_TYPES[self.precise_dtype])
 
-    def whole(self, x: str) -> str:
-        """Numbers of any dtype as int64."""
-        return self.op("Cast", x, to=_KINDS["int64"])
+    def to_int64(self, x: str) -> str:
+        """Cast to int64."""
+        return self.op("Cast", x, to=_DATA_TYPES["int64"])
 
     def linear(self, x: str, name: str) -> str:
-        """A fully connected layer, or a 1 × 1 convolution, on the last dimension."""
+        """Apply a linear layer, or a 1 × 1 convolution, to the last dimension."""
         weight = self.array(f"{name}.weight")
         return self.affine(x, weight.reshape(weight.shape[:2]).T, self.array(f"{name}.bias"), name)
 
     def affine(self, x: str, matrix: NDArray[Any], offset: NDArray[Any], name: str, dtype: str = "") -> str:
-        """x @ matrix + offset, with a matrix that was worked out beforehand."""
-        return self.add(self.product(x, matrix, name, dtype), self.constant(offset, f"{name}.offset", dtype))
+        """Compute x @ matrix + offset with a matrix that is computed here, as the layer `name`."""
+        return self.add(self.project(x, matrix, name, dtype), self.constant(offset, f"{name}.offset", dtype))
 
-    def product(self, x: str, matrix: NDArray[Any], name: str, dtype: str = "") -> str:
-        """x @ matrix, in eight bits if the graph is to be rounded and the layer is one of those."""
-        if self._rounding is not None and self._rounding.applies(name):
-            if not self._rounding.watch:
-                return self._rounded(x, matrix, name, self._rounding)
-            for kind, end in zip(("ReduceMin", "ReduceMax"), ends(name), strict=True):
+    def project(self, x: str, matrix: NDArray[Any], name: str, dtype: str = "") -> str:
+        """Compute x @ matrix as the layer `name`, quantized if the graph quantizes that layer."""
+        if self._quantization is not None and self._quantization.applies_to(name):
+            if not self._quantization.record_ranges:
+                return self._project_quantized(x, matrix, name, self._quantization)
+            for kind, end in zip(("ReduceMin", "ReduceMax"), range_outputs(name), strict=True):
                 self.output(end, self.op(kind, x, keepdims=0), [])
         return self.matmul(x, self.constant(matrix, f"{name}.matrix", dtype), name)
 
-    def norm(self, x: str, name: str, epsilon: float = 1e-6) -> str:
-        """Layer norm over the last dimension."""
+    def layer_norm(self, x: str, name: str, epsilon: float = 1e-6) -> str:
+        """Apply layer norm over the last dimension."""
         gain, offset = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("LayerNormalization", x, gain, offset, name=name, axis=-1, epsilon=epsilon)
 
     def conv(self, x: str, name: str, **attributes: Attribute) -> str:
-        """A convolution on B C H W."""
+        """Apply a convolution to (B, C, H, W)."""
         weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("Conv", x, weight, bias, name=name, **attributes)
 
     def mlp(self, x: str, name: str, depth: int) -> str:
-        """Fully connected layers with ReLU between them."""
+        """Apply `depth` linear layers with ReLU between them."""
         for index in range(depth):
             x = self.linear(x, f"{name}.layers.{index}")
             x = self.op("Relu", x) if index < depth - 1 else x
         return x
 
     def attention(self, q: str, k: str, v: str, chunks: int = 1) -> str:
-        """Softmax attention of (…, N, c) on keys (…, c, M) and values (…, M, d), the scale already in the queries.
+        """Attend from scaled queries (…, N, c) to keys (…, c, M) and values (…, M, d).
 
-        The queries are taken in `chunks`, which bounds the memory that the scores take.
+        Queries are processed in `chunks`, which limits the memory that the scores take.
         """
         parts = [self.matmul(self.softmax(self.matmul(part, k)), v) for part in self.split(q, chunks, axis=-2)]
         return self.concat(parts, axis=-2)
 
-    def _rounded(self, x: str, matrix: NDArray[Any], name: str, rounding: Rounding) -> str:
-        """x @ matrix as runtimes know to compute with whole numbers."""
-        numbers, scales = rounded(matrix)
-        whole, scale = self.constant(numbers, f"{name}.matrix"), self.constant(scales, f"{name}.scale")
-        step = rounding.step(name)
-        if step is None:
-            values, step_scale, zero = self._steps(x)
-            total = self.op("MatMulInteger", values, whole, zero, name=name)
-            return self.mul(self.op("Cast", total, to=_KINDS["float32"]), self.mul(step_scale, scale))
-        given = [self.constant(value, dtype=value.dtype.name) for value in step]
-        near = self.op("DequantizeLinear", self.op("QuantizeLinear", x, *given), *given)
-        return self.matmul(near, self.op("DequantizeLinear", whole, scale, axis=1), name)
+    def _project_quantized(self, x: str, matrix: NDArray[Any], name: str, quantization: Quantization) -> str:
+        """Compute x @ matrix with the operators for integers that runtimes support."""
+        values, scale = quantize_matrix(matrix)
+        integers, scales = self.constant(values, f"{name}.matrix"), self.constant(scale, f"{name}.scale")
+        input_scale = quantization.input_scale(name)
+        if input_scale is None:
+            quantized, dynamic_scale, zero_point = self._quantize_input(x)
+            total = self.op("MatMulInteger", quantized, integers, zero_point, name=name)
+            return self.mul(self.op("Cast", total, to=_DATA_TYPES["float32"]), self.mul(dynamic_scale, scales))
+        static = [self.constant(value, dtype=value.dtype.name) for value in input_scale]
+        near = self.op("DequantizeLinear", self.op("QuantizeLinear", x, *static), *static)
+        return self.matmul(near, self.op("DequantizeLinear", integers, scales, axis=1), name)
 
-    def _steps(self, x: str) -> list[str]:
-        """A value as whole numbers, their scale and their zero, once for all layers that it flows into."""
-        if x not in self._known_steps:
-            own = self._name("steps")
-            self._known_steps[x] = [f"{own}.{part}" for part in ("numbers", "scale", "zero")]
-            self._nodes.append(_node("DynamicQuantizeLinear", [x], self._known_steps[x], own, {}))
-        return self._known_steps[x]
+    def _quantize_input(self, x: str) -> list[str]:
+        """Quantize a tensor dynamically, once for all layers that take it: integers, scale, zero point."""
+        if x not in self._quantized_inputs:
+            node = self._name("steps")
+            self._quantized_inputs[x] = [f"{node}.{part}" for part in ("numbers", "scale", "zero")]
+            self._nodes.append(_node("DynamicQuantizeLinear", [x], self._quantized_inputs[x], node, {}))
+        return self._quantized_inputs[x]
 
     def _name(self, wanted: str) -> str:
-        self._taken[wanted] = count = self._taken.get(wanted, 0) + 1
+        """Return a name that no node has: `wanted`, or `wanted~2`, `wanted~3`, …"""
+        self._name_counts[wanted] = count = self._name_counts.get(wanted, 0) + 1
         return wanted if count == 1 else f"{wanted}~{count}"
 
 
 def _value(name: str, shape: Dimensions, dtype: str) -> bytes:
-    sizes = [protobuf.number(1, size) if isinstance(size, int) else protobuf.data(2, size) for size in shape]
-    form = b"".join(protobuf.data(1, size) for size in sizes)
-    tensor = protobuf.number(1, _KINDS[dtype]) + protobuf.data(2, form)
-    return protobuf.data(1, name) + protobuf.data(2, protobuf.data(1, tensor))
+    sizes = [
+        protobuf.encode_int(1, size) if isinstance(size, int) else protobuf.encode_bytes(2, size) for size in shape
+    ]
+    dimensions = b"".join(protobuf.encode_bytes(1, size) for size in sizes)
+    tensor = protobuf.encode_int(1, _DATA_TYPES[dtype]) + protobuf.encode_bytes(2, dimensions)
+    return protobuf.encode_bytes(1, name) + protobuf.encode_bytes(2, protobuf.encode_bytes(1, tensor))
 
 
 def _node(
@@ -256,22 +271,22 @@ def _node(
 ) -> bytes:
     return b"".join(
         (
-            *(protobuf.data(1, value) for value in inputs),
-            *(protobuf.data(2, value) for value in outputs),
-            protobuf.data(3, name),
-            protobuf.data(4, kind),
-            *(protobuf.data(5, _attribute(key, value)) for key, value in attributes.items()),
+            *(protobuf.encode_bytes(1, value) for value in inputs),
+            *(protobuf.encode_bytes(2, value) for value in outputs),
+            protobuf.encode_bytes(3, name),
+            protobuf.encode_bytes(4, kind),
+            *(protobuf.encode_bytes(5, _attribute(key, value)) for key, value in attributes.items()),
         )
     )
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
     if isinstance(value, str):
-        content, kind = protobuf.data(4, value), 3
+        content, kind = protobuf.encode_bytes(4, value), 3
     elif isinstance(value, float):
-        content, kind = protobuf.real(2, value), 1
+        content, kind = protobuf.encode_float(2, value), 1
     elif isinstance(value, int):
-        content, kind = protobuf.number(3, value), 2
+        content, kind = protobuf.encode_int(3, value), 2
     else:
-        content, kind = b"".join(protobuf.number(8, item) for item in value), 7
-    return protobuf.data(1, name) + content + protobuf.number(20, kind)
+        content, kind = b"".join(protobuf.encode_int(8, item) for item in value), 7
+    return protobuf.encode_bytes(1, name) + content + protobuf.encode_int(20, kind)

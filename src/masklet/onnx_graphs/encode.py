@@ -1,8 +1,8 @@
-"""Writes `Sam2.encode` as a graph: Hiera and the neck (reference-model §3).
+"""Graph `encode`: Hiera and the neck (reference-model §3).
 
 Tokens are (maps, tokens, channels) throughout. In the first two stages every window lies within a tile that pooling
-halves exactly, so a tile's tokens are kept in an order in which the four that are pooled are neighbours: no window is
-cut out or put back until the third stage, and pooling is a maximum of neighbours.
+halves exactly. A tile's tokens are ordered so that the four tokens that are pooled together are neighbors: windows are
+partitioned and unpartitioned only from the third stage on, and pooling is a maximum of neighbors.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ import numpy as np
 
 from masklet.backend import Features
 from masklet.config import ModelConfig
-from masklet.onnx_graphs.builder import Graph
-from masklet.onnx_graphs.position_tables import cubic
+from masklet.onnx_graphs.builder import GraphBuilder
+from masklet.onnx_graphs.position_tables import compute_cubic_matrix
 
-SCORES_AT_ONCE = 1 << 24  # of attention among all tokens: 64 MiB, however large the picture
+MAX_ATTENTION_SCORES = 1 << 24  # of global attention at a time: 64 MiB at any input size
 
 
-def write_encode(graph: Graph, config: ModelConfig, size: int) -> None:
-    """`images` (pictures, 3, size, size) → `stride4`, `stride8`, `stride16`."""
-    features = encoded(graph, config, size, graph.input("images", ["pictures", 3, size, size], graph.precise))
+def write_encode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
+    """Write `Sam2.encode`: `images` (B, 3, S, S) → `stride4`, `stride8`, `stride16`."""
+    images = graph.input("images", ["pictures", 3, input_size, input_size], graph.precise_dtype)
+    features = encode_images(graph, config, input_size, images)
     for stride, channels in ((4, config.channels // 8), (8, config.channels // 4), (16, config.channels)):
-        name, side = f"stride{stride}", size // stride
+        name, side = f"stride{stride}", input_size // stride
         graph.output(name, getattr(features, name), ["pictures", channels, side, side])
 
 
-def encoded(graph: Graph, config: ModelConfig, size: int, images: str) -> Features:
-    """The features of `images` (B, 3, size, size), float32, each B C H W."""
-    channels, coarse, half = config.channels, size // 16, size // 32
-    tiles = Tiles(size // 4 // config.windows[0], config.windows[0] // 4, 2)
-    first, second, third, fourth = _trunk(graph, config, tiles, images)
+def encode_images(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
+    """Encode `images` (B, 3, S, S) float32 as features, each (B, C, h, w)."""
+    channels, coarse, half = config.channels, input_size // 16, input_size // 32
+    tiles = TileLayout(input_size // 4 // config.windows[0], config.windows[0] // 4, 2)
+    first, second, third, fourth = _encode_trunk(graph, config, tiles, images)
     level = graph.reshape(graph.linear(third, "neck.laterals.2"), -1, half, 2, half, 2, channels)
     deeper = graph.reshape(graph.linear(fourth, "neck.laterals.3"), -1, half, 1, half, 1, channels)
-    both = graph.reshape(graph.add(level, deeper), -1, coarse, coarse, channels)  # each deep token for four
-    stride4 = tiles.paste(graph, _lateral(graph, first, 0, "stride4"), channels // 8)
-    stride8 = tiles.pooled.paste(graph, _lateral(graph, second, 1, "stride8"), channels // 4)
+    both = graph.reshape(graph.add(level, deeper), -1, coarse, coarse, channels)  # nearest-neighbor upsampling
+    stride4 = tiles.paste(graph, _project_lateral(graph, first, 0, "stride4"), channels // 8)
+    stride8 = tiles.pooled.paste(graph, _project_lateral(graph, second, 1, "stride8"), channels // 4)
     return Features(*(graph.transpose(x, 0, 3, 1, 2) for x in (stride4, stride8, both)))
 
 
-class Tiles(NamedTuple):
-    """Tokens of `across`² tiles, each of side `core` · 2^`levels`, those that are pooled first lying closest."""
+class TileLayout(NamedTuple):
+    """Order of tokens in `across`² tiles of side `core` · 2^`levels`: tokens that are pooled first are neighbors."""
 
     across: int
     core: int
@@ -50,61 +51,63 @@ class Tiles(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Of the whole map."""
+        """Side of the whole map in tokens."""
         return self.across * (self.core << self.levels)
 
     @property
-    def pooled(self) -> Tiles:
-        """The same after pooling."""
+    def pooled(self) -> TileLayout:
+        """The layout after pooling."""
         return self._replace(levels=self.levels - 1)
 
     @property
     def _factors(self) -> list[int]:
         return [self.across, self.core, *[2] * self.levels]
 
-    def cut(self, graph: Graph, x: str, channels: int) -> str:
-        """B H W C → (B · tiles, tokens, C)."""
+    def cut(self, graph: GraphBuilder, x: str, channels: int) -> str:
+        """Cut a map (B, H, W, C) into tiles (B · tiles, tokens, C)."""
         count = len(self._factors)
         pairs = [axis for k in range(count) for axis in (1 + k, 1 + count + k)]
         shape = [-1, *self._factors, *self._factors, channels]
         return graph.rearrange(x, shape, [0, *pairs, 2 * count + 1], [-1, (self.side // self.across) ** 2, channels])
 
-    def paste(self, graph: Graph, x: str, channels: int) -> str:
-        """(B · tiles, tokens, C) → B H W C."""
+    def paste(self, graph: GraphBuilder, x: str, channels: int) -> str:
+        """Join tiles (B · tiles, tokens, C) into a map (B, H, W, C)."""
         count = len(self._factors)
         shape = [-1, *(factor for factor in self._factors for _ in "yx"), channels]
         order = [0, *range(1, 2 * count, 2), *range(2, 2 * count + 1, 2), 2 * count + 1]
         return graph.rearrange(x, shape, order, [-1, self.side, self.side, channels])
 
 
-class Block(NamedTuple):
-    """What is needed to know of one of Hiera's blocks."""
+class _Block(NamedTuple):
+    """A block of Hiera."""
 
     name: str
-    out: int
+    out: int  # output channels
     heads: int
-    window: int  # 0: the whole map
-    pools: bool  # halves the map, widens the channels
+    window: int  # side in tokens; 0 is global attention
+    pools: bool  # halves the sides of the map and doubles the channels
 
 
-def _blocks(config: ModelConfig) -> Iterator[Block]:
+def _list_blocks(config: ModelConfig) -> Iterator[_Block]:
     out, heads, index = config.width, config.heads, 0
     for stage, count in enumerate(config.stages):
         for position in range(count):
             opens = stage > 0 and position == 0
             out, heads = (2 * out, 2 * heads) if opens else (out, heads)
-            window = config.windows[stage - 1 if opens else stage]  # the block that pools keeps the earlier window
-            yield Block(f"trunk.blocks.{index}", out, heads, 0 if index in config.global_blocks else window, opens)
+            window = config.windows[
+                stage - 1 if opens else stage
+            ]  # a pooling block uses the window of the stage before
+            yield _Block(f"trunk.blocks.{index}", out, heads, 0 if index in config.global_blocks else window, opens)
             index += 1
 
 
-def _trunk(graph: Graph, config: ModelConfig, tiles: Tiles, images: str) -> list[str]:
-    """Tokens at the end of each stage: of the first two in tiles, of the last two row by row."""
+def _encode_trunk(graph: GraphBuilder, config: ModelConfig, tiles: TileLayout, images: str) -> list[str]:
+    """Compute the tokens at the end of each stage: those of the first two in tiles, of the last two row by row."""
     side, ends = tiles.side, (np.cumsum(config.stages) - 1).tolist()
-    x, outputs = tiles.cut(graph, _patches(graph, config, side, images), config.width), []
-    for index, block in enumerate(_blocks(config)):
-        in_tiles = index <= ends[1] + 1  # the block that opens the third stage is the last of them
-        x = _tile_block(graph, x, block) if in_tiles else _block(graph, x, block, side)
+    x, outputs = tiles.cut(graph, _embed_patches(graph, config, side, images), config.width), []
+    for index, block in enumerate(_list_blocks(config)):
+        in_tiles = index <= ends[1] + 1  # up to the block that opens the third stage
+        x = _write_tile_block(graph, x, block) if in_tiles else _write_block(graph, x, block, side)
         side = side // 2 if block.pools else side
         if index == ends[1] + 1:
             x = graph.reshape(tiles.pooled.pooled.paste(graph, x, block.out), -1, side * side, block.out)
@@ -113,88 +116,89 @@ def _trunk(graph: Graph, config: ModelConfig, tiles: Tiles, images: str) -> list
     return outputs
 
 
-def _patches(graph: Graph, config: ModelConfig, side: int, images: str) -> str:
-    """The pictures' patches with their positions, B H W C."""
-    x = graph.conv(graph.own(images), "trunk.patches", strides=[4, 4], pads=[3, 3, 3, 3])
-    stretch = cubic(config.background, side)
-    rows = graph.matmul(graph.constant(stretch), graph.weight("trunk.positions"))
+def _embed_patches(graph: GraphBuilder, config: ModelConfig, side: int, images: str) -> str:
+    """Embed patches and add the position embedding: (B, H, W, C)."""
+    x = graph.conv(graph.to_graph_dtype(images), "trunk.patches", strides=[4, 4], pads=[3, 3, 3, 3])
+    resize = compute_cubic_matrix(config.background, side)
+    rows = graph.matmul(graph.constant(resize), graph.weight("trunk.positions"))
     repeats = graph.constant(np.array([1, 1, side // config.windows[0], side // config.windows[0]]))
     repeated = graph.op("Tile", graph.weight("trunk.window_positions"), repeats)
-    table = graph.add(graph.matmul(rows, graph.constant(stretch.T)), repeated)
+    table = graph.add(graph.matmul(rows, graph.constant(resize.T)), repeated)
     return graph.transpose(graph.add(x, table), 0, 2, 3, 1)
 
 
-def _tile_block(graph: Graph, x: str, block: Block) -> str:
-    """A block whose windows are the tiles themselves."""
-    normed = graph.norm(x, f"{block.name}.norm1")
+def _write_tile_block(graph: GraphBuilder, x: str, block: _Block) -> str:
+    """Write a block whose windows are the tiles."""
+    normed = graph.layer_norm(x, f"{block.name}.norm1")
     shortcut = _pool(graph, graph.linear(normed, f"{block.name}.shortcut"), block) if block.pools else x
-    return _rest(graph, shortcut, _attended(graph, normed, block), block)
+    return _finish_block(graph, shortcut, _attend(graph, normed, block), block)
 
 
-def _block(graph: Graph, x: str, block: Block, side: int) -> str:
-    """A block on maps of `side`² tokens, row by row."""
-    normed = graph.norm(x, f"{block.name}.norm1")
+def _write_block(graph: GraphBuilder, x: str, block: _Block, side: int) -> str:
+    """Write a block on maps of `side`² tokens, row by row."""
+    normed = graph.layer_norm(x, f"{block.name}.norm1")
     shortcut = x
     if block.pools:
         wide = graph.linear(normed, f"{block.name}.shortcut")
         fours = graph.reshape(wide, -1, side // 2, 2, side // 2, 2, block.out)
-        shortcut = graph.reshape(graph.largest(fours, 2, 4), -1, side**2 // 4, block.out)
-    whole = block.window == 0 or (block.window == side and not block.pools)
-    attended = _attended(graph, normed, block, side**2) if whole else _windowed(graph, normed, block, side)
-    return _rest(graph, shortcut, attended, block)
+        shortcut = graph.reshape(graph.reduce_max(fours, 2, 4), -1, side**2 // 4, block.out)
+    is_global = block.window == 0 or (block.window == side and not block.pools)
+    if is_global:
+        return _finish_block(graph, shortcut, _attend(graph, normed, block, side**2), block)
+    return _finish_block(graph, shortcut, _attend_windows(graph, normed, block, side), block)
 
 
-def _windowed(graph: Graph, x: str, block: Block, side: int) -> str:
-    """Attention within windows; those that reach over the edge see tokens of zeros, as in the released networks."""
+def _attend_windows(graph: GraphBuilder, x: str, block: _Block, side: int) -> str:
+    """Attend within windows. Windows that reach over the edge contain zeros, as in the released networks."""
     width, levels = (block.out // 2, 1) if block.pools else (block.out, 0)
-    windows = Tiles(-(-side // block.window), block.window // 2**levels, levels)
+    windows = TileLayout(-(-side // block.window), block.window // 2**levels, levels)
     x = graph.reshape(x, -1, side, side, width)
     if windows.side > side:
-        over = windows.side - side
-        x = graph.op("Pad", x, graph.constant(np.array([0, 0, 0, 0, 0, over, over, 0])))
-    attended = _attended(graph, windows.cut(graph, x, width), block)
-    after, kept = (windows.pooled, side // 2) if block.pools else (windows, side)
+        padding = windows.side - side
+        x = graph.op("Pad", x, graph.constant(np.array([0, 0, 0, 0, 0, padding, padding, 0])))
+    attended = _attend(graph, windows.cut(graph, x, width), block)
+    after, inside = (windows.pooled, side // 2) if block.pools else (windows, side)
     pasted = after.paste(graph, attended, block.out)
-    if after.side > kept:
-        inside = [graph.constant(np.array(values)) for values in ([0, 0], [kept, kept], [1, 2])]
-        pasted = graph.op("Slice", pasted, *inside)
-    return graph.reshape(pasted, -1, kept * kept, block.out)
+    if after.side > inside:
+        bounds = [graph.constant(np.array(values)) for values in ([0, 0], [inside, inside], [1, 2])]
+        pasted = graph.op("Slice", pasted, *bounds)
+    return graph.reshape(pasted, -1, inside * inside, block.out)
 
 
-def _attended(graph: Graph, x: str, block: Block, tokens: int = 0) -> str:
-    """What each token finds within its map; `tokens` is how many there are where that is a lot."""
-    size = block.out // block.heads
+def _attend(graph: GraphBuilder, x: str, block: _Block, tokens: int = 0) -> str:
+    """Attend among the tokens of each map. `tokens` is their number in global attention, which is done in chunks."""
+    width = block.out // block.heads
     to_q, to_k, to_v = graph.array(f"{block.name}.attention.qkv.weight").reshape(3, block.out, -1)
     offset, _, _ = graph.array(f"{block.name}.attention.qkv.bias").reshape(3, block.out)
-    q = graph.affine(x, to_q.T * size**-0.5, offset * size**-0.5, f"{block.name}.attention.q")
+    q = graph.affine(x, to_q.T * width**-0.5, offset * width**-0.5, f"{block.name}.attention.q")
     q = _pool(graph, q, block) if block.pools else q
-    k = graph.product(x, to_k.T, f"{block.name}.attention.k")  # the same offset for all keys changes no softmax
-    v = graph.product(x, to_v.T, f"{block.name}.attention.v")  # and that of the values is left to `_rest`
+    k = graph.project(x, to_k.T, f"{block.name}.attention.k")  # the offset of the keys does not change the softmax
+    v = graph.project(x, to_v.T, f"{block.name}.attention.v")  # `_finish_block` adds the offset of the values
     if block.heads == 1:
         return graph.attention(q, graph.transpose(k, 0, 2, 1), v)
-    q, k, v = (graph.reshape(one, 0, -1, block.heads, size) for one in (q, k, v))
+    q, k, v = (graph.reshape(one, 0, -1, block.heads, width) for one in (q, k, v))
     q, k, v = graph.transpose(q, 0, 2, 1, 3), graph.transpose(k, 0, 2, 3, 1), graph.transpose(v, 0, 2, 1, 3)
-    rows = max(1, SCORES_AT_ONCE // max(1, block.heads * tokens))
+    rows = max(1, MAX_ATTENTION_SCORES // max(1, block.heads * tokens))
     attended = graph.attention(q, k, v, chunks=-(-tokens // rows) or 1)
     return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, -1, block.out)
 
 
-def _rest(graph: Graph, x: str, attended: str, block: Block) -> str:
-    """What was found and what is made of it, each added to what it was found for."""
-    values = graph.array(f"{block.name}.attention.qkv.bias")[2 * block.out :]  # in every mean of values
+def _finish_block(graph: GraphBuilder, x: str, attended: str, block: _Block) -> str:
+    """Apply the output projection of the attention and the MLP, each with its residual."""
+    values = graph.array(f"{block.name}.attention.qkv.bias")[2 * block.out :]  # part of every average of values
     last, offset = (graph.array(f"{block.name}.attention.proj.{part}") for part in ("weight", "bias"))
     x = graph.add(x, graph.affine(attended, last.T, offset + last @ values, f"{block.name}.attention.proj"))
-    hidden = graph.gelu(graph.linear(graph.norm(x, f"{block.name}.norm2"), f"{block.name}.mlp.up"))
+    hidden = graph.gelu(graph.linear(graph.layer_norm(x, f"{block.name}.norm2"), f"{block.name}.mlp.up"))
     return graph.add(x, graph.linear(hidden, f"{block.name}.mlp.down"))
 
 
-def _pool(graph: Graph, x: str, block: Block) -> str:
-    """The largest of each four tokens that lie beside each other."""
-    return graph.largest(graph.reshape(x, 0, -1, 4, block.out), 2)
+def _pool(graph: GraphBuilder, x: str, block: _Block) -> str:
+    """Max-pool each four neighboring tokens."""
+    return graph.reduce_max(graph.reshape(x, 0, -1, 4, block.out), 2)
 
 
-def _lateral(graph: Graph, x: str, level: int, last: str) -> str:
-    """Two layers as one: nothing else reads what lies between them at strides 4 and 8."""
+def _project_lateral(graph: GraphBuilder, x: str, level: int, last: str) -> str:
+    """Apply two layers of the neck as one: no other layer reads the result of the first at strides 4 and 8."""
     inner, outer = (graph.array(f"neck.{name}.weight")[..., 0, 0] for name in (f"laterals.{level}", last))
     offset = outer @ graph.array(f"neck.laterals.{level}.bias") + graph.array(f"neck.{last}.bias")
     return graph.affine(x, (outer @ inner).T, offset, f"neck.{last}")

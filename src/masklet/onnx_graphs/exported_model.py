@@ -1,4 +1,4 @@
-"""A network that is about to be written: what it is, its weights, and the size of the pictures that it is for."""
+"""The model that is written as ONNX graphs: configuration, weights and input size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from masklet.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """`tensors` by our names; `size` is the side of the square that pictures are resized to."""
+class ExportedModel:
+    """Weights by masklet's key names, with their configuration and the side of the network's square in pixels."""
 
     config: ModelConfig
     tensors: Mapping[str, NDArray[Any]]
-    size: int
+    input_size: int

@@ -1,7 +1,7 @@
-"""Is this ONNX file safe to hand to a runtime? Read field by field, before any of its contents is used.
+"""Inspection of ONNX files before a runtime loads them, field by field. A file is untrusted input.
 
-A graph may compute, and nothing else: no operators from outside ONNX (they are foreign code), no data in other files
-(they may be anybody's), no functions, and no more of anything than a network has.
+A graph may only compute. Operators from outside ONNX (foreign code), data in other files (any file of the user),
+functions and loops are refused, and the numbers of nodes, constants and dimensions are limited.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from masklet.errors import CheckpointError
 from masklet.files.open_input import open_input
 from masklet.onnx_graphs import protobuf
 
-LARGEST = 2 << 30  # bytes; also the most that the format itself can hold
-MOST_NODES = 50_000
-MOST_CONSTANTS = 50_000
-MOST_INPUTS = 1_000  # older files list their constants here too
-MOST_SIZES = 32  # of one constant: its dimensions
-MOST_PER_BYTE = 2  # numbers of a constant for each byte of it: the smallest have four bits
-DEEPEST = 4  # graphs within graphs
-_ONNX = ("", "ai.onnx")
-_ENDLESS = (b"Loop", b"Scan")
+MAX_BYTES = 2 << 30  # also the limit of the format
+MAX_NODES = 50_000
+MAX_CONSTANTS = 50_000
+MAX_INPUTS = 1_000  # older files list their constants as inputs
+MAX_DIMENSIONS = 32  # of one constant
+MAX_VALUES_PER_BYTE = 2  # of a constant: the smallest values have 4 bits
+MAX_DEPTH = 4  # of nested graphs
+_ONNX_DOMAINS = ("", "ai.onnx")
+_LOOPS = (b"Loop", b"Scan")
 _EXTERNAL = 1  # TensorProto.data_location
 
 
 def read_onnx(path: Path) -> bytes:
-    """The contents of an ONNX file that is safe to load.
+    """Read an ONNX file that is safe to load.
 
-    Raises `InputNotFound`, or `CheckpointError`: `onnx-refused` for a graph that does more than compute, or too much;
-    `onnx-external-data` for one whose data is elsewhere; `onnx-broken` for what is no ONNX file.
+    Raises:
+        InputNotFound: The file is missing.
+        CheckpointError: The graph does more than compute, or exceeds a limit (`onnx-refused`); its data is in another
+            file (`onnx-external-data`); the file is not an ONNX file (`onnx-broken`).
     """
     content = read_limited(path)
     inspect(content, str(path))
@@ -41,112 +43,115 @@ def read_onnx(path: Path) -> bytes:
 
 
 def read_limited(path: Path) -> bytes:
-    """The contents of a graph's file, as yet not known to be safe. Raises `InputNotFound`, or `CheckpointError`
-    (`onnx-refused`) for one that is too large."""
+    """Read a graph's file without inspection. Raises `InputNotFound`, or `CheckpointError` for one over the limit."""
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > LARGEST:
-            raise CheckpointError("onnx-refused", f"{path}: {size} bytes; a graph may have {LARGEST}")
+        if size > MAX_BYTES:
+            raise CheckpointError("onnx-refused", f"{path}: {size} bytes; the limit of a graph is {MAX_BYTES}")
         return file.read()
 
 
 def inspect(content: bytes, name: str) -> None:
-    """Raise `CheckpointError` unless `content` is safe to load: see `read_onnx`. `name` is what messages call it."""
+    """Raise `CheckpointError` unless `content` is safe to load, as `read_onnx` does. `name` appears in messages."""
     try:
-        _Inspection(name).model(memoryview(content))
-    except CheckpointError:  # which is a ValueError too
+        _Inspector(name).check_model(memoryview(content))
+    except CheckpointError:  # a subclass of ValueError
         raise
     except (ValueError, UnicodeDecodeError) as cause:
         raise CheckpointError("onnx-broken", f"{name}: not an ONNX file: {cause}") from cause
 
 
-class _Inspection:
+class _Inspector:
+    """The checks of one file, with counts of its nodes and constants."""
+
     def __init__(self, name: str) -> None:
         self.name, self.nodes, self.constants = name, 0, 0
 
-    def model(self, message: memoryview) -> None:
+    def check_model(self, message: memoryview) -> None:
         graphs = 0
-        for field, value in protobuf.fields(message):
+        for field, value in protobuf.iter_fields(message):
             if field == 7:
-                self.graph(_message(value), depth=1)
+                self._check_graph(_as_message(value), depth=1)
                 graphs += 1
             elif field == 8:
-                self._domain(_message(value), field=1)
+                self._check_domain(_as_message(value), field=1)
             elif field in (20, 25):
-                self._refuse("it brings functions or training of its own")
+                self._refuse("it has functions or training graphs")
         if graphs != 1:
-            raise ValueError(f"{graphs} graphs")
+            raise ValueError(f"it has {graphs} graphs")
 
-    def graph(self, message: memoryview, depth: int) -> None:
-        if depth > DEEPEST:
-            self._refuse("its graphs are nested too deep")
+    def _check_graph(self, message: memoryview, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            self._refuse(f"its graphs are nested over {MAX_DEPTH} deep")
         inputs = 0
-        for field, value in protobuf.fields(message):
+        for field, value in protobuf.iter_fields(message):
             inputs += field == 11
             if field == 1:
-                self._node(_message(value), depth)
+                self._check_node(_as_message(value), depth)
             elif field == 5:
-                self._tensor(_message(value))
+                self._check_tensor(_as_message(value))
             elif field == 15:
                 self._refuse("it has sparse tensors")
-        if inputs > MOST_INPUTS:
-            self._refuse(f"it has over {MOST_INPUTS} inputs")
+        if inputs > MAX_INPUTS:
+            self._refuse(f"it has more than {MAX_INPUTS} inputs")
 
-    def _node(self, message: memoryview, depth: int) -> None:
+    def _check_node(self, message: memoryview, depth: int) -> None:
         self.nodes += 1
-        if self.nodes > MOST_NODES:
-            self._refuse(f"it has over {MOST_NODES} nodes")
-        self._domain(message, field=7)
-        for field, value in protobuf.fields(message):
-            if field == 4 and bytes(_message(value)) in _ENDLESS:
-                self._refuse("it has loops, which need not end")
+        if self.nodes > MAX_NODES:
+            self._refuse(f"it has more than {MAX_NODES} nodes")
+        self._check_domain(message, field=7)
+        for field, value in protobuf.iter_fields(message):
+            if field == 4 and bytes(_as_message(value)) in _LOOPS:
+                self._refuse("it has loops, which may not end")
             elif field == 5:
-                self._attribute(_message(value), depth)
+                self._check_attribute(_as_message(value), depth)
 
-    def _attribute(self, message: memoryview, depth: int) -> None:
-        for field, value in protobuf.fields(message):
+    def _check_attribute(self, message: memoryview, depth: int) -> None:
+        for field, value in protobuf.iter_fields(message):
             if field in (5, 10):
-                self._tensor(_message(value))
+                self._check_tensor(_as_message(value))
             elif field in (6, 11):
-                self.graph(_message(value), depth + 1)
+                self._check_graph(_as_message(value), depth + 1)
             elif field in (22, 23):
                 self._refuse("it has sparse tensors")
 
-    def _tensor(self, message: memoryview) -> None:
+    def _check_tensor(self, message: memoryview) -> None:
         self.constants += 1
-        if self.constants > MOST_CONSTANTS:
-            self._refuse(f"it has over {MOST_CONSTANTS} constants")
+        if self.constants > MAX_CONSTANTS:
+            self._refuse(f"it has more than {MAX_CONSTANTS} constants")
         sizes: list[int] = []
-        for field, value in protobuf.fields(message):
+        for field, value in protobuf.iter_fields(message):
             if field == 1:
-                sizes += islice(_numbers(value), MOST_SIZES + 1)
-                if len(sizes) > MOST_SIZES:
-                    raise ValueError(f"a constant of over {MOST_SIZES} dimensions")
+                sizes += islice(_iter_ints(value), MAX_DIMENSIONS + 1)
+                if len(sizes) > MAX_DIMENSIONS:
+                    raise ValueError(f"a constant has more than {MAX_DIMENSIONS} dimensions")
             elif field == 13 or (field == 14 and value == _EXTERNAL):
                 raise CheckpointError(
                     "onnx-external-data",
                     f"{self.name}: refused: its data is in another file",
-                    hint="save the graph with its weights inside",
+                    hint="save the graph with its weights in the same file",
                 )
         count = math.prod(sizes)
-        if not 0 <= count <= MOST_PER_BYTE * len(message):
-            raise ValueError(f"a constant of {count} numbers in {len(message)} bytes")
+        if not 0 <= count <= MAX_VALUES_PER_BYTE * len(message):
+            raise ValueError(f"a constant claims {count} values in {len(message)} bytes")
 
-    def _domain(self, message: memoryview, field: int) -> None:
-        for found, value in protobuf.fields(message):
-            if found == field and (domain := bytes(_message(value)).decode()) not in _ONNX:
-                self._refuse(f"it needs operators of {domain!r}, which are not ONNX's")
+    def _check_domain(self, message: memoryview, field: int) -> None:
+        for found, value in protobuf.iter_fields(message):
+            if found == field and (domain := bytes(_as_message(value)).decode()) not in _ONNX_DOMAINS:
+                self._refuse(f"it has operators of {domain!r}, which are not part of ONNX")
 
-    def _refuse(self, why: str) -> NoReturn:
-        raise CheckpointError("onnx-refused", f"{self.name}: refused: {why}", hint="use a graph that masklet exported")
-
-
-def _numbers(value: protobuf.Value) -> Iterator[int]:
-    """One whole number, or several packed into bytes."""
-    return iter([value]) if isinstance(value, int) else protobuf.varints(value)
+    def _refuse(self, reason: str) -> NoReturn:
+        raise CheckpointError(
+            "onnx-refused", f"{self.name}: refused: {reason}", hint="use a graph that masklet exported"
+        )
 
 
-def _message(value: protobuf.Value) -> memoryview:
+def _iter_ints(value: protobuf.Value) -> Iterator[int]:
+    """Iterate over one integer, or several packed in bytes."""
+    return iter([value]) if isinstance(value, int) else protobuf.iter_varints(value)
+
+
+def _as_message(value: protobuf.Value) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("a number in place of a message")
+        raise ValueError("a field is an integer, not a message")
     return value

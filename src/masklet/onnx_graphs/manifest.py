@@ -1,10 +1,10 @@
-"""What an exported folder says of itself: `manifest.json`, and how a folder is read that may be anybody's."""
+"""Manifest of an exported folder, `manifest.json`, and reading of the folder. A folder is untrusted input."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from masklet.backend import IMAGE_MEAN, IMAGE_STD
 from masklet.config import ModelConfig, check_input_size
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.hashing import sha256
@@ -23,62 +24,83 @@ from masklet.onnx_graphs.inspection import inspect, read_limited
 
 MANIFEST_NAME, TABLES_NAME = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"
-IMAGE_MEAN, IMAGE_STD = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of the pictures that the networks were trained on
-_LARGEST = 1 << 20  # bytes of a manifest or of the tables
+_MAX_BYTES = 1 << 20  # of the manifest, and of the tables
+_EXAMPLE_CONFIG = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An exported model. `graphs` are file names by verb; `sha256` has every file of the folder but the manifest."""
+    """Description of an exported model.
+
+    Attributes:
+        config: Configuration of the network.
+        input_size: Side of the network's square in pixels.
+        precision: A key of `masklet.onnx_graphs.PRECISIONS`.
+        identity: Hash of the weights, the same for every export of them.
+        graphs: File names by graph.
+        sha256: SHA-256 by file name, of every file of the folder except the manifest.
+    """
 
     config: ModelConfig
     input_size: int
     precision: str
-    identity: str  # of the weights: the same for every export of them
+    identity: str
     graphs: Mapping[str, str]
     sha256: Mapping[str, str]
 
     def to_json(self, tensors: Mapping[Any, Any], opset: int) -> str:
-        """The manifest as JSON; `tensors` tell names, shapes and dtypes of each graph's inputs and outputs."""
-        told = {
+        """Return the manifest as JSON.
+
+        Args:
+            tensors: `inputs` and `outputs` of each graph, as `describe_graph` lists them.
+            opset: ONNX opset of the graphs.
+        """
+        content = {
             "format": FORMAT,
-            "model": self.config.to_fields(),
+            "model": _config_to_json(self.config),
             "size": self.input_size,
             "precision": self.precision,
             "identity": self.identity,
             "opset": opset,
             "mean": IMAGE_MEAN,
             "std": IMAGE_STD,
-            "graphs": {verb: {"file": name, **tensors[verb]} for verb, name in self.graphs.items()},
+            "graphs": {name: {"file": file, **tensors[name]} for name, file in self.graphs.items()},
             "tables": TABLES_NAME,
             "sha256": dict(self.sha256),
         }
-        return json.dumps(told, indent=1) + "\n"
+        return json.dumps(content, indent=1) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFolder:
-    """An exported folder, open: each file is checked against the manifest when it is read."""
+    """An exported folder. Each file is compared with the manifest's hash when it is read."""
 
     path: Path
     manifest: Manifest
 
-    def read_graph(self, verb: str) -> bytes:
-        """A graph's file. Raises as `read_onnx`, and `CheckpointError` (`hash-mismatch`) if it is not as exported."""
-        name = self.manifest.graphs[verb]
-        content = self._checked(name, read_limited(self.path / name))
-        inspect(content, str(self.path / name))
+    def read_graph(self, name: str) -> bytes:
+        """Read a graph's file and check that it is safe to load.
+
+        Raises:
+            InputNotFound: The file is missing.
+            CheckpointError: The file is not the exported one (`hash-mismatch`), or is unsafe (see `read_onnx`).
+        """
+        file = self.manifest.graphs[name]
+        content = self._check_hash(file, read_limited(self.path / file))
+        inspect(content, str(self.path / file))
         return content
 
     def read_tables(self) -> dict[str, NDArray[np.float32]]:
-        """The small tensors that are used between graphs: see `masklet.onnx_graphs.position_tables`."""
+        """Read the tables of `masklet.onnx_graphs.extract_tables`.
+
+        Raises:
+            InputNotFound: The file is missing.
+            CheckpointError: The file is not the exported one (`hash-mismatch`), or malformed (`manifest-broken`).
+        """
         try:
-            found = load(self._checked(TABLES_NAME, _read(self.path / TABLES_NAME)))
-        except (SafetensorError, KeyError) as cause:  # KeyError: numbers of a kind that NumPy has not
-            raise _broken(self.path / TABLES_NAME, str(cause)) from cause
+            tables = load(self._check_hash(TABLES_NAME, _read(self.path / TABLES_NAME)))
+        except (SafetensorError, KeyError) as cause:  # KeyError: a dtype that NumPy lacks
+            raise _broken_error(self.path / TABLES_NAME, str(cause)) from cause
         channels = self.manifest.config.channels
         wanted = {
             "no_memory": (1, channels, 1, 1),
@@ -86,40 +108,60 @@ class ExportedFolder:
             "mask_weight": (4, 4),
             "mask_bias": (1,),
         }
-        if (shapes := {name: value.shape for name, value in found.items()}) != wanted:
-            raise _broken(self.path / TABLES_NAME, f"it has {shapes}, not {wanted}")
-        return {name: value.astype(np.float32) for name, value in found.items()}
+        if (shapes := {name: value.shape for name, value in tables.items()}) != wanted:
+            raise _broken_error(self.path / TABLES_NAME, f"it has {shapes}, not {wanted}")
+        return {name: value.astype(np.float32) for name, value in tables.items()}
 
-    def _checked(self, name: str, content: bytes) -> bytes:
+    def _check_hash(self, name: str, content: bytes) -> bytes:
         if sha256(content) != self.manifest.sha256.get(name):
-            raise CheckpointError(
-                "hash-mismatch", f"{self.path / name}: not the file that was exported", hint="export the model again"
-            )
+            message = f"{self.path / name}: not the file that was exported"
+            raise CheckpointError("hash-mismatch", message, hint="export the model again")
         return content
 
 
 def open_folder(path: Path) -> ExportedFolder:
-    """The exported model in a folder. Raises `InputNotFound` or `CheckpointError` (`manifest-broken`)."""
-    place = path / MANIFEST_NAME
-    content = _read(place)
+    """Read the manifest of an exported folder.
+
+    Raises:
+        InputNotFound: The folder has no manifest.
+        CheckpointError: The manifest is malformed or names files outside the folder (`manifest-broken`).
+    """
+    manifest_path = path / MANIFEST_NAME
+    content = _read(manifest_path)
     try:
-        told = json.loads(content)
-        if told["format"] != FORMAT:
-            raise ValueError(f"it is of format {told['format']!r}, not {FORMAT!r}")
+        values = json.loads(content)
+        if values["format"] != FORMAT:
+            raise ValueError(f"it is of format {values['format']!r}, not {FORMAT!r}")
         manifest = Manifest(
-            config=ModelConfig.from_fields(told["model"]),
-            input_size=check_input_size(told["size"]),
-            precision=_precision(told["precision"]),
-            identity=str(told["identity"]),
-            graphs={verb: check_name(told["graphs"][verb]["file"], MANIFEST_NAME) for verb in GRAPH_WRITERS},
-            sha256={str(name): str(digest) for name, digest in told["sha256"].items()},
+            config=_config_from_json(values["model"]),
+            input_size=check_input_size(values["size"]),
+            precision=_check_precision(values["precision"]),
+            identity=str(values["identity"]),
+            graphs={name: check_name(values["graphs"][name]["file"], MANIFEST_NAME) for name in GRAPH_WRITERS},
+            sha256={str(name): str(digest) for name, digest in values["sha256"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as cause:
-        raise _broken(place, f"{type(cause).__name__}: {cause}") from cause
+        raise _broken_error(manifest_path, f"{type(cause).__name__}: {cause}") from cause
     return ExportedFolder(path, manifest)
 
 
-def _precision(name: Any) -> str:
+def _config_to_json(config: ModelConfig) -> dict[str, Any]:
+    """Return the fields of a configuration. The key of the input size is `size`."""
+    return {"size" if name == "input_size" else name: value for name, value in asdict(config).items()}
+
+
+def _config_from_json(values: Mapping[str, Any]) -> ModelConfig:
+    """Return the configuration with these fields; lists become tuples."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    types = {name: type(value) for name, value in _config_to_json(_EXAMPLE_CONFIG).items()}
+    if fields.keys() != types.keys() or any(type(fields[name]) is not kind for name, kind in types.items()):
+        raise ValueError("the fields of the model are incomplete, unknown or of the wrong type")
+    return ModelConfig(input_size=fields.pop("size"), **fields)
+
+
+def _check_precision(name: Any) -> str:
     if not isinstance(name, str) or name not in PRECISIONS:
         raise ValueError(f"unknown precision {name!r}")
     return name
@@ -129,11 +171,11 @@ def _read(path: Path) -> bytes:
     if not path.exists():
         raise InputNotFound("input-not-found", f"{path}: no such file; is the folder an exported model?")
     with open_input(path) as file:
-        content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise _broken(path, f"over {_LARGEST} bytes are too many")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise _broken_error(path, f"it is larger than {_MAX_BYTES} bytes")
     return content
 
 
-def _broken(path: Path, why: str) -> CheckpointError:
-    return CheckpointError("manifest-broken", f"{path}: not an exported model: {why}", hint="export the model again")
+def _broken_error(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError("manifest-broken", f"{path}: not an exported model: {reason}", hint="export the model again")

@@ -1,29 +1,27 @@
-"""Write `Sam2.memorize` as a graph: features and a mask become one memory map (reference-model §6.1)."""
+"""Graph `memorize`: features and a mask → a memory map (reference-model §6.1)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from masklet.backend import NO_OBJECT
+from masklet.backend import MASK_BIAS, MASK_SCALE, NO_OBJECT
 from masklet.config import ModelConfig
-from masklet.onnx_graphs.builder import Graph
-
-MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks enter in [−10, 10] (reference-model §1.3)
+from masklet.onnx_graphs.builder import GraphBuilder
 
 
-def write_memorize(graph: Graph, config: ModelConfig, size: int) -> None:
-    """Raw features of one picture or of N objects, N low-res masks and scores → `memories`."""
-    channels, width, side = config.channels, config.memory_channels, size // 16
+def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
+    """Write `Sam2.memorize`: raw features of one image or of N objects, N low-res logits and scores → `memories`."""
+    channels, width, side = config.channels, config.memory_channels, input_size // 16
     stride16 = graph.input("stride16", ["pictures", channels, side, side])
-    logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise)
-    score = graph.input("score", ["objects", 1], graph.precise)
+    logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise_dtype)
+    score = graph.input("score", ["objects", 1], graph.precise_dtype)
     binarize = graph.input("binarize", ["objects"], "bool")
-    visible = graph.unsqueeze(graph.op("Greater", score, graph.constant(0.0, dtype=graph.precise)), 2, 3)
-    shown = graph.where(visible, graph.own(logits), graph.constant(NO_OBJECT))
-    mask = _mask(graph, shown, graph.unsqueeze(binarize, 1, 2, 3))
+    visible = graph.unsqueeze(graph.op("Greater", score, graph.constant(0.0, dtype=graph.precise_dtype)), 2, 3)
+    visible_logits = graph.where(visible, graph.to_graph_dtype(logits), graph.constant(NO_OBJECT))
+    mask = _encode_mask(graph, visible_logits, graph.unsqueeze(binarize, 1, 2, 3))
     x = graph.add(graph.conv(stride16, "memory_encoder.image"), mask)
     for index in range(2):
-        x = _fused(graph, x, f"memory_encoder.fuser.{index}", channels)
+        x = _fuse(graph, x, f"memory_encoder.fuser.{index}", channels)
     memories = graph.conv(x, "memory_encoder.out")
     if config.occlusion:
         hidden = graph.constant(graph.array("hidden")[..., None, None], "hidden")
@@ -31,8 +29,8 @@ def write_memorize(graph: Graph, config: ModelConfig, size: int) -> None:
     graph.output("memories", memories, ["objects", width, side, side])
 
 
-def _mask(graph: Graph, logits: str, binarize: str) -> str:
-    """Masks at the size of the input, hardened where asked for, then halved four times: (N, C, h, w)."""
+def _encode_mask(graph: GraphBuilder, logits: str, binarize: str) -> str:
+    """Upsample masks to the input size, threshold those to binarize, and downsample four times: (N, C, h, w)."""
     scales = graph.constant(np.array([1, 1, 4, 4]), dtype="float32")
     large = graph.op("Resize", logits, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
     most, least = graph.constant(MASK_SCALE + MASK_BIAS), graph.constant(MASK_BIAS)
@@ -41,15 +39,15 @@ def _mask(graph: Graph, logits: str, binarize: str) -> str:
     x = graph.where(binarize, hard, soft)
     for index in range(4):
         x = graph.conv(x, f"memory_encoder.mask.convs.{index}", strides=[2, 2], pads=[1, 1, 1, 1])
-        x = graph.gelu(graph.norm(graph.transpose(x, 0, 2, 3, 1), f"memory_encoder.mask.norms.{index}"))
+        x = graph.gelu(graph.layer_norm(graph.transpose(x, 0, 2, 3, 1), f"memory_encoder.mask.norms.{index}"))
         x = graph.transpose(x, 0, 3, 1, 2)
     return graph.conv(x, "memory_encoder.mask.out")
 
 
-def _fused(graph: Graph, x: str, name: str, channels: int) -> str:
-    """A ConvNeXt block; its gain is part of its last layer."""
+def _fuse(graph: GraphBuilder, x: str, name: str, channels: int) -> str:
+    """Apply a ConvNeXt block, whose layer scale is merged into its last layer."""
     y = graph.conv(x, f"{name}.depthwise", pads=[3, 3, 3, 3], group=channels)
-    y = graph.norm(graph.transpose(y, 0, 2, 3, 1), f"{name}.norm")
+    y = graph.layer_norm(graph.transpose(y, 0, 2, 3, 1), f"{name}.norm")
     y = graph.gelu(graph.linear(y, f"{name}.up"))
     gain, matrix, offset = (graph.array(f"{name}.{part}") for part in ("gain", "down.weight", "down.bias"))
     y = graph.affine(y, matrix.T * gain, offset * gain, f"{name}.down")

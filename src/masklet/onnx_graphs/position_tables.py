@@ -1,56 +1,64 @@
-"""Position tables in NumPy: the values of `masklet.model.position_encoding`, as constants of the graphs."""
+"""Position encodings in NumPy, as constants of the graphs. They equal those of `masklet.model`."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPERATURE = 10_000.0  # longest wavelength of the sine tables and of the rotations, as released
+TEMPERATURE = 10_000.0  # of the sine and rotary encodings, as released
 Table = NDArray[np.float64]
 
 
-def wavelengths(count: int) -> Table:
-    """Of the sine tables: each sine shares its wavelength with the cosine beside it."""
+def compute_wavelengths(count: int) -> Table:
+    """Compute the `count` wavelengths of the sine encoding; a sine and the cosine beside it share one."""
     return np.asarray(TEMPERATURE ** (2 * (np.arange(count) // 2) / count))
 
 
-def sine_table(side: int, channels: int) -> Table:
-    """(side², channels), row by row: the first half of the channels tells y, the second x (reference-model §3.4)."""
-    waves = sine_waves(side, channels)
+def compute_sine_table(side: int, channels: int) -> Table:
+    """Compute the sine encoding (side², channels), row by row (reference-model §3.4).
+
+    The first half of the channels encodes y, the second half x.
+    """
+    waves = compute_sine_waves(side, channels)
     rows, columns = np.broadcast_arrays(waves[:, None], waves[None])
     return np.concatenate((rows, columns), axis=-1).reshape(side * side, channels)
 
 
-def sine_waves(side: int, channels: int) -> Table:
-    """(side, channels / 2): one line of the sine table."""
-    angles = (np.arange(1, side + 1) / (side + 1e-6) * 2 * np.pi)[:, None] / wavelengths(channels // 2)
+def compute_sine_waves(side: int, channels: int) -> Table:
+    """Compute the sine encoding along one axis, (side, channels / 2)."""
+    angles = (np.arange(1, side + 1) / (side + 1e-6) * 2 * np.pi)[:, None] / compute_wavelengths(channels // 2)
     return np.stack((np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])), axis=-1).reshape(side, -1)
 
 
-def axial_angles(side: int, channels: int) -> Table:
-    """(side², channels / 2), row by row: how far each pair of channels is turned; the first half tells x, the second
-    y (reference-model §6.2)."""
-    speeds = TEMPERATURE ** -(np.arange(0, channels, 4) / channels)
-    turns = np.arange(side)[:, None] * speeds
-    x, y = np.broadcast_arrays(turns[None], turns[:, None])
+def compute_axial_angles(side: int, channels: int) -> Table:
+    """Compute the angles of the rotary encoding (side², channels / 2), row by row (reference-model §6.2).
+
+    The first half of the channel pairs rotates with x, the second half with y.
+    """
+    frequencies = TEMPERATURE ** -(np.arange(0, channels, 4) / channels)
+    angles = np.arange(side)[:, None] * frequencies
+    x, y = np.broadcast_arrays(angles[None], angles[:, None])
     return np.concatenate((x, y), axis=-1).reshape(side * side, channels // 2)
 
 
-def centres(side: int) -> Table:
-    """(side², 2), row by row: xy of the cells' centres as fractions of the picture."""
-    places = (np.arange(side) + 0.5) / side
-    x, y = np.meshgrid(places, places)
+def compute_cell_centers(side: int) -> Table:
+    """Compute the cell centers (side², 2) of a grid, xy as fractions of the image, row by row."""
+    centers = (np.arange(side) + 0.5) / side
+    x, y = np.meshgrid(centers, centers)
     return np.stack((x, y), axis=-1).reshape(-1, 2)
 
 
-def cubic(source: int, target: int) -> Table:
-    """Bicubic resize along one axis as a matrix (target, source): a = −0.75, edges clamped (reference-model §3.1)."""
-    places = (np.arange(target) + 0.5) * source / target - 0.5
-    first = np.floor(places) - 1
+def compute_cubic_matrix(source: int, target: int) -> Table:
+    """Compute bicubic resizing along one axis as a matrix (target, source) (reference-model §3.1).
+
+    The kernel has a = −0.75; edges are clamped.
+    """
+    centers = (np.arange(target) + 0.5) * source / target - 0.5
+    first = np.floor(centers) - 1
     matrix = np.zeros((target, source))
     for tap in range(4):
         columns = np.clip(first + tap, 0, source - 1).astype(np.int64)
-        np.add.at(matrix, (np.arange(target), columns), _cubic_weight(places - first - tap))
+        np.add.at(matrix, (np.arange(target), columns), _cubic_weight(centers - first - tap))
     return matrix
 
 

@@ -1,4 +1,4 @@
-"""Which layers may be rounded to eight bits, and to which numbers; attention, heads and small ones stay as they are."""
+"""Quantization of large layers to 8 bits. Attention scores, heads and small layers stay in float32."""
 
 from __future__ import annotations
 
@@ -10,40 +10,45 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LARGE = re.compile(
+QUANTIZED_LAYERS = re.compile(
     r"trunk\.blocks\.\d+\.(attention\.(q|k|v|proj)|mlp\.(up|down)|shortcut)"
     r"|memory_attention\.layers\.\d+\.(up|down)"
     r"|memory_encoder\.fuser\.\d+\.(up|down)"
 )
-"""The names of the layers that do most of the work and take most of the room."""
+"""Names of the layers with most of the arithmetic and most of the weights."""
 
-GREATEST = 63  # of a weight, in seven bits: with eight, sums overflow on processors without instructions for them
+MAX_WEIGHT = 63  # 7 bits: with 8 bits, sums overflow on processors without VNNI instructions
 Range = tuple[float, float]
 
 
-class Rounded(NamedTuple):
-    """A matrix of whole numbers, and what one of them stands for in each column."""
+class QuantizedMatrix(NamedTuple):
+    """Integers (in, out), and the scale (out,) of each column."""
 
-    numbers: NDArray[np.int8]
+    values: NDArray[np.int8]
     scale: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Rounding:
-    """How a graph's large layers are rounded: by the `ranges` seen of what flows into them, or each time anew.
+class Quantization:
+    """How the large layers of a graph are quantized.
 
-    With `watch` they are not: the graph gives out the `ends` of each range beside its own outputs.
+    Attributes:
+        ranges: Calibrated ranges of the layers' inputs by layer name. Inputs of other layers are scaled dynamically.
+        record_ranges: Do not quantize; add the range of each layer's input to the outputs (see `range_outputs`).
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    watch: bool = False
+    record_ranges: bool = False
 
-    def applies(self, name: str) -> bool:
-        """Whether a layer is rounded."""
-        return LARGE.fullmatch(name) is not None
+    def applies_to(self, name: str) -> bool:
+        """Return whether the layer `name` is quantized."""
+        return QUANTIZED_LAYERS.fullmatch(name) is not None
 
-    def step(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-        """Scale and zero of what flows into a layer, of which 0 is one step exactly; None if each time anew."""
+    def input_scale(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+        """Return scale and zero point of a layer's input, or None without a calibrated range.
+
+        The range is extended to contain 0, which is represented exactly.
+        """
         if name not in self.ranges:
             return None
         low, high = (min(self.ranges[name][0], 0.0), max(self.ranges[name][1], 0.0))
@@ -51,13 +56,13 @@ class Rounding:
         return np.array(scale, np.float32), np.array(round(-low / scale), np.uint8)
 
 
-def ends(name: str) -> tuple[str, str]:
-    """The outputs of a watched layer: the least and the greatest number that flowed into it."""
+def range_outputs(name: str) -> tuple[str, str]:
+    """Return the names of the outputs that hold the minimum and the maximum of a layer's input."""
     return f"{name}.least", f"{name}.greatest"
 
 
-def rounded(matrix: NDArray[Any]) -> Rounded:
-    """A matrix (in, out), each column by its own scale."""
-    scale = np.abs(matrix).max(axis=0) / GREATEST
+def quantize_matrix(matrix: NDArray[Any]) -> QuantizedMatrix:
+    """Quantize a matrix (in, out) with one scale per column."""
+    scale = np.abs(matrix).max(axis=0) / MAX_WEIGHT
     scale = np.where(scale > 0, scale, 1)
-    return Rounded(np.rint(matrix / scale).astype(np.int8), scale.astype(np.float32))
+    return QuantizedMatrix(np.rint(matrix / scale).astype(np.int8), scale.astype(np.float32))

@@ -1,4 +1,4 @@
-"""Which tensors a configuration has, by our names, and their shapes: what `Sam2(config).state_dict()` says, alone."""
+"""Names and shapes of the tensors of a configuration, as in `Sam2(config).state_dict()`, without PyTorch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from masklet.config import ModelConfig
 
 Shape = tuple[int, ...]
 Entry = tuple[str, Shape]
-NUM_MASKS, NUM_LABELS, MASK_HIDDEN_CHANNELS = 4, 4, 16  # of the decoder, of points, of the mask prompts' encoder
+NUM_MASKS, NUM_LABELS, MASK_HIDDEN_CHANNELS = 4, 4, 16  # of the mask decoder, of points, of the mask prompt encoder
 
 
 def list_tensor_shapes(config: ModelConfig) -> dict[str, Shape]:
-    """Every entry of the network's state dict (reference-model §9)."""
+    """List every entry of the network's state dict (reference-model §9)."""
     return dict([*_trunk(config), *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
 
 
 def _layer(name: str, out: int, *inner: int) -> Iterator[Entry]:
-    """A linear layer or a convolution."""
+    """Yield the weight and bias of a linear layer or a convolution."""
     yield f"{name}.weight", (out, *inner)
     yield f"{name}.bias", (out,)
 
