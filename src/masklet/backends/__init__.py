@@ -1,1 +1,1 @@
-"""Runtimes of the networks: PyTorch and onnxruntime."""
+"""Backends: the networks on PyTorch and on onnxruntime."""

@@ -1,4 +1,4 @@
-"""The seam over PyTorch: devices, number formats, and objects in batches."""
+"""PyTorch backend: devices, dtypes, and batches of objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masklet.backend import (
+    GIVEN_MASK_SCORE,
+    IMAGE_MEAN,
+    IMAGE_STD,
     LOGIT_LIMIT,
+    MASK_BIAS,
+    MASK_SCALE,
     NO_OBJECT,
     NO_PROMPT,
     STABLE_OFFSET,
@@ -33,17 +38,15 @@ from masklet.config import ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.files.translate import translate_errors
 from masklet.model.position_encoding import promote_to_float32
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, STRIDE, Sam2, select_pointers
+from masklet.model.sam2 import STRIDE, Sam2, select_pointers
 
-IMAGE_MEAN, IMAGE_STD = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # of the pictures that the networks were trained on
-MEMORY_DTYPE = torch.bfloat16  # of memories, whatever the precision of the model (reference-model §7.4)
-MAX_TILE_TOKENS = 8192  # what the trunk's tile stages take together on a CPU: what its caches hold
-MAX_ATTENTION_SCORES = 1 << 21  # attention scores that memory attention holds at a time on a CPU, likewise
-MAX_MASKS_PER_BATCH = 4  # that are memorized together on a CPU, likewise: sixteen take a fifth longer
-MAX_PROMPTS_PER_BATCH = 16  # larger batches of prompts are decoded in turns, which bounds memory
+MEMORY_DTYPE = torch.bfloat16  # of stored memories, whatever the dtype of the model (reference-model §7.4)
+# Limits that keep the working set in a CPU's caches: tokens of the trunk's tile stages, scores of memory attention, and
+# masks that are memorized together (sixteen take a fifth longer than four at a time).
+MAX_TILE_TOKENS = 8192
+MAX_ATTENTION_SCORES = 1 << 21
+MAX_MASKS_PER_BATCH = 4
+MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 P = ParamSpec("P")
@@ -58,25 +61,38 @@ def build(
     dtype: str | None = None,
     input_size: int | None = None,
 ) -> TorchBackend:
-    """A backend with these weights (our names); nothing is initialised only to be overwritten.
+    """Build a PyTorch backend from weights.
 
-    `device` is any of PyTorch's ("cuda:1"), by default the best there is; `dtype` one of `DTYPES`, by default float32;
-    `size` the side of the square that pictures are resized to, by default the one the weights were trained for.
+    The network is created on the meta device, so no weight is initialized before it is replaced.
+
+    Args:
+        config: Configuration of the network.
+        tensors: Weights by masklet's key names.
+        device: PyTorch's name of a device, such as "cuda:1". Default: CUDA, else MPS, else the CPU.
+        dtype: One of `DTYPES`. Default: "float32".
+        input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
+
+    Returns:
+        A backend in inference mode.
+
+    Raises:
+        CheckpointError: The weights do not fit the configuration.
+        SettingsError: `dtype` or `input_size` is invalid.
+        ResourceError: The device does not exist or its memory is full.
     """
-    chosen = _dtype(dtype)
+    torch_dtype = _parse_dtype(dtype)
     with torch.device("meta"):
         model = Sam2(config)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     key_names.check_entries({name: value.shape for name, value in tensors.items()}, expected, config)
     state = {name: torch.from_numpy(value) for name, value in tensors.items()}
     model.load_state_dict(state, assign=True)
-    waves = model.prompt_encoder.fourier
-    places = waves.gaussian
+    fourier = model.prompt_encoder.fourier
+    gaussian = fourier.gaussian
     with _translate_torch_errors():
-        model = model.to(device=select_device(device), dtype=chosen)
-    waves.gaussian = places.to(
-        device=waves.gaussian.device, dtype=promote_to_float32(chosen)
-    )  # places need more than 8 bits
+        model = model.to(device=select_device(device), dtype=torch_dtype)
+    # positions need more precision than bfloat16 has
+    fourier.gaussian = gaussian.to(device=fourier.gaussian.device, dtype=promote_to_float32(torch_dtype))
     if model.no_pointer.device.type == "cpu":
         model.trunk.tokens_at_once = MAX_TILE_TOKENS
         model.memory_attention.scores_at_once = MAX_ATTENTION_SCORES
@@ -89,14 +105,14 @@ def build(
 
 def _memory_error(cause: torch.OutOfMemoryError) -> ResourceError:
     message = f"the device's memory is full: {str(cause).splitlines()[0]}"
-    return ResourceError("out-of-memory", message, hint="choose a smaller size= or model, or dtype='bfloat16'")
+    return ResourceError("out-of-memory", message, hint="choose a smaller input_size= or model, or dtype='bfloat16'")
 
 
 _translate_torch_errors = partial(translate_errors, torch.OutOfMemoryError, into=_memory_error)
 
 
 def _inference(method: Callable[P, R]) -> Callable[P, R]:
-    """Without gradients, and with PyTorch's faults turned into ours."""
+    """Run a method in inference mode and translate PyTorch's errors."""
 
     @wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -122,77 +138,78 @@ class TorchBackend:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.model.no_pointer.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks compute in."""
+        """The dtype that the networks compute in."""
         return self.model.no_pointer.dtype
 
     @_inference
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        features = self.model.encode(torch.cat([self._normalised(image) for image in images]))
+        features = self.model.encode(torch.cat([self._normalize(image) for image in images]))
         return [Features(*(level[k : k + 1] for level in features)) for k in range(len(images))]
 
     @_inference
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-        seen: list[Tensor | None] = [None] * len(recalls)
+        rows: list[Tensor | None] = [None] * len(recalls)
         for group in group_recalls(recalls, len(recalls)):
-            attended = self.model.attend(features, *self._memories([recalls[k] for k in group])).stride16
+            attended = self.model.attend(features, *self._batch_memories([recalls[k] for k in group])).stride16
             for row, k in enumerate(group):
-                seen[k] = attended[row : row + 1]
-        return features._replace(stride16=torch.cat([part for part in seen if part is not None]))
+                rows[k] = attended[row : row + 1]
+        return features._replace(stride16=torch.cat([row for row in rows if row is not None]))
 
     @_inference
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        turns = [
-            self._decode(_rows(features, rows), queries[rows]) for rows in _turns(len(queries), MAX_PROMPTS_PER_BATCH)
+        batches = [
+            self._decode_batch(_select_rows(features, rows), queries[rows])
+            for rows in _split_batches(len(queries), MAX_PROMPTS_PER_BATCH)
         ]
-        candidates = Candidates(*(torch.cat(parts) for parts in zip(*turns, strict=True)))
+        candidates = Candidates(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
         if hide:
             visible = candidates.object_score[..., None, None] > 0
             candidates = candidates._replace(logits=candidates.logits.where(visible, NO_OBJECT))
-        return self._chosen(candidates, [query.ambiguous for query in queries])
+        return self._choose(candidates, [query.ambiguous for query in queries])
 
     @_inference
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        full = torch.cat([self._squared(mask) for mask in masks])
+        squares = torch.cat([self._resize_mask(mask) for mask in masks])
         logits = F.interpolate(
-            full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
+            squares * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
         )
-        points, labels, _ = self._points([NO_PROMPT] * len(masks))
-        candidates = self.model.decode(features, points, labels, self.model.mask_downsample(full))
-        score = torch.where(full.flatten(1).any(dim=1, keepdim=True), 10.0, -10.0).to(full.dtype)
-        pointer = select_pointers(
-            self.model, candidates.pointers[:, 0], score
-        )  # mixed twice (reference-model §12, G14)
+        points, labels, _ = self._batch_points([NO_PROMPT] * len(masks))
+        candidates = self.model.decode(features, points, labels, self.model.mask_downsample(squares))
+        not_empty = squares.flatten(1).any(dim=1, keepdim=True)
+        score = torch.where(not_empty, GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE).to(squares.dtype)
+        # the second choice of pointers, after the one in `Sam2.decode` (reference-model §12, G14)
+        pointer = select_pointers(self.model, candidates.pointers[:, 0], score)
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        hard = torch.tensor(list(prompted), device=self.device)
-        logits = decoded.logits.to(self.dtype)  # cleaned ones come in the host's format
-        at_once = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else len(hard)
-        turns = [
-            self.model.memorize(_rows(features, rows), logits[rows], decoded.object_score[rows], hard[rows])
-            for rows in _turns(len(hard), at_once)
+        binarize = torch.tensor(list(prompted), device=self.device)
+        logits = decoded.logits.to(self.dtype)  # post-processed logits are float32
+        at_once = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else len(binarize)
+        batches = [
+            self.model.memorize(_select_rows(features, rows), logits[rows], decoded.object_score[rows], binarize[rows])
+            for rows in _split_batches(len(binarize), at_once)
         ]
-        maps = torch.cat(turns).to(MEMORY_DTYPE)
+        maps = torch.cat(batches).to(MEMORY_DTYPE)
         return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
 
     @_inference
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        present = [self._absent() if one is None else one[:3] for one in decoded]
+        present = [self._hidden_object() if one is None else one[:3] for one in decoded]
         logits, iou, score = (torch.cat(parts)[:, 0] for parts in zip(*present, strict=True))
-        return _answers(logits, iou, score)
+        return _to_predictions(logits, iou, score)
 
     @_inference
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
-        assert decoded.candidates is not None, "an adopted mask has no candidates"
+        assert decoded.candidates is not None, "a mask that is used as given has no candidates"
         logits, iou, score, _ = decoded.candidates
         three = logits[:, 1:].flatten(0, 1)
-        return _answers(three, iou[:, 1:].flatten(), score.expand(-1, 3).flatten())
+        return _to_predictions(three, iou[:, 1:].flatten(), score.expand(-1, 3).flatten())
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [(x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).cpu().numpy() for x in arrays]
@@ -201,21 +218,22 @@ class TorchBackend:
         tensors = (torch.from_numpy(array) for array in arrays)
         return [(x.view(torch.bfloat16) if x.dtype == torch.uint16 else x).to(self.device) for x in tensors]
 
-    def _absent(self) -> tuple[Tensor, Tensor, Tensor]:
-        nothing = self.model.no_pointer.new_zeros(1, 1)
-        logits = nothing.new_full((1, 1, self.input_size // 4, self.input_size // 4), NO_OBJECT)
-        return logits, nothing, nothing + NO_OBJECT
+    def _hidden_object(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits, IoU and score of an object that is not there."""
+        zero = self.model.no_pointer.new_zeros(1, 1)
+        logits = zero.new_full((1, 1, self.input_size // 4, self.input_size // 4), NO_OBJECT)
+        return logits, zero, zero + NO_OBJECT
 
-    def _normalised(self, image: NDArray[np.uint8]) -> Tensor:
-        """One picture as (1, 3, size, size): squashed to the square by antialiased bilinear resizing of fractions."""
+    def _normalize(self, image: NDArray[np.uint8]) -> Tensor:
+        """Resize an image to the square by antialiased bilinear interpolation, and normalize it: (1, 3, S, S)."""
         x = torch.tensor(image, device=self.device)
         x = x.permute(2, 0, 1)[None].to(promote_to_float32(self.dtype)) / 255
         x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", align_corners=False, antialias=True)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
         return ((x - mean) / std).to(self.dtype)
 
-    def _squared(self, mask: NDArray[np.bool_]) -> Tensor:
-        """A mask as (1, 1, size, size) of zeros and ones."""
+    def _resize_mask(self, mask: NDArray[np.bool_]) -> Tensor:
+        """Resize a mask (H, W) to the square: (1, 1, S, S) of zeros and ones."""
         x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
         if x.shape[-2:] != (self.input_size, self.input_size):
             x = F.interpolate(
@@ -224,13 +242,13 @@ class TorchBackend:
             x = (x >= 0.5).to(x.dtype)
         return x.to(self.dtype)
 
-    def _memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Maps (B, T, c, h, w), slots (B, T), pointers (B, P, C) and times (B, P) of recalls of equal counts."""
+    def _batch_memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Stack recalls of equal counts: maps (B, T, c, h, w), slots (B, T), pointers (B, P, C), times (B, P)."""
         slots = torch.tensor([[slot for slot, _ in recall.spatial] for recall in recalls], dtype=torch.long)
         times = torch.tensor(
             [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls], dtype=torch.float64
         )
-        like = self.model.no_pointer  # memories may have been made in another number format, or elsewhere
+        like = self.model.no_pointer  # memories may come from another device or dtype
         maps = [memory.features.to(like) for recall in recalls for _, memory in recall.spatial]
         pointers = [memory.pointer.to(like) for recall in recalls for _, memory in recall.pointers]
         shape = (self.config.memory_channels, self.input_size // STRIDE, self.input_size // STRIDE)
@@ -241,9 +259,9 @@ class TorchBackend:
             times.reshape(len(recalls), -1).to(device=self.device, dtype=promote_to_float32(self.dtype)),
         )
 
-    def _decode(self, features: Features, queries: Sequence[Query]) -> Candidates:
-        points, labels, present = self._points(queries)
-        masks = [None if query.mask is None else self._mask_logits(query.mask) for query in queries]
+    def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
+        points, labels, present = self._batch_points(queries)
+        masks = [None if query.mask is None else self._encode_mask_prompt(query.mask) for query in queries]
         given = [mask for mask in masks if mask is not None]
         if not given:
             return self.model.decode(features, points, labels, present=present)
@@ -251,19 +269,19 @@ class TorchBackend:
         masked = None if len(given) == len(masks) else torch.tensor([m is not None for m in masks], device=self.device)
         return self.model.decode(features, points, labels, filled, masked, present)
 
-    def _points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Points (N, P, 2), labels (N, P) and, where the counts differ, which of them are there (N, P)."""
+    def _batch_points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Pad points to (N, P, 2) and labels to (N, P); `present` (N, P) is None if all queries have P points."""
         counts = np.array([len(query.points) for query in queries])
         points, labels = np.zeros((len(counts), counts.max(), 2)), np.full((len(counts), counts.max()), -1)
         for row, query in enumerate(queries):
             points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
         present = np.arange(counts.max()) < counts[:, None]
         on_device = torch.from_numpy(points).to(dtype=promote_to_float32(self.dtype)).to(self.device)
-        there = None if present.all() else torch.from_numpy(present).to(self.device)
-        return on_device, torch.from_numpy(labels).to(self.device), there
+        present_on_device = None if present.all() else torch.from_numpy(present).to(self.device)
+        return on_device, torch.from_numpy(labels).to(self.device), present_on_device
 
-    def _mask_logits(self, mask: Any) -> Tensor:
-        """A mask prompt as low-res logits (1, 1, size/4, size/4)."""
+    def _encode_mask_prompt(self, mask: Any) -> Tensor:
+        """Resize a mask or logits of any size to low-resolution logits (1, 1, S/4, S/4)."""
         side = self.input_size // 4
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
@@ -274,7 +292,8 @@ class TorchBackend:
             x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
         return x.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
-    def _chosen(self, candidates: Candidates, ambiguous: list[bool]) -> Decoded:
+    def _choose(self, candidates: Candidates, ambiguous: list[bool]) -> Decoded:
+        """Choose one of the four masks of each object."""
         logits, iou, score, pointers = candidates
         single = logits[:, 0].flatten(1)
         inside, around = (single > STABLE_OFFSET).sum(1), (single > -STABLE_OFFSET).sum(1)
@@ -286,36 +305,12 @@ class TorchBackend:
         )
 
 
-def _answers(logits: Tensor, iou: Tensor, score: Tensor) -> Predictions:
-    arrays = [x.to(promote_to_float32(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise BackendError(
-            "non-finite-output",
-            f"the network answered with NaN or infinity in {str(logits.dtype).removeprefix('torch.')}",
-            hint="load the model with dtype='float32'",
-        )
-    return Predictions(*arrays)
-
-
-def _turns(count: int, at_once: int) -> Iterator[slice]:
-    for start in range(0, count, at_once):
-        yield slice(start, start + at_once)
-
-
-def _rows(features: Features, rows: slice) -> Features:
-    return Features(*(level if len(level) == 1 else level[rows] for level in features))
-
-
-def _dtype(name: str | None) -> torch.dtype:
-    if name is None:
-        return torch.float32
-    if name not in DTYPES:
-        raise SettingsError("bad-dtype", f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
-    return DTYPES[name]
-
-
 def select_device(name: str | None) -> torch.device:
-    """PyTorch's device of that name, by default the best there is. Raises `ResourceError` where there is none."""
+    """Return PyTorch's device of that name; by default CUDA, else MPS, else the CPU.
+
+    Raises:
+        ResourceError: The device does not exist (`device-unavailable`).
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
     try:
@@ -327,3 +322,33 @@ def select_device(name: str | None) -> torch.device:
             hint="leave device= out, or use 'cpu'",
         ) from cause
     return torch.device(name)
+
+
+def _to_predictions(logits: Tensor, iou: Tensor, score: Tensor) -> Predictions:
+    """Copy results to the host. Raises `BackendError` for NaN or infinity."""
+    arrays = [x.to(promote_to_float32(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise BackendError(
+            "non-finite-output",
+            f"the network returned NaN or infinity in {str(logits.dtype).removeprefix('torch.')}",
+            hint="load the model with dtype='float32'",
+        )
+    return Predictions(*arrays)
+
+
+def _split_batches(count: int, at_once: int) -> Iterator[slice]:
+    for start in range(0, count, at_once):
+        yield slice(start, start + at_once)
+
+
+def _select_rows(features: Features, rows: slice) -> Features:
+    """Select the features of some objects; features that all objects share stay as they are."""
+    return Features(*(level if len(level) == 1 else level[rows] for level in features))
+
+
+def _parse_dtype(name: str | None) -> torch.dtype:
+    if name is None:
+        return torch.float32
+    if name not in DTYPES:
+        raise SettingsError("bad-dtype", f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+    return DTYPES[name]

@@ -1,7 +1,7 @@
-"""The seam over onnxruntime, which needs no PyTorch: `load` opens an exported folder, `build` writes its own graphs."""
+"""onnxruntime backend. `load` opens an exported folder, `build` writes graphs from weights; neither needs PyTorch."""
 
 from masklet.backends.onnx.backend import OnnxBackend
 from masklet.backends.onnx.loader import build, load
-from masklet.backends.onnx.session import KINDS, Session, described, host
+from masklet.backends.onnx.session import DEVICE_TYPES, Session, describe_graph, to_numpy
 
-__all__ = ["KINDS", "OnnxBackend", "Session", "build", "described", "host", "load"]
+__all__ = ["DEVICE_TYPES", "OnnxBackend", "Session", "build", "describe_graph", "load", "to_numpy"]

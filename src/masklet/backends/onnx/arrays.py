@@ -1,4 +1,4 @@
-"""Pictures, prompts, masks and memories as the arrays that graphs take, and back."""
+"""Arrays that the ONNX graphs take and return: images, points, masks and memories."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import LOGIT_LIMIT, STABLE_OFFSET, Query, Recall
+from masklet.backend import IMAGE_MEAN, IMAGE_STD, LOGIT_LIMIT, MASK_BIAS, MASK_SCALE, STABLE_OFFSET, Query, Recall
 from masklet.images.resize import resize_antialiased
-from masklet.onnx_graphs.manifest import IMAGE_MEAN, IMAGE_STD
-from masklet.onnx_graphs.memorize import MASK_BIAS, MASK_SCALE
 
 Floats = NDArray[np.float32]
 
 
 def normalize_image(image: NDArray[np.uint8], side: int) -> Floats:
-    """A picture as (1, 3, side, side): squashed to the square by antialiased bilinear resizing of fractions."""
+    """Resize an image (H, W, 3) to the square by antialiased bilinear interpolation, and normalize it.
+
+    Returns:
+        Array (1, 3, side, side).
+    """
     planes = np.stack([plane.astype(np.float32) for plane in cv2.split(image)])
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return np.asarray((resize_antialiased(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
 
 
 def resize_mask(mask: NDArray[np.bool_], side: int) -> Floats:
-    """A mask as (1, 1, side, side) of zeros and ones."""
+    """Resize a mask (H, W) to the square: (1, 1, side, side) of zeros and ones."""
     values = mask.astype(np.float32)
     return (resize_antialiased(values, (side, side)) >= 0.5).astype(np.float32)[None, None]
 
 
 def masks_to_logits(squares: Floats) -> Floats:
-    """Masks (N, 1, S, S) of zeros and ones as low-res logits (N, 1, S/4, S/4)."""
+    """Convert masks (N, 1, S, S) of zeros and ones to low-resolution logits (N, 1, S/4, S/4)."""
     side = squares.shape[-1] // 4
     return resize_antialiased(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
 
 
 def encode_mask_prompt(mask: NDArray[Any], side: int) -> Floats:
-    """A mask prompt, a mask or logits of any size, as low-res logits (1, 1, side, side)."""
+    """Resize a mask or logits of any size to low-resolution logits (1, 1, side, side)."""
     if mask.dtype == np.bool_:
         fractions = resize_antialiased(mask.astype(np.float32)[None, None], (side, side))
         return np.asarray(fractions * np.float32(MASK_SCALE) + np.float32(MASK_BIAS))
@@ -46,15 +48,15 @@ def encode_mask_prompt(mask: NDArray[Any], side: int) -> Floats:
 
 
 class PointBatch(NamedTuple):
-    """The points of N queries, filled up to the same number."""
+    """The points of N queries, padded to the same number P."""
 
-    points: Floats  # (N, P, 2) fractions of the picture
+    points: Floats  # (N, P, 2) xy as fractions of the image
     labels: NDArray[np.int64]  # (N, P)
-    present: NDArray[np.bool_]  # (N, P): false for those that only fill up
+    present: NDArray[np.bool_]  # (N, P): false for padding
 
 
 def batch_points(queries: Sequence[Query]) -> PointBatch:
-    """The points of all queries in one array."""
+    """Pad the points of all queries to one array."""
     counts = np.array([len(query.points) for query in queries])
     shape = (len(counts), int(counts.max()))
     points, labels = np.zeros((*shape, 2), np.float32), np.full(shape, -1, np.int64)
@@ -64,8 +66,11 @@ def batch_points(queries: Sequence[Query]) -> PointBatch:
 
 
 def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
-    """`memories` (N, T, c, h, w), their `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), of recalls that hold
-    equal numbers of each."""
+    """Stack recalls that hold equal numbers of maps and of pointers.
+
+    Returns:
+        `memories` (N, T, c, h, w), `slots` (N, T), `pointers` (N, P, C) and `times` (N, P).
+    """
     maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
     pointers = [from_bfloat16(memory.pointer) for recall in recalls for _, memory in recall.pointers]
     times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
@@ -79,20 +84,23 @@ def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
 
 
 def compute_stability(single: Floats) -> NDArray[np.float64]:
-    """How little each of the masks (N, h, w) depends on its threshold (reference-model §5.4)."""
+    """Compute the stability (N,) of logits (N, h, w): the IoU of high and low thresholds (reference-model §5.4)."""
     inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
     return np.where(around > 0, inside / np.maximum(around, 1), 1.0)
 
 
 def to_bfloat16(values: Floats) -> NDArray[np.uint16]:
-    """Bits of the nearest bfloat16, ties to even: the number format of stored memories (reference-model §7.4)."""
+    """Round to bfloat16, ties to even, and return the bits (reference-model §7.4)."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
 
 
 def from_bfloat16(bits: NDArray[Any]) -> Floats:
-    """The inverse of `to_bfloat16`; other numbers as float32. Whatever a session of PyTorch's holds may be bfloat16."""
+    """Convert bits of bfloat16 (uint16) or numbers of any other dtype to float32.
+
+    Any array of a session that the PyTorch backend wrote may be bfloat16.
+    """
     if bits.dtype != np.uint16:
         return bits.astype(np.float32, copy=False)
     return (bits.astype(np.uint32) << 16).view(np.float32)

@@ -1,4 +1,4 @@
-"""The seam over four graphs: pictures and objects in, numpy answers out."""
+"""onnxruntime backend: images and objects → predictions, over four ONNX graphs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import (
+    GIVEN_MASK_SCORE,
     NO_OBJECT,
     NO_PROMPT,
     Candidates,
@@ -28,25 +29,25 @@ from masklet.config import ModelConfig
 from masklet.errors import BackendError, CheckpointError
 from masklet.onnx_graphs import GraphName
 
-MAX_OBJECTS_PER_BATCH = 4  # that look at their memories together on a CPU: more are no faster, and take more room
-MAX_PROMPTS_PER_BATCH = 16  # larger batches of prompts are decoded in turns, which bounds memory
+MAX_OBJECTS_PER_BATCH = 4  # that attend together on a CPU; more are no faster and take more memory
+MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
 
 
 class Graph(Protocol):
-    """A graph that is called like a function: see `Session`."""
+    """A graph that is called like a function, such as a `Session`."""
 
     def __call__(self, **inputs: Any) -> dict[str, Any]: ...
 
 
 class RuntimeInfo(NamedTuple):
-    """How graphs run, in a user's words."""
+    """The device and dtype of the graphs, by the names that `masklet.load` takes."""
 
     device: str = "cpu"
     dtype: str = "float32"
 
 
 class OnnxBackend:
-    """`Backend` over the four graphs of one model and the position tables (`masklet.onnx_graphs.position_tables`)."""
+    """`Backend` over the four graphs of one model and its tables (`masklet.onnx_graphs.extract_tables`)."""
 
     runtime = "onnx"
 
@@ -69,11 +70,11 @@ class OnnxBackend:
         return f"OnnxBackend({describe(self)})"
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
-        return [self._encoded(image) for image in images]
+        return [self._encode_image(image) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
         groups = group_recalls(recalls, MAX_OBJECTS_PER_BATCH if self.device == "cpu" else len(recalls))
-        parts = [self._attended(features, [recalls[k] for k in group]) for group in groups]
+        parts = [self._attend_group(features, [recalls[k] for k in group]) for group in groups]
         if len(parts) == 1:
             return features._replace(stride16=parts[0])
         rows = [
@@ -83,13 +84,12 @@ class OnnxBackend:
         return features._replace(stride16=np.concatenate(rows)[np.argsort(np.concatenate(groups))])
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        turns = [self._decoded(*turn) for turn in _turns(features, queries)]
-        logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*turns, strict=True))
+        batches = [self._decode_batch(*batch) for batch in _split_batches(features, queries)]
+        logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if hide:
             logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
-        masks, tokens = choose_masks(
-            iou, arrays.compute_stability(logits[:, 0]), [query.ambiguous for query in queries]
-        )
+        stability = arrays.compute_stability(logits[:, 0])
+        masks, tokens = choose_masks(iou, stability, [query.ambiguous for query in queries])
         rows = np.arange(len(masks))
         return Decoded(
             logits[rows, masks][:, None],
@@ -100,15 +100,16 @@ class OnnxBackend:
         )
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        full = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
-        fours = full.reshape(len(full), self.input_size // 4, 4, self.input_size // 4, 4)
-        prompts = np.einsum("nyaxb,ab->nyx", fours, self.tables["mask_weight"]) + self.tables["mask_bias"]
+        squares = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
+        blocks = squares.reshape(len(squares), self.input_size // 4, 4, self.input_size // 4, 4)
+        prompts = np.einsum("nyaxb,ab->nyx", blocks, self.tables["mask_weight"]) + self.tables["mask_bias"]
         points = arrays.batch_points([NO_PROMPT] * len(masks))
-        pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(full), bool)).pointers
-        visible = full.reshape(len(full), -1).any(axis=1, keepdims=True)
-        score = np.where(visible, np.float32(10), np.float32(-10))
-        pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])  # mixed twice (reference-model §12, G14)
-        return Decoded(arrays.masks_to_logits(full), np.ones_like(score), score, pointer)
+        pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(squares), bool)).pointers
+        visible = squares.reshape(len(squares), -1).any(axis=1, keepdims=True)
+        score = np.where(visible, np.float32(GIVEN_MASK_SCORE), np.float32(-GIVEN_MASK_SCORE))
+        # the second choice of pointers, after the one in the graph `decode` (reference-model §12, G14)
+        pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])
+        return Decoded(arrays.masks_to_logits(squares), np.ones_like(score), score, pointer)
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         maps = self.graphs["memorize"](
@@ -118,19 +119,19 @@ class OnnxBackend:
             binarize=np.array(prompted, bool),
         )["memories"]
         side = self.input_size // 16
-        _check("memories", maps, len(prompted), self.config.memory_channels, side, side)
-        kept = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
-        return [Memory(kept[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(kept))]
+        _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
+        stored = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
+        return [Memory(stored[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(stored))]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        present = [self._absent() if one is None else map(arrays.from_bfloat16, one[:3]) for one in decoded]
+        present = [self._hidden_object() if one is None else map(arrays.from_bfloat16, one[:3]) for one in decoded]
         logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
-        return _answers(logits, iou, score)
+        return _to_predictions(logits, iou, score)
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
-        assert decoded.candidates is not None, "an adopted mask has no candidates"
+        assert decoded.candidates is not None, "a mask that is used as given has no candidates"
         logits, iou, score, _ = decoded.candidates
-        return _answers(logits[:, 1:].reshape(-1, *logits.shape[2:]), iou[:, 1:].ravel(), score.repeat(3))
+        return _to_predictions(logits[:, 1:].reshape(-1, *logits.shape[2:]), iou[:, 1:].ravel(), score.repeat(3))
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [np.asarray(array) for array in arrays]
@@ -138,71 +139,73 @@ class OnnxBackend:
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         return list(arrays)
 
-    def _encoded(self, image: NDArray[np.uint8]) -> Features:
-        found = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
-        features = Features(*(found[name] for name in Features._fields))
-        for name, part, stride, share in zip(Features._fields, features, (4, 8, 16), (8, 4, 1), strict=True):
-            _check(name, part, 1, self.config.channels // share, self.input_size // stride, self.input_size // stride)
+    def _encode_image(self, image: NDArray[np.uint8]) -> Features:
+        outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
+        features = Features(*(outputs[name] for name in Features._fields))
+        for name, level, stride, share in zip(Features._fields, features, (4, 8, 16), (8, 4, 1), strict=True):
+            side = self.input_size // stride
+            _check_shape(name, level, 1, self.config.channels // share, side, side)
         return features
 
-    def _attended(self, features: Features, recalls: Sequence[Recall]) -> Any:
-        """The features as objects see them that have equally many memories: (N, C, h, w), or (1, …) with none."""
+    def _attend_group(self, features: Features, recalls: Sequence[Recall]) -> Any:
+        """Attend for objects with equal numbers of memories: (N, C, h, w), or (1, C, h, w) without memories."""
         if not recalls[0]:
             return to_numpy(features.stride16) + self.tables["no_memory"]
-        seen = self.graphs["attend"](stride16=features.stride16, **arrays.batch_memories(recalls))["attended"]
-        _check("attended", seen, len(recalls), self.config.channels, self.input_size // 16, self.input_size // 16)
-        return seen
+        attended = self.graphs["attend"](stride16=features.stride16, **arrays.batch_memories(recalls))["attended"]
+        side = self.input_size // 16
+        _check_shape("attended", attended, len(recalls), self.config.channels, side, side)
+        return attended
 
-    def _decoded(self, features: Features, queries: Sequence[Query]) -> Candidates:
-        given = [query.mask is not None for query in queries]
-        if not any(given):  # one mask that counts for none: what does not depend on prompts is computed once
-            empty = np.zeros((1, 1, self.input_size // 4, self.input_size // 4), np.float32)
+    def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
+        side, given = self.input_size // 4, [query.mask is not None for query in queries]
+        empty = np.zeros((1, 1, side, side), np.float32)
+        if not any(given):  # one mask for all prompts: the graph then computes what is common to them once
             return self._run_decode(features, arrays.batch_points(queries), empty, np.zeros(1, bool))
-        side = self.input_size // 4
-        nothing = np.zeros((1, 1, side, side), np.float32)
-        masks = [nothing if query.mask is None else arrays.encode_mask_prompt(query.mask, side) for query in queries]
+        masks = [empty if query.mask is None else arrays.encode_mask_prompt(query.mask, side) for query in queries]
         return self._run_decode(features, arrays.batch_points(queries), np.concatenate(masks), np.array(given))
 
     def _run_decode(
         self, features: Features, points: arrays.PointBatch, mask: NDArray[np.float32], masked: NDArray[np.bool_]
     ) -> Candidates:
-        """The graph's answers, on the host."""
-        found = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
+        """Run the graph `decode` and copy its outputs to the host."""
+        outputs = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
         count, side = len(points.labels), self.input_size // 4
         shapes = Candidates((4, side, side), (4,), (1,), (4, self.tables["no_pointer"].shape[1]))
         for name, shape in shapes._asdict().items():
-            _check(name, found[name], count, *shape)
-        return Candidates(*(to_numpy(found[name]).astype(np.float32, copy=False) for name in Candidates._fields))
+            _check_shape(name, outputs[name], count, *shape)
+        return Candidates(*(to_numpy(outputs[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
-    def _absent(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def _hidden_object(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the logits, IoU and score of an object that is not there."""
         side = self.input_size // 4
-        nothing = np.zeros((1, 1), np.float32)
-        return np.full((1, 1, side, side), NO_OBJECT, np.float32), nothing, nothing + np.float32(NO_OBJECT)
+        zero = np.zeros((1, 1), np.float32)
+        return np.full((1, 1, side, side), NO_OBJECT, np.float32), zero, zero + np.float32(NO_OBJECT)
 
 
-def _check(name: str, value: Any, *shape: int) -> None:
-    """Raise `CheckpointError` unless what a graph gives out under a name has the shape that it has in every model."""
+def _check_shape(name: str, value: Any, *shape: int) -> None:
+    """Raise `CheckpointError` unless the output `name` of a graph has the given shape."""
     found = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
     if found != shape:
         raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {found}, not {shape}")
 
 
-def _answers(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Predictions:
+def _to_predictions(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Predictions:
+    """Make predictions. Raises `BackendError` for NaN or infinity."""
     if not all(np.isfinite(array).all() for array in (logits, iou, score)):
         raise BackendError(
             "non-finite-output",
-            "the network answered with NaN or infinity",
+            "the network returned NaN or infinity",
             hint="use a model that was exported with precision fp32",
         )
     return Predictions(logits, iou, score)
 
 
-def _turns(features: Features, queries: Sequence[Query]) -> Iterator[tuple[Features, Sequence[Query]]]:
-    """Queries a few at a time, with the features that their objects see, where these do not all see the same."""
+def _split_batches(features: Features, queries: Sequence[Query]) -> Iterator[tuple[Features, Sequence[Query]]]:
+    """Split queries into batches, with the features of each batch's objects where these differ."""
     if len(queries) <= MAX_PROMPTS_PER_BATCH:
         yield features, queries
         return
-    seen = to_numpy(features.stride16)
+    stride16 = to_numpy(features.stride16)
     for start in range(0, len(queries), MAX_PROMPTS_PER_BATCH):
         rows = slice(start, start + MAX_PROMPTS_PER_BATCH)
-        yield features if len(seen) == 1 else features._replace(stride16=seen[rows]), queries[rows]
+        yield features if len(stride16) == 1 else features._replace(stride16=stride16[rows]), queries[rows]

@@ -1,4 +1,4 @@
-"""Opens exported folders, and builds backends from weights alone."""
+"""Loading of exported folders, and backends built from weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masklet.backends.onnx.backend import OnnxBackend, RuntimeInfo
 from masklet.backends.onnx.other_exporters import open_other_export
-from masklet.backends.onnx.session import Session, parse_device
+from masklet.backends.onnx.session import Device, Session, parse_device
 from masklet.checkpoints import key_names
 from masklet.config import ModelConfig, check_input_size
 from masklet.errors import SettingsError
@@ -24,23 +24,27 @@ from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 def load(
     folder: Path, *, device: str | None = None, dtype: str | None = None, input_size: int | None = None
 ) -> OnnxBackend:
-    """A backend over an exported folder: ours, or of pictures alone one of a tool that `foreign` knows.
+    """Open an exported folder: one of masklet's, or image graphs of a tool that `other_exporters` knows.
 
-    `dtype` and `size` are what it was exported with; others are refused. Raises `InputNotFound`, `CheckpointError`,
-    `SettingsError` or `ResourceError`.
+    Args:
+        folder: The folder.
+        device: A name of `DEVICE_TYPES`, with an optional index. Default: "cpu".
+        dtype: The dtype that the folder was exported with, or None.
+        input_size: The input size that the folder was exported with, or None.
+
+    Returns:
+        A backend whose graphs are loaded at their first use.
+
+    Raises:
+        InputNotFound: A file is missing.
+        CheckpointError: A file is damaged or unsafe.
+        SettingsError: `device` is unknown, or `dtype` or `input_size` differs from the export.
+        ResourceError: The device is not available.
     """
-    where = parse_device(device)
-    if not (folder / MANIFEST_NAME).exists():
-        backend = open_other_export(folder, where)
-    else:
-        opened = open_folder(folder)
-        manifest = opened.manifest
-        graphs = {verb: Session(f"{folder}: {verb}", partial(opened.read_graph, verb), where) for verb in GRAPH_WRITERS}
-        running = RuntimeInfo(str(where), PRECISIONS[manifest.precision])
-        backend = OnnxBackend(
-            manifest.config, manifest.input_size, manifest.identity, graphs, opened.read_tables(), running
-        )
-    for name, wanted, found in (("size", input_size, backend.input_size), ("dtype", dtype, backend.dtype)):
+    parsed = parse_device(device)
+    backend = _open(folder, parsed) if (folder / MANIFEST_NAME).exists() else open_other_export(folder, parsed)
+    settings = (("input_size", input_size, backend.input_size), ("dtype", dtype, backend.dtype))
+    for name, wanted, found in settings:
         if wanted is not None and wanted != found:
             raise SettingsError(
                 "bad-usage",
@@ -48,6 +52,16 @@ def load(
                 hint=f"leave {name} out, or export the model again",
             )
     return backend
+
+
+def _open(folder: Path, device: Device) -> OnnxBackend:
+    """Open a folder that masklet exported."""
+    exported = open_folder(folder)
+    manifest = exported.manifest
+    graphs = {name: Session(f"{folder}: {name}", partial(exported.read_graph, name), device) for name in GRAPH_WRITERS}
+    runtime_info = RuntimeInfo(str(device), PRECISIONS[manifest.precision])
+    tables = exported.read_tables()
+    return OnnxBackend(manifest.config, manifest.input_size, manifest.identity, graphs, tables, runtime_info)
 
 
 def build(
@@ -58,18 +72,32 @@ def build(
     dtype: str | None = None,
     input_size: int | None = None,
 ) -> OnnxBackend:
-    """A backend with these weights (our names), whose graphs are written when they are first needed.
+    """Build a backend from weights. Each graph is written at its first use.
 
-    `device` is one of `sessions.DEVICE_TYPES`, by default the processor; `dtype` one of `DTYPES`, by default float32; `size`
-    the side of the square that pictures are resized to, by default the one the weights were trained for.
+    Args:
+        config: Configuration of the network.
+        tensors: Weights by masklet's key names.
+        device: A name of `DEVICE_TYPES`, with an optional index. Default: "cpu".
+        dtype: One of `masklet.onnx_graphs.DTYPES`. Default: "float32".
+        input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
+
+    Returns:
+        The backend.
+
+    Raises:
+        CheckpointError: The weights do not fit the configuration.
+        SettingsError: `device`, `dtype` or `input_size` is invalid.
+        ResourceError: The device is not available.
     """
     if dtype not in (None, *DTYPES):
         raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    key_names.check_entries({name: value.shape for name, value in tensors.items()}, list_tensor_shapes(config), config)
-    side, where = check_input_size(input_size or config.input_size), parse_device(device)
-    network = ExportedModel(config, tensors, side)
+    shapes = {name: value.shape for name, value in tensors.items()}
+    key_names.check_entries(shapes, list_tensor_shapes(config), config)
+    side, parsed = check_input_size(input_size or config.input_size), parse_device(device)
+    model = ExportedModel(config, tensors, side)
     graphs = {
-        verb: Session(verb, partial(write_graph, verb, network, dtype or "float32"), where) for verb in GRAPH_WRITERS
+        name: Session(name, partial(write_graph, name, model, dtype or "float32"), parsed) for name in GRAPH_WRITERS
     }
-    running = RuntimeInfo(str(where), dtype or "float32")
-    return OnnxBackend(config, side, key_names.compute_identity(tensors), graphs, extract_tables(tensors), running)
+    runtime_info = RuntimeInfo(str(parsed), dtype or "float32")
+    identity = key_names.compute_identity(tensors)
+    return OnnxBackend(config, side, identity, graphs, extract_tables(tensors), runtime_info)
