@@ -1,4 +1,4 @@
-"""What flows into a model's large layers while it looks at pictures: the ranges that rounding is calibrated by."""
+"""Calibration of int8 graphs: measures the ranges of the inputs of large layers on images."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backends.onnx import OnnxBackend, Session, host
-from masklet.export.sample_run import exercise
-from masklet.onnx_graphs import VERBS, tables, write_graph
-from masklet.onnx_graphs.exported_model import Network
-from masklet.onnx_graphs.quantization import Range, Rounding, ends
+from masklet.backends.onnx import OnnxBackend, Session, to_numpy
+from masklet.export.sample_run import run_sample
+from masklet.onnx_graphs import GRAPH_WRITERS, extract_tables, write_graph
+from masklet.onnx_graphs.exported_model import ExportedModel
+from masklet.onnx_graphs.quantization import Quantization, Range, range_outputs
 
 
-def seen_ranges(network: Network, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, Range]:
-    """The least and the greatest number that flowed into each large layer while the pictures were worked on."""
+def measure_ranges(model: ExportedModel, images: Sequence[NDArray[np.uint8]]) -> dict[str, Range]:
+    """Measure the minimum and maximum of each large layer's input in sample runs on `images` (H, W, 3)."""
     ranges: dict[str, Range] = {}
-    watch = partial(write_graph, network=network, rounding=Rounding(watch=True))
-    graphs = {verb: _Watched(Session(verb, partial(watch, verb)), ranges) for verb in VERBS}
-    backend = OnnxBackend(network.config, network.size, "", graphs, tables(network.tensors))
-    for picture in pictures:
-        exercise(backend, picture)
+    write = partial(write_graph, model=model, quantization=Quantization(record_ranges=True))
+    graphs = {name: _RangeRecorder(Session(name, partial(write, name)), ranges) for name in GRAPH_WRITERS}
+    backend = OnnxBackend(model.config, model.input_size, "", graphs, extract_tables(model.tensors))
+    for image in images:
+        run_sample(backend, image)
     return ranges
 
 
-class _Watched:
-    """A graph that gives out the ends of ranges beside its outputs, which are taken down."""
+class _RangeRecorder:
+    """A graph that outputs the ranges of its layers, which are recorded in `ranges`."""
 
     def __init__(self, graph: Session, ranges: dict[str, Range]) -> None:
         self._graph, self._ranges = graph, ranges
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
-        found: dict[str, Any] = self._graph(**inputs)
-        suffix, _ = ends("")
-        for name in [name.removesuffix(suffix) for name in found if name.endswith(suffix)]:
-            least, greatest = (float(host(found[end])) for end in ends(name))
-            before = self._ranges.get(name, (least, greatest))
-            self._ranges[name] = min(least, before[0]), max(greatest, before[1])
-        return found
+        outputs: dict[str, Any] = self._graph(**inputs)
+        suffix, _ = range_outputs("")
+        for layer in [name.removesuffix(suffix) for name in outputs if name.endswith(suffix)]:
+            low, high = (float(to_numpy(outputs[name])) for name in range_outputs(layer))
+            before = self._ranges.get(layer, (low, high))
+            self._ranges[layer] = min(low, before[0]), max(high, before[1])
+        return outputs

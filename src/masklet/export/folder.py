@@ -1,4 +1,4 @@
-"""Writes a model as a folder: four graphs, the small tensors between them, and a manifest that vouches for them."""
+"""Exported folders: writes four graphs, the tables between them, and a manifest with their hashes."""
 
 from __future__ import annotations
 
@@ -30,36 +30,52 @@ from masklet.onnx_graphs.manifest import MANIFEST_NAME, TABLES_NAME, Manifest
 from masklet.onnx_graphs.quantization import Quantization
 from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
-"""`progress(done, total)` of the steps of an export."""
+"""`progress(done, total)`, called with the number of finished steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationOptions:
-    """What int8 is judged by, and with `calibrate` also rounded by."""
+    """Options of int8.
 
-    images: Sequence[Picture] = ()
+    Attributes:
+        images: RGB images (H, W, 3) that the quantization error is measured on. Empty: it is not measured.
+        calibrate: Scale activations by their ranges on `images`, instead of dynamically.
+    """
+
+    images: Sequence[Image] = ()
     calibrate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was written, and for int8 what rounding costs on the pictures that were given."""
+    """The files that were written and, for int8 with images, the quantization error of each graph."""
 
     files: tuple[Path, ...]
     quantization_errors: tuple[QuantizationError, ...] = ()
 
 
 def read_model(model: str | Path, input_size: int | None = None) -> ExportedModel:
-    """The checked weights of a model by name or file, for pictures of `size`, by default what they were trained for.
+    """Read and check the weights of a model.
 
-    Raises `InputNotFound`, `CheckpointError`, `SettingsError` or `ResourceError`.
+    Args:
+        model: Name of a model, or a checkpoint file.
+        input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
+
+    Returns:
+        The model, ready to export.
+
+    Raises:
+        InputNotFound: The file does not exist.
+        CheckpointError: The file is damaged, or is not a checkpoint of SAM 2.
+        SettingsError: The name or the input size is invalid.
+        ResourceError: The model cannot be downloaded.
     """
     tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
-    found = {name: value.shape for name, value in tensors.items()}
-    config = key_names.identify_config(found)
-    key_names.check_entries(found, list_tensor_shapes(config), config)
+    shapes = {name: value.shape for name, value in tensors.items()}
+    config = key_names.identify_config(shapes)
+    key_names.check_entries(shapes, list_tensor_shapes(config), config)
     return ExportedModel(config, tensors, check_input_size(input_size or config.input_size))
 
 
@@ -72,93 +88,120 @@ def export_onnx(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportResult:
-    """Write the four graphs of a network into `folder`, as `masklet.load` opens it.
+    """Write a model as a folder of four ONNX graphs, which `masklet.load` opens.
 
-    `precision` is one of `PRECISIONS`. For int8 the weights of large layers are rounded to whole numbers; what flows
-    into them is scaled anew each time, or with a `quantization` that calibrates by what was seen in its pictures. What int8
-    costs is measured on the pictures, if there are any.
+    Neither PyTorch nor the package onnx is needed. If onnx is installed, its checker verifies every graph. The manifest
+    is written last: a folder without one is incomplete.
 
-    The manifest is written last: a folder without one is not complete. Needs neither PyTorch nor the package onnx;
-    where that is installed, its checker has seen every graph. Raises `SettingsError` or `ResourceError`.
+    Args:
+        model: The model.
+        folder: Where to write; created if it does not exist.
+        precision: One of `PRECISIONS`. "int8" quantizes the weights and inputs of large layers.
+        quantization: Options of int8.
+        overwrite: Write into a folder that is not empty.
+        progress: Called before each step, and after the last.
+
+    Returns:
+        The files, and the quantization errors.
+
+    Raises:
+        SettingsError: `precision` is unknown, or `quantization` does not go with it.
+        ResourceError: The folder is not empty (`output-exists`) or cannot be written.
     """
     quantization = quantization or QuantizationOptions()
+    _check_options(precision, quantization)
+    _prepare_folder(folder, overwrite=overwrite)
+    steps = _count_steps(len(GRAPH_WRITERS) + 1 + (len(GRAPH_WRITERS) + 1) * bool(quantization.images), progress)
+    calibrated = Quantization(measure_ranges(model, quantization.images)) if quantization.calibrate else None
+    files = _write_model(model, folder, precision, calibrated, steps)
+    errors = tuple(error for _, error in zip(steps, _measure_errors(model, folder, quantization.images), strict=True))
+    return ExportResult(files, errors)
+
+
+def _check_options(precision: str, quantization: QuantizationOptions) -> None:
     if precision not in PRECISIONS:
         raise SettingsError("bad-usage", f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision != "int8" and (quantization.images or quantization.calibrate):
-        raise SettingsError("bad-usage", f"only int8 is tried on pictures and calibrated by them, not {precision}")
+        raise SettingsError("bad-usage", f"images and calibration are for int8 only, got precision {precision!r}")
     if quantization.calibrate and not quantization.images:
-        raise SettingsError("bad-usage", "int8 is calibrated on at least one picture; give some")
-    _make(folder, overwrite=overwrite)
-    steps = _steps(len(GRAPH_WRITERS) + 1 + (len(GRAPH_WRITERS) + 1) * bool(quantization.images), progress)
-    rounding = Quantization(measure_ranges(model, quantization.images)) if quantization.calibrate else None
-    files = _write_model(model, folder, precision, rounding, steps)
-    costs = tuple(cost for _, cost in zip(steps, _costs(model, folder, quantization.images), strict=True))
-    return ExportResult(files, costs)
+        raise SettingsError("bad-usage", "calibration needs at least one image, got none")
 
 
 def _write_model(
-    network: ExportedModel, folder: Path, precision: str, rounding: Quantization | None, steps: Iterator[None]
+    model: ExportedModel, folder: Path, precision: str, quantization: Quantization | None, steps: Iterator[None]
 ) -> tuple[Path, ...]:
-    told: dict[GraphName, Any] = {}
-    written: dict[str, str] = {}
-    for verb in GRAPH_WRITERS:  # one at a time: they may be large
+    tensors: dict[GraphName, Any] = {}
+    hashes: dict[str, str] = {}
+    for name in GRAPH_WRITERS:  # one at a time, since a graph may be large
         next(steps)
-        content = write_graph(verb, network, PRECISIONS[precision], rounding)
-        told[verb] = verification.verify_graph(verb, content)
-        written |= _write(folder, {f"{verb}.onnx": content})
+        content = write_graph(name, model, PRECISIONS[precision], quantization)
+        tensors[name] = verification.verify_graph(name, content)
+        hashes |= _write_files(folder, {f"{name}.onnx": content})
     next(steps)
-    written |= _write(folder, {TABLES_NAME: save(extract_tables(network.tensors))})
-    written |= _write(folder, {MANIFEST_NAME: _manifest(network, precision, written).to_json(told, OPSET).encode()})
-    return tuple(folder / name for name in written)
+    hashes |= _write_files(folder, {TABLES_NAME: save(extract_tables(model.tensors))})
+    manifest = _make_manifest(model, precision, hashes).to_json(tensors, OPSET)
+    hashes |= _write_files(folder, {MANIFEST_NAME: manifest.encode()})
+    return tuple(folder / name for name in hashes)
 
 
-def _costs(network: ExportedModel, folder: Path, pictures: Sequence[Picture]) -> Iterator[QuantizationError]:
-    """What rounding costs on the pictures; nothing is told without any."""
-    if pictures:
-        exact = build(network.config, network.tensors, input_size=network.input_size)
-        yield from measure_errors(exact, load(folder), pictures)
+def _measure_errors(model: ExportedModel, folder: Path, images: Sequence[Image]) -> Iterator[QuantizationError]:
+    """Measure the quantization error of the model in `folder`; yields nothing without images."""
+    if images:
+        exact = build(model.config, model.tensors, input_size=model.input_size)
+        yield from measure_errors(exact, load(folder), images)
 
 
 def export_layout(model: ExportedModel, folder: Path, layout: str, *, overwrite: bool = False) -> ExportResult:
-    """Write the picture graphs of a network into `folder` as another tool has them: one of `LAYOUTS`.
+    """Write the image graphs of a model in the layout of another tool.
 
-    Raises `SettingsError` or `ResourceError`.
+    Args:
+        model: The model.
+        folder: Where to write; created if it does not exist.
+        layout: One of `LAYOUTS`.
+        overwrite: Write into a folder that is not empty.
+
+    Returns:
+        The files.
+
+    Raises:
+        SettingsError: `layout` is unknown.
+        ResourceError: The folder is not empty (`output-exists`) or cannot be written.
     """
     if layout not in LAYOUTS:
         raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
-    _make(folder, overwrite=overwrite)
+    _prepare_folder(folder, overwrite=overwrite)
     files = LAYOUTS[layout](model)
     for name, content in files.items():
         if name.endswith(".onnx"):
             verification.verify_graph(name, content)
-    return ExportResult(tuple(folder / name for name in _write(folder, files)))
+    return ExportResult(tuple(folder / name for name in _write_files(folder, files)))
 
 
-def _manifest(network: ExportedModel, precision: str, written: Mapping[str, str]) -> Manifest:
+def _make_manifest(model: ExportedModel, precision: str, hashes: Mapping[str, str]) -> Manifest:
     return Manifest(
-        config=network.config,
-        input_size=network.input_size,
+        config=model.config,
+        input_size=model.input_size,
         precision=precision,
-        identity=key_names.compute_identity(network.tensors),
-        graphs={verb: f"{verb}.onnx" for verb in GRAPH_WRITERS},
-        sha256=dict(written),
+        identity=key_names.compute_identity(model.tensors),
+        graphs={name: f"{name}.onnx" for name in GRAPH_WRITERS},
+        sha256=dict(hashes),
     )
 
 
-def _steps(total: int, progress: Progress | None) -> Iterator[None]:
-    """So many steps, each of which is told before it begins, and the end of the last one."""
-    tell = progress or (lambda done, total: None)
+def _count_steps(total: int, progress: Progress | None) -> Iterator[None]:
+    """Yield `total` times; report each step before it begins, and the end of the last one."""
+    report = progress or (lambda done, total: None)
     for done in range(total):
-        tell(done, total)
+        report(done, total)
         yield
-    tell(total, total)
+    report(total, total)
 
 
-def _make(folder: Path, *, overwrite: bool) -> None:
-    """An empty folder, or one that may be written over: its manifest goes first, since it will be wrong soon."""
+def _prepare_folder(folder: Path, *, overwrite: bool) -> None:
+    """Create the folder, or prepare to overwrite it: its manifest, which is about to be wrong, is removed first."""
     with translate_write_errors(folder):
         if folder.exists() and not folder.is_dir():
-            raise ResourceError("output-exists", f"{folder}: is a file; name a folder")
+            raise ResourceError("output-exists", f"{folder}: is a file, not a folder", hint="choose another folder")
         if folder.exists() and any(folder.iterdir()) and not overwrite:
             message = f"{folder}: exists and is not empty"
             raise ResourceError("output-exists", message, hint="use --overwrite to replace it")
@@ -167,8 +210,8 @@ def _make(folder: Path, *, overwrite: bool) -> None:
     remove_partial_files(folder)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
-    """Each file whole or not at all, in order; gives their SHA-256."""
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Write files atomically, in order, and return their SHA-256 by name."""
     for name, content in files.items():
         with atomic_write(folder / name) as handle:
             handle.write(content)

@@ -1,4 +1,4 @@
-"""What rounding costs: how much the masks of a rounded model overlap those of the model itself."""
+"""Quantization error: IoU between the masks of a quantized model and those of the float32 model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from masklet.onnx_graphs import GRAPH_WRITERS
 
 
 class QuantizationError(NamedTuple):
-    """Overlap of masks where only this `graph` is rounded ("all": where all are), over all pictures."""
+    """Mean and lowest IoU over all masks of all images, with only `graph` quantized ("all": every graph)."""
 
     graph: str
     mean_iou: float
@@ -26,18 +26,27 @@ class QuantizationError(NamedTuple):
 def measure_errors(
     exact: OnnxBackend, quantized: OnnxBackend, images: Sequence[NDArray[np.uint8]]
 ) -> Iterator[QuantizationError]:
-    """The cost of each graph alone, then of all together; two empty masks overlap fully."""
-    wanted = [run_sample(exact, picture) for picture in images]
+    """Measure the error of each graph alone, then of all graphs together. Two empty masks have an IoU of 1.
+
+    Args:
+        exact: The model in float32.
+        quantized: The same model, quantized.
+        images: Arrays (H, W, 3), RGB.
+
+    Yields:
+        One error per graph, then one for "all".
+    """
+    expected = [run_sample(exact, image) for image in images]
     for graph in (*GRAPH_WRITERS, "all"):
-        graphs = {verb: (quantized if graph in (verb, "all") else exact).graphs[verb] for verb in GRAPH_WRITERS}
+        graphs = {name: (quantized if graph in (name, "all") else exact).graphs[name] for name in GRAPH_WRITERS}
         mixed = OnnxBackend(exact.config, exact.input_size, exact.identity, graphs, exact.tables)
-        found = [run_sample(mixed, picture) for picture in images]
-        pairs = zip(chain(*wanted), chain(*found), strict=True)
-        overlaps = np.concatenate([_overlaps(*pair) for pair in pairs])
-        yield QuantizationError(graph, float(overlaps.mean()), float(overlaps.min()))
+        results = [run_sample(mixed, image) for image in images]
+        pairs = zip(chain(*expected), chain(*results), strict=True)
+        iou = np.concatenate([_compute_iou(*pair) for pair in pairs])
+        yield QuantizationError(graph, float(iou.mean()), float(iou.min()))
 
 
-def _overlaps(wanted: Masks, found: Masks) -> NDArray[np.float64]:
-    shared = (wanted.binary & found.binary).sum(axis=(1, 2))
-    joined = (wanted.binary | found.binary).sum(axis=(1, 2))
-    return np.where(joined > 0, shared / np.maximum(joined, 1), 1.0)
+def _compute_iou(expected: Masks, result: Masks) -> NDArray[np.float64]:
+    intersection = (expected.binary & result.binary).sum(axis=(1, 2))
+    union = (expected.binary | result.binary).sum(axis=(1, 2))
+    return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)

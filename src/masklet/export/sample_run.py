@@ -1,4 +1,4 @@
-"""What a model is made to do with a picture, to see what flows through it and what its masks are worth."""
+"""Sample run of a model on an image, for calibration and for measuring the error of quantization."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ from masklet.prompts import click
 from masklet.segmenter import Segmenter
 from masklet.tracking.tracker import Tracker
 
-CLICKS = 4  # along each side
-FRAMES = 4  # of the clip that is made of each picture
-STEP = 0.02  # how far it moves from one to the next, as a fraction of its side
+CLICKS_PER_SIDE = 4
+NUM_FRAMES = 4  # of the clip that is made of an image
+SHIFT_PER_FRAME = 0.02  # of the image, as a fraction of its sides
 
 
-def exercise(backend: OnnxBackend, picture: NDArray[np.uint8]) -> list[Masks]:
-    """A grid of clicks on the picture, then what is in its middle, followed while the picture moves."""
-    height, width = picture.shape[:2]
-    places = (np.arange(CLICKS) + 0.5) / CLICKS
-    prompts = [click(x * width, y * height) for y in places for x in places]
+def run_sample(backend: OnnxBackend, image: NDArray[np.uint8]) -> list[Masks]:
+    """Segment a grid of clicks, then track the object at the center of the image while the image moves.
+
+    Args:
+        backend: The model.
+        image: Array (H, W, 3), RGB.
+
+    Returns:
+        The masks of the grid, then those of each frame.
+    """
+    height, width = image.shape[:2]
+    centers = (np.arange(CLICKS_PER_SIDE) + 0.5) / CLICKS_PER_SIDE
+    prompts = [click(x * width, y * height) for y in centers for x in centers]
     tracker = Tracker(backend)
-    found = [Segmenter(backend).embed(picture).predict(prompts)]
-    found.append(tracker.prompt(0, {1: click(width / 2, height / 2)}, picture))
-    for frame in range(1, FRAMES):
-        shift = [round(frame * STEP * side) for side in (height, width)]
-        found.append(tracker.step(frame, np.roll(picture, shift, axis=(0, 1))))
-    return found
+    results = [Segmenter(backend).embed(image).predict(prompts)]
+    results.append(tracker.prompt(0, {1: click(width / 2, height / 2)}, image))
+    for frame in range(1, NUM_FRAMES):
+        shift = [round(frame * SHIFT_PER_FRAME * side) for side in (height, width)]
+        results.append(tracker.step(frame, np.roll(image, shift, axis=(0, 1))))
+    return results

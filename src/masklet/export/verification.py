@@ -1,25 +1,34 @@
-"""Is a graph that was written as it should be? And what do its inputs and outputs look like?"""
+"""Verification of written graphs by onnxruntime and, if it is installed, by the package onnx."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import Any
 
-from masklet.backends.onnx import described
+from masklet.backends.onnx import describe_graph
 
 
-def checked(name: str, content: bytes) -> dict[str, Any]:
-    """`inputs` and `outputs` of a graph that onnxruntime takes and, where the package onnx is installed, ONNX's own
-    checker with its strict shape inference finds nothing wrong with: shape and dtype by name."""
+def verify_graph(name: str, content: bytes) -> dict[str, Any]:
+    """Verify a graph and list its tensors.
+
+    onnxruntime loads the graph. If the package onnx is installed, its checker runs with strict shape inference.
+
+    Args:
+        name: Name of the graph in error messages.
+        content: The ONNX file.
+
+    Returns:
+        `inputs` and `outputs`: a `shape` and a `dtype` by tensor name.
+    """
     if find_spec("onnx"):
-        _check(name, content)
-    return described(name, content)
+        _check_with_onnx(name, content)
+    return describe_graph(name, content)
 
 
-def _check(name: str, content: bytes) -> None:
+def _check_with_onnx(name: str, content: bytes) -> None:
     import onnx
 
     try:
         onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as cause:
-        raise AssertionError(f"the {name} graph is not as it should be") from cause  # ours to mend
+        raise AssertionError(f"onnx rejects the {name} graph that masklet wrote") from cause
