@@ -1,4 +1,4 @@
-"""`python -m masklet` is the `masklet` command."""
+"""Entry point of `python -m masklet`: the `masklet` command."""
 
 import sys
 
