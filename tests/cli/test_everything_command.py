@@ -21,7 +21,7 @@ from masklet.masks import rle
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
-from tracking.test_auto_tracker import Box, picture
+from support.gray_world import Box, draw_boxes
 
 OBJECTS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 GRID = ["--points-per-side", "10"]
@@ -30,7 +30,7 @@ GRID = ["--points-per-side", "10"]
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
     path = tmp_path / "street.png"
-    Image.fromarray(picture(OBJECTS)).save(path)
+    Image.fromarray(draw_boxes(OBJECTS)).save(path)
     return path
 
 
@@ -41,7 +41,7 @@ def clip(tmp_path: Path) -> Path:
     folder.mkdir()
     for t in range(20):
         other: dict[int, Box] = {90: (30, 5, 42, 17)} if 5 <= t < 10 else {}
-        Image.fromarray(picture({50: (2 + t, 20, 14 + t, 32), **other})).save(folder / f"{t:03d}.png")
+        Image.fromarray(draw_boxes({50: (2 + t, 20, 14 + t, 32), **other})).save(folder / f"{t:03d}.png")
     return folder
 
 
@@ -55,7 +55,7 @@ def read_json(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_every_format_of_an_image_reads_back(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert run(street, *GRID, "--format", "sa1b,rle,coco,png,overlay", "--out", out, "--json") == 0
@@ -71,10 +71,10 @@ def test_every_format_of_an_image_reads_back(street: Path, tmp_path: Path, capsy
     assert np.unique(labels).tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_the_coco_file_has_all_images(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other.png"
-    Image.fromarray(np.ascontiguousarray(picture({70: (5, 5, 35, 25)})[:, :50])).save(other)
+    Image.fromarray(np.ascontiguousarray(draw_boxes({70: (5, 5, 35, 25)})[:, :50])).save(other)
     assert run(street, other, *GRID, "--format", "coco", "--out", tmp_path / "out") == 0
     assert capsys.readouterr().out.splitlines()[0].startswith(f"{street}  3 masks  42 % of the image")
     data = COCO(str(tmp_path / "out" / "coco.json"))
@@ -86,7 +86,7 @@ def test_the_coco_file_has_all_images(street: Path, tmp_path: Path, capsys: pyte
     assert data.annToMask(one)[5:25, 5:35].all() and one["area"] == 600
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_options_are_those_of_the_mask_generator(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[MaskGeneratorOptions] = []
 
@@ -106,7 +106,7 @@ def test_options_are_those_of_the_mask_generator(street: Path, tmp_path: Path, m
     assert len(options) + 2 == len(fields(MaskGeneratorOptions)) - 1  # all but point_grids, see below
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_point_grids_come_from_a_file(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grids = tmp_path / "grids.json"
     grids.write_text(json.dumps([[[0.1, 0.1]]]))
@@ -118,7 +118,7 @@ def test_point_grids_come_from_a_file(street: Path, tmp_path: Path, capsys: pyte
         assert run(street, "--point-grids", grids, "--out", tmp_path / "other") == 2, text
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +133,7 @@ def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     assert first["error"]["code"] == "input-not-found" and len(second["found"]) == 3
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -160,7 +160,7 @@ def test_wrong_options_end_with_one_error(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "street.png"]
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_existing_output_is_replaced_only_with_overwrite(street: Path, tmp_path: Path) -> None:
     words = [street, *GRID, "--format", "sa1b,coco", "--out", tmp_path / "out"]
     assert run(*words) == 0
@@ -171,7 +171,7 @@ def test_existing_output_is_replaced_only_with_overwrite(street: Path, tmp_path:
 VIDEO = [*GRID, "--look-every", "4", "--patience", "3"]
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(clip, *VIDEO, "--format", ",".join(FORMATS), "--out", tmp_path / "out", "--json") == 0
     record = read_json(capsys)
@@ -186,7 +186,7 @@ def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: 
     )
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 @pytest.mark.parametrize("share", [0.0, 1e9], ids=["from an early state", "from the last state"])
 @pytest.mark.parametrize("stopped_after", [6, 13])
 def test_an_interrupted_run_resumes_with_the_same_masks_and_ids(

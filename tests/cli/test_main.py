@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import shapes
+from conftest import load_shapes
 from masklet.checkpoints import read_tensors, write_released
 from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
 from masklet.cli import models
@@ -54,7 +54,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(scope="session")
 def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "micro.pt"
-    write_released(path, weights(shapes()["sam2.1-micro"], 1))
+    write_released(path, weights(load_shapes()["sam2.1-micro"], 1))
     return path
 
 

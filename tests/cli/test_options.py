@@ -80,7 +80,7 @@ def test_help_lists_input_size_and_not_size(words: list[str], capsys: pytest.Cap
 
 
 def test_size_has_the_effect_of_input_size() -> None:
-    assert ModelOptions(size=64) == ModelOptions(input_size=64)
+    assert ModelOptions(size=64).input_size == ModelOptions(input_size=64).input_size == 64
     with pytest.raises(SettingsError, match="give --input-size only"):
         ModelOptions(input_size=64, size=64)
 

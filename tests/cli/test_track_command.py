@@ -27,7 +27,7 @@ from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
-from support.zygote import Zygote, frames_in
+from support.zygote import Zygote, count_frames
 
 COUNT = 24
 
@@ -481,7 +481,7 @@ def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
         faults.first = 1 << 30
         files = contents(out) if out.exists() else {}
         assert all(whole[name] == content for name, content in files.items() if ".part" not in name)
-        assert sum("png/" in name for name in files) >= frames_in(out / ".masklet/journal.jsonl")
+        assert sum("png/" in name for name in files) >= count_frames(out / ".masklet/journal.jsonl")
         assert track(*words, out, "--resume") == 0 and contents(out) == whole
 
 
@@ -506,7 +506,7 @@ def test_a_full_disk_keeps_finished_frames_and_shows_how_to_resume(
     assert track(*words) == 74
     error = capsys.readouterr().err
     assert "disk is full" in error and "bytes are free" in error and "--resume" in error
-    done = frames_in(out / ".masklet/journal.jsonl")
+    done = count_frames(out / ".masklet/journal.jsonl")
     assert 0 < done < COUNT and len(contents(out / "png")) >= done
     ballast.unlink()
     assert track(*words, "--resume") == 0
@@ -546,7 +546,7 @@ def test_a_job_killed_at_random_times_ends_with_the_same_output(
                 "track", folder, *WORDS, "--resume", "--out", out,
                 kill=signal.SIGKILL, frames=target, after=chance.uniform(0, 0.4 if target == COUNT else 0.1),
             )  # fmt: skip
-            now = frames_in(out / ".masklet/journal.jsonl")
+            now = count_frames(out / ".masklet/journal.jsonl")
             assert now >= finished, "no finished frame is lost"
             finished = now
             if result["status"] == 0:

@@ -16,7 +16,6 @@ from masklet.cli.console import print_json, print_line, print_table, progress, s
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, ZoomModelOptions
 from masklet.errors import ResourceError, SettingsError
-from masklet.files.hashing import sha256
 
 if TYPE_CHECKING:
     from masklet.datasets.dataset import Clips, Dataset
@@ -38,7 +37,7 @@ Data = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class SelectionOptions:
     """The part of a dataset that is evaluated."""
 
@@ -60,7 +59,7 @@ class SelectionOptions:
         return listed.select(listed.names[k * len(listed) // self.sample] for k in range(self.sample))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class SampleOptions(SelectionOptions):
     """The part of a dataset that is evaluated, with `--sample`."""
 
@@ -69,7 +68,7 @@ class SampleOptions(SelectionOptions):
     ] = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ReportOptions:
     """Where the report goes."""
 
@@ -102,7 +101,7 @@ class ReportOptions:
         return say(f"report: {self.out / HTML_FILE}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ScoringOptions:
     """How predictions are scored."""
 
@@ -243,7 +242,7 @@ def score(
         Path, typer.Argument(metavar="RESULTS", help="<clip>/<frame>.png, or <clip>/<object>/<frame>.png.")
     ],
     ground_truth: Annotated[
-        Path, typer.Argument(metavar="TRUTH", help="Dataset folder, or ground-truth masks laid out like RESULTS.")
+        Path, typer.Argument(metavar="GROUND_TRUTH", help="Dataset folder, or ground-truth masks laid out like RESULTS.")
     ],
     *,
     scoring: ScoringOptions,
@@ -326,6 +325,7 @@ def _score(
 def _collect_facts(data: Dataset[Any], segmenter: Segmenter | None = None, model: str = "") -> dict[str, str]:
     """Return the facts at the head of a report. The hash of the names shows whether two runs used the same ones."""
     from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
+    from masklet.files.hashing import sha256
 
     names = sha256("\n".join(sorted(data.names)).encode())[:12]
     about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.license}

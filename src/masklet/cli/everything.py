@@ -25,7 +25,7 @@ def _video_option(text: str, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel=_VIDEO, **more)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class VideoArguments:
     """The options that apply to a video only. None stands for the default."""
 
@@ -134,7 +134,7 @@ def _is_image(source: Path) -> bool:
     return not require_input(source).is_dir() and is_image(source)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class _Request:
     """The arguments that images and a video share."""
 

@@ -27,7 +27,7 @@ def _describe_default(field: str) -> str:
     return ", ".join([f"{getattr(REFERENCE_DEFAULTS, field):g}", *special])
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class MaskGeneratorArguments:
     """The mask generator's options as they are given on the command line."""
 

@@ -1,10 +1,14 @@
-"""Option groups: a dataclass parameter of a command that stands for one command-line option per field."""
+"""Option groups: a dataclass parameter of a command that stands for one command-line option per field.
+
+Groups are dataclasses without `__eq__` and `__repr__`, because generating these is a measurable part of the start of
+the program.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
@@ -47,6 +51,7 @@ def expand_groups(command: Callable[..., Result]) -> Callable[..., Result]:
     return expanded
 
 
+@cache
 def _options_of(group: Any) -> list[Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [

@@ -31,7 +31,7 @@ InputSize = Annotated[
 OldInputSize = Annotated[int | None, typer.Option("--size", hidden=True)]  # the name of --input-size until 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ModelOptions:
     """The model of a command and how it runs. None leaves the choice to `masklet.load`."""
 
@@ -57,8 +57,7 @@ class ModelOptions:
     ] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "input_size", merge_input_sizes(self.input_size, self.size))
-        object.__setattr__(self, "size", None)
+        self.input_size, self.size = merge_input_sizes(self.input_size, self.size), None
 
     def load(self) -> Segmenter:
         """Load the model; download it first if it is a released one that is missing."""
@@ -68,7 +67,7 @@ class ModelOptions:
         return load(path, input_size=self.input_size, device=self.device, dtype=self.dtype, zoom=self.zoom)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ZoomModelOptions(ModelOptions):
     """The model of a command with `--zoom`."""
 

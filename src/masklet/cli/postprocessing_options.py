@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from masklet.masks.postprocessing import PostProcessing
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class HoleOptions:
     """Connected components that are filled or removed, as areas in pixels of the low-resolution mask."""
 
@@ -23,7 +23,7 @@ class HoleOptions:
     ] = 0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class PostProcessingOptions(HoleOptions):
     """Post-processing of the masks of a video."""
 

@@ -27,7 +27,7 @@ def _option(metavar: str, text: str) -> Any:
     return typer.Option(metavar=metavar, help=text)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class PromptOptions:
     """The prompts for an image. An option without #ID is for object 1."""
 
@@ -57,7 +57,7 @@ class PromptOptions:
         yield from (part for text in self.mask or () for part in _read_masks(text, first))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class VideoPromptOptions(PromptOptions):
     """The prompts for a video. An option without @FRAME is for the first frame."""
 

@@ -31,7 +31,7 @@ SUFFIXES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)
 class SegmentRequest:
     """What to predict on each image and which files to write."""
 

@@ -17,7 +17,7 @@ from masklet.cli.object_summary import summarize_objects
 from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
 from masklet.cli.progress import show_job_progress
 from masklet.cli.track_request import TrackRequest
-from masklet.errors import MaskletError, MaskletWarning, ResourceError, VideoError
+from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
 from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.formats.label_maps import PNG
@@ -25,6 +25,7 @@ from masklet.jobs import fingerprint
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
 from masklet.jobs.track_job import TrackJob, run_job
 from masklet.masks.label_map import check_object_ids
+from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, list_object_ids
 from masklet.tracking.propagate import Schedule
 from masklet.tracking.traversal import plan_traversal
@@ -49,6 +50,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
         check_prompts(request.schedule, video.size, request.formats)
         _check_output(request)
         model = request.model.load()
+        check_zoom(model.zoom, request.postprocessing)
         job = TrackJob(
             model.backend,
             video,
@@ -83,6 +85,13 @@ def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[F
             prompt.normalize_points(size)
         if PNG in formats:
             check_object_ids(prompts)
+
+
+def check_zoom(zoom: float, postprocessing: PostProcessing) -> None:
+    """Raise `SettingsError` if `zoom` cannot be combined with the post-processing, in the names of the options."""
+    if zoom and postprocessing.non_overlapping and postprocessing.in_memory:
+        message = f"--apart with --remember-cleaned cannot be combined with a zoom of {zoom:g}; add --zoom 0"
+        raise SettingsError("bad-usage", message)
 
 
 def _open(request: TrackRequest) -> Any:

@@ -10,6 +10,7 @@ import typer
 
 from masklet.cli.console import print_json, print_line, say
 from masklet.cli.options import Json, locate_model, translate_missing_torch
+from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
     from masklet.train.metrics_log import StepMetrics
@@ -79,7 +80,7 @@ def train(
             print_line(f"{name}  {one.model}, sizes {', '.join(map(str, one.input_sizes))}, {length}")
         return
     if output is None:
-        raise typer.BadParameter("a run needs a folder; give --out RUN")
+        raise SettingsError("bad-usage", "a run needs a folder; give --out RUN")
     timed = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
     chosen = resolve_settings(preset, settings, [*timed, *(changes or ())])
     validation = {"validation": validate, "retention": retain}

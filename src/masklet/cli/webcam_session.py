@@ -18,7 +18,7 @@ from masklet.cli import console
 from masklet.cli.live_output import MaskWriter, Recording, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
-from masklet.cli.track_run import check_prompts
+from masklet.cli.track_run import check_prompts, check_zoom
 from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
@@ -81,6 +81,7 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         video = stack.enter_context(open_source(request.source))
         check_prompts(request.schedule, video.size, request.formats)
         model = request.model.load()
+        check_zoom(model.zoom, request.postprocessing)
         model.warm_up()  # otherwise the first frames would be dropped
         tracker = Tracker(
             model.backend, disk_cache=DiskCache(0), postprocessing=request.postprocessing, zoom=model.zoom
