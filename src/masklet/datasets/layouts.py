@@ -51,7 +51,7 @@ def open_images(path: str | Path, split: str | None = None) -> Images:
     clips = _find_clips(path, split)
     if clips is None:
         raise _unknown_layout(path, f"{IMAGE_LAYOUTS}, {CLIP_LAYOUTS}")
-    return frames_as_images(clips)
+    return _frames_as_images(clips)
 
 
 def open_clips(path: str | Path, split: str | None = None) -> Clips:
@@ -70,7 +70,7 @@ def open_ground_truth(path: Path, split: str | None = None) -> Clips:
     return _find_clips(path, split) or open_label_tree(path)
 
 
-def frames_as_images(clips: Clips) -> Images:
+def _frames_as_images(clips: Clips) -> Images:
     """Return every annotated frame of every clip as an image, named by clip and frame."""
     places = {f"{clip.name}/{clip.frame_names[k]}": (clip.name, k) for clip in clips for k in clip.annotated_frames}
 

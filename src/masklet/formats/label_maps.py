@@ -20,7 +20,7 @@ from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 
-def encode_label_map(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+def _encode_label_map(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
     """Encode a label map. The smallest id wins overlaps. All frames have 8 bits, or 16 if an id is above 255.
 
     Raises `FormatError` for ids outside 1 … 65535.
@@ -66,7 +66,7 @@ def read_objects(path: Path) -> Iterator[TrackedFrame]:
         yield TrackedFrame(index, None, Masks.from_binary(np.stack([*parts.values()]), object_ids=[*parts]))
 
 
-PNG = FolderFormat("png", "png", encode_label_map, read_frames)
+PNG = FolderFormat("png", "png", _encode_label_map, read_frames)
 SAV = FolderFormat("sav", "sav", _encode_object_masks, read_objects)
 
 

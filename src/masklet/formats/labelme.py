@@ -105,7 +105,7 @@ def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> d
     return {known[one.key]: one for one in objects}
 
 
-def encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+def _encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
     """Encode the file of a frame. The shapes of an object share its label and group id."""
     shapes = [
         {
@@ -147,7 +147,7 @@ def read_file(file: Fields) -> Iterator[TrackedFrame]:
     yield _frame(0, file, {})
 
 
-LABELME = FolderFormat("labelme", "labelme", encode_frame, read)
+LABELME = FolderFormat("labelme", "labelme", _encode_frame, read)
 
 
 def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:

@@ -25,7 +25,7 @@ _DESCRIPTION = "data.yaml"
 _MAX_DESCRIPTION_BYTES = 1 << 20  # of a description
 
 
-def encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
+def _encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
     """Encode a line `class x y x y …` per visible object. The class is its position among the clip's objects."""
     classes = {object_id: place for place, object_id in enumerate(clip.object_ids)}
     lines = [
@@ -36,7 +36,7 @@ def encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
     return {f"labels/{clip.stem(frame.index)}.txt": "".join(lines).encode()}
 
 
-def encode_description(clip: Clip) -> Mapping[str, bytes]:
+def _encode_description(clip: Clip) -> Mapping[str, bytes]:
     """Encode `data.yaml` with the class names, and the image size in a comment, since labels do not have it."""
     names = "".join(f"  {place}: object {object_id}\n" for place, object_id in enumerate(clip.object_ids))
     height, width = clip.size
@@ -53,7 +53,7 @@ def read(path: Path) -> Iterator[TrackedFrame]:
         yield frame
 
 
-YOLO = FolderFormat("yolo", "yolo", encode_frame, read, encode_description)
+YOLO = FolderFormat("yolo", "yolo", _encode_frame, read, _encode_description)
 
 
 def _fractions(outline: NDArray[np.float64], size: tuple[int, int]) -> str:
