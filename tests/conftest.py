@@ -1,4 +1,4 @@
-"""What all tests share: the `--slow` flag, weights and pictures by formula, and where the shared material lies."""
+"""Shared fixtures: the `--slow` option, checkpoints with weights by formula, and the shared material."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="also run the checks that take minutes")
+    """Add the option `--slow`."""
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests without `--slow`."""
     if config.getoption("--slow"):
         return
     for item in items:
@@ -30,26 +32,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of shared material beside the checkout; tests that need it skip without it."""
+    """The folder of shared material beside the checkout. Tests that need it are skipped without it."""
     if not SHARED.is_dir():
         pytest.skip("no shared material beside this checkout")
     return SHARED
 
 
 @pytest.fixture
-def grey_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands see a world of grey values instead of a network, and a disk that is not waited for."""
+def gray_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands use `GrayWorld` instead of a network, and skip fsync."""
     from masklet.cli import options
     from masklet.segmenter import Segmenter
-    from tracking.test_auto_tracker import GrayWorld
+    from support.gray_world import GrayWorld
 
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(GrayWorld()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @cache
-def shapes() -> dict[str, dict[str, list[int]]]:
-    """Every entry of ten released-format state dicts: configuration → name → shape."""
+def load_shapes() -> dict[str, dict[str, list[int]]]:
+    """Load the shapes of ten released state dicts: configuration → name of the entry → shape."""
     found: dict[str, dict[str, list[int]]] = json.loads((PARITY / "shapes.json").read_text())
     return found
 
@@ -66,7 +68,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
         if (name, seed) not in made:
             path = tmp_path_factory.mktemp("checkpoints") / f"{name}_{seed}.pt"
             tensors: dict[str, Any] = {
-                k: torch.from_numpy(np.asarray(v)) for k, v in weights(shapes()[name], seed).items()
+                k: torch.from_numpy(np.asarray(v)) for k, v in weights(load_shapes()[name], seed).items()
             }
             torch.save({"model": tensors}, path)
             made[name, seed] = path

@@ -229,7 +229,7 @@ def test_everything_in_an_image_is_read(name: str) -> None:
 
 @pytest.mark.usefixtures("no_sync")
 def test_an_evaluation_continues_with_the_next_clip(models: Path, tmp_path: Path) -> None:
-    data, out = dataset_layouts.mose(tmp_path / "data"), shutil.copytree(OLD / "evaluation", tmp_path / "out")
+    data, out = dataset_layouts.write_mose(tmp_path / "data"), shutil.copytree(OLD / "evaluation", tmp_path / "out")
     before = contents(out)
     assert run("evaluate", "vos", data, "--model", models / "exported", "--out", out) == 0
     after = contents(out)

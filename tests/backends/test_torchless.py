@@ -1,4 +1,4 @@
-"""The default install has no PyTorch, and everything that people do with a trained model works in it."""
+"""The default install has no PyTorch, and every command that uses a trained model works in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from masklet.cli.main import app
 from masklet.formats import FORMATS
 from support import dataset_layouts
 from support.clips import write_clip
-from support.networks import network
+from support.networks import make_model
 from support.torchless import Torchless
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,24 +27,24 @@ SIZE = ("--size", 64)
 
 @pytest.fixture(scope="module", params=["hidden", pytest.param("absent", marks=pytest.mark.slow)])
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Torchless]:
-    """A process in which PyTorch is hidden, and one in a new environment that has the default install alone."""
+    """A process in which PyTorch is hidden, and one in a new environment with only the default install."""
     if request.param == "hidden":
-        made = Torchless()
+        process = Torchless()
     else:
         folder = tmp_path_factory.mktemp("environment")
         venv.create(folder, with_pip=True)
         python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", ROOT]
         subprocess.run(install, check=True)
-        made = Torchless(python, absent=())
-    yield made
-    made.close()
+        process = Torchless(python, absent=())
+    yield process
+    process.close()
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "nano.safetensors"
-    write_tensors(path, key_names.to_released(network("nano", calm=True).tensors))
+    write_tensors(path, key_names.to_released(make_model("nano", calm=True).tensors))
     return path
 
 
@@ -60,23 +60,23 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", 6)
 
 
-def test_every_command_has_its_help(shell: Torchless) -> None:
+def test_every_command_has_a_help_text(shell: Torchless) -> None:
     names = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
     for name in names:
         assert f"masklet {name}" in shell.run(name, "--help").out
 
 
-def test_a_picture_is_segmented_in_every_format(shell: Torchless, exported: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "one.png"
-    Image.fromarray(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8)).save(picture)
+def test_an_image_is_segmented_in_every_format(shell: Torchless, exported: Path, tmp_path: Path) -> None:
+    image = tmp_path / "one.png"
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (60, 80, 3), np.uint8)).save(image)
     words = ("--point", "40,30", "--box", "5,5,40,40#4", "--format", "png,overlay,cutout,rle,npz", "--json")
-    done = shell.run("segment", picture, *words, "--model", exported, "--out", tmp_path / "masks")
+    done = shell.run("segment", image, *words, "--model", exported, "--out", tmp_path / "masks")
     (record,) = json.loads(done.out)["pictures"]
     assert {one["id"] for one in record["objects"]} == {1, 4}
     assert all(Path(path).stat().st_size for path in record["files"].values())
 
 
-def test_a_clip_is_tracked_with_two_objects_and_a_correction_into_every_format(
+def test_a_clip_is_tracked_with_two_objects_and_a_correction_in_every_format(
     shell: Torchless, exported: Path, clip: Path, tmp_path: Path
 ) -> None:
     prompts = ("--box", "20,5,100,40", "--point", "10,40#4", "--negative", "90,20@3#1")
@@ -86,10 +86,10 @@ def test_a_clip_is_tracked_with_two_objects_and_a_correction_into_every_format(
     record = json.loads(done.out)
     assert record["frames"] == 6 and [one["id"] for one in record["objects"]] == [1, 4]
     assert all(Path(record["files"][name]).exists() for name in FORMATS)
-    assert shell.run("track", *words, "--model", exported, "--resume").status == 0  # there is nothing left to do
+    assert shell.run("track", *words, "--model", exported, "--resume").status == 0  # no frames remain
 
 
-SESSION = """
+SESSION_CODE = """
 import masklet
 from masklet import box, click
 from masklet.video import open_video
@@ -111,30 +111,30 @@ assert other.object_ids == (1, 2)
 
 def test_a_session_with_a_correction_is_resumed(shell: Torchless, exported: Path, clip: Path, tmp_path: Path) -> None:
     session = str(tmp_path / "session")
-    assert shell.execute(SESSION.format(clip=str(clip), model=str(exported), session=session)).status == 0
+    assert shell.execute(SESSION_CODE.format(clip=str(clip), model=str(exported), session=session)).status == 0
 
 
-ALL = ("--points-per-side", 4, "--pred-iou-thresh", 0, "--stability-score-thresh", 0)
+ALL_MASKS = ("--points-per-side", 4, "--pred-iou-thresh", 0, "--stability-score-thresh", 0)
 
 
-def test_everything_in_a_picture_is_found_in_every_format(shell: Torchless, exported: Path, tmp_path: Path) -> None:
-    dataset_layouts.picture(tmp_path / "one.jpg")
-    words = (*ALL, "--format", "sa1b,rle,coco,png,overlay", "--out", tmp_path / "out", "--json")
+def test_masks_of_an_image_are_generated_in_every_format(shell: Torchless, exported: Path, tmp_path: Path) -> None:
+    dataset_layouts.write_image(tmp_path / "one.jpg")
+    words = (*ALL_MASKS, "--format", "sa1b,rle,coco,png,overlay", "--out", tmp_path / "out", "--json")
     done = shell.run("everything", tmp_path / "one.jpg", *words, "--model", exported)
     (record,) = json.loads(done.out)["pictures"]
     assert done.status == 0 and record["found"]
     assert all(Path(path).exists() for path in record["files"].values())
 
 
-def test_everything_in_a_clip_is_found_and_followed(
+def test_objects_of_a_clip_are_detected_and_tracked(
     shell: Torchless, exported: Path, clip: Path, tmp_path: Path
 ) -> None:
-    words = (*ALL, "--most", 3, "--look-every", 2, "--out", tmp_path / "out", "--json", "--model", exported)
+    words = (*ALL_MASKS, "--most", 3, "--look-every", 2, "--out", tmp_path / "out", "--json", "--model", exported)
     done = shell.run("everything", clip, *words)
     assert done.status == 0 and json.loads(done.out)["frames"] == 6
 
 
-def test_models_are_listed_told_verified_and_converted(shell: Torchless, model: Path, tmp_path: Path) -> None:
+def test_models_are_listed_described_verified_and_converted(shell: Torchless, model: Path, tmp_path: Path) -> None:
     assert "sam2.1-tiny" in shell.run("models", "list").out
     assert json.loads(shell.run("models", "info", model, "--json").out)["architecture"] == "nano"
     assert shell.run("models", "verify", model).status == 0
@@ -142,8 +142,8 @@ def test_models_are_listed_told_verified_and_converted(shell: Torchless, model: 
     assert shell.run("models", "info", tmp_path / "nano.pt").status == 0
 
 
-def test_a_checkpoint_runs_without_being_exported_first(shell: Torchless, model: Path, tmp_path: Path) -> None:
-    dataset_layouts.picture(tmp_path / "one.jpg")
+def test_a_checkpoint_runs_without_an_export(shell: Torchless, model: Path, tmp_path: Path) -> None:
+    dataset_layouts.write_image(tmp_path / "one.jpg")
     words = (tmp_path / "one.jpg", "--point", "4,4", "--model", model, *SIZE, "--out", tmp_path / "masks")
     assert shell.run("segment", *words).status == 0
 
@@ -156,27 +156,27 @@ def test_a_checkpoint_runs_without_being_exported_first(shell: Torchless, model:
         pytest.param("interactive", ("--rounds", 2), marks=pytest.mark.slow),
     ],
 )
-def test_a_data_set_is_evaluated(
+def test_a_dataset_is_evaluated(
     protocol: str, options: tuple[object, ...], shell: Torchless, exported: Path, tmp_path: Path
 ) -> None:
-    data = (dataset_layouts.sa1b if protocol == "images" else dataset_layouts.davis)(tmp_path / "data")
+    data = (dataset_layouts.write_sa1b if protocol == "images" else dataset_layouts.write_davis)(tmp_path / "data")
     words = (protocol, data, *options, "--model", exported, "--out", tmp_path / "out")
     assert shell.run("evaluate", *words).status == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert "OnnxBackend, cpu, float32" in report["facts"]["run on"]
 
 
-def test_training_says_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -> None:
+def test_training_reports_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -> None:
     done = shell.run("train", "nano-fast", "--out", tmp_path / "run", "--data", tmp_path)
     assert done.status == 69 and "[backend-missing]" in done.err
 
 
-def test_composing_on_a_device_says_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -> None:
+def test_composing_on_a_device_reports_that_it_needs_pytorch(shell: Torchless, tmp_path: Path) -> None:
     done = shell.run("data", "synthesize", tmp_path, tmp_path / "set", "--device", "cpu")
     assert done.status == 69 and "[backend-missing]" in done.err
 
 
-ASKED = """
+LOAD_CODE = """
 import masklet
 
 try:
@@ -186,5 +186,5 @@ except masklet.MaskletError as error:
 """
 
 
-def test_asking_for_pytorch_says_how_to_get_it(shell: Torchless, model: Path) -> None:
-    assert shell.execute(ASKED.format(model=str(model))).out.startswith("backend-missing pip install")
+def test_the_torch_runtime_reports_how_to_install_it(shell: Torchless, model: Path) -> None:
+    assert shell.execute(LOAD_CODE.format(model=str(model))).out.startswith("backend-missing pip install")

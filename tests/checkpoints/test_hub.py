@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import shapes
+from conftest import load_shapes
 from masklet.checkpoints import read_tensors
 from masklet.checkpoints.download import RetryPolicy
 from masklet.checkpoints.hub import (
@@ -66,7 +66,7 @@ def test_every_released_configuration_has_a_release() -> None:
 
 
 def test_parameter_counts_are_those_of_the_state_dicts() -> None:
-    counted = {name.replace("_", "-"): sum(map(math.prod, entries.values())) for name, entries in shapes().items()}
+    counted = {name.replace("_", "-"): sum(map(math.prod, entries.values())) for name, entries in load_shapes().items()}
     assert all(release.parameter_count == counted[name] for name, release in RELEASES.items() if name != TOY.name)
 
 

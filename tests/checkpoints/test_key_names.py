@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from conftest import shapes
+from conftest import load_shapes
 from masklet.checkpoints import key_names
 from masklet.checkpoints.key_names import (
     TABLE,
@@ -23,19 +23,19 @@ from masklet.checkpoints.key_names import (
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError
 
-NAMES = sorted(shapes())
+NAMES = sorted(load_shapes())
 COUNTS = {"tiny": 471, "small": 519, "base_plus": 615, "large": 903, "micro": 411}
 
 
 def make_tensors(name: str) -> dict[str, np.ndarray]:
     """Make arrays of the right shapes that repeat one value each, which takes no memory and identifies the entry."""
-    return {key: np.broadcast_to(np.float32(k), shape) for k, (key, shape) in enumerate(shapes()[name].items())}
+    return {key: np.broadcast_to(np.float32(k), shape) for k, (key, shape) in enumerate(load_shapes()[name].items())}
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("target", ["masklet", "transformers"])
 def test_every_released_name_is_renamed_there_and_back(name: str, target: key_names.Layout) -> None:
-    released = list(shapes()[name])
+    released = list(load_shapes()[name])
     other = [rename_key(key, "released", target) for key in released]
     assert None not in other
     assert len(set(other)) == len(released)
@@ -45,7 +45,7 @@ def test_every_released_name_is_renamed_there_and_back(name: str, target: key_na
 @pytest.mark.parametrize("name", NAMES)
 def test_each_name_matches_exactly_one_row(name: str) -> None:
     patterns = [re.compile(re.escape(row[1]).replace(r"\#", r"\d+").replace(r"\*", "(weight|bias)")) for row in TABLE]
-    for key in shapes()[name]:
+    for key in load_shapes()[name]:
         assert sum(bool(pattern.fullmatch(key)) for pattern in patterns) == 1, key
 
 
@@ -54,10 +54,10 @@ def test_the_model_has_exactly_the_released_entries(name: str) -> None:
     torch = pytest.importorskip("torch")
     from masklet.model.sam2 import Sam2
 
-    config = identify_config(shapes()[name])
+    config = identify_config(load_shapes()[name])
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in Sam2(config).state_dict().items()}
-    found = {rename_key(key, "released", "masklet") or key: tuple(shape) for key, shape in shapes()[name].items()}
+    found = {rename_key(key, "released", "masklet") or key: tuple(shape) for key, shape in load_shapes()[name].items()}
     assert found == expected
     size = name.split("-")[1]
     assert len(expected) == COUNTS[size] - (0 if config.occlusion else 3)
@@ -65,7 +65,7 @@ def test_the_model_has_exactly_the_released_entries(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_is_identified_by_the_shapes(name: str) -> None:
-    assert identify_config(shapes()[name]).name == name.replace("base_plus", "base-plus")
+    assert identify_config(load_shapes()[name]).name == name.replace("base_plus", "base-plus")
 
 
 @pytest.mark.parametrize("name", ["sam2.1-tiny", "sam2-micro"])
@@ -122,7 +122,7 @@ def test_a_file_of_another_model_is_refused() -> None:
 
 
 def test_a_trunk_of_unknown_size_is_refused() -> None:
-    odd = {name: shape for name, shape in shapes()["sam2.1-tiny"].items() if ".blocks.11." not in name}
+    odd = {name: shape for name, shape in load_shapes()["sam2.1-tiny"].items() if ".blocks.11." not in name}
     with pytest.raises(CheckpointError, match="11 blocks with 96 channels"):
         identify_config(odd)
 

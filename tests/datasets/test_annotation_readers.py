@@ -24,7 +24,7 @@ from masklet.errors import FormatError
 from masklet.formats import masks_at, read_masks
 from masklet.masks import rle
 from support import dataset_layouts
-from support.dataset_layouts import SIZE, block
+from support.dataset_layouts import SIZE, make_labels
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 
@@ -46,7 +46,7 @@ def assert_equal(found: dict[int, Mask], expected: dict[int, Mask]) -> None:
 def read_by_all(path: Path) -> list[dict[int, Mask]]:
     """The masks by object as `formats.read`, `--mask` and a prompt file give them."""
     frame = next(iter(read_masks(path)))
-    listing = dataset_layouts.dump(
+    listing = dataset_layouts.write_json(
         path.with_name("prompts.list"),
         {"prompts": [{"object": number, "mask": path.name} for number in frame.masks.object_ids]},
     )
@@ -75,7 +75,7 @@ def write_coco(root: Path, **changes: Any) -> Path:
     rows = [{"id": key, "image_id": 1, "category_id": 2, **row} for key, row in segmentations.items()]
     image = {"id": 1, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]}
     content = {"images": [image], "annotations": rows, "categories": [{"id": 2, "name": "cat"}], **changes}
-    return dataset_layouts.dump(root / "instances.json", content)
+    return dataset_layouts.write_json(root / "instances.json", content)
 
 
 def test_a_coco_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_coco_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path) ->
 def test_a_labelme_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path) -> None:
     points = np.reshape(STAR, (-1, 2)).tolist()
     stamp = np.array([[True, False], [True, True]])
-    path = dataset_layouts.labelme(
+    path = dataset_layouts.write_labelme(
         tmp_path / "a.json",
         {"label": "cat", "group_id": 2, "shape_type": "polygon", "points": points},
         {"label": "cat", "group_id": 2, "shape_type": "rectangle", "points": [[15, 12], [12, 9]]},
@@ -112,7 +112,7 @@ def test_a_labelme_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path)
         {"label": "nose", "shape_type": "point", "points": [[8, 6]]},
         {"label": "whisker", "shape_type": "linestrip", "points": [[8, 6], [1, 1], [3, 3]]},
         {"label": "tag", "group_id": 2, "shape_type": "mask", "points": [[10, 3], [11, 4]],
-         "mask": dataset_layouts.png_text(stamp)},
+         "mask": dataset_layouts.encode_png(stamp)},
     )  # fmt: skip
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     tag = np.zeros(SIZE, bool)
@@ -133,9 +133,9 @@ def test_a_labelme_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path)
 
 
 def test_an_sa1b_file_gives_the_same_pixels_however_it_is_read(tmp_path: Path) -> None:
-    data = open_sa1b(dataset_layouts.sa1b(tmp_path))
+    data = open_sa1b(dataset_layouts.write_sa1b(tmp_path))
     annotation = data["sa_000000/sa_2"].annotation()
-    expected = {1: block(0) == 1, 2: block(5) == 1}
+    expected = {1: make_labels(0) == 1, 2: make_labels(5) == 1}
     assert_equal({key: annotation.mask(key) for key in annotation.object_ids}, expected)
     for found in read_by_all(tmp_path / "sa_000000/sa_2.json"):
         assert_equal(found, expected)
@@ -145,8 +145,8 @@ def test_objects_of_labelme_without_group_are_found_again_on_other_frames(tmp_pa
     def square(label: str, left: int, group: int | None = None) -> dict[str, Any]:
         return {"label": label, "group_id": group, "points": [[left, 0], [left + 2, 0], [left + 2, 2], [left, 2]]}
 
-    dataset_layouts.labelme(tmp_path / "0.json", square("cat", 0), square("cat", 4), square("dog", 8))
-    dataset_layouts.labelme(
+    dataset_layouts.write_labelme(tmp_path / "0.json", square("cat", 0), square("cat", 4), square("dog", 8))
+    dataset_layouts.write_labelme(
         tmp_path / "1.json", square("dog", 1), square("yak", 5), square("cat", 9, 3), square("cat", 12)
     )
     first, second = read_masks(tmp_path)
@@ -158,7 +158,7 @@ def test_objects_of_labelme_without_group_are_found_again_on_other_frames(tmp_pa
 
 @pytest.mark.parametrize("shape", ["blob", "", 3, None, []])
 def test_a_shape_of_another_type_is_refused(shape: object, tmp_path: Path) -> None:
-    path = dataset_layouts.labelme(
+    path = dataset_layouts.write_labelme(
         tmp_path / "a.json", {"label": "x", "shape_type": shape, "points": [[0, 0], [2, 0], [2, 2]]}
     )
     if shape is None:  # files of LabelMe before version 3 do not tell the type
@@ -227,13 +227,13 @@ def test_a_hostile_polygon_costs_little_however_it_is_read(tmp_path: Path) -> No
     expected = open_coco(path)["a.jpg"].annotation().mask(31)
     assert (masks_at(path).binary[0] == expected).all()
     shape = {"label": "x", "points": np.reshape(far[0], (-1, 2)).tolist()}
-    path = dataset_layouts.labelme(tmp_path / "b.json", shape)
+    path = dataset_layouts.write_labelme(tmp_path / "b.json", shape)
     assert (masks_at(path).binary[0] == read_labelme(path).mask(1)).all()
 
 
 def test_codes_of_one_data_set_are_named_when_they_are_broken(tmp_path: Path) -> None:
-    content = dataset_layouts.sa1b_json(2)
-    content["annotations"][1]["segmentation"] = {**rle.encode(block(5) == 1), "counts": "~"}
+    content = dataset_layouts.make_sa1b_json(2)
+    content["annotations"][1]["segmentation"] = {**rle.encode(make_labels(5) == 1), "counts": "~"}
     dataset_layouts.write_image(tmp_path / "sa_2.jpg")
     (tmp_path / "sa_2.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=r"sa_2\.json: counts hold a character"):
@@ -255,7 +255,7 @@ def test_a_ytvis_file_that_does_not_hold_together_is_named(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     video = {"id": 1, "height": SIZE[0], "width": SIZE[1], "length": 1, **change}
-    path = dataset_layouts.dump(tmp_path / "a.json", {"videos": [video], "annotations": []})
+    path = dataset_layouts.write_json(tmp_path / "a.json", {"videos": [video], "annotations": []})
     with pytest.raises(FormatError, match=message) as caught:
         list(read_masks(path))
     assert str(path) in caught.value.message

@@ -24,7 +24,7 @@ from masklet.evaluate.predictions import PredictionFolder
 from masklet.synthetic.engine.real_samples import real_clips, real_pictures
 from masklet.synthetic.pack import Asset, encode_picture, write_pack
 from support import dataset_layouts
-from tracking.test_auto_tracker import picture
+from support.gray_world import draw_boxes
 
 FRAMES = [f"{frame:05d}" for frame in range(4)]
 LONG = "x" * 300
@@ -60,39 +60,41 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 def loot(folder: Path) -> None:
     """Label maps that are their own frames, in a folder that a hostile clip name leads to."""
-    dataset_layouts.maps(folder, {name: dataset_layouts.block(0, 6) for name in FRAMES})
+    dataset_layouts.write_label_maps(folder, {name: dataset_layouts.make_labels(0, 6) for name in FRAMES})
 
 
 def youtube_vos(root: Path, name: str) -> None:
-    dataset_layouts.youtube_vos(root)
+    dataset_layouts.write_youtube_vos(root)
     shutil.rmtree(root / "valid_all_frames")
     loot(root / "loot")
     objects = {"1": {"category": "cat", "frames": FRAMES}, "2": {"category": "cat", "frames": FRAMES}}
-    dataset_layouts.dump(root / "valid/meta.json", {"videos": {name: {"objects": objects}}})
+    dataset_layouts.write_json(root / "valid/meta.json", {"videos": {name: {"objects": objects}}})
 
 
 def lvos(root: Path, name: str) -> None:
-    dataset_layouts.lvos(root)
+    dataset_layouts.write_lvos(root)
     loot(root / "loot")
     ranges = {key: {"frame_range": {"start": "00000", "end": "00003", "frame_nums": 4}} for key in ("1", "2")}
-    dataset_layouts.dump(root / "val/val_meta.json", {"videos": {name: {"objects": ranges}}})
+    dataset_layouts.write_json(root / "val/val_meta.json", {"videos": {name: {"objects": ranges}}})
 
 
 def sav(root: Path, name: str) -> None:
-    dataset_layouts.sav_val(root)
-    dataset_layouts.frames(root.parent / "loot", FRAMES)
+    dataset_layouts.write_sav_val(root)
+    dataset_layouts.write_frames(root.parent / "loot", FRAMES)
     for frame in FRAMES:
-        dataset_layouts.label_map(root.parent / f"loot/000/{frame}.png", dataset_layouts.block(0, value=1))
-    dataset_layouts.lines(root / "sav_val.txt", name)
+        dataset_layouts.write_label_map(root.parent / f"loot/000/{frame}.png", dataset_layouts.make_labels(0, value=1))
+    dataset_layouts.write_lines(root / "sav_val.txt", name)
 
 
 def davis(root: Path, name: str) -> None:
     """The frames lie where the name `..` leads to."""
-    dataset_layouts.davis(root)
-    dataset_layouts.frames(root / "JPEGImages", FRAMES)
-    dataset_layouts.maps(root / "Annotations", {frame: dataset_layouts.block(0, 6) for frame in FRAMES})
+    dataset_layouts.write_davis(root)
+    dataset_layouts.write_frames(root / "JPEGImages", FRAMES)
+    dataset_layouts.write_label_maps(
+        root / "Annotations", {frame: dataset_layouts.make_labels(0, 6) for frame in FRAMES}
+    )
     loot(root / "loot")
-    dataset_layouts.lines(root / "ImageSets/2017/val.txt", name)
+    dataset_layouts.write_lines(root / "ImageSets/2017/val.txt", name)
 
 
 ELSEWHERE = ["../../loot", "./../../loot", "..", ".", "/tmp", "..\\loot", "C:loot", "clip/", "a\0b"]
@@ -145,17 +147,17 @@ def test_scoring_refuses_such_names_too(home: Path) -> None:
 
 
 def test_a_list_of_mose_is_checked(home: Path) -> None:
-    dataset_layouts.mose(home / "set")
+    dataset_layouts.write_mose(home / "set")
     loot(home / "set/loot")
-    dataset_layouts.lines(home / "list.txt", "0a", "../../loot")
+    dataset_layouts.write_lines(home / "list.txt", "0a", "../../loot")
     with pytest.raises(FormatError, match=r"list\.txt: the name '../../loot' holds a slash"):
         open_mose(home / "set", listing=home / "list.txt")
-    dataset_layouts.lines(home / "list.txt", "0a")
+    dataset_layouts.write_lines(home / "list.txt", "0a")
     assert open_mose(home / "set", listing=home / "list.txt").names == ("0a",)
 
 
 def test_a_tar_of_sa_1b_is_checked(home: Path, model: Sequence[str]) -> None:
-    root = dataset_layouts.sa1b(home / "set")
+    root = dataset_layouts.write_sa1b(home / "set")
     tar = root / "sa_000001.tar"
     content = tar.read_bytes().replace(b"./sa_7.", b"./sa_\\.", 1)
     header = bytearray(content[:512])
@@ -169,7 +171,7 @@ def test_a_tar_of_sa_1b_is_checked(home: Path, model: Sequence[str]) -> None:
 def test_an_image_outside_of_a_coco_dataset_is_not_read(
     name: str, home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = dataset_layouts.coco(home / "set")
+    file = dataset_layouts.write_coco(home / "set")
     content = json.loads(file.read_text())
     content["images"][0]["file_name"] = name.format(home=str(home).lstrip("/"))
     (home / "set/a").mkdir()
@@ -182,7 +184,7 @@ def test_an_image_outside_of_a_coco_dataset_is_not_read(
 
 @pytest.mark.parametrize("name", ["x" * 5000, "/".join(["x" * 200] * 30), "/".join(["x" * 200] * 20)])
 def test_a_coco_name_that_no_file_can_have_is_reported(name: str, home: Path, model: Sequence[str]) -> None:
-    file = dataset_layouts.coco(home / "set")
+    file = dataset_layouts.write_coco(home / "set")
     content = json.loads(file.read_text())
     content["images"][0]["file_name"] = name
     file.write_text(json.dumps(content))
@@ -191,7 +193,7 @@ def test_a_coco_name_that_no_file_can_have_is_reported(name: str, home: Path, mo
 
 @pytest.mark.parametrize("name", [7, None, ["a.jpg"], {}])
 def test_a_coco_name_that_is_no_text_is_refused(name: Any, home: Path, model: Sequence[str]) -> None:
-    file = dataset_layouts.coco(home / "set")
+    file = dataset_layouts.write_coco(home / "set")
     content = json.loads(file.read_text())
     content["images"][0]["file_name"] = name
     file.write_text(json.dumps(content))
@@ -202,7 +204,7 @@ def test_an_index_of_labelled_images_names_files_below_it(home: Path) -> None:
     index = home / "set/index.json"
     row = {"image": "../private/secret.png", "mask": "m.png", "exhaustive": True, "source": "a", "objects": []}
     for images, clips in (([row], []), ([{**row, "image": "m.png", "mask": "/etc/m.png"}], []), ([], [{"clip": ".."}])):
-        dataset_layouts.dump(index, {"images": images, "clips": clips})
+        dataset_layouts.write_json(index, {"images": images, "clips": clips})
         with pytest.raises(FormatError, match=r"index\.json: the name"):
             real_clips(index, 32, 1, 0) if clips else real_pictures(index, 32, 0)
 
@@ -210,21 +212,21 @@ def test_an_index_of_labelled_images_names_files_below_it(home: Path) -> None:
 def test_a_mask_of_a_prompt_file_lies_beside_it(
     home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset_layouts.frames(home / "clip", FRAMES)
+    dataset_layouts.write_frames(home / "clip", FRAMES)
     for name in ("job/masks/first.png", "private/first.png"):
-        dataset_layouts.label_map(home / name, dataset_layouts.block(0))
+        dataset_layouts.write_label_map(home / name, dataset_layouts.make_labels(0))
     words = ["track", "clip", "--prompts", "job/p.json", "--format", "npz", *model]
     for name in ("../private/first.png", str(home / "private/first.png")):
-        dataset_layouts.dump(home / "job/p.json", {"prompts": [{"mask": name}]})
+        dataset_layouts.write_json(home / "job/p.json", {"prompts": [{"mask": name}]})
         assert run(*words, "--out", "refused") == 65
         assert "the name" in capsys.readouterr().err and not (home / "refused").exists()
-    dataset_layouts.dump(home / "job/p.json", {"prompts": [{"mask": "masks/first.png"}]})
+    dataset_layouts.write_json(home / "job/p.json", {"prompts": [{"mask": "masks/first.png"}]})
     assert run(*words, "--out", "out") == 0
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_a_pack_proposes_nothing_outside_of_its_folder(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pixels = picture({80: (20, 5, 50, 35)})
+    pixels = draw_boxes({80: (20, 5, 50, 35)})
     for number in range(20):
         asset = Asset("photograph", "..", f"../loot{number}/a.png", "MIT", "me", (pixels.shape[0], pixels.shape[1]))
         if not asset.held_out:
@@ -249,7 +251,7 @@ def test_predictions_are_neither_written_nor_read_outside_their_folder(home: Pat
 def test_predictions_of_no_run_are_neither_used_nor_removed(
     words: list[str], home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset_layouts.davis(home / "set")
+    dataset_layouts.write_davis(home / "set")
     (home / "out/answers/bear").mkdir(parents=True)
     (home / "out/answers/bear/precious.txt").write_text("mine")
     assert run("evaluate", "vos", "set", "--out", "out", *words, *model) == 73
@@ -258,7 +260,7 @@ def test_predictions_of_no_run_are_neither_used_nor_removed(
 
 
 def test_beginning_anew_removes_nothing_through_a_link(home: Path, model: Sequence[str]) -> None:
-    dataset_layouts.davis(home / "set")
+    dataset_layouts.write_davis(home / "set")
     words = ["evaluate", "vos", "set", "--out", "out", "--workers", "1", *model]
     assert run(*words) == 0
     shutil.rmtree(home / "out/answers")
@@ -268,9 +270,9 @@ def test_beginning_anew_removes_nothing_through_a_link(home: Path, model: Sequen
     assert contents(home / "private") == before
 
 
-@pytest.mark.usefixtures("grey_world")
+@pytest.mark.usefixtures("gray_world")
 def test_beginning_anew_leaves_files_that_lay_in_a_folder_before_the_first_job(home: Path) -> None:
-    dataset_layouts.frames(home / "clip", FRAMES)
+    dataset_layouts.write_frames(home / "clip", FRAMES)
     (home / "out/png").mkdir(parents=True)
     (home / "out/png/precious.txt").write_text("mine")
     words = ["track", "clip", "--point", "5,5", "--format", "png,sav", "--out", "out", "--overwrite"]
@@ -282,8 +284,8 @@ def test_beginning_anew_leaves_files_that_lay_in_a_folder_before_the_first_job(h
 
 
 def test_datasets_behind_links_are_read_as_before(home: Path, model: Sequence[str]) -> None:
-    dataset_layouts.davis(home / "disk/davis")
-    dataset_layouts.coco(home / "disk/coco")
+    dataset_layouts.write_davis(home / "disk/davis")
+    dataset_layouts.write_coco(home / "disk/coco")
     (home / "davis").symlink_to(home / "disk/davis")
     (home / "coco").mkdir()
     (home / "coco/instances.json").symlink_to(home / "disk/coco/instances.json")
@@ -360,9 +362,9 @@ def test_a_path_that_is_too_long_is_reported(
     words: list[str], status: int, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(np.full((*dataset_layouts.SIZE, 3), 90, np.uint8)).save(home / "a.png")
-    dataset_layouts.frames(home / "clip", FRAMES)
-    dataset_layouts.coco(home / "coco")
-    dataset_layouts.davis(home / "davis")
+    dataset_layouts.write_frames(home / "clip", FRAMES)
+    dataset_layouts.write_coco(home / "coco")
+    dataset_layouts.write_davis(home / "davis")
     assert run(*words) == status
     assert os.strerror(errno.ENAMETOOLONG) in capsys.readouterr().err
 

@@ -23,45 +23,45 @@ from masklet.errors import FormatError, InputNotFound, PromptError, SettingsErro
 from masklet.synthetic.engine.dataset_writers import write_davis, write_davis_split, write_sav
 from masklet.synthetic.engine.samples import Clip
 from support import dataset_layouts
-from support.dataset_layouts import SIZE, block
+from support.dataset_layouts import SIZE, make_labels
 
 
 def test_davis_2017_has_every_frame_and_several_objects(tmp_path: Path) -> None:
-    data = open_davis(dataset_layouts.davis(tmp_path))
+    data = open_davis(dataset_layouts.write_davis(tmp_path))
     assert (data.kind, data.split, data.names) == ("davis-2017", "val", ("bear",))
     clip = data["bear"]
     assert clip.frame_names == ("00000", "00001", "00002", "00003")
     assert clip.annotated_frames == (0, 1, 2, 3)
     annotation = clip.annotation(2)
     assert (annotation.size, annotation.object_ids) == (SIZE, (1, 2))
-    assert (annotation.mask(2) == (block(0, 6) == 2)).all()
+    assert (annotation.mask(2) == (make_labels(0, 6) == 2)).all()
     assert not annotation.mask(3).any()
 
 
 def test_davis_2016_joins_all_objects_and_reads_its_own_lists(tmp_path: Path) -> None:
-    clip = open_davis(dataset_layouts.davis(tmp_path), year=2016)["bear"]
+    clip = open_davis(dataset_layouts.write_davis(tmp_path), year=2016)["bear"]
     annotation = clip.annotation(0)
     assert annotation.object_ids == (1,)
-    assert (annotation.mask(1) == (block(0, 6) > 0)).all()
+    assert (annotation.mask(1) == (make_labels(0, 6) > 0)).all()
 
 
 def test_a_listed_clip_that_is_missing_is_named(tmp_path: Path) -> None:
-    root = dataset_layouts.davis(tmp_path)
+    root = dataset_layouts.write_davis(tmp_path)
     shutil.rmtree(root / "Annotations/480p/bear")
     with pytest.raises(FormatError, match="Annotations/480p/bear is missing"):
         open_davis(root)
 
 
 def test_a_mask_without_its_frame_is_named(tmp_path: Path) -> None:
-    root = dataset_layouts.davis(tmp_path)
+    root = dataset_layouts.write_davis(tmp_path)
     (root / "JPEGImages/480p/bear/00002.jpg").unlink()
     with pytest.raises(FormatError, match=r"JPEGImages/480p/bear: frame 00002 is missing"):
         open_davis(root)["bear"]
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    dataset_layouts.frames(tmp_path / "clip/frames", ["f10", "f9", "f100"], ".png")
-    dataset_layouts.maps(tmp_path / "clip/masks", {"f9": block(0)})
+    dataset_layouts.write_frames(tmp_path / "clip/frames", ["f10", "f9", "f100"], ".png")
+    dataset_layouts.write_label_maps(tmp_path / "clip/masks", {"f9": make_labels(0)})
     clip = open_clip_folders(tmp_path)["clip"]
     assert clip.frame_names == ("f9", "f10", "f100")
     assert clip.annotated_frames == (0,)
@@ -69,33 +69,33 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jfif"])
 def test_frames_are_scored_in_the_order_in_which_they_are_played(tmp_path: Path, suffix: str) -> None:
-    root = dataset_layouts.davis(tmp_path)
+    root = dataset_layouts.write_davis(tmp_path)
     shutil.rmtree(root / "JPEGImages/480p/bear")
     shutil.rmtree(root / "Annotations/480p/bear")
     shades = {"B1": 40, "a2": 50, "a10": 60, "C": 70}  # as layouts.frames paints them
-    dataset_layouts.frames(root / "JPEGImages/480p/bear", shades, suffix)
-    dataset_layouts.maps(root / "Annotations/480p/bear", {"a2": block(0), "B1": block(6)})
+    dataset_layouts.write_frames(root / "JPEGImages/480p/bear", shades, suffix)
+    dataset_layouts.write_label_maps(root / "Annotations/480p/bear", {"a2": make_labels(0), "B1": make_labels(6)})
     clip = open_davis(root)["bear"]
     assert clip.frame_names == ("a2", "a10", "B1", "C")
     with closing(clip.video()) as video:
         played = [int(video[frame].mean().round()) for frame in range(len(video))]
     assert played == [shades[name] for name in clip.frame_names]
-    assert (clip.annotation(0).mask(1) == (block(0) == 1)).all()
-    assert (clip.annotation(2).mask(1) == (block(6) == 1)).all()
+    assert (clip.annotation(0).mask(1) == (make_labels(0) == 1)).all()
+    assert (clip.annotation(2).mask(1) == (make_labels(6) == 1)).all()
 
 
 def test_mose_valid_has_the_first_masks(tmp_path: Path) -> None:
-    data = open_mose(dataset_layouts.mose(tmp_path))
+    data = open_mose(dataset_layouts.write_mose(tmp_path))
     assert [(clip.name, len(clip), clip.annotated_frames) for clip in data] == [("0a", 3, (0,)), ("1b", 3, (0,))]
 
 
 def test_mose_takes_a_list_of_clips(tmp_path: Path) -> None:
-    dataset_layouts.lines(tmp_path / "list.txt", "1b")
-    assert open_mose(dataset_layouts.mose(tmp_path), listing=tmp_path / "list.txt").names == ("1b",)
+    dataset_layouts.write_lines(tmp_path / "list.txt", "1b")
+    assert open_mose(dataset_layouts.write_mose(tmp_path), listing=tmp_path / "list.txt").names == ("1b",)
 
 
 def test_youtube_vos_knows_where_objects_are_expected_and_which_are_unseen(tmp_path: Path) -> None:
-    data = open_youtube_vos(dataset_layouts.youtube_vos(tmp_path))
+    data = open_youtube_vos(dataset_layouts.write_youtube_vos(tmp_path))
     assert (data.kind, data.unseen) == ("youtube-vos-2019", frozenset({"yak"}))
     clip = data["clip"]
     assert clip.objects[2].category == "yak"
@@ -104,21 +104,21 @@ def test_youtube_vos_knows_where_objects_are_expected_and_which_are_unseen(tmp_p
 
 
 def test_youtube_vos_with_all_frames_requires_predictions_for_every_fifth(tmp_path: Path) -> None:
-    clip = open_youtube_vos(dataset_layouts.youtube_vos(tmp_path), "valid_all_frames")["clip"]
+    clip = open_youtube_vos(dataset_layouts.write_youtube_vos(tmp_path), "valid_all_frames")["clip"]
     assert (len(clip), clip.annotated_frames, clip.required_frames) == (11, (0, 5), (0, 5, 10))
     assert clip.objects[2].frames == {5, 10}
 
 
 def test_a_meta_file_without_videos_is_named(tmp_path: Path) -> None:
-    root = dataset_layouts.youtube_vos(tmp_path)
-    dataset_layouts.dump(root / "valid/meta.json", {"clips": {}})
+    root = dataset_layouts.write_youtube_vos(tmp_path)
+    dataset_layouts.write_json(root / "valid/meta.json", {"clips": {}})
     with pytest.raises(FormatError, match=r"valid/meta\.json: no field 'videos'; it must be an object"):
         open_youtube_vos(root)
 
 
 def test_lvos_expects_an_object_from_its_start_to_its_end(tmp_path: Path) -> None:
-    root = dataset_layouts.lvos(tmp_path)
-    dataset_layouts.lines(root / "unseen_videos.txt", "long")
+    root = dataset_layouts.write_lvos(tmp_path)
+    dataset_layouts.write_lines(root / "unseen_videos.txt", "long")
     data = open_lvos(root)
     assert (data.kind, data.unseen) == ("lvos-v2", frozenset({"long"}))
     clip = data["long"]
@@ -128,14 +128,14 @@ def test_lvos_expects_an_object_from_its_start_to_its_end(tmp_path: Path) -> Non
 
 
 def test_lvos_without_its_meta_file_is_refused(tmp_path: Path) -> None:
-    root = dataset_layouts.lvos(tmp_path)
+    root = dataset_layouts.write_lvos(tmp_path)
     (root / "val/val_meta.json").unlink()
     with pytest.raises(InputNotFound, match="it lists the frames of each object"):
         open_lvos(root)
 
 
 def test_sav_val_has_a_file_per_object_and_objects_overlap(tmp_path: Path) -> None:
-    data = open_sav(dataset_layouts.sav_val(tmp_path))
+    data = open_sav(dataset_layouts.write_sav_val(tmp_path))
     clip = data["sav_1"]
     assert (len(clip), clip.annotated_frames) == (9, (0, 4, 8))
     annotation = clip.annotation(4)
@@ -144,24 +144,24 @@ def test_sav_val_has_a_file_per_object_and_objects_overlap(tmp_path: Path) -> No
 
 
 def test_sav_objects_are_named_by_number(tmp_path: Path) -> None:
-    root = dataset_layouts.sav_val(tmp_path)
+    root = dataset_layouts.write_sav_val(tmp_path)
     (root / "Annotations_6fps/sav_1/000").rename(root / "Annotations_6fps/sav_1/dog")
     with pytest.raises(FormatError, match="sav_1/dog: the name of a mask folder must be the object id"):
         open_sav(root)["sav_1"]
 
 
 def test_sav_train_leaves_out_frames_on_which_objects_are_not_annotated(tmp_path: Path) -> None:
-    dataset_layouts.sav_train(tmp_path)
+    dataset_layouts.write_sav_train(tmp_path)
     clip = open_sav_train(tmp_path)["sav_000007"]
     assert clip.frame_names == ("00000", "00004", "00008")
     assert clip.annotated_frames == (0, 2)
     assert clip.annotation(2).object_ids == (5, 7)
-    assert (clip.annotation(0).mask(5) == (block(0) == 1)).all()
+    assert (clip.annotation(0).mask(5) == (make_labels(0) == 1)).all()
     assert not clip.annotation(0).mask(7).any()
 
 
 def test_masklets_know_their_areas_and_when_they_come_and_go(tmp_path: Path) -> None:
-    masklets = read_masklets(dataset_layouts.sav_train(tmp_path))
+    masklets = read_masklets(dataset_layouts.write_sav_train(tmp_path))
     assert masklets.areas(0) == [21, 0, 21]
     assert (masklets.visibility_changes(0), masklets.mean_area(0)) == (2, 21.0)
     assert (masklets.visibility_changes(1), masklets.mean_area(1)) == (0, 21.0)  # first seen on the last frame
@@ -178,7 +178,7 @@ def test_masklets_know_their_areas_and_when_they_come_and_go(tmp_path: Path) -> 
     ],
 )
 def test_a_broken_masklet_file_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
-    path = dataset_layouts.sav_train(tmp_path, **changes)
+    path = dataset_layouts.write_sav_train(tmp_path, **changes)
     with pytest.raises(FormatError, match=message) as caught:
         read_masklets(path)
     assert str(path) in caught.value.message
@@ -198,14 +198,14 @@ def test_the_statistics_of_a_released_sav_file_follow_from_its_codes(shared: Pat
 
 
 def test_a_clip_in_black_and_white_is_of_one_object(tmp_path: Path) -> None:
-    dataset_layouts.frames(tmp_path / "JPEGImages/one", ["0", "1"])
-    dataset_layouts.maps(tmp_path / "Annotations/one", {"0": block(), "1": block(3, value=255)})
+    dataset_layouts.write_frames(tmp_path / "JPEGImages/one", ["0", "1"])
+    dataset_layouts.write_label_maps(tmp_path / "Annotations/one", {"0": make_labels(), "1": make_labels(3, value=255)})
     annotation = open_clip_folders(tmp_path)["one"].annotation(1)
     assert (annotation.object_ids, annotation.void) == ((1,), None)
 
 
 def test_value_255_beside_objects_is_void() -> None:
-    labels = block(0, 6)
+    labels = make_labels(0, 6)
     labels[-1] = 255
     annotation = annotation_from_label_map(labels)
     assert annotation.object_ids == (1, 2)
@@ -214,13 +214,13 @@ def test_value_255_beside_objects_is_void() -> None:
 
 
 def test_value_255_of_a_deeper_map_is_an_object() -> None:
-    assert annotation_from_label_map(block(0).astype(np.int32) * 255).object_ids == (255,)
+    assert annotation_from_label_map(make_labels(0).astype(np.int32) * 255).object_ids == (255,)
 
 
 def test_true_maps_alone_are_clips_to_score_with(tmp_path: Path) -> None:
-    dataset_layouts.maps(tmp_path / "a", {"00000": block(0), "00001": block(1)})
+    dataset_layouts.write_label_maps(tmp_path / "a", {"00000": make_labels(0), "00001": make_labels(1)})
     for key in ("001", "004"):
-        dataset_layouts.maps(tmp_path / "b" / key, {"00000": block(0), "00005": block(2)})
+        dataset_layouts.write_label_maps(tmp_path / "b" / key, {"00000": make_labels(0), "00005": make_labels(2)})
     data = open_label_tree(tmp_path)
     assert [clip.annotated_frames for clip in data] == [(0, 1), (0, 1)]
     assert data["b"].frame_names == ("00000", "00005")
@@ -228,24 +228,24 @@ def test_true_maps_alone_are_clips_to_score_with(tmp_path: Path) -> None:
 
 
 def test_an_unannotated_frame_is_refused(tmp_path: Path) -> None:
-    clip = open_mose(dataset_layouts.mose(tmp_path))["0a"]
+    clip = open_mose(dataset_layouts.write_mose(tmp_path))["0a"]
     with pytest.raises(PromptError, match="0a: frame 1 is not annotated"):
         clip.annotation(1)
 
 
 def test_clips_travel_between_processes(tmp_path: Path) -> None:
-    clip = open_davis(dataset_layouts.davis(tmp_path))["bear"]
+    clip = open_davis(dataset_layouts.write_davis(tmp_path))["bear"]
     assert pickle.loads(pickle.dumps(clip)).annotation(1).object_ids == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("layout", "kind", "split"),
     [
-        (dataset_layouts.davis, "davis-2017", "val"),
-        (dataset_layouts.mose, "mose", "valid"),
-        (dataset_layouts.youtube_vos, "youtube-vos-2019", "valid_all_frames"),
-        (dataset_layouts.lvos, "lvos-v2", "val"),
-        (dataset_layouts.sav_val, "sa-v", "val"),
+        (dataset_layouts.write_davis, "davis-2017", "val"),
+        (dataset_layouts.write_mose, "mose", "valid"),
+        (dataset_layouts.write_youtube_vos, "youtube-vos-2019", "valid_all_frames"),
+        (dataset_layouts.write_lvos, "lvos-v2", "val"),
+        (dataset_layouts.write_sav_val, "sa-v", "val"),
     ],
 )
 def test_the_layout_is_detected_from_a_path(tmp_path: Path, layout, kind: str, split: str) -> None:  # type: ignore[no-untyped-def]
@@ -256,8 +256,8 @@ def test_the_layout_is_detected_from_a_path(tmp_path: Path, layout, kind: str, s
 
 
 def test_splits_can_be_chosen_and_are_listed_if_wrong(tmp_path: Path) -> None:
-    dataset_layouts.mose(tmp_path)
-    dataset_layouts.mose(tmp_path, "train")
+    dataset_layouts.write_mose(tmp_path)
+    dataset_layouts.write_mose(tmp_path, "train")
     assert open_clips(tmp_path).split == "valid"
     assert open_clips(tmp_path, "train").split == "train"
     assert open_clips(tmp_path / "train").split == "train"
@@ -266,7 +266,7 @@ def test_splits_can_be_chosen_and_are_listed_if_wrong(tmp_path: Path) -> None:
 
 
 def test_davis_of_2016_is_chosen_by_its_year(tmp_path: Path) -> None:
-    dataset_layouts.davis(tmp_path)
+    dataset_layouts.write_davis(tmp_path)
     assert open_clips(tmp_path, "2016/val").kind == "davis-2016"
     with pytest.raises(SettingsError, match="unknown year of DAVIS '2018'"):
         open_clips(tmp_path, "2018/val")
@@ -275,7 +275,7 @@ def test_davis_of_2016_is_chosen_by_its_year(tmp_path: Path) -> None:
 
 
 def test_masks_of_sav_train_are_found_below_a_folder(tmp_path: Path) -> None:
-    dataset_layouts.sav_train(tmp_path / "sav_000")
+    dataset_layouts.write_sav_train(tmp_path / "sav_000")
     assert open_clips(tmp_path).names == ("sav_000007",)
 
 

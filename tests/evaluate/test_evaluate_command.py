@@ -29,7 +29,7 @@ def report(folder: Path) -> dict[str, object]:
 def test_images_writes_a_report_with_baselines(
     tmp_path: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset_layouts.coco(tmp_path / "data")
+    dataset_layouts.write_coco(tmp_path / "data")
     out = tmp_path / "out"
     assert main(["evaluate", "images", str(tmp_path / "data"), "--baselines", "--out", str(out), *model]) == 0
     summary = report(out)["summary"]
@@ -38,7 +38,7 @@ def test_images_writes_a_report_with_baselines(
 
 
 def test_vos_predicts_scores_and_resumes(tmp_path: Path, model: Sequence[str]) -> None:
-    dataset_layouts.davis(tmp_path / "data")
+    dataset_layouts.write_davis(tmp_path / "data")
     command = ["evaluate", "vos", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--workers", "1", *model]
     assert main(command) == 0
     before = report(tmp_path / "out")
@@ -58,7 +58,7 @@ def test_vos_predicts_scores_and_resumes(tmp_path: Path, model: Sequence[str]) -
 def test_vos_resumes_a_run_that_was_restarted_and_interrupted(
     tmp_path: Path, model: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset_layouts.davis(tmp_path / "data")
+    dataset_layouts.write_davis(tmp_path / "data")
     command = ["evaluate", "vos", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--workers", "1", *model]
     assert main(command) == 0
 
@@ -76,7 +76,7 @@ def test_vos_resumes_a_run_that_was_restarted_and_interrupted(
 def test_vos_without_public_ground_truth_names_the_server_for_the_predictions(
     tmp_path: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset_layouts.mose(tmp_path / "data")
+    dataset_layouts.write_mose(tmp_path / "data")
     out = tmp_path / "out"
     assert main(["evaluate", "vos", str(tmp_path / "data"), "--sample", "1", "--out", str(out), *model]) == 0
     output = capsys.readouterr()
@@ -88,7 +88,7 @@ def test_vos_without_public_ground_truth_names_the_server_for_the_predictions(
 
 @pytest.mark.parametrize("mode", ["offline", "online"])
 def test_interactive_writes_a_curve(tmp_path: Path, model: Sequence[str], mode: str) -> None:
-    dataset_layouts.davis(tmp_path / "data")
+    dataset_layouts.write_davis(tmp_path / "data")
     options = ["--mode", mode, "--rounds", "2", "--out", str(tmp_path / "out")]
     assert main(["evaluate", "interactive", str(tmp_path / "data"), *options, *model]) == 0
     found = report(tmp_path / "out")
@@ -100,8 +100,10 @@ def test_score_reads_a_folder_of_ground_truth_masks_and_prints_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [f"{frame:05d}" for frame in range(5)]
-    dataset_layouts.maps(tmp_path / "ground_truth/a", {name: dataset_layouts.block(0, 6) for name in names})
-    dataset_layouts.maps(tmp_path / "mine/a", {name: dataset_layouts.block(0, 7) for name in names})
+    dataset_layouts.write_label_maps(
+        tmp_path / "ground_truth/a", {name: dataset_layouts.make_labels(0, 6) for name in names}
+    )
+    dataset_layouts.write_label_maps(tmp_path / "mine/a", {name: dataset_layouts.make_labels(0, 7) for name in names})
     paths = [str(tmp_path / "mine"), str(tmp_path / "ground_truth")]
     assert main(["evaluate", "score", *paths, "--out", str(tmp_path / "out"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -113,8 +115,10 @@ def test_score_reads_a_folder_of_ground_truth_masks_and_prints_json(
 def test_score_reads_unseen_names_from_a_file(tmp_path: Path) -> None:
     names = [f"{frame:05d}" for frame in range(5)]
     for clip in ("a", "b"):
-        dataset_layouts.maps(tmp_path / "ground_truth" / clip, {name: dataset_layouts.block(0) for name in names})
-    dataset_layouts.lines(tmp_path / "unseen.txt", "b")
+        dataset_layouts.write_label_maps(
+            tmp_path / "ground_truth" / clip, {name: dataset_layouts.make_labels(0) for name in names}
+        )
+    dataset_layouts.write_lines(tmp_path / "unseen.txt", "b")
     ground_truth = str(tmp_path / "ground_truth")
     options = ["--benchmark", "lvos-v2", "--unseen", str(tmp_path / "unseen.txt"), "--out", str(tmp_path / "out")]
     assert main(["evaluate", "score", ground_truth, ground_truth, *options, "--workers", "1"]) == 0
@@ -140,7 +144,7 @@ def test_invalid_arguments_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    dataset_layouts.coco(tmp_path / "coco")
+    dataset_layouts.write_coco(tmp_path / "coco")
     assert main(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == status
     assert message in capsys.readouterr().err
 
@@ -148,7 +152,7 @@ def test_invalid_arguments_are_reported(
 def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset_layouts.coco(tmp_path / "data")
+    dataset_layouts.write_coco(tmp_path / "data")
     (tmp_path / "file").write_text("")
     command = [
         "evaluate",

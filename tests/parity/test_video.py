@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import PARITY, shapes
+from conftest import PARITY, load_shapes
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
 from masklet.tracking.session_reader import read_session
@@ -38,7 +38,7 @@ Step = tuple[str, Masks, Tracker]
 
 def backend(case: str, dtype: str) -> TorchBackend:
     name, seed = case.rsplit("_", 1)
-    tensors = key_names.to_masklet(by_formula(shapes()[name], int(seed)))
+    tensors = key_names.to_masklet(by_formula(load_shapes()[name], int(seed)))
     config = key_names.identify_config({key: value.shape for key, value in tensors.items()})
     return build(config, tensors, device="cpu", dtype=dtype)
 

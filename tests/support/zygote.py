@@ -48,7 +48,7 @@ class Zygote:
         self._process.wait()
 
 
-def frames_in(log: str | Path) -> int:
+def count_frames(log: str | Path) -> int:
     """Return the number of frames in a frame log."""
     path = Path(log)
     return path.read_bytes().count(b'{"frame": ') if path.exists() else 0
@@ -79,7 +79,7 @@ def _serve(model: str) -> None:
                 sys.argv = ["masklet", *request["arguments"]]
                 os._exit(main.main(request["arguments"]))
             if request["signal"]:
-                while frames_in(request["log"]) < request["frames"] and not _has_ended(child):
+                while count_frames(request["log"]) < request["frames"] and not _has_ended(child):
                     time.sleep(0.005)
                 time.sleep(request["after"])
                 os.kill(child, request["signal"])

@@ -16,14 +16,14 @@ from masklet.masks import rle
 from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.segmenter import Segmenter
 from masklet.synthetic import proposals
+from support.gray_world import Box, GrayWorld, draw_boxes
 from support.tiny_pack import tiny_pack
 from tools.pack import outlines
-from tracking.test_auto_tracker import Box, GrayWorld, picture
 
 THINGS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 
 
-pytestmark = pytest.mark.usefixtures("grey_world")
+pytestmark = pytest.mark.usefixtures("gray_world")
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def street(tmp_path: Path) -> Path:
     """A folder with two pictures, one of which has nothing in it."""
     folder = tmp_path / "street"
     folder.mkdir()
-    Image.fromarray(picture(THINGS)).save(folder / "a street.png")
-    Image.fromarray(picture({})).save(folder / "night.png")
+    Image.fromarray(draw_boxes(THINGS)).save(folder / "a street.png")
+    Image.fromarray(draw_boxes({})).save(folder / "night.png")
     return folder
 
 
@@ -56,7 +56,7 @@ def proposed(out: Path, name: str) -> dict[int, tuple[int, np.ndarray]]:
     """By number, the grey value that a proposal is on, and its mask."""
     content = json.loads((out / proposals.FOUND / f"{name}.json").read_text())
     masks = [rle.decode(entry["segmentation"]) for entry in content["annotations"]]
-    return {number: (int(picture(THINGS)[..., 0][mask].mean()), mask) for number, mask in enumerate(masks, start=1)}
+    return {number: (int(draw_boxes(THINGS)[..., 0][mask].mean()), mask) for number, mask in enumerate(masks, start=1)}
 
 
 def test_what_is_kept_by_number_is_a_data_set(street: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,11 +70,11 @@ def test_what_is_kept_by_number_is_a_data_set(street: Path, out: Path, capsys: p
     assert json.loads(capsys.readouterr().out) == {"path": str(out), "images": 1, "objects": 2}
     [record] = list(open_images(out))
     image, annotation = record.read()
-    assert np.array_equal(image, picture(THINGS))
+    assert np.array_equal(image, draw_boxes(THINGS))
     assert {annotation.categories[key] for key in annotation.object_ids} == {"red car", "object"}
     kept = {annotation.categories[key]: annotation.mask(key) for key in annotation.object_ids}
-    assert np.array_equal(kept["red car"], picture(THINGS)[..., 0] == 80)
-    assert np.array_equal(kept["object"], picture(THINGS)[..., 0] == 50)
+    assert np.array_equal(kept["red car"], draw_boxes(THINGS)[..., 0] == 80)
+    assert np.array_equal(kept["object"], draw_boxes(THINGS)[..., 0] == 50)
 
 
 def test_a_sheet_shows_the_picture_and_each_proposal_bright_on_dark(street: Path, out: Path) -> None:
@@ -166,8 +166,8 @@ def test_names_that_no_list_can_hold_are_refused(street: Path, name: str) -> Non
 
 
 def test_names_with_colons_and_of_two_kinds_are_taken(street: Path, out: Path) -> None:
-    Image.fromarray(picture(THINGS)).save(street / "10:30.png")
-    Image.fromarray(picture(THINGS)).save(street / "10:30.bmp")
+    Image.fromarray(draw_boxes(THINGS)).save(street / "10:30.png")
+    Image.fromarray(draw_boxes(THINGS)).save(street / "10:30.bmp")
     assert run("propose", street, "--out", out) == 0
     wrote(out, "10:30.png:", "10:30.png: 1")
     assert proposals.keep(out) == (1, 1)
@@ -185,14 +185,14 @@ def test_another_picture_of_a_known_name_is_refused(street: Path, tmp_path: Path
     run("propose", street, "--out", out)
     other = tmp_path / "other" / "night.png"
     other.parent.mkdir()
-    Image.fromarray(picture(THINGS)).save(other)
+    Image.fromarray(draw_boxes(THINGS)).save(other)
     with pytest.raises(SettingsError, match=r"another picture called 'night\.png'"):
         proposals.write_proposals(out, proposals.unmarked([other])[0], Segmenter(GrayWorld()))
 
 
 def test_large_pictures_are_compared_two_masks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rle, "MAX_PIXELS", 40 * 60)
-    found = proposals.propose(Segmenter(GrayWorld()), picture(THINGS))
+    found = proposals.propose(Segmenter(GrayWorld()), draw_boxes(THINGS))
     assert len(found) == len(THINGS)
 
 
@@ -264,7 +264,7 @@ def test_kept_masks_become_outlines(street: Path, out: Path) -> None:
     entries = outlines.collect_outlines(open_images(out), by="nano")
     [outline] = entries["a street.png"]["objects"]
     assert (outline["name"], outline["by"]) == ("car", "nano")
-    expected = picture(THINGS)[..., 0] == 80  # with a hole
+    expected = draw_boxes(THINGS)[..., 0] == 80  # with a hole
     [(_, same)] = outlines.rasterize_outlines(entries["a street.png"], (40, 60))
     assert np.array_equal(same, expected)
     [(_, twice)] = outlines.rasterize_outlines(entries["a street.png"], (80, 120))

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 import masklet
-from masklet.backend import Decoded, Predictions
+from masklet.backend import Decoded
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import SettingsError
 from masklet.masks.tracked_frame import TrackedFrame
@@ -27,34 +26,14 @@ from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
 from masklet.video.frames import Frame
 from support.clips import write_clip
-from support.color_backend import ColorBackend
+from support.gray_world import Box, GrayWorld, draw_boxes
 
-SIZE = (40, 60)
 SEARCH = MaskGeneratorOptions(points_per_side=8)
 QUICK = AutoTrackOptions(SEARCH, every=4, patience=3)
-Image = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
-
-
-class GrayWorld(ColorBackend):
-    """Sees things by their grey values, and 0, the ground, as nothing. `clicks` counts what was asked of each frame."""
-
-    def fetch_candidates(self, decoded: Decoded) -> Predictions:
-        logits = decoded.logits[:, 0].repeat(3, 0)
-        score = np.where(decoded.pointer[:, 0], 0.0, 1.0).repeat(3)
-        return Predictions(logits, score, np.ones(len(score)))
-
-
-def picture(things: Mapping[int, Box]) -> Image:
-    """Boxes xyxy by their grey value, on the ground."""
-    image = np.zeros((*SIZE, 3), np.uint8)
-    for value, (x0, y0, x1, y1) in things.items():
-        image[y0:y1, x0:x1] = value
-    return image
 
 
 def watched(clip: Sequence[Mapping[int, Box]], watch: AutoTrackOptions = QUICK) -> list[TrackedFrame]:
-    frames = [Frame(index, index / 10, picture(things)) for index, things in enumerate(clip)]
+    frames = [Frame(index, index / 10, draw_boxes(things)) for index, things in enumerate(clip)]
     return list(auto_track(GrayWorld(), frames, watch))
 
 
@@ -64,7 +43,7 @@ def ids(frames: Sequence[TrackedFrame]) -> list[tuple[int, ...]]:
 
 def values(frame: TrackedFrame, clip: Sequence[Mapping[int, Box]]) -> dict[int, int]:
     """The grey value that each object is on."""
-    image = picture(clip[frame.index])[..., 0]
+    image = draw_boxes(clip[frame.index])[..., 0]
     pairs = zip(frame.masks.object_ids, frame.masks.binary, strict=True)
     return {key: int(np.unique(image[mask]).item()) for key, mask in pairs if mask.any()}
 
@@ -135,7 +114,7 @@ def test_of_objects_that_became_one_the_younger_ends() -> None:
             one = found.logits.max(axis=0, keepdims=True)
             return found._replace(logits=one.repeat(len(found.logits), 0))
 
-    frames = [Frame(t, None, picture({50: (2, 2, 12, 12), 80: (30, 5, 45, 20)})) for t in range(9)]
+    frames = [Frame(t, None, draw_boxes({50: (2, 2, 12, 12), 80: (30, 5, 45, 20)})) for t in range(9)]
     found = ids(list(auto_track(Merging(), frames, QUICK)))
     assert found == [(1, 2)] * 4 + [(1,)] * 4 + [(1, 3)]  # on frame 4 both masks cover both things, later 1 its own
 
@@ -149,7 +128,7 @@ def test_only_what_is_not_covered_is_clicked_again() -> None:
                 asked.append(len(queries))
             return super().decode(features, queries, hide=hide)
 
-    clip = [Frame(t, None, picture({50: (0, 0, 60, 30)})) for t in range(5)]
+    clip = [Frame(t, None, draw_boxes({50: (0, 0, 60, 30)})) for t in range(5)]
     list(
         auto_track(
             Counting(), clip, AutoTrackOptions(MaskGeneratorOptions(points_per_side=4, points_per_batch=99), every=4)
@@ -175,7 +154,7 @@ def test_memory_does_not_grow_with_the_number_of_frames() -> None:
     tracemalloc.start()
     try:
         for t, things in zip(range(300), endless(), strict=False):
-            masks = watcher.step(t, Frame(t, None, picture(things)))
+            masks = watcher.step(t, Frame(t, None, draw_boxes(things)))
             highest = max(highest, *masks.object_ids)
             most = max(most, sum(len(track.results) + len(track.recent) for track in tracker.tracks.values()))
             if t in (99, 299):  # the same things are there, at the same places
@@ -188,16 +167,16 @@ def test_memory_does_not_grow_with_the_number_of_frames() -> None:
 
 
 def test_instead_of_a_frame_that_could_not_be_decoded_the_next_one_is_looked_at() -> None:
-    noise = picture({120: (5, 5, 30, 30)})
+    noise = draw_boxes({120: (5, 5, 30, 30)})
     frames = [
         Frame(0, None, noise, corrupt=True),
-        *(Frame(t, None, picture({50: (2, 2, 12, 12)})) for t in range(1, 9)),
+        *(Frame(t, None, draw_boxes({50: (2, 2, 12, 12)})) for t in range(1, 9)),
     ]
     assert [frame.masks.object_ids for frame in auto_track(GrayWorld(), frames, QUICK)] == [()] + [(1,)] * 8
 
 
 def test_a_model_finds_everything_in_a_video_an_array_and_an_iterator() -> None:
-    clip = np.stack([picture({50: (2 + t, 2, 12 + t, 12)}) for t in range(6)])
+    clip = np.stack([draw_boxes({50: (2 + t, 2, 12 + t, 12)}) for t in range(6)])
     model = Segmenter(GrayWorld())
     assert [frame.masks.object_ids for frame in model.auto_track(clip, QUICK)] == [(1,)] * 6
     assert [frame.index for frame in model.auto_track(clip, QUICK, start=2, stop=5)] == [2, 3, 4]
@@ -208,7 +187,7 @@ def test_the_python_in_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     page = Path(__file__).resolve().parents[2] / "docs" / "everything.md"
     monkeypatch.setattr(masklet, "load", lambda name: Segmenter(GrayWorld()))
     monkeypatch.chdir(tmp_path)
-    PilImage.fromarray(picture({50: (2, 2, 12, 12)})).save("street.jpg")
+    PilImage.fromarray(draw_boxes({50: (2, 2, 12, 12)})).save("street.jpg")
     write_clip(tmp_path / "clip.mp4", 2)
     (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     names: dict[str, Any] = {}

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from masklet.checkpoints.dtypes import DTYPES, DTYPES_BY_NAME
 from masklet.files.atomic import atomic_write
 
-METADATA = {"format": "pt"}  # the transformers library requires it
+_METADATA = {"format": "pt"}  # the transformers library requires it
 
 _ALIGNMENT_BYTES = 64  # of the data in a file, so that a memory map can be used as an array
 _SAFETENSORS_NAMES = {dtype.name: dtype.safetensors_name for dtype in DTYPES} | {"uint16": "U16"}
 _LOCAL_HEADER_BYTES = 30  # in front of the name of a ZIP archive's member
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = METADATA) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = _METADATA) -> None:
     """Write a safetensors file.
 
     Args:

@@ -54,10 +54,10 @@ def stream(url: str, options: CameraOptions | None = None) -> Camera:
         message = f"{url} is not the address of a stream; it must begin with {', '.join(_PROTOCOLS)}, followed by ://"
         raise VideoError("reference-file-refused", message)
     options = options or CameraOptions()
-    return Camera(url, lambda: StreamSource(url, options), options)
+    return Camera(url, lambda: _StreamSource(url, options), options)
 
 
-class StreamSource:
+class _StreamSource:
     """A `CameraSource` for network streams, through FFmpeg."""
 
     def __init__(self, url: str, options: CameraOptions) -> None:
