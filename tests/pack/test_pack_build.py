@@ -1,4 +1,4 @@
-"""A pack is built from package files, and knows where everything in it comes from."""
+"""Pack building, and the index of a pack."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from masklet.errors import FormatError, InputNotFound, ResourceError
-from masklet.synthetic.packs.build_pack import build_pack
-from masklet.synthetic.packs.pack import Asset, Pack, encode_picture, open_pack, write_pack
-from masklet.synthetic.packs.selection import cut_out, fit, is_flat, is_normal_map
-from masklet.synthetic.packs.sources import SOURCES, fetch
+from masklet.synthetic.image_filters import fit
+from masklet.synthetic.pack import Asset, Pack, encode_picture, open_pack, write_pack
 from masklet.synthetic.rendering.render_cache import decode_parts, load_models, rendered
-from support.tiny_pack import SHADED, SOURCE, ground, package_folder, sprite, tiny_pack
+from support.tiny_pack import SHADED, SOURCE, ground, sprite, tiny_pack, write_packages
+from tools.pack.build_pack import build_pack
+from tools.pack.selection import crop_cutout, is_flat, is_normal_map
+from tools.pack.sources import SOURCES, fetch_package
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,14 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return tiny_pack(tmp_path_factory.mktemp("tiny"))
 
 
-def count(pack: Pack, kind: str) -> int:
+def count_assets(pack: Pack, kind: str) -> int:
     return sum(asset.kind == kind for asset in pack.assets)
 
 
-def test_every_kind_of_asset_is_found(pack: Pack) -> None:
-    assert {kind: count(pack, kind) for kind in ("cutout", "shaded", "photograph", "texture", "mesh", "skin")} == {
+def test_a_pack_has_assets_of_every_kind(pack: Pack) -> None:
+    assert {
+        kind: count_assets(pack, kind) for kind in ("cutout", "shaded", "photograph", "texture", "mesh", "skin")
+    } == {
         "cutout": 12,
         "shaded": 6,
         "photograph": 12,
@@ -37,17 +40,17 @@ def test_every_kind_of_asset_is_found(pack: Pack) -> None:
     }
 
 
-def test_every_asset_has_its_licence_and_author(pack: Pack) -> None:
+def test_every_asset_has_a_license_and_an_author(pack: Pack) -> None:
     terms = {asset.path.split("/")[3]: (asset.licence, asset.author) for asset in pack.of("cutout", held_out=None)}
     assert terms == {"free": ("CC-BY-4.0", "2002, Ada 2003, Grace"), "bound": ("GPL-2+", "2001, Everybody")}
 
 
-def test_a_model_belongs_to_its_creator_in_the_catalogue(pack: Pack) -> None:
+def test_the_author_of_a_mesh_is_the_creator_in_the_catalog(pack: Pack) -> None:
     [mesh] = pack.of("mesh", held_out=None)
     assert (mesh.author, mesh.licence) == ("Emmy", "CC-BY-4.0")
 
 
-def test_a_strict_pack_leaves_share_alike_assets_out(tmp_path: Path) -> None:
+def test_a_strict_pack_has_no_share_alike_assets(tmp_path: Path) -> None:
     strict = tiny_pack(tmp_path, "strict")
     assert {asset.licence for asset in strict.assets} == {"CC-BY-4.0", "MIT"}
 
@@ -64,29 +67,29 @@ def test_the_attribution_names_every_author_and_file(pack: Pack) -> None:
     assert all(asset.author in page and asset.path in page and asset.licence in page for asset in pack.assets)
 
 
-def test_an_opened_pack_is_the_one_that_was_written(pack: Pack) -> None:
+def test_an_opened_pack_equals_the_written_one(pack: Pack) -> None:
     assert open_pack(pack.root) == pack
 
 
-def test_pictures_come_back_as_they_went_in(tmp_path: Path) -> None:
-    picture = sprite(3)
+def test_encoded_images_are_nearly_the_same_when_decoded(tmp_path: Path) -> None:
+    image = sprite(3)
     asset = Asset("cutout", "p", "a.png", "MIT", "A", (72, 72))
-    written = write_pack(tmp_path, "all", [(asset, encode_picture(picture, 95))])
+    written = write_pack(tmp_path, "all", [(asset, encode_picture(image, 95))])
     decoded = written.picture(written.assets[0])
-    inside = picture[..., 3] > 0
-    assert np.array_equal(decoded[..., 3], picture[..., 3])  # alpha is lossless
-    # The noise of the test picture is what WebP is worst at: 8 levels of 255 at quality 95.
-    assert np.abs(decoded[inside][:, :3].astype(int) - picture[inside][:, :3]).mean() < 8
+    inside = image[..., 3] > 0
+    assert np.array_equal(decoded[..., 3], image[..., 3])  # alpha is lossless
+    # WebP at quality 95 changes the noise of this image by less than 8 of 255 on average.
+    assert np.abs(decoded[inside][:, :3].astype(int) - image[inside][:, :3]).mean() < 8
 
 
-def test_a_picture_found_twice_is_taken_once(tmp_path: Path) -> None:
-    packages = package_folder(tmp_path / "packages")
+def test_a_duplicate_image_is_left_out(tmp_path: Path) -> None:
+    packages = write_packages(tmp_path / "packages")
     once = build_pack(tmp_path / "once", "all", packages, (SOURCE, SHADED))
     twice = build_pack(tmp_path / "twice", "all", packages, (SOURCE, SHADED, SOURCE))
-    assert count(twice, "photograph") == count(once, "photograph")
+    assert count_assets(twice, "photograph") == count_assets(once, "photograph")
 
 
-def test_what_is_held_out_is_decided_by_the_path_alone() -> None:
+def test_the_split_of_an_asset_depends_on_its_name_only() -> None:
     assets = [Asset("cutout", "p", f"{number}.png", "MIT", "A", (1, 1)) for number in range(2000)]
     share = np.mean([asset.held_out for asset in assets])
     assert 0.04 < share < 0.08  # 6 %, 2000 draws: the standard deviation is 0.5 %
@@ -95,32 +98,32 @@ def test_what_is_held_out_is_decided_by_the_path_alone() -> None:
     ]
 
 
-def test_the_two_splits_share_no_asset(pack: Pack) -> None:
+def test_the_splits_have_no_common_asset(pack: Pack) -> None:
     assert not set(pack.of("cutout")) & set(pack.of("cutout", held_out=True))
-    assert len(pack.of("cutout")) + len(pack.of("cutout", held_out=True)) == count(pack, "cutout")
+    assert len(pack.of("cutout")) + len(pack.of("cutout", held_out=True)) == count_assets(pack, "cutout")
 
 
-def test_a_folder_without_a_pack_says_how_to_build_one(tmp_path: Path) -> None:
-    with pytest.raises(InputNotFound, match="masklet data pack"):
+def test_the_error_for_a_folder_without_pack_names_the_build_command(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFound, match=r"python -m tools\.pack build"):
         open_pack(tmp_path)
 
 
 @pytest.mark.parametrize("index", ["{", "[]", '{"version": 1}', '{"version": 7, "licences": "all", "assets": []}'])
-def test_a_broken_index_is_refused(tmp_path: Path, index: str) -> None:
+def test_a_broken_index_is_an_error(tmp_path: Path, index: str) -> None:
     (tmp_path / "index.json").write_text(index)
     (tmp_path / "assets.bin").write_bytes(b"")
     with pytest.raises(FormatError, match="build it again"):
         open_pack(tmp_path)
 
 
-def test_a_blob_cut_short_is_refused(pack: Pack, tmp_path: Path) -> None:
+def test_a_truncated_pack_is_an_error(pack: Pack, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text((pack.root / "index.json").read_text())
     (tmp_path / "assets.bin").write_bytes((pack.root / "assets.bin").read_bytes()[:-1])
     with pytest.raises(FormatError, match="shorter"):
         open_pack(tmp_path)
 
 
-def test_an_index_may_have_more_fields_than_we_know(pack: Pack, tmp_path: Path) -> None:
+def test_unknown_fields_of_an_index_are_ignored(pack: Pack, tmp_path: Path) -> None:
     index = json.loads((pack.root / "index.json").read_text())
     index["assets"][0]["mood"] = "cheerful"
     (tmp_path / "index.json").write_text(json.dumps(index))
@@ -128,88 +131,88 @@ def test_an_index_may_have_more_fields_than_we_know(pack: Pack, tmp_path: Path) 
     assert open_pack(tmp_path).assets == pack.assets
 
 
-def test_renderings_are_made_once_and_kept(pack: Pack) -> None:
+def test_meshes_are_rendered_once(pack: Pack) -> None:
     first = rendered(pack, views=2, side=48)
-    seen: list[int] = []
-    second = rendered(pack, views=2, side=48, progress=lambda done, total: seen.append(done))
-    assert first.assets == second.assets and not seen
+    calls: list[int] = []
+    second = rendered(pack, views=2, side=48, progress=lambda done, total: calls.append(done))
+    assert first.assets == second.assets and not calls
     assert sum(asset.kind == "render" for asset in first.assets) == 2
 
 
-def test_the_parts_of_a_rendering_lie_inside_it(pack: Pack) -> None:
+def test_the_parts_of_a_rendering_are_inside_it(pack: Pack) -> None:
     renders = rendered(pack, views=2, side=48)
-    picture, parts = (next(a for a in renders.assets if a.kind == kind) for kind in ("render", "parts"))
+    render, parts = (next(a for a in renders.assets if a.kind == kind) for kind in ("render", "parts"))
     numbers = decode_parts(renders, parts)
     assert set(np.unique(numbers)) <= {0, 1, 2}  # the cube has two materials
-    assert not (numbers > 0)[renders.picture(picture)[..., 3] == 0].any()
+    assert not (numbers > 0)[renders.picture(render)[..., 3] == 0].any()
 
 
-def test_models_carry_their_textures(pack: Pack) -> None:
+def test_meshes_have_their_textures(pack: Pack) -> None:
     [model] = load_models(pack, held_out=None)
     assert {material.texture for material in model.mesh.materials if material.texture} <= set(model.skins)
 
 
-def test_a_package_file_that_is_there_is_not_downloaded(tmp_path: Path) -> None:
+def test_an_existing_package_file_is_not_downloaded(tmp_path: Path) -> None:
     (tmp_path / "things_1.0_all.deb").write_bytes(b"")
-    assert fetch(SOURCE, tmp_path).name == "things_1.0_all.deb"
+    assert fetch_package(SOURCE, tmp_path).name == "things_1.0_all.deb"
 
 
-def test_without_a_package_client_the_message_says_where_to_put_the_file(
+def test_the_error_without_package_client_names_the_folder_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ResourceError, match=r"things.*put the package file into"):
-        fetch(SOURCE, tmp_path)
+        fetch_package(SOURCE, tmp_path)
 
 
-def test_a_client_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_failed_client_quotes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = tmp_path / "npm"
     client.write_text("#!/bin/sh\necho 404 no such thing >&2\nexit 1\n")
     client.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(ResourceError, match="404 no such thing"):
-        fetch(SHADED, tmp_path)
+        fetch_package(SHADED, tmp_path)
 
 
-def test_every_source_takes_something_by_a_valid_pattern() -> None:
+def test_every_source_has_valid_patterns() -> None:
     assert all(source.picks for source in SOURCES)
     assert not any(pick.matches("") for source in SOURCES for pick in source.picks)
 
 
-def test_a_cut_out_is_cropped_to_what_is_opaque() -> None:
-    picture = np.zeros((60, 80, 4), np.uint8)
-    picture[10:30, 20:50] = 255
-    picture[10, 20] = 0  # not a full rectangle
-    picture[10:20, 40:50] = 0
-    cropped = cut_out(picture)
+def test_a_cutout_is_cropped_to_its_opaque_pixels() -> None:
+    image = np.zeros((60, 80, 4), np.uint8)
+    image[10:30, 20:50] = 255
+    image[10, 20] = 0  # not a full rectangle
+    image[10:20, 40:50] = 0
+    cropped = crop_cutout(image)
     assert cropped is not None and cropped.shape == (20, 30, 4)
 
 
-@pytest.mark.parametrize("what", ["empty", "rectangle", "scattered", "glass"])
-def test_what_is_no_single_object_is_no_cut_out(what: str) -> None:
-    picture = np.full((60, 60, 4), 200, np.uint8)
-    if what == "empty":
-        picture[..., 3] = 0
-    if what == "scattered":
-        picture[..., 3] = np.kron(np.eye(6), np.ones((10, 10))) * 255
-        picture[::10, :, 3] = picture[:, ::10, 3] = 0
-    if what == "glass":
-        picture[5:55, 5:55, 3] = 140
-        picture[0, 0, 3] = 0
-    assert cut_out(picture) is None
+@pytest.mark.parametrize("content", ["empty", "rectangle", "scattered", "glass"])
+def test_an_image_without_single_object_is_no_cutout(content: str) -> None:
+    image = np.full((60, 60, 4), 200, np.uint8)
+    if content == "empty":
+        image[..., 3] = 0
+    if content == "scattered":
+        image[..., 3] = np.kron(np.eye(6), np.ones((10, 10))) * 255
+        image[::10, :, 3] = image[:, ::10, 3] = 0
+    if content == "glass":
+        image[5:55, 5:55, 3] = 140
+        image[0, 0, 3] = 0
+    assert crop_cutout(image) is None
 
 
-def test_flat_colours_are_told_from_photographs() -> None:
+def test_a_drawing_is_flat_and_a_photograph_is_not() -> None:
     drawing = np.zeros((64, 64, 3), np.uint8)
     drawing[:, 32:] = 200
     assert is_flat(drawing) and not is_flat(ground(1, 64))
 
 
-def test_a_normal_map_is_told_from_a_texture() -> None:
+def test_a_normal_map_is_recognized_by_its_colors() -> None:
     bumps = np.clip(np.array([128, 128, 240]) + np.random.default_rng(0).normal(0, 9, (64, 64, 3)), 0, 255)
     assert is_normal_map(bumps.astype(np.uint8)) and not is_normal_map(ground(1, 64))
 
 
-def test_fitting_shrinks_and_never_enlarges() -> None:
-    picture = np.zeros((40, 80, 3), np.uint8)
-    assert fit(picture, 20).shape == (10, 20, 3) and fit(picture, 200) is picture
+def test_fit_shrinks_and_never_enlarges() -> None:
+    image = np.zeros((40, 80, 3), np.uint8)
+    assert fit(image, 20).shape == (10, 20, 3) and fit(image, 200) is image

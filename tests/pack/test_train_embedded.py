@@ -1,4 +1,4 @@
-"""The rounds of scripts/train-embedded, without the training."""
+"""The runs of scripts/train-embedded, without training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def script() -> ModuleType:
     return module
 
 
-def test_a_fresh_round_that_was_cut_off_goes_on_as_it_began(
+def test_an_interrupted_run_with_fresh_resumes_with_fresh(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[list[str]] = []
-    monkeypatch.setattr(script, "_masklet", lambda *words: told.append([str(word) for word in words]))
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script, "_run_module", lambda *words: commands.append([str(word) for word in words]))
     (tmp_path / "nano-images").mkdir()
     (tmp_path / "nano-images" / script.STATE).touch()
     for later in ("nano-video", "nano-follow"):
@@ -35,7 +35,7 @@ def test_a_fresh_round_that_was_cut_off_goes_on_as_it_began(
     words = ["--resume", "--out", tmp_path, "--pack", tmp_path, "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["train-embedded", *map(str, words)])
     script.main()
-    trained = [words for words in told if words[0] == "train"]
-    assert [words[1] for words in trained] == ["nano-images", "nano-video", "nano-follow"]
+    trained = [words for words in commands if words[:2] == ["masklet", "train"]]
+    assert [words[2] for words in trained] == ["nano-images", "nano-video", "nano-follow"]
     assert "--resume" in trained[0] and not [word for word in trained[0] if word.startswith("--set=start=")]
     assert f"--set=start={tmp_path / 'nano-images' / script.WEIGHTS}" in trained[1]

@@ -1,4 +1,4 @@
-"""Package files and a pack of a few kilobytes, made by formula: what the data engine is tested with."""
+"""Package files and a pack of a few kilobytes, made by formula."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.synthetic.packs.build_pack import build_pack
-from masklet.synthetic.packs.licenses import Terms
-from masklet.synthetic.packs.pack import Pack
-from masklet.synthetic.packs.sources import Pick, Source
+from masklet.synthetic.pack import Pack
+from tools.pack.build_pack import build_pack
+from tools.pack.licenses import Terms
+from tools.pack.sources import Pick, Source
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: things
@@ -59,38 +59,38 @@ f 1 5 8 4
 f 2 3 7 6
 """
 MTL = "newmtl sides\nKd 0.2 0.4 0.8\nmap_Kd skin.jpg\nnewmtl ends\nKd 0.9 0.1 0.1\n"
-CATALOGUE = "id#1=cube\nmodel#1=/cube/cube.obj\ncreator#1=Emmy\nmodelRotation#1=1 0 0 0 1 0 0 0 1\n"
+CATALOG = "id#1=cube\nmodel#1=/cube/cube.obj\ncreator#1=Emmy\nmodelRotation#1=1 0 0 0 1 0 0 0 1\n"
 
 
 def sprite(number: int, side: int = 72) -> NDArray[np.uint8]:
-    """A shaded, noisy ellipse on transparency, RGBA; each number another one."""
+    """Make a shaded, noisy ellipse on a transparent background (side, side, 4); each number gives another."""
     rng = np.random.default_rng(number)
     rows, columns = np.indices((side, side)) / side - 0.5
     inside = (rows / rng.uniform(0.25, 0.45)) ** 2 + (columns / rng.uniform(0.25, 0.45)) ** 2 < 1
-    colour = rng.uniform(40, 200, 3) + 60 * rows[..., None] + rng.normal(0, 12, (side, side, 3))
-    return np.dstack([np.clip(colour, 0, 255), inside * 255.0]).astype(np.uint8)
+    color = rng.uniform(40, 200, 3) + 60 * rows[..., None] + rng.normal(0, 12, (side, side, 3))
+    return np.dstack([np.clip(color, 0, 255), inside * 255.0]).astype(np.uint8)
 
 
 def ground(number: int, side: int = 160) -> NDArray[np.uint8]:
-    """A photograph of nothing: smooth colours and noise."""
+    """Make a background of smooth colors and noise (side, side, 3); each number gives another."""
     rng = np.random.default_rng(1000 + number)
     coarse = Image.fromarray(rng.integers(0, 255, (5, 5, 3), np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(coarse) + rng.normal(0, 12, (side, side, 3)), 0, 255).astype(np.uint8)
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
+def encode_png(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def jpeg(picture: NDArray[np.uint8]) -> bytes:
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    Image.fromarray(image).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
-def tar_gz(files: dict[str, bytes]) -> bytes:
+def make_tar_gz(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, data in files.items():
@@ -100,9 +100,9 @@ def tar_gz(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def deb(files: dict[str, bytes]) -> bytes:
-    """A Debian package with these files as its data."""
-    parts = {"debian-binary": b"2.0\n", "control.tar.gz": tar_gz({}), "data.tar.gz": tar_gz(files)}
+def make_deb(files: dict[str, bytes]) -> bytes:
+    """Make a Debian package that installs these files."""
+    parts = {"debian-binary": b"2.0\n", "control.tar.gz": make_tar_gz({}), "data.tar.gz": make_tar_gz(files)}
     packed = b"!<arch>\n"
     for name, data in parts.items():
         packed += (
@@ -111,7 +111,7 @@ def deb(files: dict[str, bytes]) -> bytes:
     return packed
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def make_zip(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
@@ -119,20 +119,20 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def resource_bundle(folder: str, files: dict[str, bytes]) -> bytes:
-    """A Qt resource bundle: a root with one folder that holds `files`, the first of them deflated."""
+def make_resource_bundle(folder: str, files: dict[str, bytes]) -> bytes:
+    """Make a Qt resource bundle with one folder of files, the first of them compressed."""
     names, payloads = b"", b""
 
-    def named(name: str) -> int:
+    def add_name(name: str) -> int:
         nonlocal names
         offset = len(names)
         names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
         return offset
 
-    tree = struct.pack(">IHII", 0, 2, 1, 1) + struct.pack(">IHII", named(folder), 2, len(files), 2)
+    tree = struct.pack(">IHII", 0, 2, 1, 1) + struct.pack(">IHII", add_name(folder), 2, len(files), 2)
     for number, (name, data) in enumerate(files.items()):
         body = struct.pack(">I", len(data)) + zlib.compress(data) if number == 0 else data
-        tree += struct.pack(">IHHHI", named(name), 1 if number == 0 else 0, 0, 0, len(payloads))
+        tree += struct.pack(">IHHHI", add_name(name), 1 if number == 0 else 0, 0, 0, len(payloads))
         payloads += struct.pack(">I", len(body)) + body
     header_size = 20
     start = header_size + len(tree)
@@ -140,16 +140,16 @@ def resource_bundle(folder: str, files: dict[str, bytes]) -> bytes:
     return header + tree + payloads + names
 
 
-def package_files() -> dict[str, bytes]:
-    """What is in the Debian package `things`: sprites under two licences, photographs, textures, one cube."""
+def make_package_files() -> dict[str, bytes]:
+    """Make the files of the Debian package `things`: sprites with two licenses, photographs, textures, a cube."""
     files = {"usr/share/doc/things/copyright": COPYRIGHT.encode()}
     for number in range(12):
-        files[f"usr/share/things/{'free' if number % 2 else 'bound'}/{number}.png"] = png(sprite(number))
-        files[f"usr/share/things/photos/{number}.jpg"] = jpeg(ground(number))
-        files[f"usr/share/things/textures/{number}.jpg"] = jpeg(ground(100 + number))
-    model = {"cube/cube.obj": CUBE.encode(), "cube/cube.mtl": MTL.encode(), "cube/skin.jpg": jpeg(ground(7, 64))}
-    models = {**model, "PluginFurnitureCatalog.properties": CATALOGUE.encode()}
-    files["usr/share/things/models/cubes.sh3f"] = zipped(models)
+        files[f"usr/share/things/{'free' if number % 2 else 'bound'}/{number}.png"] = encode_png(sprite(number))
+        files[f"usr/share/things/photos/{number}.jpg"] = encode_jpeg(ground(number))
+        files[f"usr/share/things/textures/{number}.jpg"] = encode_jpeg(ground(100 + number))
+    model = {"cube/cube.obj": CUBE.encode(), "cube/cube.mtl": MTL.encode(), "cube/skin.jpg": encode_jpeg(ground(7, 64))}
+    models = {**model, "PluginFurnitureCatalog.properties": CATALOG.encode()}
+    files["usr/share/things/models/cubes.sh3f"] = make_zip(models)
     return files
 
 
@@ -166,17 +166,17 @@ SOURCE = Source(
 SHADED = Source("@emoji/shaded", "npm", (Pick("shaded", r"\.png$", side=64),), Terms("MIT", "Somebody"))
 
 
-def package_folder(folder: Path) -> Path:
-    """A folder with the two package files, as a download would leave them."""
+def write_packages(folder: Path) -> Path:
+    """Write the two package files to a folder and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "things_1.0_all.deb").write_bytes(deb(package_files()))
-    shaded = {f"package/{number}.png": png(sprite(50 + number)) for number in range(6)}
-    (folder / "emoji-shaded-1.0.0.tgz").write_bytes(tar_gz(shaded))
+    (folder / "things_1.0_all.deb").write_bytes(make_deb(make_package_files()))
+    shaded = {f"package/{number}.png": encode_png(sprite(50 + number)) for number in range(6)}
+    (folder / "emoji-shaded-1.0.0.tgz").write_bytes(make_tar_gz(shaded))
     return folder
 
 
 def tiny_pack(folder: Path, policy: str = "all") -> Pack:
-    """The pack of both packages, in `folder`/pack."""
+    """Build the pack of both packages in `folder`/pack."""
     assert policy in ("all", "strict")
-    packages = package_folder(folder / "packages")
+    packages = write_packages(folder / "packages")
     return build_pack(folder / "pack", "all" if policy == "all" else "strict", packages, (SOURCE, SHADED))

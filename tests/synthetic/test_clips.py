@@ -13,10 +13,9 @@ from masklet.synthetic.engine.clips import ClipComposer, ClipSettings
 from masklet.synthetic.engine.motion import Curve, crossing, leave_and_return, passing, random_camera, wander
 from masklet.synthetic.engine.samples import Clip
 from masklet.synthetic.engine.sprites import make_sprite
-from masklet.synthetic.rendering.meshes import simplified
-from masklet.synthetic.rendering.obj import parse_mtl, parse_obj
 from masklet.synthetic.rendering.renderer import Model
-from support.tiny_pack import CUBE, MTL, sprite, tiny_pack
+from support.meshes import make_cube
+from support.tiny_pack import sprite, tiny_pack
 
 SIZE, FRAMES = 64, 6
 
@@ -28,9 +27,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    mesh = simplified(parse_obj(CUBE, parse_mtl(MTL)), 100)
-    assert mesh is not None
-    return Model(mesh, {})
+    return Model(make_cube(), {})
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from masklet.synthetic.engine.samples import Sample
 from masklet.synthetic.engine.shapes import random_shape
 from masklet.synthetic.engine.sprites import HALVINGS, Sprite, make_sprite
 from masklet.synthetic.engine.targets import Scene, targets, touching
-from masklet.synthetic.packs.pack import Pack
+from masklet.synthetic.pack import Pack
 from support.tiny_pack import ground, sprite, tiny_pack
 
 SIZE = 64

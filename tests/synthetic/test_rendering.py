@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from masklet.errors import FormatError
-from masklet.synthetic.rendering.meshes import STEPS, Mesh, decode_mesh, encode_mesh, simplified
-from masklet.synthetic.rendering.obj import Material, ObjModel, parse_mtl, parse_obj
+from masklet.synthetic.rendering.meshes import STEPS, decode_mesh, encode_mesh
 from masklet.synthetic.rendering.rasterizer import rasterise
 from masklet.synthetic.rendering.renderer import Model, View, random_view, render, render_cropped
-from support.tiny_pack import CUBE, MTL, ground
-
-
-def cube() -> Mesh:
-    mesh = simplified(parse_obj(CUBE, parse_mtl(MTL)), 100)
-    assert mesh is not None
-    return mesh
-
-
-def sphere(rows: int) -> ObjModel:
-    """A ball of many triangles, as an OBJ model."""
-    polar, around = np.meshgrid(np.linspace(0.05, np.pi - 0.05, rows), np.linspace(0, 2 * np.pi, rows), indexing="ij")
-    points = np.stack([np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)], -1)
-    corner = np.arange(rows * rows).reshape(rows, rows)
-    a, b, c, d = (x.ravel() for x in (corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]))
-    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
-    none = np.full_like(faces, -1)
-    owners = np.zeros(len(faces), np.int32)
-    return ObjModel(
-        points.reshape(-1, 3).astype(np.float32), np.zeros((0, 2), np.float32), faces, none, owners, (Material(),)
-    )
+from support.meshes import make_cube, make_sphere
+from support.tiny_pack import ground
 
 
 def brute_force(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
@@ -61,55 +39,8 @@ def brute_force(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
     return seen
 
 
-def test_polygons_become_fans_of_triangles() -> None:
-    model = parse_obj(CUBE, parse_mtl(MTL))
-    assert model.faces.shape == (12, 3) and model.positions.shape == (8, 3)
-
-
-def test_faces_know_their_materials() -> None:
-    model = parse_obj(CUBE, parse_mtl(MTL))
-    assert np.bincount(model.face_materials).tolist() == [8, 4]
-    assert [material.colour for material in model.materials[:2]] == [(0.2, 0.4, 0.8), (0.9, 0.1, 0.1)]
-
-
-def test_negative_indices_count_from_the_end() -> None:
-    model = parse_obj("v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\n", {})
-    assert model.faces.tolist() == [[0, 1, 2]]
-
-
-@pytest.mark.parametrize("text", ["v 0 0 0\n", "v 0 0 0\nv 1 0 0\nf 1 2 3\n", ""])
-def test_a_model_without_sound_faces_is_refused(text: str) -> None:
-    with pytest.raises(FormatError):
-        parse_obj(text, {})
-
-
-def test_a_simplified_mesh_lies_in_the_unit_sphere() -> None:
-    assert np.linalg.norm(cube().vertices, axis=1).max() == pytest.approx(1, abs=1e-5)
-
-
-def test_few_triangles_stay_as_they_are() -> None:
-    assert len(cube().faces) == 12
-
-
-def test_many_triangles_become_at_most_as_many_as_asked_for() -> None:
-    mesh = simplified(sphere(60), 1500)
-    assert mesh is not None and 500 < len(mesh.faces) <= 1500
-
-
-def test_a_simplified_ball_is_still_round() -> None:
-    mesh = simplified(sphere(60), 1500)
-    assert mesh is not None
-    assert np.linalg.norm(mesh.vertices, axis=1).min() > 0.85  # 14 cells across: centres lie a little inside
-
-
-def test_glass_is_left_out() -> None:
-    model = parse_obj(CUBE, parse_mtl(MTL + "d 0.1\n"))
-    mesh = simplified(model, 100)
-    assert mesh is not None and len(mesh.faces) == 8
-
-
 def test_a_packed_mesh_comes_back() -> None:
-    mesh = cube()
+    mesh = make_cube()
     again = decode_mesh(encode_mesh(mesh))
     assert np.abs(again.vertices - mesh.vertices).max() <= 0.5 / STEPS + 1e-7
     assert np.array_equal(again.faces, mesh.faces) and np.array_equal(again.face_materials, mesh.face_materials)
@@ -117,8 +48,7 @@ def test_a_packed_mesh_comes_back() -> None:
 
 
 def test_a_packed_mesh_takes_about_four_bytes_a_triangle() -> None:
-    mesh = simplified(sphere(60), 3000)
-    assert mesh is not None
+    mesh = make_sphere(60, 3000)
     assert len(encode_mesh(mesh)) < 8 * len(mesh.faces)
 
 
@@ -161,45 +91,44 @@ def test_nothing_is_drawn_outside_the_picture() -> None:
 
 
 def test_a_cube_seen_from_the_front_is_a_square() -> None:
-    rgba, _ = render(Model(cube(), {}), View(azimuth=0, elevation=0), 64)
+    rgba, _ = render(Model(make_cube(), {}), View(azimuth=0, elevation=0), 64)
     solid = rgba[..., 3] >= 128
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     assert len(rows) == len(columns) and solid[np.ix_(rows, columns)].all()
 
 
 def test_a_turned_cube_shows_both_of_its_materials() -> None:
-    _, parts = render(Model(cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
+    _, parts = render(Model(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert set(np.unique(parts)) == {0, 1, 2}
 
 
 def test_parts_cover_the_object_and_nothing_else() -> None:
-    rgba, parts = render(Model(cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
+    rgba, parts = render(Model(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert (parts[rgba[..., 3] == 255] > 0).all() and not parts[rgba[..., 3] == 0].any()
 
 
 def test_a_texture_shows_on_the_faces_that_have_it() -> None:
     skin = np.full((8, 8, 3), (0, 255, 0), np.uint8)
     view = View(azimuth=0, elevation=0, ambient=1.0)
-    plain, _ = render(Model(cube(), {}), view, 32)
-    green, _ = render(Model(cube(), {"skin.jpg": skin}), view, 32)
+    plain, _ = render(Model(make_cube(), {}), view, 32)
+    green, _ = render(Model(make_cube(), {"skin.jpg": skin}), view, 32)
     assert plain[16, 16, 2] > plain[16, 16, 1] and green[16, 16, 1] > 3 * green[16, 16, 2]
 
 
 def test_light_from_the_left_brightens_the_left() -> None:
-    mesh = simplified(sphere(40), 3000)
-    assert mesh is not None
+    mesh = make_sphere(40, 3000)
     rgba, _ = render(Model(mesh, {}), View(0, 0, light=(-1, 0, 0.1), ambient=0.2), 48)
     assert rgba[24, 12, :3].mean() > 2 * rgba[24, 36, :3].mean()
 
 
 def test_renderings_are_the_same_for_the_same_view() -> None:
-    model = Model(cube(), {"skin.jpg": ground(1, 32)})
+    model = Model(make_cube(), {"skin.jpg": ground(1, 32)})
     view = random_view(np.random.default_rng(3))
     assert np.array_equal(render(model, view, 40)[0], render(model, view, 40)[0])
 
 
 def test_a_cropped_rendering_touches_its_border() -> None:
-    cropped = render_cropped(Model(cube(), {}), View(0.7, 0.3), 64)
+    cropped = render_cropped(Model(make_cube(), {}), View(0.7, 0.3), 64)
     assert cropped is not None
     alpha = cropped[0][..., 3] > 0
     assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()

@@ -20,7 +20,7 @@ from masklet.synthetic.engine.clips import ClipComposer
 from masklet.synthetic.engine.dataset_writers import sav_annotation, write_sav
 from masklet.synthetic.engine.samples import Clip
 from masklet.synthetic.engine.synthesize import Recipe, synthesize
-from masklet.synthetic.packs.pack import Pack
+from masklet.synthetic.pack import Pack
 from masklet.synthetic.rendering.render_cache import load_models
 from support.tiny_pack import tiny_pack
 
@@ -158,21 +158,7 @@ def test_the_command_composes_a_set(pack: Pack, tmp_path: Path, capsys: pytest.C
 
 def test_the_command_names_a_missing_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "synthesize", str(tmp_path / "none"), str(tmp_path / "set")]) == 66
-    assert "masklet data pack" in capsys.readouterr().err
-
-
-def test_the_pack_command_does_not_replace_a_pack(pack: Pack, tmp_path: Path) -> None:
-    before = files(pack.root)
-    assert main(["data", "pack", str(pack.root), "--packages", str(tmp_path)]) == 73
-    assert files(pack.root) == before
-
-
-def test_the_pack_command_says_which_package_cannot_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert main(["data", "pack", str(tmp_path / "pack"), "--packages", str(tmp_path)]) == 75
-    assert "tuxpaint-stamps-default" in capsys.readouterr().err
+    assert "python -m tools.pack build" in capsys.readouterr().err
 
 
 @pytest.fixture

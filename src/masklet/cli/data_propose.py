@@ -24,6 +24,13 @@ def propose(
     ],
     *,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("proposals"),
+    marked: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Outlines file (marks.json). Photographs of a pack that it names are left out.",
+        ),
+    ] = None,
     most: Annotated[int, typer.Option(min=1, help="At most so many proposals for a picture.")] = 16,
     model: options.ZoomModelOptions,
     json: options.Json = False,
@@ -40,11 +47,13 @@ def propose(
 
       masklet train nano-finetune --data proposals --out run
     """
+    from masklet.files.json_fields import read_fields
     from masklet.files.outputs import output_exists
     from masklet.synthetic import proposals
 
     output_exists(out)  # raises for a folder that cannot be made
-    pictures = proposals.unmarked(sources)
+    outlined = read_fields(marked).names if marked else ()
+    pictures = proposals.unmarked(sources, outlined)
     proposals.read_list(out)  # before anything is computed
     segmenter = model.load()
     records: list[dict[str, Any]] = []

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import bent, bent_labels, enlarged
 from masklet.synthetic.engine.motion import Curve, Values, wander
 from masklet.synthetic.engine.placement import Layer, lay
 from masklet.synthetic.engine.sprites import Sprite, make_sprite
+from masklet.synthetic.image_filters import bent, bent_labels, enlarged
 from masklet.synthetic.rendering.renderer import Model, View, random_view, render
 
 RENDER_SIDE = 128

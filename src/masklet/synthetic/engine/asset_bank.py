@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError
 from masklet.synthetic.engine.sprites import Sprite, make_sprite
-from masklet.synthetic.packs.pack import Asset, Kind, Pack
+from masklet.synthetic.pack import Asset, Kind, Pack
 from masklet.synthetic.rendering.render_cache import decode_parts, rendered
 
 Pixels = NDArray[np.uint8]

@@ -14,8 +14,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from masklet.synthetic.engine.asset_bank import Bank
-from masklet.synthetic.engine.image_filters import blurred, enlarged, quickly_resized, resized, warped
 from masklet.synthetic.engine.shapes import closed_curve
+from masklet.synthetic.image_filters import blurred, enlarged, quickly_resized, resized, warped
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int32]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import blurred, resized, warped
 from masklet.synthetic.engine.placement import Layer
+from masklet.synthetic.image_filters import blurred, resized, warped
 
 Floats = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import blurred
+from masklet.synthetic.image_filters import blurred
 
 Floats = NDArray[np.float32]
 

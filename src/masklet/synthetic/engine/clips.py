@@ -15,11 +15,11 @@ from masklet.synthetic.engine.asset_bank import Bank
 from masklet.synthetic.engine.backgrounds import random_canvas
 from masklet.synthetic.engine.blending import cast_shadow, paste, restyled, with_random_edge
 from masklet.synthetic.engine.camera_effects import photographed
-from masklet.synthetic.engine.image_filters import warped
 from masklet.synthetic.engine.motion import Camera, crossing, leave_and_return, passing, random_camera, wander
 from masklet.synthetic.engine.objects import random_object
 from masklet.synthetic.engine.samples import Clip, TargetKind
 from masklet.synthetic.engine.targets import LEAST_SHARE, Scene
+from masklet.synthetic.image_filters import warped
 from masklet.synthetic.rendering.renderer import Model
 
 Floats = NDArray[np.float32]

@@ -12,12 +12,12 @@ from masklet.synthetic.engine.asset_bank import Bank
 from masklet.synthetic.engine.backgrounds import random_canvas
 from masklet.synthetic.engine.blending import cast_shadow, leave_traces, paste, restyled, with_random_edge
 from masklet.synthetic.engine.camera_effects import photographed
-from masklet.synthetic.engine.image_filters import blurred
 from masklet.synthetic.engine.objects import random_object
 from masklet.synthetic.engine.placement import Layer, Matrix, lay, random_pose, reach
 from masklet.synthetic.engine.samples import Sample
 from masklet.synthetic.engine.sprites import Sprite
 from masklet.synthetic.engine.targets import Scene, targets
+from masklet.synthetic.image_filters import blurred
 
 Floats = NDArray[np.float32]
 

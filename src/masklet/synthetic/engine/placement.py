@@ -8,8 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import bent, bent_labels, enlarged, halved, warped, warped_labels
 from masklet.synthetic.engine.sprites import Sprite
+from masklet.synthetic.image_filters import bent, bent_labels, enlarged, halved, warped, warped_labels
 
 Matrix = NDArray[np.float64]
 

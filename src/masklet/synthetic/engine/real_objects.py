@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masklet.synthetic.engine.asset_bank import Bank
 from masklet.synthetic.engine.real_samples import STUFF, RealPictures, read_labelled
 from masklet.synthetic.engine.sprites import Sprite, make_sprite
-from masklet.synthetic.packs.selection import fit
+from masklet.synthetic.image_filters import fit
 
 LEAST_SIDE, LEAST_AREA = 48, 56**2
 """Objects with a narrower box or fewer pixels are too coarse to be seen at another size."""

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.names import check_relative
 from masklet.predict.crop import Crop
-from masklet.synthetic.engine.image_filters import relabelled, resized
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
 from masklet.synthetic.engine.views import random_view
+from masklet.synthetic.image_filters import relabelled, resized
 
 Labels = NDArray[np.uint8]
 

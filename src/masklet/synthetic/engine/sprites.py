@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import relabelled
-from masklet.synthetic.packs.selection import fit
+from masklet.synthetic.image_filters import fit, relabelled
 
 Pixels = NDArray[np.uint8]
 

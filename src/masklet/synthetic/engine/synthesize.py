@@ -21,7 +21,7 @@ from masklet.synthetic.engine.clips import ClipComposer
 from masklet.synthetic.engine.compose import Composer
 from masklet.synthetic.engine.dataset_writers import write_davis, write_davis_split, write_sa1b, write_sav
 from masklet.synthetic.engine.samples import Clip, Sample
-from masklet.synthetic.packs.pack import Pack
+from masklet.synthetic.pack import Pack
 from masklet.synthetic.rendering.render_cache import load_models
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from masklet.synthetic.engine.asset_bank import Bank
 from masklet.synthetic.engine.backgrounds import random_canvas, random_fill
-from masklet.synthetic.engine.image_filters import halved, quickly_resized, relabelled
 from masklet.synthetic.engine.objects import MIX
 from masklet.synthetic.engine.shapes import random_shape
 from masklet.synthetic.engine.sprites import Sprite
+from masklet.synthetic.image_filters import halved, quickly_resized, relabelled
 
 SIDE, LEVELS = 192, 4
 """Sprites are squares of this many pixels, halved three times."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.synthetic.packs.pack import INDEX, Asset, Pack, encode_picture, open_pack, write_pack
+from masklet.synthetic.pack import INDEX, Asset, Pack, encode_picture, open_pack, write_pack
 from masklet.synthetic.rendering.meshes import decode_mesh
 from masklet.synthetic.rendering.renderer import Model, random_view, render_cropped
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.image_filters import resized
+from masklet.synthetic.image_filters import resized
 from masklet.synthetic.rendering.meshes import Mesh
 from masklet.synthetic.rendering.rasterizer import Fragments, rasterise
 

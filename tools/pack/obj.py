@@ -1,4 +1,4 @@
-"""Read Wavefront OBJ and MTL text: triangles, texture coordinates, and what each material looks like."""
+"""Wavefront OBJ and MTL readers: triangles, texture coordinates and materials."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import FormatError
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Diffuse colour 0-1, opacity 0-1, and the path of a texture as written in the file, if any."""
-
-    colour: tuple[float, float, float] = (0.7, 0.7, 0.7)
-    opacity: float = 1.0
-    texture: str | None = None
+from masklet.synthetic.rendering.meshes import Material
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjModel:
-    """Positions (V, 3), texture coordinates (U, 2), and per triangle its three position and coordinate indices (T, 3).
+    """Triangles of an OBJ file.
 
-    A corner without a texture coordinate has index -1. `face_materials` (T,) points into `materials`.
+    Attributes:
+        positions: Vertex positions (V, 3) float32.
+        coordinates: Texture coordinates (U, 2) float32.
+        faces: Indices into `positions` (T, 3) int32.
+        face_coordinates: Indices into `coordinates` (T, 3) int32, -1 for a corner without texture coordinate.
+        face_materials: Indices into `materials` (T,) int32.
+        materials: The materials; the last one is for faces without material.
     """
 
     positions: NDArray[np.float32]
@@ -37,7 +35,7 @@ class ObjModel:
 
 
 def parse_mtl(text: str) -> dict[str, Material]:
-    """Materials by name. Lines that are not understood are skipped, as every reader of this format does."""
+    """Parse an MTL file into materials by name. Unknown lines are skipped."""
     materials: dict[str, Material] = {}
     name = ""
     for line in text.splitlines():
@@ -57,9 +55,14 @@ def parse_mtl(text: str) -> dict[str, Material]:
 
 
 def parse_obj(text: str, materials: Mapping[str, Material]) -> ObjModel:
-    """Geometry of an OBJ file; polygons are split into fans of triangles.
+    """Parse an OBJ file. Polygons are split into fans of triangles.
 
-    Raises `FormatError` for a file without faces or with indices that point nowhere.
+    Args:
+        text: The content of the file.
+        materials: The materials of its MTL file, by name.
+
+    Raises:
+        FormatError: The file has no faces, or a face has an index without a position.
     """
     positions: list[list[str]] = []
     coordinates: list[list[str]] = []
@@ -73,7 +76,7 @@ def parse_obj(text: str, materials: Mapping[str, Material]) -> ObjModel:
         elif line.startswith("vt "):
             coordinates.append(line.split()[1:3])
         elif line.startswith("f "):
-            fan = [_corner(word, len(positions), len(coordinates)) for word in line.split()[1:]]
+            fan = [_parse_corner(word, len(positions), len(coordinates)) for word in line.split()[1:]]
             for second, third in pairwise(fan[1:]):
                 corners += [*fan[0], *second, *third]
                 owners.append(current)
@@ -81,10 +84,11 @@ def parse_obj(text: str, materials: Mapping[str, Material]) -> ObjModel:
             name = line[6:].strip()
             current = names.index(name) if name in materials else len(names)
     if not owners:
-        raise FormatError("dataset-broken", "an OBJ model without faces")
+        raise FormatError("dataset-broken", "the OBJ model has no faces; use another model")
     indices = np.array(corners, np.int32).reshape(-1, 3, 2)
     if indices[..., 0].min() < 0 or indices[..., 0].max() >= len(positions):
-        raise FormatError("dataset-broken", "an OBJ model whose faces name positions that it does not have")
+        message = f"a face of the OBJ model has a position index outside of its {len(positions)} positions"
+        raise FormatError("dataset-broken", f"{message}; use another model")
     return ObjModel(
         np.array(positions, np.float32),
         np.array(coordinates, np.float32).reshape(-1, 2),
@@ -95,8 +99,8 @@ def parse_obj(text: str, materials: Mapping[str, Material]) -> ObjModel:
     )
 
 
-def _corner(word: str, positions: int, coordinates: int) -> tuple[int, int]:
-    """`v/vt/vn` as zero-based indices of position and coordinate; negative numbers count from the end."""
+def _parse_corner(word: str, positions: int, coordinates: int) -> tuple[int, int]:
+    """Parse `v/vt/vn` into zero-based indices of position and texture coordinate; negative ones count from the end."""
     position, _, rest = word.partition("/")
     coordinate = rest.partition("/")[0]
     first, second = int(position), int(coordinate) if coordinate else 0

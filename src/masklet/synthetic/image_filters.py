@@ -36,6 +36,20 @@ def quickly_resized(image: A, size: tuple[int, int]) -> A:
     return cast(A, cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
 
 
+def fit(picture: A, side: int) -> A:
+    """`picture` shrunk so that its long side is at most `side`; never enlarged."""
+    height, width = fitted_size((picture.shape[0], picture.shape[1]), side)
+    if (height, width) == picture.shape[:2]:
+        return picture
+    return cast(A, cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The (H, W) of what has `size` once its long side is at most `side`."""
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def enlarged(image: A, size: tuple[int, int]) -> A:
     """`image` smoothly enlarged (cubic) to `size` (H, W)."""
     return cast(A, cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))

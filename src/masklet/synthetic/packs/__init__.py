@@ -1,1 +1,0 @@
-"""Packs: raw material with its licences, gathered from packages into one folder."""
