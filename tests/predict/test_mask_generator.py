@@ -1,4 +1,4 @@
-"""Everything in a picture is found once, by clicks that land on it, and small or cut off pieces are not."""
+"""Mask generator: one mask per object, by the points on it, without small islands and objects that a crop cuts off."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from support.fake_backend import FakeBackend
 
 LOOSE = MaskGeneratorOptions(points_per_side=8, stability_score_thresh=0)
-CERTAIN = 20.0  # the logit of what has the clicked colour
+CERTAIN = 20.0  # logit of pixels with the color at the point
 
 
 @dataclass
-class Painter(FakeBackend):
-    """Takes for an object whatever has the clicked colour; darker things have higher scores. Its "features" are the
-    picture itself, its three masks are the object, all but the object, and the object with the lowest score."""
+class PaintBackend(FakeBackend):
+    """Backend that segments all pixels of the color at a point; darker objects have higher scores.
+
+    Its features are the image itself. Its three masks are the object, all but the object, and the object again with
+    the lowest score.
+    """
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
         self.calls.append(("encode", [image.shape[:2] for image in images]))
@@ -39,13 +42,13 @@ class Painter(FakeBackend):
         return features
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        picture = features.stride4
+        image = features.stride4
         self.calls.append(("decode", len(queries)))
-        last = np.array(picture.shape[::-1]) - 1
-        places = [np.minimum((query.points[0] * picture.shape[::-1]).astype(int), last) for query in queries]
-        colours = [picture[y, x] for x, y in places]
-        logits = np.stack([np.where(picture == colour, CERTAIN, -CERTAIN) for colour in colours]).astype(np.float32)
-        return Decoded(logits, 1 - np.array(colours) / 256, np.ones(len(queries)), None)
+        last = np.array(image.shape[::-1]) - 1
+        pixels = [np.minimum((query.points[0] * image.shape[::-1]).astype(int), last) for query in queries]
+        colors = [image[y, x] for x, y in pixels]
+        logits = np.stack([np.where(image == color, CERTAIN, -CERTAIN) for color in colors]).astype(np.float32)
+        return Decoded(logits, 1 - np.array(colors) / 256, np.ones(len(queries)), None)
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         (one,) = decoded
@@ -60,157 +63,159 @@ class Painter(FakeBackend):
         )
 
 
-def picture(*rectangles: tuple[int, int, int, int], size: tuple[int, int] = (80, 80)) -> NDArray[np.uint8]:
-    """A bright ground with rectangles xyxy, each a little brighter than the one before."""
+def draw(*rectangles: tuple[int, int, int, int], size: tuple[int, int] = (80, 80)) -> NDArray[np.uint8]:
+    """Draw rectangles (x0, y0, x1, y1) on a bright background, each slightly brighter than the one before."""
     image = np.full((*size, 3), 250, np.uint8)
     for shade, (x0, y0, x1, y1) in enumerate(rectangles):
         image[y0:y1, x0:x1] = shade
     return image
 
 
-def test_each_thing_is_found_once_and_the_surest_comes_first() -> None:
-    found = generate_masks(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
+def test_each_object_has_one_mask_and_the_highest_score_comes_first() -> None:
+    found = generate_masks(PaintBackend(), draw((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
     assert [one.box for one in found] == [(5, 10, 30, 70), (40, 40, 70, 60)]
     assert [one.area for one in found] == [25 * 60, 30 * 20]
 
 
-def test_a_finding_tells_the_click_that_found_it() -> None:
-    found = generate_masks(Painter(), picture((38, 58, 52, 72)), LOOSE)
+def test_a_mask_has_its_point() -> None:
+    found = generate_masks(PaintBackend(), draw((38, 58, 52, 72)), LOOSE)
     assert found[0].point == (45, 65)  # of clicks at 5, 15, 25, …
 
 
-def test_clicks_are_decoded_in_batches() -> None:
-    backend = Painter()
-    generate_masks(backend, picture(), MaskGeneratorOptions(points_per_side=5, points_per_batch=10))
-    assert [count for verb, count in backend.calls if verb == "decode"] == [10, 10, 5]
+def test_points_are_decoded_in_batches() -> None:
+    backend = PaintBackend()
+    generate_masks(backend, draw(), MaskGeneratorOptions(points_per_side=5, points_per_batch=10))
+    assert [count for method, count in backend.calls if method == "decode"] == [10, 10, 5]
 
 
-def test_progress_counts_clicks() -> None:
-    told: list[tuple[int, int]] = []
-    search = MaskGeneratorOptions(
+def test_progress_counts_points() -> None:
+    calls: list[tuple[int, int]] = []
+    options = MaskGeneratorOptions(
         points_per_side=4, points_per_batch=10, crop_n_layers=1, crop_n_points_downscale_factor=2
     )
-    generate_masks(Painter(), picture(), search, progress=lambda done, total: told.append((done, total)))
-    assert told == [(10, 32), (16, 32), (20, 32), (24, 32), (28, 32), (32, 32)]
+    generate_masks(PaintBackend(), draw(), options, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(10, 32), (16, 32), (20, 32), (24, 32), (28, 32), (32, 32)]
 
 
-def test_masks_of_a_low_predicted_iou_are_no_findings() -> None:
-    image = picture((5, 10, 30, 70))
+def test_masks_with_a_low_predicted_iou_are_dropped() -> None:
+    image = draw((5, 10, 30, 70))
     image[40:60, 40:70] = 100  # predicted IoU 0.61
-    assert [one.box for one in generate_masks(Painter(), image, LOOSE)] == [(5, 10, 30, 70)]
+    assert [one.box for one in generate_masks(PaintBackend(), image, LOOSE)] == [(5, 10, 30, 70)]
 
 
-def test_masks_of_a_low_predicted_iou_are_never_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
-    enlarged: list[tuple[int, int]] = []
+def test_masks_with_a_low_predicted_iou_are_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    resized: list[tuple[int, int]] = []
 
-    def counted(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-        enlarged.append(size)
+    def count(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+        resized.append(size)
         return logits
 
-    monkeypatch.setattr(mask_generator, "resize_logits", counted)
-    generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)  # of 64 clicks with three masks each
-    assert len(enlarged) == 18  # those of the object
+    monkeypatch.setattr(mask_generator, "resize_logits", count)
+    generate_masks(PaintBackend(), draw((5, 10, 30, 70)), LOOSE)  # 64 points with three masks each
+    assert len(resized) == 18  # those of the object
 
 
-def test_only_clicks_where_they_are_wanted_are_asked() -> None:
-    backend, where = Painter(), np.zeros((80, 80), bool)
-    where[:20, :40] = True
-    search = MaskGeneratorOptions(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
-    generate_masks(backend, picture(), search, region=where)
-    assert [count for verb, count in backend.calls if verb == "decode"] == [2, 8]
-    assert [sizes for verb, sizes in backend.calls if verb == "encode"] == [[(80, 80)], [(40, 40)]]
+def test_only_points_in_the_region_are_decoded() -> None:
+    backend, region = PaintBackend(), np.zeros((80, 80), bool)
+    region[:20, :40] = True
+    options = MaskGeneratorOptions(points_per_side=4, crop_n_layers=1, crop_overlap_ratio=0)
+    generate_masks(backend, draw(), options, region=region)
+    assert [count for method, count in backend.calls if method == "decode"] == [2, 8]
+    assert [sizes for method, sizes in backend.calls if method == "encode"] == [[(80, 80)], [(40, 40)]]
 
 
-def test_masks_that_depend_on_the_threshold_are_no_findings() -> None:
-    image = picture((40, 40, 60, 60))
+def test_unstable_masks_are_dropped() -> None:
+    image = draw((40, 40, 60, 60))
 
-    class Blurred(Painter):
+    class BlurredBackend(PaintBackend):
         def fetch_candidates(self, decoded: Decoded) -> Predictions:
             return super().fetch_candidates(decoded)._replace(logits=decoded.logits.repeat(3, 0) / 40)  # ±0.5
 
-    assert len(generate_masks(Painter(), image, MaskGeneratorOptions(points_per_side=8))) == 1
-    assert len(generate_masks(Blurred(), image, MaskGeneratorOptions(points_per_side=8))) == 0
+    assert len(generate_masks(PaintBackend(), image, MaskGeneratorOptions(points_per_side=8))) == 1
+    assert len(generate_masks(BlurredBackend(), image, MaskGeneratorOptions(points_per_side=8))) == 0
 
 
-def test_of_a_single_mask_per_click_only_that_is_asked_for() -> None:
+def test_without_multimask_output_one_mask_is_decoded_per_point() -> None:
     single = MaskGeneratorOptions(points_per_side=8, multimask_output=False, pred_iou_thresh=0)
-    found = generate_masks(Painter(), picture((5, 10, 30, 70)), single)
+    found = generate_masks(PaintBackend(), draw((5, 10, 30, 70)), single)
     assert sorted(one.score for one in found) == [1 - 250 / 256, 1]
 
 
-def test_each_mask_is_refined_by_itself_if_asked_for() -> None:
-    backend = Painter()
-    generate_masks(backend, picture((5, 10, 30, 70)), MaskGeneratorOptions(points_per_side=2, use_m2m=True))
-    assert [count for verb, count in backend.calls if verb == "decode"] == [4, 12]
+def test_use_m2m_refines_each_mask_once() -> None:
+    backend = PaintBackend()
+    generate_masks(backend, draw((5, 10, 30, 70)), MaskGeneratorOptions(points_per_side=2, use_m2m=True))
+    assert [count for method, count in backend.calls if method == "decode"] == [4, 12]
 
 
-def test_crops_are_looked_at_with_their_share_of_clicks() -> None:
-    backend = Painter()
-    search = MaskGeneratorOptions(
+def test_crops_have_their_share_of_points() -> None:
+    backend = PaintBackend()
+    options = MaskGeneratorOptions(
         points_per_side=4, crop_n_layers=1, crop_n_points_downscale_factor=2, crop_overlap_ratio=0.25
     )
-    generate_masks(backend, picture(size=(80, 160)), search)
-    assert [sizes for verb, sizes in backend.calls if verb == "encode"] == [[(80, 160)]] + [[(50, 90)]] * 4
-    assert [count for verb, count in backend.calls if verb == "decode"] == [16, 4, 4, 4, 4]
+    generate_masks(backend, draw(size=(80, 160)), options)
+    assert [sizes for method, sizes in backend.calls if method == "encode"] == [[(80, 160)]] + [[(50, 90)]] * 4
+    assert [count for method, count in backend.calls if method == "decode"] == [16, 4, 4, 4, 4]
 
 
-def test_a_picture_too_small_for_so_many_crops_has_fewer() -> None:
-    painter = Painter()
-    generate_masks(painter, picture((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
-    sizes = [size for verb, told in painter.calls if verb == "encode" for size in told]
+def test_an_image_too_small_for_all_crops_has_fewer() -> None:
+    backend = PaintBackend()
+    generate_masks(backend, draw((20, 0, 30, 3), size=(3, 90)), replace(LOOSE, crop_n_layers=3))
+    sizes = [size for method, arguments in backend.calls if method == "encode" for size in arguments]
     assert 1 + 4 + 16 < len(sizes) < 1 + 4 + 16 + 64 and all(min(size) > 0 for size in sizes)
 
 
-def test_a_thing_too_small_for_the_grid_is_found_in_a_crop_and_placed_in_the_picture() -> None:
-    image = picture((505, 185, 535, 215), size=(640, 640))
+def test_an_object_too_small_for_the_grid_is_found_in_a_crop() -> None:
+    image = draw((505, 185, 535, 215), size=(640, 640))
     coarse = MaskGeneratorOptions(points_per_side=2, stability_score_thresh=0, crop_overlap_ratio=0)
-    assert len(generate_masks(Painter(), image, coarse)) == 0
-    (found,) = generate_masks(Painter(), image, replace(coarse, crop_n_layers=2))
+    assert len(generate_masks(PaintBackend(), image, coarse)) == 0
+    (found,) = generate_masks(PaintBackend(), image, replace(coarse, crop_n_layers=2))
     assert (found.box, found.crop, found.point) == ((505, 185, 535, 215), (480, 160, 640, 320), (520, 200))
 
 
-def test_of_the_same_thing_seen_in_several_crops_the_smallest_crop_counts() -> None:
-    search = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0)
-    (found,) = generate_masks(Painter(), picture((30, 30, 60, 60), size=(200, 200)), search)
+def test_of_duplicates_across_crops_the_smallest_crop_remains() -> None:
+    options = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0)
+    (found,) = generate_masks(PaintBackend(), draw((30, 30, 60, 60), size=(200, 200)), options)
     assert found.crop == (0, 0, 134, 134)
 
 
-def test_what_a_crop_cuts_off_is_left_to_the_whole_picture() -> None:
-    search = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0, crop_overlap_ratio=0)
-    (found,) = generate_masks(Painter(), picture((60, 60, 140, 140), size=(200, 200)), search)
+def test_an_object_that_a_crop_cuts_off_is_left_to_the_full_image() -> None:
+    options = MaskGeneratorOptions(points_per_side=8, crop_n_layers=1, stability_score_thresh=0, crop_overlap_ratio=0)
+    (found,) = generate_masks(PaintBackend(), draw((60, 60, 140, 140), size=(200, 200)), options)
     assert found.crop == (0, 0, 200, 200)
 
 
-def test_pieces_and_holes_below_the_smallest_area_go() -> None:
-    image = picture((10, 10, 50, 50), (20, 20, 23, 23))  # the hole is a thing of 9 pixels by itself
-    image[70:72, 70:72] = 0  # a far piece of the first
+def test_islands_and_holes_below_the_smallest_area_are_removed() -> None:
+    image = draw((10, 10, 50, 50), (20, 20, 23, 23))  # the hole is an object of 9 pixels
+    image[70:72, 70:72] = 0  # an island of the first
     (found,) = generate_masks(
-        Painter(), image, MaskGeneratorOptions(points_per_side=32, min_mask_region_area=10, stability_score_thresh=0)
+        PaintBackend(),
+        image,
+        MaskGeneratorOptions(points_per_side=32, min_mask_region_area=10, stability_score_thresh=0),
     )
     assert (found.box, found.area) == ((10, 10, 50, 50), 40 * 40)
 
 
-def test_pieces_of_exactly_the_smallest_area_stay() -> None:
-    image = picture((20, 20, 23, 23))
-    search = MaskGeneratorOptions(points_per_side=32, min_mask_region_area=9, stability_score_thresh=0)
-    assert [one.area for one in generate_masks(Painter(), image, search)] == [9]
+def test_islands_of_exactly_the_smallest_area_remain() -> None:
+    image = draw((20, 20, 23, 23))
+    options = MaskGeneratorOptions(points_per_side=32, min_mask_region_area=9, stability_score_thresh=0)
+    assert [one.area for one in generate_masks(PaintBackend(), image, options)] == [9]
 
 
-def test_masks_come_as_objects_with_their_scores() -> None:
-    found = generate_masks(Painter(), picture((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
+def test_to_masks_returns_objects_with_their_scores() -> None:
+    found = generate_masks(PaintBackend(), draw((5, 10, 30, 70), (40, 40, 70, 60)), LOOSE)
     masks = found.to_masks()
     assert masks.object_ids == (1, 2)
     assert masks.areas.tolist() == [one.area for one in found]
     assert masks.scores.tolist() == [one.score for one in found]
 
 
-def test_an_empty_picture_has_no_masks() -> None:
-    found = generate_masks(Painter(), picture(), LOOSE)
+def test_an_empty_image_has_no_masks() -> None:
+    found = generate_masks(PaintBackend(), draw(), LOOSE)
     assert (len(found), len(found.to_masks()), found.to_masks().size) == (0, 0, (80, 80))
 
 
-def test_records_are_those_of_the_reference_in_each_form() -> None:
-    found = generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)
+def test_records_are_those_of_the_reference_in_each_output_mode() -> None:
+    found = generate_masks(PaintBackend(), draw((5, 10, 30, 70)), LOOSE)
     (compressed,), (plain,), (binary,) = (
         found.to_records("coco_rle"),
         found.to_records("uncompressed_rle"),
@@ -221,20 +226,20 @@ def test_records_are_those_of_the_reference_in_each_form() -> None:
     assert np.array_equal(coco.decode(compressed["segmentation"]).astype(bool), mask)
     assert plain["segmentation"]["counts"][:3] == [5 * 80 + 10, 60, 20]
     assert np.array_equal(binary["segmentation"], mask)
-    assert compressed["bbox"] == [5, 10, 24, 59]  # between pixel centres, as the reference counts
+    assert compressed["bbox"] == [5, 10, 24, 59]  # between pixel centers, as in the reference
     assert compressed["crop_box"] == [0, 0, 80, 80]
     assert compressed["point_coords"] == [[5, 15]]
 
 
-def test_a_saved_file_reads_back_as_an_annotation_of_the_picture(tmp_path: Path) -> None:
-    found = generate_masks(Painter(), picture((5, 10, 30, 70)), LOOSE)
+def test_a_saved_file_is_an_annotation_of_the_image(tmp_path: Path) -> None:
+    found = generate_masks(PaintBackend(), draw((5, 10, 30, 70)), LOOSE)
     found.save(tmp_path / "found.json")
-    told = json.loads((tmp_path / "found.json").read_text())
-    assert told["image"] == {"height": 80, "width": 80}
-    assert rle.compute_area(told["annotations"][0]["segmentation"]) == told["annotations"][0]["area"] == 25 * 60
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert content["image"] == {"height": 80, "width": 80}
+    assert rle.compute_area(content["annotations"][0]["segmentation"]) == content["annotations"][0]["area"] == 25 * 60
 
 
-def test_in_a_label_map_parts_lie_on_what_they_are_parts_of(tmp_path: Path) -> None:
+def test_in_a_label_map_smaller_masks_are_drawn_over_larger_ones(tmp_path: Path) -> None:
     large, small = np.zeros((80, 80), bool), np.zeros((80, 80), bool)
     large[10:70, 10:70], small[20:30, 20:30] = True, True
     parts = [
@@ -245,16 +250,16 @@ def test_in_a_label_map_parts_lie_on_what_they_are_parts_of(tmp_path: Path) -> N
         labels = found.to_label_map()
         found.save(tmp_path / "found.png")
         assert (read_mask(tmp_path / "found.png") == labels).all()
-        assert [int((labels == place + 1).sum()) for place in found.order_by_area()] == [3500, 100]
+        assert [int((labels == position + 1).sum()) for position in found.order_by_area()] == [3500, 100]
         shown = found.overlay(np.zeros((80, 80, 3), np.uint8))
         assert shown[25, 25].tolist() != shown[15, 15].tolist() != shown[0, 0].tolist()
 
 
-def test_own_grids_are_taken_as_they_are() -> None:
-    search = MaskGeneratorOptions(
+def test_point_grids_are_used_as_they_are() -> None:
+    options = MaskGeneratorOptions(
         points_per_side=None, point_grids=(np.array([[0.5, 0.5], [0.25, 0.75]]),), pred_iou_thresh=0.9
     )
-    (found,) = generate_masks(Painter(), picture((18, 50, 30, 70)), search)
+    (found,) = generate_masks(PaintBackend(), draw((18, 50, 30, 70)), options)
     assert found.point == (20, 60)
 
 
@@ -274,15 +279,15 @@ def test_own_grids_are_taken_as_they_are() -> None:
         {"points_per_side": None, "point_grids": (np.zeros((1, 2)),), "crop_n_layers": 1},
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, object]) -> None:
+def test_options_outside_their_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         MaskGeneratorOptions(**settings)  # type: ignore[arg-type]
 
 
-def test_what_is_good_enough_depends_on_the_model_unless_it_is_said() -> None:
-    usual = MaskGeneratorOptions().for_model("sam2.1-tiny")
-    assert (usual.pred_iou_thresh, usual.stability_score_thresh) == ModelDefaults()[1:] == (0.8, 0.95)
+def test_thresholds_depend_on_the_model_unless_they_are_given() -> None:
+    released = MaskGeneratorOptions().for_model("sam2.1-tiny")
+    assert (released.pred_iou_thresh, released.stability_score_thresh) == ModelDefaults()[1:] == (0.8, 0.95)
     embedded = MaskGeneratorOptions(stability_score_thresh=0).for_model(EMBEDDED_MODEL)
     defaults = ModelDefaults.of(EMBEDDED_MODEL)
     assert (embedded.pred_iou_thresh, embedded.stability_score_thresh) == (defaults.iou_threshold, 0)
-    assert all(less < least for less, least in zip(defaults[1:], ModelDefaults()[1:], strict=True))
+    assert all(own < other for own, other in zip(defaults[1:], ModelDefaults()[1:], strict=True))

@@ -1,4 +1,4 @@
-"""Looking closer: windows around objects, in pictures and in videos."""
+"""Zoom: crops around objects, in images and in videos."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTrack
 
 SIZE = (200, 300)
 GROUND, OBJECT = 60, 200
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
 @dataclass
 class LowResBackend(ColorBackend):
-    """Sees 24 × 24 pixels of whatever it is shown."""
+    """Backend that resizes images and mask prompts to 24 × 24 pixels."""
 
-    def encode(self, images: Sequence[Picture]) -> list[Features]:
-        return super().encode([few(image) for image in images])
+    def encode(self, images: Sequence[Image]) -> list[Features]:
+        return super().encode([shrink(image) for image in images])
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        return super().use_masks(features, [few(one.astype(np.uint8)) > 0 for one in masks])
+        return super().use_masks(features, [shrink(one.astype(np.uint8)) > 0 for one in masks])
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        return super().decode(features, [self._few(query) for query in queries], hide=hide)
+        return super().decode(features, [self._shrink_mask(query) for query in queries], hide=hide)
 
     @staticmethod
-    def _few(query: Query) -> Query:
+    def _shrink_mask(query: Query) -> Query:
         given = isinstance(query.mask, np.ndarray) and query.mask.dtype == bool
-        return query._replace(mask=few(query.mask.astype(np.uint8)) > 0) if given else query
+        return query._replace(mask=shrink(query.mask.astype(np.uint8)) > 0) if given else query
 
 
 @dataclass
-class Listening(LowResBackend):
-    """Keeps the masks that it was told with each question, and the logits that it answered."""
+class RecordingBackend(LowResBackend):
+    """Backend that records the mask of each query and the logits that it returned."""
 
-    told: list[NDArray[Any] | None] = field(default_factory=list)
-    answered: list[NDArray[Any]] = field(default_factory=list)
+    masks: list[NDArray[Any] | None] = field(default_factory=list)
+    logits: list[NDArray[Any]] = field(default_factory=list)
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         decoded = super().decode(features, queries, hide=hide)
-        self.told += [query.mask for query in queries]
-        self.answered += [decoded.logits[row] for row in range(len(queries))]
+        self.masks += [query.mask for query in queries]
+        self.logits += [decoded.logits[row] for row in range(len(queries))]
         return decoded
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
@@ -70,8 +70,8 @@ class Listening(LowResBackend):
         return Predictions(logits, np.ones(len(logits)), np.ones(len(logits)))
 
 
-class Filled(FakeBackend):
-    """Finds every object everywhere."""
+class FullMaskBackend(FakeBackend):
+    """Backend whose masks cover the whole image."""
 
     @staticmethod
     def _logits(key: int) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class Filled(FakeBackend):
         return super().decode(features, queries)
 
 
-def few(image: Picture) -> Picture:
+def shrink(image: Image) -> Image:
     return np.asarray(cv2.resize(image, (24, 24), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
@@ -90,8 +90,8 @@ def disc(x: float, y: float, radius: float, size: tuple[int, int] = SIZE) -> NDA
     return np.asarray((rows - y) ** 2 + (columns - x) ** 2 < radius**2)
 
 
-def shown(truth: NDArray[np.bool_]) -> Picture:
-    return np.repeat(np.where(truth, OBJECT, GROUND)[..., None], 3, axis=2).astype(np.uint8)
+def draw(target: NDArray[np.bool_]) -> Image:
+    return np.repeat(np.where(target, OBJECT, GROUND)[..., None], 3, axis=2).astype(np.uint8)
 
 
 def same(a: Masks, b: Masks) -> bool:
@@ -104,26 +104,26 @@ boxes = st.tuples(st.integers(0, 290), st.integers(0, 190), st.integers(1, 120),
 
 
 @given(boxes, st.floats(1, 5))
-def test_a_window_is_a_square_in_the_picture_that_holds_the_box(tight: NDArray[np.float64], reach: float) -> None:
-    window = crop_around(tight, SIZE, reach)
-    if window is None:
+def test_a_crop_is_a_square_in_the_image_that_holds_the_box(tight: NDArray[np.float64], zoom: float) -> None:
+    crop = crop_around(tight, SIZE, zoom)
+    if crop is None:
         return
-    height, width = window.size
-    assert 0 <= window.left < window.right <= 300
-    assert 0 <= window.top < window.bottom <= 200
+    height, width = crop.size
+    assert 0 <= crop.left < crop.right <= 300
+    assert 0 <= crop.top < crop.bottom <= 200
     assert height == width or height == 200
     assert max(height, width) >= MIN_CROP_PX
-    assert (np.array(window[:2]) <= tight[:2] + 1).all()
-    assert (np.array(window[2:]) >= tight[2:] - 1).all()
+    assert (np.array(crop[:2]) <= tight[:2] + 1).all()
+    assert (np.array(crop[2:]) >= tight[2:] - 1).all()
 
 
-def test_what_fills_the_picture_has_no_window() -> None:
+def test_a_box_that_fills_the_image_has_no_crop() -> None:
     long = MAX_CROP_SHARE * 300 / 2
     assert crop_around(np.array([10, 10, 10 + long + 2, 20]), SIZE, 2) is None
     assert crop_around(np.array([10, 10, 10 + long - 2, 20]), SIZE, 2) is not None
 
 
-def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> None:
+def test_a_crop_stays_while_its_object_moves_little_and_follows_it_otherwise() -> None:
     first = crop_around(np.array([100, 80, 130, 110]), SIZE, 2)
     assert first is not None
     assert crop_around(np.array([105, 82, 137, 113]), SIZE, 2, first) == first
@@ -135,196 +135,198 @@ def test_a_window_stays_while_its_object_hardly_moves_and_follows_it_then() -> N
     assert full is not None and full.size[0] > 1.2 * first.size[0]
 
 
-def test_a_window_widens_to_the_whole_picture() -> None:
-    window: Crop | None = Crop(100, 80, 140, 120)
+def test_a_crop_widens_to_the_full_image() -> None:
+    crop: Crop | None = Crop(100, 80, 140, 120)
     sizes = []
-    while window is not None:
-        sizes.append(window.size[1])
-        window = widen_crop(window, SIZE)
+    while crop is not None:
+        sizes.append(crop.size[1])
+        crop = widen_crop(crop, SIZE)
     assert sizes == sorted(set(sizes))
     assert len(sizes) < 15
 
 
-def test_prompts_come_into_a_window_and_masks_out_of_it() -> None:
-    window = Crop(50, 40, 110, 100)
-    truth = disc(80, 70, 12)
-    told = window.to_crop(mask(truth) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
-    assert told is not None and told.mask is not None
-    assert told.points.tolist() == [[10, 10]]
-    logits = np.where(told.mask, np.float32(3), np.float32(-3))
-    assert np.array_equal(window.paste(logits, SIZE) > 0, truth)
-    assert window.to_crop(click(20, 20, positive=False), SIZE) is None
-    assert window.to_crop(box(0, 0, 300, 200), SIZE) is not None
+def test_prompts_are_mapped_to_a_crop_and_masks_pasted_back() -> None:
+    crop = Crop(50, 40, 110, 100)
+    target = disc(80, 70, 12)
+    mapped = crop.to_crop(mask(target) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
+    assert mapped is not None and mapped.mask is not None
+    assert mapped.points.tolist() == [[10, 10]]
+    logits = np.where(mapped.mask, np.float32(3), np.float32(-3))
+    assert np.array_equal(crop.paste(logits, SIZE) > 0, target)
+    assert crop.to_crop(click(20, 20, positive=False), SIZE) is None
+    assert crop.to_crop(box(0, 0, 300, 200), SIZE) is not None
 
 
-def test_a_mask_prompt_of_another_size_covers_the_picture_too() -> None:
+def test_a_mask_prompt_of_another_size_covers_the_image_too() -> None:
     half = cv2.resize(disc(80, 70, 12).astype(np.uint8), (150, 100), interpolation=cv2.INTER_NEAREST)
-    told = Crop(50, 40, 110, 100).to_crop(mask(half), SIZE)
-    assert told is not None and told.mask is not None
-    assert compute_region_similarity(disc(30, 30, 12, (60, 60)), told.mask) > 0.8
+    mapped = Crop(50, 40, 110, 100).to_crop(mask(half), SIZE)
+    assert mapped is not None and mapped.mask is not None
+    assert compute_region_similarity(disc(30, 30, 12, (60, 60)), mapped.mask) > 0.8
 
 
 @pytest.mark.parametrize("prompt", [box(128, 88, 152, 112), click(140, 100), mask(disc(140, 100, 11))])
-def test_small_objects_have_finer_masks_in_a_window(prompt: object) -> None:
-    truth = disc(140, 100, 12)
-    plain, zoomed = (Segmenter(LowResBackend(), zoom).segment(shown(truth), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
+def test_small_objects_have_finer_masks_in_a_crop(prompt: object) -> None:
+    target = disc(140, 100, 12)
+    plain, zoomed = (Segmenter(LowResBackend(), zoom).segment(draw(target), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
     assert zoomed.size == plain.size == SIZE
-    assert compute_region_similarity(truth, plain.binary[0]) < 0.75
-    assert compute_region_similarity(truth, zoomed.binary[0]) > 0.8
+    assert compute_region_similarity(target, plain.binary[0]) < 0.75
+    assert compute_region_similarity(target, zoomed.binary[0]) > 0.8
 
 
-def test_objects_have_windows_of_their_own_and_keep_their_ids() -> None:
+def test_objects_have_crops_of_their_own_and_keep_their_ids() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
     backend = LowResBackend()
-    found = Segmenter(backend, 2.0).segment(shown(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
+    found = Segmenter(backend, 2.0).segment(draw(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
     assert found.object_ids == (4, 2)
     assert compute_region_similarity(first, found.binary[0]) > 0.8
     assert compute_region_similarity(second, found.binary[1]) > 0.8
-    assert backend.encoded == 2  # the whole picture was never needed
+    assert backend.encoded == 2  # the full image was not needed
 
 
-def test_of_things_alike_the_one_that_was_clicked_is_looked_at() -> None:
+def test_of_two_similar_objects_the_clicked_one_is_cropped() -> None:
     one, other = disc(60, 60, 12), disc(240, 140, 12)
     model = Segmenter(LowResBackend(), 2.0)
-    found = model.segment(shown(one | other), click(60, 60))
+    found = model.segment(draw(one | other), click(60, 60))
     assert compute_region_similarity(one, found.binary[0]) > 0.8
     tracker = model.tracker()
-    followed = tracker.prompt(0, {1: click(60, 60)}, shown(one | other))
+    followed = tracker.prompt(0, {1: click(60, 60)}, draw(one | other))
     assert compute_region_similarity(one, followed.binary[0]) > 0.8
 
 
-def test_what_fills_the_picture_is_answered_there() -> None:
-    truth = disc(150, 100, 80)
+def test_an_object_that_fills_the_image_is_predicted_on_the_full_image() -> None:
+    target = disc(150, 100, 80)
     backend = LowResBackend()
-    zoomed = Segmenter(backend, 2.0).segment(shown(truth), box(70, 20, 230, 180))
-    plain = Segmenter(LowResBackend()).segment(shown(truth), box(70, 20, 230, 180))
+    zoomed = Segmenter(backend, 2.0).segment(draw(target), box(70, 20, 230, 180))
+    plain = Segmenter(LowResBackend()).segment(draw(target), box(70, 20, 230, 180))
     assert same(zoomed, plain)
     assert backend.encoded == 1
 
 
-def test_a_mask_is_refined_in_the_window_around_it() -> None:
-    truth = disc(140, 100, 7)
-    picture = Segmenter(LowResBackend(), 2.0).embed(shown(truth))
-    first = picture.predict({3: click(140, 100)})
-    again = picture.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
+def test_a_mask_is_refined_in_the_crop_around_it() -> None:
+    target = disc(140, 100, 7)
+    image = Segmenter(LowResBackend(), 2.0).embed(draw(target))
+    first = image.predict({3: click(140, 100)})
+    again = image.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
-    assert compute_region_similarity(truth, again.binary[0]) > 0.7
+    assert compute_region_similarity(target, again.binary[0]) > 0.7
 
 
-def test_the_box_of_a_prompt_says_where_to_look_also_beside_a_mask_to_refine() -> None:
+def test_the_box_of_a_prompt_places_the_crop_also_with_a_mask_to_refine() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
-    picture = Segmenter(LowResBackend(), 2.0).embed(shown(first | second))
-    found = picture.predict(box(226, 136, 254, 164), refine=picture.predict(box(49, 39, 71, 61)))
+    image = Segmenter(LowResBackend(), 2.0).embed(draw(first | second))
+    found = image.predict(box(226, 136, 254, 164), refine=image.predict(box(49, 39, 71, 61)))
     assert compute_region_similarity(second, found.binary[0]) > 0.8
 
 
-def test_masks_of_the_picture_at_another_size_are_refined_like_those_of_it() -> None:
-    truth = disc(140, 100, 7)
-    picture = Segmenter(LowResBackend(), 2.0).embed(shown(truth))
+def test_masks_of_the_image_at_another_size_are_refined_like_those_of_its_size() -> None:
+    target = disc(140, 100, 7)
+    image = Segmenter(LowResBackend(), 2.0).embed(draw(target))
     half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
-    asked = click(140, 100)
-    assert same(picture.predict(asked, refine=half), picture.predict(asked, refine=replace(half, size=SIZE)))
-    assert compute_region_similarity(truth, picture.predict(asked, refine=half).binary[0]) > 0.8
+    prompts = click(140, 100)
+    assert same(image.predict(prompts, refine=half), image.predict(prompts, refine=replace(half, size=SIZE)))
+    assert compute_region_similarity(target, image.predict(prompts, refine=half).binary[0]) > 0.8
 
 
-def test_a_box_on_the_edge_of_the_picture_is_one_of_its_window_too() -> None:
+def test_a_box_on_the_edge_of_the_image_is_on_the_edge_of_its_crop() -> None:
     edge = box(300.1, 10, 300.4, 40)
-    Segmenter(LowResBackend(), 2.0).segment(shown(disc(290, 25, 9)), edge)
-    Tracker(LowResBackend(), zoom=2.0).prompt(0, {1: edge}, shown(disc(290, 25, 9)))
+    Segmenter(LowResBackend(), 2.0).segment(draw(disc(290, 25, 9)), edge)
+    Tracker(LowResBackend(), zoom=2.0).prompt(0, {1: edge}, draw(disc(290, 25, 9)))
 
 
-def test_nothing_found_is_nothing_to_look_at() -> None:
-    found = Segmenter(LowResBackend(), 2.0).segment(shown(disc(140, 100, 7)), click(5, 5, positive=False))
+def test_an_empty_mask_is_not_cropped() -> None:
+    found = Segmenter(LowResBackend(), 2.0).segment(draw(disc(140, 100, 7)), click(5, 5, positive=False))
     assert found.areas.tolist() == [0]
 
 
 @pytest.mark.parametrize("zoom", [0.5, -1, 1000, float("nan")])
-def test_a_window_is_at_least_as_long_as_its_object(zoom: float) -> None:
+def test_a_zoom_below_1_is_refused(zoom: float) -> None:
     with pytest.raises(SettingsError, match="zoom") as caught:
         Segmenter(LowResBackend(), zoom)
     assert caught.value.code == "bad-usage"
 
 
-def test_prompts_outside_the_picture_are_refused_before_anything_is_computed() -> None:
+def test_prompts_outside_the_image_are_refused_before_anything_is_computed() -> None:
     backend = LowResBackend()
     with pytest.raises(PromptError, match="outside"):
-        Segmenter(backend, 2.0).segment(shown(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
+        Segmenter(backend, 2.0).segment(draw(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
     assert backend.encoded == 0
 
 
 @pytest.mark.parametrize("zoom", [0.0, 2.0])
-def test_a_frame_that_could_not_be_encoded_may_be_given_again(zoom: float) -> None:
+def test_a_frame_that_could_not_be_encoded_may_be_passed_again(zoom: float) -> None:
     class Choosy(LowResBackend):
-        def encode(self, images: Sequence[Picture]) -> list[Features]:
+        def encode(self, images: Sequence[Image]) -> list[Features]:
             if not images[0].any():
                 raise BackendError("non-finite-output", "black")
             return super().encode(images)
 
-    truth = disc(140, 100, 7)
+    target = disc(140, 100, 7)
     tracker = Tracker(Choosy(), zoom=zoom)
     with pytest.raises(BackendError):
         tracker.prompt(0, {1: box(130, 90, 150, 110)}, np.zeros((*SIZE, 3), np.uint8))
-    assert tracker.prompt(0, {1: box(130, 90, 150, 110)}, shown(truth)).areas.all()
-    assert tracker.prompt(0, {1: click(140, 100)}, np.zeros((*SIZE, 3), np.uint8)).areas.all()  # the first one stands
+    assert tracker.prompt(0, {1: box(130, 90, 150, 110)}, draw(target)).areas.all()
+    assert tracker.prompt(
+        0, {1: click(140, 100)}, np.zeros((*SIZE, 3), np.uint8)
+    ).areas.all()  # the first image is used
 
 
-def test_of_many_windows_one_is_held_at_a_time() -> None:
-    kept: list[weakref.ref[Picture]] = []
+def test_features_of_one_crop_are_held_at_a_time() -> None:
+    references: list[weakref.ref[Image]] = []
 
-    class Remembering(LowResBackend):
+    class CountingBackend(LowResBackend):
         most = 0
 
-        def encode(self, images: Sequence[Picture]) -> list[Features]:
+        def encode(self, images: Sequence[Image]) -> list[Features]:
             (features,) = super().encode(images)
-            kept.append(weakref.ref(features.stride16))
-            self.most = max(self.most, sum(one() is not None for one in kept))
+            references.append(weakref.ref(features.stride16))
+            self.most = max(self.most, sum(one() is not None for one in references))
             return [features]
 
-    backend = Remembering()
+    backend = CountingBackend()
     tracker = Tracker(backend, zoom=2.0)
     for frame in range(2):
-        tracker.prompt(frame, {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}, shown(disc(140, 100, 7)))
+        tracker.prompt(frame, {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}, draw(disc(140, 100, 7)))
         tracker.prompt(frame, {9: click(140, 100)})
-    assert backend.most == 2  # and the picture
+    assert backend.most == 2  # the crop and the full frame
 
 
 PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]
-TRUTHS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
+TARGETS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
 
 
-@pytest.mark.parametrize("prompt", [mask(TRUTHS[0]), box(33, 53, 48, 68), click(40, 60)])
-def test_a_window_goes_with_its_object(prompt: object) -> None:
-    frames = [shown(truth) for truth in TRUTHS]
+@pytest.mark.parametrize("prompt", [mask(TARGETS[0]), box(33, 53, 48, 68), click(40, 60)])
+def test_a_crop_follows_its_object(prompt: object) -> None:
+    frames = [draw(target) for target in TARGETS]
     tracked = [
         [frame.masks.binary[0] for frame in Segmenter(LowResBackend(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
         for zoom in (0.0, 2.5)
     ]
     plain, zoomed = (
-        [compute_region_similarity(*pair) for pair in zip(TRUTHS, masks, strict=True)] for masks in tracked
+        [compute_region_similarity(*pair) for pair in zip(TARGETS, masks, strict=True)] for masks in tracked
     )
     assert min(zoomed) > 0.7
     assert np.mean(plain) < np.mean(zoomed) - 0.15
 
 
-def alike(truths: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> list[float]:
-    return [compute_region_similarity(truths[frame], one.binary[0]) for frame, one in masks.items()]
+def similarities(targets: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks]) -> list[float]:
+    return [compute_region_similarity(targets[frame], one.binary[0]) for frame, one in masks.items()]
 
 
-def followed(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
-    """What moves, prompted on the first of these frames and seen on all of them."""
-    tracker = Tracker(LowResBackend(), np.stack([shown(truth) for truth in TRUTHS]), zoom=2.5)
-    tracker.prompt(frames[0], {1: mask(TRUTHS[frames[0]])})
+def track_target(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
+    """Return the tracker of the moving object, prompted on the first of these frames, and the masks on all of them."""
+    tracker = Tracker(LowResBackend(), np.stack([draw(target) for target in TARGETS]), zoom=2.5)
+    tracker.prompt(frames[0], {1: mask(TARGETS[frames[0]])})
     return tracker, {frame: tracker.step(frame) for frame in frames}
 
 
-def test_a_walk_back_begins_where_the_object_was_prompted() -> None:
-    tracker, _ = followed(*range(12, 24))
+def test_tracking_backward_starts_at_the_crop_of_the_prompt() -> None:
+    tracker, _ = track_target(*range(12, 24))
     back = {frame: tracker.step(frame, direction=-1) for frame in range(11, -1, -1)}
-    assert min(alike(TRUTHS, back)) > 0.7
+    assert min(similarities(TARGETS, back)) > 0.7
 
 
-def test_a_walk_that_is_taken_again_gives_the_same_and_computes_nothing() -> None:
-    tracker, first = followed(*range(24))
+def test_tracking_again_gives_the_same_masks_and_computes_nothing() -> None:
+    tracker, first = track_target(*range(24))
     assert isinstance(tracker.backend, LowResBackend)
     encoded = tracker.backend.encoded
     for frame in (23, 6, 7, 23):
@@ -332,108 +334,108 @@ def test_a_walk_that_is_taken_again_gives_the_same_and_computes_nothing() -> Non
     assert tracker.backend.encoded == encoded
 
 
-def test_a_walk_goes_on_where_the_object_is_after_a_correction_far_behind() -> None:
-    tracker, _ = followed(*range(20))
-    tracker.prompt(3, {1: mask(TRUTHS[3])})
-    assert min(alike(TRUTHS, {frame: tracker.step(frame) for frame in range(20, 24)})) > 0.7
+def test_tracking_continues_at_the_last_crop_after_a_distant_correction() -> None:
+    tracker, _ = track_target(*range(20))
+    tracker.prompt(3, {1: mask(TARGETS[3])})
+    assert min(similarities(TARGETS, {frame: tracker.step(frame) for frame in range(20, 24)})) > 0.7
 
 
-def test_a_prompt_that_is_taken_back_leaves_no_window() -> None:
-    tracker, _ = followed(*range(20))
+def test_a_removed_prompt_leaves_no_crop() -> None:
+    tracker, _ = track_target(*range(20))
     tracker.prompt(19, {1: mask(disc(20, 180, 8))})
     tracker.remove_prompt(19, 1)
-    assert min(alike(TRUTHS, {19: tracker.step(19)})) > 0.7
+    assert min(similarities(TARGETS, {19: tracker.step(19)})) > 0.7
 
 
 @pytest.mark.parametrize("zoom", [1.0, 1.2, 2.0, 3.0])
-def test_a_window_grows_as_fast_as_its_object(zoom: float) -> None:
-    truths = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
-    tracked = Segmenter(LowResBackend(), zoom).track(iter([shown(truth) for truth in truths]), mask(truths[0]))
-    assert min(compute_region_similarity(truths[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
+def test_a_crop_grows_as_fast_as_its_object(zoom: float) -> None:
+    targets = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
+    tracked = Segmenter(LowResBackend(), zoom).track(iter([draw(target) for target in targets]), mask(targets[0]))
+    assert min(compute_region_similarity(targets[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:
-    truths = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
-    frames = [shown(truth) for truth in truths]
-    found = [f.masks.binary[0] for f in Segmenter(LowResBackend(), 2.0).track(iter(frames), mask(truths[0]))]
-    assert compute_region_similarity(truths[2], found[2]) > 0.8
+    targets = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
+    frames = [draw(target) for target in targets]
+    found = [f.masks.binary[0] for f in Segmenter(LowResBackend(), 2.0).track(iter(frames), mask(targets[0]))]
+    assert compute_region_similarity(targets[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
-    assert compute_region_similarity(truths[-1], found[-1]) > 0.8
+    assert compute_region_similarity(targets[-1], found[-1]) > 0.8
 
 
 @pytest.mark.parametrize("prompt", [click(150, 100), click(150, 100) + click(20, 20, positive=False)])
-def test_a_click_on_what_fills_the_picture_is_answered_there_once(prompt: Prompt) -> None:
-    picture = shown(disc(150, 100, 85))
-    tracker = Tracker(Filled(), zoom=2.0)
-    assert same(tracker.prompt(0, {1: prompt}, picture), Tracker(Filled()).prompt(0, {1: prompt}, picture))
-    assert isinstance(tracker.backend, Filled)
+def test_a_click_on_an_object_that_fills_the_image_is_predicted_once(prompt: Prompt) -> None:
+    image = draw(disc(150, 100, 85))
+    tracker = Tracker(FullMaskBackend(), zoom=2.0)
+    assert same(tracker.prompt(0, {1: prompt}, image), Tracker(FullMaskBackend()).prompt(0, {1: prompt}, image))
+    assert isinstance(tracker.backend, FullMaskBackend)
     assert tracker.backend.methods() == ["encode", "attend", "decode", "memorize"]
 
 
 @pytest.mark.parametrize("video", [False, True])
-def test_a_click_is_looked_at_closer_twice_the_second_time_where_the_first_showed_it(video: bool) -> None:
-    truth, windows = disc(140, 100, 9), []
+def test_a_click_is_predicted_in_two_crops_after_the_full_image(video: bool) -> None:
+    target, crops = disc(140, 100, 9), []
 
-    class Watched(LowResBackend):
-        def encode(self, images: Sequence[Picture]) -> list[Features]:
-            windows.extend(image.shape[1] for image in images)
+    class SizesBackend(LowResBackend):
+        def encode(self, images: Sequence[Image]) -> list[Features]:
+            crops.extend(image.shape[1] for image in images)
             return super().encode(images)
 
     if video:
-        Tracker(Watched(), zoom=2.0).prompt(0, {1: click(140, 100)}, shown(truth))
+        Tracker(SizesBackend(), zoom=2.0).prompt(0, {1: click(140, 100)}, draw(target))
     else:
-        Segmenter(Watched(), 2.0).segment(shown(truth), click(140, 100))
-    whole, first, second = windows
-    assert whole == SIZE[1] > 3 * max(first, second)
+        Segmenter(SizesBackend(), 2.0).segment(draw(target), click(140, 100))
+    full, first, second = crops
+    assert full == SIZE[1] > 3 * max(first, second)
 
 
 @pytest.mark.parametrize("video", [False, True])
-def test_what_is_answered_in_a_window_is_asked_again_with_the_answer(video: bool) -> None:
-    truth, backend = disc(140, 100, 7), Listening()
+def test_a_prediction_in_a_crop_is_repeated_from_its_own_mask(video: bool) -> None:
+    target, backend = disc(140, 100, 7), RecordingBackend()
     if video:
-        Tracker(backend, zoom=2.0).prompt(0, {1: box(132, 92, 148, 108)}, shown(truth))
+        Tracker(backend, zoom=2.0).prompt(0, {1: box(132, 92, 148, 108)}, draw(target))
     else:
-        Segmenter(backend, 2.0).segment(shown(truth), box(132, 92, 148, 108))
-    first, second = backend.told
+        Segmenter(backend, 2.0).segment(draw(target), box(132, 92, 148, 108))
+    first, second = backend.masks
     assert first is None and second is not None
-    assert np.array_equal(np.squeeze(second), np.squeeze(backend.answered[0]))
+    assert np.array_equal(np.squeeze(second), np.squeeze(backend.logits[0]))
 
 
-def test_all_three_masks_and_a_mask_that_was_given_are_asked_for_once() -> None:
-    truth = disc(140, 100, 7)
-    for prompt, multimask in ((mask(truth) + click(140, 100), None), (box(132, 92, 148, 108), True)):
-        backend = Listening()
-        embedded = Segmenter(backend, 2.0).embed(shown(truth))
+def test_three_masks_and_a_given_mask_are_predicted_once() -> None:
+    target = disc(140, 100, 7)
+    for prompt, multimask in ((mask(target) + click(140, 100), None), (box(132, 92, 148, 108), True)):
+        backend = RecordingBackend()
+        embedded = Segmenter(backend, 2.0).embed(draw(target))
         assert len(embedded.predict(prompt, multimask=multimask)) == (3 if multimask else 1)
-        assert len(backend.told) == 1
+        assert len(backend.masks) == 1
 
 
-def test_a_click_is_answered_in_the_picture_and_then_in_the_window() -> None:
-    truth = disc(140, 100, 7)
+def test_clicks_and_boxes_of_one_frame_are_predicted_in_crops() -> None:
+    target = disc(140, 100, 7)
     tracker = Tracker(LowResBackend(), zoom=2.0)
-    asked = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
-    found = tracker.prompt(0, asked, shown(truth))
+    prompts = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
+    found = tracker.prompt(0, prompts, draw(target))
     assert found.object_ids == (1, 2, 3)
-    assert min(compute_region_similarity(truth, one) for one in found.binary) > 0.7
+    assert min(compute_region_similarity(target, one) for one in found.binary) > 0.7
 
 
-def test_a_correction_is_answered_in_the_window_of_what_was_found() -> None:
-    frames = np.stack([shown(truth) for truth in TRUTHS])
+def test_a_correction_is_predicted_in_the_crop_of_the_mask_so_far() -> None:
+    frames = np.stack([draw(target) for target in TARGETS])
     tracker = Tracker(LowResBackend(), frames, zoom=2.5)
-    tracker.prompt(0, {1: mask(TRUTHS[0])})
+    tracker.prompt(0, {1: mask(TARGETS[0])})
     for frame in range(12):
         tracker.step(frame)
     corrected = tracker.prompt(6, {1: click(*PATH[6])})
-    assert compute_region_similarity(TRUTHS[6], corrected.binary[0]) > 0.7
+    assert compute_region_similarity(TARGETS[6], corrected.binary[0]) > 0.7
     assert same(tracker.step(6), corrected)
-    assert compute_region_similarity(TRUTHS[11], [tracker.step(frame) for frame in range(7, 12)][-1].binary[0]) > 0.7
+    assert compute_region_similarity(TARGETS[11], [tracker.step(frame) for frame in range(7, 12)][-1].binary[0]) > 0.7
 
 
-def test_masks_are_cleaned_in_their_windows_and_kept_apart_in_the_picture() -> None:
-    truth = disc(60, 60, 8)
-    picture = shown(truth)
+def test_islands_are_removed_in_crops_and_overlaps_in_the_image() -> None:
+    target = disc(60, 60, 8)
+    image = draw(target)
     tracker = Tracker(LowResBackend(), zoom=2.0, postprocessing=PostProcessing(remove_islands=3, non_overlapping=True))
-    masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, picture)
+    masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, image)
     assert masks.low_res.shape == (2, *SIZE)
     assert not masks.binary.all(axis=0).any()
     with pytest.raises(SettingsError, match="non-overlapping memories"):
@@ -445,29 +447,33 @@ CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 60, 96, 1), np.uint8)
 
 
 def session(rng: random.Random, *trackers: Tracker) -> None:
-    """Does the same random things to several trackers, and sees that they answer the same."""
+    """Prompt and track several trackers at random, all in the same way, and check that their masks are equal."""
     for _ in range(8):
-        frame, step, count = rng.randrange(LENGTH), rng.choice([1, 1, -1]), rng.randint(1, 12)
+        frame, direction, count = rng.randrange(LENGTH), rng.choice([1, 1, -1]), rng.randint(1, 12)
         x, y = rng.randint(0, 80), rng.randint(0, 50)
         prompt = rng.choice([click(x, y), box(x, y, x + 9, y + 9), mask(disc(x, y, 5, (60, 96)))])
         key = rng.randint(1, 2)
-        answers = []
+        results = []
         for one in trackers:
             found = [one.prompt(frame, {key: prompt})]
-            found += [one.step(k, direction=step) for k in range(frame, frame + step * count, step) if 0 <= k < LENGTH]
-            answers.append(found)
-        for other in answers[1:]:
-            assert all(same(a, b) for a, b in zip(answers[0], other, strict=True))
+            found += [
+                one.step(k, direction=direction)
+                for k in range(frame, frame + direction * count, direction)
+                if 0 <= k < LENGTH
+            ]
+            results.append(found)
+        for other in results[1:]:
+            assert all(same(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_neither_trimming_nor_reuse_changes_a_mask(seed: int) -> None:
+def test_neither_the_disk_cache_nor_reuse_changes_a_mask(seed: int) -> None:
     rng = random.Random(seed)
     session(rng, *(kind(FakeBackend(), CLIP, zoom=1.5) for kind in (Tracker, UnspilledTracker, RecomputingTracker)))
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_saved_session_goes_on_with_its_windows(seed: int, tmp_path: Path) -> None:
+def test_a_saved_session_continues_with_its_crops(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     one = Tracker(FakeBackend(), CLIP, zoom=1.5)
     session(rng, one)
@@ -477,7 +483,7 @@ def test_a_saved_session_goes_on_with_its_windows(seed: int, tmp_path: Path) -> 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
-def test_objects_in_windows_do_not_influence_each_other(seed: int) -> None:
+def test_objects_in_crops_do_not_influence_each_other(seed: int) -> None:
     rng = random.Random(seed)
     prompts = {key: click(rng.randint(0, 95), rng.randint(0, 59)) for key in (1, 2)}
     together = Tracker(FakeBackend(), CLIP, zoom=1.5)
@@ -491,99 +497,99 @@ def test_objects_in_windows_do_not_influence_each_other(seed: int) -> None:
             assert np.array_equal(masks.of(key).binary, one.step(frame).binary)
 
 
-def embedded_whole(backend: LowResBackend, truth: NDArray[np.bool_]) -> EmbeddedImage:
-    """A picture whose whole is encoded, with the count of encodings set back to 0."""
-    picture = Segmenter(backend, 2.0).embed(shown(truth))
+def embed_full(backend: LowResBackend, target: NDArray[np.bool_]) -> EmbeddedImage:
+    """Encode the full image, and set the number of encodings back to 0."""
+    image = Segmenter(backend, 2.0).embed(draw(target))
     assert backend.encoded == 1
     backend.encoded = 0
-    return picture
+    return image
 
 
-def test_embedding_encodes_the_whole_picture_once() -> None:
+def test_embed_encodes_the_full_image_once() -> None:
     backend = LowResBackend()
-    picture = embedded_whole(backend, disc(150, 100, 80))
+    image = embed_full(backend, disc(150, 100, 80))
     for _ in range(3):
-        picture.predict(box(70, 20, 230, 180))  # fills the picture, in which it is answered
+        image.predict(box(70, 20, 230, 180))  # fills the image, so that it is not cropped
     assert backend.encoded == 0
 
 
-def test_pictures_are_encoded_in_one_call() -> None:
+def test_images_are_encoded_in_one_call() -> None:
     calls: list[int] = []
 
-    class Counting(LowResBackend):
-        def encode(self, images: Sequence[Picture]) -> list[Features]:
+    class CallsBackend(LowResBackend):
+        def encode(self, images: Sequence[Image]) -> list[Features]:
             calls.append(len(images))
             return super().encode(images)
 
-    truths = [disc(150, 100, 80), disc(40, 60, 9)]
-    pictures = Segmenter(Counting(), 2.0).embed([shown(truth) for truth in truths])
+    targets = [disc(150, 100, 80), disc(40, 60, 9)]
+    images = Segmenter(CallsBackend(), 2.0).embed([draw(target) for target in targets])
     assert calls == [2]
-    for truth, picture in zip(truths, pictures, strict=True):
-        alone = Segmenter(LowResBackend(), 2.0).segment(shown(truth), mask(truth))
-        assert same(picture.predict(mask(truth)), alone)
+    for target, image in zip(targets, images, strict=True):
+        alone = Segmenter(LowResBackend(), 2.0).segment(draw(target), mask(target))
+        assert same(image.predict(mask(target)), alone)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_crop_that_is_prompted_four_times_is_encoded_once(lazy: bool) -> None:
-    truth, backend = disc(140, 100, 12), LowResBackend()
-    picture = Segmenter(backend, 2.0).embed(shown(truth), lazy=lazy)
-    whole = 0 if lazy else 1
-    assert backend.encoded == whole
-    asked = box(128, 88, 152, 112)
-    found = [picture.predict(asked) for _ in range(4)]
-    assert backend.encoded == whole + 1
-    fresh = Segmenter(LowResBackend(), 2.0).segment(shown(truth), asked)
+    target, backend = disc(140, 100, 12), LowResBackend()
+    image = Segmenter(backend, 2.0).embed(draw(target), lazy=lazy)
+    full = 0 if lazy else 1
+    assert backend.encoded == full
+    prompts = box(128, 88, 152, 112)
+    found = [image.predict(prompts) for _ in range(4)]
+    assert backend.encoded == full + 1
+    fresh = Segmenter(LowResBackend(), 2.0).segment(draw(target), prompts)
     assert all(same(one, fresh) for one in found)
 
 
-def test_a_click_that_is_repeated_encodes_nothing() -> None:
+def test_a_repeated_click_encodes_nothing() -> None:
     backend = LowResBackend()
-    picture = embedded_whole(backend, disc(140, 100, 9))
-    first = picture.predict(click(140, 100))
-    assert backend.encoded == 2  # the crop of what is found in the picture, and the crop of what is seen there
-    assert same(picture.predict({1: click(140, 100)}), first)
+    image = embed_full(backend, disc(140, 100, 9))
+    first = image.predict(click(140, 100))
+    assert backend.encoded == 2  # the crop around the mask on the full image, and the crop around the mask in that crop
+    assert same(image.predict({1: click(140, 100)}), first)
     assert backend.encoded == 2
 
 
-def test_the_least_recently_used_crop_makes_room() -> None:
+def test_the_least_recently_used_crop_is_dropped() -> None:
     backend = LowResBackend()
-    picture = embedded_whole(backend, disc(140, 100, 9))
-    asked = [box(30 * k, 20, 30 * k + 9, 30) for k in range(MAX_CROPS + 1)]
-    for prompt in (*asked[:MAX_CROPS], asked[0], asked[MAX_CROPS]):  # the last one takes the place of the second one
-        picture.predict(prompt)
+    image = embed_full(backend, disc(140, 100, 9))
+    prompts = [box(30 * k, 20, 30 * k + 9, 30) for k in range(MAX_CROPS + 1)]
+    for prompt in (*prompts[:MAX_CROPS], prompts[0], prompts[MAX_CROPS]):  # the last one replaces the second one
+        image.predict(prompt)
     assert backend.encoded == MAX_CROPS + 1
-    for prompt in (asked[0], *asked[2:]):
-        picture.predict(prompt)
+    for prompt in (prompts[0], *prompts[2:]):
+        image.predict(prompt)
     assert backend.encoded == MAX_CROPS + 1
-    picture.predict(asked[1])
+    image.predict(prompts[1])
     assert backend.encoded == MAX_CROPS + 2
 
 
-def test_an_image_keeps_no_more_crops_than_its_budget() -> None:
-    kept: list[weakref.ref[Picture]] = []
+def test_an_image_keeps_at_most_max_crops() -> None:
+    references: list[weakref.ref[Image]] = []
 
-    class Remembering(LowResBackend):
+    class CountingBackend(LowResBackend):
         def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-            seen = super().attend(features, recalls)
-            kept.append(weakref.ref(seen.stride16))
-            return seen
+            conditioned = super().attend(features, recalls)
+            references.append(weakref.ref(conditioned.stride16))
+            return conditioned
 
-    picture = Segmenter(Remembering(), 2.0).embed(shown(disc(140, 100, 9)))
+    image = Segmenter(CountingBackend(), 2.0).embed(draw(disc(140, 100, 9)))
     for k in range(3 * MAX_CROPS):
-        picture.predict(box(10 * k, 20, 10 * k + 9, 30))
-    assert sum(one() is not None for one in kept) == MAX_CROPS + 1  # and the picture
+        image.predict(box(10 * k, 20, 10 * k + 9, 30))
+    assert sum(one() is not None for one in references) == MAX_CROPS + 1  # and the full image
 
 
-def test_a_picture_that_is_changed_after_it_was_embedded_is_answered_as_it_was() -> None:
-    truth = disc(140, 100, 12)
-    given_picture = shown(truth)
-    pictures = [Segmenter(LowResBackend(), 2.0).embed(given_picture, lazy=lazy) for lazy in (False, True)]
-    given_picture[:] = 0
-    for picture in pictures:
-        assert compute_region_similarity(truth, picture.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
+def test_changing_an_image_after_embed_does_not_change_its_masks() -> None:
+    target = disc(140, 100, 12)
+    given = draw(target)
+    images = [Segmenter(LowResBackend(), 2.0).embed(given, lazy=lazy) for lazy in (False, True)]
+    given[:] = 0
+    for image in images:
+        assert compute_region_similarity(target, image.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
 
 
-def test_a_zoomed_image_is_shown_in_a_line() -> None:
+def test_the_repr_of_a_zoomed_image_is_one_line() -> None:
     model = Segmenter(LowResBackend(), 2.0)
     assert repr(model) == "Segmenter(sam2.1-micro, fake, cpu, float32, 64 px, zoom 2)"
-    assert repr(model.embed(shown(disc(9, 9, 5)))) == "ZoomedImage(size=(200, 300), zoom=2)"
+    assert repr(model.embed(draw(disc(9, 9, 5)))) == "ZoomedImage(size=(200, 300), zoom=2)"

@@ -1,7 +1,7 @@
-"""A backend that sees colours: an object is whatever has the colours that were clicked, now or in what it recalls.
+"""Backend that segments by color: an object is all pixels of the colors that were clicked, now or on a recalled frame.
 
-The grey values of a picture are its colours. An object keeps its mask as long as it keeps its colours; where it changes
-them it is lost until it is clicked again. So what an evaluation must find can be worked out by hand.
+Colors are the gray values of an image. An object keeps its mask while it keeps its colors; if it changes them, it is
+lost until it is clicked again. The results of an evaluation can therefore be worked out by hand.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall
 from masklet.config import CONFIGS, ModelConfig
 
-Colours = NDArray[np.bool_]  # (256,): whether each grey value is the object's
+Colors = NDArray[np.bool_]  # (256,): whether each gray value belongs to the object
 
 
 @dataclass
 class ColorBackend:
-    """`Backend` with the picture as `stride4`, the colours that are recalled as `stride16`, and colours as pointers."""
+    """`Backend` with the image as `stride4`, the recalled colors as `stride16`, and colors as pointers."""
 
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
     input_size: int = 64
-    identity: str = "colours"
+    identity: str = "colors"
     runtime: str = "fake"
     device: str = "cpu"
     dtype: str = "float32"
@@ -41,12 +41,12 @@ class ColorBackend:
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         known = np.broadcast_to(features.stride16, (len(queries), 256))
-        return _decoded(
-            features.stride4, [_asked(features.stride4, *pair) for pair in zip(known, queries, strict=True)]
+        return _decode_colors(
+            features.stride4, [_prompted_colors(features.stride4, *pair) for pair in zip(known, queries, strict=True)]
         )
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        return _decoded(features.stride4, [_of(features.stride4[mask]) for mask in masks])
+        return _decode_colors(features.stride4, [_colors_of(features.stride4[mask]) for mask in masks])
 
     def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
         return [Memory(np.zeros((1, 1)), decoded.pointer[k : k + 1]) for k in range(len(prompted))]
@@ -58,7 +58,7 @@ class ColorBackend:
         return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
-        raise AssertionError("evaluation asks for one mask per prompt")
+        raise AssertionError("evaluation predicts one mask per prompt")
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [np.asarray(array) for array in arrays]
@@ -67,32 +67,30 @@ class ColorBackend:
         return list(arrays)
 
 
-def _asked(picture: NDArray[np.uint8], known: Colours, query: Query) -> Colours:
-    """The colours that are known, with those clicked or in the middle of the box, less those clicked away."""
-    colours = known.copy()
-    size = np.array(picture.shape[::-1])
-    places = np.clip((query.points * size).astype(int), 0, size - 1)
+def _prompted_colors(image: NDArray[np.uint8], known: Colors, query: Query) -> Colors:
+    """Return the recalled colors, plus those clicked or in the middle of the box, minus those of negative clicks."""
+    colors = known.copy()
+    size = np.array(image.shape[::-1])
+    pixels = np.clip((query.points * size).astype(int), 0, size - 1)
     for label in (1, 0):
-        colours[[picture[y, x] for (x, y), own in zip(places, query.labels, strict=True) if own == label]] = bool(label)
-    corners = places[query.labels >= 2]
+        colors[[image[y, x] for (x, y), own in zip(pixels, query.labels, strict=True) if own == label]] = bool(label)
+    corners = pixels[query.labels >= 2]
     if len(corners):
         x, y = corners.mean(axis=0).astype(int)
-        colours[picture[y, x]] = True
+        colors[image[y, x]] = True
     if query.mask is not None and query.mask.dtype == bool:
-        colours |= _of(picture[query.mask])
-    return colours
+        colors |= _colors_of(image[query.mask])
+    return colors
 
 
-def _of(values: NDArray[np.uint8]) -> Colours:
-    colours = np.zeros(256, bool)
-    colours[values] = True
-    return colours
+def _colors_of(values: NDArray[np.uint8]) -> Colors:
+    colors = np.zeros(256, bool)
+    colors[values] = True
+    return colors
 
 
-def _decoded(picture: NDArray[np.uint8], colours: Sequence[Colours]) -> Decoded:
-    masks = np.stack([one[picture] for one in colours])[:, None]
+def _decode_colors(image: NDArray[np.uint8], colors: Sequence[Colors]) -> Decoded:
+    masks = np.stack([one[image] for one in colors])[:, None]
     logits = np.where(masks, np.float32(10), np.float32(-10))
-    ones = np.ones((len(colours), 1), np.float32)
-    return Decoded(
-        logits, ones, ones, np.stack(colours), Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, None)
-    )
+    ones = np.ones((len(colors), 1), np.float32)
+    return Decoded(logits, ones, ones, np.stack(colors), Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, None))

@@ -1,4 +1,4 @@
-"""A backend without a network: every answer is a number mixed from exactly what was asked, so any difference shows."""
+"""Backend without a network: every result is a hash of all arguments of the call, so that any difference shows."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PRIME = 1_000_003
 
 
 def mix(*numbers: float) -> int:
-    """A number that depends on all of `numbers` and on their order."""
-    found = 7
+    """Hash numbers and their order."""
+    value = 7
     for number in numbers:
-        found = (found * 31 + int(number)) % PRIME
-    return found
+        value = (value * 31 + int(number)) % PRIME
+    return value
 
 
 def signature(array: NDArray[Any]) -> int:
-    """A number for the contents of an array."""
+    """Hash the contents of an array."""
     return mix(*np.asarray(array, np.float64).reshape(-1) * 16)
 
 
 @dataclass
 class FakeBackend:
-    """`Backend` whose features, pointers and memories are single numbers. `asked` lists the verbs and what they saw."""
+    """`Backend` whose features, pointers and memories are single numbers. `calls` lists methods and arguments."""
 
     calls: list[tuple[str, Any]] = field(default_factory=list)
     config: ModelConfig = field(default_factory=lambda: CONFIGS["sam2.1-micro"])
@@ -48,26 +48,26 @@ class FakeBackend:
         return [Features(*[np.array([[signature(image)]])] * 3) for image in images]
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-        told = [
+        recalled = [
             (
                 [(slot, int(m.features[0, 0])) for slot, m in r.spatial],
                 [(ago, int(m.pointer[0, 0])) for ago, m in r.pointers],
             )
             for r in recalls
         ]
-        self.calls.append(("attend", told))
-        seen = [
+        self.calls.append(("attend", recalled))
+        hashes = [
             [mix(features.stride16[0, 0], *(n for pair in (*spatial, *pointers) for n in pair), recall.horizon)]
-            for (spatial, pointers), recall in zip(told, recalls, strict=True)
+            for (spatial, pointers), recall in zip(recalled, recalls, strict=True)
         ]
-        return features._replace(stride16=np.array(seen))
+        return features._replace(stride16=np.array(hashes))
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         self.calls.append(("decode", [len(query.points) for query in queries]))
-        seen = np.broadcast_to(features.stride16, (len(queries), 1))
+        hashes = np.broadcast_to(features.stride16, (len(queries), 1))
         keys = [
             mix(number, *query.points.reshape(-1) * 1e4, *query.labels, _mask(query.mask), query.ambiguous, hide)
-            for number, query in zip(seen[:, 0], queries, strict=True)
+            for number, query in zip(hashes[:, 0], queries, strict=True)
         ]
         logits = np.stack([self._logits(key) for key in keys])
         iou = np.array([[(key % 97) / 97] for key in keys], np.float32)
@@ -113,8 +113,8 @@ class FakeBackend:
         return list(arrays)
 
     def methods(self) -> list[str]:
-        """What was asked, in order."""
-        return [verb for verb, _ in self.calls]
+        """The called methods, in order."""
+        return [name for name, _ in self.calls]
 
     @staticmethod
     def _logits(key: int) -> NDArray[np.float32]:
@@ -126,14 +126,14 @@ def _mask(mask: Any) -> int:
 
 
 class UnspilledTracker(Tracker):
-    """Keeps everything at hand, for ever."""
+    """Tracker that keeps all frames in memory."""
 
     def _spill(self, *_: object) -> None:
         pass
 
 
 class RecomputingTracker(UnspilledTracker):
-    """Computes every frame again, as the reference does."""
+    """Tracker that computes every frame again, as the reference does."""
 
     def step(self, frame: int, image: object = None, *, direction: int = 1) -> Masks:
         for track in self.tracks.values():

@@ -1,4 +1,4 @@
-"""Which past frames are recalled: against an independent transcription of reference-model §6.3."""
+"""Memory bank: recalled frames, compared with an independent transcription of reference-model §6.3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from masklet.backend import Memory
 from masklet.tracking.memory_bank import MemoryBank, find_unreachable
 
 
-def spec_recall(
+def reference_recall(
     prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
@@ -32,7 +32,7 @@ def spec_recall(
     return spatial, pointers
 
 
-def test_recall_is_the_specification_on_20000_random_banks() -> None:
+def test_recall_equals_the_reference_on_20000_random_banks() -> None:
     rng = random.Random(6)
     for _ in range(20_000):
         length = rng.choice([2, 5, 9, 16, 17, 40])
@@ -42,9 +42,9 @@ def test_recall_is_the_specification_on_20000_random_banks() -> None:
         bank = MemoryBank({t: Memory(t, t) for t in prompted}, {t: Memory(t, t) for t in tracked})
         frame, reverse = rng.choice(frames), rng.random() < 0.5
         recall = bank.recall(frame, -1 if reverse else 1, length=length)
-        spatial, pointers = spec_recall(prompted, tracked, frame, length, reverse)
+        spatial, pointers = reference_recall(prompted, tracked, frame, length, reverse)
         assert [(slot, memory.features) for slot, memory in recall.spatial] == spatial
-        assert [(ago, memory.pointer) for ago, memory in recall.pointers] == pointers
+        assert [(since, memory.pointer) for since, memory in recall.pointers] == pointers
         assert recall.horizon == min(length, 16) - 1
 
 
@@ -62,7 +62,7 @@ def test_frame_eight_recalls_seven_maps_and_eight_pointers() -> None:
     assert len(recall.pointers) == 8
 
 
-def test_what_was_prompted_stands() -> None:
+def test_a_tracked_memory_does_not_replace_a_prompted_one() -> None:
     bank = MemoryBank()
     bank.remember(3, Memory("prompted", 0), prompted=True)
     bank.remember(3, Memory("tracked", 0))
@@ -70,30 +70,30 @@ def test_what_was_prompted_stands() -> None:
     assert 3 not in bank.recent
 
 
-def test_a_prompt_replaces_what_was_tracked() -> None:
+def test_a_prompted_memory_replaces_a_tracked_one() -> None:
     bank = MemoryBank()
     bank.remember(3, Memory("tracked", 0))
     bank.remember(3, Memory("prompted", 0), prompted=True)
     assert [memory.features for _, memory in bank.recall(4).spatial] == ["prompted"]
 
 
-@pytest.mark.parametrize("step", [1, -1])
-def test_trimming_changes_no_later_recall(step: int) -> None:
+@pytest.mark.parametrize("direction", [1, -1])
+def test_dropping_unreachable_memories_changes_no_later_recall(direction: int) -> None:
     whole = MemoryBank({50: Memory(50, 50)}, {t: Memory(t, t) for t in range(100) if t != 50})
     trimmed = MemoryBank(dict(whole.prompted), dict(whole.recent))
-    for frame in find_unreachable(trimmed.recent, 50, step):
+    for frame in find_unreachable(trimmed.recent, 50, direction):
         trimmed.forget(frame)
     assert len(trimmed.recent) < len(whole.recent)
-    later = range(51, 70) if step == 1 else range(49, 30, -1)
+    later = range(51, 70) if direction == 1 else range(49, 30, -1)
     for frame in later:
-        assert trimmed.recall(frame, step) == whole.recall(frame, step)
+        assert trimmed.recall(frame, direction) == whole.recall(frame, direction)
 
 
-def test_trimming_drops_everything_that_cannot_be_recalled() -> None:
+def test_frames_more_than_14_behind_are_unreachable() -> None:
     assert find_unreachable(range(30), 20, 1) == [0, 1, 2, 3, 4, 5]
 
 
-def test_forgetting_a_frame_drops_its_memories() -> None:
+def test_forget_drops_the_memories_of_a_frame() -> None:
     bank = MemoryBank({1: Memory(1, 1)}, {2: Memory(2, 2)})
     bank.forget(1)
     bank.forget(2)
