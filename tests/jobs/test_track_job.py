@@ -1,4 +1,4 @@
-"""A job that is stopped anywhere and started again has the masks of one that was not."""
+"""Tracking job: a job that is stopped anywhere and resumed has the masks of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEDULES: list[Mapping[int, Mapping[int, Prompt]]] = [
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody cuts the power here; waiting for the disk would take most of the time."""
+    """Do not wait for the disk, which would take most of the time."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -40,13 +40,13 @@ def video() -> Video:
     return open_video(np.random.default_rng(0).integers(0, 255, (LENGTH, 12, 16, 3)).astype(np.uint8))  # type: ignore[return-value]
 
 
-def made(video: Video, number: int, direction: Direction, every: int = 1) -> TrackJob:
+def create_job(video: Video, number: int, direction: Direction, every: int = 1) -> TrackJob:
     schedule = SCHEDULES[number]
     return TrackJob(FakeBackend(), video, schedule, plan_traversal(LENGTH, schedule, direction=direction, every=every))
 
 
 def run(job: TrackJob, folder: Path, frames: int | None = None) -> list[RleFrame]:
-    """Goes on with a job for some frames; returns all that are finished."""
+    """Run a job for some frames, and return all finished ones."""
     with FrameLog(folder, {}) as journal:
         for number, frame in enumerate(run_job(job, journal)):
             if number == frames:
@@ -55,8 +55,8 @@ def run(job: TrackJob, folder: Path, frames: int | None = None) -> list[RleFrame
         return list(journal)
 
 
-def by_tracker(job: TrackJob) -> dict[int, RleFrame]:
-    """What one tracker, which forgets nothing, says along the walk."""
+def track_all(job: TrackJob) -> dict[int, RleFrame]:
+    """Track the frames of the traversal with one tracker that drops nothing."""
     tracker = Tracker(job.backend, job, length=len(job.video))
     for frame, prompts in job.schedule.items():
         tracker.prompt(job.traversal.position_of(frame), prompts)
@@ -70,18 +70,18 @@ def by_tracker(job: TrackJob) -> dict[int, RleFrame]:
 
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 @pytest.mark.parametrize("number", range(len(SCHEDULES)))
-def test_a_job_says_what_a_tracker_says_that_forgets_nothing(
+def test_a_job_has_the_masks_of_a_tracker_that_drops_nothing(
     number: int, direction: Direction, video: Video, tmp_path: Path
 ) -> None:
-    job = made(video, number, direction)
-    wanted = by_tracker(job)
+    job = create_job(video, number, direction)
+    expected = track_all(job)
     frames = run(job, tmp_path)
     assert [frame.index for frame in frames] == list(range(LENGTH))
-    assert all(frame == wanted[frame.index] for frame in frames if frame.index in wanted)
-    assert all(frame.object_ids == () for frame in frames if frame.index not in wanted)
+    assert all(frame == expected[frame.index] for frame in frames if frame.index in expected)
+    assert all(frame.object_ids == () for frame in frames if frame.index not in expected)
 
 
-@pytest.mark.parametrize("share", [1e9, 0.1], ids=["a state after every frame", "states as always"])
+@pytest.mark.parametrize("share", [1e9, 0.1], ids=["a state after every frame", "states as by default"])
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 def test_stopping_anywhere_changes_no_mask(
     share: float, direction: Direction, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,64 +90,64 @@ def test_stopping_anywhere_changes_no_mask(
     chance = random.Random(direction)
     for number in range(len(SCHEDULES)):
         for every in (1, 3):
-            whole = run(made(video, number, direction, every), tmp_path / f"whole {number} {every}")
+            whole = run(create_job(video, number, direction, every), tmp_path / f"whole {number} {every}")
             folder, done = tmp_path / f"parts {number} {every}", 0
             while done < len(whole):
-                done = len(run(made(video, number, direction, every), folder, chance.randint(0, 9)))
-            assert run(made(video, number, direction, every), folder) == whole
+                done = len(run(create_job(video, number, direction, every), folder, chance.randint(0, 9)))
+            assert run(create_job(video, number, direction, every), folder) == whole
 
 
-def test_a_state_spares_tracking_again_what_was_finished(
+def test_with_a_state_finished_frames_are_not_tracked_again(
     video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume, "SAVE_TIME_SHARE", 1e9)
-    run(made(video, 0, "forward"), tmp_path, 20)
-    job = made(video, 0, "forward")
+    run(create_job(video, 0, "forward"), tmp_path, 20)
+    job = create_job(video, 0, "forward")
     run(job, tmp_path)
     assert isinstance(job.backend, FakeBackend)
     assert job.backend.methods().count("encode") == LENGTH - 20
 
 
 @pytest.mark.parametrize("damage", ["cut", "removed"])
-def test_a_state_that_is_lost_costs_time_but_changes_no_mask(
+def test_a_lost_state_changes_no_mask(
     damage: str, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume, "SAVE_TIME_SHARE", 1e9)
-    whole = run(made(video, 1, "both"), tmp_path / "whole")
+    whole = run(create_job(video, 1, "both"), tmp_path / "whole")
     for frames in (3, 17, 23):
         folder = tmp_path / f"{frames}"
-        run(made(video, 1, "both"), folder, frames)
+        run(create_job(video, 1, "both"), folder, frames)
         (state,) = folder.glob("*.session")
         state.write_bytes(state.read_bytes()[:100]) if damage == "cut" else state.unlink()
-        assert run(made(video, 1, "both"), folder) == whole
+        assert run(create_job(video, 1, "both"), folder) == whole
 
 
-def test_a_finished_job_computes_nothing_and_leaves_only_the_journal(video: Video, tmp_path: Path) -> None:
-    run(made(video, 2, "both"), tmp_path)
-    job = made(video, 2, "both")
+def test_a_finished_job_computes_nothing_and_leaves_only_the_log(video: Video, tmp_path: Path) -> None:
+    run(create_job(video, 2, "both"), tmp_path)
+    job = create_job(video, 2, "both")
     run(job, tmp_path)
     assert isinstance(job.backend, FakeBackend) and not job.backend.calls
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "lock"]
 
 
-def hurt(tmp_path: Path, broken: set[int]) -> Video:
-    """A list of six pictures of which some cannot be read."""
+def open_damaged(tmp_path: Path, broken: set[int]) -> Video:
+    """Open a list of six images of which some cannot be read."""
     items: list[object] = [*np.random.default_rng(1).integers(0, 255, (6, 12, 16, 3)).astype(np.uint8)]
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     return open_video([tmp_path / "broken.png" if index in broken else item for index, item in enumerate(items)])  # type: ignore[return-value]
 
 
 def test_a_corrupt_frame_has_no_masks_and_is_marked(tmp_path: Path) -> None:
-    job = TrackJob(FakeBackend(), hurt(tmp_path, {3}), SCHEDULES[0], plan_traversal(6, [0]))
+    job = TrackJob(FakeBackend(), open_damaged(tmp_path, {3}), SCHEDULES[0], plan_traversal(6, [0]))
     with pytest.warns(match="frame-corrupt"):
         frames = run(job, tmp_path / "journal")
     assert [frame.corrupt for frame in frames] == [False, False, False, True, False, False]
     assert frames[3].object_ids == () and frames[4].object_ids == (1,)
 
 
-def test_a_corrupt_frame_that_was_prompted_has_masks_and_is_marked_too(tmp_path: Path) -> None:
+def test_a_prompted_corrupt_frame_has_masks_and_is_marked(tmp_path: Path) -> None:
     schedule = {2: {1: click(3, 3)}}
-    job = TrackJob(FakeBackend(), hurt(tmp_path, {2}), schedule, plan_traversal(6, schedule))
+    job = TrackJob(FakeBackend(), open_damaged(tmp_path, {2}), schedule, plan_traversal(6, schedule))
     with pytest.warns(match="frame-corrupt"):
         frames = run(job, tmp_path / "journal")
     assert [frame.corrupt for frame in frames] == [index == 2 for index in range(6)]
@@ -155,18 +155,20 @@ def test_a_corrupt_frame_that_was_prompted_has_masks_and_is_marked_too(tmp_path:
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_corrupt_frames_can_carry_the_masks_before_them_wherever_the_job_was_stopped(
+def test_corrupt_frames_can_have_the_masks_before_them_wherever_the_job_was_stopped(
     direction: Direction, tmp_path: Path
 ) -> None:
     start = 0 if direction == "forward" else 5
-    walk, schedule = plan_traversal(6, [start], direction=direction), {start: {1: click(3, 3)}}
-    video = hurt(tmp_path, {2, 3})
+    traversal, schedule = plan_traversal(6, [start], direction=direction), {start: {1: click(3, 3)}}
+    video = open_damaged(tmp_path, {2, 3})
     with pytest.warns(match="frame-corrupt"):
-        plain = run(TrackJob(FakeBackend(), video, schedule, walk), tmp_path / "plain")
-        carried = run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / "carried")
+        plain = run(TrackJob(FakeBackend(), video, schedule, traversal), tmp_path / "plain")
+        carried = run(TrackJob(FakeBackend(), video, schedule, traversal, carry=True), tmp_path / "carried")
         for frames in range(6):
-            run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}", frames)
-            assert run(TrackJob(FakeBackend(), video, schedule, walk, carry=True), tmp_path / f"{frames}") == carried
+            run(TrackJob(FakeBackend(), video, schedule, traversal, carry=True), tmp_path / f"{frames}", frames)
+            assert (
+                run(TrackJob(FakeBackend(), video, schedule, traversal, carry=True), tmp_path / f"{frames}") == carried
+            )
     before = carried[1 if direction == "forward" else 4]
     assert [frame.corrupt for frame in carried] == [index in (2, 3) for index in range(6)]
     assert before.counts and carried[2].counts == carried[3].counts == before.counts

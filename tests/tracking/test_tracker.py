@@ -1,4 +1,4 @@
-"""The notebook: what is asked of the networks when, and what stays the same whatever happens in between."""
+"""Tracker: which networks run when, and which masks do not depend on what happens in between."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LENGTH = 60
 CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 4, 6, 3), np.uint8)
 
 
-def tracker(*, history: DiskCache | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
-    return Tracker(FakeBackend(), video, disk_cache=history)
+def tracker(*, disk_cache: DiskCache | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
+    return Tracker(FakeBackend(), video, disk_cache=disk_cache)
 
 
 def same(a: Masks, b: Masks) -> bool:
@@ -36,25 +36,25 @@ def same(a: Masks, b: Masks) -> bool:
 
 
 class Action:
-    """One random thing a user does; the same for every tracker it is done to."""
+    """One random action of a user, the same for every tracker."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.kind = rng.choice(["prompt", "prompt", "walk", "walk", "walk", "remove", "unprompt"])
+        self.kind = rng.choice(["prompt", "prompt", "track", "track", "track", "remove_object", "remove_prompt"])
         self.frame, self.object_id = rng.randrange(LENGTH), rng.randint(1, 3)
-        self.count, self.step = rng.randint(1, 25), rng.choice([1, 1, -1])
+        self.count, self.direction = rng.randint(1, 25), rng.choice([1, 1, -1])
         x, y = rng.randint(0, 5), rng.randint(0, 3)
         shape = np.zeros((4, 6), bool)
         shape[y, x] = True
         self.prompt: Prompt = rng.choice([click(x, y), click(x, y) + click(1, 1, positive=False), mask(shape)])
 
-    def on(self, one: Tracker) -> list[Masks]:
+    def run(self, one: Tracker) -> list[Masks]:
         try:
             if self.kind == "prompt":
                 return [one.prompt(self.frame, {self.object_id: self.prompt})]
-            if self.kind == "walk":
-                frames = [self.frame + self.step * k for k in range(self.count)]
-                return [one.step(frame, direction=self.step) for frame in frames if 0 <= frame < LENGTH]
-            if self.kind == "unprompt":
+            if self.kind == "track":
+                frames = [self.frame + self.direction * k for k in range(self.count)]
+                return [one.step(frame, direction=self.direction) for frame in frames if 0 <= frame < LENGTH]
+            if self.kind == "remove_prompt":
                 one.remove_prompt(self.frame, self.object_id)
             else:
                 one.remove_object(self.object_id)
@@ -64,61 +64,61 @@ class Action:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_constant_memory_changes_no_mask(seed: int) -> None:
+def test_the_disk_cache_changes_no_mask(seed: int) -> None:
     rng = random.Random(seed)
-    trimmed, whole = tracker(), UnspilledTracker(FakeBackend(), CLIP)
+    spilled, whole = tracker(), UnspilledTracker(FakeBackend(), CLIP)
     for action in (Action(rng) for _ in range(25)):
-        for a, b in zip(action.on(trimmed), action.on(whole), strict=True):
+        for a, b in zip(action.run(spilled), action.run(whole), strict=True):
             assert same(a, b)
-    assert all(len(track.recent.in_memory) <= 31 for track in trimmed.tracks.values())
+    assert all(len(track.recent.in_memory) <= 31 for track in spilled.tracks.values())
 
 
-def test_objects_come_in_the_order_in_which_they_were_prompted() -> None:
+def test_objects_are_in_the_order_of_their_first_prompts() -> None:
     one = tracker()
-    there = np.ones((4, 6), bool)
-    assert one.prompt(0, {5: click(1, 1), 3: mask(there), 4: click(2, 2)}).object_ids == (5, 3, 4)
-    assert one.prompt(1, {2: mask(there), 3: click(0, 0)}).object_ids == (5, 3, 4, 2)
+    full = np.ones((4, 6), bool)
+    assert one.prompt(0, {5: click(1, 1), 3: mask(full), 4: click(2, 2)}).object_ids == (5, 3, 4)
+    assert one.prompt(1, {2: mask(full), 3: click(0, 0)}).object_ids == (5, 3, 4, 2)
     assert one.step(2).object_ids == (5, 3, 4, 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_saved_session_goes_on_as_if_it_had_never_stopped(seed: int, tmp_path: Path) -> None:
+def test_a_saved_session_continues_as_if_it_had_never_stopped(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     one = tracker()
     for action in (Action(rng) for _ in range(12)):
-        action.on(one)
+        action.run(one)
     one.save(tmp_path / "session")
     other = read_session(tmp_path / "session", FakeBackend(), CLIP)
     assert other.object_ids == one.object_ids
     for action in (Action(rng) for _ in range(12)):
-        for a, b in zip(action.on(one), action.on(other), strict=True):
+        for a, b in zip(action.run(one), action.run(other), strict=True):
             assert same(a, b)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_not_computed_again_would_have_come_out_the_same(seed: int) -> None:
+def test_results_that_are_not_computed_again_would_be_the_same(seed: int) -> None:
     rng = random.Random(1000 + seed)
-    lazy, stubborn = tracker(), RecomputingTracker(FakeBackend(), CLIP)
+    reusing, recomputing = tracker(), RecomputingTracker(FakeBackend(), CLIP)
     for action in (Action(rng) for _ in range(20)):
-        for a, b in zip(action.on(lazy), action.on(stubborn), strict=True):
+        for a, b in zip(action.run(reusing), action.run(recomputing), strict=True):
             assert same(a, b)
 
 
-def test_frames_given_one_by_one_are_answered_like_a_video() -> None:
-    streamed, filed = tracker(video=None), tracker()
+def test_frames_passed_one_by_one_are_tracked_like_a_video() -> None:
+    streamed, from_video = tracker(video=None), tracker()
     streamed.prompt(0, {1: click(2, 2)}, CLIP[0])
-    filed.prompt(0, {1: click(2, 2)})
+    from_video.prompt(0, {1: click(2, 2)})
     for frame in range(LENGTH):
-        assert same(streamed.step(frame, CLIP[frame]), filed.step(frame))
+        assert same(streamed.step(frame, CLIP[frame]), from_video.step(frame))
 
 
-def test_each_object_is_tracked_as_if_it_were_alone() -> None:
+def test_each_object_is_tracked_as_if_it_were_the_only_one() -> None:
     prompts = {0: {1: click(1, 1), 2: box(0, 0, 3, 3)}, 7: {3: click(4, 2)}}
     together = tracker()
     alone = {key: tracker() for key in (1, 2, 3)}
-    for frame, asked in prompts.items():
-        together.prompt(frame, asked)
-        for key, prompt in asked.items():
+    for frame, by_object in prompts.items():
+        together.prompt(frame, by_object)
+        for key, prompt in by_object.items():
             alone[key].prompt(frame, {key: prompt})
     for frame in range(20):
         masks = together.step(frame)
@@ -126,7 +126,7 @@ def test_each_object_is_tracked_as_if_it_were_alone() -> None:
             assert same(masks.of(key), alone[key].step(frame))
 
 
-def test_adding_an_object_changes_no_mask_of_the_others() -> None:
+def test_adding_an_object_changes_no_mask_of_other_objects() -> None:
     with_it, without = tracker(), tracker()
     for one in (with_it, without):
         one.prompt(0, {1: click(1, 1)})
@@ -164,11 +164,11 @@ def test_a_correction_recomputes_only_its_own_object() -> None:
     one.backend.calls.clear()  # type: ignore[attr-defined]
     for frame in range(10):
         one.step(frame)
-    decoded = [told for verb, told in one.backend.calls if verb == "decode"]  # type: ignore[attr-defined]
+    decoded = [arguments for method, arguments in one.backend.calls if method == "decode"]  # type: ignore[attr-defined]
     assert decoded == [[2]] * 8  # one object on each of the frames that were not prompted
 
 
-def test_walking_the_same_way_twice_computes_nothing() -> None:
+def test_tracking_in_the_same_direction_twice_computes_nothing() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     first = [one.step(frame) for frame in range(40)]
@@ -192,14 +192,14 @@ def test_a_second_prompt_starts_from_the_mask_of_the_first() -> None:
     assert not same(first, one.prompt(0, {1: click(1, 1)}))
 
 
-def test_the_first_prompt_of_an_object_sees_no_memory() -> None:
+def test_the_first_prompt_of_an_object_recalls_no_memory() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     one.prompt(9, {1: click(2, 1)})
-    assert [told for verb, told in one.backend.calls if verb == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
+    assert [arguments for method, arguments in one.backend.calls if method == "attend"] == [[([], [])]] * 2  # type: ignore[attr-defined]
 
 
-def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
+def test_an_absent_prompt_is_not_overwritten() -> None:
     one = tracker()
     one.prompt(0, {1: click(2, 2)})
     for frame in range(6):
@@ -211,7 +211,7 @@ def test_an_object_can_be_said_to_be_absent_and_it_stands() -> None:
     assert same(one.step(3), masks)
 
 
-def test_an_object_without_an_answer_is_hidden() -> None:
+def test_an_object_without_a_result_is_hidden() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     masks = one.prompt(3, {2: click(2, 2)})
@@ -220,53 +220,53 @@ def test_an_object_without_an_answer_is_hidden() -> None:
     assert not masks.visible[0]
 
 
-def test_taking_the_last_prompt_back_removes_the_object() -> None:
+def test_removing_the_last_prompt_removes_the_object() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
     one.remove_prompt(0, 1)
     assert one.object_ids == ()
 
 
-def test_a_doubtful_frame_away_from_prompts_is_suggested() -> None:
+def test_the_most_uncertain_frame_away_from_prompts_is_suggested() -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
-    doubts = {frame: float(one.step(frame).uncertainty[0]) for frame in range(LENGTH)}
+    uncertainties = {frame: float(one.step(frame).uncertainty[0]) for frame in range(LENGTH)}
     frame, object_id = one.suggest() or (0, 0)
     assert object_id == 1
-    assert doubts[frame] == max(doubt for t, doubt in doubts.items() if t > 5)
+    assert uncertainties[frame] == max(uncertainty for t, uncertainty in uncertainties.items() if t > 5)
 
 
-def test_nothing_kept_means_nothing_written() -> None:
-    history = DiskCache(0)
-    one = tracker(history=history)
+def test_a_disk_cache_of_0_bytes_stores_nothing() -> None:
+    disk_cache = DiskCache(0)
+    one = tracker(disk_cache=disk_cache)
     one.prompt(0, {1: click(1, 1)})
     for frame in range(LENGTH):
         one.step(frame)
-    assert list(history) == []
+    assert list(disk_cache) == []
     assert len(one.tracks[1].results) <= 17
 
 
-def test_a_full_history_drops_its_oldest_entries() -> None:
-    history = DiskCache(100)
+def test_a_full_disk_cache_drops_its_oldest_entries() -> None:
+    disk_cache = DiskCache(100)
     for key in range(5):
-        history.put(("object", key), [np.full(5, key, np.int64)])
-    assert list(history) == [("object", 3), ("object", 4)]
-    assert history.get(("object", 4))[0].tolist() == [4] * 5
+        disk_cache.put(("object", key), [np.full(5, key, np.int64)])
+    assert list(disk_cache) == [("object", 3), ("object", 4)]
+    assert disk_cache.get(("object", 4))[0].tolist() == [4] * 5
 
 
-def test_stepping_without_an_object_says_what_to_do() -> None:
+def test_step_without_an_object_is_refused_with_advice() -> None:
     with pytest.raises(StateError, match="prompt an object first") as caught:
         tracker().step(0)
     assert caught.value.code == "no-prompts"
 
 
-def test_a_frame_that_is_not_at_hand_must_be_given() -> None:
+def test_a_tracker_without_a_video_needs_the_image() -> None:
     with pytest.raises(StateError, match="pass its image") as caught:
         tracker(video=None).prompt(3, {1: click(1, 1)})
     assert caught.value.code == "frame-missing"
 
 
-def test_a_refused_prompt_leaves_no_ghost_object() -> None:
+def test_a_refused_prompt_adds_no_object() -> None:
     one = tracker()
     with pytest.raises(PromptError):
         one.prompt(0, {1: click(1, 1), 2: click(100, 1)})
@@ -315,7 +315,7 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "instead"),
+    ("written", "instead"),
     [
         (r"\"prompts\": {", r"\"prompts\": 7, \"was\": {"),
         (r"\"stamp\": 3", r"\"stamp\": 3.5"),
@@ -324,14 +324,14 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
         (r"\"length\": null", r"\"length\": []"),
     ],
 )
-def test_a_session_that_makes_no_sense_is_refused(said: str, instead: str, tmp_path: Path) -> None:
+def test_a_session_with_impossible_values_is_refused(written: str, instead: str, tmp_path: Path) -> None:
     one = tracker()
     one.prompt(0, {1: click(2, 2), 2: click(3, 1)})
     one.save(path := tmp_path / "session")
     length = int.from_bytes(path.read_bytes()[:8], "little")
     header, arrays = path.read_bytes()[8 : 8 + length].decode(), path.read_bytes()[8 + length :]
-    assert said in header
-    header = header.replace(said, instead, 1)
+    assert written in header
+    header = header.replace(written, instead, 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + arrays)
     with pytest.raises(CheckpointError) as caught:
         read_session(path, FakeBackend())
@@ -343,21 +343,23 @@ def test_a_missing_session_is_named(tmp_path: Path) -> None:
         read_session(tmp_path / "nowhere", FakeBackend())
 
 
-def test_every_fault_of_the_tracker_is_one_of_ours() -> None:
+def test_every_error_of_the_tracker_is_a_masklet_error() -> None:
     for fault in (lambda: tracker().masks(0), lambda: tracker().remove_object(1), lambda: tracker().prompt(0, {})):
         with pytest.raises(MaskletError):
             fault()
 
 
 @pytest.mark.parametrize(
-    ("prompts", "named"),
+    ("prompts", "object_ids"),
     [(click(1, 1), (1,)), ([click(1, 1), click(2, 2)], (1, 2)), ({7: click(1, 1)}, (7,))],
 )
-def test_a_tracker_takes_the_prompts_that_a_picture_takes(prompts: Any, named: tuple[int, ...]) -> None:
+def test_a_tracker_takes_the_prompts_that_an_image_takes(prompts: Any, object_ids: tuple[int, ...]) -> None:
     one, other = Tracker(FakeBackend()), Tracker(FakeBackend())
-    asked = dict(zip(named, prompts.values() if isinstance(prompts, dict) else np.atleast_1d(prompts), strict=True))
-    assert one.prompt(0, prompts, CLIP[0]).object_ids == named
-    other.prompt(0, asked, CLIP[0])
+    by_object = dict(
+        zip(object_ids, prompts.values() if isinstance(prompts, dict) else np.atleast_1d(prompts), strict=True)
+    )
+    assert one.prompt(0, prompts, CLIP[0]).object_ids == object_ids
+    other.prompt(0, by_object, CLIP[0])
     assert same(one.masks(0), other.masks(0))
 
 
@@ -369,7 +371,7 @@ def test_a_tracker_takes_the_prompts_that_a_picture_takes(prompts: Any, named: t
         ({"a": click(1, 1)}, "{1: click(230, 150)}"),
     ],
 )
-def test_a_tracker_refuses_what_is_no_prompt_and_changes_nothing(prompts: Any, call: str) -> None:
+def test_a_tracker_refuses_other_values_than_prompts_and_changes_nothing(prompts: Any, call: str) -> None:
     one = tracker()
     with pytest.raises(PromptError) as caught:
         one.prompt(3, prompts)
@@ -383,7 +385,7 @@ def test_a_tracker_refuses_the_arguments_of_sam2() -> None:
     assert str(caught.value).endswith("write tracker.prompt(frame, clicks([(1, 2), (2, 2)], [1, 0]), image)")
 
 
-def test_a_tracker_is_shown_in_a_line() -> None:
+def test_the_repr_of_a_tracker_is_one_line() -> None:
     one = Tracker(FakeBackend(), zoom=2.0)
     assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, zoom 2, object_ids=[])"
     one = tracker()

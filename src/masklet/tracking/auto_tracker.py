@@ -111,9 +111,9 @@ class AutoTracker:
         masks = self._track(position, frame.image)
         if frame.corrupt:
             return masks
-        is_due = position // self._options.every > self._last // self._options.every
+        generates = position // self._options.every > self._last // self._options.every
         self._last = position
-        if not is_due:
+        if not generates:
             return masks
         self._drop(_find_duplicates(masks))
         masks = self._select_tracked(masks)
