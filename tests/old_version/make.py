@@ -51,7 +51,7 @@ FINISHED = ["--box", "20,8,60,40", "--point", "14,30@3#300", "--apart", "--every
 
 def main() -> None:
     for old in FOLDER.iterdir():
-        if old.name not in ("make.py", "README.md", "clip.mp4"):
+        if old.name not in ("make.py", "README.md", "clip.mp4", "training"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

@@ -1,4 +1,4 @@
-"""What of a network is trained, what is added to it, and what is left when it is saved."""
+"""Networks in training: initialization, trained parameters, low-rank updates, drop path, optimizers and averages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from safetensors.torch import load_file  # noqa: E402
 
 from masklet.config import CONFIGS  # noqa: E402
 from masklet.errors import SettingsError  # noqa: E402
-from masklet.model.position_encoding import axial_rotation, sine_table, time_table  # noqa: E402
+from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding  # noqa: E402
+from masklet.model.rope import compute_axial_rotation  # noqa: E402
 from masklet.train.drop_path import add_drop_path  # noqa: E402
-from masklet.train.initialization import fresh  # noqa: E402
-from masklet.train.lora import LowRank, add_low_rank, folded  # noqa: E402
-from masklet.train.network import network  # noqa: E402
-from masklet.train.optimizer import Average, groups, rate, rate_share  # noqa: E402
+from masklet.train.ema import ExponentialMovingAverage  # noqa: E402
+from masklet.train.initialization import create_model  # noqa: E402
+from masklet.train.lora import LowRank, add_low_rank, fold_weights  # noqa: E402
+from masklet.train.network import build_network  # noqa: E402
+from masklet.train.optimizer import (  # noqa: E402
+    compute_learning_rate,
+    group_parameters,
+    learning_rate_factor,
+)
 from masklet.train.run_state import save_weights  # noqa: E402
 from masklet.train.settings import Settings  # noqa: E402
 
@@ -28,82 +34,84 @@ IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_nano_network_has_six_million_weights() -> None:
-    count = sum(parameter.numel() for parameter in fresh(NANO, 1).parameters())
+    count = sum(parameter.numel() for parameter in create_model(NANO, 1).parameters())
     assert 5.5e6 < count < 6.5e6
 
 
 @pytest.mark.parametrize("size", [64, 96, 256, 320])
 def test_the_nano_network_takes_any_multiple_of_32(size: int) -> None:
     with torch.no_grad():
-        features = fresh(NANO, 1).encode(torch.zeros(1, 3, size, size))
+        features = create_model(NANO, 1).encode(torch.zeros(1, 3, size, size))
     assert [level.shape[-1] for level in features] == [size // 4, size // 8, size // 16]
 
 
-def test_the_same_seed_gives_the_same_network_and_another_another() -> None:
-    weights = [fresh(NANO, seed).mask_decoder.iou_token for seed in (1, 1, 2)]
+def test_the_seed_decides_the_weights() -> None:
+    weights = [create_model(NANO, seed).mask_decoder.iou_token for seed in (1, 1, 2)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_a_fresh_network_knows_where_a_click_is() -> None:
-    places = torch.tensor([[[0.2, 0.2]], [[0.8, 0.2]]])
-    one, other = fresh(NANO, 1).prompt_encoder.points(places, torch.ones(2, 1, dtype=torch.long), 64)
+def test_a_new_network_encodes_the_position_of_a_click() -> None:
+    points = torch.tensor([[[0.2, 0.2]], [[0.8, 0.2]]])
+    one, other = create_model(NANO, 1).prompt_encoder.encode_points(points, torch.ones(2, 1, dtype=torch.long), 64)
     assert (one - other).abs().max() > 0.1
 
 
-def test_a_fresh_decoder_looks_at_what_is_near_a_prompt() -> None:
-    model = fresh(NANO, 1)
-    waves, look = model.prompt_encoder.fourier, model.mask_decoder.transformer.to_image
+def test_a_new_decoder_attends_to_the_surroundings_of_a_prompt() -> None:
+    model = create_model(NANO, 1)
+    waves, attention = model.prompt_encoder.fourier, model.mask_decoder.transformer.to_image
     query, keys = (
-        look.split(look.q(waves(torch.tensor([[[0.31, 0.69]]])))),
-        look.split(look.k(waves.grid(8, 8).flatten(2).mT)),
+        attention.split_heads(attention.q(waves(torch.tensor([[[0.31, 0.69]]])))),
+        attention.split_heads(attention.k(waves.encode_grid(8, 8).flatten(2).mT)),
     )
-    seen = (query @ keys.mT / query.shape[-1] ** 0.5).softmax(dim=-1).mean(dim=1).view(8, 8)
-    assert seen[4:7, 1:4].sum() > 0.4  # of the nine cells around the prompt; 0.14 if it looked everywhere
+    weights = (query @ keys.mT / query.shape[-1] ** 0.5).softmax(dim=-1).mean(dim=1).view(8, 8)
+    assert weights[4:7, 1:4].sum() > 0.4  # of the nine cells around the prompt; uniform attention gives 0.14
 
 
-def test_a_fresh_network_looks_at_the_same_place_of_its_memories_and_a_little_at_pointers() -> None:
-    model = fresh(NANO, 1)
-    look, memory = model.memory_attention.layers[0].to_memory, NANO.memory_channels
-    rotation = axial_rotation(8, NANO.channels, look.q.weight)
-    queries = rotation.turn(look.q(torch.zeros(1, 64, NANO.channels)))
-    maps = rotation.turn(look.k(sine_table(8, 8, memory, look.q.weight).flatten(1).mT[None]))
-    pointer = look.k(model.pointer_times(time_table(torch.zeros(1, 1), NANO.channels)))
-    seen = (queries @ torch.cat((maps, pointer), dim=1).mT / NANO.channels**0.5).softmax(dim=-1)[0]
-    assert torch.equal(seen.argmax(dim=-1), torch.arange(64))
-    assert seen[:, :64].diagonal().min() > 0.5
-    assert seen[:, 64].min() > 0.001 and seen[:, 64].max() < 0.1
+def test_new_memory_attention_attends_to_the_same_place_and_a_little_to_pointers() -> None:
+    model = create_model(NANO, 1)
+    attention, memory = model.memory_attention.layers[0].to_memory, NANO.memory_channels
+    rotation = compute_axial_rotation(8, NANO.channels, attention.q.weight)
+    queries = rotation.rotate(attention.q(torch.zeros(1, 64, NANO.channels)))
+    maps = rotation.rotate(attention.k(compute_sine_encoding(8, 8, memory, attention.q.weight).flatten(1).mT[None]))
+    pointer = attention.k(model.pointer_times(compute_time_encoding(torch.zeros(1, 1), NANO.channels)))
+    weights = (queries @ torch.cat((maps, pointer), dim=1).mT / NANO.channels**0.5).softmax(dim=-1)[0]
+    assert torch.equal(weights.argmax(dim=-1), torch.arange(64))
+    assert weights[:, :64].diagonal().min() > 0.5
+    assert weights[:, 64].min() > 0.001 and weights[:, 64].max() < 0.1
 
 
-def test_only_what_is_named_is_trained() -> None:
-    model = network(Settings(trained=("mask_decoder", "neck.laterals")), CPU)
+def test_only_listed_parameters_are_trained() -> None:
+    model = build_network(Settings(trainable=("mask_decoder", "neck.laterals")), CPU)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained == {
         name for name, _ in model.named_parameters() if name.startswith(("mask_decoder", "neck.laterals"))
     }
 
 
-def test_a_name_that_nothing_begins_with_is_refused() -> None:
-    with pytest.raises(SettingsError, match="nothing in the network begins with 'decoder'; it has trunk, neck"):
-        network(Settings(trained=("decoder",)), CPU)
+def test_a_prefix_without_parameters_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"no parameter starts with 'decoder' .* modules are trunk, neck"):
+        build_network(Settings(trainable=("decoder",)), CPU)
 
 
-def test_training_goes_on_from_saved_weights(tmp_path: Path) -> None:
-    model = fresh(NANO, 5)
+def test_training_starts_from_saved_weights(tmp_path: Path) -> None:
+    model = create_model(NANO, 5)
     save_weights(tmp_path / "start.safetensors", model)
-    again = network(Settings(start=str(tmp_path / "start.safetensors")), CPU)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    loaded = build_network(Settings(initial_weights=str(tmp_path / "start.safetensors")), CPU)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
 
 
-def test_half_precision_weights_take_half_the_room(tmp_path: Path) -> None:
-    model = fresh(NANO, 5)
+def test_half_precision_weights_take_half_the_space(tmp_path: Path) -> None:
+    model = create_model(NANO, 5)
     save_weights(tmp_path / "half.safetensors", model, half=True)
     assert (tmp_path / "half.safetensors").stat().st_size < 16e6
     assert load_file(tmp_path / "half.safetensors")["no_memory"].dtype == torch.float16
 
 
-def test_low_rank_updates_change_nothing_at_first_and_fold_into_the_weights() -> None:
-    model = fresh(NANO, 1).eval()
+def test_low_rank_updates_start_at_zero_and_fold_into_the_weights() -> None:
+    model = create_model(NANO, 1).eval()
     with torch.no_grad():
         before = model.encode(IMAGES)
         add_low_rank(model, 4)
@@ -112,32 +120,32 @@ def test_low_rank_updates_change_nothing_at_first_and_fold_into_the_weights() ->
             if isinstance(module, LowRank):
                 module.up.normal_(std=0.02)
         changed = model.encode(IMAGES)
-        plain = fresh(NANO, 2).eval()
-        plain.load_state_dict(folded(model))
+        plain = create_model(NANO, 2).eval()
+        plain.load_state_dict(fold_weights(model))
         torch.testing.assert_close(plain.encode(IMAGES).stride16, changed.stride16)
     assert not torch.equal(changed.stride16, before.stride16)
 
 
-def test_with_low_rank_updates_the_trunk_itself_is_frozen() -> None:
-    model = network(Settings(lora_rank=2, trained=("mask_decoder",)), CPU)
+def test_low_rank_updates_freeze_the_weights_of_the_trunk() -> None:
+    model = build_network(Settings(lora_rank=2, trainable=("mask_decoder",)), CPU)
     trained = [name for name, p in model.named_parameters() if p.requires_grad and name.startswith("trunk")]
     assert trained
     assert all(name.endswith((".up", ".down")) and "parametrizations" in name for name in trained)
 
 
-def test_blocks_are_left_out_in_training_alone() -> None:
-    model = fresh(NANO, 1)
+def test_drop_path_works_in_training_mode_only() -> None:
+    model = create_model(NANO, 1)
     add_drop_path(model.trunk, 0.9)
     with torch.no_grad():
-        still = [model.eval().encode(IMAGES).stride16 for _ in range(2)]
-        moving = [model.train().encode(IMAGES).stride16 for _ in range(4)]
-    assert torch.equal(still[0], still[1])
-    assert any(not torch.equal(moving[0], other) for other in moving[1:])
+        in_eval = [model.eval().encode(IMAGES).stride16 for _ in range(2)]
+        in_training = [model.train().encode(IMAGES).stride16 for _ in range(4)]
+    assert torch.equal(in_eval[0], in_eval[1])
+    assert any(not torch.equal(in_training[0], other) for other in in_training[1:])
 
 
-def test_the_trunks_first_layers_learn_slowest() -> None:
-    model, settings = fresh(NANO, 1), Settings(layer_decay=0.5, trunk_rate=0.2, memory_rate=2.0)
-    shares = {name: rate_share(model, name, settings) for name, _ in model.named_parameters()}
+def test_the_first_layers_of_the_trunk_have_the_lowest_learning_rate() -> None:
+    model, settings = create_model(NANO, 1), Settings(layer_decay=0.5, trunk_rate_factor=0.2, memory_rate_factor=2.0)
+    shares = {name: learning_rate_factor(model, name, settings) for name, _ in model.named_parameters()}
     assert shares["trunk.patches.weight"] == pytest.approx(0.2 * 0.5**10)  # nine blocks and one (reference-model §10.5)
     assert shares["trunk.blocks.8.norm1.weight"] == pytest.approx(0.2 * 0.5)
     assert shares["trunk.positions"] == shares["neck.stride4.weight"] == 0.2
@@ -145,33 +153,33 @@ def test_the_trunks_first_layers_learn_slowest() -> None:
     assert shares["mask_decoder.iou_token"] == 1.0
 
 
-def test_norms_and_biases_are_not_decayed_and_nothing_is_missed() -> None:
-    model = fresh(NANO, 1)
-    found = groups(model, Settings(weight_decay=0.1))
-    ids = [id(p) for group in found for p in group["params"]]
+def test_norms_and_biases_have_no_weight_decay_and_no_parameter_is_missing() -> None:
+    model = create_model(NANO, 1)
+    groups = group_parameters(model, Settings(weight_decay=0.1))
+    ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in model.parameters())
-    kept = {id(p) for group in found if group["weight_decay"] == 0 for p in group["params"]}
-    assert id(model.memory_attention.norm.weight) in kept
-    assert id(model.neck.stride4.bias) in kept
-    assert id(model.neck.stride4.weight) not in kept
+    undecayed = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    assert id(model.memory_attention.norm.weight) in undecayed
+    assert id(model.neck.stride4.bias) in undecayed
+    assert id(model.neck.stride4.weight) not in undecayed
 
 
-def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    settings = Settings(rate=1.0, warmup=10, last_rate=0.2)
-    assert rate(settings, 0, 0.0) == pytest.approx(0.1)
-    assert rate(settings, 100, 0.0) == 1.0
-    assert rate(settings, 100, 0.5) == pytest.approx(0.6)
-    assert rate(settings, 100, 1.0) == pytest.approx(0.2)
+def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
+    settings = Settings(learning_rate=1.0, warmup_steps=10, final_rate_factor=0.2)
+    assert compute_learning_rate(settings, 0, 0.0) == pytest.approx(0.1)
+    assert compute_learning_rate(settings, 100, 0.0) == 1.0
+    assert compute_learning_rate(settings, 100, 0.5) == pytest.approx(0.6)
+    assert compute_learning_rate(settings, 100, 1.0) == pytest.approx(0.2)
 
 
 def test_the_average_follows_the_weights() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(model.weight)
-    average = Average(model, decay=0.9)
+    average = ExponentialMovingAverage(model, decay=0.9)
     torch.nn.init.ones_(model.weight)
     average.update(model, step=10_000)
     assert average.weights["weight"].item() == pytest.approx(0.1)
-    with average.shown(model):
+    with average.apply_to(model):
         assert model.weight.item() == pytest.approx(0.1)
     assert model.weight.item() == 1.0
     assert np.isclose(average.weights["weight"].item(), 0.1)

@@ -1,4 +1,4 @@
-"""Rollouts with gradients: they go where they should, and answers are what the model would give anyway."""
+"""Rollouts: which parameters get gradients, and that predictions and memory are those of inference."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from masklet.config import CONFIGS  # noqa: E402
 from masklet.model.sam2 import Sam2  # noqa: E402
 from masklet.tracking.memory_bank import MemoryBank  # noqa: E402
 from masklet.train import image_rollout  # noqa: E402
-from masklet.train.batches import Batch, Batches, Request, row_generators  # noqa: E402
-from masklet.train.image_rollout import Outcome, Plan, encoded, pictures, unremembering  # noqa: E402
-from masklet.train.initialization import fresh  # noqa: E402
-from masklet.train.losses import Weights  # noqa: E402
-from masklet.train.prompt_sampling import Asked, Shares  # noqa: E402
-from masklet.train.synthetic_ellipses import drilled, ellipses  # noqa: E402
-from masklet.train.video_rollout import Script, clips, drawn_script, recalled  # noqa: E402
-from support.train_fakes import discs  # noqa: E402
+from masklet.train.batches import Batch, Batches, BatchRequest, create_object_generators  # noqa: E402
+from masklet.train.image_rollout import (  # noqa: E402
+    RolloutOptions,
+    RolloutResult,
+    condition_without_memory,
+    encode_images,
+    roll_out_images,
+)
+from masklet.train.initialization import create_model  # noqa: E402
+from masklet.train.losses import LossWeights  # noqa: E402
+from masklet.train.prompt_sampling import DecoderPrompts, PromptShares  # noqa: E402
+from masklet.train.synthetic_ellipses import compute_ellipse_loss, draw_ellipses  # noqa: E402
+from masklet.train.video_rollout import PromptSchedule, draw_schedule, roll_out_clips, stack_recall  # noqa: E402
+from support.train_fakes import disc_mixture  # noqa: E402
 
 SIZE = 64
 MEMORY = ("memory_", "slots", "pointer_", "no_pointer", "hidden", "mask_downsample")
@@ -28,38 +34,40 @@ MEMORY = ("memory_", "slots", "pointer_", "no_pointer", "hidden", "mask_downsamp
 
 @pytest.fixture(scope="module")
 def model() -> Sam2:
-    return fresh(CONFIGS["sam2.1-micro"], seed=2)
+    return create_model(CONFIGS["sam2.1-micro"], seed=2)
 
 
-def batch(frames: int = 0) -> Batch:
-    batches = Batches(discs(), pictures=2, objects=2, clips=1, clip_objects=2, seed=0)
-    return batches[Request(0, SIZE, range(1 if frames else 2), frames)]
+def make_batch(frames: int = 0) -> Batch:
+    batches = Batches(
+        disc_mixture(), images_per_batch=2, objects_per_image=2, clips_per_batch=1, objects_per_clip=2, seed=0
+    )
+    return batches[BatchRequest(0, SIZE, range(1 if frames else 2), frames)]
 
 
-def plan(**changes: object) -> Plan:
-    return Plan(Shares(0, 1, 0), Weights(), **{"clicks": 2, "coarse": True} | changes)  # type: ignore[arg-type]
+def options(**changes: object) -> RolloutOptions:
+    return RolloutOptions(PromptShares(0, 1, 0), LossWeights(), **{"clicks": 2, "low_res_loss": True} | changes)  # type: ignore[arg-type]
 
 
-def rolled(model: Sam2, made: Plan) -> Outcome:
-    given = batch()
-    features = encoded(model, given.frames, made)
-    return pictures(model, features, given.truth, made, row_generators(0, 0, range(2), 2))
+def roll_out(model: Sam2, chosen: RolloutOptions) -> RolloutResult:
+    batch = make_batch()
+    features = encode_images(model, batch.frames, chosen)
+    return roll_out_images(model, features, batch.ground_truth, chosen, create_object_generators(0, 0, range(2), 2))
 
 
-def tracked(model: Sam2, script: Script, made: Plan, length: int = 3) -> Outcome:
-    given = batch(length)
-    return clips(model, *given, script, made, row_generators(0, 0, range(1), 2))
+def track(model: Sam2, schedule: PromptSchedule, chosen: RolloutOptions, length: int = 3) -> RolloutResult:
+    batch = make_batch(length)
+    return roll_out_clips(model, *batch, schedule, chosen, create_object_generators(0, 0, range(1), 2))
 
 
-def reached(model: Sam2, outcome: Outcome) -> set[str]:
-    """The names of the parameters that get a gradient."""
+def names_with_gradient(model: Sam2, result: RolloutResult) -> set[str]:
+    """Return the names of the parameters that get a gradient."""
     model.zero_grad()
-    outcome.parts.total(Weights()).backward()
+    result.losses.total(LossWeights()).backward()
     return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
 
 
-def test_pictures_train_everything_but_the_memory(model: Sam2) -> None:
-    found = reached(model, rolled(model, plan()))
+def test_images_train_everything_except_the_memory(model: Sam2) -> None:
+    names = names_with_gradient(model, roll_out(model, options()))
     encoder = ("trunk.patches", "trunk.positions", "trunk.blocks.0", "trunk.blocks.6", "neck.laterals.3", "no_memory")
     prompts = (
         "prompt_encoder.labels.1",
@@ -69,72 +77,72 @@ def test_pictures_train_everything_but_the_memory(model: Sam2) -> None:
     )
     decoder = ("mask_decoder.transformer", "mask_decoder.iou_head", "mask_decoder.object_head", "mask_decoder.upscale2")
     for part in (*encoder, *prompts, *decoder):
-        assert any(name.startswith(part) for name in found), part
-    assert not {name for name in found if name.startswith(MEMORY)}
+        assert any(name.startswith(part) for name in names), part
+    assert not {name for name in names if name.startswith(MEMORY)}
 
 
-def test_clips_train_the_memory_too(model: Sam2) -> None:
-    found = reached(model, tracked(model, Script((0,), (0,), False), plan()))
+def test_clips_also_train_the_memory(model: Sam2) -> None:
+    names = names_with_gradient(model, track(model, PromptSchedule((0,), (0,), False), options()))
     for part in ("memory_attention.layers.0", "memory_encoder.out", "slots", "pointer_head", "pointer_times", "trunk"):
-        assert any(name.startswith(part) for name in found), part
+        assert any(name.startswith(part) for name in names), part
 
 
-def test_a_given_mask_trains_through_what_is_remembered_of_it(model: Sam2) -> None:
-    found = reached(model, tracked(model, Script((0,), (), True), plan()))
-    assert "mask_downsample.weight" in found
-    assert "memory_encoder.mask.convs.0.weight" in found
+def test_a_mask_prompt_trains_through_its_memory(model: Sam2) -> None:
+    names = names_with_gradient(model, track(model, PromptSchedule((0,), (), True), options()))
+    assert "mask_downsample.weight" in names
+    assert "memory_encoder.mask.convs.0.weight" in names
 
 
-def test_recomputing_activations_changes_nothing(model: Sam2) -> None:
+def test_activation_checkpointing_gives_the_same_gradients(model: Sam2) -> None:
     gradients = []
-    for recompute in (False, True):
+    for checkpointing in (False, True):
         model.zero_grad()
-        rolled(model, plan(recompute=recompute)).parts.total(Weights()).backward()
+        roll_out(model, options(activation_checkpointing=checkpointing)).losses.total(LossWeights()).backward()
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
-    for kept, recomputed in zip(*gradients, strict=True):
-        torch.testing.assert_close(kept, recomputed, rtol=1e-5, atol=1e-6)
+    for stored, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(stored, recomputed, rtol=1e-5, atol=1e-6)
 
 
-def test_a_closer_look_starts_from_a_blurred_answer_and_gives_the_single_mask(
+def test_zoom_refinement_starts_from_a_blurred_prediction_and_trains_the_single_mask(
     model: Sam2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, shown = [], []
+    prompts_seen, candidates_seen = [], []
 
-    def asked_of(model: Sam2, features: Features, one: Asked, made: Plan) -> Candidates:
-        asked.append(one)
-        shown.append(original(model, features, one, made))
-        return shown[-1]
+    def record(model: Sam2, features: Features, prompts: DecoderPrompts, chosen: RolloutOptions) -> Candidates:
+        prompts_seen.append(prompts)
+        candidates_seen.append(original(model, features, prompts, chosen))
+        return candidates_seen[-1]
 
-    original = image_rollout.asked_of
-    monkeypatch.setattr(image_rollout, "asked_of", asked_of)
-    outcome = rolled(model, plan(blurred=4))
-    first, second, third = asked
+    original = image_rollout.decode_prompts
+    monkeypatch.setattr(image_rollout, "decode_prompts", record)
+    result = roll_out(model, options(blur_factor=4))
+    first, second, third = prompts_seen
     assert torch.equal(second.points, first.points) and third.points.shape[1] == first.points.shape[1] + 1
-    answer = image_rollout.chosen(shown[0], first.ambiguous).logits.detach().numpy()[:, 0]
-    means = answer.reshape(4, SIZE // 16, 4, SIZE // 16, 4).mean(axis=(2, 4))
-    blurred = [cv2.resize(one, answer.shape[1:], interpolation=cv2.INTER_LINEAR) for one in means]
+    logits = image_rollout.select_masks(candidates_seen[0], first.ambiguous).logits.detach().numpy()[:, 0]
+    means = logits.reshape(4, SIZE // 16, 4, SIZE // 16, 4).mean(axis=(2, 4))
+    blurred = [cv2.resize(one, logits.shape[1:], interpolation=cv2.INTER_LINEAR) for one in means]
     np.testing.assert_allclose(second.mask.detach()[:, 0], blurred, atol=1e-5)
-    assert torch.equal(third.mask, shown[1].logits[:, :1])  # by one of the three it would be another
-    assert outcome.answers == 3 * 4
+    assert torch.equal(third.mask, candidates_seen[1].logits[:, :1])  # one of the three multimask outputs would differ
+    assert result.predictions == 3 * 4
 
 
-def test_the_answer_in_training_is_the_answer_of_the_backend(model: Sam2) -> None:
+def test_conditioned_features_are_those_of_the_backend(model: Sam2) -> None:
     from masklet.backends.torch import build
     from masklet.predict.embedded_image import FullImage
 
-    given, made = batch(), plan(clicks=0)
-    features = unremembering(model, encoded(model, given.frames, made))
+    batch, chosen = make_batch(), options(clicks=0)
+    features = condition_without_memory(model, encode_images(model, batch.frames, chosen))
     backend = build(
         model.config, {name: value.detach().numpy() for name, value in model.state_dict().items()}, input_size=SIZE
     )
-    image = given.frames[0].numpy()
-    seen = backend.attend(backend.encode([image])[0], [MemoryBank().recall(0)])
-    # float32 through two orders of summing
-    torch.testing.assert_close(seen.stride16, features.stride16[:1], rtol=1e-4, atol=1e-4)
-    assert FullImage(backend, seen, (SIZE, SIZE)).size == (SIZE, SIZE)
+    image = batch.frames[0].numpy()
+    conditioned = backend.attend(backend.encode([image])[0], [MemoryBank().recall(0)])
+    # float32 sums in two different orders
+    torch.testing.assert_close(conditioned.stride16, features.stride16[:1], rtol=1e-4, atol=1e-4)
+    assert FullImage(backend, conditioned, (SIZE, SIZE)).size == (SIZE, SIZE)
 
 
-def test_memories_in_training_are_recalled_as_by_the_backend(model: Sam2) -> None:
+def test_memory_attention_is_that_of_the_backend(model: Sam2) -> None:
     from masklet.backend import Memory
     from masklet.backends.torch import build
 
@@ -151,39 +159,54 @@ def test_memories_in_training_are_recalled_as_by_the_backend(model: Sam2) -> Non
     ]
     features = Features(*levels)
     with torch.no_grad():
-        ours = model.attend(features, *recalled(recall, features.stride16)).stride16
+        ours = model.attend(features, *stack_recall(recall, features.stride16)).stride16
     torch.testing.assert_close(ours, backend.attend(features, [recall]).stride16, rtol=1e-4, atol=1e-4)
 
 
-def test_a_hidden_object_has_only_the_loss_of_being_seen(model: Sam2) -> None:
-    given = batch(3)
-    hidden = given.truth.clone()
+def test_a_hidden_object_has_only_the_loss_of_the_object_score(model: Sam2) -> None:
+    batch = make_batch(3)
+    hidden = batch.ground_truth.clone()
     hidden[:, :, 1:] = False
-    outcome = clips(model, given.frames, hidden, Script((0,), (), True), plan(), row_generators(0, 0, range(1), 2))
-    assert [part.item() for part in outcome.parts[:3]] == [0, 0, 0]
-    assert outcome.parts.occlusion.item() > 0
+    result = roll_out_clips(
+        model,
+        batch.frames,
+        hidden,
+        PromptSchedule((0,), (), True),
+        options(),
+        create_object_generators(0, 0, range(1), 2),
+    )
+    assert [part.item() for part in result.losses[:3]] == [0, 0, 0]
+    assert result.losses.object_score.item() > 0
 
 
-def test_scripts_prompt_the_first_frame_and_at_most_what_is_allowed() -> None:
+def test_schedules_prompt_the_first_frame_and_respect_the_limits() -> None:
     for seed in range(200):
-        script = drawn_script(8, 0.5, 2, 2, np.random.default_rng(seed))
-        assert script.prompted[0] == 0
-        assert len(set(script.prompted)) == len(script.prompted) <= 2
-        assert set(script.corrected) >= set(script.prompted) or script.masks
-        assert len(set(script.corrected)) == len(script.corrected) <= 2
+        schedule = draw_schedule(8, 0.5, 2, 2, np.random.default_rng(seed))
+        assert schedule.prompted[0] == 0
+        assert len(set(schedule.prompted)) == len(schedule.prompted) <= 2
+        assert set(schedule.corrected) >= set(schedule.prompted) or schedule.masks
+        assert len(set(schedule.corrected)) == len(schedule.corrected) <= 2
 
 
-def test_drills_are_small_ellipses_and_train_all_but_the_memory(model: Sam2) -> None:
+def test_synthetic_ellipses_are_small_and_train_everything_except_the_memory(model: Sam2) -> None:
     sides = []
-    for mask in ellipses(256, row_generators(0, 0, range(20), 1), torch.device("cpu")).numpy():
+    for mask in draw_ellipses(256, create_object_generators(0, 0, range(20), 1), torch.device("cpu")).numpy():
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         sides += [len(rows), len(columns)]
         assert mask.sum() == pytest.approx(np.pi / 4 * len(rows) * len(columns), rel=0.25)
     assert 3 <= min(sides) < 16 < max(sides) <= 64
-    features = encoded(model, batch().frames, plan())
-    loss = drilled(model, features, SIZE, plan(), row_generators(0, 0, range(2), 3))
+    features = encode_images(model, make_batch().frames, options())
+    loss = compute_ellipse_loss(model, features, SIZE, options(), create_object_generators(0, 0, range(2), 3))
     model.zero_grad()
     loss.backward()
-    found = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert {"prompt_encoder.labels.2", "prompt_encoder.labels.3", "trunk.patches.weight"} <= found
-    assert not {name for name in found if name.startswith(MEMORY)}
+    names = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert {"prompt_encoder.labels.2", "prompt_encoder.labels.3", "trunk.patches.weight"} <= names
+    assert not {name for name in names if name.startswith(MEMORY)}
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_mask_prompts_leave_a_frame_to_predict(length: int) -> None:
+    for seed in range(50):
+        schedule = draw_schedule(length, 1.0, 2, 2, np.random.default_rng(seed))
+        assert schedule.prompted[0] == 0
+        assert not schedule.masks or len(schedule.prompted) < length

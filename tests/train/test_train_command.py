@@ -1,4 +1,4 @@
-"""`masklet train` from the outside: a run, its page, its continuation, and what it refuses."""
+"""`masklet train`: the files of a run, resumption, fine-tuning and refused arguments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from masklet.cli.main import main
 
 SMALL = [
     word
-    for change in ("sizes=64", "size_starts=0.0", "pictures=2", "objects=1", "clicks=0,1", "trained=mask_decoder")
+    for change in (
+        *("input_sizes=64", "input_size_starts=0.0", "images_per_batch=2", "objects_per_image=1"),
+        *("correction_clicks=0,1", "trainable=mask_decoder"),
+    )
     for word in ("--set", change)
 ]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of pictures with masks: white squares on black."""
+def images(tmp_path: Path) -> Path:
+    """A folder of images with masks: white squares on black."""
     root = tmp_path / "squares"
     for kind in ("images", "masks"):
         (root / kind).mkdir(parents=True)
@@ -39,19 +42,19 @@ def pictures(tmp_path: Path) -> Path:
     return root
 
 
-def run(pictures: Path, out: Path, *words: str) -> int:
-    return main(["train", "nano-images", "--data", str(pictures), "--out", str(out), "--workers", "0", *SMALL, *words])
+def run(images: Path, out: Path, *words: str) -> int:
+    return main(["train", "nano-images", "--data", str(images), "--out", str(out), "--workers", "0", *SMALL, *words])
 
 
-def test_a_run_leaves_weights_a_page_a_log_and_its_settings(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_writes_weights_report_log_and_settings(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     steps = ("--set", "steps=20", "--set", "minutes=0")
-    assert run(pictures, out, *steps, "--validate", str(pictures), "--json") == 0
+    assert run(images, out, *steps, "--validate", str(images), "--json") == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["steps"] == 20
-    assert "step 20  pictures 64 px  loss" in captured.err
+    assert "step 20  images 64 px  loss" in captured.err
     assert masklet.load(out / "weights.safetensors").config.name == "nano"
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg") == 12
@@ -60,33 +63,35 @@ def test_a_run_leaves_weights_a_page_a_log_and_its_settings(
     assert list(out.glob("events.out.tfevents.*"))
 
 
-def test_a_run_goes_on_where_it_stopped(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_resumed_only_with_the_option(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
-    assert run(pictures, out, "--set", "steps=1", "--set", "minutes=0") == 0
-    assert run(pictures, out, "--set", "steps=2", "--set", "minutes=0") == 73
+    assert run(images, out, "--set", "steps=1", "--set", "minutes=0") == 0
+    assert run(images, out, "--set", "steps=2", "--set", "minutes=0") == 73
     assert "--resume" in capsys.readouterr().err
-    assert run(pictures, out, "--set", "steps=2", "--set", "minutes=0", "--resume", "--json") == 0
+    assert run(images, out, "--set", "steps=2", "--set", "minutes=0", "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
 
 
-def test_fine_tuning_begins_with_the_model_in_the_package(pictures: Path, tmp_path: Path) -> None:
+def test_fine_tuning_starts_from_the_model_in_the_package(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "rate=1e-9")
-    words = ["train", "nano-finetune", "--data", str(pictures), "--out", str(out), "--workers", "0"]
+    steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "learning_rate=1e-9")
+    words = ["train", "nano-finetune", "--data", str(images), "--out", str(out), "--workers", "0"]
     assert main([*words, *SMALL, *steps]) == 0
     before, after = (to_masklet(read_tensors(path)) for path in (get_embedded_path(), out / "weights.safetensors"))
     assert before.keys() == after.keys()
     assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
-def test_a_released_checkpoint_is_fine_tuned_and_written_as_it_came(
-    pictures: Path, tmp_path: Path, checkpoint: Callable[[str, int], Path]
+def test_a_released_checkpoint_is_fine_tuned_and_keeps_its_format(
+    images: Path, tmp_path: Path, checkpoint: Callable[[str, int], Path]
 ) -> None:
     out = tmp_path / "run"
-    given = ("--set", "model=sam2.1-micro", "--set", f"start={checkpoint('sam2.1-micro', 1)}")
+    model = ("--set", "model=sam2.1-micro", "--set", f"initial_weights={checkpoint('sam2.1-micro', 1)}")
     steps = ("--set", "steps=1", "--set", "minutes=0", "--set", "precision=float32")
-    words = ["train", "finetune-decoder", "--data", str(pictures), "--out", str(out), "--workers", "0"]
-    assert main([*words, *SMALL, *given, *steps]) == 0
+    words = ["train", "finetune-decoder", "--data", str(images), "--out", str(out), "--workers", "0"]
+    assert main([*words, *SMALL, *model, *steps]) == 0
     released = tmp_path / "tuned.pt"
     assert main(["models", "convert", str(out / "weights.safetensors"), str(released)]) == 0
     before, after = (read_tensors(path) for path in (checkpoint("sam2.1-micro", 1), released))
@@ -107,10 +112,10 @@ def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "nano-image", "--out", "x", "--data", "y"], 78, "did you mean 'nano-images'"),
         (["train", "nano-images", "--out", "x"], 78, "--data"),
         (["train", "nano-images", "--out", "x", "--data", "nowhere"], 66, "nowhere"),
-        (["train", "nano-images", "--out", "x", "--data", "y", "--set", "rat=1"], 78, "did you mean 'rate'"),
+        (["train", "nano-images", "--out", "x", "--data", "y", "--set", "learning_rat=1"], 78, "mean 'learning_rate'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_wrong_arguments_are_refused(
     words: list[str], status: int, complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == status

@@ -1,1 +1,1 @@
-"""Training: the same networks, prompts and memory bank as everywhere else, with gradients."""
+"""Training: networks, prompts and memory bank of inference, with gradients."""

@@ -1,4 +1,4 @@
-"""Batches by number: the same number gives the same pictures, objects and flips, on any process, for ever."""
+"""Training batches by number: the same seed and step give the same images, objects and augmentation on any process."""
 
 from __future__ import annotations
 
@@ -15,93 +15,107 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masklet.synthetic.engine.samples import Clip, Sample
-from masklet.synthetic.engine.views import CLOSE
-from masklet.train.clips_from_images import StillClips
-from masklet.train.sources import LEAST_AREA, Clips, Mixture, Pictures
+from masklet.synthetic.engine.views import CLOSE_UP_SHARE
+from masklet.train.clips_from_images import MovingCameraSampler
+from masklet.train.sources import MIN_TARGET_AREA_PX, ClipSampler, ImageSampler, Mixture
 
 KIND_WEIGHTS = {"instance": 1.0, "union": 0.3, "part": 0.35, "region": 0.2}
-"""How often targets of each kind are asked for, relative to one another."""
-BRIGHTNESS, CONTRAST, SATURATION, GREY = 0.1, 0.2, 0.2, 0.05  # how much pictures are changed, how often greyed
+"""Relative sampling weights of the kinds of targets."""
+BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.2, 0.2  # largest relative change by color augmentation
+GRAYSCALE = 0.05  # fraction of images that color augmentation turns gray
 
-Row = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+_Row = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
-class Request(NamedTuple):
-    """Which batch, of pictures (`frames` 0) or of clips; `rows` are those of this process."""
+class BatchRequest(NamedTuple):
+    """The number and the kind of a batch.
+
+    Attributes:
+        step: The training step.
+        size: Side of the square images in pixels.
+        rows: The rows of the batch that this process makes.
+        frames: Frames of each clip; 0 for a batch of images.
+        easy_fraction: Fraction of images that are composed of few, large objects, besides the usual ones.
+    """
 
     step: int
     size: int
     rows: Sequence[int]
     frames: int = 0
-    easy: float = 0.0  # the share of pictures that are composed of few and large objects, beside the usual ones
+    easy_fraction: float = 0.0
 
 
 class Batch(NamedTuple):
-    """Pictures (B, S, S, 3) uint8 and the masks (B, K, S, S) bool of K objects in each, or clips with a T after the B
-    of the one and the K of the other."""
+    """Images (B, S, S, 3) uint8 with masks (B, K, S, S) bool, or clips (B, T, S, S, 3) with masks (B, K, T, S, S)."""
 
     frames: Tensor
-    truth: Tensor
+    ground_truth: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Return the batch on another device."""
         return Batch(*(part.to(device, non_blocking=True) for part in self))
 
 
 @dataclass(frozen=True, slots=True)
 class Batches(torch.utils.data.Dataset[Batch]):
-    """`self[request]` is a batch of `pictures` or `clips`, with so many objects in each."""
+    """A map-style PyTorch dataset: `batches[request]` is a `Batch`."""
 
     mixture: Mixture
-    pictures: int
-    objects: int
-    clips: int
-    clip_objects: int
+    images_per_batch: int
+    objects_per_image: int
+    clips_per_batch: int
+    objects_per_clip: int
     seed: int
-    stills: float = 0.0  # the share of clips that are made of a picture
+    clips_from_images: float = 0.0  # fraction of clips that a moving camera makes of images
 
-    def __getitem__(self, request: Request) -> Batch:
+    def __getitem__(self, request: BatchRequest) -> Batch:
         cv2.setNumThreads(1)
         if not request.rows:
             return Batch(torch.zeros(0), torch.zeros(0))
-        make = self._clip if request.frames else self._picture
-        frames, truth = zip(*(make(request, row) for row in request.rows), strict=True)
-        return Batch(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(truth)))
+        make = self._make_clip_row if request.frames else self._make_image_row
+        frames, masks = zip(*(make(request, row) for row in request.rows), strict=True)
+        return Batch(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(masks)))
 
-    def _picture(self, request: Request, row: int) -> Row:
-        index = request.step * self.pictures + row
+    def _make_image_row(self, request: BatchRequest, row: int) -> _Row:
+        index = request.step * self.images_per_batch + row
         rng = np.random.default_rng((self.seed, 1, index))
-        easy = bool(rng.random() < request.easy)
-        source = self.mixture.draw(rng, easy=easy)
-        few = easy or bool(rng.random() < CLOSE)
-        sample = _pictures(self.mixture, source, request.size, few).sample(index)
-        chosen = drawn_objects(sample, self.objects, rng)
-        return _mirrored(recoloured(sample.image[None], rng)[0], sample.masks[chosen], rng)
+        easy = bool(rng.random() < request.easy_fraction)
+        source = self.mixture.draw_source(rng, easy=easy)
+        few_objects = easy or bool(rng.random() < CLOSE_UP_SHARE)
+        sample = _open_image_sampler(self.mixture, source, request.size, few_objects).sample(index)
+        chosen = draw_objects(sample, self.objects_per_image, rng)
+        return _flip_randomly(jitter_colors(sample.image[None], rng)[0], sample.masks[chosen], rng)
 
-    def _clip(self, request: Request, row: int) -> Row:
-        index = request.step * self.clips + row
+    def _make_clip_row(self, request: BatchRequest, row: int) -> _Row:
+        index = request.step * self.clips_per_batch + row
         rng = np.random.default_rng((self.seed, 4, index))
-        source = self.mixture.draw(rng)
-        if rng.random() < self.stills or self.mixture.sources[source].still:
-            still = _pictures(self.mixture, source, request.size, easy=False)
-            clip = StillClips(still, request.frames, self.seed).sample(index)
+        source = self.mixture.draw_source(rng)
+        if rng.random() < self.clips_from_images or self.mixture.sources[source].has_only_images:
+            images = _open_image_sampler(self.mixture, source, request.size, easy=False)
+            clip = MovingCameraSampler(images, request.frames, self.seed).sample(index)
         else:
-            clip = _clips(self.mixture, source, request.size, request.frames).sample(index)
-        chosen = drawn_objects(_first(clip), self.clip_objects, rng)
-        return _mirrored(recoloured(clip.frames, rng), clip.masks.swapaxes(0, 1)[chosen], rng)
+            clip = _open_clip_sampler(self.mixture, source, request.size, request.frames).sample(index)
+        chosen = draw_objects(_first_frame(clip), self.objects_per_clip, rng)
+        return _flip_randomly(jitter_colors(clip.frames, rng), clip.masks.swapaxes(0, 1)[chosen], rng)
 
 
-def row_generators(seed: int, step: int, rows: Sequence[int], objects: int) -> list[Generator]:
-    """One generator for each object of each row of a batch, for its prompts."""
+def create_object_generators(seed: int, step: int, rows: Sequence[int], objects: int) -> list[Generator]:
+    """Create one generator for each object of each row of a batch, for its prompts."""
     return [np.random.default_rng((seed, 2, step, row, k)) for row in rows for k in range(objects)]
 
 
-def drawn_objects(sample: Sample, count: int, rng: Generator) -> NDArray[np.int64]:
-    """`count` of the targets, none twice before all have been taken: large ones and whole objects rather than small
-    ones and parts, and those of less than `LEAST_AREA` pixels only where there is nothing else."""
+def draw_objects(sample: Sample, count: int, rng: Generator) -> NDArray[np.int64]:
+    """Draw `count` targets of a sample, by size and kind.
+
+    Large targets and whole objects are drawn more often. A target repeats only after all were drawn. Targets of less
+    than `MIN_TARGET_AREA_PX` pixels are drawn only where there are no larger ones.
+
+    Returns:
+        Indices (count,) of the targets.
+    """
     areas = sample.masks.sum(axis=(1, 2))
     weights = areas**0.25 * [KIND_WEIGHTS[kind] for kind in sample.kinds]
-    large = np.flatnonzero(areas >= LEAST_AREA)
+    large = np.flatnonzero(areas >= MIN_TARGET_AREA_PX)
     among = large if len(large) else np.flatnonzero(areas)
     order: list[int] = []
     while len(order) < count:
@@ -110,33 +124,33 @@ def drawn_objects(sample: Sample, count: int, rng: Generator) -> NDArray[np.int6
     return np.array(order[:count])
 
 
-def recoloured(images: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """Pictures (T, H, W, 3) exposed otherwise, all alike: brightness, contrast, saturation; seldom without colour."""
+def jitter_colors(images: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+    """Change brightness, contrast and saturation of images (T, H, W, 3), all by the same random amount."""
     brightness, contrast, saturation = rng.uniform(-1, 1, 3) * (BRIGHTNESS, CONTRAST, SATURATION)
-    share = 0.0 if rng.random() < GREY else 1 + saturation
+    factor = 0.0 if rng.random() < GRAYSCALE else 1 + saturation
     pixels = images.astype(np.float32)
-    grey = (pixels @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    mean = grey.mean()
-    pixels = (grey + (pixels - grey) * share - mean) * (1 + contrast) + mean * (1 + brightness)
+    gray = (pixels @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    mean = gray.mean()
+    pixels = (gray + (pixels - gray) * factor - mean) * (1 + contrast) + mean * (1 + brightness)
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
 @cache
-def _pictures(mixture: Mixture, source: int, size: int, easy: bool) -> Pictures:
-    return mixture.sources[source].pictures(size, easy=easy)
+def _open_image_sampler(mixture: Mixture, source: int, size: int, easy: bool) -> ImageSampler:
+    return mixture.sources[source].make_image_sampler(size, easy=easy)
 
 
 @cache
-def _clips(mixture: Mixture, source: int, size: int, frames: int) -> Clips:
-    return mixture.sources[source].clips(size, frames)
+def _open_clip_sampler(mixture: Mixture, source: int, size: int, frames: int) -> ClipSampler:
+    return mixture.sources[source].make_clip_sampler(size, frames)
 
 
-def _first(clip: Clip) -> Sample:
-    """The objects of a clip's first frame: those that can be prompted there."""
+def _first_frame(clip: Clip) -> Sample:
+    """Return the first frame of a clip, whose objects can be prompted."""
     return Sample(clip.frames[0], clip.masks[0], clip.kinds)
 
 
-def _mirrored(frames: NDArray[np.uint8], masks: NDArray[np.bool_], rng: Generator) -> Row:
-    """Every second time the other way round."""
+def _flip_randomly(frames: NDArray[np.uint8], masks: NDArray[np.bool_], rng: Generator) -> _Row:
+    """Flip frames and masks horizontally with a probability of one half."""
     step = -1 if rng.random() < 0.5 else 1
     return np.ascontiguousarray(frames[..., ::step, :]), np.ascontiguousarray(masks[..., ::step])

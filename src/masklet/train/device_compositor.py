@@ -1,4 +1,4 @@
-"""Rows of a batch that the engine composes on the training device, where that is quicker than other processes are."""
+"""Composition of synthetic rows of a batch on the training device, instead of in worker processes."""
 
 from __future__ import annotations
 
@@ -10,58 +10,64 @@ import torch
 
 from masklet.errors import SettingsError
 from masklet.synthetic.engine.batch_compose import BatchComposer, ComposedBatch
-from masklet.synthetic.engine.tensor_bank import TensorBank, tensor_bank
-from masklet.train.batches import Batch, Request
+from masklet.synthetic.engine.tensor_bank import TensorBank, build_tensor_bank
+from masklet.train.batches import Batch, BatchRequest
 from masklet.train.settings import Settings
-from masklet.train.sources import EASY, Engine, Mixture, few, full
+from masklet.train.sources import (
+    EASY_COMPOSITION,
+    Mixture,
+    SyntheticSource,
+    composition_settings,
+    large_object_fraction,
+)
 
 
 @dataclass(slots=True)
-class Compositor:
-    """Divides batches between the engine's packs and labelled data by the mixture's weights."""
+class DeviceCompositor:
+    """Splits batches into rows that are composed on the device and rows that are read, by the mixture's weights."""
 
     mixture: Mixture
     settings: Settings
     device: torch.device
-    banks: dict[int, TensorBank] = field(default_factory=dict)  # of the packs that were needed so far
+    banks: dict[int, TensorBank] = field(default_factory=dict)  # by source, filled on first use
 
     def __post_init__(self) -> None:
-        if not any(isinstance(source, Engine) for source in self.mixture.sources):
+        if not any(isinstance(source, SyntheticSource) for source in self.mixture.sources):
             raise SettingsError("bad-settings", "compose_on_device needs a pack among the data; name one with --data")
 
-    def labelled(self, request: Request) -> Request:
-        """The part of a request that is read rather than composed, which may be nothing."""
-        rows = [row for row, source in zip(request.rows, self._drawn(request), strict=True) if not self._makes(source)]
-        return request._replace(rows=rows)
+    def select_read_rows(self, request: BatchRequest) -> BatchRequest:
+        """Return the request with only the rows that are read; there may be none."""
+        sources = zip(request.rows, self._draw_sources(request), strict=True)
+        return request._replace(rows=[row for row, source in sources if not self._is_composed(source)])
 
-    def completed(self, labelled: Batch, request: Request) -> Batch:
-        """The batch of a request from its labelled rows, on the device: composed ones first."""
-        counts = Counter(source for source in self._drawn(request) if self._makes(source))
-        parts = [self._composed(source, count, request) for source, count in sorted(counts.items())]
-        read = [labelled.to(self.device)] if len(labelled.frames) else []
-        made = [Batch(part.frames, part.truth) for part in parts]
-        return Batch(*(torch.cat(tensors) for tensors in zip(*made, *read, strict=True)))
+    def complete_batch(self, read: Batch, request: BatchRequest) -> Batch:
+        """Compose the other rows of a request on the device and put them before the rows that were read."""
+        counts = Counter(source for source in self._draw_sources(request) if self._is_composed(source))
+        parts = [self._compose(source, count, request) for source, count in sorted(counts.items())]
+        composed = [Batch(part.frames, part.ground_truth) for part in parts]
+        moved = [read.to(self.device)] if len(read.frames) else []
+        return Batch(*(torch.cat(tensors) for tensors in zip(*composed, *moved, strict=True)))
 
-    def _composed(self, source: int, count: int, request: Request) -> ComposedBatch:
+    def _compose(self, source: int, count: int, request: BatchRequest) -> ComposedBatch:
         rng = np.random.default_rng((self.settings.seed, 7, request.step, source))
-        share = request.easy if request.frames else few(request.easy)
-        scenes = EASY if rng.random() < share else full(request.size)
-        targets = self.settings.clip_objects if request.frames else self.settings.objects
-        composer = BatchComposer(self._bank(source), request.size, count, self.settings.seed, targets, scenes)
+        share = request.easy_fraction if request.frames else large_object_fraction(request.easy_fraction)
+        scenes = EASY_COMPOSITION if rng.random() < share else composition_settings(request.size)
+        targets = self.settings.objects_per_clip if request.frames else self.settings.objects_per_image
+        composer = BatchComposer(self._load_bank(source), request.size, count, self.settings.seed, targets, scenes)
         number = request.step * 65_536 + request.rows[0]  # processes differ in their first row
-        return composer.clips(number, request.frames) if request.frames else composer.sample(number)
+        return composer.sample_clips(number, request.frames) if request.frames else composer.sample(number)
 
-    def _bank(self, source: int) -> TensorBank:
+    def _load_bank(self, source: int) -> TensorBank:
         if source not in self.banks:
-            engine = self.mixture.sources[source]
-            assert isinstance(engine, Engine)
-            self.banks[source] = tensor_bank(engine.bank).to(self.device)
+            synthetic = self.mixture.sources[source]
+            assert isinstance(synthetic, SyntheticSource)
+            self.banks[source] = build_tensor_bank(synthetic.bank).to(self.device)
         return self.banks[source]
 
-    def _drawn(self, request: Request) -> list[int]:
-        """The source of each row."""
+    def _draw_sources(self, request: BatchRequest) -> list[int]:
+        """Draw the source of each row."""
         seed = self.settings.seed
-        return [self.mixture.draw(np.random.default_rng((seed, 6, request.step, row))) for row in request.rows]
+        return [self.mixture.draw_source(np.random.default_rng((seed, 6, request.step, row))) for row in request.rows]
 
-    def _makes(self, source: int) -> bool:
-        return isinstance(self.mixture.sources[source], Engine)
+    def _is_composed(self, source: int) -> bool:
+        return isinstance(self.mixture.sources[source], SyntheticSource)

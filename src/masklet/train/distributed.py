@@ -1,6 +1,6 @@
-"""One run on several devices: each process takes its rows of every batch, and gradients are added up.
+"""Distributed training on several devices: each process takes some rows of every batch, and gradients are summed.
 
-Started by `torchrun`; without it there is one process and nothing here does anything.
+`torchrun` starts the processes. In a single process all functions return their input, or do nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from masklet.backends.torch import device_named
+from masklet.backends.torch import select_device
 
 
 @contextmanager
-def together(device: str | None = None) -> Iterator[torch.device]:
-    """Join the processes that `torchrun` started, if it did; gives this process's device.
+def join_processes(device: str | None = None) -> Iterator[torch.device]:
+    """Join the processes that `torchrun` started, if it did, and yield the device of this process.
 
-    `device` is any of PyTorch's; by default this process's GPU, or the CPU. Raises `ResourceError` where it is not.
+    Args:
+        device: A device of PyTorch. By default the GPU of this process, or the CPU.
+
+    Raises:
+        ResourceError: The device does not exist.
     """
     if "RANK" not in os.environ:
-        yield device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        yield select_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return
-    own = device_named(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
+    own = select_device(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
     if own.type == "cuda":
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
@@ -35,21 +39,21 @@ def together(device: str | None = None) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def leads() -> bool:
-    """Whether this process is the one that writes and tells."""
+def is_main_process() -> bool:
+    """Return whether this process writes files and reports progress."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def own_rows(count: int) -> range:
-    """The rows of a batch of `count` that are this process's."""
+def select_rows(count: int) -> range:
+    """Return the rows of a batch of `count` that belong to this process."""
     if not dist.is_initialized():
         return range(count)
     rank, world = dist.get_rank(), dist.get_world_size()
     return range(rank * count // world, (rank + 1) * count // world)
 
 
-def agreed(value: float, device: torch.device) -> float:
-    """The leading process's number, for all."""
+def broadcast(value: float, device: torch.device) -> float:
+    """Return the main process's value on every process."""
     if not dist.is_initialized():
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -58,8 +62,8 @@ def agreed(value: float, device: torch.device) -> float:
 
 
 @torch.no_grad()
-def add_gradients(parameters: Iterable[Tensor]) -> None:
-    """Every process gets the sum of all gradients, in one message; a gradient that a process lacks counts as zero."""
+def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace all gradients by their sum over the processes, in one message. A missing gradient counts as zero."""
     if not dist.is_initialized():
         return
     trained = [parameter for parameter in parameters if parameter.requires_grad]

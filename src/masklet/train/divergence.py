@@ -1,4 +1,4 @@
-"""What stops a run that went wrong: a loss that is no number, masks that stay empty."""
+"""Divergence checks, which stop a run: a loss that is not finite, predictions that stay empty."""
 
 from __future__ import annotations
 
@@ -12,35 +12,49 @@ from torch import Tensor
 from masklet.errors import StateError
 from masklet.files.atomic import atomic_write
 from masklet.train.batches import Batch
-from masklet.train.image_rollout import Outcome
+from masklet.train.image_rollout import RolloutResult
 
-COLLAPSED, PATIENCE = 0.02, 100  # answered area over true area below which, and steps for which, all masks are empty
-FAILED = "failed-batch.safetensors"
+MIN_AREA_RATIO = 0.02  # predicted area divided by ground-truth area; less counts as empty
+MAX_EMPTY_STEPS = 100
+FAILED_BATCH = "failed-batch.safetensors"
 
 
 def check_finite(loss: Tensor, batch: Batch, out: Path, step: int) -> None:
-    """Save the batch and raise `StateError` if the loss is not finite."""
+    """Save the batch to `out` and raise `StateError` if the loss is not finite."""
     if math.isfinite(loss.item()):
         return
-    place = out / FAILED
-    content = save({"frames": batch.frames.cpu(), "truth": batch.truth.cpu().to(torch.uint8)})
-    with atomic_write(place) as file:
+    path = out / FAILED_BATCH
+    content = save({"frames": batch.frames.cpu(), "ground_truth": batch.ground_truth.cpu().to(torch.uint8)})
+    with atomic_write(path) as file:
         file.write(content)
     raise StateError(
         "training-diverged",
-        f"the loss is {loss.item()} at step {step}; the batch is in {place}",
-        hint="continue from the last save with --resume and a lower --set rate",
+        f"the loss is {loss.item()} at step {step}; the batch is in {path}",
+        hint="continue from the last save with --resume and a lower --set learning_rate",
     )
 
 
-def check_alive(outcome: Outcome, empty: int, step: int, warmup: int) -> int:
-    """How many steps in a row the answers have been empty, `empty` before this one; `StateError` if too many."""
-    answered, true = outcome.areas.tolist()
-    empty = empty + 1 if answered < COLLAPSED * true else 0
-    if empty >= PATIENCE and step > warmup:
+def check_collapse(result: RolloutResult, empty: int, step: int, warmup: int) -> int:
+    """Count consecutive steps with empty predictions.
+
+    Args:
+        result: The result of this step.
+        empty: The count before this step.
+        step: The number of this step.
+        warmup: Steps after which a collapse is an error.
+
+    Returns:
+        The count after this step.
+
+    Raises:
+        StateError: The count has reached `MAX_EMPTY_STEPS` after the warm-up.
+    """
+    predicted, expected = result.areas.tolist()
+    empty = empty + 1 if predicted < MIN_AREA_RATIO * expected else 0
+    if empty >= MAX_EMPTY_STEPS and step > warmup:
         raise StateError(
             "training-collapsed",
-            f"masks have been empty for {empty} steps up to step {step}",
-            hint="begin again with a lower --set rate or a larger --set easy",
+            f"predicted masks have been empty for {empty} steps up to step {step}",
+            hint="start a new run with a lower --set learning_rate or a higher --set easy_until",
         )
     return empty

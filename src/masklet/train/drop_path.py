@@ -1,32 +1,33 @@
-"""Stochastic depth: now and then a block of the trunk is left out for a picture, later blocks more often."""
+"""Stochastic depth (drop path): leaves out random blocks of the trunk during training, later blocks more often."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from masklet.model.hiera import Block, Hiera
+from masklet.model.hiera import Hiera, HieraBlock
 
 
-def add_drop_path(trunk: Hiera, most: float) -> None:
-    """Leave blocks out while the trunk is in training mode: the last with probability `most`, earlier ones less often.
+def add_drop_path(trunk: Hiera, max_probability: float) -> None:
+    """Leave out blocks in training mode, with a probability that grows with depth up to `max_probability`.
 
-    Blocks that change the width stay, and so do the first two stages, which see tiles instead of pictures. What
-    passes is scaled so that its mean does not change.
+    Each image of a batch draws for itself, and the remaining residuals are scaled so that their mean stays the same.
+    Blocks that change the width are never left out, nor those of the first two stages, where a row of the batch is a
+    tile of an image.
     """
     last = max(1, len(trunk.blocks) - 1)
     for index, block in enumerate(trunk.blocks):
-        assert isinstance(block, Block)
+        assert isinstance(block, HieraBlock)
         if block.shortcut is None and index > trunk.stage_ends[1]:
-            block.register_forward_hook(_Dropping(most * index / last))
+            block.register_forward_hook(_DropPath(max_probability * index / last))
 
 
-class _Dropping:
+class _DropPath:
     def __init__(self, probability: float) -> None:
         self.probability = probability
 
     def __call__(self, block: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         if not block.training or not self.probability:
             return output
-        kept = torch.rand(len(output), 1, 1, 1, device=output.device) >= self.probability
-        return inputs[0] + (output - inputs[0]) * kept / (1 - self.probability)
+        mask = torch.rand(len(output), 1, 1, 1, device=output.device) >= self.probability
+        return inputs[0] + (output - inputs[0]) * mask / (1 - self.probability)

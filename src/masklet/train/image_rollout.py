@@ -1,6 +1,6 @@
-"""A user and a model at work on a batch, with gradients: first prompts, answers, corrections.
+"""Rollout of a batch of images with gradients: sample prompts, predict, sample corrections, predict again.
 
-Pictures and clips go the way of `segmenter` and `tracker`: the same `Sam2`, the same `MemoryBank`.
+The networks are those of inference (`Sam2`). `video_rollout` does the same for clips and adds the memory bank.
 """
 
 from __future__ import annotations
@@ -15,145 +15,179 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from masklet.backend import NO_OBJECT, Candidates, Decoded, Features
-from masklet.backends.torch import MEAN, STD
+from masklet.backend import IMAGE_MEAN, IMAGE_STD, NO_OBJECT, Candidates, Decoded, Features
 from masklet.model.sam2 import Sam2
-from masklet.train.losses import Parts, Weights, answer_loss, overlap
-from masklet.train.prompt_sampling import Asked, Shares, corrections, first_prompts, shrunk
+from masklet.train.losses import Losses, LossWeights, compute_iou, compute_losses
+from masklet.train.prompt_sampling import (
+    DecoderPrompts,
+    PromptShares,
+    downsample_masks,
+    sample_corrections,
+    sample_prompts,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How objects are prompted and how answers are judged."""
+class RolloutOptions:
+    """How a rollout samples prompts and computes losses."""
 
-    shares: Shares
-    weights: Weights
-    clicks: int = 7  # corrections of an answer
-    coarse: bool = False  # judge the low-res logits, not those stretched to the picture
-    recompute: bool = False  # activations in the backward pass instead of keeping them
-    blurred: int = 0  # the first correction is none, but the same prompt with the answer, so many cells of it made one
-
-
-class Outcome(NamedTuple):
-    """What came of a batch: the loss summed over objects and answers, and what is worth watching."""
-
-    parts: Parts
-    overlaps: Tensor  # (answers, N): IoU of each answer, NaN where there was nothing to find or to know
-    areas: Tensor  # (2,): summed share of the picture that was answered, and that is true
-    answers: int  # how many the parts are summed over
+    shares: PromptShares
+    weights: LossWeights
+    clicks: int = 7  # correction clicks after the first prediction
+    low_res_loss: bool = False  # compare low-resolution logits with downsampled masks instead of resizing the logits
+    activation_checkpointing: bool = False  # recompute activations in the backward pass to save memory
+    blur_factor: int = 0  # replaces the first correction by the prediction, blurred by this factor; 0: no
 
 
-def normalised(frames: Tensor) -> Tensor:
-    """Pictures (B, H, W, 3) uint8 → (B, 3, H, W) as the networks take them."""
-    mean, std = (torch.tensor(values, device=frames.device)[:, None, None] for values in (MEAN, STD))
+class RolloutResult(NamedTuple):
+    """Losses and metrics of a batch.
+
+    Attributes:
+        losses: Summed over objects and predictions.
+        ious: (P, N): IoU of prediction p of object n; NaN where the object is not visible or unknown.
+        areas: (2,): predicted area and ground-truth area, as fractions of the image, summed over objects.
+        predictions: How many predictions `losses` are summed over.
+    """
+
+    losses: Losses
+    ious: Tensor
+    areas: Tensor
+    predictions: int
+
+
+def normalize_images(frames: Tensor) -> Tensor:
+    """Convert images (B, H, W, 3) uint8 to the network's input (B, 3, H, W) float32."""
+    mean, std = (torch.tensor(values, device=frames.device)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return (frames.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
-def pictures(model: Sam2, features: Features, truth: Tensor, plan: Plan, rngs: Sequence[Generator]) -> Outcome:
-    """Prompt each of the K objects `truth` (B, K, S, S) bool of B pictures with these features, then correct
-    `plan.clicks` times. `rngs` are those of the B · K objects."""
-    features = unremembering(model, features)
-    features = Features(*(level.repeat_interleave(truth.shape[1], dim=0) for level in features))
-    truth = truth.flatten(0, 1)
-    asked = first_prompts(truth, plan.shares, rngs)
-    return answered(model, features, truth, asked, plan, rngs, clicks=plan.clicks)[0]
+def roll_out_images(
+    model: Sam2, features: Features, ground_truth: Tensor, options: RolloutOptions, rngs: Sequence[Generator]
+) -> RolloutResult:
+    """Prompt K objects in each of B images, predict, and correct the predictions `options.clicks` times.
+
+    Args:
+        model: The network in training.
+        features: Features of the B images, from `encode_images`.
+        ground_truth: (B, K, S, S) bool masks.
+        options: How prompts are sampled and losses computed.
+        rngs: One generator for each of the B · K objects.
+    """
+    features = condition_without_memory(model, features)
+    features = Features(*(level.repeat_interleave(ground_truth.shape[1], dim=0) for level in features))
+    ground_truth = ground_truth.flatten(0, 1)
+    prompts = sample_prompts(ground_truth, options.shares, rngs)
+    return predict_and_correct(model, features, ground_truth, prompts, options, rngs, clicks=options.clicks)[0]
 
 
-def encoded(model: Sam2, frames: Tensor, plan: Plan) -> Features:
-    """The features of pictures `frames` (B, S, S, 3) uint8."""
-    images = normalised(frames)
-    if not plan.recompute:
+def encode_images(model: Sam2, frames: Tensor, options: RolloutOptions) -> Features:
+    """Encode images (B, S, S, 3) uint8."""
+    images = normalize_images(frames)
+    if not options.activation_checkpointing:
         return model.encode(images)
     return checkpoint(model.encode, images, use_reentrant=False)
 
 
-def unremembering(model: Sam2, features: Features) -> Features:
-    """Features as they are seen when there is nothing to remember."""
+def condition_without_memory(model: Sam2, features: Features) -> Features:
+    """Apply memory attention with an empty memory, as on prompted frames and images."""
     batch, _, height, width = features.stride16.shape
     channels = model.config.memory_channels
-    nothing = features.stride16.new_zeros(batch, 0, channels, height, width)
-    none = features.stride16.new_zeros(batch, 0)
-    return model.attend(features, nothing, none.long(), none[..., None], none)
+    no_maps = features.stride16.new_zeros(batch, 0, channels, height, width)
+    nothing = features.stride16.new_zeros(batch, 0)
+    return model.attend(features, no_maps, nothing.long(), nothing[..., None], nothing)
 
 
-def answered(
+def predict_and_correct(
     model: Sam2,
     features: Features,
-    truth: Tensor,
-    asked: Asked,
-    plan: Plan,
+    ground_truth: Tensor,
+    prompts: DecoderPrompts,
+    options: RolloutOptions,
     rngs: Sequence[Generator],
     *,
     clicks: int,
     hide: bool = False,
-) -> tuple[Outcome, Decoded]:
-    """Answers for N objects `truth` (N, S, S) bool on their features: to what is `asked`, then to each correction.
+) -> tuple[RolloutResult, Decoded]:
+    """Predict the masks of N objects, then correct each prediction with a click and predict again.
 
-    Gives the outcome and the last answer. With `hide`, objects whose score is not positive have no mask to correct or
-    to remember, as in video; the loss sees their logits all the same, so that a wrong score does not hide a bad mask.
-    Without it a click that comes with a mask is not ambiguous, as in pictures.
+    Args:
+        model: The network in training.
+        features: Conditioned features, one per object.
+        ground_truth: (N, S, S) bool masks.
+        prompts: The first prompts.
+        options: How prompts are sampled and losses computed.
+        rngs: One generator per object.
+        clicks: How many corrections follow the first prediction.
+        hide: Replace the logits of objects whose score is not positive, as in video. Their losses use the original
+            logits, so that a wrong score does not hide a wrong mask. Without `hide`, a click with a mask prompt is not
+            ambiguous, as in images.
+
+    Returns:
+        The losses and metrics of all predictions, and the last prediction.
     """
-    goal = shrunk(truth) if plan.coarse else truth[:, None].float()
-    parts, shown = [], []
+    goal = downsample_masks(ground_truth) if options.low_res_loss else ground_truth[:, None].float()
+    losses, predictions = [], []
     for step in range(clicks + 1):
-        answer = asked_of(model, features, asked, plan)
-        ambiguous = asked.ambiguous if hide else asked.ambiguous & ~asked.masked
-        parts.append(answer_loss(answer, goal, ambiguous, plan.weights))
-        shown.append(chosen(answer, ambiguous, hide=hide))
+        candidates = decode_prompts(model, features, prompts, options)
+        ambiguous = prompts.ambiguous if hide else prompts.ambiguous & ~prompts.masked
+        losses.append(compute_losses(candidates, goal, ambiguous, options.weights))
+        predictions.append(select_masks(candidates, ambiguous, hide=hide))
         if step < clicks:
-            if step == 0 and plan.blurred:
-                asked = asked.again(_blurred(shown[-1].logits, plan.blurred))
+            logits = predictions[-1].logits
+            if step == 0 and options.blur_factor:
+                prompts = prompts.with_mask(_blur_logits(logits, options.blur_factor))
                 continue
-            found = stretched(shown[-1].logits.detach(), truth.shape[-2:])[:, 0] > 0
-            asked = asked.refined(*corrections(truth, found, plan.shares, rngs), shown[-1].logits)
-    return _watched(parts, [one.logits.detach() for one in shown], truth), shown[-1]
+            predicted = upsample_logits(logits.detach(), ground_truth.shape[-2:])[:, 0] > 0
+            prompts = prompts.with_click(*sample_corrections(ground_truth, predicted, options.shares, rngs), logits)
+    return _summarize_rollout(losses, [one.logits.detach() for one in predictions], ground_truth), predictions[-1]
 
 
-def chosen(answer: Candidates, ambiguous: Tensor, *, hide: bool = False) -> Decoded:
-    """What a user would see of N objects: the best of three by its predicted IoU, or the single mask."""
-    shown = torch.where(ambiguous, 1 + answer.iou[:, 1:].argmax(dim=1), 0)
-    rows = torch.arange(len(shown), device=shown.device)
-    logits, score = answer.logits[rows, shown][:, None], answer.object_score
+def select_masks(candidates: Candidates, ambiguous: Tensor, *, hide: bool = False) -> Decoded:
+    """Select the mask of each object as inference does: the best of three by predicted IoU, or the single mask."""
+    index = torch.where(ambiguous, 1 + candidates.iou[:, 1:].argmax(dim=1), 0)
+    rows = torch.arange(len(index), device=index.device)
+    logits, score = candidates.logits[rows, index][:, None], candidates.object_score
     if hide:
         logits = torch.where(score[..., None, None] > 0, logits, torch.full_like(logits, NO_OBJECT))
-    return Decoded(logits, answer.iou[rows, shown][:, None], score, answer.pointers[rows, shown])
+    return Decoded(logits, candidates.iou[rows, index][:, None], score, candidates.pointers[rows, index])
 
 
-def asked_of(model: Sam2, features: Features, asked: Asked, plan: Plan) -> Candidates:
-    """The decoder's answer."""
-    if not plan.recompute:
-        return model.decode(features, asked.points, asked.labels, asked.mask, asked.masked, asked.present)
+def decode_prompts(model: Sam2, features: Features, prompts: DecoderPrompts, options: RolloutOptions) -> Candidates:
+    """Run the mask decoder."""
+    if not options.activation_checkpointing:
+        return model.decode(features, prompts.points, prompts.labels, prompts.mask, prompts.masked, prompts.present)
     return checkpoint(
         model.decode,
         features,
-        asked.points,
-        asked.labels,
-        asked.mask,
-        asked.masked,
-        asked.present,
+        prompts.points,
+        prompts.labels,
+        prompts.mask,
+        prompts.masked,
+        prompts.present,
         use_reentrant=False,
     )
 
 
-def stretched(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Low-res logits (N, 1, h, w) at picture size."""
+def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize logits (N, 1, h, w) to `size` (H, W)."""
     return F.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=False)
 
 
-def _blurred(logits: Tensor, factor: int) -> Tensor:
-    """Logits as they are when an object is looked at `factor` times as closely as it was when they were made."""
-    return stretched(F.avg_pool2d(logits, factor), logits.shape[-2:])
+def sum_losses(losses: Sequence[Losses]) -> Losses:
+    """Sum each kind of loss over several predictions."""
+    return Losses(*(torch.stack(values).sum() for values in zip(*losses, strict=True)))
 
 
-def summed(parts: Sequence[Parts]) -> Parts:
-    """The parts of several answers, part by part."""
-    return Parts(*(torch.stack(values).sum() for values in zip(*parts, strict=True)))
+def _blur_logits(logits: Tensor, factor: int) -> Tensor:
+    """Reduce the resolution of logits by `factor`, which simulates a prediction on an image that is zoomed out."""
+    return upsample_logits(F.avg_pool2d(logits, factor), logits.shape[-2:])
 
 
-def _watched(parts: Sequence[Parts], shown: Sequence[Tensor], truth: Tensor) -> Outcome:
-    """The outcome of answers whose low-res logits (N, 1, h, w) were `shown`."""
-    visible = truth.flatten(1).any(dim=1)
-    overlaps = torch.stack([overlap(logits, shrunk(truth))[:, 0] for logits in shown]).where(visible, torch.nan)
-    answered_area = (shown[-1] > 0).float().mean(dim=(1, 2, 3)).sum()
-    areas = torch.stack((answered_area, truth.float().mean(dim=(1, 2)).sum()))
-    return Outcome(summed(parts), overlaps, areas, len(parts) * len(truth))
+def _summarize_rollout(losses: Sequence[Losses], predicted: Sequence[Tensor], ground_truth: Tensor) -> RolloutResult:
+    """Collect losses, and metrics of the low-resolution logits (N, 1, h, w) of each prediction."""
+    visible = ground_truth.flatten(1).any(dim=1)
+    goal = downsample_masks(ground_truth)
+    ious = torch.stack([compute_iou(logits, goal)[:, 0] for logits in predicted]).where(visible, torch.nan)
+    predicted_area = (predicted[-1] > 0).float().mean(dim=(1, 2, 3)).sum()
+    areas = torch.stack((predicted_area, ground_truth.float().mean(dim=(1, 2)).sum()))
+    return RolloutResult(sum_losses(losses), ious, areas, len(losses) * len(ground_truth))

@@ -1,4 +1,4 @@
-"""The run: batches in, weights out; saved often, stopped by the clock, resumed as if never stopped."""
+"""Training run: batches, optimizer steps, checkpoints at intervals, and resumption."""
 
 from __future__ import annotations
 
@@ -18,78 +18,88 @@ from masklet.files.outputs import output_exists
 from masklet.files.translate import translate_write_errors
 from masklet.model.sam2 import Sam2
 from masklet.train import distributed
-from masklet.train.batches import Batch, Batches, Request, row_generators
-from masklet.train.device_compositor import Compositor
-from masklet.train.divergence import check_alive, check_finite
-from masklet.train.embedding_loss import Grouping
-from masklet.train.image_rollout import Outcome, Plan, encoded, pictures
-from masklet.train.initialization import seeded
-from masklet.train.losses import Parts
-from masklet.train.metrics_log import Journal, Line, Moment
-from masklet.train.network import network
-from masklet.train.optimizer import Average, Movers, movers, rate
-from masklet.train.run_state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
+from masklet.train.batches import Batch, Batches, BatchRequest, create_object_generators
+from masklet.train.device_compositor import DeviceCompositor
+from masklet.train.divergence import check_collapse, check_finite
+from masklet.train.ema import ExponentialMovingAverage
+from masklet.train.embedding_loss import EmbeddingLoss
+from masklet.train.image_rollout import RolloutOptions, RolloutResult, encode_images, roll_out_images
+from masklet.train.initialization import build_seeded
+from masklet.train.losses import Losses
+from masklet.train.metrics_log import MetricsLog, RunPosition, StepMetrics
+from masklet.train.network import build_network
+from masklet.train.optimizer import OptimizerGroup, build_optimizers, compute_learning_rate
+from masklet.train.run_state import STATE_FILE, WEIGHTS_FILE, Progress, load_state, save_state, save_weights
 from masklet.train.settings import Settings
 from masklet.train.sources import Mixture
-from masklet.train.synthetic_ellipses import drilled
-from masklet.train.validation import Examples, quality
-from masklet.train.video_rollout import clips, drawn_script
+from masklet.train.synthetic_ellipses import compute_ellipse_loss
+from masklet.train.validation import Examples, measure_quality
+from masklet.train.video_rollout import draw_schedule, roll_out_clips
 
-SETTINGS = "settings.toml"
-BLURS = 1, 2, 4  # how much more closely pictures are looked at that are asked again
-DRILLED = 2**20  # added to the seed: drills draw for themselves
+SETTINGS_FILE = "settings.toml"
+BLUR_FACTORS = 1, 2, 4  # zoom factors that refinement simulates
+ELLIPSE_SEED_OFFSET = 2**20  # separates the random numbers of synthetic ellipses from those of objects
 
 
 @dataclass(slots=True)
 class Run:
-    """A model in training."""
+    """A training run: networks, optimizers and progress."""
 
     settings: Settings
     out: Path
     device: torch.device
     model: Sam2
-    grouping: Grouping
-    average: Average
-    movers: Movers
+    embedding_loss: EmbeddingLoss
+    ema: ExponentialMovingAverage
+    optimizers: OptimizerGroup
     progress: Progress = field(default_factory=Progress)
-    empty: int = 0  # steps in a row whose answers were empty
+    empty_steps: int = 0  # consecutive steps with empty predictions
 
     @property
     def modules(self) -> nn.ModuleDict:
-        """All that is trained: the network, and what helps to train it."""
-        return nn.ModuleDict({"model": self.model, "grouping": self.grouping})
+        """All trained modules, under the names of the state file."""
+        return nn.ModuleDict({"model": self.model, "grouping": self.embedding_loss})
 
     @property
-    def share(self) -> float:
-        """How much of the run is over, from 0 to 1."""
+    def progress_fraction(self) -> float:
+        """Progress of the run, from 0 to 1."""
         done, settings = self.progress, self.settings
         return min(1.0, done.step / settings.steps if settings.steps else done.seconds / (60 * settings.minutes))
 
     @property
-    def rate(self) -> float:
+    def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        return rate(self.settings, self.progress.step, self.share)
+        return compute_learning_rate(self.settings, self.progress.step, self.progress_fraction)
 
 
-def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool = False) -> Run:
-    """A run in the folder `out`: a new one, or the one that is there, where it stopped.
+def begin_run(settings: Settings, out: Path, device: torch.device, *, resume: bool = False) -> Run:
+    """Create a run in the folder `out`, or load the run that is there.
 
-    Raises `StateError` if a new one would overwrite an old one, `InputNotFound` if there is none to resume.
+    Args:
+        settings: The settings of the run. A resumed run may change those that do not affect the shape of its state.
+        out: The folder of the run.
+        device: The device to train on.
+        resume: Load the saved state of the folder.
+
+    Raises:
+        StateError: The folder holds a run, and `resume` is False.
+        InputNotFound: `resume` is True, and the folder holds no run.
+        CheckpointError: The saved state is damaged or does not fit the settings.
     """
-    if output_exists(out / STATE) and not resume:
-        raise StateError(
-            "output-exists", f"{out} holds a run already; continue it with --resume or name another folder"
-        )
-    model = network(settings, device)
-    grouping = seeded(settings.seed, lambda: Grouping(model.config)).to(device)
-    moving = movers(model, grouping if settings.grouping else nn.Identity(), settings)
-    run = Run(settings, out, device, model, grouping, Average(model, settings.average), moving)
+    if output_exists(out / STATE_FILE) and not resume:
+        message = f"{out} already holds a run; continue it with --resume, or give another folder"
+        raise StateError("output-exists", message)
+    model = build_network(settings, device)
+    embedding_loss = build_seeded(settings.seed, lambda: EmbeddingLoss(model.config)).to(device)
+    optimizers = build_optimizers(model, embedding_loss if settings.embedding_weight else nn.Identity(), settings)
+    ema = ExponentialMovingAverage(model, settings.ema_decay)
+    run = Run(settings, out, device, model, embedding_loss, ema, optimizers)
     if resume:
-        run.progress = load_state(out / STATE, run.modules, run.average, run.movers)
-    if distributed.leads():
+        run.progress = load_state(out / STATE_FILE, run.modules, run.ema, run.optimizers)
+    if distributed.is_main_process():
         with translate_write_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out / SETTINGS) as file:
+        with atomic_write(out / SETTINGS_FILE) as file:
             file.write(settings.to_toml().encode())
     return run
 
@@ -97,64 +107,70 @@ def begin(settings: Settings, out: Path, device: torch.device, *, resume: bool =
 def train(
     run: Run,
     mixture: Mixture,
-    tell: Callable[[Line], None] = lambda line: None,
+    report: Callable[[StepMetrics], None] = lambda metrics: None,
     *,
     validation: Mapping[str, Examples] | None = None,
     workers: int = 1,
 ) -> None:
-    """Train until the run's steps or minutes are over. `tell` hears a line now and then.
+    """Train until the steps or the minutes of the run are over, and save it.
 
-    The averaged weights are measured on each set of `validation` before, every now and then, and after. Raises
-    `StateError` for a loss that is not finite and for masks that stay empty.
+    Args:
+        run: The run to train.
+        mixture: The training data.
+        report: Called with the metrics of every 20 batches of a kind.
+        validation: Sets to measure the averaged weights on: before training, every `validate_minutes`, and after it.
+        workers: Processes that prepare batches.
+
+    Raises:
+        StateError: A loss is not finite, or predictions have been empty for many steps.
     """
-    with _Session(run, tell, validation or {}) as session:
+    with _Session(run, report, validation or {}) as session:
         for request, batch in session.batches(mixture, workers):
-            outcome = advance(run, batch.to(run.device), request)
-            session.after(outcome, request)
-            if run.share >= 1:
+            result = train_step(run, batch.to(run.device), request)
+            session.finish_step(result, request)
+            if run.progress_fraction >= 1:
                 break
 
 
-def advance(run: Run, batch: Batch, request: Request) -> Outcome:
-    """One step of training on this process's rows of a batch."""
-    settings, step, training_rate = run.settings, run.progress.step, run.rate
+def train_step(run: Run, batch: Batch, request: BatchRequest) -> RolloutResult:
+    """Do one optimizer step on this process's rows of a batch, and return the losses and metrics of the batch."""
+    settings, step, learning_rate = run.settings, run.progress.step, run.learning_rate
     torch.manual_seed(hash((settings.seed, step, request.rows[0])) & 0x7FFFFFFF)
-    for group in run.movers.groups:
-        group["lr"] = training_rate * group["share"]
-    outcome, extra = _rolled_out(run, batch, request)
-    objects = (settings.clips * settings.clip_objects) if request.frames else (settings.pictures * settings.objects)
-    loss = (outcome.parts.total(settings.weights()) + extra) / objects
+    for group in run.optimizers.param_groups:
+        group["lr"] = learning_rate * group["rate_factor"]
+    result, extra = _roll_out(run, batch, request)
+    loss = (result.losses.total(settings.loss_weights()) + extra) / _objects_per_batch(settings, request)
     check_finite(loss.detach(), batch, run.out, step)
-    run.movers.forget()
+    run.optimizers.zero_grad()
     loss.backward()
-    distributed.add_gradients(run.modules.parameters())
-    nn.utils.clip_grad_norm_((p for p in run.model.parameters() if p.grad is not None), settings.clip)
-    run.movers.step()
-    run.average.update(run.model, step)
+    distributed.all_reduce_gradients(run.modules.parameters())
+    nn.utils.clip_grad_norm_((p for p in run.model.parameters() if p.grad is not None), settings.max_grad_norm)
+    run.optimizers.step()
+    run.ema.update(run.model, step)
     run.progress = Progress(step + 1, run.progress.seconds)
-    run.empty = check_alive(outcome, run.empty, step, settings.warmup)
-    return outcome._replace(parts=Parts(*(part.detach() for part in outcome.parts)))
+    run.empty_steps = check_collapse(result, run.empty_steps, step, settings.warmup_steps)
+    return result._replace(losses=Losses(*(part.detach() for part in result.losses)))
 
 
-def keep(run: Run) -> None:
-    """Save the run to go on from, and the averaged weights to use; by the leading process."""
-    if not distributed.leads():
+def save_run(run: Run) -> None:
+    """Save the state of the run and its averaged weights; only the main process writes."""
+    if not distributed.is_main_process():
         return
-    save_state(run.out / STATE, run.modules, run.average, run.movers, run.progress)
-    with run.average.shown(run.model):
-        save_weights(run.out / WEIGHTS, run.model)
+    save_state(run.out / STATE_FILE, run.modules, run.ema, run.optimizers, run.progress)
+    with run.ema.apply_to(run.model):
+        save_weights(run.out / WEIGHTS_FILE, run.model)
 
 
 class _Session:
-    """One stretch of a run: its clock, its saves, its journal, its validation."""
+    """The time from start or resumption to the end: clock, saves, metrics and validation."""
 
-    def __init__(self, run: Run, tell: Callable[[Line], None], validation: Mapping[str, Examples]) -> None:
+    def __init__(self, run: Run, report: Callable[[StepMetrics], None], validation: Mapping[str, Examples]) -> None:
         self.run, self.validation = run, validation
-        self.journal = (
-            Journal(run.out, run.settings.weights(), tell, run.progress.step) if distributed.leads() else None
-        )
+        self.log: MetricsLog | None = None
+        if distributed.is_main_process():
+            self.log = MetricsLog(run.out, run.settings.loss_weights(), report, run.progress.step)
         self.started = self.saved = self.validated = time.monotonic()
-        self.before = run.progress.seconds
+        self.seconds_before = run.progress.seconds
 
     def __enter__(self) -> _Session:
         if not self.run.progress.step:
@@ -162,98 +178,133 @@ class _Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """A run that ends is saved; one that is interrupted, perhaps in mid-step, keeps what it last saved."""
+        """Save a finished run. After an exception, perhaps within a step, the last save stays."""
         if kind is None:
-            keep(self.run)
+            save_run(self.run)
             self._validate()
 
-    def batches(self, mixture: Mixture, workers: int) -> Iterator[tuple[Request, Batch]]:
-        """The requests from where the run is to its end with their batches, composed ahead by `workers`."""
-        settings, asked = self.run.settings, []
-        compositor = Compositor(mixture, settings, self.run.device) if settings.compose_on_device else None
+    def batches(self, mixture: Mixture, workers: int) -> Iterator[tuple[BatchRequest, Batch]]:
+        """Yield the requests and batches of the remaining steps, prepared ahead by `workers` processes."""
+        settings, pending = self.run.settings, []
+        compositor = DeviceCompositor(mixture, settings, self.run.device) if settings.compose_on_device else None
 
-        def requests() -> Iterator[Request]:
+        def requests() -> Iterator[BatchRequest]:
             step = self.run.progress.step
             while not settings.steps or step < settings.steps:
-                asked.append(self._request(step))
-                yield compositor.labelled(asked[-1]) if compositor else asked[-1]
+                pending.append(self._make_request(step))
+                yield compositor.select_read_rows(pending[-1]) if compositor else pending[-1]
                 step += 1
 
-        counts = settings.pictures, settings.objects, settings.clips, settings.clip_objects
-        read = mixture.labelled if compositor else mixture
-        batches = Batches(read, *counts, settings.seed, settings.stills)
         loader: DataLoader[Batch] = DataLoader(
-            batches,
+            _open_batches(mixture.without_composed if compositor else mixture, settings),
             batch_size=None,
-            sampler=_Once(requests()),
+            sampler=_IteratorSampler(requests()),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             pin_memory=self.run.device.type == "cuda",
         )
         for batch in loader:
-            request = asked.pop(0)
-            yield request, compositor.completed(batch, request) if compositor else batch
+            request = pending.pop(0)
+            yield request, compositor.complete_batch(batch, request) if compositor else batch
 
-    def after(self, outcome: Outcome, request: Request) -> None:
-        """Look at the clock, write and save what is due."""
+    def finish_step(self, result: RolloutResult, request: BatchRequest) -> None:
+        """Log the step, and save and validate when their time has come."""
         run, settings, now = self.run, self.run.settings, time.monotonic()
-        seconds = distributed.agreed(self.before + now - self.started, run.device)
+        seconds = distributed.broadcast(self.seconds_before + now - self.started, run.device)
         run.progress = Progress(run.progress.step, seconds)
-        if self.journal:
-            kind = "clips" if request.frames else "pictures"
-            at = Moment(run.progress.step, seconds, run.share, request.size, run.rate)
-            self.journal.note(kind, outcome, len(request.rows), at)
+        if self.log:
+            kind = "clips" if request.frames else "images"
+            at = RunPosition(run.progress.step, seconds, run.progress_fraction, request.size, run.learning_rate)
+            self.log.add(kind, result, len(request.rows), at)
         if now - self.saved > 60 * settings.save_minutes:
-            keep(run)
+            save_run(run)
             self.saved = now
         if now - self.validated > 60 * settings.validate_minutes:
             self._validate()
 
-    def _request(self, step: int) -> Request:
-        """The batch of a step, of the kind and size that are due; every process gets the same."""
+    def _make_request(self, step: int) -> BatchRequest:
+        """Draw the kind and the size of a step's batch, the same on every process."""
         settings = self.run.settings
-        share = step / settings.steps if settings.steps else distributed.agreed(self.run.share, self.run.device)
+        if settings.steps:
+            progress = step / settings.steps
+        else:
+            progress = distributed.broadcast(self.run.progress_fraction, self.run.device)
         rng = np.random.default_rng((settings.seed, 5, step))
-        frames = int(rng.choice(settings.frames)) if rng.random() < settings.video else 0
-        rows = distributed.own_rows(settings.clips if frames else settings.pictures)
-        return Request(step, settings.size_at(share), rows, frames, settings.easy_at(share))
+        frames = int(rng.choice(settings.frames_per_clip)) if rng.random() < settings.clip_fraction else 0
+        rows = distributed.select_rows(settings.clips_per_batch if frames else settings.images_per_batch)
+        return BatchRequest(step, settings.input_size_at(progress), rows, frames, settings.easy_fraction_at(progress))
 
     def _validate(self) -> None:
-        if self.journal:
-            with self.run.average.shown(self.run.model):
+        if self.log:
+            with self.run.ema.apply_to(self.run.model):
                 for name, examples in self.validation.items():
-                    self.journal.validated(name, quality(self.run.model, examples), self.run.progress.step)
+                    self.log.add_validation(name, measure_quality(self.run.model, examples), self.run.progress.step)
         self.validated = time.monotonic()
 
 
-class _Once(torch.utils.data.Sampler[Request]):
-    """An iterator as a sampler."""
+class _IteratorSampler(torch.utils.data.Sampler[BatchRequest]):
+    """A PyTorch sampler that returns an existing iterator."""
 
-    def __init__(self, requests: Iterator[Request]) -> None:
+    def __init__(self, requests: Iterator[BatchRequest]) -> None:
         self.requests = requests
 
-    def __iter__(self) -> Iterator[Request]:
+    def __iter__(self) -> Iterator[BatchRequest]:
         return self.requests
 
 
-def _rolled_out(run: Run, batch: Batch, request: Request) -> tuple[Outcome, Tensor]:
-    """The batch prompted, answered and judged, as this step has it; and the loss of `grouping` and of drills."""
-    settings, step, nothing = run.settings, run.progress.step, torch.zeros((), device=run.device)
+def _open_batches(mixture: Mixture, settings: Settings) -> Batches:
+    return Batches(
+        mixture,
+        settings.images_per_batch,
+        settings.objects_per_image,
+        settings.clips_per_batch,
+        settings.objects_per_clip,
+        settings.seed,
+        settings.clips_from_images,
+    )
+
+
+def _objects_per_batch(settings: Settings, request: BatchRequest) -> int:
+    if request.frames:
+        return settings.clips_per_batch * settings.objects_per_clip
+    return settings.images_per_batch * settings.objects_per_image
+
+
+def _roll_out(run: Run, batch: Batch, request: BatchRequest) -> tuple[RolloutResult, Tensor]:
+    """Roll out a batch as its step draws it. Returns the result, and the sum of embedding loss and ellipse loss."""
+    settings, step = run.settings, run.progress.step
     rng = np.random.default_rng((settings.seed, 3, step))
-    clicks = int(rng.integers(*settings.clicks, endpoint=True))
-    weights, asked = settings.weights(), settings.prompts(clips=bool(request.frames))
-    blurred = int(rng.choice(BLURS)) if not request.frames and rng.random() < settings.again else 0
-    plan = Plan(asked, weights, max(clicks, min(blurred, 1)), settings.coarse, settings.recompute, blurred)
-    objects = settings.clip_objects if request.frames else settings.objects
-    rngs = row_generators(settings.seed, step, request.rows, objects)
+    options = _draw_options(settings, request, rng)
+    objects = settings.objects_per_clip if request.frames else settings.objects_per_image
+    rngs = create_object_generators(settings.seed, step, request.rows, objects)
+    extra = torch.zeros((), device=run.device)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         if request.frames:
-            script = drawn_script(request.frames, settings.mask, settings.prompted, settings.corrected, rng)
-            return clips(run.model, *batch, script, plan, rngs), nothing
-        features = encoded(run.model, batch.frames, plan)
-        outcome = pictures(run.model, features, batch.truth, plan, rngs)
-        extra = settings.grouping * run.grouping(features, batch.truth, weights) if settings.grouping else nothing
-        if settings.drills:
-            drawn = row_generators(settings.seed + DRILLED, step, request.rows, settings.drills)
-            extra = extra + drilled(run.model, features, request.size, plan, drawn)
-        return outcome, extra
+            most = settings.max_prompted_frames, settings.max_corrected_frames
+            schedule = draw_schedule(request.frames, settings.clip_mask_prompts, *most, rng)
+            return roll_out_clips(run.model, *batch, schedule, options, rngs), extra
+        features = encode_images(run.model, batch.frames, options)
+        result = roll_out_images(run.model, features, batch.ground_truth, options, rngs)
+        if settings.embedding_weight:
+            loss = run.embedding_loss(features, batch.ground_truth, options.weights)
+            extra = settings.embedding_weight * loss
+        if settings.ellipses_per_image:
+            seed, count = settings.seed + ELLIPSE_SEED_OFFSET, settings.ellipses_per_image
+            ellipse_rngs = create_object_generators(seed, step, request.rows, count)
+            extra = extra + compute_ellipse_loss(run.model, features, request.size, options, ellipse_rngs)
+        return result, extra
+
+
+def _draw_options(settings: Settings, request: BatchRequest, rng: np.random.Generator) -> RolloutOptions:
+    """Draw the number of corrections of a step and whether it simulates a zoom."""
+    clicks = int(rng.integers(*settings.correction_clicks, endpoint=True))
+    refined = not request.frames and rng.random() < settings.zoom_refinement
+    blur_factor = int(rng.choice(BLUR_FACTORS)) if refined else 0
+    return RolloutOptions(
+        settings.prompt_shares(clips=bool(request.frames)),
+        settings.loss_weights(),
+        max(clicks, min(blur_factor, 1)),
+        settings.low_res_loss,
+        settings.activation_checkpointing,
+        blur_factor,
+    )

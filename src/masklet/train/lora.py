@@ -1,4 +1,4 @@
-"""Low-rank updates: a few trained numbers beside the trunk's frozen weights, folded into them when saved."""
+"""Low-rank updates (LoRA) of the trunk's attention weights, folded into the weights when they are saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from masklet.model.sam2 import Sam2
 
 
 class LowRank(nn.Module):
-    """`weight` plus `up` · `down`; nothing at first, since `up` begins as zeros."""
+    """A parametrization that adds `up` · `down` to a weight. `up` starts at zero."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
@@ -27,24 +27,24 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(model: Sam2, rank: int) -> None:
-    """Give every attention of the trunk updates of that rank."""
+    """Add low-rank updates to every attention of the trunk."""
     for module in model.trunk.modules():
         if isinstance(module, WindowAttention):
             for linear in (module.qkv, module.proj):
                 parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, rank))
 
 
-def folded(model: Sam2) -> dict[str, Tensor]:
-    """The model's weights under their usual names, with updates folded in."""
+def fold_weights(model: Sam2) -> dict[str, Tensor]:
+    """Return the model's weights under the names of a model without updates, with the updates added."""
     with torch.device("meta"):
         names = Sam2(model.config).state_dict()
-    return {name: _named(model, name).detach() for name in names}
+    return {name: _get_tensor(model, name).detach() for name in names}
 
 
-def _named(model: nn.Module, name: str) -> Tensor:
+def _get_tensor(model: nn.Module, name: str) -> Tensor:
     owner, _, attribute = name.rpartition(".")
     value = getattr(model.get_submodule(owner), attribute, None)
-    if value is None:  # a list of parameters counts them
+    if value is None:  # the parameters of a ParameterList are no attributes
         value = dict(model.get_submodule(owner).named_parameters())[attribute]
     assert isinstance(value, Tensor)
     return value

@@ -1,4 +1,7 @@
-"""Losses of masks, of their predicted IoU and of the object score (reference-model §10.2)."""
+"""Losses: focal and dice loss of masks, L1 loss of the predicted IoU, BCE loss of the object score.
+
+The source is reference-model §10.2.
+"""
 
 from __future__ import annotations
 
@@ -13,102 +16,117 @@ from masklet.backend import Candidates
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each part of the loss counts; the defaults are the paper's."""
+class LossWeights:
+    """Weights of the losses and parameters of the focal loss. The defaults are those of SAM 2."""
 
     focal: float = 20.0
     dice: float = 1.0
     iou: float = 1.0
-    occlusion: float = 1.0
-    alpha: float = 0.25  # of focal: the share of the object against the rest; negative for no such weighting
-    gamma: float = 2.0  # of focal: how little the pixels count that are right already
-    edge: float = 0.0  # of focal: how much more the pixels count that are at the object's outline or beside it
+    object_score: float = 1.0
+    alpha: float = 0.25  # focal loss: weight of object pixels against 1 - alpha of the others; negative: both 1
+    gamma: float = 2.0  # focal loss: exponent that reduces the weight of pixels that are predicted correctly
+    boundary: float = 0.0  # focal loss: additional weight of pixels at the object's boundary
 
 
-class Parts(NamedTuple):
-    """The parts of a loss, unweighted; sums over objects, each a scalar."""
+class Losses(NamedTuple):
+    """Unweighted losses, each a scalar summed over objects."""
 
     focal: Tensor
     dice: Tensor
     iou: Tensor
-    occlusion: Tensor
+    object_score: Tensor
 
-    def total(self, weights: Weights) -> Tensor:
-        """The weighted sum."""
+    def total(self, weights: LossWeights) -> Tensor:
+        """Return the weighted sum."""
         return (
             weights.focal * self.focal
             + weights.dice * self.dice
             + weights.iou * self.iou
-            + weights.occlusion * self.occlusion
+            + weights.object_score * self.object_score
         )
 
 
-def answer_loss(
-    answer: Candidates, truth: Tensor, ambiguous: Tensor, weights: Weights, known: Tensor | None = None
-) -> Parts:
-    """The loss of one answer for N objects.
+def compute_losses(
+    candidates: Candidates, ground_truth: Tensor, ambiguous: Tensor, weights: LossWeights, known: Tensor | None = None
+) -> Losses:
+    """Compute the losses of the candidate masks of N objects.
 
-    `truth` (N, 1, H, W) in [0, 1]; where it is finer than the logits, those are stretched to it. Where `ambiguous`
-    (N,) the best of the three masks counts and the predicted IoU of all three, elsewhere the single mask. Hidden
-    objects have no mask loss; objects whose truth is not `known` (N,) have none at all.
+    Args:
+        candidates: The decoder's four masks per object. Logits that are coarser than the ground truth are resized.
+        ground_truth: (N, 1, H, W) in [0, 1]. Objects that are not visible have no mask loss.
+        ambiguous: (N,) bool. Where True, the best of the three multimask candidates and the IoU predictions of all
+            three are trained; elsewhere the single mask.
+        weights: Weights that choose the best candidate.
+        known: (N,) bool. Objects whose ground truth is unknown have no loss. By default all are known.
     """
-    logits = answer.logits.float()
-    if logits.shape[-2:] != truth.shape[-2:]:
-        logits = F.interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=False)
-    present = truth.flatten(1).amax(dim=1) > 0
+    logits = candidates.logits.float()
+    if logits.shape[-2:] != ground_truth.shape[-2:]:
+        logits = F.interpolate(logits, ground_truth.shape[-2:], mode="bilinear", align_corners=False)
+    present = ground_truth.flatten(1).amax(dim=1) > 0
     known = torch.ones_like(present) if known is None else known
     visible = (present & known).to(logits.dtype)
-    focal, dice = focal_loss(logits, truth, weights.alpha, weights.gamma, weights.edge), dice_loss(logits, truth)
-    best = chosen_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
-    errors = (answer.iou.float() - overlap(logits, truth)).abs()
+    focal = focal_loss(logits, ground_truth, weights.alpha, weights.gamma, weights.boundary)
+    dice = dice_loss(logits, ground_truth)
+    best = select_trained_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
+    errors = (candidates.iou.float() - compute_iou(logits, ground_truth)).abs()
     error = torch.where(ambiguous, errors[:, 1:].mean(dim=1), errors[:, 0])
-    unseen = F.binary_cross_entropy_with_logits(answer.object_score[:, 0].float(), present.float(), reduction="none")
-    return Parts(
+    scores = candidates.object_score[:, 0].float()
+    absence = F.binary_cross_entropy_with_logits(scores, present.float(), reduction="none")
+    return Losses(
         (focal.gather(1, best)[:, 0] * visible).sum(),
         (dice.gather(1, best)[:, 0] * visible).sum(),
         (error * visible).sum(),
-        (unseen * known).sum(),
+        (absence * known).sum(),
     )
 
 
-def chosen_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
-    """(N, 1): which of the four masks of least `cost` (N, 4) to train: one of the three, or the single mask."""
+def select_trained_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
+    """Return the index (N, 1) of the mask to train: the cheapest of the last three by `cost` (N, 4), or the first."""
     return torch.where(ambiguous, 1 + cost[:, 1:].argmin(dim=1), 0)[:, None]
 
 
-def focal_loss(logits: Tensor, truth: Tensor, alpha: float, gamma: float, edge: float = 0.0) -> Tensor:
-    """(N, M): mean over the pixels of logits (N, M, H, W) against truth (N, 1, H, W), which may be fractions."""
-    near = 1 + edge * outline(truth) if edge else None
-    truth = truth.expand_as(logits)
-    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+def focal_loss(logits: Tensor, ground_truth: Tensor, alpha: float, gamma: float, boundary: float = 0.0) -> Tensor:
+    """Compute the focal loss of logits (N, M, H, W) against ground truth (N, 1, H, W) in [0, 1].
+
+    `LossWeights` describes `alpha`, `gamma` and `boundary`.
+
+    Returns:
+        The means over the pixels, (N, M).
+    """
+    weight = 1 + boundary * find_boundary(ground_truth) if boundary else None
+    ground_truth = ground_truth.expand_as(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, ground_truth, reduction="none")
     if gamma:
-        loss = loss * (logits.sigmoid() - truth).abs() ** gamma
-    if near is not None:
-        loss = loss * near
+        loss = loss * (logits.sigmoid() - ground_truth).abs() ** gamma
+    if weight is not None:
+        loss = loss * weight
     if alpha >= 0:
-        loss = loss * (alpha * truth + (1 - alpha) * (1 - truth))
+        loss = loss * (alpha * ground_truth + (1 - alpha) * (1 - ground_truth))
     return loss.mean(dim=(2, 3))
 
 
-def outline(truth: Tensor) -> Tensor:
-    """(N, 1, H, W): 1 where the 3 × 3 pixels of such a truth are not all alike."""
-    highest, lowest = F.max_pool2d(truth, 3, stride=1, padding=1), -F.max_pool2d(-truth, 3, stride=1, padding=1)
-    return (highest > lowest).to(truth.dtype)
+def find_boundary(ground_truth: Tensor) -> Tensor:
+    """Return 1 where the 3 × 3 neighborhood of a pixel of (N, 1, H, W) is not uniform, else 0."""
+    highest = F.max_pool2d(ground_truth, 3, stride=1, padding=1)
+    lowest = -F.max_pool2d(-ground_truth, 3, stride=1, padding=1)
+    return (highest > lowest).to(ground_truth.dtype)
 
 
-def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """(N, M): 1 − (Σp + Σt − Σ|p − t| + 1) / (Σp + Σt + 1), which is 1 − (2 Σpt + 1) / (Σp + Σt + 1) where t is 0 or 1.
+def dice_loss(logits: Tensor, ground_truth: Tensor) -> Tensor:
+    """Compute the dice loss of logits (N, M, H, W) against ground truth (N, 1, H, W): (N, M).
 
-    Written so, it is least at p = t for fractions too; with Σpt it would be least for masks that are too large.
+    The formula is 1 − (Σp + Σt − Σ|p − t| + 1) / (Σp + Σt + 1). For binary t it is the usual
+    1 − (2 Σpt + 1) / (Σp + Σt + 1). For fractional t its minimum is at p = t, where the usual one prefers masks that
+    are too large.
     """
     shares = logits.sigmoid()
-    total = shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
-    return 1 - (total - (shares - truth).abs().sum(dim=(2, 3)) + 1) / (total + 1)
+    total = shares.sum(dim=(2, 3)) + ground_truth.sum(dim=(2, 3))
+    return 1 - (total - (shares - ground_truth).abs().sum(dim=(2, 3)) + 1) / (total + 1)
 
 
 @torch.no_grad()
-def overlap(logits: Tensor, truth: Tensor) -> Tensor:
-    """(N, M): the IoU that masks of these logits really have; an empty union counts as one pixel."""
-    found, real = logits > 0, truth > 0.5
-    both, either = (found & real).sum(dim=(2, 3)), (found | real).sum(dim=(2, 3))
-    return both / either.clamp(min=1)
+def compute_iou(logits: Tensor, ground_truth: Tensor) -> Tensor:
+    """Compute the IoU (N, M) of thresholded logits (N, M, H, W) with (N, 1, H, W); 0 where both masks are empty."""
+    predicted, expected = logits > 0, ground_truth > 0.5
+    intersection, union = (predicted & expected).sum(dim=(2, 3)), (predicted | expected).sum(dim=(2, 3))
+    return intersection / union.clamp(min=1)

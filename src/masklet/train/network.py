@@ -1,4 +1,4 @@
-"""The network that a run trains: fresh or started from weights, as a whole, in parts, or through low-rank updates."""
+"""Network of a run: new or loaded from a checkpoint, trained completely, partly, or by low-rank updates."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from masklet.config import CONFIGS, ModelConfig
 from masklet.errors import SettingsError
 from masklet.model.sam2 import Sam2
 from masklet.train.drop_path import add_drop_path
-from masklet.train.initialization import fresh
+from masklet.train.initialization import create_model
 from masklet.train.lora import LowRank, add_low_rank
 from masklet.train.settings import Settings
 
 
-def network(settings: Settings, device: torch.device) -> Sam2:
-    """The network of these settings, in training mode, with gradients only for what is trained.
+def build_network(settings: Settings, device: torch.device) -> Sam2:
+    """Build the network of the settings, in training mode, with gradients only for trained parameters.
 
-    Raises `SettingsError` where nothing is, or `CheckpointError` for weights that do not fit.
+    Raises:
+        SettingsError: A prefix in `trainable` fits no parameter.
+        CheckpointError: The initial weights do not fit the model.
     """
     config = CONFIGS[settings.model]
-    model = started(settings.start, config) if settings.start else fresh(config, settings.seed)
+    if settings.initial_weights:
+        model = load_network(settings.initial_weights, config)
+    else:
+        model = create_model(config, settings.seed)
     model.to(device)
     if settings.lora_rank:
         add_low_rank(model, settings.lora_rank)
     if settings.drop_path:
         add_drop_path(model.trunk, settings.drop_path)
-    _freeze(model, settings)
+    _require_gradients(model, settings)
     if settings.compile:
         model.trunk.compile()
     return model.train()
 
 
-def started(name: str, config: ModelConfig) -> Sam2:
-    """A network with the weights of a file or of a released name."""
+def load_network(name: str, config: ModelConfig) -> Sam2:
+    """Load a network from a checkpoint file or by a model's name."""
     tensors = key_names.to_masklet(read_tensors(find_or_pull(name)))
     model = Sam2(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -43,15 +48,19 @@ def started(name: str, config: ModelConfig) -> Sam2:
     return model
 
 
-def _freeze(model: Sam2, settings: Settings) -> None:
-    """Leave gradients to the low-rank updates and to the names that begin with one of `settings.trained`; without
-    either, to everything."""
-    everything = not settings.trained and not settings.lora_rank
+def _require_gradients(model: Sam2, settings: Settings) -> None:
+    """Require gradients of low-rank updates and of the prefixes in `trainable`; of everything if there are neither."""
+    everything = not settings.trainable and not settings.lora_rank
     updates = {id(p) for module in model.modules() if isinstance(module, LowRank) for p in module.parameters()}
+    names = []
     for name, parameter in model.named_parameters():
-        named = bool(settings.trained) and name.startswith(settings.trained)
-        parameter.requires_grad_(everything or named or id(parameter) in updates)
-    unknown = [start for start in settings.trained if not any(n.startswith(start) for n, _ in model.named_parameters())]
-    if unknown:
-        known = ", ".join(dict(model.named_children()))
-        raise SettingsError("bad-settings", f"nothing in the network begins with {unknown[0]!r}; it has {known}")
+        listed = bool(settings.trainable) and name.startswith(settings.trainable)
+        parameter.requires_grad_(everything or listed or id(parameter) in updates)
+        names.append(name)
+    for prefix in settings.trainable:
+        if not any(name.startswith(prefix) for name in names):
+            modules = ", ".join(dict(model.named_children()))
+            message = (
+                f"no parameter starts with {prefix!r} of the setting trainable; the network's modules are {modules}"
+            )
+            raise SettingsError("bad-settings", message)

@@ -1,10 +1,9 @@
-"""Optimizers (AdamW, and Muon for matrices), parameter groups, schedule and moving average (reference-model §10.5)."""
+"""Optimizers (AdamW, and Muon for matrices), parameter groups and learning-rate schedule (reference-model §10.5)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,161 +12,143 @@ from torch import Tensor, nn
 
 from masklet.train.settings import Settings
 
-MEMORY = ("memory_attention", "memory_encoder", "slots", "pointer_head", "pointer_times", "hidden", "no_pointer")
-MATRICES = ("trunk.blocks.", "mask_decoder.transformer.")  # whose linear layers Muon moves
+MEMORY_PREFIXES = (
+    *("memory_attention", "memory_encoder", "slots"),
+    *("pointer_head", "pointer_times", "hidden", "no_pointer"),
+)
+MUON_PREFIXES = ("trunk.blocks.", "mask_decoder.transformer.")  # linear layers below these names can use Muon
 
 
 @dataclass(frozen=True, slots=True)
-class Movers:
-    """Optimisers of different parameters as one. `names` are those of the parameters, by their `id`."""
+class OptimizerGroup:
+    """Several optimizers with one interface. `names` maps the `id` of each parameter to its name."""
 
-    parts: tuple[torch.optim.Optimizer, ...]
+    optimizers: tuple[torch.optim.Optimizer, ...]
     names: Mapping[int, str]
 
     @property
-    def groups(self) -> list[dict[str, Any]]:
-        """The groups of all of them."""
-        return [group for part in self.parts for group in part.param_groups]
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of all optimizers."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
-    def forget(self) -> None:
-        """Drop the gradients."""
-        for part in self.parts:
-            part.zero_grad()
+    def zero_grad(self) -> None:
+        """Reset the gradients of all parameters."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
 
     def step(self) -> None:
-        """Move every parameter by its gradient."""
-        for part in self.parts:
-            part.step()
+        """Update all parameters."""
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     @property
     def states(self) -> dict[str, dict[str, Any]]:
-        """What they remember of each parameter, by name."""
-        return {self.names[id(value)]: state for part in self.parts for value, state in part.state.items()}
-
-    def fits(self, states: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether the same optimisers left these states, of the same parameters."""
-        kept = {
-            self.names[id(value)]: ("momentum_buffer" if isinstance(part, torch.optim.Muon) else "exp_avg", value.shape)
-            for part in self.parts
-            for value in _moved(part)
+        """The state of each parameter, by its name: moments and step counts."""
+        return {
+            self.names[id(value)]: state for optimizer in self.optimizers for value, state in optimizer.state.items()
         }
-        wanted = [(state, *kept.get(name, ("", None))) for name, state in states.items()]
-        return all(kind in state and state[kind].shape == shape for state, kind, shape in wanted)
 
-    def restore(self, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """The inverse of `states`."""
-        for part in self.parts:
-            names = [self.names[id(value)] for value in _moved(part)]
+    def matches(self, states: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Return whether `states` belong to the same optimizers of the same parameters."""
+        own = {
+            self.names[id(value)]: (_moment_key(optimizer), value.shape)
+            for optimizer in self.optimizers
+            for value in _ordered_parameters(optimizer)
+        }
+        expected = [(state, *own.get(name, ("", None))) for name, state in states.items()]
+        return all(key in state and state[key].shape == shape for state, key, shape in expected)
+
+    def load_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Load what `states` returned."""
+        for optimizer in self.optimizers:
+            names = [self.names[id(value)] for value in _ordered_parameters(optimizer)]
             own = {number: states[name] for number, name in enumerate(names) if name in states}
-            part.load_state_dict(part.state_dict() | {"state": own})
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": own})
 
 
-def groups(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
-    """AdamW's groups: trained parameters by learning rate and decay, each with its share of the rate as `share`."""
-    undecayed = set(_undecayed(model))
-    found: dict[tuple[float, float], list[Tensor]] = {}
+def group_parameters(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """Group the trainable parameters of a model by weight decay and by `rate_factor`, for AdamW."""
+    undecayed = set(_undecayed_names(model))
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = 0.0 if name in undecayed else settings.weight_decay
-            found.setdefault((rate_share(model, name, settings), decay), []).append(parameter)
+            groups.setdefault((learning_rate_factor(model, name, settings), decay), []).append(parameter)
     return [
-        {"params": parameters, "share": share, "lr": 0.0, "weight_decay": decay}
-        for (share, decay), parameters in found.items()
+        {"params": parameters, "rate_factor": factor, "lr": 0.0, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
     ]
 
 
-def rate_share(model: nn.Module, name: str, settings: Settings) -> float:
-    """The learning rate of a parameter as a share of the run's: less for the trunk, less still for its first blocks."""
-    if name.startswith(MEMORY):
-        return settings.memory_rate
+def learning_rate_factor(model: nn.Module, name: str, settings: Settings) -> float:
+    """Return the learning rate of a parameter relative to the run's: by module, and by depth in the trunk."""
+    if name.startswith(MEMORY_PREFIXES):
+        return settings.memory_rate_factor
     if not name.startswith(("trunk.", "neck.")):
         return 1.0
     if not name.startswith("trunk.") or name.startswith(("trunk.positions", "trunk.window_positions")):
-        return settings.trunk_rate
+        return settings.trunk_rate_factor
     depth = sum(1 for _ in model.get_submodule("trunk.blocks").children())
     layer = int(name.split(".")[2]) + 1 if name.startswith("trunk.blocks.") else 0
-    return float(settings.trunk_rate * settings.layer_decay ** (depth + 1 - layer))
+    return float(settings.trunk_rate_factor * settings.layer_decay ** (depth + 1 - layer))
 
 
-def rate(settings: Settings, step: int, progress: float) -> float:
-    """The learning rate: linear warm-up by steps, then a cosine over the run's progress from 0 to 1."""
+def compute_learning_rate(settings: Settings, step: int, progress: float) -> float:
+    """Compute the learning rate: linear warm-up by steps, then a cosine over the progress of the run from 0 to 1."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return (
-        settings.rate
-        * min(1.0, (step + 1) / max(1, settings.warmup))
-        * (settings.last_rate + (1 - settings.last_rate) * cosine)
+        settings.learning_rate
+        * min(1.0, (step + 1) / max(1, settings.warmup_steps))
+        * (settings.final_rate_factor + (1 - settings.final_rate_factor) * cosine)
     )
 
 
-def movers(model: nn.Module, beside: nn.Module, settings: Settings) -> Movers:
-    """The optimisers of the model's `groups` and of what is trained `beside` it: AdamW, and with `settings.muon` Muon
-    for `MATRICES`, with steps as long as AdamW's so that one rate does for both."""
-    matrices = {id(value) for name, value in model.named_parameters() if value.ndim == 2 and name.startswith(MATRICES)}
+def build_optimizers(model: nn.Module, auxiliary: nn.Module, settings: Settings) -> OptimizerGroup:
+    """Build the optimizers of a model and of an auxiliary module without weight decay.
+
+    AdamW trains all parameters; with `settings.muon`, Muon trains the matrices below `MUON_PREFIXES`. Muon's updates
+    are scaled to the size of AdamW's, so that one learning rate suits both.
+    """
+    matrices = {
+        id(value) for name, value in model.named_parameters() if value.ndim == 2 and name.startswith(MUON_PREFIXES)
+    }
     chosen = matrices if settings.muon else set()
-    found = groups(model, settings)
-    found.append({"params": list(beside.parameters()), "share": 1.0, "lr": 0.0, "weight_decay": 0.0})
-    moved, rest = _only(found, lambda value: id(value) in chosen), _only(found, lambda value: id(value) not in chosen)
-    parts: list[torch.optim.Optimizer] = []
-    if moved:
-        parts.append(torch.optim.Muon(moved, adjust_lr_fn="match_rms_adamw"))
-    if rest:
-        parts.append(torch.optim.AdamW(rest, betas=(0.9, settings.momentum), fused=True))
-    return Movers(tuple(parts), {id(value): name for name, value in _named(model, beside)})
+    groups = group_parameters(model, settings)
+    groups.append({"params": list(auxiliary.parameters()), "rate_factor": 1.0, "lr": 0.0, "weight_decay": 0.0})
+    for_muon = _filter_groups(groups, lambda value: id(value) in chosen)
+    for_adamw = _filter_groups(groups, lambda value: id(value) not in chosen)
+    optimizers: list[torch.optim.Optimizer] = []
+    if for_muon:
+        optimizers.append(torch.optim.Muon(for_muon, adjust_lr_fn="match_rms_adamw"))
+    if for_adamw:
+        optimizers.append(torch.optim.AdamW(for_adamw, betas=(0.9, settings.adam_beta2), fused=True))
+    return OptimizerGroup(tuple(optimizers), {id(value): name for name, value in _named_parameters(model, auxiliary)})
 
 
-class Average:
-    """The moving average of trained weights, which is what a run is for."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = {name: value.detach().clone() for name, value in _trained(model)}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """One step towards the model's weights; quicker at first, when the beginning is still in it."""
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
-        current = dict(_trained(model))
-        torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], share)
-
-    @contextmanager
-    def shown(self, model: nn.Module) -> Iterator[None]:
-        """The model with averaged weights, for as long as the block lasts."""
-        self._swap(model)
-        try:
-            yield
-        finally:
-            self._swap(model)
-
-    @torch.no_grad()
-    def _swap(self, model: nn.Module) -> None:
-        for name, parameter in _trained(model):
-            current = parameter.detach().clone()
-            parameter.copy_(self.weights[name])
-            self.weights[name].copy_(current)
+def _filter_groups(groups: list[dict[str, Any]], condition: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
+    """Return the groups with only the parameters that fulfill a condition, without empty groups."""
+    filtered = [{**group, "params": [value for value in group["params"] if condition(value)]} for group in groups]
+    return [group for group in filtered if group["params"]]
 
 
-def _only(found: list[dict[str, Any]], wanted: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
-    """Groups with the wanted parameters alone, without those that are left empty."""
-    kept = [{**group, "params": [value for value in group["params"] if wanted(value)]} for group in found]
-    return [group for group in kept if group["params"]]
+def _moment_key(optimizer: torch.optim.Optimizer) -> str:
+    """Return the key of an optimizer's first moment in its states."""
+    return "momentum_buffer" if isinstance(optimizer, torch.optim.Muon) else "exp_avg"
 
 
-def _moved(part: torch.optim.Optimizer) -> list[Tensor]:
-    """The parameters of an optimiser in the order by which it numbers them."""
-    return [value for group in part.param_groups for value in group["params"]]
+def _ordered_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the parameters in the order of the numbers in the optimizer's state dict."""
+    return [value for group in optimizer.param_groups for value in group["params"]]
 
 
-def _named(model: nn.Module, beside: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _named_parameters(model: nn.Module, auxiliary: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters under their names in the state file."""
     yield from model.named_parameters()
-    yield from ((f"beside.{name}", value) for name, value in beside.named_parameters())
+    yield from ((f"beside.{name}", value) for name, value in auxiliary.named_parameters())
 
 
-def _trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    return ((name, value) for name, value in model.named_parameters() if value.requires_grad)
-
-
-def _undecayed(model: nn.Module) -> Iterator[str]:
-    """Biases and the weights of norms."""
+def _undecayed_names(model: nn.Module) -> Iterator[str]:
+    """Yield the names of biases and of the weights of norms."""
     for prefix, module in model.named_modules():
         for name, _ in module.named_parameters(recurse=False):
             if name == "bias" or isinstance(module, nn.LayerNorm):

@@ -1,7 +1,7 @@
-"""What would a user say? Prompts drawn from the truth, then clicks where the answer is wrong (reference-model §10.1).
+"""Prompt sampling for training: first prompts from the ground truth, correction clicks from errors of a prediction.
 
-Every object draws from its own generator, so that what it is asked depends neither on its neighbours in a batch nor
-on how a batch is divided among processes.
+The rules are those of SAM 2's training (reference-model §10.1). Each object draws from its own random generator, so its
+prompts depend neither on the other objects of a batch nor on how a batch is split over processes.
 """
 
 from __future__ import annotations
@@ -17,164 +17,212 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE
+from masklet.backend import MASK_BIAS, MASK_SCALE
+from masklet.prompts import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
-NEGATIVE, POSITIVE, CORNER, OPPOSITE, NO_POINT = 0, 1, 2, 3, -1
-BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # of the box's side, of the image's (reference-model §10.1)
+NO_POINT = -1  # the label of a padding token (reference-model §4)
+BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # fractions of the box's side and of the image's (reference-model §10.1)
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """How often a first prompt is a mask, a click or a box; how corrections are drawn."""
+class PromptShares:
+    """Relative frequencies of first prompts (mask, click, box), and fractions of clicks by rule."""
 
     mask: float = 0.5
     click: float = 0.25
     box: float = 0.25
-    centred: float = 0.0  # clicks at the middle of the largest error, the rest anywhere in the error
-    from_truth: float = 0.1  # corrections drawn from the object whatever was answered
+    centered: float = 0.0  # clicks at the center of the largest error; the others lie anywhere in the error region
+    from_ground_truth: float = 0.1  # corrections sampled from the object instead of the error region
 
 
-class Asked(NamedTuple):
-    """Prompts for N objects as the decoder takes them. Points are fractions (x, y) of the picture."""
+class DecoderPrompts(NamedTuple):
+    """Prompts of N objects in the form that the mask decoder takes.
 
-    points: Tensor  # (N, P, 2)
-    labels: Tensor  # (N, P)
-    present: Tensor  # (N, P) bool: which of the points count
-    mask: Tensor  # (N, 1, h, w) logits
-    masked: Tensor  # (N,) bool: whose mask counts
+    Attributes:
+        points: (N, P, 2) float, fractions (x, y) of the image.
+        labels: (N, P) int64, labels of the points as in `masklet.prompts`, or `NO_POINT`.
+        present: (N, P) bool, True for points that are used.
+        mask: (N, 1, h, w) mask logits at a quarter of the image's size.
+        masked: (N,) bool, True for objects whose `mask` is used.
+    """
+
+    points: Tensor
+    labels: Tensor
+    present: Tensor
+    mask: Tensor
+    masked: Tensor
 
     @property
     def ambiguous(self) -> Tensor:
-        """(N,) bool: a lone click or a lone mask may mean several things."""
+        """(N,) bool: True for a single click and for a mask alone, which may mean several objects."""
         clicks = (self.present & (self.labels >= 0)).sum(dim=1)
         return clicks <= 1
 
-    def again(self, logits: Tensor) -> Asked:
-        """The same points with the answer so far (N, 1, h, w) to start from; a mask that was given stays."""
+    def with_mask(self, logits: Tensor) -> DecoderPrompts:
+        """Add predicted logits (N, 1, h, w) as mask prompts. Objects that have a mask prompt keep theirs."""
         mask = torch.where(self.masked[:, None, None, None], self.mask, logits)
         return self._replace(mask=mask, masked=torch.ones_like(self.masked))
 
-    def refined(self, points: Tensor, labels: Tensor, logits: Tensor) -> Asked:
-        """One more point each, (N, 2) with labels (N,), and the answer so far (N, 1, h, w) to start from."""
-        there = torch.ones_like(self.present[:, :1])
-        said = self.present & (self.labels != NO_POINT)
-        return Asked(
+    def with_click(self, points: Tensor, labels: Tensor, logits: Tensor) -> DecoderPrompts:
+        """Add one point (N, 2) with its label (N,) per object, and replace the masks by logits (N, 1, h, w)."""
+        used = torch.ones_like(self.present[:, :1])
+        present = self.present & (self.labels != NO_POINT)
+        return DecoderPrompts(
             torch.cat((self.points, points[:, None]), dim=1),
             torch.cat((self.labels, labels[:, None]), dim=1),
-            torch.cat((there, said[:, 1:], there), dim=1),
+            torch.cat((used, present[:, 1:], used), dim=1),
             logits,
             torch.ones_like(self.masked),
         )
 
 
-def first_prompts(truth: Tensor, shares: Shares, rngs: Sequence[Generator]) -> Asked:
-    """A click, a box or a mask for each object of `truth` (N, H, W) bool.
+def sample_prompts(ground_truth: Tensor, shares: PromptShares, rngs: Sequence[Generator]) -> DecoderPrompts:
+    """Sample a click, a box or a mask for each object.
 
-    The first place holds the token that is not a point, which follows every prompt but a mask; then come two places
-    for a click or the corners of a box.
+    The first of the three points is the padding token that follows every prompt except a mask; the other two hold a
+    click, or the corners of a box.
+
+    Args:
+        ground_truth: (N, H, W) bool masks.
+        shares: How often each kind of prompt is drawn.
+        rngs: One generator per object.
     """
-    kinds = torch.tensor([_kind(shares, rng) for rng in rngs], device=truth.device)
-    clicks, click_labels = drawn_clicks(truth, torch.zeros_like(truth), shares.centred, rngs)
-    corners = boxes(truth, rngs)
-    boxed, clicked = kinds == CORNER, kinds == POSITIVE
+    kinds = torch.tensor([_sample_kind(shares, rng) for rng in rngs], device=ground_truth.device)
+    clicks, click_labels = sample_clicks(ground_truth, torch.zeros_like(ground_truth), shares.centered, rngs)
+    corners = sample_boxes(ground_truth, rngs)
+    boxed, clicked = kinds == TOP_LEFT, kinds == POSITIVE
     points = torch.where(boxed[:, None, None], corners, clicks[:, None])
-    labels = torch.stack((torch.where(boxed, CORNER, click_labels), torch.full_like(kinds, OPPOSITE)), dim=1)
-    return Asked(
+    labels = torch.stack((torch.where(boxed, TOP_LEFT, click_labels), torch.full_like(kinds, BOTTOM_RIGHT)), dim=1)
+    return DecoderPrompts(
         torch.cat((torch.zeros_like(clicks)[:, None], points), dim=1),
         torch.cat((torch.full_like(kinds, NO_POINT)[:, None], labels), dim=1),
         torch.stack((boxed | clicked, boxed | clicked, boxed), dim=1),
-        shrunk(truth) * MASK_SCALE + MASK_BIAS,
+        downsample_masks(ground_truth) * MASK_SCALE + MASK_BIAS,
         ~(boxed | clicked),
     )
 
 
-def unprompted(truth: Tensor) -> Asked:
-    """What objects are asked that are only followed: two tokens that are not points (reference-model §5.5)."""
-    labels = torch.full((len(truth), 2), NO_POINT, device=truth.device)
-    mask = shrunk(torch.zeros_like(truth))
-    return Asked(mask.new_zeros(len(truth), 2, 2), labels, labels < 0, mask, labels[:, 0] >= 0)
+def make_empty_prompts(ground_truth: Tensor) -> DecoderPrompts:
+    """Return the prompts of N objects (N, H, W) on unprompted frames: two padding tokens (reference-model §5.5)."""
+    labels = torch.full((len(ground_truth), 2), NO_POINT, device=ground_truth.device)
+    mask = downsample_masks(torch.zeros_like(ground_truth))
+    return DecoderPrompts(mask.new_zeros(len(ground_truth), 2, 2), labels, labels < 0, mask, labels[:, 0] >= 0)
 
 
-def corrections(truth: Tensor, found: Tensor, shares: Shares, rngs: Sequence[Generator]) -> tuple[Tensor, Tensor]:
-    """One click per object where `found` (N, H, W) bool is not the `truth`: points (N, 2), labels (N,)."""
-    whole = torch.tensor([rng.random() < shares.from_truth for rng in rngs], device=truth.device)
-    return drawn_clicks(truth, found & ~whole[:, None, None], shares.centred, rngs)
+def sample_corrections(
+    ground_truth: Tensor, predicted: Tensor, shares: PromptShares, rngs: Sequence[Generator]
+) -> tuple[Tensor, Tensor]:
+    """Sample one correction click per object where `predicted` (N, H, W) bool differs from `ground_truth`.
+
+    A fraction `shares.from_ground_truth` of the clicks is sampled from the whole object instead.
+
+    Returns:
+        Points (N, 2) as fractions (x, y) of the image, and labels (N,).
+    """
+    whole = torch.tensor([rng.random() < shares.from_ground_truth for rng in rngs], device=ground_truth.device)
+    return sample_clicks(ground_truth, predicted & ~whole[:, None, None], shares.centered, rngs)
 
 
-def drawn_clicks(truth: Tensor, found: Tensor, centred: float, rngs: Sequence[Generator]) -> tuple[Tensor, Tensor]:
-    """One click per object in its error region: in the middle of it for a share `centred` of them, else anywhere."""
-    points, labels = uniform_clicks(truth, found, rngs)
-    middle = [k for k, rng in enumerate(rngs) if rng.random() < centred]
+def sample_clicks(
+    ground_truth: Tensor, predicted: Tensor, centered: float, rngs: Sequence[Generator]
+) -> tuple[Tensor, Tensor]:
+    """Sample one click per object in its error region: a fraction `centered` at the center, the others anywhere.
+
+    Args:
+        ground_truth: (N, H, W) bool masks.
+        predicted: (N, H, W) bool masks.
+        centered: The fraction of clicks that `find_center_clicks` places.
+        rngs: One generator per object.
+
+    Returns:
+        Points (N, 2) as fractions (x, y) of the image, and labels (N,).
+    """
+    points, labels = sample_uniform_clicks(ground_truth, predicted, rngs)
+    middle = [k for k, rng in enumerate(rngs) if rng.random() < centered]
     if middle:
-        points[middle], labels[middle] = centre_clicks(truth[middle], found[middle])
+        points[middle], labels[middle] = find_center_clicks(ground_truth[middle], predicted[middle])
     return points, labels
 
 
-def uniform_clicks(truth: Tensor, found: Tensor, rngs: Sequence[Generator]) -> tuple[Tensor, Tensor]:
-    """A click anywhere in the error region of each object: points (N, 2), labels (N,).
+def sample_uniform_clicks(ground_truth: Tensor, predicted: Tensor, rngs: Sequence[Generator]) -> tuple[Tensor, Tensor]:
+    """Sample one click per object, uniformly from the pixels of its error region (N, H, W).
 
-    Where nothing is wrong, a negative click off the object.
+    Where the prediction is equal to the ground truth, the click is a negative one outside of the object.
+
+    Returns:
+        Points (N, 2) as fractions (x, y) of the image, and labels (N,).
     """
-    wrong = truth ^ found
-    wrong = torch.where(wrong.flatten(1).any(dim=1)[:, None, None], wrong, ~truth)
+    wrong = ground_truth ^ predicted
+    wrong = torch.where(wrong.flatten(1).any(dim=1)[:, None, None], wrong, ~ground_truth)
     running = wrong.flatten(1).cumsum(dim=1)
-    draws = torch.tensor([rng.random() for rng in rngs], device=truth.device, dtype=torch.float64)
+    draws = torch.tensor([rng.random() for rng in rngs], device=ground_truth.device, dtype=torch.float64)
     rank = (draws * running[:, -1]).floor().to(running.dtype)[:, None]
-    place = torch.searchsorted(running, rank, right=True).clamp(max=running.shape[1] - 1)
-    label = truth.flatten(1).gather(1, place)[:, 0].long()
-    return _fractions(place[:, 0], truth.shape[-2:]), label
+    pixel = torch.searchsorted(running, rank, right=True).clamp(max=running.shape[1] - 1)
+    label = ground_truth.flatten(1).gather(1, pixel)[:, 0].long()
+    return _to_fractions(pixel[:, 0], ground_truth.shape[-2:]), label
 
 
-def centre_clicks(truth: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
-    """A click on the pixel of the error that is farthest from its border, in the larger of both kinds of error."""
-    missing, surplus = (truth & ~found).cpu().numpy(), (found & ~truth).cpu().numpy()
-    places, labels = [], []
-    for lacks, spills in zip(missing, surplus, strict=True):
-        inside, outside = _depth(lacks), _depth(spills)
+def find_center_clicks(ground_truth: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the pixel that is farthest from the border of the error region, per object (N, H, W).
+
+    The larger of the two error regions decides: missing pixels get a positive click, surplus pixels a negative one.
+
+    Returns:
+        Points (N, 2) as fractions (x, y) of the image, and labels (N,).
+    """
+    missing, surplus = (ground_truth & ~predicted).cpu().numpy(), (predicted & ~ground_truth).cpu().numpy()
+    pixels, labels = [], []
+    for lacking, spilled in zip(missing, surplus, strict=True):
+        inside, outside = _measure_depth(lacking), _measure_depth(spilled)
         positive = inside.max() > outside.max()
-        places.append(int((inside if positive else outside).argmax()))
+        pixels.append(int((inside if positive else outside).argmax()))
         labels.append(POSITIVE if positive else NEGATIVE)
-    place = torch.tensor(places, device=truth.device)
-    return _fractions(place, truth.shape[-2:]), torch.tensor(labels, device=truth.device)
+    pixel = torch.tensor(pixels, device=ground_truth.device)
+    return _to_fractions(pixel, ground_truth.shape[-2:]), torch.tensor(labels, device=ground_truth.device)
 
 
-def boxes(truth: Tensor, rngs: Sequence[Generator]) -> Tensor:
-    """Corners (N, 2, 2) of each object's box, jittered as a hand would; the whole picture where there is no object."""
-    height, width = truth.shape[-2:]
-    x0, x1 = _extent(truth.any(dim=1))
-    y0, y1 = _extent(truth.any(dim=2))
+def sample_boxes(ground_truth: Tensor, rngs: Sequence[Generator]) -> Tensor:
+    """Return the jittered bounding box of each mask (N, H, W) as corners (N, 2, 2), fractions (x, y) of the image.
+
+    An empty mask gets the box of the whole image.
+    """
+    height, width = ground_truth.shape[-2:]
+    x0, x1 = _find_extent(ground_truth.any(dim=1))
+    y0, y1 = _find_extent(ground_truth.any(dim=2))
     tight = torch.stack((x0, y0, x1, y1), dim=1).double()
     sides = torch.stack((x1 - x0, y1 - y0), dim=1).double()
     whole = tight.new_tensor([width, height])
     reach = torch.minimum(BOX_NOISE * sides, BOX_NOISE_LIMIT * whole).repeat(1, 2)
-    noise = torch.from_numpy(np.stack([rng.uniform(-1, 1, 4) for rng in rngs])).to(truth.device)
+    noise = torch.from_numpy(np.stack([rng.uniform(-1, 1, 4) for rng in rngs])).to(ground_truth.device)
     jittered = (tight + noise * reach).clamp(min=0)
     return (torch.minimum(jittered, (whole - 1).repeat(2)) / whole.repeat(2)).float().unflatten(1, (2, 2))
 
 
-def shrunk(truth: Tensor, factor: int = 4) -> Tensor:
-    """(N, H, W) bool → (N, 1, H / factor, W / factor): the share of each cell that the object covers."""
-    return torch.nn.functional.avg_pool2d(truth[:, None].float(), factor)
+def downsample_masks(masks: Tensor, factor: int = 4) -> Tensor:
+    """Average masks (N, H, W) bool over cells of `factor`² pixels: (N, 1, H / factor, W / factor), in [0, 1]."""
+    return torch.nn.functional.avg_pool2d(masks[:, None].float(), factor)
 
 
-def _kind(shares: Shares, rng: Generator) -> int:
+def _sample_kind(shares: PromptShares, rng: Generator) -> int:
+    """Draw the kind of a prompt as the label of its first point: NO_POINT for a mask, POSITIVE, TOP_LEFT for a box."""
     draw = rng.random() * (shares.mask + shares.click + shares.box)
-    return NO_POINT if draw < shares.mask else POSITIVE if draw < shares.mask + shares.click else CORNER
+    return NO_POINT if draw < shares.mask else POSITIVE if draw < shares.mask + shares.click else TOP_LEFT
 
 
-def _fractions(place: Tensor, size: Sequence[int]) -> Tensor:
-    """Flat pixel numbers (N,) of a map of (H, W) → fractions (x, y)."""
+def _to_fractions(pixel: Tensor, size: Sequence[int]) -> Tensor:
+    """Convert flat pixel indices (N,) of an image of `size` (H, W) to fractions (x, y)."""
     height, width = size
-    return torch.stack((place % width / width, place // width / height), dim=1)
+    return torch.stack((pixel % width / width, pixel // width / height), dim=1)
 
 
-def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last index that is occupied in each row of (N, L); all of it where none is."""
+def _find_extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the last True index of each row of (N, L); the whole row where nothing is True."""
     length = occupied.shape[1]
     occupied = occupied | ~occupied.any(dim=1, keepdim=True)
     return occupied.int().argmax(dim=1), length - 1 - occupied.int().flip(1).argmax(dim=1)
 
 
-def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _measure_depth(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the distance of each pixel of a mask to its border; outside of the image counts as border."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1])

@@ -1,4 +1,4 @@
-"""A page about a run: its curves, its quality on sets it does not train on, and what it sees and answers there."""
+"""Report of a run: learning curves, quality on the validation sets, and predictions on their images."""
 
 from __future__ import annotations
 
@@ -14,74 +14,83 @@ from masklet.evaluate.plots import draw_line_plot
 from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, write_report
 from masklet.model.sam2 import Sam2
 from masklet.prompts import click
-from masklet.train.image_rollout import Plan, asked_of, chosen, encoded, stretched, unremembering
-from masklet.train.losses import Weights
-from masklet.train.metrics_log import LOG, VALIDATION, read_lines
-from masklet.train.prompt_sampling import Shares, first_prompts
+from masklet.train.image_rollout import (
+    RolloutOptions,
+    condition_without_memory,
+    decode_prompts,
+    encode_images,
+    select_masks,
+    upsample_logits,
+)
+from masklet.train.losses import LossWeights
+from masklet.train.metrics_log import LOG_FILE, VALIDATION_FILE, read_lines
+from masklet.train.prompt_sampling import PromptShares, sample_prompts
 from masklet.train.settings import Settings
 from masklet.train.validation import SEED, Examples
 
-SHOWN = 12  # pictures
+MAX_IMAGES = 12  # per validation set
 
 
-def report(out: Path, settings: Settings, model: Sam2, validation: Mapping[str, Examples]) -> None:
-    """Write `report.html`, `report.md` and `report.json` about the run in the folder `out`.
+def write_run_report(out: Path, settings: Settings, model: Sam2, validation: Mapping[str, Examples]) -> None:
+    """Write `report.html`, `report.md` and `report.json` to the folder of a run.
 
-    The pictures are the first of each validation set, each answered after one click in the middle, worst first.
+    The images are the first of each validation set, with the prediction after one click at the center of the object.
     """
-    lines, visits = read_lines(out / LOG), read_lines(out / VALIDATION)
-    pictures = [picture for examples in validation.values() for picture in answered_pictures(model, examples)]
-    made = Report(
+    lines, validations = read_lines(out / LOG_FILE), read_lines(out / VALIDATION_FILE)
+    report = Report(
         title=f"Training of {settings.model}",
-        facts={name.partition(" = ")[0]: name.partition(" = ")[2] for name in settings.to_toml().splitlines()},
-        tables=[_quality(visits), _last(lines)],
-        numbers={"log": lines, "validation": visits},
-        plots=_plots(lines, visits),
-        images=pictures,
+        facts={line.partition(" = ")[0]: line.partition(" = ")[2] for line in settings.to_toml().splitlines()},
+        tables=[_validation_table(validations), _metrics_table(lines)],
+        numbers={"log": lines, "validation": validations},
+        plots=_draw_plots(lines, validations),
+        images=[image for examples in validation.values() for image in draw_predictions(model, examples)],
     )
-    write_report(made, out)
+    write_report(report, out)
 
 
 @torch.no_grad()
-def answered_pictures(model: Sam2, examples: Examples) -> list[CaptionedImage]:
-    """The first examples with the true mask, the answer to one click in the middle, and the click; worst first."""
-    frames, truth = (part[:SHOWN].to(model.no_pointer.device) for part in examples)
+def draw_predictions(model: Sam2, examples: Examples) -> list[CaptionedImage]:
+    """Draw the ground truth, one click and its prediction on the first examples, sorted by increasing IoU."""
+    frames, masks = (part[:MAX_IMAGES].to(model.no_pointer.device) for part in examples)
+    ground_truth = masks[:, 0]
     rngs = [np.random.default_rng((SEED, row)) for row in range(len(frames))]
-    plan = Plan(Shares(0, 1, 0, 1, 0), Weights(), 0)
+    options = RolloutOptions(PromptShares(0, 1, 0, 1, 0), LossWeights(), 0)
     model.eval()
-    asked = first_prompts(truth[:, 0], plan.shares, rngs)
-    answer = asked_of(model, unremembering(model, encoded(model, frames, plan)), asked, plan)
+    prompts = sample_prompts(ground_truth, options.shares, rngs)
+    features = condition_without_memory(model, encode_images(model, frames, options))
+    candidates = decode_prompts(model, features, prompts, options)
     model.train()
-    found = stretched(chosen(answer, asked.ambiguous).logits, truth.shape[-2:])[:, 0] > 0
-    overlaps = (found & truth[:, 0]).sum(dim=(1, 2)) / (found | truth[:, 0]).sum(dim=(1, 2)).clamp(min=1)
-    clicks = (asked.points[:, 1] * truth.shape[-1]).round().tolist()
-    order = overlaps.argsort().tolist()
+    logits = select_masks(candidates, prompts.ambiguous).logits
+    predicted = upsample_logits(logits, ground_truth.shape[-2:])[:, 0] > 0
+    intersections, unions = (predicted & ground_truth).sum(dim=(1, 2)), (predicted | ground_truth).sum(dim=(1, 2))
+    ious = intersections / unions.clamp(min=1)
+    clicks = (prompts.points[:, 1] * ground_truth.shape[-1]).round().tolist()
+    images, expected, found = (part.cpu().numpy() for part in (frames, ground_truth, predicted))
     return [
         CaptionedImage(
-            f"IoU {float(overlaps[k]):.2f} after one click ({LEGEND})",
-            draw_comparison(
-                frames[k].cpu().numpy(), truth[k, 0].cpu().numpy(), found[k].cpu().numpy(), click(*clicks[k])
-            ),
+            f"IoU {float(ious[k]):.2f} after one click ({LEGEND})",
+            draw_comparison(images[k], expected[k], found[k], click(*clicks[k])),
         )
-        for k in order
+        for k in ious.argsort().tolist()
     ]
 
 
-def _quality(visits: Sequence[Mapping[str, Any]]) -> Table:
-    names = [name for name in (visits[-1] if visits else {}) if name.startswith("click_") or name == "box"]
-    rows = [[f"{visit['set']}, step {visit['step']}", *(f"{visit[name]:.3f}" for name in names)] for visit in visits]
-    note = "Mean IoU of the averaged weights on the same objects each time; clicks in the middle of the error."
+def _validation_table(validations: Sequence[Mapping[str, Any]]) -> Table:
+    names = [name for name in (validations[-1] if validations else {}) if name.startswith("click_") or name == "box"]
+    rows = [[f"{one['set']}, step {one['step']}", *(f"{one[name]:.3f}" for name in names)] for one in validations]
+    note = "Mean IoU of the averaged weights, on the same objects each time, with clicks at the center of the error."
     return Table("Quality", ["set", *(name.replace("_", " ") for name in names)], rows, note)
 
 
-def _last(lines: Sequence[Mapping[str, Any]]) -> Table:
-    names = ("step", "seconds", "size", "rate", "loss", "focal", "dice", "iou", "occlusion", "area")
+def _metrics_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    names = ("step", "seconds", "size", "learning_rate", "loss", "focal", "dice", "iou", "object_score", "area")
     latest = {line["kind"]: line for line in lines}
-    return Table("At the end", ["", *names], [[kind, *(str(line[n]) for n in names)] for kind, line in latest.items()])
+    rows = [[kind, *(str(line[name]) for name in names)] for kind, line in latest.items()]
+    return Table("At the end", ["", *(name.replace("_", " ") for name in names)], rows)
 
 
-def _plots(lines: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any]]) -> list[Plot]:
-    """Loss, IoU in training and IoU in validation against steps, as far as there is something to draw."""
+def _draw_plots(lines: Sequence[Mapping[str, Any]], validations: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    """Plot loss, IoU in training and IoU in validation against steps. Plots without points are left out."""
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {
         "Loss": {},
         "IoU in training": {},
@@ -89,11 +98,11 @@ def _plots(lines: Sequence[Mapping[str, Any]], visits: Sequence[Mapping[str, Any
     }
     for line in lines:
         curves["Loss"].setdefault(line["kind"], []).append((line["step"], line["loss"]))
-        for place, value in enumerate(line["overlaps"]):
+        for number, value in enumerate(line["ious"]):
             if value is not None:
-                name = f"{line['kind']} {place}"
+                name = f"{line['kind']} {number}"
                 curves["IoU in training"].setdefault(name, []).append((line["step"], value))
-    for visit in visits:
+    for one in validations:
         for name in ("click_1", "click_5", "box"):
-            curves["IoU on other data"].setdefault(f"{visit['set']} {name}", []).append((visit["step"], visit[name]))
+            curves["IoU on other data"].setdefault(f"{one['set']} {name}", []).append((one["step"], one[name]))
     return [Plot(title, draw_line_plot(series, "step", title)) for title, series in curves.items() if series]

@@ -1,4 +1,8 @@
-"""A run on disk: one safetensors file with weights, average, optimiser and a line of JSON, replaced whole."""
+"""State file of a run: one safetensors file with weights, averages, optimizer states and progress.
+
+The names of its tensors are those of masklet 0.1: `modules.model.NAME`, `modules.grouping.NAME` (the head of the
+embedding loss), `average.NAME` and `optimiser.PARAMETER.NAME`. The metadata has the progress as JSON.
+"""
 
 from __future__ import annotations
 
@@ -15,75 +19,81 @@ from torch import Tensor, nn
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.atomic import atomic_write
 from masklet.model.sam2 import Sam2
-from masklet.train.lora import folded
-from masklet.train.optimizer import Average, Movers
+from masklet.train.ema import ExponentialMovingAverage
+from masklet.train.lora import fold_weights
+from masklet.train.optimizer import OptimizerGroup
 
-STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
+STATE_FILE, WEIGHTS_FILE = "state.safetensors", "weights.safetensors"
+_MODULES, _AVERAGE, _OPTIMIZER = "modules.", "average.", "optimiser."
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is."""
+    """Steps and training time of a run so far, over all its sessions."""
 
     step: int = 0
-    seconds: float = 0.0  # of training, over all stretches
+    seconds: float = 0.0
 
 
-def save_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Movers, at: Progress) -> None:
-    """Write everything that a run needs to go on as if it had not stopped."""
-    tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.weights.items()}
-    for parameter, state in movers.states.items():
-        tensors |= {f"optimiser.{parameter}.{name}": value for name, value in state.items()}
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, _metadata(at))
+def save_state(
+    path: Path, modules: nn.ModuleDict, ema: ExponentialMovingAverage, optimizers: OptimizerGroup, at: Progress
+) -> None:
+    """Write everything that a resumed run needs, replacing the file atomically."""
+    tensors = {f"{_MODULES}{name}": value for name, value in modules.state_dict().items()}
+    tensors |= {f"{_AVERAGE}{name}": value for name, value in ema.weights.items()}
+    for parameter, state in optimizers.states.items():
+        tensors |= {f"{_OPTIMIZER}{parameter}.{name}": value for name, value in state.items()}
+    metadata = {"masklet": json.dumps(asdict(at))}
+    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
     with atomic_write(path) as file:
         file.write(content)
 
 
-def load_state(path: Path, modules: nn.ModuleDict, average: Average, movers: Movers) -> Progress:
-    """The inverse of `save_state`, into modules, an average and movers of the same settings."""
+def load_state(
+    path: Path, modules: nn.ModuleDict, ema: ExponentialMovingAverage, optimizers: OptimizerGroup
+) -> Progress:
+    """Load a state file into modules, averages and optimizers of the same settings.
+
+    Raises:
+        InputNotFound: There is no such file.
+        CheckpointError: The file is damaged, or other parameters or optimizers were trained.
+    """
     if not path.is_file():
-        raise InputNotFound(
-            "input-not-found", f"{path}: no run to resume here; start one without --resume", path=str(path)
-        )
+        message = f"{path}: no run to resume; start one without --resume"
+        raise InputNotFound("input-not-found", message, path=str(path))
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
             at = Progress(**json.loads(file.metadata()["masklet"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as cause:
-        raise CheckpointError(
-            "checkpoint-corrupt", f"{path}: not the state of a run: {cause}", path=str(path)
-        ) from cause
-    averaged, moments = _under(tensors, "average."), _moments(_under(tensors, "optimiser."))
-    if averaged.keys() != average.weights.keys() or not movers.fits(moments):
+        message = f"{path}: not a valid state file of a run: {cause}"
+        raise CheckpointError("checkpoint-corrupt", message, path=str(path)) from cause
+    averages, states = _strip_prefix(tensors, _AVERAGE), _group_by_parameter(_strip_prefix(tensors, _OPTIMIZER))
+    if averages.keys() != ema.weights.keys() or not optimizers.matches(states):
         raise CheckpointError(
             "checkpoint-mismatch",
-            f"{path}: other weights were trained there, or otherwise; resume with the settings of its settings.toml",
+            f"{path}: other parameters or optimizers were trained; resume with the settings of its settings.toml",
         )
-    modules.load_state_dict(_under(tensors, "modules."))
-    for name, value in average.weights.items():
-        value.copy_(averaged[name])
-    movers.restore(moments)
+    modules.load_state_dict(_strip_prefix(tensors, _MODULES))
+    for name, value in ema.weights.items():
+        value.copy_(averages[name])
+    optimizers.load_states(states)
     return at
 
 
 def save_weights(path: Path, model: Sam2, *, half: bool = False) -> None:
-    """The model's weights alone, with our names, for `masklet.load`; `half` stores float16."""
-    kind = torch.float16 if half else torch.float32
-    content = save({name: value.to("cpu", kind).contiguous() for name, value in folded(model).items()})
+    """Write the model's weights for `masklet.load`, in float32, or in float16 with `half`."""
+    dtype = torch.float16 if half else torch.float32
+    content = save({name: value.to("cpu", dtype).contiguous() for name, value in fold_weights(model).items()})
     with atomic_write(path) as file:
         file.write(content)
 
 
-def _metadata(at: Progress) -> dict[str, str]:
-    return {"masklet": json.dumps(asdict(at))}
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _moments(tensors: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
+def _group_by_parameter(tensors: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
     states: dict[str, dict[str, Any]] = {}
     for name, value in tensors.items():
         parameter, _, key = name.rpartition(".")

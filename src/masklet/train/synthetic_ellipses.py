@@ -1,7 +1,7 @@
-"""Drills: small ellipses to be answered to their boxes, or to their masks, where there is nothing to see.
+"""Synthetic box-to-ellipse and mask-to-ellipse tasks, which train prompts of small objects.
 
-What is not much larger than a place of the features, 16 pixels, can hardly be seen; but a box says where it is and how
-large. Real objects of that size are rare, and so a network is slow to learn what a small box means (`docs/log.md`).
+The ellipses are not in the image; their prompts alone define them. Objects of a cell's size (16 pixels) are hardly
+visible in the features and rare in data, so a network learns small boxes slowly without such tasks (docs/log.md).
 """
 
 from __future__ import annotations
@@ -16,35 +16,45 @@ from torch import Tensor
 
 from masklet.backend import Features
 from masklet.model.sam2 import Sam2
-from masklet.train.image_rollout import Plan, pictures
-from masklet.train.prompt_sampling import Shares
+from masklet.train.image_rollout import RolloutOptions, roll_out_images
+from masklet.train.prompt_sampling import PromptShares
 
-SIDES = 1 / 80, 1 / 4  # of the boxes, in sides of the picture
-LEAST = 12  # pixels
-SHARE = 0.5  # of what an object counts
-SHOWN = Shares(mask=0.25, click=0.0, box=0.75)
-
-
-def drilled(model: Sam2, features: Features, size: int, plan: Plan, rngs: Sequence[Generator]) -> Tensor:
-    """The loss of drills on B pictures of that size with these features, one for each of the B · K `rngs`."""
-    truth = ellipses(size, rngs, features.stride16.device).unflatten(0, (len(features.stride16), -1))
-    plan = replace(plan, shares=SHOWN, clicks=0)
-    return SHARE * pictures(model, features, truth, plan, rngs).parts.total(plan.weights)
+BOX_SIDES = 1 / 80, 1 / 4  # smallest and largest side of a box, as a fraction of the image's side
+MIN_AREA_PX = 12
+LOSS_WEIGHT = 0.5  # relative to objects of the image
+PROMPT_SHARES = PromptShares(mask=0.25, click=0.0, box=0.75)
 
 
-def ellipses(size: int, rngs: Sequence[Generator], device: torch.device) -> Tensor:
-    """(N, size, size) bool: ellipses of random places and sides, of at least `LEAST` pixels each."""
-    x, y, across, down = torch.tensor([_drawn(size, rng) for rng in rngs], device=device).T[..., None]
-    places = torch.arange(size, device=device) + 0.5
-    rows, columns = ((places - y) / (down / 2)) ** 2, ((places - x) / (across / 2)) ** 2
+def compute_ellipse_loss(
+    model: Sam2, features: Features, size: int, options: RolloutOptions, rngs: Sequence[Generator]
+) -> Tensor:
+    """Compute the loss of K random ellipses on each of B images.
+
+    Args:
+        model: The network in training.
+        features: Features of the B images.
+        size: Side of the images in pixels.
+        options: The options of the step; prompts are boxes and masks without corrections.
+        rngs: One generator for each of the B · K ellipses.
+    """
+    masks = draw_ellipses(size, rngs, features.stride16.device).unflatten(0, (len(features.stride16), -1))
+    options = replace(options, shares=PROMPT_SHARES, clicks=0)
+    return LOSS_WEIGHT * roll_out_images(model, features, masks, options, rngs).losses.total(options.weights)
+
+
+def draw_ellipses(size: int, rngs: Sequence[Generator], device: torch.device) -> Tensor:
+    """Draw one random ellipse of at least `MIN_AREA_PX` pixels per generator: (N, size, size) bool."""
+    x, y, width, height = torch.tensor([_draw_ellipse(size, rng) for rng in rngs], device=device).T[..., None]
+    pixels = torch.arange(size, device=device) + 0.5
+    rows, columns = ((pixels - y) / (height / 2)) ** 2, ((pixels - x) / (width / 2)) ** 2
     return rows[:, :, None] + columns[:, None] < 1
 
 
-def _drawn(size: int, rng: Generator) -> tuple[float, float, float, float]:
-    """The middle x and y of an ellipse, its width and its height in pixels."""
-    low, high = np.log(SIDES)
+def _draw_ellipse(size: int, rng: Generator) -> tuple[float, float, float, float]:
+    """Draw the center (x, y), the width and the height of an ellipse in pixels."""
+    low, high = np.log(BOX_SIDES)
     while True:
         width, height = size * np.exp((rng.uniform(low, high) + rng.uniform(low, high, 2)) / 2)
         x, y = rng.uniform(width / 2, size - width / 2), rng.uniform(height / 2, size - height / 2)
-        if np.pi / 4 * width * height >= LEAST:
+        if np.pi / 4 * width * height >= MIN_AREA_PX:
             return float(x), float(y), float(width), float(height)

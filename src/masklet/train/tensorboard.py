@@ -1,4 +1,4 @@
-"""Event files that TensorBoard reads: scalars in records of protocol buffers, each with its checksums."""
+"""TensorBoard event files: scalars as protocol buffers in records with checksums."""
 
 from __future__ import annotations
 
@@ -7,69 +7,55 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from masklet.onnx_graphs.protobuf import encode_bytes, encode_double, encode_float, encode_int
+
 _POLYNOMIAL = 0x82F63B78  # of CRC-32C, reflected
+# Field numbers of the messages Event, Summary and Summary.Value.
+_WALL_TIME, _STEP, _FILE_VERSION, _SUMMARY = 1, 2, 3, 5
+_VALUE = 1
+_TAG, _SIMPLE_VALUE = 1, 2
 
 
 class EventFile:
-    """A new event file in a folder; TensorBoard joins it with earlier ones of the same run."""
+    """A new event file in a folder. TensorBoard joins it with earlier files of the same run."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"events.out.tfevents.{time.time_ns()}.masklet"
-        self._append(_double(1, time.time()) + _bytes(3, b"brain.Event:2"))
+        self._append(encode_double(_WALL_TIME, time.time()) + encode_bytes(_FILE_VERSION, b"brain.Event:2"))
 
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Scalars by name, at a step."""
-        values = [_bytes(1, _bytes(1, name.encode()) + _float(2, value)) for name, value in scalars.items()]
-        self._append(_double(1, time.time()) + _number(2, step) + _bytes(5, b"".join(values)))
+    def add_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write scalars by name for a step."""
+        values = [
+            encode_bytes(_VALUE, encode_bytes(_TAG, name) + encode_float(_SIMPLE_VALUE, value))
+            for name, value in scalars.items()
+        ]
+        event = encode_double(_WALL_TIME, time.time()) + encode_int(_STEP, step)
+        self._append(event + encode_bytes(_SUMMARY, b"".join(values)))
 
     def _append(self, event: bytes) -> None:
         length = struct.pack("<Q", len(event))
         with self.path.open("ab") as file:
-            file.write(length + _masked(length) + event + _masked(event))
+            file.write(length + _encode_checksum(length) + event + _encode_checksum(event))
 
 
-def crc32c(data: bytes) -> int:
-    """The Castagnoli checksum."""
+def compute_crc32c(data: bytes) -> int:
+    """Compute the CRC-32C (Castagnoli) checksum."""
     value = 0xFFFFFFFF
     for byte in data:
         value = _TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
     return value ^ 0xFFFFFFFF
 
 
-def _entry(value: int) -> int:
+def _compute_entry(value: int) -> int:
     for _ in range(8):
         value = (value >> 1) ^ (_POLYNOMIAL if value & 1 else 0)
     return value
 
 
-_TABLE = [_entry(byte) for byte in range(256)]
+_TABLE = [_compute_entry(byte) for byte in range(256)]
 
 
-def _masked(data: bytes) -> bytes:
-    """The checksum as the record format stores it: rotated and shifted, so that checksums of checksums stay good."""
-    value = crc32c(data)
+def _encode_checksum(data: bytes) -> bytes:
+    """Encode a checksum as the record format does: rotated, plus a constant."""
+    value = compute_crc32c(data)
     return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _varint(value: int) -> bytes:
-    parts = []
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*parts, value])
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _double(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 1) + struct.pack("<d", value)
-
-
-def _float(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 5) + struct.pack("<f", value)
-
-
-def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value

@@ -1,4 +1,4 @@
-"""How good is the model now? The same objects, clicked in the middle, at every visit."""
+"""Validation during training: mean IoU after clicks and after a box, on the same objects each time."""
 
 from __future__ import annotations
 
@@ -10,61 +10,63 @@ import torch
 from torch import Tensor
 
 from masklet.model.sam2 import Sam2
-from masklet.train.batches import drawn_objects
-from masklet.train.image_rollout import Plan, encoded, pictures
-from masklet.train.losses import Weights
-from masklet.train.prompt_sampling import Shares
-from masklet.train.sources import Pictures
+from masklet.train.batches import draw_objects
+from masklet.train.image_rollout import RolloutOptions, encode_images, roll_out_images
+from masklet.train.losses import LossWeights
+from masklet.train.prompt_sampling import PromptShares
+from masklet.train.sources import ImageSampler
 
-CLICKS = 5
+MAX_CLICKS = 5
 SEED = 20
 
 
 class Quality(NamedTuple):
-    """Mean IoU over objects after 1 to `CLICKS` clicks, and after a box alone."""
+    """Mean IoU over objects after 1 to `MAX_CLICKS` clicks, and after a box alone."""
 
     clicks: tuple[float, ...]
     box: float
 
 
 class Examples(NamedTuple):
-    """Pictures (B, S, S, 3) uint8 and the masks (B, 1, S, S) bool of one object in each."""
+    """Images (B, S, S, 3) uint8 with the mask of one object each, (B, 1, S, S) bool."""
 
     frames: Tensor
-    truth: Tensor
+    ground_truth: Tensor
 
 
-def examples(source: Pictures, count: int) -> Examples:
-    """The first `count` pictures of a source, each with one object of it."""
-    frames, truths = [], []
+def load_examples(images: ImageSampler, count: int) -> Examples:
+    """Load the first `count` images of a sampler with one random object each."""
+    frames, masks = [], []
     for index in range(count):
-        sample = source.sample(index)
-        chosen = drawn_objects(sample, 1, np.random.default_rng((SEED, index)))
+        sample = images.sample(index)
+        chosen = draw_objects(sample, 1, np.random.default_rng((SEED, index)))
         frames.append(sample.image)
-        truths.append(sample.masks[chosen])
-    return Examples(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(truths)))
+        masks.append(sample.masks[chosen])
+    return Examples(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(masks)))
 
 
 @torch.no_grad()
-def quality(model: Sam2, given: Examples, *, batch: int = 8) -> Quality:
-    """The quality of a model's answers on examples; the model is left in the mode in which it was."""
+def measure_quality(model: Sam2, examples: Examples, *, batch: int = 8) -> Quality:
+    """Measure the quality of a model in eval mode, `batch` examples at a time, and restore its mode."""
     training, device = model.training, model.no_pointer.device
     model.eval()
-    clicked, boxed = [], []
-    for start in range(0, len(given.frames), batch):
-        frames, truth = (part[start : start + batch].to(device) for part in given)
+    clicks = _rollout_options(MAX_CLICKS - 1, PromptShares(0, 1, 0, 1, 0))
+    box = _rollout_options(0, PromptShares(0, 0, 1, 1, 0))
+    with_clicks, with_box = [], []
+    for start in range(0, len(examples.frames), batch):
+        frames, masks = (part[start : start + batch].to(device) for part in examples)
         rngs = [np.random.default_rng((SEED, start + row)) for row in range(len(frames))]
-        clicks, boxes = _plan(CLICKS - 1, Shares(0, 1, 0, 1, 0)), _plan(0, Shares(0, 0, 1, 1, 0))
-        features = encoded(model, frames, clicks)
-        clicked.append(pictures(model, features, truth, clicks, rngs).overlaps)
-        boxed.append(pictures(model, features, truth, boxes, rngs).overlaps)
+        features = encode_images(model, frames, clicks)
+        with_clicks.append(roll_out_images(model, features, masks, clicks, rngs).ious)
+        with_box.append(roll_out_images(model, features, masks, box, rngs).ious)
     model.train(training)
-    return Quality(tuple(_means(clicked)), _means(boxed)[0])
+    return Quality(tuple(_mean_ious(with_clicks)), _mean_ious(with_box)[0])
 
 
-def _plan(clicks: int, shares: Shares) -> Plan:
-    return Plan(shares, Weights(), clicks, coarse=True)
+def _rollout_options(clicks: int, shares: PromptShares) -> RolloutOptions:
+    return RolloutOptions(shares, LossWeights(), clicks, low_res_loss=True)
 
 
-def _means(overlaps: Sequence[Tensor]) -> list[float]:
-    return [round(value, 4) for value in torch.cat(list(overlaps), dim=1).nanmean(dim=1).tolist()]
+def _mean_ious(ious: Sequence[Tensor]) -> list[float]:
+    """Average the IoU of each prediction (P, N) over all objects."""
+    return [round(value, 4) for value in torch.cat(list(ious), dim=1).nanmean(dim=1).tolist()]

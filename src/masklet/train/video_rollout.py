@@ -1,6 +1,7 @@
-"""Tracking with gradients through clips: prompted frames first, then the others in order (reference-model §10.1).
+"""Rollout of a batch of clips with gradients: tracking with sampled prompts and corrections (reference-model §10.1).
 
-All objects of a batch are prompted on the same frames, so that one `MemoryBank` keeps the memories of all of them.
+Prompted frames come first, then the others in order. All objects of a batch are prompted on the same frames, so one
+`MemoryBank` holds the memories of all of them. `image_rollout` has the steps on a single frame.
 """
 
 from __future__ import annotations
@@ -14,102 +15,152 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 
-from masklet.backend import Features, Memory, Recall
-from masklet.model.sam2 import MASK_BIAS, MASK_SCALE, Sam2, point_at
+from masklet.backend import MASK_BIAS, MASK_SCALE, Features, Memory, Recall
+from masklet.model.sam2 import Sam2, select_pointers
 from masklet.tracking.memory_bank import MemoryBank
-from masklet.train.image_rollout import Outcome, Plan, answered, encoded, summed, unremembering
-from masklet.train.losses import Parts
-from masklet.train.prompt_sampling import first_prompts, unprompted
+from masklet.train.image_rollout import (
+    RolloutOptions,
+    RolloutResult,
+    condition_without_memory,
+    encode_images,
+    predict_and_correct,
+    sum_losses,
+)
+from masklet.train.losses import Losses
+from masklet.train.prompt_sampling import make_empty_prompts, sample_prompts
 
-CERTAIN = 10.0  # the object score of a mask that is given, as released (reference-model §5.6)
+GIVEN_MASK_SCORE = 10.0  # the object score of a mask prompt (reference-model §5.6)
 
 
-class Script(NamedTuple):
-    """Which frames of a clip begin with a prompt, whether those are masks, and which frames are corrected."""
+class PromptSchedule(NamedTuple):
+    """Prompted frames and corrected frames of a clip, and whether the prompts are masks."""
 
     prompted: tuple[int, ...]
     corrected: tuple[int, ...]
     masks: bool
 
 
-def drawn_script(length: int, masks: float, most_prompted: int, most_corrected: int, rng: Generator) -> Script:
-    """The paper's script: prompts on the first frame and perhaps on others; corrections of prompted frames and perhaps
-    of others, none where masks are given."""
-    given = bool(rng.random() < masks)
-    count = int(rng.integers(1, min(most_prompted, length), endpoint=True))
+def draw_schedule(length: int, masks: float, max_prompted: int, max_corrected: int, rng: Generator) -> PromptSchedule:
+    """Draw which frames of a clip are prompted and corrected.
+
+    Frame 0 is always prompted. Prompted frames are corrected too, except with mask prompts, which have no corrections
+    and leave at least one frame to be predicted.
+
+    Args:
+        length: Frames of the clip.
+        masks: The probability of mask prompts.
+        max_prompted: The largest number of prompted frames.
+        max_corrected: The largest number of corrected frames.
+        rng: The source of random numbers.
+    """
+    given = bool(rng.random() < masks) and length > 1
+    count = int(rng.integers(1, min(max_prompted, length), endpoint=True))
     others = rng.choice(np.arange(1, length), count - 1, replace=False)
     prompted = (0, *(int(frame) for frame in others))
     if given:
-        return Script(prompted, (), True)
-    extra = int(rng.integers(count, max(count, min(most_corrected, length)), endpoint=True)) - count
+        return PromptSchedule(prompted[: length - 1], (), True)
+    extra = int(rng.integers(count, max(count, min(max_corrected, length)), endpoint=True)) - count
     rest = [frame for frame in range(length) if frame not in prompted]
-    return Script(prompted, (*prompted, *(int(frame) for frame in rng.choice(rest, extra, replace=False))), False)
+    corrected = (*prompted, *(int(frame) for frame in rng.choice(rest, extra, replace=False)))
+    return PromptSchedule(prompted, corrected, False)
 
 
-def clips(model: Sam2, frames: Tensor, truth: Tensor, script: Script, plan: Plan, rngs: Sequence[Generator]) -> Outcome:
-    """Follow the K objects `truth` (B, K, T, S, S) bool of B clips `frames` (B, T, S, S, 3) uint8.
+def roll_out_clips(
+    model: Sam2,
+    frames: Tensor,
+    ground_truth: Tensor,
+    schedule: PromptSchedule,
+    options: RolloutOptions,
+    rngs: Sequence[Generator],
+) -> RolloutResult:
+    """Track K objects through each of B clips.
 
-    `rngs` are those of the B · K objects. The outcome's `overlaps` are by frame, of its last answer.
+    Args:
+        model: The network in training.
+        frames: (B, T, S, S, 3) uint8.
+        ground_truth: (B, K, T, S, S) bool masks.
+        schedule: Which frames are prompted and corrected.
+        options: How prompts are sampled and losses computed.
+        rngs: One generator for each of the B · K objects.
+
+    Returns:
+        The losses of all predictions. `ious` has a row per frame, of the frame's last prediction.
     """
-    _, objects, length = truth.shape[:3]
-    features = encoded(model, frames.flatten(0, 1), plan)
-    walk = _Walk(model, script, plan, length)
-    order = [*script.prompted, *(frame for frame in range(length) if frame not in script.prompted)]
-    outcomes = {
-        frame: walk.visit(frame, _at(features, frame, length, objects), truth[:, :, frame].flatten(0, 1), rngs)
-        for frame in order
-    }
-    found = [outcomes[frame] for frame in range(length)]
-    return Outcome(
-        summed([outcome.parts for outcome in found]),
-        torch.stack([outcome.overlaps[-1] for outcome in found]),
-        torch.stack([outcome.areas for outcome in found]).sum(dim=0),
-        sum(outcome.answers for outcome in found),
+    _, objects, length = ground_truth.shape[:3]
+    features = encode_images(model, frames.flatten(0, 1), options)
+    rollout = _ClipRollout(model, schedule, options, length)
+    order = [*schedule.prompted, *(frame for frame in range(length) if frame not in schedule.prompted)]
+    by_frame = {}
+    for frame in order:
+        on_frame = _select_frame(features, frame, length, objects)
+        by_frame[frame] = rollout.process_frame(frame, on_frame, ground_truth[:, :, frame].flatten(0, 1), rngs)
+    results = [by_frame[frame] for frame in range(length)]
+    return RolloutResult(
+        sum_losses([result.losses for result in results]),
+        torch.stack([result.ious[-1] for result in results]),
+        torch.stack([result.areas for result in results]).sum(dim=0),
+        sum(result.predictions for result in results),
     )
 
 
-class _Walk:
-    """One batch of clips being walked through."""
+class _ClipRollout:
+    """The state of a rollout: the memory bank, and what each frame does."""
 
-    def __init__(self, model: Sam2, script: Script, plan: Plan, length: int) -> None:
-        self.model, self.script, self.plan, self.length = model, script, plan, length
+    def __init__(self, model: Sam2, schedule: PromptSchedule, options: RolloutOptions, length: int) -> None:
+        self.model, self.schedule, self.options, self.length = model, schedule, options, length
         self.bank = MemoryBank()
 
-    def visit(self, frame: int, features: Features, truth: Tensor, rngs: Sequence[Generator]) -> Outcome:
-        """Answer for N objects on one frame, and remember the answer."""
-        prompted = frame in self.script.prompted
-        if prompted and self.script.masks:
-            return self._adopted(frame, features, truth)
-        seen = unremembering(self.model, features) if prompted else self._recalling(features, frame)
-        clicks = self.plan.clicks if frame in self.script.corrected else 0
-        asked = first_prompts(truth, self.plan.shares, rngs) if prompted else unprompted(truth)
-        outcome, last = answered(self.model, seen, truth, asked, self.plan, rngs, clicks=clicks, hide=True)
+    def process_frame(
+        self, frame: int, features: Features, ground_truth: Tensor, rngs: Sequence[Generator]
+    ) -> RolloutResult:
+        """Predict N objects on one frame and add the last prediction to the memory bank."""
+        prompted = frame in self.schedule.prompted
+        if prompted and self.schedule.masks:
+            return self._use_given_masks(frame, features, ground_truth)
+        if prompted:
+            conditioned = condition_without_memory(self.model, features)
+            prompts = sample_prompts(ground_truth, self.options.shares, rngs)
+        else:
+            conditioned = self._attend_to_memory(features, frame)
+            prompts = make_empty_prompts(ground_truth)
+        clicks = self.options.clicks if frame in self.schedule.corrected else 0
+        result, last = predict_and_correct(
+            self.model, conditioned, ground_truth, prompts, self.options, rngs, clicks=clicks, hide=True
+        )
         self._remember(frame, features, last.logits, last.object_score, last.pointer)
-        return outcome
+        return result
 
-    def _recalling(self, features: Features, frame: int) -> Features:
+    def _attend_to_memory(self, features: Features, frame: int) -> Features:
         recall = self.bank.recall(frame, length=self.length)
-        return self.model.attend(features, *recalled(recall, features.stride16))
+        return self.model.attend(features, *stack_recall(recall, features.stride16))
 
-    def _adopted(self, frame: int, features: Features, truth: Tensor) -> Outcome:
-        """The true masks taken as given: nothing is answered, only remembered."""
-        full = truth[:, None].float()
-        asked = unprompted(truth)
-        answer = self.model.decode(features, asked.points, asked.labels, self.model.mask_downsample(full))
-        score = torch.where(full.flatten(1).any(dim=1, keepdim=True), CERTAIN, -CERTAIN)
+    def _use_given_masks(self, frame: int, features: Features, ground_truth: Tensor) -> RolloutResult:
+        """Add the ground-truth masks to the memory bank without a prediction, as inference does with mask prompts."""
+        full = ground_truth[:, None].float()
+        prompts = make_empty_prompts(ground_truth)
+        candidates = self.model.decode(features, prompts.points, prompts.labels, self.model.mask_downsample(full))
+        score = torch.where(full.flatten(1).any(dim=1, keepdim=True), GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE)
         logits = F.interpolate(full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", antialias=True)
-        self._remember(frame, features, logits, score, point_at(self.model, answer.pointers[:, 0], score))
+        self._remember(frame, features, logits, score, select_pointers(self.model, candidates.pointers[:, 0], score))
         nothing, unknown = full.new_zeros(()), full.new_full((1, len(full)), torch.nan)
-        return Outcome(Parts(nothing, nothing, nothing, nothing), unknown, full.new_zeros(2), 0)
+        return RolloutResult(Losses(nothing, nothing, nothing, nothing), unknown, full.new_zeros(2), 0)
 
     def _remember(self, frame: int, features: Features, logits: Tensor, score: Tensor, pointer: Tensor) -> None:
-        soft = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)  # masks are never hardened in training
-        memory = Memory(self.model.memorize(features, logits, score, soft), pointer)
-        self.bank.remember(frame, memory, prompted=frame in self.script.corrected or frame in self.script.prompted)
+        binary = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)  # training never binarizes masks
+        memory = Memory(self.model.memorize(features, logits, score, binary), pointer)
+        self.bank.remember(frame, memory, prompted=frame in self.schedule.corrected or frame in self.schedule.prompted)
 
 
-def recalled(recall: Recall, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A recall of memories of N objects as `Sam2.attend` takes it: maps, slots, pointers, times."""
+def stack_recall(recall: Recall, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Stack the memories of N objects into the arguments of `Sam2.attend`.
+
+    Args:
+        recall: The memories, each of N objects.
+        like: A tensor (N, C, …) with the device and the dtype of the result.
+
+    Returns:
+        Memory maps (N, M, c, h, w), their slots (N, M), object pointers (N, P, C) and their times (N, P).
+    """
     count = len(recall.spatial[0][1].features)
     slots = torch.tensor([slot for slot, _ in recall.spatial], device=like.device)
     times = torch.tensor([ago / max(recall.horizon, 1) for ago, _ in recall.pointers], device=like.device)
@@ -119,6 +170,6 @@ def recalled(recall: Recall, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     return maps, slots.expand(count, -1), stacked, times.to(torch.float32).expand(count, -1)
 
 
-def _at(features: Features, frame: int, length: int, objects: int) -> Features:
-    """One frame's features, once for each object; all clips' frames lie after one another."""
+def _select_frame(features: Features, frame: int, length: int, objects: int) -> Features:
+    """Select one frame of each clip of features (B · length, …), repeated for each object."""
     return Features(*(level[frame::length].repeat_interleave(objects, dim=0) for level in features))
