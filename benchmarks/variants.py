@@ -101,7 +101,7 @@ def _measure_shape(options: argparse.Namespace, name: str, out: Path, arguments:
         "encode_ms": 1e3 * measure_median_seconds(lambda: encoder.encode([image]), 15, options.device),
         "steps": lines[-1]["step"],
         **{prompt: 100 * means[prompt][PER_IMAGE] for prompt in PROMPTS.names},
-        "curve": [(line["seconds"] / 60, line["overlaps"][0]) for line in lines],
+        "curve": [(line["seconds"] / 60, line["ious"][0]) for line in lines],
     }
 
 
@@ -112,7 +112,7 @@ def _train(options: argparse.Namespace, name: str, out: str) -> list[dict[str, A
     from masklet.cli.main import main as masklet
 
     data = [argument for path in options.data for argument in ("--data", path)]
-    size = ("--set", f"sizes={options.size}", "--set", "size_starts=0.0", "--set", "validate_minutes=1000")
+    size = ("--set", f"input_sizes={options.size}", "--set", "input_size_starts=0.0", "--set", "validate_minutes=1000")
     status = masklet(["train", "nano-images", "--out", out, "--minutes", str(options.minutes), *data, *size])
     if status:
         sys.exit(status)

@@ -24,9 +24,15 @@ OUTLINED = "marked"  # folder of the pack's outlined photographs in --out
 STAGES = {"nano-images": 3, "nano-video": 6, "nano-follow": 1}
 SHARES = {"composed": 0.4, "real": 0.4, "outlined": 0.2}  # of the training data
 CUDA_SETTINGS = {  # batch sizes for 80 GB, estimated, not measured (docs/log.md)
-    "nano-images": ("sizes=128,256", "size_starts=0.0,0.3", "pictures=128", "clicks=0,3"),
-    "nano-video": ("clips=32", "frames=4,8", "pictures=256", "clicks=0,3"),
-    "nano-follow": ("clips=32",),
+    "nano-images": (
+        *("input_sizes=128,256", "input_size_starts=0.0,0.3"),
+        *("images_per_batch=128", "correction_clicks=0,3"),
+    ),
+    "nano-video": (
+        *("clips_per_batch=32", "frames_per_clip=4,8"),
+        *("images_per_batch=256", "correction_clicks=0,3"),
+    ),
+    "nano-follow": ("clips_per_batch=32",),
 }
 COMMON_CUDA_SETTINGS = ("precision=bfloat16", "compose_on_device=true", "validate_minutes=1000")
 
