@@ -1,0 +1,88 @@
+"""Rotary position encoding equals complex multiplication and depends on relative positions only."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from masklet.model.rope import RotaryAttention, compute_axial_rotation  # noqa: E402
+
+SIDE, CHANNELS = 6, 32
+FLOAT64 = torch.zeros(1, dtype=torch.float64)
+
+
+def random_tokens(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def complex_rotation() -> torch.Tensor:
+    """Compute e^{iθ} (side², channels / 2) as the reference model defines θ, position by position."""
+    angles = torch.empty(SIDE * SIDE, CHANNELS // 2, dtype=torch.float64)
+    for token in range(SIDE * SIDE):
+        y, x = divmod(token, SIDE)
+        for pair in range(CHANNELS // 4):
+            frequency = 10_000.0 ** -(4 * pair / CHANNELS)
+            angles[token, pair] = x * frequency
+            angles[token, CHANNELS // 4 + pair] = y * frequency
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def test_a_rotation_is_a_complex_multiplication() -> None:
+    tokens = random_tokens(2, SIDE * SIDE, CHANNELS)
+    rotated = compute_axial_rotation(SIDE, CHANNELS, FLOAT64).rotate(tokens)
+    pairs = torch.view_as_complex(tokens.unflatten(-1, (-1, 2)).contiguous())
+    expected = torch.view_as_real(pairs * complex_rotation()).flatten(-2)
+    torch.testing.assert_close(rotated, expected, rtol=0, atol=1e-12)
+
+
+def test_a_rotation_preserves_lengths() -> None:
+    tokens = random_tokens(1, SIDE * SIDE, CHANNELS)
+    rotated = compute_axial_rotation(SIDE, CHANNELS, FLOAT64).rotate(tokens)
+    torch.testing.assert_close(rotated.norm(dim=-1), tokens.norm(dim=-1))
+    assert torch.equal(rotated[:, 0], tokens[:, 0])  # position (0, 0)
+
+
+def test_scores_depend_on_relative_positions_only() -> None:
+    query, key = random_tokens(CHANNELS, seed=1), random_tokens(CHANNELS, seed=2)
+    rotation = compute_axial_rotation(SIDE, CHANNELS, FLOAT64)
+    q, k = (rotation.rotate(vector.expand(SIDE * SIDE, -1)).view(SIDE, SIDE, -1) for vector in (query, key))
+    scores = torch.einsum("yxc,vuc->yxvu", q, k)
+    for dy, dx in [(0, 1), (1, 0), (2, 3)]:
+        shifted = torch.stack([scores[y, x, y + dy, x + dx] for y in range(SIDE - dy) for x in range(SIDE - dx)])
+        torch.testing.assert_close(shifted, shifted[:1].expand_as(shifted))
+    assert (scores[0, 0, 0, 0] - scores[0, 0, 0, 1]).abs() > 1e-3
+
+
+def test_a_rotation_is_computed_in_float32_for_a_network_in_bfloat16() -> None:
+    rotation = compute_axial_rotation(SIDE, CHANNELS, torch.zeros(1, dtype=torch.bfloat16))
+    assert rotation.cos.dtype == torch.float32
+    assert rotation.rotate(torch.ones(1, SIDE * SIDE, CHANNELS, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def make_attention(memory: int = 8) -> RotaryAttention:
+    torch.manual_seed(3)
+    return RotaryAttention(CHANNELS, memory=memory).double().requires_grad_(False)
+
+
+def test_rotary_attention_equals_its_formula_with_maps_and_pointers() -> None:
+    attention, maps, pointers = make_attention(), 2, 3
+    queries = random_tokens(1, SIDE * SIDE, CHANNELS)
+    keys, values = (random_tokens(2, maps * SIDE * SIDE + pointers, 8, seed=seed) for seed in (1, 2))
+    rotation = compute_axial_rotation(SIDE, CHANNELS, FLOAT64)
+    attended = attention(queries, keys, values, rotation, maps)
+
+    q, k = rotation.rotate(attention.q(queries)), attention.k(keys)
+    parts = k.split([SIDE * SIDE] * maps + [pointers], dim=1)
+    k = torch.cat([*(rotation.rotate(part) for part in parts[:-1]), parts[-1]], dim=1)
+    weights = (q @ k.mT / CHANNELS**0.5).softmax(dim=-1)
+    torch.testing.assert_close(attended, attention.out(weights @ attention.v(values)))
+
+
+@pytest.mark.parametrize("scores_at_once", [1, 100, 10_000])
+def test_a_limit_of_scores_does_not_change_the_result(scores_at_once: int) -> None:
+    attention = make_attention()
+    queries, keys = random_tokens(2, SIDE * SIDE, CHANNELS), random_tokens(2, SIDE * SIDE, 8, seed=1)
+    rotation = compute_axial_rotation(SIDE, CHANNELS, FLOAT64)
+    limited = attention(queries, keys, keys, rotation, 1, scores_at_once)
+    torch.testing.assert_close(limited, attention(queries, keys, keys, rotation))
