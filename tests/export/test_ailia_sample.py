@@ -1,4 +1,4 @@
-"""`segment-anything-2.py` takes the command lines of the ailia sample."""
+"""`examples/segment-anything-2.py` accepts the command lines of ailia's sample."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from masklet.backend import Memory, Recall
 from masklet.video.camera_connection import CameraImage
 from masklet.video.cameras import Camera, CameraOptions
 
-SCRIPT = Path(__file__).resolve().parents[2] / "segment-anything-2.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "segment-anything-2.py"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def sample() -> ModuleType:
 def run(
     sample: ModuleType, checkpoint: Callable[[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., int]:
-    """Runs the sample in an empty folder with `truck.jpg` and, in `demo`, three frames."""
+    """Run the sample in a folder with `truck.jpg` and three frames in `demo`."""
     monkeypatch.chdir(tmp_path)
     image = np.random.default_rng(0).integers(0, 255, (400, 520, 3)).astype(np.uint8)
     Image.fromarray(image).save("truck.jpg")
@@ -47,20 +47,20 @@ def run(
     for index in range(3):
         shutil.copy("truck.jpg", f"demo/{index:05d}.jpg")
     model = str(checkpoint("sam2.1-micro", 1))
-    return lambda *words: int(sample.main([*words, "-m", model]))
+    return lambda *arguments: int(sample.main([*arguments, "-m", model]))
 
 
-def pictures(folder: Path = Path()) -> list[str]:
+def list_images(folder: Path = Path()) -> list[str]:
     return sorted(path.name for path in folder.glob("*.png"))
 
 
-def frames(path: str) -> int:
+def count_frames(path: str) -> int:
     with av.open(path) as container:
         return sum(1 for _ in container.decode(video=0))
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         [],
         ["--pos", "500", "375", "-i", "truck.jpg"],
@@ -69,14 +69,14 @@ def frames(path: str) -> int:
         ["--version", "2.1", "--memory_mode", "11"],
     ],
 )
-def test_a_picture_is_saved_with_its_mask(words: list[str], run: Callable[..., int]) -> None:
-    assert run(*words) == 0
-    assert pictures() == ["output.png"]
+def test_an_image_is_saved_with_its_mask(arguments: list[str], run: Callable[..., int]) -> None:
+    assert run(*arguments) == 0
+    assert list_images() == ["output.png"]
     with Image.open("output.png") as result, Image.open("truck.jpg") as original:
         assert result.size == original.size and np.any(np.asarray(result) != np.asarray(original))
 
 
-def test_the_prompt_is_drawn_where_it_is(run: Callable[..., int]) -> None:
+def test_the_prompt_is_drawn_at_its_position(run: Callable[..., int]) -> None:
     assert run("--pos", "60", "70", "--neg", "360", "205") == 0
     result = np.asarray(Image.open("output.png")).astype(int)
     assert abs(result[70, 60] - (0, 255, 0)).max() < 10 and abs(result[205, 360] - (255, 0, 0)).max() < 10
@@ -91,40 +91,40 @@ def test_a_mask_prompts_alone_and_with_points(run: Callable[..., int]) -> None:
 
 def test_a_folder_gives_a_folder_of_results(run: Callable[..., int], tmp_path: Path) -> None:
     assert run("-i", "demo", "-s", "results") == 0
-    assert pictures(tmp_path / "results") == [f"0000{index}_res.png" for index in range(3)]
+    assert list_images(tmp_path / "results") == [f"0000{index}_res.png" for index in range(3)]
     assert run("-i", "demo") == 0
-    assert pictures(tmp_path / "demo_results") == [f"0000{index}_res.png" for index in range(3)]
+    assert list_images(tmp_path / "demo_results") == [f"0000{index}_res.png" for index in range(3)]
 
 
-def test_several_pictures_go_into_a_folder_each_by_its_name(run: Callable[..., int], tmp_path: Path) -> None:
+def test_several_images_are_saved_in_a_folder_by_name(run: Callable[..., int], tmp_path: Path) -> None:
     shutil.copy("truck.jpg", "car.jpg")
     assert run("-i", "truck.jpg", "car.jpg") == 0
-    assert pictures(tmp_path / "results") == ["car_res.png", "truck_res.png"]
+    assert list_images(tmp_path / "results") == ["car_res.png", "truck_res.png"]
 
 
-def test_a_video_is_not_written_over_itself(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_video_is_not_overwritten_by_its_output(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-v", "demo", "-s", "clip.mp4") == 0
     before = Path("clip.mp4").read_bytes()
     assert run("-v", "demo", "-s", "clip.mp4", "--pos", "5000", "5") == 65
-    assert run("-v", "clip.mp4", "-s", "clip.mp4") == 2 and "written over" in capsys.readouterr().err
+    assert run("-v", "clip.mp4", "-s", "clip.mp4") == 2 and "overwritten" in capsys.readouterr().err
     assert Path("clip.mp4").read_bytes() == before
 
 
-def test_everything_in_a_picture(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--auto", "--points_per_side", "3", "--pred_iou_thresh", "0", "--stability_score_thresh", "0"]
-    assert run(*words, "--points_per_batch", "4", "--box_nms_thresh", "0.9", "-s", "auto.png") == 0
-    assert pictures() == ["auto.png"] and "found " in capsys.readouterr().err
+def test_all_objects_of_an_image_are_segmented(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--auto", "--points_per_side", "3", "--pred_iou_thresh", "0", "--stability_score_thresh", "0"]
+    assert run(*arguments, "--points_per_batch", "4", "--box_nms_thresh", "0.9", "-s", "auto.png") == 0
+    assert list_images() == ["auto.png"] and "found " in capsys.readouterr().err
 
 
-def test_the_demo_gives_a_picture_per_frame(run: Callable[..., int]) -> None:
+def test_the_demo_saves_an_image_per_frame(run: Callable[..., int]) -> None:
     assert run("-v", "demo") == 0
-    assert pictures() == ["video_0.png", "video_1.png", "video_2.png"] and frames("output.mp4") == 3
+    assert list_images() == ["video_0.png", "video_1.png", "video_2.png"] and count_frames("output.mp4") == 3
 
 
-def test_a_camera_is_followed_and_recorded(
+def test_a_camera_is_tracked_and_recorded(
     sample: ModuleType, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Fake:
+    class FakeSource:
         live = False
         shots = iter(np.random.default_rng(1).integers(0, 255, (4, 60, 80, 3)).astype(np.uint8))
 
@@ -136,57 +136,57 @@ def test_a_camera_is_followed_and_recorded(
 
         def close(self) -> None: ...
 
-    asked: list[Any] = []
-    fake = Camera("the fake", Fake, CameraOptions())
-    monkeypatch.setattr(sample, "open_video", lambda source: (asked.append(source), fake)[1])
+    opened: list[Any] = []
+    fake = Camera("the fake", FakeSource, CameraOptions())
+    monkeypatch.setattr(sample, "open_video", lambda source: (opened.append(source), fake)[1])
     assert run("--pos", "40", "30", "-v", "0", "-s", "seen.mp4", "-b") == 0
-    assert asked == [0] and frames("seen.mp4") == 4
+    assert opened == [0] and count_frames("seen.mp4") == 4
     assert "for 4 frames" in capsys.readouterr().err
 
 
-def test_the_time_is_told(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_processing_time_is_reported(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-b", "-bc", "3") == 0
-    told = capsys.readouterr().err
-    assert told.count("processing time") == 3 and "average time" in told
+    log = capsys.readouterr().err
+    assert log.count("processing time") == 3 and "average time" in log
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (["--legacy", "--auto"], 2, "--legacy"),
         (["-i", "missing.jpg"], 66, "missing.jpg"),
-        (["--pos", "5000", "5"], 65, "outside the picture"),
+        (["--pos", "5000", "5"], 65, "outside the image"),
         (["--box", "50", "50", "10", "10"], 65, "x0 < x1"),
-        (["-v", "demo", "--auto"], 2, "for pictures"),
+        (["-v", "demo", "--auto"], 2, "for images"),
         (["-v", "demo", "-s", "no/where.mp4"], 73, "where.mp4"),
         (["-s", "no/where.png"], 73, "where.png"),
         (["-i", "demo", "-s", "truck.jpg/folder"], 74, "truck.jpg/folder"),
     ],
 )
 def test_wrong_use_has_its_status(
-    words: list[str], status: int, told: str, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], status: int, message: str, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*words) == status and told in capsys.readouterr().err
+    assert run(*arguments) == status and message in capsys.readouterr().err
 
 
 def test_released_names_follow_model_and_version(sample: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(sample, "locate_model", lambda name: (asked.append(name), name)[1])
+    names: list[str] = []
+    monkeypatch.setattr(sample, "locate_model", lambda name: (names.append(name), name)[1])
     monkeypatch.setattr(sample.masklet, "load", lambda name, runtime: None)
-    for words in (["-m", "hiera_b+"], ["-m", "hiera_t", "--version", "2.1"], []):
-        sample._model(sample._parser().parse_args(words))
-    assert asked == ["sam2-base-plus", "sam2.1-tiny", "sam2-large"]
+    for arguments in (["-m", "hiera_b+"], ["-m", "hiera_t", "--version", "2.1"], []):
+        sample._load_model(sample._make_parser().parse_args(arguments))
+    assert names == ["sam2-base-plus", "sam2.1-tiny", "sam2-large"]
 
 
 @pytest.mark.parametrize(
     ("frames_", "pointers", "slots", "agos"),
     [(7, 16, [6, 2, 1, 0], [9, 1, 2, 3]), (3, 3, [6, 1, 0], [9, 1, 2]), (1, 0, [6], []), (0, 16, [], [])],
 )
-def test_memory_is_as_short_as_asked_for(
+def test_memory_is_limited_by_its_flags(
     sample: ModuleType, frames_: int, pointers: int, slots: list[int], agos: list[int]
 ) -> None:
     prompted, *near = (Memory(number, number) for number in range(4))
     spatial = ((6, prompted), (2, near[2]), (1, near[1]), (0, near[0]))
     recall = Recall(spatial, ((9, prompted), (1, near[0]), (2, near[1]), (3, near[2])))
-    short = sample.ShortMemory(None, frames_, pointers)._short(recall)
+    short = sample.ShortMemory(None, frames_, pointers)._shorten(recall)
     assert [slot for slot, _ in short.spatial] == slots and [ago for ago, _ in short.pointers] == agos
