@@ -1,4 +1,4 @@
-"""onnxruntime gives PyTorch's masks: pictures, several objects, corrections, backward, sessions carried over."""
+"""The onnxruntime backend gives PyTorch's masks: images, several objects, corrections, backward, saved sessions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from masklet.backends import torch as torch_backend  # noqa: E402
 
 SIZE = (180, 320)
 CLIP = frames(12, *SIZE, 3)
-EQUAL = 0.999  # of masks' IoU
+MIN_IOU = 0.999
 BUILD: dict[str, Callable[..., Backend]] = {"torch": torch_backend.build, "onnx": onnx.build}
 SHAPE = np.zeros(SIZE, bool)
 SHAPE[40:110, 60:150] = True
@@ -45,33 +45,33 @@ PROMPTS: dict[str, Prompt] = {
 
 @cache
 def backend(runtime: str, name: str = "nano") -> Backend:
-    """A calm network, whose attention does not hang on float32's last digit, on a runtime."""
-    wanted = make_model(name, 128, calm=True)
-    return BUILD[runtime](wanted.config, wanted.tensors, device="cpu", size=wanted.input_size)
+    """Build a calm network, whose attention is insensitive to float32's last digit, on a runtime."""
+    model = make_model(name, 128, calm=True)
+    return BUILD[runtime](model.config, model.tensors, device="cpu", input_size=model.input_size)
 
 
-def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+def compute_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float((a & b).sum() / (a | b).sum()) if (a | b).any() else 1.0
 
 
-def agree(a: Masks, b: Masks, least: float = EQUAL) -> bool:
-    """Whether two answers have the same objects with the same masks and scores."""
-    overlaps = [overlap(*pair) for pair in zip(a.binary, b.binary, strict=True)]
-    return a.object_ids == b.object_ids and min(overlaps) >= least and np.abs(a.scores - b.scores).max() < 1e-3
+def agree(a: Masks, b: Masks, min_iou: float = MIN_IOU) -> bool:
+    """Return whether two results have the same objects with the same masks and scores."""
+    ious = [compute_iou(*pair) for pair in zip(a.binary, b.binary, strict=True)]
+    return a.object_ids == b.object_ids and min(ious) >= min_iou and np.abs(a.scores - b.scores).max() < 1e-3
 
 
 @pytest.mark.parametrize("multimask", [None, True])
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_pictures_are_answered_alike(kind: str, multimask: bool | None) -> None:
-    pictures = [Segmenter(backend(runtime)).embed(CLIP[0]) for runtime in BUILD]
-    first = [picture.predict(PROMPTS[kind], multimask=multimask) for picture in pictures]
+def test_images_get_the_same_masks(kind: str, multimask: bool | None) -> None:
+    images = [Segmenter(backend(runtime)).embed(CLIP[0]) for runtime in BUILD]
+    first = [image.predict(PROMPTS[kind], multimask=multimask) for image in images]
     assert agree(*first)
-    again = [one.predict(click(80, 60), refine=found) for one, found in zip(pictures, first, strict=True)]
-    assert agree(*again)
+    refined = [image.predict(click(80, 60), refine=masks) for image, masks in zip(images, first, strict=True)]
+    assert agree(*refined)
 
 
-def walk(one: Tracker, length: int) -> Iterator[Masks]:
-    """Three objects, one of them later and one as a mask; a correction in the past; then all the way back."""
+def run_session(one: Tracker, length: int) -> Iterator[Masks]:
+    """Track three objects, one of them added later as a mask; correct two in the past; then track backward."""
     yield one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)})
     yield one.prompt(2, {3: mask(SHAPE)})
     yield from (one.step(frame) for frame in range(length))
@@ -81,26 +81,28 @@ def walk(one: Tracker, length: int) -> Iterator[Masks]:
 
 
 @pytest.mark.parametrize("name", ["nano", pytest.param("sam2-micro", marks=pytest.mark.slow)])
-def test_a_clip_with_three_objects_is_tracked_alike_with_a_correction_and_backward(name: str) -> None:
+def test_three_objects_get_the_same_masks_with_a_correction_and_backward(name: str) -> None:
     trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
-    assert all(agree(*pair) for pair in zip(*(walk(one, 6) for one in trackers), strict=True))
+    assert all(agree(*pair) for pair in zip(*(run_session(one, 6) for one in trackers), strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nano", "sam2.1-micro"])
-def test_a_hundred_frames_with_three_objects_are_tracked_alike(name: str) -> None:
+def test_three_objects_get_the_same_masks_on_a_hundred_frames(name: str) -> None:
     clip = frames(100, *SIZE, 4)
     trackers = [Tracker(backend(runtime, name), clip) for runtime in BUILD]
-    assert all(agree(*pair) for pair in zip(*(walk(one, 100) for one in trackers), strict=True))
+    assert all(agree(*pair) for pair in zip(*(run_session(one, 100) for one in trackers), strict=True))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("zoom", "least"), [(0.0, EQUAL), (None, 0.995)])
-def test_the_model_inside_the_package_follows_three_objects_alike(
-    shared: Path, zoom: float | None, least: float
+@pytest.mark.parametrize(("zoom", "min_iou"), [(0.0, MIN_IOU), (None, 0.995)])
+def test_the_embedded_model_gives_three_objects_the_same_masks(
+    shared: Path, zoom: float | None, min_iou: float
 ) -> None:
-    """A hundred frames of a real clip, and a correction at the fiftieth. With a zoom one object hangs on rounding from
-    the eightieth on: PyTorch in float32 and in float64 are no nearer to each other (IoU .9975, `docs/log.md`).
+    """Track a hundred frames of a real clip, with a correction at frame 50.
+
+    With a zoom, one object is sensitive to rounding from frame 80 on: the IoU between float32 and float64 of PyTorch is
+    .9975 there (`docs/log.md`).
     """
     with closing(masklet.open_video(shared / "media" / "01_dog.mp4")) as video:
         clip = [frame.image for frame in video.frames(range(100))]
@@ -116,11 +118,11 @@ def test_the_model_inside_the_package_follows_three_objects_alike(
         for tracker in trackers:
             if prompts:
                 tracker.prompt(index, prompts, image)
-        assert agree(*(tracker.step(index, image) for tracker in trackers), least), index
+        assert agree(*(tracker.step(index, image) for tracker in trackers), min_iou), index
 
 
 @pytest.mark.parametrize(("first", "then"), [("torch", "onnx"), ("onnx", "torch")])
-def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tmp_path: Path) -> None:
+def test_a_session_of_one_runtime_is_resumed_in_the_other(first: str, then: str, tmp_path: Path) -> None:
     one = Tracker(backend(first), CLIP)
     one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)})
     for frame in range(5):
@@ -132,27 +134,27 @@ def test_a_session_of_one_runtime_goes_on_in_the_other(first: str, then: str, tm
     assert all(agree(one.step(frame), other.step(frame)) for frame in range(6))
 
 
-def test_a_session_of_pytorch_in_bfloat16_goes_on_without_it(tmp_path: Path) -> None:
-    wanted = make_model("nano", 128, calm=True)
-    half = torch_backend.build(wanted.config, wanted.tensors, device="cpu", dtype="bfloat16", input_size=128)
+def test_a_session_of_pytorch_in_bfloat16_is_resumed_without_pytorch(tmp_path: Path) -> None:
+    model = make_model("nano", 128, calm=True)
+    half = torch_backend.build(model.config, model.tensors, device="cpu", dtype="bfloat16", input_size=128)
     one = Tracker(half, CLIP)
     one.prompt(0, {1: box(40, 30, 240, 110)})
     for frame in range(3):
         one.step(frame)
     one.save(tmp_path / "session")
     other = read_session(tmp_path / "session", backend("onnx"), CLIP)
-    for found, right in [
-        (other.masks(2), one.masks(2)),  # as it was saved
-        (other.step(3), one.step(3)),  # by its memories
-        (other.prompt(2, {1: click(70, 60)}), one.prompt(2, {1: click(70, 60)})),  # from its mask
+    for found, expected in [
+        (other.masks(2), one.masks(2)),  # from the file
+        (other.step(3), one.step(3)),  # with memories of the file
+        (other.prompt(2, {1: click(70, 60)}), one.prompt(2, {1: click(70, 60)})),  # refines a mask of the file
     ]:
-        assert overlap(found.binary[0], right.binary[0]) > 0.95
-        assert np.abs(found.scores - right.scores).max() < 0.02
+        assert compute_iou(found.binary[0], expected.binary[0]) > 0.95
+        assert np.abs(found.scores - expected.scores).max() < 0.02
 
 
-def test_everything_in_a_picture_is_found_alike() -> None:
-    search = MaskGeneratorOptions(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
-    found = [generate_masks(backend(runtime), CLIP[0], search) for runtime in BUILD]
+def test_the_mask_generator_gives_the_same_masks() -> None:
+    options = MaskGeneratorOptions(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=1)
+    found = [generate_masks(backend(runtime), CLIP[0], options) for runtime in BUILD]
     first, second = (sorted(one.to_records(), key=lambda record: tuple(record["point_coords"][0])) for one in found)
     assert len(first) == len(second) > 30
     for one, other in zip(first, second, strict=True):
@@ -160,18 +162,18 @@ def test_everything_in_a_picture_is_found_alike() -> None:
         assert one["predicted_iou"] == pytest.approx(other["predicted_iou"], abs=1e-3)
 
 
-def test_the_weights_are_known_by_the_same_name_in_both() -> None:
+def test_the_weights_have_the_same_identity_in_both() -> None:
     assert backend("torch").identity == backend("onnx").identity
 
 
 @pytest.mark.parametrize("size", [(128, 128), (40, 200), (300, 20), (1, 1)])
-def test_pictures_are_resized_alike(size: tuple[int, int]) -> None:
-    picture = np.random.RandomState(1).randint(0, 256, (*size, 3), np.uint8)
-    wanted = backend("torch")._normalised(picture).numpy()  # type: ignore[attr-defined]
-    assert np.abs(arrays.normalize_image(picture, 128) - wanted).max() < 1e-5
+def test_images_are_resized_alike(size: tuple[int, int]) -> None:
+    image = np.random.RandomState(1).randint(0, 256, (*size, 3), np.uint8)
+    wanted = backend("torch")._normalize(image).numpy()  # type: ignore[attr-defined]
+    assert np.abs(arrays.normalize_image(image, 128) - wanted).max() < 1e-5
 
 
-def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
+def test_memories_are_rounded_to_bfloat16_as_in_pytorch() -> None:
     bits = np.random.RandomState(2).randint(0, 1 << 32, 100_000, np.uint64).astype(np.uint32)
     values = np.concatenate([bits.view(np.float32), np.float32([0, -0.0, np.inf, -np.inf, 1, 3.3895e38])])
     values = values[~np.isnan(values)]
@@ -180,7 +182,7 @@ def test_memories_are_rounded_to_bfloat16_as_pytorch_rounds_them() -> None:
     assert np.isnan(arrays.from_bfloat16(arrays.to_bfloat16(np.float32([np.nan])))).all()
 
 
-def test_a_memory_that_is_kept_keeps_nothing_of_the_others() -> None:
+def test_a_memory_does_not_share_an_array_with_other_memories() -> None:
     one = backend("onnx")
     features = one.encode([CLIP[0]])[0]
     decoded = one.decode(one.attend(features, [Recall()]), [NO_PROMPT] * 2)
@@ -188,15 +190,15 @@ def test_a_memory_that_is_kept_keeps_nothing_of_the_others() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_smaller_number_formats_give_nearly_the_same_masks(dtype: str) -> None:
-    wanted = make_model("nano", 128, calm=True)
-    small = onnx.build(wanted.config, wanted.tensors, dtype=dtype, input_size=128)
+def test_smaller_dtypes_give_nearly_the_same_masks(dtype: str) -> None:
+    model = make_model("nano", 128, calm=True)
+    small = onnx.build(model.config, model.tensors, dtype=dtype, input_size=128)
     runs = [Segmenter(one).track(CLIP[:4], box(40, 30, 240, 110)) for one in (small, backend("onnx"))]
-    for found, right in zip(*runs, strict=True):
-        assert overlap(found.masks.binary[0], right.masks.binary[0]) > (0.98 if dtype == "float16" else 0.9)
+    for found, expected in zip(*runs, strict=True):
+        assert compute_iou(found.masks.binary[0], expected.masks.binary[0]) > (0.98 if dtype == "float16" else 0.9)
 
 
-def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:
+def test_a_result_that_is_not_finite_is_an_error() -> None:
     one = backend("onnx")
     features = one.attend(one.encode([CLIP[0]])[0], [Recall()])
     broken = features._replace(stride16=np.full_like(np.asarray(features.stride16), np.inf))
@@ -206,23 +208,23 @@ def test_an_answer_that_is_not_finite_is_an_error_and_never_a_mask() -> None:
 
 
 def test_warming_up_loads_every_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = make_model("nano", 64)
-    fresh = onnx.build(wanted.config, wanted.tensors, input_size=64)
+    model = make_model("nano", 64)
+    fresh = onnx.build(model.config, model.tensors, input_size=64)
     Segmenter(fresh).warm_up()
-    monkeypatch.setattr("onnxruntime.InferenceSession", None)  # nothing is left to load
+    monkeypatch.setattr("onnxruntime.InferenceSession", None)  # no graph remains to be loaded
     tracker = Tracker(fresh, CLIP)
     tracker.prompt(0, {1: click(70, 60)})
     assert len(tracker.step(1)) == 1
 
 
 @pytest.mark.parametrize(
-    ("wishes", "code"),
+    ("settings", "code"),
     [({"dtype": "bfloat16"}, "bad-dtype"), ({"input_size": 100}, "bad-size"), ({"device": "mps"}, "bad-usage")],
 )
-def test_what_onnxruntime_cannot_do_is_refused(wishes: dict[str, object], code: str) -> None:
-    wanted = make_model("nano", 64)
+def test_settings_that_onnxruntime_does_not_support_are_refused(settings: dict[str, object], code: str) -> None:
+    model = make_model("nano", 64)
     with pytest.raises(SettingsError) as caught:
-        onnx.build(wanted.config, wanted.tensors, **wishes)  # type: ignore[arg-type]
+        onnx.build(model.config, model.tensors, **settings)  # type: ignore[arg-type]
     assert caught.value.code == code
 
 

@@ -1,4 +1,4 @@
-"""Where graphs run: on the device that was named or not at all, with threads that fit the machine."""
+"""onnxruntime sessions run on the requested device or not at all, with as many threads as the process may use."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import onnxruntime
 import pytest
 
 import masklet
-from masklet.backends.onnx import KINDS, Session
-from masklet.backends.onnx.session import Device, device_named, options, processors
+from masklet.backends.onnx import DEVICE_TYPES, Session
+from masklet.backends.onnx.session import Device, count_processors, make_session_options, parse_device
 from masklet.checkpoints import key_names, write_tensors
 from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
 from masklet.onnx_graphs import write_graph
-from support.networks import network
+from support.networks import make_model
 
-OTHERS = [name for name in KINDS if name != "cpu"]
+OTHER_DEVICES = [name for name in DEVICE_TYPES if name != "cpu"]
 
 
 @pytest.fixture
-def everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
-    """An onnxruntime that has every provider and whose sessions only note which they are given."""
-    asked: list[Sequence[Any]] = []
+def requested_providers(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
+    """An onnxruntime with every provider, whose sessions only record the providers that they are given."""
+    requested: list[Sequence[Any]] = []
 
-    class Noted:
-        def __init__(self, content: bytes, how: Any, providers: Sequence[Any], **_: Any) -> None:
-            asked.append(providers)
+    class RecordingSession:
+        def __init__(self, content: bytes, options: Any, providers: Sequence[Any], **_: Any) -> None:
+            requested.append(providers)
             self.providers = [one if isinstance(one, str) else one[0] for one in providers]
 
         def get_providers(self) -> list[str]:
@@ -40,41 +40,41 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Any]]:
 
         get_outputs = get_inputs
 
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [kind.provider for kind in KINDS.values()])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Noted)
-    return asked
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [one.provider for one in DEVICE_TYPES.values()])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", RecordingSession)
+    return requested
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_device_that_this_onnxruntime_lacks_is_refused_with_what_to_install(name: str) -> None:
-    if KINDS[name].provider in onnxruntime.get_available_providers():
-        pytest.skip(f"{name} is here")
+@pytest.mark.parametrize("name", OTHER_DEVICES)
+def test_a_device_without_a_provider_is_refused_with_the_package_to_install(name: str) -> None:
+    if DEVICE_TYPES[name].provider in onnxruntime.get_available_providers():
+        pytest.skip(f"{name} is available")
     with pytest.raises(ResourceError) as caught:
-        device_named(name)
+        parse_device(name)
     assert caught.value.code == "device-unavailable"
-    assert KINDS[name].package in caught.value.hint
+    assert DEVICE_TYPES[name].package in caught.value.hint
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_loading_a_model_there_is_refused_too(name: str, tmp_path: Path) -> None:
-    if KINDS[name].provider in onnxruntime.get_available_providers():
-        pytest.skip(f"{name} is here")
+@pytest.mark.parametrize("name", OTHER_DEVICES)
+def test_loading_a_model_on_such_a_device_is_refused(name: str, tmp_path: Path) -> None:
+    if DEVICE_TYPES[name].provider in onnxruntime.get_available_providers():
+        pytest.skip(f"{name} is available")
     path = tmp_path / "nano.safetensors"
-    write_tensors(path, key_names.to_released(network("nano").tensors))
+    write_tensors(path, key_names.to_released(make_model("nano").tensors))
     with pytest.raises(MaskletError) as caught:
         masklet.load(path, device=name)
     assert caught.value.code == "device-unavailable"
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:one", "cuda:-1", "cpu:1", "coreml:0", "CPU"])
-def test_what_is_no_device_is_refused(name: str) -> None:
+def test_an_unknown_device_name_is_refused(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        device_named(name)
+        parse_device(name)
     assert caught.value.code == "bad-usage"
 
 
-def test_the_processor_is_the_device_where_none_is_named() -> None:
-    assert device_named(None) == Device("cpu", 0)
+def test_the_default_device_is_the_cpu() -> None:
+    assert parse_device(None) == Device("cpu", 0)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,21 @@ def test_the_processor_is_the_device_where_none_is_named() -> None:
         ("openvino", ["OpenVINOExecutionProvider", "CPUExecutionProvider"]),
     ],
 )
-def test_a_device_that_is_named_comes_first(name: str, providers: list[str], everywhere: list[Sequence[Any]]) -> None:
-    device = device_named(name)
+def test_the_requested_device_comes_first(
+    name: str, providers: list[str], requested_providers: list[Sequence[Any]]
+) -> None:
+    device = parse_device(name)
     Session("graph", lambda: b"", device).load()
-    (asked,) = everywhere
-    assert [one if isinstance(one, str) else one[0] for one in asked] == providers
-    assert asked[0][1].get("device_id", 0) == device.number
+    (requested,) = requested_providers
+    assert [one if isinstance(one, str) else one[0] for one in requested] == providers
+    assert requested[0][1].get("device_id", 0) == device.device_id
     assert str(device) == name
 
 
-def test_a_provider_that_does_not_start_is_an_error_and_never_replaced(
-    everywhere: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_provider_that_does_not_start_is_an_error(
+    requested_providers: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Session("graph", lambda: b"", device_named("cuda"))
+    session = Session("graph", lambda: b"", parse_device("cuda"))
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda self: ["CPUExecutionProvider"])
     with pytest.raises(ResourceError) as caught:
         session.load()
@@ -107,7 +109,7 @@ def test_a_provider_that_does_not_start_is_an_error_and_never_replaced(
 
 
 @pytest.mark.parametrize(
-    ("device", "said", "code"),
+    ("device", "message", "code"),
     [
         ("cuda:9", "CUDA failure 101: invalid device ordinal", "device-unavailable"),
         ("cuda", "CUDA failure 2: out of memory", "out-of-memory"),
@@ -115,54 +117,54 @@ def test_a_provider_that_does_not_start_is_an_error_and_never_replaced(
         ("cpu", "no such thing", "onnx-broken"),
     ],
 )
-def test_a_session_that_cannot_be_made_says_why(
-    device: str, said: str, code: str, everywhere: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_session_that_cannot_be_created_has_a_code_for_the_reason(
+    device: str, message: str, code: str, requested_providers: list[Sequence[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> None:
-        raise RuntimeError(said)
+        raise RuntimeError(message)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", failing)
     with pytest.raises(MaskletError) as caught:
-        Session("graph", lambda: b"", device_named(device)).load()
+        Session("graph", lambda: b"", parse_device(device)).load()
     assert caught.value.code == code
 
 
-def test_there_are_as_many_threads_as_processors_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_is_omp_num_threads_or_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert processors() == options(Device()).intra_op_num_threads == 3
+    assert count_processors() == make_session_options(Device()).intra_op_num_threads == 3
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {4, 6}, raising=False)
     monkeypatch.setattr(Path, "read_text", lambda path: "max 100000")
     for none in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", none)
-        assert processors() == 2
-    monkeypatch.setattr(Path, "read_text", lambda path: "120000 100000")  # what a container may use
-    assert processors() == 1
+        assert count_processors() == 2
+    monkeypatch.setattr(Path, "read_text", lambda path: "120000 100000")  # the CPU quota of a container
+    assert count_processors() == 1
 
 
 def graph(verb: Any = "memorize") -> Session:
-    return Session(verb, partial(write_graph, verb, network("nano")))
+    return Session(verb, partial(write_graph, verb, make_model("nano")))
 
 
-def test_results_stay_where_they_are_and_go_on_as_inputs() -> None:
+def test_outputs_stay_on_the_device_and_serve_as_inputs() -> None:
     encode, attend = graph("encode"), graph("attend")
     features = encode(images=np.zeros((1, 3, 64, 64)))
     assert all(isinstance(value, onnxruntime.OrtValue) for value in features.values())
-    found = attend(
+    outputs = attend(
         stride16=features["stride16"],
         memories=np.zeros((2, 1, 64, 4, 4)),
         slots=np.zeros((2, 1)),
         pointers=np.zeros((2, 0, 128)),
         times=np.zeros((2, 0)),
     )
-    assert found["attended"].shape() == [2, 128, 4, 4]
+    assert outputs["attended"].shape() == [2, 128, 4, 4]
 
 
-def test_a_graph_is_read_once_and_only_when_it_is_called() -> None:
+def test_a_graph_is_read_once_at_the_first_call() -> None:
     read: list[int] = []
 
     def content() -> bytes:
         read.append(1)
-        return write_graph("encode", network("nano"))
+        return write_graph("encode", make_model("nano"))
 
     session = Session("encode", content)
     assert read == []
@@ -171,18 +173,18 @@ def test_a_graph_is_read_once_and_only_when_it_is_called() -> None:
     assert read == [1]
 
 
-def test_an_input_that_is_missing_is_named() -> None:
+def test_a_missing_input_is_named() -> None:
     with pytest.raises(CheckpointError, match="'stride16'"):
         graph()(logits=np.zeros((1, 1, 16, 16)))
 
 
-def test_what_fails_while_a_graph_runs_is_one_of_our_errors() -> None:
+def test_a_graph_that_fails_raises_a_backend_error() -> None:
     with pytest.raises(BackendError) as caught:
         graph("encode")(images=np.zeros((1, 3, 96, 96)))  # the graph is for 64
     assert caught.value.code == "onnx-failed"
 
 
-def test_a_full_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_memory_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise RuntimeError("Error in execution: bfc_arena.cc: Failed to allocate memory for requested buffer")
 
@@ -192,20 +194,22 @@ def test_a_full_memory_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "out-of-memory"
 
 
-def test_a_graph_with_a_name_that_is_no_text_is_refused() -> None:
-    content = write_graph("memorize", network("nano")).replace(b"memory_encoder.image.weight", b"\xff" * 27, 1)
+def test_a_graph_with_a_name_that_is_not_utf_8_is_refused() -> None:
+    content = write_graph("memorize", make_model("nano")).replace(b"memory_encoder.image.weight", b"\xff" * 27, 1)
     with pytest.raises(CheckpointError) as caught:
         Session("memorize", lambda: content).load()
     assert caught.value.code == "onnx-broken"
 
 
-def test_what_is_no_graph_is_refused() -> None:
+def test_bytes_that_are_not_a_graph_are_refused() -> None:
     with pytest.raises(CheckpointError) as caught:
-        Session("junk", lambda: b"junk")()
+        Session("invalid", lambda: b"invalid")()
     assert caught.value.code == "onnx-broken"
 
 
-def test_devices_that_pytorch_does_not_know_run_on_onnxruntime(everywhere: list[Sequence[Any]], tmp_path: Path) -> None:
+def test_devices_that_pytorch_does_not_know_run_on_onnxruntime(
+    requested_providers: list[Sequence[Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "nano.safetensors"
-    write_tensors(path, key_names.to_released(network("nano").tensors))
+    write_tensors(path, key_names.to_released(make_model("nano").tensors))
     assert type(masklet.load(path, device="openvino").backend).__name__ == "OnnxBackend"

@@ -1,4 +1,4 @@
-"""A model as a folder: loaded again it gives the same masks, and one that was tampered with is not loaded at all."""
+"""Exported folders give the same masks when they are loaded, and are refused when they were tampered with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from masklet import Segmenter, box
 from masklet.backends import onnx as onnx_backend
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, ResourceError, SettingsError
 from masklet.export import QuantizationOptions, export_onnx
-from masklet.onnx_graphs import inspection
+from masklet.onnx_graphs import inspection, write_graph
 from masklet.onnx_graphs.manifest import MANIFEST_NAME, TABLES_NAME
 from masklet.tracking.tracker import Tracker
 from parity.inputs import frames
@@ -41,34 +41,34 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(exported: Path, tmp_path: Path) -> Path:
-    """An exported folder to damage."""
+    """A copy of an exported folder, to damage."""
     return Path(shutil.copytree(exported, tmp_path / "copy"))
 
 
-def told(folder: Path) -> Any:
+def read_manifest(folder: Path) -> Any:
     return json.loads((folder / MANIFEST_NAME).read_text())
 
 
-def rewrite(folder: Path, change: Callable[[Any], None]) -> None:
-    manifest = told(folder)
+def change_manifest(folder: Path, change: Callable[[Any], None]) -> None:
+    manifest = read_manifest(folder)
     change(manifest)
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
 
 
-def put(folder: Path, name: str, content: bytes) -> None:
-    """Another file in place of one of the folder's, for which the manifest vouches, as an attacker's would."""
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file and its hash in the manifest, as an attacker would."""
     (folder / name).write_bytes(content)
-    rewrite(folder, lambda manifest: manifest["sha256"].update({name: hashlib.sha256(content).hexdigest()}))
+    change_manifest(folder, lambda manifest: manifest["sha256"].update({name: hashlib.sha256(content).hexdigest()}))
 
 
-def code(folder: Path) -> str:
-    """How loading a folder and using every graph of it fails."""
+def error_code(folder: Path) -> str:
+    """Return the code of the error that loading the folder and running every graph raises."""
     with pytest.raises(MaskletError) as caught:
         masklet.load(folder).warm_up()
     return caught.value.code
 
 
-def tracked(segmenter: Segmenter) -> list[NDArray[np.float32]]:
+def track(segmenter: Segmenter) -> list[NDArray[np.float32]]:
     tracker = Tracker(segmenter.backend, CLIP)
     tracker.prompt(0, {1: box(30, 20, 90, 70), 2: box(90, 10, 150, 60)})
     return [tracker.step(frame).low_res for frame in range(len(CLIP))]
@@ -76,12 +76,12 @@ def tracked(segmenter: Segmenter) -> list[NDArray[np.float32]]:
 
 def test_a_loaded_folder_gives_the_masks_of_the_model_bit_for_bit(exported: Path) -> None:
     built = Segmenter(onnx_backend.build(NETWORK.config, NETWORK.tensors, input_size=SIZE))
-    for found, wanted in zip(tracked(masklet.load(exported)), tracked(built), strict=True):
-        assert found.tobytes() == wanted.tobytes()
+    for found, expected in zip(track(masklet.load(exported)), track(built), strict=True):
+        assert found.tobytes() == expected.tobytes()
 
 
-def test_the_manifest_says_what_is_in_the_folder(exported: Path) -> None:
-    manifest = told(exported)
+def test_the_manifest_describes_the_folder(exported: Path) -> None:
+    manifest = read_manifest(exported)
     assert (manifest["model"]["name"], manifest["size"], manifest["precision"]) == ("nano", SIZE, "fp32")
     assert manifest["opset"] >= 17
     assert manifest["graphs"]["attend"]["inputs"]["memories"] == {
@@ -101,44 +101,44 @@ def test_a_folder_is_the_same_each_time_it_is_written(exported: Path, tmp_path: 
     }
 
 
-def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    export_onnx(NETWORK, tmp_path / "nano", progress=lambda *step: heard.append(step))
-    assert heard == [(step, 5) for step in range(6)]
+def test_progress_is_reported_to_the_end(tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    export_onnx(NETWORK, tmp_path / "nano", progress=lambda *step: steps.append(step))
+    assert steps == [(step, 5) for step in range(6)]
 
 
-def test_int8_with_pictures_tells_what_each_graph_costs(tmp_path: Path) -> None:
-    ours = make_model("nano", 32, calm=True)
+def test_int8_with_images_measures_the_error_of_each_graph(tmp_path: Path) -> None:
+    model = make_model("nano", 32, calm=True)
     exported = export_onnx(
-        ours, tmp_path / "small", "int8", quantization=QuantizationOptions([CLIP[0]], calibrate=True)
+        model, tmp_path / "small", "int8", quantization=QuantizationOptions([CLIP[0]], calibrate=True)
     )
-    costs = {cost.graph: cost for cost in exported.quantization_errors}
-    assert list(costs) == ["encode", "attend", "decode", "memorize", "all"]
-    assert all(0.5 < cost.lowest_iou <= cost.mean_iou <= 1 for cost in exported.quantization_errors)
-    assert costs["decode"].mean_iou == 1  # none of its layers is rounded
-    assert costs["encode"].mean_iou < 1  # and of this one most are
+    errors = {error.graph: error for error in exported.quantization_errors}
+    assert list(errors) == ["encode", "attend", "decode", "memorize", "all"]
+    assert all(0.5 < error.lowest_iou <= error.mean_iou <= 1 for error in exported.quantization_errors)
+    assert errors["decode"].mean_iou == 1  # none of its layers is quantized
+    assert errors["encode"].mean_iou < 1  # most of its layers are quantized
     assert np.isfinite(masklet.load(tmp_path / "small").segment(CLIP[0], box(30, 20, 90, 70)).low_res).all()
 
 
-def test_a_folder_that_is_not_empty_is_not_written_over_unasked(exported: Path) -> None:
+def test_a_folder_that_is_not_empty_is_not_overwritten_by_default(exported: Path) -> None:
     with pytest.raises(ResourceError) as caught:
         export_onnx(NETWORK, exported)
     assert caught.value.code == "output-exists"
 
 
-def test_a_place_that_no_folder_can_have_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for place, wanted in (("file", "output-exists"), ("a" * 300, "output-unwritable")):
+    for name, code in (("file", "output-exists"), ("a" * 300, "output-unwritable")):
         with pytest.raises(ResourceError) as caught:
-            export_onnx(NETWORK, tmp_path / place, overwrite=True)
-        assert caught.value.code == wanted
+            export_onnx(NETWORK, tmp_path / name, overwrite=True)
+        assert caught.value.code == code
 
 
 def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> bytes:
+    def fail(*_: object) -> bytes:
         raise ResourceError("disk-full", "full")
 
-    monkeypatch.setattr("masklet.export.folder.save", full)
+    monkeypatch.setattr("masklet.export.folder.save", fail)
     with pytest.raises(ResourceError):
         export_onnx(NETWORK, copy, overwrite=True)
     with pytest.raises(InputNotFound):
@@ -146,7 +146,7 @@ def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("precision", "trial"),
+    ("precision", "options"),
     [
         ("fp8", QuantizationOptions()),
         ("fp32", QuantizationOptions([CLIP[0]])),
@@ -154,79 +154,73 @@ def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monk
         ("int8", QuantizationOptions(calibrate=True)),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_written(
-    precision: str, trial: QuantizationOptions, tmp_path: Path
+def test_contradictory_options_are_refused_before_anything_is_written(
+    precision: str, options: QuantizationOptions, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingsError):
-        export_onnx(NETWORK, tmp_path / "none", precision, quantization=trial)
+        export_onnx(NETWORK, tmp_path / "none", precision, quantization=options)
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["encode.onnx", "attend.onnx", "decode.onnx", "memorize.onnx", TABLES_NAME])
-def test_a_file_that_was_changed_is_refused(name: str, copy: Path) -> None:
+def test_a_changed_file_is_refused(name: str, copy: Path) -> None:
     content = bytearray((copy / name).read_bytes())
     content[-9] ^= 1
     (copy / name).write_bytes(content)
-    assert code(copy) == "hash-mismatch"
+    assert error_code(copy) == "hash-mismatch"
 
 
 @pytest.mark.parametrize("name", ["encode.onnx", TABLES_NAME])
-def test_a_file_that_is_missing_is_named(name: str, copy: Path) -> None:
+def test_a_missing_file_is_named(name: str, copy: Path) -> None:
     (copy / name).unlink()
-    assert code(copy) == "input-not-found"
+    assert error_code(copy) == "input-not-found"
 
 
-def onnx_graph(change: Callable[[Any, Any], None]) -> bytes:
-    """A graph with the right name for everything, and one thing wrong."""
+def damage_graph(change: Callable[[Any, Any], None]) -> bytes:
+    """Write a graph with the right names and one fault."""
     onnx = pytest.importorskip("onnx")
-    made = onnx.load_from_string(masklet_graph("encode"))
-    change(onnx, made)
-    return bytes(made.SerializeToString())
+    proto = onnx.load_from_string(write_graph("encode", NETWORK))
+    change(onnx, proto)
+    return bytes(proto.SerializeToString())
 
 
-def masklet_graph(verb: Any) -> bytes:
-    from masklet.onnx_graphs import write_graph
-
-    return write_graph(verb, NETWORK)
+def foreign_operator(onnx: Any, proto: Any) -> None:
+    proto.graph.node[0].domain = "com.evil"
 
 
-def foreign_operator(onnx: Any, made: Any) -> None:
-    made.graph.node[0].domain = "com.evil"
+def unknown_operator(onnx: Any, proto: Any) -> None:
+    proto.graph.node[0].op_type = "Teleport"
 
 
-def unheard_of_operator(onnx: Any, made: Any) -> None:
-    made.graph.node[0].op_type = "Teleport"
-
-
-def data_elsewhere(onnx: Any, made: Any) -> None:
-    constant = made.graph.initializer[0]
+def external_data(onnx: Any, proto: Any) -> None:
+    constant = proto.graph.initializer[0]
     constant.data_location = onnx.TensorProto.EXTERNAL
     constant.external_data.add(key="location", value="../../../etc/passwd")
 
 
-def text_input(onnx: Any, made: Any) -> None:
-    made.graph.input.append(onnx.helper.make_tensor_value_info("words", onnx.TensorProto.STRING, [1]))
+def text_input(onnx: Any, proto: Any) -> None:
+    proto.graph.input.append(onnx.helper.make_tensor_value_info("words", onnx.TensorProto.STRING, [1]))
 
 
-def another_input(onnx: Any, made: Any) -> None:
-    made.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
+def another_input(onnx: Any, proto: Any) -> None:
+    proto.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
 
 
 @pytest.mark.parametrize(
-    ("change", "wanted"),
+    ("change", "code"),
     [
         (foreign_operator, "onnx-refused"),
-        (data_elsewhere, "onnx-external-data"),
-        (unheard_of_operator, "onnx-broken"),
+        (external_data, "onnx-external-data"),
+        (unknown_operator, "onnx-broken"),
         (text_input, "onnx-broken"),
         (another_input, "onnx-broken"),
     ],
 )
-def test_a_hostile_graph_is_refused_though_the_manifest_vouches_for_it(
-    change: Callable[[Any, Any], None], wanted: str, copy: Path
+def test_a_hostile_graph_with_a_matching_hash_is_refused(
+    change: Callable[[Any, Any], None], code: str, copy: Path
 ) -> None:
-    put(copy, "encode.onnx", onnx_graph(change))
-    assert code(copy) == wanted
+    replace_file(copy, "encode.onnx", damage_graph(change))
+    assert error_code(copy) == code
 
 
 OUTPUTS = [
@@ -242,62 +236,62 @@ OUTPUTS = [
 
 
 @pytest.mark.parametrize("operator", ["Shape", "SequenceConstruct"])
-@pytest.mark.parametrize(("verb", "name"), OUTPUTS)
-def test_a_graph_that_answers_with_something_else_is_refused(verb: str, name: str, operator: str, copy: Path) -> None:
+@pytest.mark.parametrize(("graph", "name"), OUTPUTS)
+def test_a_graph_with_an_output_of_another_type_is_refused(graph: str, name: str, operator: str, copy: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    made = onnx.load(copy / f"{verb}.onnx")
-    (node,) = [node for node in made.graph.node if node.output[0] == name]
-    (value,) = [one for one in made.graph.output if one.name == name]
+    proto = onnx.load(copy / f"{graph}.onnx")
+    (node,) = [node for node in proto.graph.node if node.output[0] == name]
+    (value,) = [one for one in proto.graph.output if one.name == name]
     node.op_type = operator
-    told = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None)
+    info = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None)
     if operator == "SequenceConstruct":
-        told = onnx.helper.make_tensor_sequence_value_info(name, onnx.TensorProto.FLOAT, None)
-    value.CopyFrom(told)
-    put(copy, f"{verb}.onnx", made.SerializeToString())
+        info = onnx.helper.make_tensor_sequence_value_info(name, onnx.TensorProto.FLOAT, None)
+    value.CopyFrom(info)
+    replace_file(copy, f"{graph}.onnx", proto.SerializeToString())
     with pytest.raises(CheckpointError) as caught:
-        tracked(masklet.load(copy))
+        track(masklet.load(copy))
     assert caught.value.code == "onnx-broken"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
-def test_damage_for_which_the_manifest_vouches_ends_in_one_of_our_errors_or_in_masks(seed: int, copy: Path) -> None:
+def test_damage_with_a_matching_hash_gives_masks_or_a_masklet_error(seed: int, copy: Path) -> None:
     rng = random.Random(seed)
     name = rng.choice(["encode.onnx", "attend.onnx", "decode.onnx", "memorize.onnx"])
     content = bytearray((copy / name).read_bytes())
     for _ in range(rng.randint(1, 3)):
-        content[rng.randrange(30_000)] = rng.randrange(256)  # where the nodes are; the numbers come after them
-    put(copy, name, bytes(content))
+        content[rng.randrange(30_000)] = rng.randrange(256)  # the nodes; the constants follow them
+    replace_file(copy, name, bytes(content))
     with contextlib.suppress(MaskletError):
-        tracked(masklet.load(copy))
+        track(masklet.load(copy))
 
 
-def test_another_graph_in_the_place_of_one_is_refused(copy: Path) -> None:
-    put(copy, "decode.onnx", (copy / "memorize.onnx").read_bytes())
-    assert code(copy) == "onnx-broken"
+def test_a_graph_in_place_of_another_is_refused(copy: Path) -> None:
+    replace_file(copy, "decode.onnx", (copy / "memorize.onnx").read_bytes())
+    assert error_code(copy) == "onnx-broken"
 
 
-def test_an_enormous_graph_is_refused_before_it_is_read(copy: Path) -> None:
+def test_a_graph_over_the_limit_is_refused_before_it_is_read(copy: Path) -> None:
     with (copy / "encode.onnx").open("wb") as file:
         file.truncate(inspection.MAX_BYTES + 1)
-    assert code(copy) == "onnx-refused"
+    assert error_code(copy) == "onnx-refused"
 
 
 def test_tables_of_another_shape_are_refused(copy: Path) -> None:
-    put(copy, TABLES_NAME, save({"no_memory": np.zeros((1, 2, 3, 4), np.float32)}))
-    assert code(copy) == "manifest-broken"
+    replace_file(copy, TABLES_NAME, save({"no_memory": np.zeros((1, 2, 3, 4), np.float32)}))
+    assert error_code(copy) == "manifest-broken"
 
 
-def test_tables_of_numbers_that_numpy_has_not_are_refused(copy: Path) -> None:
-    put(
+def test_tables_of_a_dtype_that_numpy_lacks_are_refused(copy: Path) -> None:
+    replace_file(
         copy,
         TABLES_NAME,
         save({"no_memory": np.zeros(2, np.float16)}).replace(b'"F16"', b'"BF16"').replace(b"  ", b" ", 1),
     )
-    assert code(copy) == "manifest-broken"
+    assert error_code(copy) == "manifest-broken"
 
 
-def elsewhere(manifest: Any) -> None:
+def outside_the_folder(manifest: Any) -> None:
     manifest["graphs"]["encode"]["file"] = "../encode.onnx"
 
 
@@ -313,7 +307,7 @@ def without_a_graph(manifest: Any) -> None:
     del manifest["graphs"]["attend"]
 
 
-def with_a_word_for_a_size(manifest: Any) -> None:
+def with_text_for_a_size(manifest: Any) -> None:
     manifest["size"] = "large"
 
 
@@ -322,34 +316,35 @@ def of_an_unknown_model(manifest: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [elsewhere, absolute, of_another_format, without_a_graph, with_a_word_for_a_size, of_an_unknown_model]
+    "change",
+    [outside_the_folder, absolute, of_another_format, without_a_graph, with_text_for_a_size, of_an_unknown_model],
 )
-def test_a_manifest_that_does_not_hold_together_is_refused(change: Callable[[Any], None], copy: Path) -> None:
-    rewrite(copy, change)
-    assert code(copy) == "manifest-broken"
+def test_an_inconsistent_manifest_is_refused(change: Callable[[Any], None], copy: Path) -> None:
+    change_manifest(copy, change)
+    assert error_code(copy) == "manifest-broken"
 
 
-@pytest.mark.parametrize(("name", "told"), [("a" * 300, "input-unreadable"), ("a\0b", "manifest-broken")])
-def test_a_name_that_no_file_can_have_is_told(name: str, told: str, copy: Path) -> None:
-    rewrite(copy, lambda manifest: manifest["graphs"]["encode"].update(file=name))
-    assert code(copy) == told
+@pytest.mark.parametrize(("name", "code"), [("a" * 300, "input-unreadable"), ("a\0b", "manifest-broken")])
+def test_an_impossible_file_name_is_an_error(name: str, code: str, copy: Path) -> None:
+    change_manifest(copy, lambda manifest: manifest["graphs"]["encode"].update(file=name))
+    assert error_code(copy) == code
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"\xff\xfe", b'{"format": NaN}', b"[" * 100_000])
-def test_a_manifest_that_is_none_is_refused(content: bytes, copy: Path) -> None:
+def test_a_malformed_manifest_is_refused(content: bytes, copy: Path) -> None:
     (copy / MANIFEST_NAME).write_bytes(content)
-    assert code(copy) == "manifest-broken"
+    assert error_code(copy) == "manifest-broken"
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="no exported model"):
         masklet.load(tmp_path)
 
 
-@pytest.mark.parametrize("wish", [{"input_size": 128}, {"dtype": "float16"}, {"runtime": "torch"}])
-def test_a_folder_runs_only_as_it_was_exported(wish: dict[str, Any], exported: Path) -> None:
+@pytest.mark.parametrize("settings", [{"input_size": 128}, {"dtype": "float16"}, {"runtime": "torch"}])
+def test_a_folder_runs_only_as_it_was_exported(settings: dict[str, Any], exported: Path) -> None:
     with pytest.raises(SettingsError):
-        masklet.load(exported, **wish)
+        masklet.load(exported, **settings)
     assert masklet.load(exported, input_size=SIZE, dtype="float32", runtime="onnx").input_size == SIZE
 
 

@@ -1,5 +1,7 @@
-"""Every graph is its method of `Sam2`, with any number of everything: to the last digits in float64 by ONNX's own
-reference implementation, and to 1e-4 in float32 by onnxruntime."""
+"""Every graph equals its method of `Sam2`, for any numbers of images, objects, points and memories.
+
+ONNX's reference implementation agrees to 1e-9 in float64, onnxruntime to 1e-4 in float32.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.backends.onnx import Session, described, host
+from masklet.backends.onnx import Session, describe_graph, to_numpy
 from masklet.config import CONFIGS
-from masklet.onnx_graphs import VERBS, Verb, write_graph
-from masklet.onnx_graphs.quantization import Rounding, rounded
-from masklet.onnx_graphs.tensor_shapes import expected_shapes
-from support.networks import network
+from masklet.onnx_graphs import GRAPH_WRITERS, GraphName, write_graph
+from masklet.onnx_graphs.quantization import Quantization, quantize_matrix
+from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
+from support.networks import make_model
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -25,132 +27,137 @@ from onnx.reference import ReferenceEvaluator  # noqa: E402
 from onnx.reference.op_run import OpRun  # noqa: E402
 
 from masklet.model.sam2 import Sam2  # noqa: E402
-from support.graph_methods import Counts, answers, inputs, method_model  # noqa: E402
+from support.graph_methods import Counts, load_network, make_inputs, run_method  # noqa: E402
 
-OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("sam2-micro", "nano")]
-EXACT = 1e-9  # in float64, of the largest number; what random networks make of its last digit
-CLOSE = 1e-4  # in float32, likewise, of a calm network
-COUNTS: list[tuple[Verb, Counts]] = [
+SLOW_NAMES = [pytest.param(name, marks=pytest.mark.slow) for name in ("sam2-micro", "nano")]
+TOLERANCE_FLOAT64 = 1e-9  # relative to the largest value
+TOLERANCE_FLOAT32 = 1e-4  # the same, for a calm network
+COUNTS: list[tuple[GraphName, Counts]] = [
     ("encode", Counts()),
-    ("encode", Counts(seen=2)),
+    ("encode", Counts(images=2)),
     ("attend", Counts()),
     ("attend", Counts(objects=3, memories=4, pointers=3)),
     ("attend", Counts(objects=2, memories=7, pointers=16)),  # as many tokens of pointers as a small map has
-    ("attend", Counts(seen=2, objects=2, memories=2, pointers=0)),
+    ("attend", Counts(images=2, objects=2, memories=2, pointers=0)),
     ("decode", Counts()),
     ("decode", Counts(objects=3, points=4)),
-    ("decode", Counts(seen=3, objects=3, masks=3)),
+    ("decode", Counts(images=3, objects=3, masks=3)),
     ("decode", Counts(objects=2, points=0, masks=2)),
     ("memorize", Counts()),
     ("memorize", Counts(objects=3)),
-    ("memorize", Counts(seen=2, objects=2)),
+    ("memorize", Counts(images=2, objects=2)),
 ]
 
 
 class Gelu(OpRun):  # type: ignore[misc]
-    """ONNX's own knows the root of 2 to seven digits only."""
+    """GELU in full precision: that of ONNX's reference implementation has √2 to seven digits."""
 
     def _run(self, x: NDArray[np.float64], approximate: str) -> tuple[NDArray[np.float64]]:
         return (torch.nn.functional.gelu(torch.from_numpy(x)).numpy(),)
 
 
 @cache
-def exact(name: str, size: int, verb: Verb) -> Any:
-    """A graph in float64, which ONNX's own reference implementation runs."""
-    written = onnx.load_from_string(write_graph(verb, network(name, size), "float64"))
-    return ReferenceEvaluator(written, new_ops=[Gelu])
+def exact(name: str, size: int, graph: GraphName) -> Any:
+    """Load a graph in float64 in ONNX's reference implementation."""
+    proto = onnx.load_from_string(write_graph(graph, make_model(name, size), "float64"))
+    return ReferenceEvaluator(proto, new_ops=[Gelu])
 
 
 @cache
-def session(name: str, verb: Verb) -> Session:
-    """A graph of a calm network in float32, which onnxruntime runs."""
-    return Session(verb, partial(write_graph, verb, network(name, calm=True)))
+def session(name: str, graph: GraphName) -> Session:
+    """Make a session of onnxruntime for a graph of a calm network in float32."""
+    return Session(graph, partial(write_graph, graph, make_model(name, calm=True)))
 
 
-def compare(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]], tolerance: float) -> None:
-    assert len(found) == len(wanted)
-    for one, other in zip(found, wanted, strict=True):
+def assert_close(found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]], tolerance: float) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
         assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")  # in the reference implementation's sigmoid
-@pytest.mark.parametrize("name", ["sam2.1-micro", *OTHERS])
-@pytest.mark.parametrize(("verb", "counts"), COUNTS, ids=str)
-def test_a_graph_is_its_method_to_the_last_digits(verb: Verb, counts: Counts, name: str) -> None:
-    given = inputs(verb, name, 64, counts)
-    compare(exact(name, 64, verb).run(None, given), answers(method_model(name, 64), verb, given), EXACT)
+@pytest.mark.parametrize("name", ["sam2.1-micro", *SLOW_NAMES])
+@pytest.mark.parametrize(("graph", "counts"), COUNTS, ids=str)
+def test_a_graph_equals_its_method_in_float64(graph: GraphName, counts: Counts, name: str) -> None:
+    given = make_inputs(graph, name, 64, counts)
+    assert_close(
+        exact(name, 64, graph).run(None, given), run_method(load_network(name, 64), graph, given), TOLERANCE_FLOAT64
+    )
 
 
-@pytest.mark.parametrize("name", ["sam2.1-micro", *OTHERS])
-@pytest.mark.parametrize(("verb", "counts"), COUNTS, ids=str)
-def test_a_graph_on_onnxruntime_is_its_method_in_float32(verb: Verb, counts: Counts, name: str) -> None:
-    given = inputs(verb, name, 64, counts)
-    found = [host(value) for value in session(name, verb)(**given).values()]
-    compare(found, answers(method_model(name, 64, "float32", calm=True), verb, given), CLOSE)
+@pytest.mark.parametrize("name", ["sam2.1-micro", *SLOW_NAMES])
+@pytest.mark.parametrize(("graph", "counts"), COUNTS, ids=str)
+def test_a_graph_on_onnxruntime_equals_its_method_in_float32(graph: GraphName, counts: Counts, name: str) -> None:
+    given = make_inputs(graph, name, 64, counts)
+    found = [to_numpy(value) for value in session(name, graph)(**given).values()]
+    assert_close(found, run_method(load_network(name, 64, "float32", calm=True), graph, given), TOLERANCE_FLOAT32)
 
 
 @pytest.mark.parametrize("size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (32, 128)), 224])
-def test_encode_is_the_method_at_sizes_that_windows_fit_and_do_not_fit(size: int) -> None:
-    given = inputs("encode", "sam2.1-micro", size, Counts())
-    wanted = answers(method_model("sam2.1-micro", size), "encode", given)
-    compare(exact("sam2.1-micro", size, "encode").run(None, given), wanted, EXACT)
+def test_encode_equals_its_method_with_and_without_padded_windows(size: int) -> None:
+    given = make_inputs("encode", "sam2.1-micro", size, Counts())
+    wanted = run_method(load_network("sam2.1-micro", size), "encode", given)
+    assert_close(exact("sam2.1-micro", size, "encode").run(None, given), wanted, TOLERANCE_FLOAT64)
 
 
-def test_encode_can_be_written_where_its_attention_does_not_fall_into_equal_parts() -> None:
-    assert described("encode", write_graph("encode", network("nano", 2784)))["outputs"]["stride16"]["shape"][2] == 174
+def test_encode_is_written_for_attention_chunks_of_different_sizes() -> None:
+    assert (
+        describe_graph("encode", write_graph("encode", make_model("nano", 2784)))["outputs"]["stride16"]["shape"][2]
+        == 174
+    )
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float16", "int8"])
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_graph_passes_onnx_own_checks_and_has_no_foreign_or_complex_parts(verb: Verb, dtype: str) -> None:
-    written = onnx.load_from_string(write_graph(verb, network("sam2.1-micro"), dtype))
-    onnx.checker.check_model(written, full_check=True)
-    inferred = onnx.shape_inference.infer_shapes(written, strict_mode=True)
-    assert [(one.domain, one.version >= 17) for one in written.opset_import] == [("", True)]
-    assert {node.domain for node in written.graph.node} == {""}
+@pytest.mark.parametrize("graph", GRAPH_WRITERS)
+def test_a_graph_passes_the_onnx_checker_and_has_no_custom_or_complex_parts(graph: GraphName, dtype: str) -> None:
+    proto = onnx.load_from_string(write_graph(graph, make_model("sam2.1-micro"), dtype))
+    onnx.checker.check_model(proto, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    assert [(one.domain, one.version >= 17) for one in proto.opset_import] == [("", True)]
+    assert {node.domain for node in proto.graph.node} == {""}
     complex_ = {onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128}
     assert not complex_ & {value.type.tensor_type.elem_type for value in inferred.graph.value_info}
 
 
-def test_half_of_the_bytes_are_left_in_float16_and_a_quarter_of_the_large_layers_in_int8() -> None:
+def test_float16_halves_a_file_and_int8_quarters_its_large_layers() -> None:
     full, half, small = (
-        len(write_graph("encode", network("sam2.1-micro"), dtype)) for dtype in ("float32", "float16", "int8")
+        len(write_graph("encode", make_model("sam2.1-micro"), dtype)) for dtype in ("float32", "float16", "int8")
     )
     assert half < 0.51 * full
     assert small < 0.35 * full
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_expected_shapes_are_those_of_the_network(name: str) -> None:
+def test_the_listed_shapes_are_those_of_the_network(name: str) -> None:
     with torch.device("meta"):
         state = Sam2(CONFIGS[name]).state_dict()
-    assert expected_shapes(CONFIGS[name]) == {key: tuple(value.shape) for key, value in state.items()}
+    assert list_tensor_shapes(CONFIGS[name]) == {key: tuple(value.shape) for key, value in state.items()}
 
 
-def test_a_rounded_matrix_is_near_in_every_column_by_its_own_scale() -> None:
+def test_a_quantized_matrix_has_an_error_of_half_a_step_in_every_column() -> None:
     matrix = np.random.default_rng(5).standard_normal((40, 3)) * [1, 100, 0]
-    numbers, scale = rounded(matrix)
+    numbers, scale = quantize_matrix(matrix)
     assert np.abs(numbers).max() <= 63  # seven bits
     assert (np.abs(numbers * scale - matrix) <= scale / 2 + 1e-6).all()
 
 
-def test_only_large_layers_are_rounded() -> None:
+def test_only_large_layers_are_quantized() -> None:
     kinds = {
-        verb: sum(
+        graph: sum(
             node.op_type == "MatMulInteger"
-            for node in onnx.load_from_string(write_graph(verb, network("sam2.1-micro"), "int8")).graph.node
+            for node in onnx.load_from_string(write_graph(graph, make_model("sam2.1-micro"), "int8")).graph.node
         )
-        for verb in VERBS
+        for graph in GRAPH_WRITERS
     }
-    assert kinds["decode"] == 0  # its layers are small, and its masks are what is seen
+    assert kinds["decode"] == 0  # its layers are small, and the masks depend on them directly
     assert kinds["encode"] == 7 * 6 + 3  # q, k, v, proj, up and down of each block, and three shortcuts
     assert kinds["attend"] == 4 * 2
     assert kinds["memorize"] == 2 * 2
 
 
-def test_a_range_that_was_seen_always_holds_zero() -> None:
-    step = Rounding({"layer": (2.0, 6.0)}).step("layer")
+def test_a_calibrated_range_contains_zero() -> None:
+    step = Quantization({"layer": (2.0, 6.0)}).input_scale("layer")
     assert step is not None
     assert (float(step[0]), int(step[1])) == (np.float32(6 / 255), 0)
-    assert Rounding().step("layer") is None
+    assert Quantization().input_scale("layer") is None

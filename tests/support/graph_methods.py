@@ -1,4 +1,4 @@
-"""The four methods of `Sam2` on random inputs: what graphs are compared with."""
+"""The four methods of `Sam2` on random inputs, which graphs are compared with."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from masklet.backend import Features
 from masklet.config import CONFIGS
 from masklet.model.sam2 import Sam2
-from masklet.onnx_graphs import Verb
-from support.networks import network
+from masklet.onnx_graphs import GraphName
+from support.networks import make_model
 
 Inputs = dict[str, NDArray[Any]]
 
 
 class Counts(NamedTuple):
-    """How many of everything: features of their own, objects or prompts, and what each of these brings."""
+    """Sizes of the inputs: images, objects or prompts, and the points, masks, memories and pointers of each."""
 
-    seen: int = 1
+    images: int = 1
     objects: int = 1
     points: int = 2
     masks: int = 1
@@ -31,28 +31,28 @@ class Counts(NamedTuple):
 
 
 @cache
-def method_model(name: str, size: int, dtype: str = "float64", *, calm: bool = False) -> Sam2:
-    """`Sam2` with the epsilons of its norms as ONNX files hold them: in float32."""
+def load_network(name: str, input_size: int, dtype: str = "float64", *, calm: bool = False) -> Sam2:
+    """Load `Sam2`, with the epsilons of its norms rounded to float32 as in ONNX files."""
     with torch.device("meta"):
-        made = Sam2(CONFIGS[name])
-    for norm in made.modules():
+        model = Sam2(CONFIGS[name])
+    for norm in model.modules():
         if isinstance(norm, torch.nn.LayerNorm):
             norm.eps = float(np.float32(norm.eps))
-    tensors = network(name, size, calm=calm).tensors
-    made.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()}, assign=True)
-    return made.to(getattr(torch, dtype)).eval().requires_grad_(False)
+    tensors = make_model(name, input_size, calm=calm).tensors
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()}, assign=True)
+    return model.to(getattr(torch, dtype)).eval().requires_grad_(False)
 
 
-def inputs(verb: Verb, name: str, size: int, counts: Counts) -> Inputs:
-    """A graph's inputs by name, in float64; `seen` pictures are encoded."""
-    rng, config, side = np.random.default_rng(list(counts)), CONFIGS[name], size // 16
-    stride16 = rng.standard_normal((counts.seen, config.channels, side, side))
-    if verb == "encode":
-        return {"images": rng.standard_normal((counts.seen, 3, size, size))}
-    if verb == "attend":
-        return {"stride16": stride16, **_memories(rng, name, side, counts)}
-    if verb == "decode":
-        return {"stride16": stride16, **_prompts(rng, name, side, counts)}
+def make_inputs(graph: GraphName, name: str, input_size: int, counts: Counts) -> Inputs:
+    """Make a graph's inputs by name, in float64, for the configuration `name`."""
+    rng, config, side = np.random.default_rng(list(counts)), CONFIGS[name], input_size // 16
+    stride16 = rng.standard_normal((counts.images, config.channels, side, side))
+    if graph == "encode":
+        return {"images": rng.standard_normal((counts.images, 3, input_size, input_size))}
+    if graph == "attend":
+        return {"stride16": stride16, **_make_memories(rng, name, side, counts)}
+    if graph == "decode":
+        return {"stride16": stride16, **_make_prompts(rng, name, side, counts)}
     return {
         "stride16": stride16,
         "logits": 5 * rng.standard_normal((counts.objects, 1, 4 * side, 4 * side)),
@@ -61,7 +61,7 @@ def inputs(verb: Verb, name: str, size: int, counts: Counts) -> Inputs:
     }
 
 
-def _memories(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
+def _make_memories(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
     config, objects = CONFIGS[name], counts.objects
     return {
         "memories": rng.standard_normal((objects, counts.memories, config.memory_channels, side, side)),
@@ -71,30 +71,30 @@ def _memories(rng: np.random.Generator, name: str, side: int, counts: Counts) ->
     }
 
 
-def _prompts(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
-    channels, asked = CONFIGS[name].channels, (counts.objects, counts.points)
+def _make_prompts(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
+    channels, shape = CONFIGS[name].channels, (counts.objects, counts.points)
     return {
         "stride4": rng.standard_normal((1, channels // 8, 4 * side, 4 * side)),
         "stride8": rng.standard_normal((1, channels // 4, 2 * side, 2 * side)),
-        "points": rng.random((*asked, 2)),
-        "labels": rng.integers(-1, 4, asked),
-        "present": rng.random(asked) > 0.3,
+        "points": rng.random((*shape, 2)),
+        "labels": rng.integers(-1, 4, shape),
+        "present": rng.random(shape) > 0.3,
         "mask": rng.standard_normal((counts.masks, 1, 4 * side, 4 * side)),
         "masked": rng.random(counts.masks) > 0.4,
     }
 
 
-def answers(model: Sam2, verb: Verb, given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """What the method says to a graph's inputs, in the order of the graph's outputs."""
+def run_method(model: Sam2, graph: GraphName, given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Run the method on a graph's inputs, and return its results in the order of the graph's outputs."""
     tensors = {key: torch.from_numpy(value) for key, value in given.items()}
     like = model.no_pointer.dtype
     tensors = {key: value.to(like) if value.is_floating_point() else value for key, value in tensors.items()}
-    if verb == "encode":
+    if graph == "encode":
         return [level.numpy() for level in model.encode(tensors["images"])]
     features = Features(*(tensors.pop(key, torch.empty(0)) for key in Features._fields))
-    if verb == "attend":
+    if graph == "attend":
         return [model.attend(features, **tensors).stride16.numpy()]
-    if verb == "memorize":
+    if graph == "memorize":
         return [model.memorize(features, **tensors).numpy()]
     count = len(tensors["points"])
     for key in ("mask", "masked"):
