@@ -53,7 +53,7 @@ def camera(index: int = 0, options: CameraOptions | None = None) -> Camera:
         ResourceError: `camera-not-found`. There is no image within the timeout.
 
     Example:
-        >>> for frame in masklet.video.camera(0):
+        >>> for frame in masklet.camera(0):
         ...     print(frame.index, frame.time, frame.image.shape)
     """
     options = options or CameraOptions()

@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:|subfile,,", re.IGNORECASE)
 def check_address(source: str) -> None:
     """Raise `VideoError` (`reference-file-refused`) if `source` is an address and not a path."""
     if _ADDRESS.match(source) and not Path(source).exists():
-        message = f"{source} is an address, not a file; open network video with masklet.video.stream(url)"
+        message = f"{source} is an address, not a file; open network video with masklet.stream(url)"
         raise VideoError("reference-file-refused", message, path=source)
 
 

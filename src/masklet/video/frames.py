@@ -24,6 +24,10 @@ class Frame:
         image: (H, W, 3) uint8 RGB as a player shows it: rotated, flipped and with square pixels.
         corrupt: Whether the frame could not be decoded completely. `image` is then the decoded part, or the image of
             the previous frame.
+
+    Example:
+        >>> frame = next(iter(masklet.open_video("dog.mp4")))
+        >>> frame.image.shape
     """
 
     index: int
@@ -37,7 +41,12 @@ class Frame:
 
 
 class LiveVideo(Protocol):
-    """Frames that come once and in order: a camera, a stream or an iterator."""
+    """Frames that come once and in order: a camera, a stream or an iterator.
+
+    Example:
+        >>> for frame in masklet.open_video(iter(["000.png", "001.png"])):
+        ...     print(frame.index, frame.image.shape)
+    """
 
     name: str
 
@@ -57,7 +66,12 @@ class LiveVideo(Protocol):
 
 
 class Video(LiveVideo, Protocol):
-    """A video that gives any frame by index. `len(video)` is the exact number of frames that can be shown."""
+    """A video that gives any frame by index. `len(video)` is the exact number of frames that can be shown.
+
+    Example:
+        >>> video = masklet.open_video("dog.mp4")
+        >>> len(video), video.size, video[7].shape
+    """
 
     @property
     def truncated(self) -> bool:

@@ -46,7 +46,7 @@ def stream(url: str, options: CameraOptions | None = None) -> Camera:
         ResourceError: `camera-not-found`. There is no image within the timeout. Iteration raises `camera-lost`.
 
     Example:
-        >>> for frame in masklet.video.stream("rtsp://192.168.0.9/live"):
+        >>> for frame in masklet.stream("rtsp://192.168.0.9/live"):
         ...     print(frame.index, frame.time, frame.image.shape)
     """
     scheme = urlsplit(url).scheme.lower()

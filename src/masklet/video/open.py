@@ -40,12 +40,12 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
     | integer                                                | the camera of that number, a `LiveVideo`              |
 
     A file is opened as video only: files that reference other files are refused, and so are addresses, which
-    `masklet.video.stream(url)` opens. A damaged file gives the frames that can be decoded, with a warning. Frames are
+    `masklet.stream(url)` opens. A damaged file gives the frames that can be decoded, with a warning. Frames are
     neither deinterlaced nor tone-mapped.
 
     Args:
         source: The video, see above.
-        options: How to read it. Cameras have options of their own, see `masklet.video.camera`.
+        options: How to read it. Cameras have options of their own, see `masklet.camera`.
 
     Returns:
         A `Video`, or a `LiveVideo` for iterators and cameras.

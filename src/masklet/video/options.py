@@ -17,6 +17,9 @@ class VideoOptions:
         max_pixels: The largest number of pixels of a frame.
         frame_timeout_s: Seconds without a sign of life after which the decoder of a frame is killed.
         open_timeout_s: The same for opening a file.
+
+    Example:
+        >>> video = masklet.open_video("dog.mp4", masklet.VideoOptions(autorotate=False))
     """
 
     autorotate: bool = True
