@@ -123,9 +123,9 @@ def test_a_report_is_written_to_three_files(tmp_path: Path) -> None:
 def test_facts_name_the_command_the_code_the_weights_and_the_machine() -> None:
     facts = {**collect_run_facts(), **collect_model_facts(Segmenter(ColorBackend()), "mine.pt")}
     assert {"command", "code", "machine", "date", "model", "weights", "run on"} == set(facts)
-    assert facts["weights"] == "colours"
+    assert facts["weights"] == "colors"
     assert facts["model"] == "mine.pt (sam2.1-micro, 64 × 64 pixels)"
-    assert facts["run on"] == "ColourBackend, cpu, float32"
+    assert facts["run on"] == "ColorBackend, cpu, float32"
     assert facts["code"].startswith("masklet ")
     assert all(facts.values())
 

@@ -59,10 +59,8 @@ def _select_inner(presence: Presence) -> Flags:
 def _select_inner_since_first_seen(presence: Presence) -> Flags:
     """Select the inner frames from the first on which ground truth or prediction has the object (SA-V, MOSE)."""
     inner = _select_inner(presence)
-    if not (
-        inner & presence.ground_truth
-    ).any():  # objects that the ground truth does not have on inner frames are not scored
-        return np.zeros_like(inner)
+    if not (inner & presence.ground_truth).any():
+        return np.zeros_like(inner)  # the object is not scored
     return np.asarray(inner & np.logical_or.accumulate(inner & (presence.ground_truth | presence.prediction)))
 
 

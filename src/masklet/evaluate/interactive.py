@@ -47,7 +47,7 @@ class ObjectRounds:
         object_id: The id of the object in the ground truth.
         frames: The number of frames from the object's first frame on.
         rounds: J and F after each round, each the mean over the annotated frames from the object's first frame on.
-        prompted: The frames that were prompted in the last round and before.
+        prompted: The prompted frames in their order.
         worst: The frame with the lowest J after the last round, and its mask as an RLE.
     """
 

@@ -119,7 +119,7 @@ def _crop_to_both(one: Bytes, two: Bytes) -> tuple[Bytes, Bytes]:
 
 
 def _fraction_near(points: Bytes, others: Bytes, reach: int) -> float:
-    """Compute the fraction of `points` with one of `others` within `reach` pixels; 1 if neither has a pixel.
+    """Compute the fraction of `points` with one of `others` within `reach` pixels; 1 if `points` is empty.
 
     Dilation by a square is faster than by a disk. Points inside the square within the disk are near, points outside
     the square around the disk are not, and only the few points between the squares are measured.

@@ -31,11 +31,11 @@ def draw_line_plot(series: Mapping[str, Points], x_label: str, y_label: str) -> 
     assert drawn, "a plot needs points"
     xs = [x for points in drawn.values() for x, _ in points]
     ys = [y for points in drawn.values() for _, y in points]
-    frame = _Axes(_compute_integer_ticks(xs) or compute_ticks(min(xs), max(xs)), compute_ticks(min(ys), max(ys)))
-    names = _spread_labels([(frame.y(points[-1][1]), name) for name, points in drawn.items()])
-    parts = [frame.render(x_label, y_label)]
+    axes = _Axes(_compute_integer_ticks(xs) or compute_ticks(min(xs), max(xs)), compute_ticks(min(ys), max(ys)))
+    names = _spread_labels([(axes.y(points[-1][1]), name) for name, points in drawn.items()])
+    parts = [axes.render(x_label, y_label)]
     for index, (name, points) in enumerate(drawn.items()):
-        parts.append(_render_line([(frame.x(x), frame.y(y)) for x, y in points], _pick_color(index)))
+        parts.append(_render_line([(axes.x(x), axes.y(y)) for x, y in points], _pick_color(index)))
         parts.append(_render_text(_WIDTH - _RIGHT + 10, names[name] + 4, name, fill=_pick_color(index)))
     return _render_svg(_HEIGHT, y_label, parts)
 

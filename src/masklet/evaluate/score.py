@@ -47,9 +47,8 @@ def score_clips(
     if workers == 1:
         yield from (score_clip(predictions, clip, benchmark) for clip in ground_truth)
         return
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # a fork would copy the threads of other libraries in an arbitrary state
+    # A fork would copy locks of other libraries' threads in an arbitrary state.
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         try:
             for scores in pool.map(_score_or_error, repeat(predictions), ground_truth, repeat(benchmark)):
