@@ -152,8 +152,8 @@ class Camera(Closable):
                 return None
         self.close()
         reason = f" ({self._connection.failure})" if self._connection.failure else ""
-        attempts = self._options.max_reconnects + 1
-        message = f"{self.name} is lost{reason}: no new image within {self._options.timeout_s:g} s in each of {attempts} attempts"
+        problem = f"no new image within {self._options.timeout_s:g} s in {self._options.max_reconnects + 1} attempts"
+        message = f"{self.name} is lost{reason}: {problem}; check its connection"
         raise ResourceError("camera-lost", message)
 
     def _reconnect(self) -> None:
