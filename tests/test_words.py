@@ -75,7 +75,7 @@ def prose(text: str) -> Iterator[tuple[str, int]]:
 
 def retired_in(text: str) -> Iterator[str]:
     """The retired words in a piece of prose."""
-    plain = re.sub(r"ground[-_\s]truths?", "", re.sub(r"https?://\S+", "", text), flags=re.IGNORECASE)
+    plain = re.sub(r"ground[-_\s]truths?", "", re.sub(r"https?://\S+|--[a-z][\w-]*", "", text), flags=re.IGNORECASE)
     for word in re.findall(r"[A-Za-z]+", plain):
         lower = word.lower()
         if any(lower == old or (lower.startswith(old) and INFLECTIONS.fullmatch(lower, len(old))) for old in RETIRED):

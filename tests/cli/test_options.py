@@ -49,7 +49,7 @@ def commands(group: Any, name: str = "masklet") -> dict[str, Any]:
     return found
 
 
-def test_a_group_stands_for_one_option_per_annotated_field() -> None:
+def test_a_group_is_expanded_to_one_option_per_annotated_field() -> None:
     @expand_groups
     def command(name: str, *, pair: Pair, last: bool = False) -> tuple[str, Pair, bool]:
         return name, pair, last

@@ -259,7 +259,7 @@ def test_an_earlier_session_is_replaced_only_with_overwrite(tmp_path: Path, monk
     assert len(list(read_masks(tmp_path / "png"))) == 3
 
 
-def test_an_earlier_session_is_kept_until_the_first_frame_arrives(
+def test_an_earlier_session_remains_until_the_first_frame_arrives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))

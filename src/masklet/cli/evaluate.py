@@ -179,8 +179,8 @@ def vos(
 ) -> None:
     """Prompt each object once, track it through its clip and score the masks.
 
-    Predictions are written in the layout of the benchmark's server. An interrupted run resumes at the first
-    unfinished clip. Without public ground truth nothing is scored; upload the predictions to the server.
+    Predictions are written to OUT/predictions in the layout of the benchmark's server. An interrupted run resumes at
+    the first unfinished clip. Without public ground truth nothing is scored; upload the predictions to the server.
     """
     from masklet.datasets.layouts import open_clips
     from masklet.evaluate.benchmarks import find_benchmark
@@ -242,7 +242,7 @@ def score(
         Path, typer.Argument(metavar="RESULTS", help="<clip>/<frame>.png, or <clip>/<object>/<frame>.png.")
     ],
     ground_truth: Annotated[
-        Path, typer.Argument(metavar="GROUND_TRUTH", help="Dataset folder, or ground-truth masks laid out like RESULTS.")
+        Path, typer.Argument(metavar="GROUND_TRUTH", help="Dataset folder, or masks laid out like RESULTS.")
     ],
     *,
     scoring: ScoringOptions,

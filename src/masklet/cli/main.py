@@ -159,7 +159,7 @@ def _show_version(value: bool) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def masklet_command(
+def _masklet_command(
     context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")

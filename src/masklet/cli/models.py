@@ -41,7 +41,7 @@ class Names(str, Enum):
 
 
 @app.command("list")
-def list_models(json: Json = False) -> None:
+def _list_models(json: Json = False) -> None:
     """List the embedded model and the released models, and which of them are downloaded."""
     from masklet.checkpoints.hub import RELEASES
 

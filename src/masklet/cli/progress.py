@@ -40,7 +40,7 @@ def show_job_progress(title: str, total: int, done: int) -> Iterator[Report]:
     ]
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(
-            title, total=total, completed=done, objects="–", rate="– frames/s", left="–", memory=format_memory()
+            title, total=total, completed=done, objects="–", rate="– frames/s", left="–", memory=_format_memory()
         )
         started = time.monotonic()
 
@@ -52,7 +52,7 @@ def show_job_progress(title: str, total: int, done: int) -> Iterator[Report]:
                 rate=f"{rate:.3g} frames/s",
                 left=_format_duration((total - count) / rate) if rate else "–",
                 objects=format_count(objects, "object"),
-                memory=format_memory(),
+                memory=_format_memory(),
             )
 
         yield report
@@ -72,7 +72,7 @@ def show_live_status() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     with console.status(Text("–")) as status:
-        yield lambda line: status.update(Text(f"{line} · {format_memory()}"))
+        yield lambda line: status.update(Text(f"{line} · {_format_memory()}"))
 
 
 def format_count(count: int, noun: str) -> str:
@@ -80,7 +80,7 @@ def format_count(count: int, noun: str) -> str:
     return f"{count} {noun}" + "s" * (count != 1)
 
 
-def format_memory() -> str:
+def _format_memory() -> str:
     """Return the resident memory of this process as `1.2 GB`; its peak on systems without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
