@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from benchmarks.machine import measure_seconds
-from masklet.synthetic.engine.asset_bank import Bank, load_bank
+from masklet.synthetic.engine.asset_bank import AssetBank, load_bank
 from masklet.synthetic.engine.batch_compose import BatchComposer
 from masklet.synthetic.engine.clips import ClipComposer
-from masklet.synthetic.engine.compose import Composer
-from masklet.synthetic.engine.tensor_bank import tensor_bank
+from masklet.synthetic.engine.compose import ImageComposer
+from masklet.synthetic.engine.tensor_bank import build_tensor_bank
 from masklet.synthetic.pack import open_pack
-from masklet.synthetic.rendering.render_cache import load_models
-from masklet.synthetic.rendering.renderer import random_view, render
+from masklet.synthetic.rendering.render_cache import load_meshes
+from masklet.synthetic.rendering.renderer import render, sample_view
 
 FRAMES = 8
 BATCH = {"cpu": 8, "cuda": 128}
@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     pack = open_pack(options.pack)
-    bank, models = load_bank(pack), load_models(pack)
-    images, clips = Composer(bank, options.size, 1), ClipComposer(bank, models, options.size, FRAMES, 1)
-    views = [random_view(np.random.default_rng(number)) for number in range(97)]
+    bank, models = load_bank(pack), load_meshes(pack)
+    images, clips = ImageComposer(bank, options.size, 1), ClipComposer(bank, models, options.size, FRAMES, 1)
+    views = [sample_view(np.random.default_rng(number)) for number in range(97)]
 
     def render_model(number: int) -> object:
         return render(models[number * 7919 % len(models)], views[number % 97], 192)
@@ -74,9 +74,9 @@ def _measure_rate(work: Callable[[int], object], budget: float) -> float:
     return count / (time.process_time() - start)
 
 
-def _measure_batches(bank: Bank, size: int, device: str, budget: float) -> dict[str, Any]:
+def _measure_batches(bank: AssetBank, size: int, device: str, budget: float) -> dict[str, Any]:
     batch = BATCH[device.split(":")[0]]
-    composer = BatchComposer(tensor_bank(bank).to(torch.device(device)), size, batch, seed=1)
+    composer = BatchComposer(build_tensor_bank(bank).to(torch.device(device)), size, batch, seed=1)
     composer.sample(0)
     times: list[float] = []
     while sum(times) < budget:

@@ -75,7 +75,7 @@ def plot(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def make_config(name: str) -> ModelConfig:
+def _make_config(name: str) -> ModelConfig:
     """Return the configuration of a shape, under the name of the embedded model."""
     return replace(CONFIGS[EMBEDDED_MODEL], **SHAPES[name])
 
@@ -84,14 +84,14 @@ def _measure_shape(options: argparse.Namespace, name: str, out: Path, arguments:
     command = [sys.executable, "-c", "import sys; from benchmarks.variants import main; main(sys.argv[1:])"]
     subprocess.run([*command, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
     tensors = read_tensors(out / WEIGHTS_FILE)
-    backend = build(make_config(name), tensors, device=options.device, input_size=options.size)
+    backend = build(_make_config(name), tensors, device=options.device, input_size=options.size)
     model = Segmenter(backend, ModelDefaults.of(EMBEDDED_MODEL).zoom)
     data = open_images(options.judge)
     results = [result for record in data.names for result in evaluate_image(model, data[record], PROMPTS)]
     lines = [json.loads(line) for line in (out / LOG_FILE).read_text().splitlines()]
     count = sum(value.size for value in tensors.values())
     image = np.random.RandomState(0).randint(0, 256, (256, 256, 3), np.uint8)
-    encoder = build(make_config(name), tensors, device=options.device, input_size=256)
+    encoder = build(_make_config(name), tensors, device=options.device, input_size=256)
     means = summarize(results)
     return {
         "device": options.device,
@@ -107,7 +107,7 @@ def _measure_shape(options: argparse.Namespace, name: str, out: Path, arguments:
 
 def _train(options: argparse.Namespace, name: str, out: str) -> list[dict[str, Any]]:
     """Train one shape in this process, where it replaces the configuration of the embedded model."""
-    CONFIGS[EMBEDDED_MODEL] = make_config(name)
+    CONFIGS[EMBEDDED_MODEL] = _make_config(name)
     torch.set_num_threads(1)
     from masklet.cli.main import main as masklet
 

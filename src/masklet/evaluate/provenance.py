@@ -20,8 +20,8 @@ def collect_run_facts() -> dict[str, str]:
     program = Path(sys.argv[0])
     return {
         "command": shlex.join([program.parent.name if program.stem == "__main__" else program.name, *sys.argv[1:]]),
-        "code": describe_code(),
-        "machine": describe_machine(),
+        "code": _describe_code(),
+        "machine": _describe_machine(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -38,11 +38,11 @@ def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
     return {
         "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{zoom})",
         "weights": backend.identity,
-        "run on": describe_runtime(backend),
+        "run on": _describe_runtime(backend),
     }
 
 
-def describe_runtime(backend: Backend) -> str:
+def _describe_runtime(backend: Backend) -> str:
     """Describe a backend by its class, device and dtype, and by the name of the GPU."""
     device = str(getattr(backend, "device", ""))
     parts = [type(backend).__name__, device, str(getattr(backend, "dtype", "")).removeprefix("torch.")]
@@ -50,7 +50,7 @@ def describe_runtime(backend: Backend) -> str:
     return ", ".join(part for part in (*parts, gpu.replace("\n", " + ")) if part)
 
 
-def describe_code() -> str:
+def _describe_code() -> str:
     """Describe the version of masklet, with the commit if it runs from a git checkout."""
     commit = _run_git("rev-parse", "HEAD")
     if not commit:
@@ -59,14 +59,14 @@ def describe_code() -> str:
     return f"masklet {masklet.__version__}, commit {commit[:12]}{changed}"
 
 
-def describe_machine() -> str:
+def _describe_machine() -> str:
     """Describe processor, usable cores, operating system and Python version."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{read_processor_name()}, {cores} cores, {system}"
+    return f"{_read_processor_name()}, {cores} cores, {system}"
 
 
-def read_processor_name() -> str:
+def _read_processor_name() -> str:
     """Read the model name of the processor from the operating system."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

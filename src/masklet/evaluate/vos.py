@@ -70,7 +70,7 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
         tracker = Tracker(model.backend, length=len(clip), disk_cache=DiskCache(0), zoom=model.zoom)
         for frame, image in read_frames(video, range(len(clip))):
             if frame in starts:
-                prompt_objects(tracker, frame, image, starts[frame], first_prompt)
+                _prompt_objects(tracker, frame, image, starts[frame], first_prompt)
             masks = tracker.step(frame, image) if tracker.tracks else Masks.empty(image.shape[:2])
             yield frame, _add_absent_objects(masks, object_ids)
 
@@ -92,7 +92,7 @@ def read_frames(video: Video, numbers: range) -> Iterator[tuple[int, Image]]:
         yield frame.index, frame.image
 
 
-def prompt_objects(
+def _prompt_objects(
     tracker: Tracker, frame: int, image: Image, ground_truths: Mapping[int, Mask], first_prompt: FirstPrompt
 ) -> None:
     """Prompt objects on a frame with masks, boxes or simulated clicks from their ground truth."""

@@ -39,9 +39,9 @@ def build_vos_report(
         images: The images of the worst frames.
         baselines: The scores of baselines by name.
     """
-    groups = average_groups(scores, benchmark, unseen)
+    groups = _average_groups(scores, benchmark, unseen)
     averaged_baselines = {
-        name: (average_scores(others), average_groups(others, benchmark, unseen)) for name, others in baselines.items()
+        name: (average_scores(others), _average_groups(others, benchmark, unseen)) for name, others in baselines.items()
     }
     clips = {name: average_scores(objects) for name, objects in group_by_clip(scores).items()}
     head = _build_head_table(average_scores(scores), groups, benchmark, published, len(clips))
@@ -61,7 +61,7 @@ def build_vos_report(
                 **_averages_to_json(average_scores(scores)),
                 **{name: _averages_to_json(means) for name, means in groups.items()},
             },
-            "headline": compute_headline(average_scores(scores), groups),
+            "headline": _compute_headline(average_scores(scores), groups),
             "baselines": {
                 name: {group: _averages_to_json(means) for group, means in (by_group or {"all": total}).items()}
                 for name, (total, by_group) in averaged_baselines.items()
@@ -76,7 +76,7 @@ def build_vos_report(
     )
 
 
-def average_groups(
+def _average_groups(
     scores: Sequence[ObjectScores], benchmark: Benchmark, unseen: frozenset[str] | None
 ) -> dict[str, Averages]:
     """Average over seen and over unseen objects, if the benchmark distinguishes them and they are known."""
@@ -89,7 +89,7 @@ def average_groups(
     return {name: average_scores(objects) for name, objects in members.items() if objects}
 
 
-def compute_headline(total: Averages, groups: Mapping[str, Averages]) -> float:
+def _compute_headline(total: Averages, groups: Mapping[str, Averages]) -> float:
     """Compute the main score of a benchmark, from 0 to 1."""
     return average_seen_and_unseen(groups) if groups else total.j_and_f
 
@@ -124,7 +124,7 @@ def _format_columns(total: Averages, groups: Mapping[str, Averages], benchmark: 
         f"{part} {key}": format_percent(getattr(means, part.lower())) for key, means in groups.items() for part in "JF"
     }
     name = "G" if benchmark.groups == "category" else "J&F"
-    return {name: format_percent(compute_headline(total, groups)), **components}
+    return {name: format_percent(_compute_headline(total, groups)), **components}
 
 
 def _build_group_table(total: Averages, groups: Mapping[str, Averages]) -> Table:
