@@ -71,30 +71,30 @@ def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-def run(*words: object) -> int:
-    return main([str(word) for word in words])
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files of an output folder but the job's own records."""
+    """Read all files of an output folder, except for the job's log."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in files if ".masklet" not in str(path.parent)
     }
 
 
-def check(found: Masks, expected: dict[str, Any], pixels: int = ROUNDING) -> None:
-    """The same objects, and of each mask at most so many pixels that differ."""
-    assert list(found.object_ids) == expected["object_ids"]
-    wanted = Masks.from_rle(expected["rle"], object_ids=expected["object_ids"])
-    assert wanted.areas.tolist() == expected["areas"]
-    different = (found.binary != wanted.binary).sum(axis=(1, 2))
+def check(masks: Masks, expected: dict[str, Any], pixels: int = ROUNDING) -> None:
+    """Check for the same objects, and for at most so many different pixels of each mask."""
+    assert list(masks.object_ids) == expected["object_ids"]
+    recorded = Masks.from_rle(expected["rle"], object_ids=expected["object_ids"])
+    assert recorded.areas.tolist() == expected["areas"]
+    different = (masks.binary != recorded.binary).sum(axis=(1, 2))
     assert (different <= pixels).all(), f"frame {expected['frame']}: {different} pixels differ"
-    np.testing.assert_allclose(found.scores, expected["scores"], atol=1e-3)
+    np.testing.assert_allclose(masks.scores, expected["scores"], atol=1e-3)
 
 
 def check_file(path: Path, expected: list[dict[str, Any]], pixels: int, only: Container[int] = range(99)) -> None:
-    """The same frames, and the same masks on those that are named."""
+    """Check for the same frames, and for the same masks on those in `only`."""
     frames = list(read_masks(path))
     assert [frame.index for frame in frames] == [record["frame"] for record in expected]
     for frame, record in zip(frames, expected, strict=True):
@@ -137,9 +137,9 @@ def test_a_finished_job_opens_and_writes_a_missing_format_again(models: Path, tm
     out = shutil.copytree(OLD / "jobs/finished", tmp_path / "out")
     before = contents(out)
     (out / "coco.json").unlink()
-    words = ["track", OLD / "clip.mp4", *FINISHED, "--model", models / "exported", *MODEL]
-    assert run(*words, "--format", FORMATS, "--out", out) == 73, "a job is there"
-    assert run(*words, "--format", FORMATS, "--out", out, "--resume") == 0
+    arguments = ["track", OLD / "clip.mp4", *FINISHED, "--model", models / "exported", *MODEL]
+    assert run(*arguments, "--format", FORMATS, "--out", out) == 73, "a job is there"
+    assert run(*arguments, "--format", FORMATS, "--out", out, "--resume") == 0
     check_file(out / "coco.json", EXPECTED["jobs"]["finished"], 0)
     after = contents(out)
     assert {name for name, content in before.items() if after[name] != content} <= {"coco.json"}
@@ -160,8 +160,8 @@ def test_a_killed_job_resumes(name: str, model: str, models: Path, tmp_path: Pat
     check_file(out / "coco.json", expected, ROUNDING)
     check_file(out / "coco.json", expected, 0, only=finished)
     after = contents(out)
-    kept = {path for path in before if int(Path(path).stem) in finished}
-    assert len(kept) == len(before) and {path: after[path] for path in kept} == before
+    remaining = {path for path in before if int(Path(path).stem) in finished}
+    assert len(remaining) == len(before) and {path: after[path] for path in remaining} == before
     assert len([path for path in after if path.startswith("png/")]) == len(expected)
     assert sorted(path.name for path in (out / ".masklet").iterdir()) == ["journal.jsonl", "lock"]
 
@@ -177,25 +177,25 @@ def test_an_exported_folder_is_verified_and_segments(models: Path, exported: Seg
 
 @pytest.mark.parametrize("name", ["png", "sav", "coco.json", "ytvis.json", "mots.txt", "masks.npz"])
 def test_exact_masks_of_a_video_are_read(name: str) -> None:
-    for found, wanted in in_pairs(name):
-        assert np.array_equal(found.binary, wanted.binary)
+    for masks, recorded in in_pairs(name):
+        assert np.array_equal(masks.binary, recorded.binary)
 
 
 @pytest.mark.parametrize("name", ["yolo", "labelme", "cvat.xml"])
-def test_outlines_of_a_video_are_read(name: str) -> None:
-    """To the pixel beside the edge: how an outline becomes pixels is not part of the file."""
-    beside = np.ones((3, 3), np.uint8)
-    for found, wanted in in_pairs(name):
-        for one, other in zip(found.binary.astype(np.uint8), wanted.binary.astype(np.uint8), strict=True):
-            inner = cv2.erode(other, beside, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-            assert (inner <= one).all() and (one <= cv2.dilate(other, beside)).all()
+def test_polygons_of_a_video_are_read(name: str) -> None:
+    """Pixels at the edge may differ: the rasterization of a polygon is not part of the file."""
+    neighborhood = np.ones((3, 3), np.uint8)
+    for masks, recorded in in_pairs(name):
+        for one, other in zip(masks.binary.astype(np.uint8), recorded.binary.astype(np.uint8), strict=True):
+            inner = cv2.erode(other, neighborhood, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+            assert (inner <= one).all() and (one <= cv2.dilate(other, neighborhood)).all()
             assert (one & other).sum() / (one | other).sum() > 0.4  # of masks as thin as these
 
 
 def in_pairs(name: str) -> Iterator[tuple[Masks, Masks]]:
-    """The masks of each frame in the finished job's output `name`, and those that were recorded."""
+    """Yield the masks of each frame in the finished job's output `name`, and the recorded ones."""
     frames, expected = list(read_masks(OLD / "jobs/finished" / name)), EXPECTED["jobs"]["finished"]
-    if name == "cvat.xml":  # shows a mask until the next one, on the frames between them too
+    if name == "cvat.xml":  # has masks on the frames between visited ones, too
         frames = [frame for frame in frames if frame.index in {record["frame"] for record in expected}]
     assert [frame.index for frame in frames] == [record["frame"] for record in expected]
     for frame, record in zip(frames, expected, strict=True):
@@ -204,7 +204,7 @@ def in_pairs(name: str) -> Iterator[tuple[Masks, Masks]]:
 
 
 @pytest.mark.parametrize("name", ["overlay.mp4", "cutout.webm", "cutout.mov"])
-def test_a_video_that_was_written_opens(name: str) -> None:
+def test_written_videos_open(name: str) -> None:
     assert len(list(open_video(OLD / "jobs/finished" / name).frames(range(6)))) == 6
 
 
@@ -215,7 +215,7 @@ def test_masks_of_an_image_are_read() -> None:
     assert set(saved) == fields and saved["size"].tolist() == [48, 80]
     masks = Masks.from_logits(saved["low_res"], (48, 80), object_ids=saved["object_ids"].tolist())
     assert masks.object_ids == frame.masks.object_ids and np.array_equal(masks.binary, frame.masks.binary)
-    (shown,) = read_masks(OLD / "segment/00000.png")  # one label a pixel: object 1 is in front of object 2
+    (shown,) = read_masks(OLD / "segment/00000.png")  # one label per pixel: object 1 is in front of object 2
     assert np.array_equal(shown.masks.of(1).binary, masks.of(1).binary)
     assert np.array_equal(shown.masks.of(2).binary, masks.of(2).binary & ~masks.of(1).binary)
 

@@ -1,4 +1,4 @@
-"""The reference generator's recorded findings: 8 points a side, 16 points a batch, thresholds 0, box NMS 0.97."""
+"""Recorded masks of the reference's mask generator: 8 points a side, 16 points a batch, thresholds 0, box NMS 0.97."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ pytest.importorskip("torch")
 from parity.inputs import frames
 from parity.test_video import backend
 
-SEARCH = MaskGeneratorOptions(
+OPTIONS = MaskGeneratorOptions(
     points_per_side=8, points_per_batch=16, pred_iou_thresh=0, stability_score_thresh=0, box_nms_thresh=0.97
 )
 
 
 @pytest.mark.parametrize("case", ["sam2-micro_1", "sam2.1-micro_1"])
-def test_everything_in_a_picture_is_what_the_reference_recorded_in_float64(case: str) -> None:
+def test_generated_masks_equal_the_recorded_ones_in_float64(case: str) -> None:
     recorded = np.load(PARITY / f"image_{case}.npz")
-    records = generate_masks(backend(case, "float64"), frames(1, 180, 320, 1)[0], SEARCH).to_records()
+    records = generate_masks(backend(case, "float64"), frames(1, 180, 320, 1)[0], OPTIONS).to_records()
     for name, key in (
         ("bbox", "bbox"),
         ("area", "area"),

@@ -1,4 +1,4 @@
-"""The reference implementation's recorded answers to one picture, ten configurations, through the public path.
+"""Recorded masks of the reference implementation on one image, ten configurations, through the public path.
 
 `masklet.load(file, dtype="float64")` → `embed` → `predict`: every recorded array within 1e-5, masks equal.
 """
@@ -35,7 +35,7 @@ BOXES = [box(40, 30, 120, 110), box(10, 10, 60, 60), box(100, 50, 300, 170), box
 Checkpoint = Callable[[str, int], Path]
 
 
-def picture() -> NDArray[np.uint8]:
+def image() -> NDArray[np.uint8]:
     return frames(1, *SIZE, SEED)[0]
 
 
@@ -46,8 +46,8 @@ def sample(array: Any, like: NDArray[Any]) -> NDArray[Any]:
     return flat[::step][: like.size].reshape(like.shape)
 
 
-def answers(embedded: EmbeddedImage, first: Masks | None = None) -> dict[str, Masks]:
-    """Every recorded prompt, answered; the refinement starts from `first` or from our own mask."""
+def predict_all(embedded: EmbeddedImage, first: Masks | None = None) -> dict[str, Masks]:
+    """Predict the masks of every recorded prompt; the refinement starts from `first` or from our own mask."""
     found = {f"{name}_multi": embedded.predict(prompt, multimask=True) for name, prompt in PROMPTS.items()}
     found |= {f"{name}_single": embedded.predict(prompt, multimask=False) for name, prompt in PROMPTS.items()}
     first = found["click_multi"][0] if first is None else first
@@ -57,14 +57,14 @@ def answers(embedded: EmbeddedImage, first: Masks | None = None) -> dict[str, Ma
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_recorded_answer_is_given_in_float64_and_float32_comes_close(name: str, checkpoint: Checkpoint) -> None:
+def test_every_recorded_mask_is_predicted_in_float64_and_float32_comes_close(name: str, checkpoint: Checkpoint) -> None:
     recorded = np.load(PARITY / f"image_{name}_{SEED}.npz")
     path = checkpoint(name, SEED)
-    exact = masklet.load(path, device="cpu", dtype="float64").embed(picture())
+    exact = masklet.load(path, device="cpu", dtype="float64").embed(image())
     features = dict(zip(("high_res_0", "high_res_1", "image_embed"), exact.features, strict=True))
     for key, value in features.items():
         assert np.abs(sample(value, recorded[key]) - recorded[key]).max() < 1e-5, key
-    masks = answers(exact)
+    masks = predict_all(exact)
     for key, found in masks.items():
         expected = recorded[f"{key}_iou"]
         assert np.abs(found.scores.reshape(expected.shape) - expected).max() < 1e-5, key
@@ -72,13 +72,13 @@ def test_every_recorded_answer_is_given_in_float64_and_float32_comes_close(name:
         if f"{key}_low" in recorded:
             low = sample(found.low_res.clip(-32, 32), recorded[f"{key}_low"])
             assert np.abs(low - recorded[f"{key}_low"]).max() < 1e-5, key
-    compare_float32(masklet.load(path, device="cpu").embed(picture()), exact, masks)
+    compare_float32(masklet.load(path, device="cpu").embed(image()), exact, masks)
 
 
 def compare_float32(single: EmbeddedImage, exact: EmbeddedImage, masks: dict[str, Masks]) -> None:
     for level, reference in zip(single.features, exact.features, strict=True):
         assert (level - reference).abs().max() < 1e-5 * reference.abs().max()
-    for key, found in answers(single, first=masks["click_multi"][0]).items():
+    for key, found in predict_all(single, first=masks["click_multi"][0]).items():
         # random networks amplify rounding 30,000-fold, so where logits lie near 0 a few pixels differ
         union = (found.binary | masks[key].binary).sum()
         assert (found.binary & masks[key].binary).sum() >= 0.998 * union, key

@@ -1,4 +1,4 @@
-"""The reference implementation's recorded answers to four clips, within 1e-5 on every frame (see README of golden).
+"""Recorded masks of the reference implementation on four clips, within 1e-5 on every frame.
 
 Each case: prompts of three objects (a box, clicks, a mask on a later frame), forward, a correction half way, backward
 from there, one object removed, forward again.
@@ -83,7 +83,7 @@ def names(recorded: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_frame_of_a_recorded_session_is_answered_alike_in_float64(case: str) -> None:
+def test_every_frame_of_a_recorded_session_has_the_same_masks_in_float64(case: str) -> None:
     recorded = np.load(PARITY / f"video_{case}.npz")
     clip = clip_of(case, recorded)
     tracker = Tracker(backend(case, "float64"), length=len(clip))
@@ -101,7 +101,7 @@ def test_every_frame_of_a_recorded_session_is_answered_alike_in_float64(case: st
 
 @pytest.mark.parametrize("case", CASES[:-1])
 def test_the_first_frames_come_close_in_float32(case: str, tmp_path: Path) -> None:
-    # A random network makes 0.9 of a difference of 0.0008 when a mask is fed back, so both walk from the same prompts.
+    # A random network makes 0.9 of a difference of 0.0008 when a mask is fed back, so both track from the same prompts.
     clip = clip_of(case, np.load(PARITY / f"video_{case}.npz"))
     exact = Tracker(backend(case, "float64"), clip, length=len(clip))
     for name, _ in story(exact, clip):
@@ -119,12 +119,12 @@ def compare_objects(tracker: Tracker, recorded: Any, name: str, frame: int | Non
         if f"{name}_low_{key}" not in recorded.files:
             continue
         assert frame is not None
-        answer, bank = track.results[frame], track.bank
+        result, bank = track.results[frame], track.bank
         memory = bank.prompted.get(frame) or bank.recent[frame]
         for part, value in (
-            ("low", answer.decoded.logits[0, 0]),
-            ("ptr", answer.decoded.pointer[0]),
-            ("score", answer.decoded.object_score[0]),
+            ("low", result.decoded.logits[0, 0]),
+            ("ptr", result.decoded.pointer[0]),
+            ("score", result.decoded.object_score[0]),
             ("mem", memory.features.double()),
         ):
             expected = recorded[f"{name}_{part}_{key}"]
