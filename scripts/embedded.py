@@ -91,7 +91,7 @@ def _train(options: argparse.Namespace) -> None:
 def _make_arguments(options: argparse.Namespace, run: Path, minutes: float, start: Path | None) -> list[object]:
     """Return the arguments of `masklet train` for one stage."""
     sources = {"composed": options.pack, "real": options.real, "outlined": options.out / OUTLINED}
-    settings = [*((f"start={start}",) if start else ()), *_device_settings(options, run.name), *options.set]
+    settings = [*((f"initial_weights={start}",) if start else ()), *_device_settings(options, run.name), *options.set]
     return [
         *("--out", run, "--minutes", minutes, "--workers", options.workers),
         *(f"--data={path}={SHARES[kind]}" for kind, path in sources.items() if path.exists()),

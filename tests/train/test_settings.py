@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -135,3 +136,18 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_the_input_size_grows_during_a_run() -> None:
     settings = Settings(input_sizes=(128, 256), input_size_starts=(0.0, 0.5))
     assert [settings.input_size_at(progress) for progress in (0, 0.49, 0.5, 1)] == [128, 128, 256, 256]
+
+
+def test_the_guide_lists_every_setting_with_its_default() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    documented: dict[str, str] = {}
+    for names, defaults in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| *([^|]*?) *\| [A-Z]", guide, flags=re.MULTILINE):
+        several = names.split(", ")
+        values = defaults.split(", ") if len(several) > 1 else [defaults]
+        documented |= {name.strip("`"): value.strip("` ") for name, value in zip(several, values, strict=True)}
+    shown = {
+        name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in asdict(Settings()).items()
+    }
+    shown |= {"learning_rate": "3e-4"}
+    assert documented == {name: value.lower() for name, value in shown.items()}
