@@ -27,8 +27,8 @@ from masklet.cli.live_output import Recording
 from masklet.cli.options import locate_model
 from masklet.errors import SettingsError
 from masklet.files.atomic import atomic_write
-from masklet.files.translate import translate_write_errors
-from masklet.masks import drawing, rle
+from masklet.files.error_translation import translate_write_errors
+from masklet.masks import overlay, rle
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
@@ -158,7 +158,7 @@ def _draw_all(model: Segmenter, image: Any, options: argparse.Namespace) -> Any:
     )
     masks = sorted(model.generate_masks(image, generator_options), key=lambda mask: -mask.area)
     say(f"found {len(masks)} masks")
-    return drawing.draw_overlay(image, (rle.decode(mask.rle) for mask in masks), range(1, len(masks) + 1))
+    return overlay.draw_overlay(image, (rle.decode(mask.rle) for mask in masks), range(1, len(masks) + 1))
 
 
 def _track_video(options: argparse.Namespace) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.files.translate import translate_write_errors
+from masklet.files.error_translation import translate_write_errors
 from masklet.synthetic.image_filters import fit
-from masklet.synthetic.pack import Asset, Kind, Pack, encode_picture, write_pack
+from masklet.synthetic.pack import Asset, Kind, Pack, encode_webp, write_pack
 from tools.pack.archives import Member, read_members
 from tools.pack.attribution import write_attribution
 from tools.pack.licenses import Policy, Terms, is_allowed, parse_copyright
@@ -110,7 +110,7 @@ def _select_images(
         terms = find_terms(member.path)
         size = (image.shape[0], image.shape[1])
         asset = Asset(kind, package, member.path, terms.license, terms.author, size)
-        yield asset, encode_picture(image, pick.quality)
+        yield asset, encode_webp(image, pick.quality)
 
 
 def _classify(pick: Pick, data: bytes) -> tuple[Kind, NDArray[np.uint8]] | None:

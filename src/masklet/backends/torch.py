@@ -36,7 +36,7 @@ from masklet.backend import (
 from masklet.checkpoints import key_names
 from masklet.config import ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError, SettingsError
-from masklet.files.translate import translate_errors
+from masklet.files.error_translation import translate_errors
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import STRIDE, Sam2, select_pointers
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from masklet.errors import CheckpointError, MaskletError, ResourceError, StateError
 from masklet.files.atomic import move_into_place
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256_of_file
 from masklet.files.lock import Lock, LockingUnsupported
-from masklet.files.translate import translate_write_errors
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, in bytes."""

@@ -15,7 +15,7 @@ from masklet.cli import console
 from masklet.cli.options import check_free
 from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
 from masklet.errors import SettingsError
-from masklet.files.translate import translate_write_errors
+from masklet.files.error_translation import translate_write_errors
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.video_encoder import H264_LIVE, Timing, VideoEncoder
 from masklet.jobs.frame_log import FILE_NAME, FrameLog

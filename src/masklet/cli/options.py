@@ -13,7 +13,7 @@ import typer
 from masklet.cli.console import progress
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import BackendError, ResourceError, SettingsError
-from masklet.files.translate import translate_errors
+from masklet.files.error_translation import translate_errors
 
 if TYPE_CHECKING:
     from masklet.checkpoints.hub import Release

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from masklet.files.atomic import remove_partial_files
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.files.outputs import output_exists, remove_folder
-from masklet.files.translate import translate_write_errors
 from masklet.formats import FORMATS, FolderFormat, Format
 from masklet.jobs.frame_log import FILE_NAME, read_notes
 

@@ -22,8 +22,8 @@ from masklet.cli.track_run import check_prompts, check_zoom
 from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
-from masklet.masks.drawing import pick_color
 from masklet.masks.masks import Masks
+from masklet.masks.overlay import pick_color
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame

@@ -13,10 +13,10 @@ from masklet.errors import FormatError, InputNotFound, ResourceError, StateError
 from masklet.evaluate.predictions import PredictionFolder, PredictionLayout, write_frame
 from masklet.evaluate.vos import FirstPrompt, track_clip
 from masklet.files.atomic import atomic_write
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.json_fields import read_fields
 from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_partial_folders
-from masklet.files.translate import translate_write_errors
 from masklet.segmenter import Segmenter
 
 RUN_FILE = "run.json"

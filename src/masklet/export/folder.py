@@ -21,8 +21,8 @@ from masklet.export.calibration import measure_ranges
 from masklet.export.layouts import LAYOUTS
 from masklet.export.quantization_error import QuantizationError, measure_errors
 from masklet.files.atomic import atomic_write, remove_partial_files
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
-from masklet.files.translate import translate_write_errors
 from masklet.onnx_graphs import GRAPH_WRITERS, PRECISIONS, GraphName, extract_tables, write_graph
 from masklet.onnx_graphs.builder import OPSET
 from masklet.onnx_graphs.exported_model import ExportedModel

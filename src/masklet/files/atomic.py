@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from masklet.errors import ResourceError
-from masklet.files.translate import translate_errors, translate_write_errors
+from masklet.files.error_translation import translate_errors, translate_write_errors
 
 _PARTIAL_NAME = ".masklet-{}.part"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import FormatError
+from masklet.files.error_translation import translate_errors
 from masklet.files.open_input import open_input
-from masklet.files.translate import translate_errors
 
 _SHOWN = 60  # characters of a value in a message
 

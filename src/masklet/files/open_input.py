@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from masklet.errors import InputNotFound
-from masklet.files.translate import translate_read_errors
+from masklet.files.error_translation import translate_read_errors
 
 _OPEN_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 

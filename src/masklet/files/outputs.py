@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from masklet.errors import ResourceError
-from masklet.files.translate import translate_write_errors
+from masklet.files.error_translation import translate_write_errors
 
 _PARTIAL_NAME = re.compile(r"\.masklet-[0-9a-f]{16}\.part")
 

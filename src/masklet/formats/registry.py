@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from masklet.errors import SettingsError
 from masklet.formats.coco import COCO
-from masklet.formats.cutout import CUTOUT, PRORES
+from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
 from masklet.formats.format import Format
 from masklet.formats.label_maps import PNG, SAV
 from masklet.formats.labelme import LABELME
 from masklet.formats.mots import MOTS
 from masklet.formats.npz import NPZ
-from masklet.formats.overlay import OVERLAY
+from masklet.formats.overlay_video import OVERLAY
 from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 

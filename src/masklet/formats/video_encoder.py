@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import BackendError, ResourceError
-from masklet.files.translate import translate_errors
+from masklet.files.error_translation import translate_errors
 
 _THREADS = 4  # constant, since the encoded bytes depend on it
 _BT709 = 1  # in FFmpeg's tables of color space, primaries and transfer

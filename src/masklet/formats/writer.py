@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write, remove_partial_files
-from masklet.files.translate import translate_write_errors
+from masklet.files.error_translation import translate_write_errors
 from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
 from masklet.formats.registry import find_formats
 from masklet.jobs.frame_log import FrameLog

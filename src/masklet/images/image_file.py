@@ -15,9 +15,9 @@ from typing import IO, Any, BinaryIO
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, warn
+from masklet.files.error_translation import translate_errors
 from masklet.files.file_type import HEAD_BYTES, detect_file_type
 from masklet.files.open_input import open_input
-from masklet.files.translate import translate_errors
 from masklet.images.colors import DEEP, DecodedImage
 from masklet.images.in_memory import check_sides
 from masklet.images.truncation import is_truncated

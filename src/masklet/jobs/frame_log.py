@@ -19,9 +19,9 @@ from typing import Any
 
 from masklet.errors import ResourceError, StateError
 from masklet.files.atomic import sync_folder
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
-from masklet.files.translate import translate_write_errors
 from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.files.atomic import atomic_write
-from masklet.masks import drawing, rle
+from masklet.masks import overlay as drawing
+from masklet.masks import rle
 from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import CERTAIN_LOGIT, Masks
 from masklet.masks.rle_frame import RleFrame

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from masklet.datasets.frame_folders import list_entries
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
+from masklet.files.error_translation import translate_errors, translate_write_errors
 from masklet.files.image_files import IMAGE_SUFFIXES, select_images
 from masklet.files.json_fields import read_fields
 from masklet.files.names import check_relative
 from masklet.files.open_input import open_input, require_input
-from masklet.files.translate import translate_errors, translate_write_errors
 from masklet.formats import sa1b
 from masklet.images import read_image
 from masklet.masks import rle
@@ -42,30 +42,34 @@ from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.prompts import box
 from masklet.segmenter import Segmenter
-from masklet.synthetic.coco_writer import IMAGES, Labelled, write_annotations
+from masklet.synthetic.coco_writer import IMAGES, LabeledImage, write_annotations
 from masklet.synthetic.pack import INDEX, open_pack
 
-FOUND, SHEETS, KEEP = "found", "sheets", "keep.txt"
-SEARCH = MaskGeneratorOptions(points_per_side=16)
-ALIKE = 0.8  # IoU: two proposals that overlap more are one
-THIN = 0.1  # of a pixel of a sheet: a mask that covers more is seen there
-SPECK = 0.01  # of a mask: smaller holes are filled and smaller pieces dropped
-TILE, LEAST, COLUMNS = 320, 32, 4  # pixels of a tile's longer side, and of either at least; tiles in a row of a sheet
+PROPOSALS, SHEETS, KEEP_LIST = "found", "sheets", "keep.txt"
+GENERATOR_OPTIONS = MaskGeneratorOptions(points_per_side=16)
+DUPLICATE_IOU = 0.8  # IoU: two proposals that overlap more are one
+MIN_TILE_COVERAGE = 0.1  # of a pixel of a sheet: a mask that covers more is seen there
+SPECK_SHARE = 0.01  # of a mask: smaller holes are filled and smaller pieces dropped
+TILE_SIDE, MIN_TILE_SIDE, SHEET_COLUMNS = (
+    320,
+    32,
+    4,
+)  # pixels of a tile's longer side, and of either at least; tiles in a row of a sheet
 
 Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Unmarked:
+class UnlabeledImage:
     """A picture without masks: its name, from which its files get theirs, how the bytes of its file are read, and its
     licence if known."""
 
     name: str
     read: Callable[[], bytes]
-    licence: str = ""
+    license: str = ""
 
 
-def unmarked(sources: Iterable[Path], outlined: Collection[str] = ()) -> list[Unmarked]:
+def find_images(sources: Iterable[Path], outlined: Collection[str] = ()) -> list[UnlabeledImage]:
     """The pictures that are named, those in folders that are named, and of packs the photographs to train on that
     are not `outlined`. Raises `InputNotFound`, `FormatError`, `SettingsError` for two pictures of one name."""
     found = [picture for source in sources for picture in _unmarked_in(require_input(source), outlined)]
@@ -79,29 +83,29 @@ def unmarked(sources: Iterable[Path], outlined: Collection[str] = ()) -> list[Un
     return found
 
 
-def propose(segmenter: Segmenter, picture: Picture, most: int = 16) -> GeneratedMasks:
+def propose_masks(segmenter: Segmenter, picture: Picture, most: int = 16) -> GeneratedMasks:
     """At most so many objects that there may be in a picture (H, W, 3) uint8 RGB, the likeliest first.
 
     Everything that is found, and beside it what the model answers to its box, which one that zooms looks at closely.
     """
-    found = segmenter.generate_masks(picture, SEARCH)
+    found = segmenter.generate_masks(picture, GENERATOR_OPTIONS)
     embedded = segmenter.embed(picture, lazy=True)
     both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.rle))]
     there = [one for one in both if one.area]
     kept = suppress_overlaps(
-        -np.arange(len(there)), ALIKE, lambda index, rest: _overlaps(there[index], [there[k] for k in rest])
+        -np.arange(len(there)), DUPLICATE_IOU, lambda index, rest: _overlaps(there[index], [there[k] for k in rest])
     )
     return GeneratedMasks(found.size, tuple(there[place] for place in kept[:most]))
 
 
-def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most: int = 16) -> int:
+def write_proposals(folder: Path, picture: UnlabeledImage, segmenter: Segmenter, most: int = 16) -> int:
     """Propose for one picture and write what there is to look at: how many proposals. A picture that is there already
     is left as it is.
 
     Raises `ImageError`, `InputNotFound`, `ResourceError`, or `SettingsError` where another picture of that name is
     there; what was written before stays.
     """
-    target, content = _place(folder, FOUND, picture.name, ".json"), picture.read()
+    target, content = _place(folder, PROPOSALS, picture.name, ".json"), picture.read()
     with translate_write_errors(target):
         known = target.exists()
     if known:
@@ -109,21 +113,21 @@ def write_proposals(folder: Path, picture: Unmarked, segmenter: Segmenter, most:
             raise SettingsError("bad-usage", f"{folder} has another picture called {picture.name!r}; rename one")
         return len(_read_found(target)["annotations"])
     pixels = read_image(content)
-    found = propose(segmenter, pixels, most)
+    found = propose_masks(segmenter, pixels, most)
     _write(_place(folder, IMAGES, picture.name), content)
-    _write(_place(folder, SHEETS, picture.name, ".png"), _png(sheet(pixels, found)))
+    _write(_place(folder, SHEETS, picture.name, ".png"), _png(draw_sheet(pixels, found)))
     annotation = found.to_annotation(picture.name)
-    annotation["image"]["license"] = picture.licence
+    annotation["image"]["license"] = picture.license
     _write(target, json.dumps(annotation).encode())  # last: now the picture is done
     return len(found)
 
 
-def read_list(folder: Path) -> dict[str, dict[int, str]]:
+def read_keep_list(folder: Path) -> dict[str, dict[int, str]]:
     """What the list of a folder keeps: by picture, what each proposal is, by number; nothing where there is no list.
 
     Raises `InputNotFound` for a list that cannot be read, `FormatError` naming the line that cannot be meant.
     """
-    path = folder / KEEP
+    path = folder / KEEP_LIST
     kept: dict[str, dict[int, str]] = {}
     for number, line in enumerate(_text(path).splitlines() if path.exists() else (), start=1):
         if line.strip() and not line.startswith("#"):
@@ -135,37 +139,39 @@ def read_list(folder: Path) -> dict[str, dict[int, str]]:
     return kept
 
 
-def ask_to_keep(folder: Path, names: Iterable[str]) -> Path:
+def extend_keep_list(folder: Path, names: Iterable[str]) -> Path:
     """The list that a person fills in, with a line for each of these pictures; lines that are there stay. Raises like
-    `read_list`."""
-    path, known = folder / KEEP, read_list(folder)
+    `read_keep_list`."""
+    path, known = folder / KEEP_LIST, read_keep_list(folder)
     text = _text(path) if path.exists() else _HEAD
     new = [f"{name}:\n" for name in names if name not in known]
     _write(path, (text + "\n" * (not text.endswith("\n")) + "".join(new)).encode())
     return path
 
 
-def keep(folder: Path) -> tuple[int, int]:
+def write_kept_proposals(folder: Path) -> tuple[int, int]:
     """Write the proposals that the list names as a data set: how many pictures, how many objects.
 
     Raises `InputNotFound` where there is no list, `FormatError` for one that names nothing or what is not there.
     """
-    path = require_input(folder / KEEP)
-    kept = [_kept(folder, name, wanted) for name, wanted in read_list(folder).items() if wanted]
+    path = require_input(folder / KEEP_LIST)
+    kept = [_kept(folder, name, wanted) for name, wanted in read_keep_list(folder).items() if wanted]
     if not kept:
         raise FormatError("annotation-broken", f"{path}: nothing is kept; write numbers behind the pictures' names")
     return write_annotations(folder, kept)
 
 
-def sheet(picture: Picture, found: GeneratedMasks) -> Picture:
+def draw_sheet(picture: Picture, found: GeneratedMasks) -> Picture:
     """The picture (H, W, 3) and each finding in it, numbered from 1 and bright on dark, side by side."""
     height, width = found.size
-    scale = TILE / max(height, width)
-    shape = max(LEAST, round(width * scale)), max(LEAST, round(height * scale))
+    scale = TILE_SIDE / max(height, width)
+    shape = max(MIN_TILE_SIDE, round(width * scale)), max(MIN_TILE_SIDE, round(height * scale))
     small: Picture = np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
     tiles = [small, *(_tile(small, rle.decode(one.rle), number) for number, one in enumerate(found, start=1))]
-    tiles += [np.zeros_like(small)] * (-len(tiles) % COLUMNS)
-    rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
+    tiles += [np.zeros_like(small)] * (-len(tiles) % SHEET_COLUMNS)
+    rows = [
+        np.concatenate(tiles[start : start + SHEET_COLUMNS], axis=1) for start in range(0, len(tiles), SHEET_COLUMNS)
+    ]
     return np.concatenate(rows)
 
 
@@ -175,25 +181,25 @@ _HEAD = """\
 """
 
 
-def _unmarked_in(source: Path, outlined: Collection[str]) -> list[Unmarked]:
+def _unmarked_in(source: Path, outlined: Collection[str]) -> list[UnlabeledImage]:
     if (source / INDEX).is_file():
         pack = open_pack(source)
         photographs = [asset for asset in pack.of("photograph") if asset.name not in outlined]
-        return [Unmarked(asset.name, partial(pack.read, asset), asset.licence) for asset in photographs]
+        return [UnlabeledImage(asset.name, partial(pack.read, asset), asset.license) for asset in photographs]
     if not source.is_dir():
-        return [Unmarked(source.name, partial(_bytes, source))]
+        return [UnlabeledImage(source.name, partial(_bytes, source))]
     files = select_images(list_entries(source))
     if not files:
         raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return [Unmarked(file.name, partial(_bytes, file)) for file in files]
+    return [UnlabeledImage(file.name, partial(_bytes, file)) for file in files]
 
 
 def _overlaps(one: GeneratedMask, others: Sequence[GeneratedMask]) -> NDArray[np.float64]:
-    """The IoU of a finding's mask with those of others; 0 where it cannot be above `ALIKE`. Holds two masks at a time,
+    """The IoU of a finding's mask with those of others; 0 where it cannot be above `DUPLICATE_IOU`. Holds two masks at a time,
     of which there may be many, of large pictures."""
     mask = rle.decode(one.rle)[None]
     areas = np.array([other.area for other in others], np.float64)
-    near = np.minimum(areas, one.area) > ALIKE * np.maximum(areas, one.area)
+    near = np.minimum(areas, one.area) > DUPLICATE_IOU * np.maximum(areas, one.area)
     return np.array(
         [mask_iou(mask, rle.decode(other.rle)[None])[0, 0] if k else 0.0 for k, other in zip(near, others, strict=True)]
     )
@@ -206,7 +212,7 @@ def _again(embedded: EmbeddedImage, one: GeneratedMask) -> NDArray[np.bool_]:
 
 def _with_mask(one: GeneratedMask, mask: NDArray[np.bool_]) -> GeneratedMask:
     """The finding with that mask, without its specks."""
-    speck = SPECK * np.count_nonzero(mask)
+    speck = SPECK_SHARE * np.count_nonzero(mask)
     clean = fill_holes_and_remove_islands(np.where(mask, np.float32(1), np.float32(-1)), speck, speck) > 0
     left, top, right, bottom = masks_to_boxes([clean])[0].tolist()
     area = int(np.count_nonzero(clean))
@@ -215,7 +221,9 @@ def _with_mask(one: GeneratedMask, mask: NDArray[np.bool_]) -> GeneratedMask:
 
 def _tile(picture: Picture, mask: NDArray[np.bool_], number: int) -> Picture:
     """The picture, dark outside of the mask, with a number in its corner."""
-    inside = cv2.resize(mask * np.uint8(255), picture.shape[1::-1], interpolation=cv2.INTER_AREA) > 255 * THIN
+    inside = (
+        cv2.resize(mask * np.uint8(255), picture.shape[1::-1], interpolation=cv2.INTER_AREA) > 255 * MIN_TILE_COVERAGE
+    )
     tile = np.where(inside[..., None], picture, picture // 4 + np.array(_DARK, np.uint8))
     for colour, thickness in (((0, 0, 0), 4), ((255, 255, 0), 1)):
         cv2.putText(tile, str(number), (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
@@ -274,24 +282,26 @@ def _parsed(line: str) -> tuple[str, dict[int, str]]:
     return name.strip(), kept
 
 
-def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> Labelled:
+def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> LabeledImage:
     content = _proposed(folder, name)
     if content is None or content["image"]["file_name"] != name:
-        message = f"{folder / KEEP}: nothing was proposed for {name!r}; names end at the last colon of a line"
+        message = f"{folder / KEEP_LIST}: nothing was proposed for {name!r}; names end at the last colon of a line"
         raise FormatError("annotation-broken", message)
     codes = [entry["segmentation"] for entry in content["annotations"]]
     beyond = next((key for key in wanted if not 1 <= key <= len(codes)), None)
     if beyond is not None:
-        raise FormatError("annotation-broken", f"{folder / KEEP}: {name} has proposals 1 to {len(codes)}, not {beyond}")
+        raise FormatError(
+            "annotation-broken", f"{folder / KEEP_LIST}: {name} has proposals 1 to {len(codes)}, not {beyond}"
+        )
     image = content["image"]
     objects = [(what, codes[key - 1]) for key, what in wanted.items()]
-    return Labelled(name, (image["height"], image["width"]), objects, image["license"])
+    return LabeledImage(name, (image["height"], image["width"]), objects, image["license"])
 
 
 def _proposed(folder: Path, name: str) -> dict[str, Any] | None:
     """What was proposed for a picture, None where nothing was, as for a name that no picture can have."""
     try:
-        target = _place(folder, FOUND, name, ".json")
+        target = _place(folder, PROPOSALS, name, ".json")
     except FormatError:
         return None
     return _read_found(target) if target.is_file() else None

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from masklet.errors import StateError
 from masklet.files.atomic import atomic_write
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.outputs import output_exists
-from masklet.files.translate import translate_write_errors
 from masklet.model.sam2 import Sam2
 from masklet.train import distributed
 from masklet.train.batches import Batch, Batches, BatchRequest, create_object_generators

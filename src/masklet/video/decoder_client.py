@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, SettingsError, VideoError
-from masklet.files.translate import translate_errors
+from masklet.files.error_translation import translate_errors
 from masklet.video.options import VideoOptions
 from masklet.video.raw_frame import RawFrame, VideoInfo
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from masklet.errors import VideoError
+from masklet.files.error_translation import translate_read_errors
 from masklet.files.image_files import select_images, sort_naturally
-from masklet.files.translate import translate_read_errors
 
 _WILDCARDS = "*?["
 

@@ -9,7 +9,7 @@ from masklet.formats.audio import AudioCopier
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_source import frame_times, open_source, pair_with_images
 from masklet.formats.video_encoder import H264, VideoEncoder
-from masklet.masks import drawing, rle
+from masklet.masks import overlay, rle
 from masklet.masks.rle_frame import RleFrame
 
 
@@ -23,7 +23,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
                 time = when.ticks(frame)
                 sound.write_until(float(time * when.timing.time_base))
                 masks = (rle.decode(mask.rle) for mask in frame)
-                encoder.add(drawing.draw_overlay(image, masks, frame.object_ids), time)
+                encoder.add(overlay.draw_overlay(image, masks, frame.object_ids), time)
             sound.write_until(when.stop - when.start)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_source import frame_times, open_source, pair_with_images
 from masklet.formats.video_encoder import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
-from masklet.masks import drawing, rle
+from masklet.masks import overlay, rle
 from masklet.masks.rle_frame import RleFrame
 
 _RIM = 8  # pixels around the masks that keep their color, so that compression does not darken the edge
@@ -26,7 +26,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Co
         when = frame_times(frames, opened.time_base)
         with VideoEncoder(handle, codec, clip.size, when.timing) as encoder:
             for frame, image in pair_with_images(frames, clip):
-                alpha = drawing.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
+                alpha = overlay.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
                 encoder.add(_cut(image, alpha), when.ticks(frame))
 
 

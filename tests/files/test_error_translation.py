@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from masklet.errors import FormatError, InputNotFound, PromptError, ResourceError
-from masklet.files.translate import translate_errors, translate_read_errors, translate_write_errors
+from masklet.files.error_translation import translate_errors, translate_read_errors, translate_write_errors
 
 
 def system_error(number: int) -> OSError:
