@@ -252,19 +252,19 @@ def test_predictions_of_no_run_are_neither_used_nor_removed(
     words: list[str], home: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset_layouts.write_davis(home / "set")
-    (home / "out/answers/bear").mkdir(parents=True)
-    (home / "out/answers/bear/precious.txt").write_text("mine")
+    (home / "out/predictions/bear").mkdir(parents=True)
+    (home / "out/predictions/bear/precious.txt").write_text("mine")
     assert run("evaluate", "vos", "set", "--out", "out", *words, *model) == 73
     assert "has no record of a run (run.json) beside it" in capsys.readouterr().err
-    assert (home / "out/answers/bear/precious.txt").read_text() == "mine"
+    assert (home / "out/predictions/bear/precious.txt").read_text() == "mine"
 
 
 def test_beginning_anew_removes_nothing_through_a_link(home: Path, model: Sequence[str]) -> None:
     dataset_layouts.write_davis(home / "set")
     words = ["evaluate", "vos", "set", "--out", "out", "--workers", "1", *model]
     assert run(*words) == 0
-    shutil.rmtree(home / "out/answers")
-    (home / "out/answers").symlink_to(home / "private")
+    shutil.rmtree(home / "out/predictions")
+    (home / "out/predictions").symlink_to(home / "private")
     before = contents(home / "private")
     assert run(*words, "--overwrite") == 73
     assert contents(home / "private") == before
@@ -296,7 +296,7 @@ def test_datasets_behind_links_are_read_as_before(home: Path, model: Sequence[st
     (home / "disk/out").mkdir()
     (home / "out").symlink_to(home / "disk/out")
     assert run("evaluate", "vos", "davis", "--out", "out", "--workers", "1", *model) == 0
-    assert (home / "disk/out/answers/bear/00003.png").is_file()
+    assert (home / "disk/out/predictions/bear/00003.png").is_file()
     assert run("evaluate", "vos", "davis", "--out", "out", "--workers", "1", "--overwrite", *model) == 0
     assert run("evaluate", "images", "coco", "--out", "images", *model) == 0
 
