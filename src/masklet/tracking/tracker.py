@@ -19,6 +19,7 @@ from masklet.tracking.frame_features import FrameFeatures
 from masklet.tracking.memory_bank import find_unreachable
 from masklet.tracking.object_crop import check_zoom_options, crop_for_prompt, crop_for_search, group_by_crop
 from masklet.tracking.object_track import ObjectResult, ObjectTrack
+from masklet.tracking.outdated_results import compute_basis, select_outdated
 from masklet.tracking.prompt_decoder import decode_prompts, use_mask_prompts
 from masklet.tracking.session_writer import Session, write_session
 
@@ -155,7 +156,7 @@ class Tracker:
         """
         if not self.tracks:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
-        outdated = self._select_outdated(frame, direction)
+        outdated = select_outdated(self.tracks, frame, direction, dependent=self._memories_depend_on_others)
         if outdated:
             self._open(frame, image)
         for crop, group in group_by_crop(outdated, lambda key: self._crop_for_search(outdated[key], frame, direction)):
@@ -237,18 +238,10 @@ class Tracker:
         Raises:
             ResourceError: The file cannot be written.
         """
-        write_session(
-            Path(path),
-            Session(
-                backend=self.backend,
-                tracks=self.tracks,
-                size=self.size,
-                length=self.length,
-                postprocessing=self.postprocessing,
-                zoom=self.zoom,
-                stamp=next(self.stamps),
-            ),
+        session = Session(
+            self.backend, self.tracks, self.size, self.length, self.postprocessing, self.zoom, next(self.stamps)
         )
+        write_session(Path(path), session)
 
     def _get_track(self, object_id: int) -> ObjectTrack:
         if object_id not in self.tracks:
@@ -290,7 +283,8 @@ class Tracker:
     def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], crop: Crop | None, direction: int) -> None:
         """Track objects to a frame in one crop."""
         features = self._encode(crop)
-        bases = [self._compute_basis(track, frame, direction) for track in tracks.values()]
+        dependent = self._memories_depend_on_others
+        bases = [compute_basis(self.tracks, track, frame, direction, dependent=dependent) for track in tracks.values()]
         recalls = [track.bank.recall(frame, direction, length=self.length) for track in tracks.values()]
         conditioned = self.backend.attend(features, recalls)
         decoded = self.backend.decode(conditioned, [NO_PROMPT] * len(tracks), hide=True)
@@ -299,28 +293,6 @@ class Tracker:
         for row, track in enumerate(tracks.values()):
             track.bank.remember(frame, memories[row])
             track.results[frame] = ObjectResult(decoded.at(row), direction, bases[row], next(self.stamps), crop)
-
-    def _select_outdated(self, frame: int, direction: int) -> dict[int, ObjectTrack]:
-        """Select the objects whose result on a frame may change; not those that are prompted there.
-
-        Objects with non-overlapping memories are computed together.
-        """
-        unprompted = {key: track for key, track in self.tracks.items() if frame not in track.prompts}
-        outdated = {key: track for key, track in unprompted.items() if not self._is_current(track, frame, direction)}
-        return unprompted if outdated and self._memories_depend_on_others else outdated
-
-    def _is_current(self, track: ObjectTrack, frame: int, direction: int) -> bool:
-        """Tell whether tracking would give the same result again."""
-        result = track.results.get(frame)
-        if result is None or result.direction != direction:
-            return False
-        return result.basis == self._compute_basis(track, frame, direction)
-
-    def _compute_basis(self, track: ObjectTrack, frame: int, direction: int) -> int:
-        """Return a hash of everything that a result on a frame depends on."""
-        if not self._memories_depend_on_others:
-            return track.compute_basis(frame, direction)
-        return hash(tuple((key, one.compute_basis(frame, direction)) for key, one in self.tracks.items()))
 
     @property
     def _memories_depend_on_others(self) -> bool:

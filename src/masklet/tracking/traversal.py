@@ -35,7 +35,7 @@ class VisitedFrame:
     frame: Frame | None
 
 
-class Segment(NamedTuple):
+class _Segment(NamedTuple):
     """Part of a traversal: positions in the order of the visits, and the direction of tracking."""
 
     positions: range
@@ -91,13 +91,13 @@ class Traversal:
                 for position, frame in zip(remaining, self._decode(video, remaining), strict=True):
                     yield VisitedFrame(position, direction, frame.index, frame.time, frame)
 
-    def _segments(self) -> list[Segment]:
+    def _segments(self) -> list[_Segment]:
         first, last, count = self.prompted[0], self.prompted[-1], len(self)
         if self.direction == "forward":
-            return [Segment(range(first), 0), Segment(range(first, count), 1)]
+            return [_Segment(range(first), 0), _Segment(range(first, count), 1)]
         if self.direction == "backward":
-            return [Segment(range(last, -1, -1), -1), Segment(range(last + 1, count), 0)]
-        return [Segment(range(first, count), 1), Segment(range(first - 1, -1, -1), -1)]
+            return [_Segment(range(last, -1, -1), -1), _Segment(range(last + 1, count), 0)]
+        return [_Segment(range(first, count), 1), _Segment(range(first - 1, -1, -1), -1)]
 
     def _decode(self, video: Video, positions: range) -> Iterator[Frame]:
         if not positions:
