@@ -24,7 +24,7 @@ from masklet.onnx_graphs.prompt_encoder import encode_grid, encode_mask, encode_
 _AILIA_NAMES = {"tiny": "hiera_t", "small": "hiera_s", "base-plus": "hiera_b+", "large": "hiera_l"}
 
 
-def write_sam2_onnx(model: ExportedModel) -> dict[str, bytes]:
+def _write_sam2_onnx(model: ExportedModel) -> dict[str, bytes]:
     """Write `encoder.onnx`, `decoder.onnx` and `metadata.json` of sam2-onnx, which decodes one prompt at a time."""
     names = _Names("high_res_feat_{}", "low_res_masks", labels="int64", batch=1, clamped=False)
     files = {
@@ -43,7 +43,7 @@ def write_sam2_onnx(model: ExportedModel) -> dict[str, bytes]:
     return files | {"metadata.json": json.dumps(metadata, indent=1).encode()}
 
 
-def write_samexporter(model: ExportedModel) -> dict[str, bytes]:
+def _write_samexporter(model: ExportedModel) -> dict[str, bytes]:
     """Write `NAME.encoder.onnx` and `NAME.decoder.onnx` of samexporter, which X-AnyLabeling reads."""
     name = model.config.name.replace("-", "_hiera_", 1).replace("-", "_")
     names = _Names("high_res_feats_{}", "masks", labels="float32", batch="num_labels", clamped=True)
@@ -54,7 +54,7 @@ def write_samexporter(model: ExportedModel) -> dict[str, bytes]:
     }
 
 
-def write_ailia(model: ExportedModel) -> dict[str, bytes]:
+def _write_ailia(model: ExportedModel) -> dict[str, bytes]:
     """Write the three image graphs and `pretrained_weights.npz` of ailia's sample segment-anything-2."""
     size, config = model.config.name.split("-", 1)[-1], model.config
     release = "_2.1" if config.release == "2.1" else ""
@@ -77,9 +77,9 @@ def write_ailia(model: ExportedModel) -> dict[str, bytes]:
 
 
 LAYOUTS: dict[str, Callable[[ExportedModel], dict[str, bytes]]] = {
-    "sam2-onnx": write_sam2_onnx,
-    "samexporter": write_samexporter,
-    "ailia": write_ailia,
+    "sam2-onnx": _write_sam2_onnx,
+    "samexporter": _write_samexporter,
+    "ailia": _write_ailia,
 }
 """The function that writes each layout; it returns files by name."""
 
