@@ -151,9 +151,7 @@ class Segmenter:
     def embed(self, image: ImageSource, *, lazy: bool = False) -> EmbeddedImage: ...  # type: ignore[overload-overlap]
     @overload
     def embed(self, image: Sequence[ImageSource], *, lazy: bool = False) -> list[EmbeddedImage]: ...
-    def embed(
-        self, image: ImageSource | Sequence[ImageSource], *, lazy: bool = False
-    ) -> EmbeddedImage | list[EmbeddedImage]:
+    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage | list[EmbeddedImage]:
         """Encode an image once, for any number of prompts.
 
         A model with a zoom also encodes the crop around each object, when a prompt first needs it. Crops are kept in a

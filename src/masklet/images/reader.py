@@ -18,10 +18,13 @@ from masklet.images.image_file import (
     open_source,
     translate_image_errors,
 )
+from masklet.images.image_source import ImageSource
 from masklet.images.in_memory import array_to_rgb, tensor_to_rgb
 
 
-def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range | None = None) -> NDArray[np.uint8]:
+def read_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, value_range: Range | None = None
+) -> NDArray[np.uint8]:
     """Read an image as RGB, upright.
 
     Files are JPEG, PNG, WebP, TIFF or BMP, detected by content. The orientation in EXIF is applied once and ignored if
@@ -67,8 +70,7 @@ def read_image(source: Any, *, max_pixels: int = MAX_PIXELS, value_range: Range 
             return tensor_to_rgb(source, value_range)
         if hasattr(source, "__array__"):
             return array_to_rgb(np.asarray(source), value_range)
-    is_pil = isinstance(source, Image.Image)
-    decoded = _decode_pil(source, max_pixels) if is_pil else _decode_file(source, max_pixels)
+    decoded = _decode_pil(source, max_pixels) if isinstance(source, Image.Image) else _decode_file(source, max_pixels)
     with translate_image_errors(decoded.name):
         return image_to_rgb(decoded, value_range)
 
