@@ -84,7 +84,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         few_objects = easy or bool(rng.random() < CLOSE_UP_SHARE)
         sample = _open_image_sampler(self.mixture, source, request.size, few_objects).sample(index)
         chosen = draw_objects(sample, self.objects_per_image, rng)
-        return _flip_randomly(jitter_colors(sample.image[None], rng)[0], sample.masks[chosen], rng)
+        return _flip_randomly(_jitter_colors(sample.image[None], rng)[0], sample.masks[chosen], rng)
 
     def _make_clip_row(self, request: BatchRequest, row: int) -> _Row:
         index = request.step * self.clips_per_batch + row
@@ -96,7 +96,7 @@ class Batches(torch.utils.data.Dataset[Batch]):
         else:
             clip = _open_clip_sampler(self.mixture, source, request.size, request.frames).sample(index)
         chosen = draw_objects(_first_frame(clip), self.objects_per_clip, rng)
-        return _flip_randomly(jitter_colors(clip.frames, rng), clip.masks.swapaxes(0, 1)[chosen], rng)
+        return _flip_randomly(_jitter_colors(clip.frames, rng), clip.masks.swapaxes(0, 1)[chosen], rng)
 
 
 def create_object_generators(seed: int, step: int, rows: Sequence[int], objects: int) -> list[Generator]:
@@ -124,7 +124,7 @@ def draw_objects(sample: Sample, count: int, rng: Generator) -> NDArray[np.int64
     return np.array(order[:count])
 
 
-def jitter_colors(images: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+def _jitter_colors(images: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
     """Change brightness, contrast and saturation of images (T, H, W, 3), all by the same random amount."""
     brightness, contrast, saturation = rng.uniform(-1, 1, 3) * (BRIGHTNESS, CONTRAST, SATURATION)
     factor = 0.0 if rng.random() < GRAYSCALE else 1 + saturation

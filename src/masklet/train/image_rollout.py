@@ -55,7 +55,7 @@ class RolloutResult(NamedTuple):
     predictions: int
 
 
-def normalize_images(frames: Tensor) -> Tensor:
+def _normalize_images(frames: Tensor) -> Tensor:
     """Convert images (B, H, W, 3) uint8 to the network's input (B, 3, H, W) float32."""
     mean, std = (torch.tensor(values, device=frames.device)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return (frames.permute(0, 3, 1, 2).float() / 255 - mean) / std
@@ -82,7 +82,7 @@ def roll_out_images(
 
 def encode_images(model: Sam2, frames: Tensor, options: RolloutOptions) -> Features:
     """Encode images (B, S, S, 3) uint8."""
-    images = normalize_images(frames)
+    images = _normalize_images(frames)
     if not options.activation_checkpointing:
         return model.encode(images)
     return checkpoint(model.encode, images, use_reentrant=False)

@@ -27,7 +27,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def create_model(config: ModelConfig, seed: int) -> Sam2:
     """Create a network with random weights, which depend on the seed alone."""
     model = build_seeded(seed, lambda: Sam2(config))  # convolutions keep PyTorch's initialization
-    initialize_weights(model, torch.Generator().manual_seed(seed))
+    _initialize_weights(model, torch.Generator().manual_seed(seed))
     return model
 
 
@@ -38,7 +38,7 @@ def build_seeded(seed: int, build: Callable[[], Module]) -> Module:
         return build()
 
 
-def initialize_weights(model: Sam2, generator: Generator) -> None:
+def _initialize_weights(model: Sam2, generator: Generator) -> None:
     """Initialize the weights of a network in place.
 
     - Linear layers of the trunk and learned embeddings: truncated normal with a standard deviation of 0.02. Features

@@ -67,7 +67,7 @@ def compute_losses(
     visible = (present & known).to(logits.dtype)
     focal = focal_loss(logits, ground_truth, weights.alpha, weights.gamma, weights.boundary)
     dice = dice_loss(logits, ground_truth)
-    best = select_trained_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
+    best = _select_trained_mask(weights.focal * focal.detach() + weights.dice * dice.detach(), ambiguous)
     errors = (candidates.iou.float() - compute_iou(logits, ground_truth)).abs()
     error = torch.where(ambiguous, errors[:, 1:].mean(dim=1), errors[:, 0])
     scores = candidates.object_score[:, 0].float()
@@ -80,7 +80,7 @@ def compute_losses(
     )
 
 
-def select_trained_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
+def _select_trained_mask(cost: Tensor, ambiguous: Tensor) -> Tensor:
     """Return the index (N, 1) of the mask to train: the cheapest of the last three by `cost` (N, 4), or the first."""
     return torch.where(ambiguous, 1 + cost[:, 1:].argmin(dim=1), 0)[:, None]
 

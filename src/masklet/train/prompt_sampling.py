@@ -88,7 +88,7 @@ def sample_prompts(ground_truth: Tensor, shares: PromptShares, rngs: Sequence[Ge
         rngs: One generator per object.
     """
     kinds = torch.tensor([_sample_kind(shares, rng) for rng in rngs], device=ground_truth.device)
-    clicks, click_labels = sample_clicks(ground_truth, torch.zeros_like(ground_truth), shares.centered, rngs)
+    clicks, click_labels = _sample_clicks(ground_truth, torch.zeros_like(ground_truth), shares.centered, rngs)
     corners = sample_boxes(ground_truth, rngs)
     boxed, clicked = kinds == TOP_LEFT, kinds == POSITIVE
     points = torch.where(boxed[:, None, None], corners, clicks[:, None])
@@ -120,10 +120,10 @@ def sample_corrections(
         Points (N, 2) as fractions (x, y) of the image, and labels (N,).
     """
     whole = torch.tensor([rng.random() < shares.from_ground_truth for rng in rngs], device=ground_truth.device)
-    return sample_clicks(ground_truth, predicted & ~whole[:, None, None], shares.centered, rngs)
+    return _sample_clicks(ground_truth, predicted & ~whole[:, None, None], shares.centered, rngs)
 
 
-def sample_clicks(
+def _sample_clicks(
     ground_truth: Tensor, predicted: Tensor, centered: float, rngs: Sequence[Generator]
 ) -> tuple[Tensor, Tensor]:
     """Sample one click per object in its error region: a fraction `centered` at the center, the others anywhere.

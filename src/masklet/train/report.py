@@ -43,13 +43,13 @@ def write_run_report(out: Path, settings: Settings, model: Sam2, validation: Map
         tables=[_validation_table(validations), _metrics_table(lines)],
         numbers={"log": lines, "validation": validations},
         plots=_draw_plots(lines, validations),
-        images=[image for examples in validation.values() for image in draw_predictions(model, examples)],
+        images=[image for examples in validation.values() for image in _draw_predictions(model, examples)],
     )
     write_report(report, out)
 
 
 @torch.no_grad()
-def draw_predictions(model: Sam2, examples: Examples) -> list[CaptionedImage]:
+def _draw_predictions(model: Sam2, examples: Examples) -> list[CaptionedImage]:
     """Draw the ground truth, one click and its prediction on the first examples, sorted by increasing IoU."""
     frames, masks = (part[:MAX_IMAGES].to(model.no_pointer.device) for part in examples)
     ground_truth = masks[:, 0]
