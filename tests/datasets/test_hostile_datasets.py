@@ -21,8 +21,8 @@ from masklet.cli.main import main
 from masklet.datasets.mose import open_mose
 from masklet.errors import FormatError
 from masklet.evaluate.predictions import PredictionFolder
-from masklet.synthetic.engine.real_samples import real_clips, real_pictures
-from masklet.synthetic.pack import Asset, encode_picture, write_pack
+from masklet.synthetic.engine.real_samples import open_real_clips, open_real_images
+from masklet.synthetic.pack import Asset, encode_webp, write_pack
 from support import dataset_layouts
 from support.gray_world import draw_boxes
 
@@ -206,7 +206,7 @@ def test_an_index_of_labelled_images_names_files_below_it(home: Path) -> None:
     for images, clips in (([row], []), ([{**row, "image": "m.png", "mask": "/etc/m.png"}], []), ([], [{"clip": ".."}])):
         dataset_layouts.write_json(index, {"images": images, "clips": clips})
         with pytest.raises(FormatError, match=r"index\.json: the name"):
-            real_clips(index, 32, 1, 0) if clips else real_pictures(index, 32, 0)
+            open_real_clips(index, 32, 1, 0) if clips else open_real_images(index, 32, 0)
 
 
 def test_a_mask_of_a_prompt_file_lies_beside_it(
@@ -231,7 +231,7 @@ def test_a_pack_proposes_nothing_outside_of_its_folder(home: Path, capsys: pytes
         asset = Asset("photograph", "..", f"../loot{number}/a.png", "MIT", "me", (pixels.shape[0], pixels.shape[1]))
         if not asset.held_out:
             break
-    write_pack(home / "pack", "all", [(asset, encode_picture(pixels, 90))])
+    write_pack(home / "pack", "all", [(asset, encode_webp(pixels, 90))])
     before = contents(home)
     assert run("data", "propose", "pack", "--out", "a/b/proposals") == 65
     assert "the name" in capsys.readouterr().err

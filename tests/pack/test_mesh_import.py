@@ -20,7 +20,7 @@ def test_polygons_become_fans_of_triangles() -> None:
 def test_every_face_has_its_material() -> None:
     model = parse_obj(CUBE, parse_mtl(MTL))
     assert np.bincount(model.face_materials).tolist() == [8, 4]
-    assert [material.colour for material in model.materials[:2]] == [(0.2, 0.4, 0.8), (0.9, 0.1, 0.1)]
+    assert [material.color for material in model.materials[:2]] == [(0.2, 0.4, 0.8), (0.9, 0.1, 0.1)]
 
 
 def test_negative_indices_count_from_the_end() -> None:

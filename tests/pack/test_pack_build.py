@@ -10,8 +10,8 @@ import pytest
 
 from masklet.errors import FormatError, InputNotFound, ResourceError
 from masklet.synthetic.image_filters import fit
-from masklet.synthetic.pack import Asset, Pack, encode_picture, open_pack, write_pack
-from masklet.synthetic.rendering.render_cache import decode_parts, load_models, rendered
+from masklet.synthetic.pack import Asset, Pack, encode_webp, open_pack, write_pack
+from masklet.synthetic.rendering.render_cache import decode_parts, load_meshes, render_pack
 from support.tiny_pack import SHADED, SOURCE, ground, sprite, tiny_pack, write_packages
 from tools.pack.build_pack import build_pack
 from tools.pack.selection import crop_cutout, is_flat, is_normal_map
@@ -41,18 +41,18 @@ def test_a_pack_has_assets_of_every_kind(pack: Pack) -> None:
 
 
 def test_every_asset_has_a_license_and_an_author(pack: Pack) -> None:
-    terms = {asset.path.split("/")[3]: (asset.licence, asset.author) for asset in pack.of("cutout", held_out=None)}
+    terms = {asset.path.split("/")[3]: (asset.license, asset.author) for asset in pack.of("cutout", held_out=None)}
     assert terms == {"free": ("CC-BY-4.0", "2002, Ada 2003, Grace"), "bound": ("GPL-2+", "2001, Everybody")}
 
 
 def test_the_author_of_a_mesh_is_the_creator_in_the_catalog(pack: Pack) -> None:
     [mesh] = pack.of("mesh", held_out=None)
-    assert (mesh.author, mesh.licence) == ("Emmy", "CC-BY-4.0")
+    assert (mesh.author, mesh.license) == ("Emmy", "CC-BY-4.0")
 
 
 def test_a_strict_pack_has_no_share_alike_assets(tmp_path: Path) -> None:
     strict = tiny_pack(tmp_path, "strict")
-    assert {asset.licence for asset in strict.assets} == {"CC-BY-4.0", "MIT"}
+    assert {asset.license for asset in strict.assets} == {"CC-BY-4.0", "MIT"}
 
 
 def test_the_same_packages_give_the_same_pack(pack: Pack, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_same_packages_give_the_same_pack(pack: Pack, tmp_path: Path) -> Non
 
 def test_the_attribution_names_every_author_and_file(pack: Pack) -> None:
     page = (pack.root / "ATTRIBUTION.md").read_text()
-    assert all(asset.author in page and asset.path in page and asset.licence in page for asset in pack.assets)
+    assert all(asset.author in page and asset.path in page and asset.license in page for asset in pack.assets)
 
 
 def test_an_opened_pack_equals_the_written_one(pack: Pack) -> None:
@@ -74,8 +74,8 @@ def test_an_opened_pack_equals_the_written_one(pack: Pack) -> None:
 def test_encoded_images_are_nearly_the_same_when_decoded(tmp_path: Path) -> None:
     image = sprite(3)
     asset = Asset("cutout", "p", "a.png", "MIT", "A", (72, 72))
-    written = write_pack(tmp_path, "all", [(asset, encode_picture(image, 95))])
-    decoded = written.picture(written.assets[0])
+    written = write_pack(tmp_path, "all", [(asset, encode_webp(image, 95))])
+    decoded = written.read_image(written.assets[0])
     inside = image[..., 3] > 0
     assert np.array_equal(decoded[..., 3], image[..., 3])  # alpha is lossless
     # WebP at quality 95 changes the noise of this image by less than 8 of 255 on average.
@@ -132,24 +132,24 @@ def test_unknown_fields_of_an_index_are_ignored(pack: Pack, tmp_path: Path) -> N
 
 
 def test_meshes_are_rendered_once(pack: Pack) -> None:
-    first = rendered(pack, views=2, side=48)
+    first = render_pack(pack, views=2, side=48)
     calls: list[int] = []
-    second = rendered(pack, views=2, side=48, progress=lambda done, total: calls.append(done))
+    second = render_pack(pack, views=2, side=48, progress=lambda done, total: calls.append(done))
     assert first.assets == second.assets and not calls
     assert sum(asset.kind == "render" for asset in first.assets) == 2
 
 
 def test_the_parts_of_a_rendering_are_inside_it(pack: Pack) -> None:
-    renders = rendered(pack, views=2, side=48)
+    renders = render_pack(pack, views=2, side=48)
     render, parts = (next(a for a in renders.assets if a.kind == kind) for kind in ("render", "parts"))
     numbers = decode_parts(renders, parts)
     assert set(np.unique(numbers)) <= {0, 1, 2}  # the cube has two materials
-    assert not (numbers > 0)[renders.picture(render)[..., 3] == 0].any()
+    assert not (numbers > 0)[renders.read_image(render)[..., 3] == 0].any()
 
 
 def test_meshes_have_their_textures(pack: Pack) -> None:
-    [model] = load_models(pack, held_out=None)
-    assert {material.texture for material in model.mesh.materials if material.texture} <= set(model.skins)
+    [model] = load_meshes(pack, held_out=None)
+    assert {material.texture for material in model.geometry.materials if material.texture} <= set(model.textures)
 
 
 def test_an_existing_package_file_is_not_downloaded(tmp_path: Path) -> None:

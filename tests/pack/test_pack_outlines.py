@@ -13,7 +13,7 @@ from masklet.datasets.layouts import open_images
 from masklet.errors import FormatError, ResourceError
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
-from masklet.synthetic.coco_writer import IMAGES, Labelled, write_annotations
+from masklet.synthetic.coco_writer import IMAGES, LabeledImage, write_annotations
 from masklet.synthetic.pack import Pack
 from support.tiny_pack import tiny_pack
 from tools.pack import outlines
@@ -45,7 +45,7 @@ def proposals(pack: Pack, tmp_path: Path) -> Path:
     mask = np.zeros(photograph.size, bool)
     mask[10:30, 20:50] = True
     write_annotations(
-        tmp_path / "proposals", [Labelled(photograph.name, photograph.size, [("car", rle.encode(mask))], "MIT")]
+        tmp_path / "proposals", [LabeledImage(photograph.name, photograph.size, [("car", rle.encode(mask))], "MIT")]
     )
     return tmp_path / "proposals"
 
@@ -54,7 +54,7 @@ def test_outlines_are_scaled_to_the_photograph(pack: Pack, entries: dict[str, An
     assert outlines.write_outlined_photographs(pack, tmp_path / "set", outlines=entries) == (1, 2)
     [record] = list(open_images(tmp_path / "set"))
     image, annotation = record.read()
-    assert np.array_equal(image, pack.picture(pack.of("photograph")[0]))
+    assert np.array_equal(image, pack.read_image(pack.of("photograph")[0]))
     expected = rasterize([[4, 4, 20, 4, 20, 20, 4, 20]], annotation.size)
     expected &= ~rasterize([[8, 8, 12, 8, 12, 12, 8, 12]], annotation.size)
     assert np.array_equal(annotation.mask(annotation.object_ids[0]), expected)

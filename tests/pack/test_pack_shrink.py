@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from masklet.synthetic.engine.asset_bank import load_bank
-from masklet.synthetic.engine.real_samples import real_pictures
+from masklet.synthetic.engine.real_samples import open_real_images
 from masklet.synthetic.pack import Pack
 from support.tiny_pack import tiny_pack
 from tools.pack.shrink import SIZE_LIMITS, SizeLimit, shrink_images, shrink_pack
@@ -40,7 +40,7 @@ def test_renderings_replace_the_meshes(packs: tuple[Pack, Pack]) -> None:
 def test_no_image_is_larger_than_the_limit_of_its_kind(packs: tuple[Pack, Pack]) -> None:
     _, small = packs
     for asset in small.of(*SIZE_LIMITS, held_out=None):
-        assert max(small.picture(asset).shape[:2]) <= SIZE_LIMITS[asset.kind].side
+        assert max(small.read_image(asset).shape[:2]) <= SIZE_LIMITS[asset.kind].side
 
 
 def test_the_index_has_the_new_sizes_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_the_index_has_the_new_sizes_of_the_images(tmp_path: Path, monkeypatch: 
     small = shrink_pack(tiny_pack(tmp_path / "whole"), tmp_path / "small")
     assert {asset.size for asset in small.of("photograph")} == {(80, 80)}
     for asset in small.of(*SIZE_LIMITS, held_out=None):
-        assert small.picture(asset).shape[:2] == asset.size
+        assert small.read_image(asset).shape[:2] == asset.size
 
 
 def test_labeled_images_keep_their_objects(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_labeled_images_keep_their_objects(tmp_path: Path) -> None:
     row = {"image": "a.jpg", "mask": "a.png", "objects": [[3, "boat"]], "exhaustive": True, "source": "own"}
     (tmp_path / "index.json").write_text(json.dumps({"images": [row]}))
     index = shrink_images(tmp_path / "index.json", tmp_path / "small")
-    pictures = real_pictures(index, 64, 1)
+    pictures = open_real_images(index, 64, 1)
     assert pictures.entries[0].names == ((3, "boat"),) and pictures.entries[0].exhaustive
     assert max(cv2.imread(str(pictures.entries[0].image)).shape) == 384
     assert pictures.sample(0).masks.any()

@@ -37,5 +37,5 @@ def test_an_interrupted_run_with_fresh_resumes_with_fresh(
     script.main()
     trained = [words for words in commands if words[:2] == ["masklet", "train"]]
     assert [words[2] for words in trained] == ["nano-images", "nano-video", "nano-follow"]
-    assert "--resume" in trained[0] and not [word for word in trained[0] if word.startswith("--set=start=")]
-    assert f"--set=start={tmp_path / 'nano-images' / script.WEIGHTS}" in trained[1]
+    assert "--resume" in trained[0] and not [word for word in trained[0] if word.startswith("--set=initial_weights=")]
+    assert f"--set=initial_weights={tmp_path / 'nano-images' / script.WEIGHTS}" in trained[1]

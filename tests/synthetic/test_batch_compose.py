@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from masklet.synthetic.engine.asset_bank import load_bank  # noqa: E402
 from masklet.synthetic.engine.batch_compose import BatchComposer, ComposedBatch  # noqa: E402
-from masklet.synthetic.engine.batch_random import Draws  # noqa: E402
+from masklet.synthetic.engine.batch_random import BatchRandom  # noqa: E402
 from masklet.synthetic.engine.batch_targets import (  # noqa: E402
     INSTANCE,
     NONE,
@@ -19,20 +19,27 @@ from masklet.synthetic.engine.batch_targets import (  # noqa: E402
     REGION,
     UNION,
     SceneMaps,
-    chosen_targets,
-    followed_targets,
+    choose_clip_targets,
+    choose_image_targets,
 )
-from masklet.synthetic.engine.compose import PictureSettings  # noqa: E402
+from masklet.synthetic.engine.compose import ImageSettings  # noqa: E402
 from masklet.synthetic.engine.sprites import make_sprite  # noqa: E402
-from masklet.synthetic.engine.tensor_bank import LEVELS, SIDE, TensorBank, _atlas, level_place, tensor_bank  # noqa: E402
+from masklet.synthetic.engine.tensor_bank import (  # noqa: E402
+    LEVELS,
+    SPRITE_SIDE,
+    TensorBank,
+    _build_atlas,
+    build_tensor_bank,
+    locate_level,
+)
 
 SIZE, BATCH, TARGETS = 48, 10, 3
-FEW = PictureSettings(objects=(1, 4))
+FEW = ImageSettings(objects=(1, 4))
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> TensorBank:
-    return tensor_bank(load_bank(tiny_pack(tmp_path_factory.mktemp("tiny")), views=2), shapes=4, canvases=6)
+    return build_tensor_bank(load_bank(tiny_pack(tmp_path_factory.mktemp("tiny")), views=2), shapes=4, canvases=6)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,7 @@ def generator(seed: int) -> object:
 
 def test_a_batch_has_the_shapes_that_training_wants(batch: ComposedBatch) -> None:
     assert batch.frames.shape == (BATCH, SIZE, SIZE, 3) and batch.frames.dtype == torch.uint8
-    assert batch.truth.shape == (BATCH, TARGETS, SIZE, SIZE) and batch.truth.dtype == torch.bool
+    assert batch.ground_truth.shape == (BATCH, TARGETS, SIZE, SIZE) and batch.ground_truth.dtype == torch.bool
     assert batch.kinds.shape == (BATCH, TARGETS)
 
 
@@ -71,7 +78,7 @@ def test_another_number_or_seed_gives_another_batch(
 
 
 def test_every_target_has_pixels(batch: ComposedBatch) -> None:
-    areas = batch.truth.sum((2, 3))
+    areas = batch.ground_truth.sum((2, 3))
     assert (areas[batch.kinds != NONE] >= 16).all() and (areas[batch.kinds == NONE] == 0).all()
 
 
@@ -84,9 +91,9 @@ def test_pictures_differ_within_a_batch(batch: ComposedBatch) -> None:
 
 
 def test_few_objects_mean_few_instances(bank: TensorBank) -> None:
-    composer = BatchComposer(bank, SIZE, BATCH, 1, 4, PictureSettings(objects=(1, 1), area=(0.05, 0.3)))
+    composer = BatchComposer(bank, SIZE, BATCH, 1, 4, ImageSettings(objects=(1, 1), area=(0.05, 0.3)))
     found = composer.sample(0)
-    for masks, kinds in zip(found.truth, found.kinds, strict=True):
+    for masks, kinds in zip(found.ground_truth, found.kinds, strict=True):
         instances = masks[kinds == INSTANCE]
         assert all(torch.equal(instances[0], other) for other in instances)
 
@@ -96,23 +103,23 @@ def test_an_object_in_the_middle_of_a_picture_is_as_large_as_asked_for(bank: Ten
     which = torch.tensor([0])
     growth = 1200 / bank.areas[which]
     pose = torch.eye(2)[None] * growth.sqrt()[:, None, None]
-    rgba, _ = composer._placed(which, pose, torch.tensor([[48.0, 48.0]]))
+    rgba, _ = composer._place_sprites(which, pose, torch.tensor([[48.0, 48.0]]))
     assert int((rgba[:, 3] >= 128).sum()) == pytest.approx(1200, rel=0.06)  # edges are resampled
 
 
 def test_the_levels_of_an_atlas_do_not_overlap() -> None:
-    taken = np.zeros((SIDE, SIDE * 3 // 2), int)
+    taken = np.zeros((SPRITE_SIDE, SPRITE_SIDE * 3 // 2), int)
     for level in range(LEVELS):
-        top, left, side = level_place(level)
+        top, left, side = locate_level(level)
         taken[top : top + side, left : left + side] += 1
     assert taken.max() == 1
 
 
 def test_every_level_shows_the_same_object() -> None:
-    atlas, _ = _atlas(make_sprite(sprite(1, 150)))
+    atlas, _ = _build_atlas(make_sprite(sprite(1, 150)))
     shares = []
     for level in range(LEVELS):
-        top, left, side = level_place(level)
+        top, left, side = locate_level(level)
         shares.append((atlas[top : top + side, left : left + side, 3] >= 128).mean())
     assert max(shares) - min(shares) < 0.03
 
@@ -122,7 +129,7 @@ def test_targets_are_the_objects_of_the_scene() -> None:
     objects[2:10, 2:10], objects[12:18, 12:18] = 1, 2
     found: dict[bytes, int] = {}
     for seed in range(20):
-        masks, _ = chosen_targets(scene(objects), 2, generator(seed))
+        masks, _ = choose_image_targets(scene(objects), 2, generator(seed))
         assert not (masks[0, 0] & masks[0, 1]).any()  # none is taken twice
         found |= {masks[0, place].numpy().tobytes(): 1 for place in range(2)}
     assert set(found) == {(objects == 1).tobytes(), (objects == 2).tobytes()}
@@ -131,13 +138,13 @@ def test_targets_are_the_objects_of_the_scene() -> None:
 def test_a_lone_object_is_asked_for_again_and_again() -> None:
     objects = np.zeros((20, 20), int)
     objects[2:10, 2:10] = 1
-    masks, kinds = chosen_targets(scene(objects), 3, generator(0))
+    masks, kinds = choose_image_targets(scene(objects), 3, generator(0))
     assert all(torch.equal(mask, torch.as_tensor(objects == 1)) for mask in masks[0])
     assert kinds.tolist() == [[INSTANCE] * 3]
 
 
 def test_an_empty_scene_has_no_target() -> None:
-    masks, kinds = chosen_targets(scene(np.zeros((20, 20), int)), 2, generator(0))
+    masks, kinds = choose_image_targets(scene(np.zeros((20, 20), int)), 2, generator(0))
     assert not masks.any() and kinds.tolist() == [[NONE, NONE]]
 
 
@@ -152,7 +159,7 @@ def test_unions_parts_and_regions_are_asked_for_now_and_then() -> None:
     }
     seen = set()
     for seed in range(150):
-        masks, kinds = chosen_targets(scene(objects, parts, regions), 1, generator(seed))
+        masks, kinds = choose_image_targets(scene(objects, parts, regions), 1, generator(seed))
         kind, mask = int(kinds[0, 0]), masks[0, 0].numpy()
         seen.add(kind)
         assert kind not in expected or np.array_equal(mask, expected[kind])
@@ -162,16 +169,16 @@ def test_unions_parts_and_regions_are_asked_for_now_and_then() -> None:
 
 @pytest.fixture(scope="module")
 def clips(bank: TensorBank) -> ComposedBatch:
-    return BatchComposer(bank, SIZE, 6, 1, TARGETS, FEW).clips(0, 4)
+    return BatchComposer(bank, SIZE, 6, 1, TARGETS, FEW).sample_clips(0, 4)
 
 
 def test_clips_have_the_shapes_that_training_wants(clips: ComposedBatch) -> None:
     assert clips.frames.shape == (6, 4, SIZE, SIZE, 3) and clips.frames.dtype == torch.uint8
-    assert clips.truth.shape == (6, TARGETS, 4, SIZE, SIZE) and clips.truth.dtype == torch.bool
+    assert clips.ground_truth.shape == (6, TARGETS, 4, SIZE, SIZE) and clips.ground_truth.dtype == torch.bool
 
 
 def test_the_targets_of_a_clip_are_there_on_its_first_frame(clips: ComposedBatch) -> None:
-    areas = clips.truth[:, :, 0].sum((2, 3))
+    areas = clips.ground_truth[:, :, 0].sum((2, 3))
     assert ((areas >= 16) == (clips.kinds != NONE)).all() and (clips.kinds != NONE).any()
 
 
@@ -186,12 +193,12 @@ def test_an_object_is_followed_from_frame_to_frame() -> None:
     objects = torch.zeros(4, 20, 20, dtype=torch.long)  # two clips of two frames
     objects[0, 2:10, 2:10], objects[1, 4:12, 4:12], objects[2, 5:9, 5:9] = 1, 1, 2
     whole = torch.tensor([[0.0, 64, 16]]).expand(4, -1)
-    masks, kinds = followed_targets(SceneMaps(objects, objects * 0, objects * 0, whole), 2, 1, generator(0))
+    masks, kinds = choose_clip_targets(SceneMaps(objects, objects * 0, objects * 0, whole), 2, 1, generator(0))
     assert torch.equal(masks[0, 0], objects[:2] == 1) and torch.equal(masks[1, 0], objects[2:] == 2)
     assert kinds.tolist() == [[INSTANCE], [INSTANCE]]
 
 
 def test_a_drift_begins_at_nothing_and_stays_where_its_pace_is_none() -> None:
-    draw = Draws(torch.Generator().manual_seed(1), clips=2, frames=5, device=torch.device("cpu"))
+    draw = BatchRandom(torch.Generator().manual_seed(1), clips=2, frames=5, device=torch.device("cpu"))
     path = draw.drift(torch.tensor([1.0] * 5 + [0.0] * 5), 2).view(2, 5, 2)
     assert (path[:, 0] == 0).all() and (path[1] == 0).all() and (path[0, 1:].abs() > 0).all()

@@ -7,13 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from masklet.synthetic.engine.actors import Rigid, on_its_way, swaying, turning
-from masklet.synthetic.engine.asset_bank import Bank, load_bank
+from masklet.synthetic.engine.actors import RigidSprite, create_actor, sway_sprite, turn_mesh
+from masklet.synthetic.engine.asset_bank import AssetBank, load_bank
 from masklet.synthetic.engine.clips import ClipComposer, ClipSettings
-from masklet.synthetic.engine.motion import Curve, crossing, leave_and_return, passing, random_camera, wander
+from masklet.synthetic.engine.motion import (
+    Curve,
+    sample_camera,
+    sample_crossing_paths,
+    sample_curve,
+    sample_exit_path,
+    sample_passing_path,
+)
 from masklet.synthetic.engine.samples import Clip
 from masklet.synthetic.engine.sprites import make_sprite
-from masklet.synthetic.rendering.renderer import Model
+from masklet.synthetic.rendering.renderer import TexturedMesh
 from support.meshes import make_cube
 from support.tiny_pack import sprite, tiny_pack
 
@@ -21,17 +28,17 @@ SIZE, FRAMES = 64, 6
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+def bank(tmp_path_factory: pytest.TempPathFactory) -> AssetBank:
     return load_bank(tiny_pack(tmp_path_factory.mktemp("tiny")), views=0)
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
-    return Model(make_cube(), {})
+def model() -> TexturedMesh:
+    return TexturedMesh(make_cube(), {})
 
 
 @pytest.fixture(scope="module")
-def composer(bank: Bank, model: Model) -> ClipComposer:
+def composer(bank: AssetBank, model: TexturedMesh) -> ClipComposer:
     return ClipComposer(bank, (model,), SIZE, FRAMES, seed=3)
 
 
@@ -71,24 +78,24 @@ def test_something_moves_in_most_clips(clips: list[Clip]) -> None:
     assert np.mean([(clip.masks[0] != clip.masks[-1]).any() for clip in clips]) > 0.7
 
 
-def test_an_object_that_leaves_is_gone_for_a_while_and_comes_back(bank: Bank) -> None:
+def test_an_object_that_leaves_is_gone_for_a_while_and_comes_back(bank: AssetBank) -> None:
     composer = ClipComposer(bank, (), SIZE, 12, 1, only(leaving=1.0))
     visible = np.stack([composer.sample(index).visible[:, 0] for index in range(12)], 1)
     returned = visible[0] & ~visible.all(0) & visible[-1]
     assert returned.mean() > 0.5  # the camera follows some of them
 
 
-def test_twins_look_the_same_and_change_sides(bank: Bank) -> None:
+def test_twins_look_the_same_and_change_sides(bank: AssetBank) -> None:
     composer = ClipComposer(bank, (), SIZE, 2, 1, only(twins=1.0))
-    actors = composer._cast(np.random.default_rng(0))
+    actors = composer._create_actors(np.random.default_rng(0))
     pairs = [(a, b) for a in actors for b in actors if a is not b and a.appearance is b.appearance]
-    assert pairs and all(a.style == b.style for a, b in pairs)
+    assert pairs and all(a.style_seed == b.style_seed for a, b in pairs)
     first, second = pairs[0]
-    before, after = (first.place.at(time) - second.place.at(time) for time in (0.0, 1.0))
+    before, after = (first.path.at(time) - second.path.at(time) for time in (0.0, 1.0))
     assert np.dot(before, after) < 0
 
 
-def test_an_occluder_passes_in_front_of_an_object(bank: Bank) -> None:
+def test_an_occluder_passes_in_front_of_an_object(bank: AssetBank) -> None:
     composer = ClipComposer(bank, (), SIZE, 9, 1, only(occluder=1.0))
     hidden = 0
     for index in range(8):
@@ -97,7 +104,7 @@ def test_an_occluder_passes_in_front_of_an_object(bank: Bank) -> None:
     assert hidden >= 4
 
 
-def test_a_blurred_frame_is_smoother_than_a_sharp_one(bank: Bank) -> None:
+def test_a_blurred_frame_is_smoother_than_a_sharp_one(bank: AssetBank) -> None:
     sharp, soft = (ClipComposer(bank, (), SIZE, 4, 1, only(motion_blur=share)) for share in (0.0, 1.0))
     rough = [
         np.mean([np.abs(np.diff(composer.sample(n).frames.astype(int), axis=2)).mean() for n in range(8)])
@@ -106,19 +113,19 @@ def test_a_blurred_frame_is_smoother_than_a_sharp_one(bank: Bank) -> None:
     assert rough[0] < rough[1]
 
 
-def test_reversed_clips_are_the_same_backwards(bank: Bank) -> None:
+def test_reversed_clips_are_the_same_backwards(bank: AssetBank) -> None:
     forwards, backwards = (ClipComposer(bank, (), SIZE, 5, 2, only(reversal=share)) for share in (0.0, 1.0))
     assert np.array_equal(forwards.sample(0).frames, backwards.sample(0).frames[::-1])
 
 
-def test_a_turning_mesh_changes_its_outline(model: Model) -> None:
-    appearance = turning(model, np.random.default_rng(1), 64)
+def test_a_turning_mesh_changes_its_outline(model: TexturedMesh) -> None:
+    appearance = turn_mesh(model, np.random.default_rng(1), 64)
     first, last = (appearance.at(time).rgba[..., 3] >= 128 for time in (0.0, 1.0))
     assert (first != last).mean() > 0.01
 
 
 def test_a_swaying_cut_out_keeps_its_area_roughly() -> None:
-    appearance = swaying(make_sprite(sprite(1, 100)), np.random.default_rng(0))
+    appearance = sway_sprite(make_sprite(sprite(1, 100)), np.random.default_rng(0))
     areas = [appearance.at(time).area for time in np.linspace(0, 1, 7)]
     assert max(areas) < 1.5 * min(areas) and len(set(areas)) > 1
 
@@ -127,9 +134,9 @@ def test_an_actor_starts_with_the_area_asked_for() -> None:
     rng = np.random.default_rng(0)
     place = Curve(np.array([[0.5, 0.5], [0.5, 0.5]]))
     actor = replace(
-        on_its_way(Rigid(make_sprite(sprite(1, 100))), rng, 900.0, 128, place), growth=Curve(np.zeros((2, 1)))
+        create_actor(RigidSprite(make_sprite(sprite(1, 100))), rng, 900.0, 128, place), growth=Curve(np.zeros((2, 1)))
     )
-    layer = actor.layer(0.0, np.array([[1.0, 0, 0], [0, 1, 0]]), 128)
+    layer = actor.make_layer(0.0, np.array([[1.0, 0, 0], [0, 1, 0]]), 128)
     assert layer is not None and (layer.alpha > 0.5).sum() == pytest.approx(900, rel=0.1)
 
 
@@ -145,33 +152,33 @@ def test_a_curve_runs_straight_on_beyond_its_ends() -> None:
 
 def test_a_walk_stays_near_its_start() -> None:
     rng = np.random.default_rng(0)
-    ends = np.stack([wander(rng, np.zeros(2), 0.1, knots=30).knots[-1] for _ in range(200)])
+    ends = np.stack([sample_curve(rng, np.zeros(2), 0.1, knots=30).knots[-1] for _ in range(200)])
     assert ends.std() < 0.25  # without the pull back it would be 0.54
 
 
 def test_one_that_leaves_is_outside_half_way() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        middle = leave_and_return(rng).at(0.5)
+        middle = sample_exit_path(rng).at(0.5)
         assert (middle < 0).any() or (middle > 1).any()
 
 
 def test_crossing_paths_meet_half_way() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        first, second = crossing(rng)
+        first, second = sample_crossing_paths(rng)
         assert np.linalg.norm(first.at(0.5) - second.at(0.5)) < 0.4
         assert np.linalg.norm(first.at(0.0) - second.at(0.0)) > 0.2
 
 
 def test_a_passing_path_is_over_its_point_half_way() -> None:
     by = np.array([0.3, 0.6])
-    assert np.linalg.norm(passing(np.random.default_rng(0), by).at(0.5) - by) < 0.2
+    assert np.linalg.norm(sample_passing_path(np.random.default_rng(0), by).at(0.5) - by) < 0.2
 
 
 def test_a_third_of_the_cameras_stand_still() -> None:
     rng = np.random.default_rng(0)
     still = [
-        np.allclose(camera.at(0.7, 100), camera.at(0.0, 100)) for camera in (random_camera(rng) for _ in range(300))
+        np.allclose(camera.at(0.7, 100), camera.at(0.0, 100)) for camera in (sample_camera(rng) for _ in range(300))
     ]
     assert 0.25 < np.mean(still) < 0.45

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from masklet.errors import FormatError
-from masklet.synthetic.engine.asset_bank import Bank, load_bank
-from masklet.synthetic.engine.backgrounds import random_canvas, random_crop
-from masklet.synthetic.engine.blending import cast_shadow, leave_traces, paste, restyled, with_random_edge
-from masklet.synthetic.engine.camera_effects import photographed
-from masklet.synthetic.engine.compose import Composer, PictureSettings
-from masklet.synthetic.engine.objects import decorated, filled
-from masklet.synthetic.engine.placement import Layer, lay, random_pose, wobbled
+from masklet.synthetic.engine.asset_bank import AssetBank, load_bank
+from masklet.synthetic.engine.backgrounds import crop_randomly, make_random_canvas
+from masklet.synthetic.engine.blending import add_false_seam, cast_shadow, paste, randomize_edge, restyle
+from masklet.synthetic.engine.camera_effects import apply_camera_effects
+from masklet.synthetic.engine.compose import ImageComposer, ImageSettings
+from masklet.synthetic.engine.objects import add_patch, fill_outline
+from masklet.synthetic.engine.placement import Layer, bend_randomly, place_sprite, sample_pose
 from masklet.synthetic.engine.samples import Sample
-from masklet.synthetic.engine.shapes import random_shape
-from masklet.synthetic.engine.sprites import HALVINGS, Sprite, make_sprite
-from masklet.synthetic.engine.targets import Scene, targets, touching
+from masklet.synthetic.engine.shapes import draw_random_shape
+from masklet.synthetic.engine.sprites import SIDE_MULTIPLE, Sprite, make_sprite
+from masklet.synthetic.engine.targets import Scene, choose_targets, find_touching_pairs
 from masklet.synthetic.pack import Pack
 from support.tiny_pack import ground, sprite, tiny_pack
 
@@ -34,13 +34,13 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def bank(pack: Pack) -> Bank:
+def bank(pack: Pack) -> AssetBank:
     return load_bank(pack, views=2)
 
 
 @pytest.fixture(scope="module")
-def samples(bank: Bank) -> list[Sample]:
-    composer = Composer(bank, SIZE, seed=5)
+def samples(bank: AssetBank) -> list[Sample]:
+    composer = ImageComposer(bank, SIZE, seed=5)
     return [composer.sample(index) for index in range(60)]
 
 
@@ -50,7 +50,7 @@ def layer_of(solid: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Laye
     )
 
 
-def test_a_bank_has_every_kind_of_the_pack(bank: Bank) -> None:
+def test_a_bank_has_every_kind_of_the_pack(bank: AssetBank) -> None:
     assert set(bank.sprites) <= {"cutout", "shaded", "drawing", "render"} and "cutout" in bank.sprites
     assert len(bank.photographs) >= 10 and len(bank.textures) >= 6
 
@@ -60,19 +60,21 @@ def test_a_pack_without_objects_is_refused(pack: Pack) -> None:
         load_bank(replace(pack, assets=pack.of("photograph")))
 
 
-def test_the_same_number_gives_the_same_picture(bank: Bank) -> None:
-    first, second = (Composer(bank, SIZE, seed=1).sample(7) for _ in range(2))
+def test_the_same_number_gives_the_same_picture(bank: AssetBank) -> None:
+    first, second = (ImageComposer(bank, SIZE, seed=1).sample(7) for _ in range(2))
     assert np.array_equal(first.image, second.image) and np.array_equal(first.masks, second.masks)
     assert first.kinds == second.kinds
 
 
 @pytest.mark.parametrize(("seed", "index"), [(1, 8), (2, 7)])
-def test_another_number_or_seed_gives_another_picture(bank: Bank, seed: int, index: int) -> None:
-    assert not np.array_equal(Composer(bank, SIZE, 1).sample(7).image, Composer(bank, SIZE, seed).sample(index).image)
+def test_another_number_or_seed_gives_another_picture(bank: AssetBank, seed: int, index: int) -> None:
+    assert not np.array_equal(
+        ImageComposer(bank, SIZE, 1).sample(7).image, ImageComposer(bank, SIZE, seed).sample(index).image
+    )
 
 
-def test_pictures_do_not_depend_on_the_order_they_are_asked_for(bank: Bank) -> None:
-    composer = Composer(bank, SIZE, seed=1)
+def test_pictures_do_not_depend_on_the_order_they_are_asked_for(bank: AssetBank) -> None:
+    composer = ImageComposer(bank, SIZE, seed=1)
     forwards = [composer.sample(index).image for index in range(4)]
     backwards = [composer.sample(index).image for index in reversed(range(4))]
     assert all(np.array_equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
@@ -99,8 +101,8 @@ def test_regions_hold_no_object(samples: list[Sample]) -> None:
         assert not (sample.masks[kinds == "region"] & objects).any()
 
 
-def test_the_number_of_objects_is_kept(bank: Bank) -> None:
-    composer = Composer(bank, SIZE, 3, PictureSettings(objects=(1, 2), area=(0.05, 0.2)))
+def test_the_number_of_objects_is_kept(bank: AssetBank) -> None:
+    composer = ImageComposer(bank, SIZE, 3, ImageSettings(objects=(1, 2), area=(0.05, 0.2)))
     counts = [composer.sample(index).kinds.count("instance") for index in range(30)]
     assert max(counts) <= 2
 
@@ -143,13 +145,13 @@ def test_a_covered_object_is_no_target() -> None:
     scene = Scene.empty(20, None)
     scene.add(layer_of(np.ones((10, 10), bool)))
     scene.add(layer_of(np.ones((12, 12), bool)))
-    chosen = targets(scene, np.random.default_rng(0))
+    chosen = choose_targets(scene, np.random.default_rng(0))
     assert [kind for _, kind in chosen].count("instance") == 1
 
 
 def test_touching_objects_are_found() -> None:
     labels = np.array([[1, 1, 0, 3], [2, 2, 0, 3]], np.int32)
-    assert touching(labels, [1, 2, 3]) == {(1, 2)}
+    assert find_touching_pairs(labels, [1, 2, 3]) == {(1, 2)}
 
 
 def test_a_part_is_hidden_where_another_object_lies_over_it() -> None:
@@ -164,29 +166,29 @@ def test_a_pose_gives_the_area_asked_for() -> None:
     thing = make_sprite(sprite(1, 200))
     rng = np.random.default_rng(0)
     for area in (200.0, 2000.0, 8000.0):
-        layer = lay(thing, random_pose(thing, rng, area), np.array([128.0, 128.0]), 256)
+        layer = place_sprite(thing, sample_pose(thing, rng, area), np.array([128.0, 128.0]), 256)
         assert layer is not None
         assert (layer.alpha > 0.5).sum() == pytest.approx(area, rel=0.1)  # edges are resampled
-        assert layer.whole == pytest.approx(area)
+        assert layer.full_area == pytest.approx(area)
 
 
 def test_an_object_outside_the_picture_gives_no_layer() -> None:
     thing = make_sprite(sprite(1))
-    assert lay(thing, np.eye(2), np.array([-500.0, 20.0]), 64) is None
+    assert place_sprite(thing, np.eye(2), np.array([-500.0, 20.0]), 64) is None
 
 
 def test_a_layer_lies_inside_the_picture() -> None:
     thing = make_sprite(sprite(1))
-    layer = lay(thing, np.eye(2) * 2, np.array([5.0, 60.0]), 64, margin=9)
+    layer = place_sprite(thing, np.eye(2) * 2, np.array([5.0, 60.0]), 64, margin=9)
     assert layer is not None
-    rows, columns = layer.window
+    rows, columns = layer.slices
     assert 0 <= rows.start < rows.stop <= 64 and 0 <= columns.start < columns.stop <= 64
     assert layer.alpha.shape == (rows.stop - rows.start, columns.stop - columns.start)
 
 
 def test_a_sprite_can_be_halved_three_times() -> None:
     thing = make_sprite(sprite(2, 77), parts=np.ones((77, 77), np.uint8))
-    assert thing.rgba.shape[0] % HALVINGS == thing.rgba.shape[1] % HALVINGS == 0
+    assert thing.rgba.shape[0] % SIDE_MULTIPLE == thing.rgba.shape[1] % SIDE_MULTIPLE == 0
     assert thing.parts is not None and thing.parts.shape == thing.rgba.shape[:2]
 
 
@@ -199,37 +201,37 @@ def test_a_sprite_has_no_dark_fringe() -> None:
 
 def test_a_wobbled_sprite_keeps_its_size_and_most_of_its_area() -> None:
     thing = make_sprite(sprite(4, 120))
-    bent = wobbled(thing, np.random.default_rng(0), 0.05)
+    bent = bend_randomly(thing, np.random.default_rng(0), 0.05)
     assert bent.rgba.shape == thing.rgba.shape and bent.area == pytest.approx(thing.area, rel=0.4)
 
 
-def test_a_patch_becomes_a_part(bank: Bank) -> None:
-    patched = decorated(bank, np.random.default_rng(1), make_sprite(sprite(1, 120)))
+def test_a_patch_becomes_a_part(bank: AssetBank) -> None:
+    patched = add_patch(bank, np.random.default_rng(1), make_sprite(sprite(1, 120)))
     assert patched.parts is not None and patched.parts.max() == 1
     assert (patched.rgba[..., 3][patched.parts > 0] >= 128).all()
 
 
-def test_an_outline_keeps_its_shape_when_it_is_filled(bank: Bank) -> None:
-    alpha = random_shape(np.random.default_rng(2), 64)
-    assert np.array_equal(filled(bank, np.random.default_rng(0), alpha).rgba[..., 3], alpha)
+def test_an_outline_keeps_its_shape_when_it_is_filled(bank: AssetBank) -> None:
+    alpha = draw_random_shape(np.random.default_rng(2), 64)
+    assert np.array_equal(fill_outline(bank, np.random.default_rng(0), alpha).rgba[..., 3], alpha)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_shape_has_a_clear_inside_and_a_transparent_rim(seed: int) -> None:
-    alpha = random_shape(np.random.default_rng(seed), 128)
+    alpha = draw_random_shape(np.random.default_rng(seed), 128)
     assert 0.002 < (alpha >= 128).mean() < 0.95
     assert not alpha[0].any() and not alpha[-1].any()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_canvas_is_a_whole_picture_with_labelled_areas(bank: Bank, seed: int) -> None:
-    canvas = random_canvas(bank, np.random.default_rng(seed), 48)
+def test_a_canvas_is_a_whole_picture_with_labelled_areas(bank: AssetBank, seed: int) -> None:
+    canvas = make_random_canvas(bank, np.random.default_rng(seed), 48)
     assert canvas.image.shape == (48, 48, 3) and canvas.image.dtype == np.uint8
     assert canvas.regions is None or (canvas.regions.min() >= 1 and canvas.regions.shape == (48, 48))
 
 
 def test_a_crop_of_a_picture_smaller_than_asked_for_is_enlarged() -> None:
-    assert random_crop(np.random.default_rng(0), ground(1, 20), 64).shape == (64, 64, 3)
+    assert crop_randomly(np.random.default_rng(0), ground(1, 20), 64).shape == (64, 64, 3)
 
 
 def test_outside_its_alpha_a_pasted_object_changes_nothing() -> None:
@@ -254,30 +256,30 @@ def test_a_shadow_only_darkens() -> None:
 
 def test_a_restyled_layer_keeps_its_shape() -> None:
     solid = np.ones((20, 30), bool)
-    layer = restyled(layer_of(solid), np.full((20, 30, 3), 50, np.float32), np.random.default_rng(0))
-    assert layer.colour.shape == (20, 30, 3) and layer.alpha is not None
-    assert layer.colour.min() >= 0 and layer.colour.max() <= 255
+    layer = restyle(layer_of(solid), np.full((20, 30, 3), 50, np.float32), np.random.default_rng(0))
+    assert layer.color.shape == (20, 30, 3) and layer.alpha is not None
+    assert layer.color.min() >= 0 and layer.color.max() <= 255
 
 
 def test_a_random_edge_moves_the_contour_by_two_pixels_at_most() -> None:
     solid = np.zeros((40, 40), bool)
     solid[10:30, 10:30] = True
     for seed in range(40):
-        edged = with_random_edge(layer_of(solid), np.random.default_rng(seed)).alpha > 0.5
+        edged = randomize_edge(layer_of(solid), np.random.default_rng(seed)).alpha > 0.5
         assert edged[12:28, 12:28].all() and not edged[:8].any() and not edged[:, :8].any()
 
 
 def test_traces_are_faint() -> None:
     image = ground(3, 64).astype(np.float32)
     before = image.copy()
-    leave_traces(image, np.ones((64, 64), np.float32), np.random.default_rng(0))
+    add_false_seam(image, np.ones((64, 64), np.float32), np.random.default_rng(0))
     assert 0 < np.abs(image - before).mean() < 20
 
 
-def test_a_recorded_picture_has_eight_bits(bank: Bank) -> None:
+def test_a_recorded_picture_has_eight_bits(bank: AssetBank) -> None:
     image = np.random.default_rng(0).uniform(-50, 300, (32, 32, 3)).astype(np.float32)
     for seed in range(10):
-        recorded = photographed(image.copy(), np.random.default_rng(seed))
+        recorded = apply_camera_effects(image.copy(), np.random.default_rng(seed))
         assert recorded.dtype == np.uint8 and recorded.shape == (32, 32, 3)
 
 

@@ -46,7 +46,7 @@ def run(*words: str | Path) -> int:
 
 
 def wrote(out: Path, old: str, new: str) -> None:
-    path = out / proposals.KEEP
+    path = out / proposals.KEEP_LIST
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -54,7 +54,7 @@ def wrote(out: Path, old: str, new: str) -> None:
 
 def proposed(out: Path, name: str) -> dict[int, tuple[int, np.ndarray]]:
     """By number, the grey value that a proposal is on, and its mask."""
-    content = json.loads((out / proposals.FOUND / f"{name}.json").read_text())
+    content = json.loads((out / proposals.PROPOSALS / f"{name}.json").read_text())
     masks = [rle.decode(entry["segmentation"]) for entry in content["annotations"]]
     return {number: (int(draw_boxes(THINGS)[..., 0][mask].mean()), mask) for number, mask in enumerate(masks, start=1)}
 
@@ -80,7 +80,7 @@ def test_what_is_kept_by_number_is_a_data_set(street: Path, out: Path, capsys: p
 def test_a_sheet_shows_the_picture_and_each_proposal_bright_on_dark(street: Path, out: Path) -> None:
     run("propose", street / "a street.png", "--out", out)
     sheet = np.array(Image.open(out / proposals.SHEETS / "a street.png.png"))
-    height, width = round(proposals.TILE * 40 / 60), proposals.TILE
+    height, width = round(proposals.TILE_SIDE * 40 / 60), proposals.TILE_SIDE
     assert sheet.shape == (height, 4 * width, 3)
     found = proposed(out, "a street.png")
     for number, (value, mask) in found.items():
@@ -95,10 +95,10 @@ def test_a_sheet_shows_the_picture_and_each_proposal_bright_on_dark(street: Path
 def test_proposing_again_goes_on_and_keeps_what_was_written(street: Path, out: Path) -> None:
     run("propose", street / "night.png", "--out", out)
     wrote(out, "night.png:", "night.png: 1 moon")
-    before = (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns
+    before = (out / proposals.PROPOSALS / "night.png.json").stat().st_mtime_ns
     assert run("propose", street, "--out", out) == 0
-    assert (out / proposals.FOUND / "night.png.json").stat().st_mtime_ns == before
-    assert (out / proposals.KEEP).read_text().endswith("night.png: 1 moon\na street.png:\n")
+    assert (out / proposals.PROPOSALS / "night.png.json").stat().st_mtime_ns == before
+    assert (out / proposals.KEEP_LIST).read_text().endswith("night.png: 1 moon\na street.png:\n")
 
 
 def test_most_proposals(street: Path, out: Path) -> None:
@@ -126,33 +126,33 @@ def test_a_list_that_cannot_be_meant_is_told(street: Path, out: Path, line: str,
     run("propose", street, "--out", out)
     wrote(out, "a street.png:", line)
     with pytest.raises(FormatError, match=said) as error:
-        proposals.keep(out)
+        proposals.write_kept_proposals(out)
     assert error.value.code == "annotation-broken"
     assert not (out / "annotations.json").exists()
 
 
 def test_a_list_in_another_encoding_is_told_before_anything_is_proposed(street: Path, out: Path) -> None:
     out.mkdir()
-    (out / proposals.KEEP).write_bytes("a street.png: 1 café\n".encode("latin-1"))
+    (out / proposals.KEEP_LIST).write_bytes("a street.png: 1 café\n".encode("latin-1"))
     assert run("propose", street, "--out", out) == 65
     assert run("keep", out) == 65
-    assert not (out / proposals.FOUND).exists()
-    (out / proposals.KEEP).write_bytes(
+    assert not (out / proposals.PROPOSALS).exists()
+    (out / proposals.KEEP_LIST).write_bytes(
         b"\xef\xbb\xbf# by a program that begins with a mark\na street.png: 1 " + "café".encode()
     )
     assert run("propose", street, "--out", out) == 0
     assert run("keep", out) == 0
     [record] = list(open_images(out))
     assert set(record.annotation().categories.values()) == {"café"}
-    (out / proposals.KEEP).unlink()
+    (out / proposals.KEEP_LIST).unlink()
     assert run("keep", out) == 66
-    (out / proposals.KEEP).mkdir()
+    (out / proposals.KEEP_LIST).mkdir()
     assert run("propose", street, "--out", out) == 66
 
 
 def test_lines_without_an_end_stay_when_more_is_proposed(street: Path, out: Path) -> None:
     run("propose", street / "a street.png", "--out", out)
-    path = out / proposals.KEEP
+    path = out / proposals.KEEP_LIST
     path.write_text(path.read_text().rstrip() + " 1 car")
     run("propose", street, "--out", out)
     assert path.read_text().endswith("a street.png: 1 car\nnight.png:\n")
@@ -162,7 +162,7 @@ def test_lines_without_an_end_stay_when_more_is_proposed(street: Path, out: Path
 def test_names_that_no_list_can_hold_are_refused(street: Path, name: str) -> None:
     (street / "night.png").rename(street / name)
     with pytest.raises(SettingsError, match="cannot be written into a list"):
-        proposals.unmarked([street])
+        proposals.find_images([street])
 
 
 def test_names_with_colons_and_of_two_kinds_are_taken(street: Path, out: Path) -> None:
@@ -170,7 +170,7 @@ def test_names_with_colons_and_of_two_kinds_are_taken(street: Path, out: Path) -
     Image.fromarray(draw_boxes(THINGS)).save(street / "10:30.bmp")
     assert run("propose", street, "--out", out) == 0
     wrote(out, "10:30.png:", "10:30.png: 1")
-    assert proposals.keep(out) == (1, 1)
+    assert proposals.write_kept_proposals(out) == (1, 1)
 
 
 def test_a_name_that_is_too_long_fails_alone(street: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +178,7 @@ def test_a_name_that_is_too_long_fails_alone(street: Path, out: Path, capsys: py
     (street / "night.png").rename(street / long)
     assert run("propose", street, "--out", out) == 3
     assert "output-unwritable" in capsys.readouterr().err
-    assert (out / proposals.KEEP).read_text().endswith("\na street.png:\n")
+    assert (out / proposals.KEEP_LIST).read_text().endswith("\na street.png:\n")
 
 
 def test_another_picture_of_a_known_name_is_refused(street: Path, tmp_path: Path, out: Path) -> None:
@@ -187,12 +187,12 @@ def test_another_picture_of_a_known_name_is_refused(street: Path, tmp_path: Path
     other.parent.mkdir()
     Image.fromarray(draw_boxes(THINGS)).save(other)
     with pytest.raises(SettingsError, match=r"another picture called 'night\.png'"):
-        proposals.write_proposals(out, proposals.unmarked([other])[0], Segmenter(GrayWorld()))
+        proposals.write_proposals(out, proposals.find_images([other])[0], Segmenter(GrayWorld()))
 
 
 def test_large_pictures_are_compared_two_masks_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rle, "MAX_PIXELS", 40 * 60)
-    found = proposals.propose(Segmenter(GrayWorld()), draw_boxes(THINGS))
+    found = proposals.propose_masks(Segmenter(GrayWorld()), draw_boxes(THINGS))
     assert len(found) == len(THINGS)
 
 
@@ -203,10 +203,10 @@ def test_thin_things_are_seen_on_a_sheet() -> None:
     found = GeneratedMasks(
         (1500, 3200), (GeneratedMask(code, 9600, (0, 700, 3200, 703), 1.0, 1.0, (5.0, 701.0), (0, 0, 3200, 1500)),)
     )
-    sheet = proposals.sheet(large, found)
+    sheet = proposals.draw_sheet(large, found)
     assert (sheet[60:, 320:640] == sheet[60:, :320]).all(axis=2).any()  # the ground is tinted, the thing is not
-    flat = proposals.sheet(large[:20], GeneratedMasks((20, 3200), found.masks[:0]))
-    assert flat.shape == (proposals.LEAST, 4 * proposals.TILE, 3)
+    flat = proposals.draw_sheet(large[:20], GeneratedMasks((20, 3200), found.masks[:0]))
+    assert flat.shape == (proposals.MIN_TILE_SIDE, 4 * proposals.TILE_SIDE, 3)
 
 
 def test_a_broken_picture_is_told_and_the_others_are_done(
@@ -216,25 +216,25 @@ def test_a_broken_picture_is_told_and_the_others_are_done(
     assert run("propose", street, "--out", out, "--json") == 3
     records = json.loads(capsys.readouterr().out)["pictures"]
     assert [record["picture"] for record in records if "error" in record] == ["broken.png"]
-    assert "broken" not in (out / proposals.KEEP).read_text()
+    assert "broken" not in (out / proposals.KEEP_LIST).read_text()
     assert run("keep", out / "nowhere") == 66
 
 
 def test_two_pictures_of_one_name_are_refused(street: Path, tmp_path: Path) -> None:
     (tmp_path / "night.png").write_bytes((street / "night.png").read_bytes())
     with pytest.raises(SettingsError, match=r"two pictures are called 'night\.png'"):
-        proposals.unmarked([street, tmp_path / "night.png"])
+        proposals.find_images([street, tmp_path / "night.png"])
 
 
 def test_outlined_photographs_of_a_pack_are_left_out(tmp_path: Path) -> None:
     pack = tiny_pack(tmp_path / "pack")
     photographs = pack.of("photograph")
-    assert [picture.name for picture in proposals.unmarked([pack.root])] == [asset.name for asset in photographs]
-    found = proposals.unmarked([pack.root], {photographs[0].name})
+    assert [picture.name for picture in proposals.find_images([pack.root])] == [asset.name for asset in photographs]
+    found = proposals.find_images([pack.root], {photographs[0].name})
     assert [picture.name for picture in found] == [asset.name for asset in photographs[1:]]
     for picture_, asset in zip(found, photographs[1:], strict=True):
         assert picture_.read() == pack.read(asset)
-        assert picture_.licence == asset.licence
+        assert picture_.license == asset.license
 
 
 def test_the_option_marked_leaves_out_the_photographs_in_a_file(tmp_path: Path, out: Path) -> None:
@@ -243,7 +243,7 @@ def test_the_option_marked_leaves_out_the_photographs_in_a_file(tmp_path: Path, 
     marked = tmp_path / "marks.json"
     marked.write_text(json.dumps({name: {} for name in others}))
     assert run("propose", pack.root, "--marked", marked, "--out", out) == 0
-    assert [line for line in (out / proposals.KEEP).read_text().splitlines() if line[0] != "#"] == [f"{first}:"]
+    assert [line for line in (out / proposals.KEEP_LIST).read_text().splitlines() if line[0] != "#"] == [f"{first}:"]
 
 
 @pytest.mark.parametrize(("content", "status"), [(None, 66), ("{", 65), ("[]", 65)])
@@ -253,7 +253,7 @@ def test_a_file_for_the_option_marked_that_cannot_be_read_is_an_error(
     if content is not None:
         (tmp_path / "marks.json").write_text(content)
     assert run("propose", street, "--marked", tmp_path / "marks.json", "--out", out) == status
-    assert not (out / proposals.FOUND).exists()
+    assert not (out / proposals.PROPOSALS).exists()
 
 
 def test_kept_masks_become_outlines(street: Path, out: Path) -> None:

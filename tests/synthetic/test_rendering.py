@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from masklet.synthetic.rendering.meshes import STEPS, decode_mesh, encode_mesh
-from masklet.synthetic.rendering.rasterizer import rasterise
-from masklet.synthetic.rendering.renderer import Model, View, random_view, render, render_cropped
+from masklet.synthetic.rendering.meshes import POSITION_STEPS, decode_mesh, encode_mesh
+from masklet.synthetic.rendering.rasterizer import rasterize_triangles
+from masklet.synthetic.rendering.renderer import TexturedMesh, View, render, render_cropped, sample_view
 from support.meshes import make_cube, make_sphere
 from support.tiny_pack import ground
 
@@ -42,7 +42,7 @@ def brute_force(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
 def test_a_packed_mesh_comes_back() -> None:
     mesh = make_cube()
     again = decode_mesh(encode_mesh(mesh))
-    assert np.abs(again.vertices - mesh.vertices).max() <= 0.5 / STEPS + 1e-7
+    assert np.abs(again.vertices - mesh.vertices).max() <= 0.5 / POSITION_STEPS + 1e-7
     assert np.array_equal(again.faces, mesh.faces) and np.array_equal(again.face_materials, mesh.face_materials)
     assert np.array_equal(again.coordinates, mesh.coordinates) and again.materials == mesh.materials
 
@@ -58,7 +58,7 @@ def test_the_z_buffer_sees_what_a_brute_force_search_sees(seed: int, count: int)
     rng = np.random.default_rng(seed)
     corners = np.concatenate([rng.uniform(-4, 16, (count, 3, 2)), rng.uniform(1, 5, (count, 3, 1))], 2)
     corners = corners.astype(np.float32)
-    fragments = rasterise(corners, (12, 10))
+    fragments = rasterize_triangles(corners, (12, 10))
     seen = np.full(120, -1)
     seen[fragments.pixels] = fragments.triangles
     assert np.array_equal(seen.reshape(12, 10), brute_force(corners, (12, 10)))
@@ -67,7 +67,7 @@ def test_the_z_buffer_sees_what_a_brute_force_search_sees(seed: int, count: int)
 def test_weights_are_perspective_correct() -> None:
     # An edge from depth 1 to depth 3: half-way on the screen is a quarter of the way in space.
     corners = np.array([[[0, 0, 1], [8, 0, 3], [0, 8, 1]]], np.float32)
-    fragments = rasterise(corners, (8, 8))
+    fragments = rasterize_triangles(corners, (8, 8))
     depth = fragments.weights @ corners[0, :, 2]
     x = fragments.pixels % 8 + 0.5
     expected = 1 / (1 - x / 8 * (1 - 1 / 3))
@@ -76,59 +76,59 @@ def test_weights_are_perspective_correct() -> None:
 
 def test_two_triangles_of_a_square_cover_it_once_and_wholly() -> None:
     corners = np.array([[[1, 1, 1], [9, 1, 1], [9, 9, 1]], [[1, 1, 1], [9, 9, 1], [1, 9, 1]]], np.float32)
-    pixels = rasterise(corners, (10, 10)).pixels
+    pixels = rasterize_triangles(corners, (10, 10)).pixels
     assert len(pixels) == len(set(pixels.tolist())) == 64
 
 
 def test_triangles_behind_the_camera_are_not_drawn() -> None:
     corners = np.array([[[0, 0, 1], [8, 0, -1], [0, 8, 1]]], np.float32)
-    assert len(rasterise(corners, (8, 8)).pixels) == 0
+    assert len(rasterize_triangles(corners, (8, 8)).pixels) == 0
 
 
 def test_nothing_is_drawn_outside_the_picture() -> None:
     corners = np.array([[[-50, -50, 1], [80, -50, 1], [-50, 80, 1]]], np.float32)
-    assert sorted(rasterise(corners, (4, 4)).pixels.tolist()) == list(range(16))
+    assert sorted(rasterize_triangles(corners, (4, 4)).pixels.tolist()) == list(range(16))
 
 
 def test_a_cube_seen_from_the_front_is_a_square() -> None:
-    rgba, _ = render(Model(make_cube(), {}), View(azimuth=0, elevation=0), 64)
+    rgba, _ = render(TexturedMesh(make_cube(), {}), View(azimuth=0, elevation=0), 64)
     solid = rgba[..., 3] >= 128
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     assert len(rows) == len(columns) and solid[np.ix_(rows, columns)].all()
 
 
 def test_a_turned_cube_shows_both_of_its_materials() -> None:
-    _, parts = render(Model(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
+    _, parts = render(TexturedMesh(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert set(np.unique(parts)) == {0, 1, 2}
 
 
 def test_parts_cover_the_object_and_nothing_else() -> None:
-    rgba, parts = render(Model(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
+    rgba, parts = render(TexturedMesh(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert (parts[rgba[..., 3] == 255] > 0).all() and not parts[rgba[..., 3] == 0].any()
 
 
 def test_a_texture_shows_on_the_faces_that_have_it() -> None:
     skin = np.full((8, 8, 3), (0, 255, 0), np.uint8)
     view = View(azimuth=0, elevation=0, ambient=1.0)
-    plain, _ = render(Model(make_cube(), {}), view, 32)
-    green, _ = render(Model(make_cube(), {"skin.jpg": skin}), view, 32)
+    plain, _ = render(TexturedMesh(make_cube(), {}), view, 32)
+    green, _ = render(TexturedMesh(make_cube(), {"skin.jpg": skin}), view, 32)
     assert plain[16, 16, 2] > plain[16, 16, 1] and green[16, 16, 1] > 3 * green[16, 16, 2]
 
 
 def test_light_from_the_left_brightens_the_left() -> None:
     mesh = make_sphere(40, 3000)
-    rgba, _ = render(Model(mesh, {}), View(0, 0, light=(-1, 0, 0.1), ambient=0.2), 48)
+    rgba, _ = render(TexturedMesh(mesh, {}), View(0, 0, light=(-1, 0, 0.1), ambient=0.2), 48)
     assert rgba[24, 12, :3].mean() > 2 * rgba[24, 36, :3].mean()
 
 
 def test_renderings_are_the_same_for_the_same_view() -> None:
-    model = Model(make_cube(), {"skin.jpg": ground(1, 32)})
-    view = random_view(np.random.default_rng(3))
+    model = TexturedMesh(make_cube(), {"skin.jpg": ground(1, 32)})
+    view = sample_view(np.random.default_rng(3))
     assert np.array_equal(render(model, view, 40)[0], render(model, view, 40)[0])
 
 
 def test_a_cropped_rendering_touches_its_border() -> None:
-    cropped = render_cropped(Model(make_cube(), {}), View(0.7, 0.3), 64)
+    cropped = render_cropped(TexturedMesh(make_cube(), {}), View(0.7, 0.3), 64)
     assert cropped is not None
     alpha = cropped[0][..., 3] > 0
     assert alpha[0].any() and alpha[-1].any() and alpha[:, 0].any() and alpha[:, -1].any()

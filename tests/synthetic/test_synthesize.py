@@ -17,11 +17,11 @@ from masklet.errors import ResourceError
 from masklet.masks import rle
 from masklet.synthetic.engine.asset_bank import load_bank
 from masklet.synthetic.engine.clips import ClipComposer
-from masklet.synthetic.engine.dataset_writers import sav_annotation, write_sav
+from masklet.synthetic.engine.dataset_writers import build_sav_annotation, write_sav
 from masklet.synthetic.engine.samples import Clip
 from masklet.synthetic.engine.synthesize import Recipe, synthesize
 from masklet.synthetic.pack import Pack
-from masklet.synthetic.rendering.render_cache import load_models
+from masklet.synthetic.rendering.render_cache import load_meshes
 from support.tiny_pack import tiny_pack
 
 
@@ -45,7 +45,7 @@ def clip_of(visible: Sequence[bool]) -> Clip:
 
 def test_a_davis_set_reads_back_as_it_was_composed(pack: Pack, tmp_path: Path) -> None:
     synthesize(pack, tmp_path / "set", Recipe("davis", size=48, frames=3, seed=2), count=2)
-    composer = ClipComposer(load_bank(pack), load_models(pack), 48, 3, 2)
+    composer = ClipComposer(load_bank(pack), load_meshes(pack), 48, 3, 2)
     names = (tmp_path / "set/ImageSets/2017/train.txt").read_text().split()
     assert len(names) == 2
     for number, name in enumerate(names):
@@ -71,7 +71,7 @@ def test_sav_masks_are_those_of_every_fourth_frame(tmp_path: Path) -> None:
 
 
 def test_sav_numbers_are_recomputed_from_the_masks() -> None:
-    annotation = sav_annotation("a", clip_of([True, False, True, True]).masks, 16)
+    annotation = build_sav_annotation("a", clip_of([True, False, True, True]).masks, 16)
     assert annotation["masklet_size_abs"] == [1600.0]
     assert annotation["masklet_size_rel"] == [1600 / (64 * 48)]
     assert annotation["masklet_size_bucket"] == ["medium"]
@@ -80,7 +80,7 @@ def test_sav_numbers_are_recomputed_from_the_masks() -> None:
 
 
 def test_a_first_appearance_is_no_change_of_visibility() -> None:
-    annotation = sav_annotation("a", clip_of([False, True]).masks, 8)
+    annotation = build_sav_annotation("a", clip_of([False, True]).masks, 8)
     assert annotation["masklet_visibility_changes"] == [0]
     assert annotation["masklet_first_appeared_frame"] == [1.0]
 
@@ -88,7 +88,7 @@ def test_a_first_appearance_is_no_change_of_visibility() -> None:
 def test_our_numbers_are_those_of_a_released_sav_file(shared: Path) -> None:
     released = json.loads((shared / "media" / "sav_000001_manual.json").read_text())
     masks = np.stack([rle.decode_all(frame) for frame in released["masklet"]])
-    ours = sav_annotation("a", masks, 483)
+    ours = build_sav_annotation("a", masks, 483)
     for key in ("masklet_size_abs", "masklet_size_rel", "video_duration"):
         assert ours[key] == pytest.approx(released[key]), key
     for key in ("masklet_visibility_changes", "masklet_first_appeared_frame", "masklet_size_bucket", "masklet_num"):
@@ -166,9 +166,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch composes from a few shapes and canvases, which are drawn in no time."""
     pytest.importorskip("torch")
     from masklet.synthetic.engine import single_sample
-    from masklet.synthetic.engine.tensor_bank import tensor_bank
+    from masklet.synthetic.engine.tensor_bank import build_tensor_bank
 
-    monkeypatch.setattr(single_sample, "tensor_bank", lambda bank: tensor_bank(bank, shapes=8, canvases=4))
+    monkeypatch.setattr(single_sample, "build_tensor_bank", lambda bank: build_tensor_bank(bank, shapes=8, canvases=4))
 
 
 @pytest.mark.usefixtures("few")
@@ -184,13 +184,13 @@ def test_a_set_can_be_composed_by_pytorch(pack: Pack, tmp_path: Path, layout: st
 
 @pytest.mark.usefixtures("few")
 def test_what_pytorch_composes_has_every_target_once(pack: Pack) -> None:
-    from masklet.synthetic.engine.single_sample import OneByOne
+    from masklet.synthetic.engine.single_sample import SingleSampleComposer
 
     bank = load_bank(pack)
-    composed = OneByOne("cpu", bank, 64, 3)
+    composed = SingleSampleComposer("cpu", bank, 64, 3)
     made = [
-        *(composed.picture(number).masks for number in range(4)),
-        *(composed.clip(number, frames=2).masks.swapaxes(0, 1) for number in range(4)),
+        *(composed.sample_image(number).masks for number in range(4)),
+        *(composed.sample_clip(number, frames=2).masks.swapaxes(0, 1) for number in range(4)),
     ]
     for masks in made:
         assert len({mask.tobytes() for mask in masks}) == len(masks) > 0

@@ -33,7 +33,7 @@ def _format_attribution(pack: Pack) -> str:
         lines += [f"## {package} ({len(assets)})", ""]
         owners: dict[tuple[str, str], list[str]] = defaultdict(list)
         for asset in assets:
-            owners[asset.licence, asset.author].append(asset.path)
+            owners[asset.license, asset.author].append(asset.path)
         for (license, author), paths in sorted(owners.items()):
             lines += [f"- **{license}**, {author}:", *(f"  - `{path}`" for path in sorted(paths))]
         lines.append("")

@@ -14,7 +14,7 @@ from masklet.cli.console import print_json, print_line, progress, say
 from masklet.cli.main import run
 from masklet.cli.options import Json, Overwrite, check_free
 from masklet.synthetic.pack import INDEX, Pack, open_pack
-from masklet.synthetic.rendering.render_cache import rendered
+from masklet.synthetic.rendering.render_cache import render_pack
 from tools.pack.build_pack import build_pack
 from tools.pack.outlines import OUTLINES_FILE, add_outlines, write_outlined_photographs
 
@@ -63,7 +63,7 @@ def build(
     check_free([output / INDEX], overwrite=overwrite, hint="--overwrite replaces the pack")
     pack = build_pack(output, licenses.value, packages, progress=lambda name, count: say(f"{name}: {count} assets"))
     with progress("rendering the meshes", unit="images") as report:
-        rendered(pack, progress=report)
+        render_pack(pack, progress=report)
     record = _describe(pack)
     if as_json:
         print_json(record)

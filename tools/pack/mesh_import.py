@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError
 from masklet.synthetic.image_filters import fit
-from masklet.synthetic.pack import Asset, encode_picture
+from masklet.synthetic.pack import Asset, encode_webp
 from masklet.synthetic.rendering.meshes import Mesh, encode_mesh
 from tools.pack.archives import Member
 from tools.pack.licenses import Terms
@@ -51,7 +51,7 @@ def import_meshes(
             textures.add(texture)
             pixels = _decode(files[texture])
             assert pixels is not None  # _import_mesh has checked it
-            data = encode_picture(pixels, TEXTURE_QUALITY)
+            data = encode_webp(pixels, TEXTURE_QUALITY)
             yield Asset("skin", package, texture, terms.license, terms.author, pixels.shape[:2]), data
         size = (len(mesh.vertices), len(mesh.faces))
         yield Asset("mesh", package, path, terms.license, terms.author, size), encode_mesh(mesh)

@@ -46,7 +46,7 @@ def parse_mtl(text: str) -> dict[str, Material]:
             materials[name] = Material()
         elif name and key == "kd" and len(rest) >= 3:
             red, green, blue = (float(value) for value in rest[:3])
-            materials[name] = replace(materials[name], colour=(red, green, blue))
+            materials[name] = replace(materials[name], color=(red, green, blue))
         elif name and key == "d" and rest:
             materials[name] = replace(materials[name], opacity=float(rest[-1]))
         elif name and key == "map_kd" and rest:

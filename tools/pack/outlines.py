@@ -26,7 +26,7 @@ from masklet.files.json_fields import read_fields
 from masklet.files.outputs import output_exists
 from masklet.masks import rle
 from masklet.masks.polygons import rasterize
-from masklet.synthetic.coco_writer import ANNOTATIONS, IMAGES, Labelled, write_annotations
+from masklet.synthetic.coco_writer import ANNOTATIONS, IMAGES, LabeledImage, write_annotations
 from masklet.synthetic.pack import Pack
 
 OUTLINES_FILE = Path(__file__).with_name("marks.json")
@@ -70,14 +70,14 @@ def write_outlined_photographs(
         message = f"{pack.root}: none of its photographs is outlined; build the pack again"
         raise FormatError("dataset-broken", message)
     (output / IMAGES).mkdir(parents=True, exist_ok=True)
-    images: list[Labelled] = []
+    images: list[LabeledImage] = []
     for number, asset in enumerate(photographs, start=1):
         file = f"{number:04d}.webp"
         with atomic_write(output / IMAGES / file) as stream:
             stream.write(pack.read(asset))
         masks = rasterize_outlines(entries[asset.name], asset.size)
         objects = [(outline["name"], rle.encode(mask)) for outline, mask in masks]
-        images.append(Labelled(file, asset.size, objects, asset.licence))
+        images.append(LabeledImage(file, asset.size, objects, asset.license))
         progress(number, len(photographs))
     return write_annotations(output, images)
 

@@ -12,10 +12,10 @@ import cv2
 from numpy.typing import NDArray
 
 from masklet.files.atomic import atomic_write
-from masklet.synthetic.engine.real_samples import read_labelled, real_pictures
-from masklet.synthetic.image_filters import fit, fitted_size, relabelled
-from masklet.synthetic.pack import INDEX, Asset, Kind, Pack, encode_picture, write_pack
-from masklet.synthetic.rendering.render_cache import decode_parts, rendered
+from masklet.synthetic.engine.real_samples import open_real_images, read_labeled_image
+from masklet.synthetic.image_filters import fit, fit_size, resize_labels
+from masklet.synthetic.pack import INDEX, Asset, Kind, Pack, encode_webp, write_pack
+from masklet.synthetic.rendering.render_cache import decode_parts, render_pack
 
 
 class SizeLimit(NamedTuple):
@@ -40,7 +40,7 @@ def shrink_pack(pack: Pack, root: Path) -> Pack:
     """Write a copy of a pack to `root`, with images of at most `SIZE_LIMITS` and with renderings for meshes."""
     kinds: tuple[Kind, ...] = ("cutout", "shaded", "drawing", "photograph", "texture")
     images = [_shrink(pack, asset) for asset in pack.of(*kinds, held_out=None)]
-    return write_pack(root, pack.policy, [*images, *_shrink_renderings(rendered(pack))])
+    return write_pack(root, pack.policy, [*images, *_shrink_renderings(render_pack(pack))])
 
 
 def shrink_images(index: Path, folder: Path) -> Path:
@@ -54,12 +54,12 @@ def shrink_images(index: Path, folder: Path) -> Path:
         The index file of the copy.
     """
     rows = []
-    for number, entry in enumerate(real_pictures(index, 256, 0).entries):
-        image, labels = read_labelled(entry.image, entry.mask)
+    for number, entry in enumerate(open_real_images(index, 256, 0).entries):
+        image, labels = read_labeled_image(entry.image, entry.mask)
         image = fit(image, REAL_SIZE_LIMIT.side)
         name = f"{number:05d}"
         _write_image(folder / f"{name}.jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, REAL_SIZE_LIMIT.quality])
-        _write_image(folder / f"{name}.png", relabelled(labels, (image.shape[0], image.shape[1])), [])
+        _write_image(folder / f"{name}.png", resize_labels(labels, (image.shape[0], image.shape[1])), [])
         fields = {"objects": entry.names, "exhaustive": entry.exhaustive, "source": entry.source}
         rows.append({"image": f"{name}.jpg", "mask": f"{name}.png", **fields})
     with atomic_write(folder / INDEX) as file:
@@ -69,8 +69,8 @@ def shrink_images(index: Path, folder: Path) -> Path:
 
 def _shrink(pack: Pack, asset: Asset) -> tuple[Asset, bytes]:
     limit = SIZE_LIMITS[asset.kind]
-    image = fit(pack.picture(asset), limit.side)
-    return replace(asset, size=image.shape[:2]), encode_picture(image, limit.quality)
+    image = fit(pack.read_image(asset), limit.side)
+    return replace(asset, size=image.shape[:2]), encode_webp(image, limit.quality)
 
 
 def _shrink_renderings(renderings: Pack) -> Iterator[tuple[Asset, bytes]]:
@@ -79,8 +79,8 @@ def _shrink_renderings(renderings: Pack) -> Iterator[tuple[Asset, bytes]]:
         if asset.kind == "render":
             yield _shrink(renderings, asset)
             continue
-        size = fitted_size(asset.size, SIZE_LIMITS["render"].side)
-        small = relabelled(decode_parts(renderings, asset), size)
+        size = fit_size(asset.size, SIZE_LIMITS["render"].side)
+        small = resize_labels(decode_parts(renderings, asset), size)
         yield replace(asset, size=size), cv2.imencode(".png", small)[1].tobytes()
 
 

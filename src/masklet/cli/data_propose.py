@@ -53,8 +53,8 @@ def propose(
 
     output_exists(out)  # raises for a folder that cannot be made
     outlined = read_fields(marked).names if marked else ()
-    pictures = proposals.unmarked(sources, outlined)
-    proposals.read_list(out)  # before anything is computed
+    pictures = proposals.find_images(sources, outlined)
+    proposals.read_keep_list(out)  # before anything is computed
     segmenter = model.load()
     records: list[dict[str, Any]] = []
     with console.progress("proposing", unit="images") as report:
@@ -66,7 +66,7 @@ def propose(
                 records.append(console.record_failed_image(picture.name, error, only=len(pictures) == 1))
             report(done, len(pictures))
     there = [record for record in records if "error" not in record]
-    keep_list = proposals.ask_to_keep(out, [record["picture"] for record in there])
+    keep_list = proposals.extend_keep_list(out, [record["picture"] for record in there])
     if json:
         console.print_json({"path": out, "keep": keep_list, "pictures": records})
     else:
@@ -83,7 +83,7 @@ def keep(
     """Write the proposals that PROPOSALS/keep.txt names as a COCO data set, with their pictures."""
     from masklet.synthetic import proposals
 
-    images, objects = proposals.keep(folder)
+    images, objects = proposals.write_kept_proposals(folder)
     if json:
         console.print_json({"path": folder, "images": images, "objects": objects})
     else:

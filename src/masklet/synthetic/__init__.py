@@ -1,7 +1,9 @@
-"""Data for training and evaluation.
+"""Synthetic training data: images and clips with exact masks, composed from packs, and proposals of masks.
 
-readers     data sets of the field and your own, as pictures and clips with true masks
-packs       raw material with its licences, gathered from packages into one folder
-rendering   the packs' textured meshes as sprites
-engine      pictures and clips without end, composed from packs
+pack           the pack format: images and meshes with their licenses
+rendering      rasterizer of textured meshes
+engine         composition of images and clips
+proposals      masks that a model proposes for images and a person selects
+coco_writer    COCO annotation files
+image_filters  resampling, blurring and warping with OpenCV
 """

@@ -1,4 +1,4 @@
-"""Pictures with masks of their objects, written as a COCO data set: `annotations.json` beside the folder `images`."""
+"""COCO writer: `annotations.json` beside the folder `images`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from masklet.masks import rle
 ANNOTATIONS, IMAGES = "annotations.json", "images"
 
 
-class Labelled(NamedTuple):
-    """A picture and what is in it."""
+class LabeledImage(NamedTuple):
+    """An image with its objects.
 
-    file: str  # below `images`
-    size: tuple[int, int]  # (H, W)
-    objects: Sequence[tuple[str, Mapping[str, Any]]]  # what each is, and its mask as `rle.encode` gives it
-    licence: str = ""
+    Attributes:
+        file: Path of the image in `images`.
+        size: Size of the image (H, W).
+        objects: Name and run-length code (`rle.encode`) of each object.
+        license: License of the image.
+    """
+
+    file: str
+    size: tuple[int, int]
+    objects: Sequence[tuple[str, Mapping[str, Any]]]
+    license: str = ""
 
 
-def write_annotations(folder: Path, pictures: Iterable[Labelled]) -> tuple[int, int]:
+def write_annotations(folder: Path, pictures: Iterable[LabeledImage]) -> tuple[int, int]:
     """Write what is in the pictures of `folder/images`, whole or not at all: how many pictures, how many objects.
 
     Raises `ResourceError` where it cannot be written.
@@ -31,7 +38,7 @@ def write_annotations(folder: Path, pictures: Iterable[Labelled]) -> tuple[int, 
     objects: list[dict[str, Any]] = []
     for number, (file, (height, width), found, licence) in enumerate(pictures, start=1):
         images.append({"id": number, "file_name": file, "height": height, "width": width, "license": licence})
-        objects += [{"image_id": number, "name": name, **_shape(code)} for name, code in found]
+        objects += [{"image_id": number, "name": name, **_format_mask(code)} for name, code in found]
     names = sorted({entry["name"] for entry in objects})
     for key, entry in enumerate(objects, start=1):
         entry |= {"id": key, "category_id": 1 + names.index(entry.pop("name"))}
@@ -41,5 +48,5 @@ def write_annotations(folder: Path, pictures: Iterable[Labelled]) -> tuple[int, 
     return len(images), len(objects)
 
 
-def _shape(code: Mapping[str, Any]) -> dict[str, Any]:
+def _format_mask(code: Mapping[str, Any]) -> dict[str, Any]:
     return {"bbox": rle.compute_coco_box(code), "area": rle.compute_area(code), "iscrowd": 0, "segmentation": code}

@@ -1,4 +1,4 @@
-"""OpenCV's resampling and blurring with types: an array of one kind goes in, one of the same kind comes out."""
+"""Image filters: typed resizing, blurring and warping with OpenCV. The output has the type of the input."""
 
 from __future__ import annotations
 
@@ -11,77 +11,87 @@ from numpy.typing import NDArray
 A = TypeVar("A", bound=NDArray[Any])
 
 
-def blurred(image: A, sigma: float) -> A:
-    """Gaussian blur, `sigma` in pixels."""
+def blur(image: A, sigma: float) -> A:
+    """Blur an image with a Gaussian of standard deviation `sigma` in pixels."""
     return cast(A, cv2.GaussianBlur(image, (0, 0), sigma))
 
 
-def resized(image: A, size: tuple[int, int]) -> A:
-    """`image` at `size` (H, W): the mean of the covered pixels where it shrinks, linear where it grows."""
+def resize(image: A, size: tuple[int, int]) -> A:
+    """Resize an image to `size` (H, W): by the mean of the covered pixels to shrink, linearly to enlarge."""
     method = cv2.INTER_AREA if size[0] * size[1] < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
     return cast(A, cv2.resize(image, (size[1], size[0]), interpolation=method))
 
 
-def halved(image: A) -> A:
-    """`image` (even H and W) at half its size: means of two by two, twenty times as fast as any other shrinking."""
+def halve(image: A) -> A:
+    """Halve an image with even H and W by the means of 2 × 2 pixels. Other ways to shrink take twenty times as long."""
     height, width = image.shape[:2]
     assert height % 2 == 0 and width % 2 == 0
     return cast(A, cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
 
 
-def quickly_resized(image: A, size: tuple[int, int]) -> A:
-    """`image` at `size` (H, W), halved while it can be and linear for the rest; a last odd row or column is dropped."""
+def resize_fast(image: A, size: tuple[int, int]) -> A:
+    """Resize an image to `size` (H, W): halve it as often as possible, then resize linearly.
+
+    An odd last row or column is dropped before halving.
+    """
     while image.shape[0] >= 2 * size[0] and image.shape[1] >= 2 * size[1]:
-        image = halved(cast(A, image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]))
+        image = halve(cast(A, image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]))
     return cast(A, cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
 
 
-def fit(picture: A, side: int) -> A:
-    """`picture` shrunk so that its long side is at most `side`; never enlarged."""
-    height, width = fitted_size((picture.shape[0], picture.shape[1]), side)
-    if (height, width) == picture.shape[:2]:
-        return picture
-    return cast(A, cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+def fit(image: A, side: int) -> A:
+    """Shrink an image so that its longer side has at most `side` pixels. A smaller image is returned unchanged."""
+    height, width = fit_size((image.shape[0], image.shape[1]), side)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cast(A, cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """The (H, W) of what has `size` once its long side is at most `side`."""
+def fit_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return the size (H, W) that `fit` gives an image of `size` (H, W)."""
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def enlarged(image: A, size: tuple[int, int]) -> A:
-    """`image` smoothly enlarged (cubic) to `size` (H, W)."""
+def enlarge(image: A, size: tuple[int, int]) -> A:
+    """Enlarge an image to `size` (H, W) with cubic interpolation."""
     return cast(A, cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
 
 
-def relabelled(labels: A, size: tuple[int, int]) -> A:
-    """A map of numbers at `size` (H, W): every pixel takes the number of the nearest one."""
+def resize_labels(labels: A, size: tuple[int, int]) -> A:
+    """Resize a label map to `size` (H, W) with the label of the nearest pixel."""
     return cast(A, cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def warped(image: A, matrix: NDArray[np.floating], size: tuple[int, int], border: int = cv2.BORDER_CONSTANT) -> A:
-    """`image` moved by the 2x3 affine or 3x3 perspective `matrix` (source xy to target xy) onto `size` (H, W)."""
+def warp(image: A, matrix: NDArray[np.floating], size: tuple[int, int], border: int = cv2.BORDER_CONSTANT) -> A:
+    """Warp an image onto `size` (H, W) with linear interpolation.
+
+    Args:
+        image: The image (h, w) or (h, w, C).
+        matrix: Affine (2, 3) or perspective (3, 3) matrix from source (x, y) to target (x, y).
+        size: Size of the result.
+        border: OpenCV's rule for pixels outside of the image; by default they are 0.
+    """
     move = cv2.warpAffine if matrix.shape[0] == 2 else cv2.warpPerspective
     return cast(A, move(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=border))
 
 
-def warped_labels(labels: A, matrix: NDArray[np.floating], size: tuple[int, int]) -> A:
-    """Like `warped`, for a map of numbers; 0 outside."""
+def warp_labels(labels: A, matrix: NDArray[np.floating], size: tuple[int, int]) -> A:
+    """Warp a label map like `warp`, with the label of the nearest pixel and 0 outside."""
     move = cv2.warpAffine if matrix.shape[0] == 2 else cv2.warpPerspective
     return cast(A, move(labels, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST))
 
 
-def bent(image: A, shift: NDArray[np.float32]) -> A:
-    """Every pixel taken from `shift` (2, H, W) xy pixels farther on; transparent black from outside."""
-    return cast(A, cv2.remap(image, *_sources(shift), cv2.INTER_LINEAR))
+def displace(image: A, shift: NDArray[np.float32]) -> A:
+    """Replace each pixel by the one at an offset of `shift` (2, H, W) pixels in x and y; 0 outside of the image."""
+    return cast(A, cv2.remap(image, *_source_coordinates(shift), cv2.INTER_LINEAR))
 
 
-def bent_labels(labels: A, shift: NDArray[np.float32]) -> A:
-    """Like `bent`, for a map of numbers."""
-    return cast(A, cv2.remap(labels, *_sources(shift), cv2.INTER_NEAREST))
+def displace_labels(labels: A, shift: NDArray[np.float32]) -> A:
+    """Displace a label map like `displace`, with the label of the nearest pixel."""
+    return cast(A, cv2.remap(labels, *_source_coordinates(shift), cv2.INTER_NEAREST))
 
 
-def _sources(shift: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _source_coordinates(shift: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     rows, columns = np.indices(shift.shape[1:], np.float32)
     return columns + shift[0], rows + shift[1]

@@ -1,7 +1,7 @@
-"""The pack: one folder of raw material for pictures that we compose ourselves, and what is known of each asset.
+"""Pack format: one folder of images and meshes for composition, with the license and author of each.
 
-pack/index.json       every asset: kind, package, path, licence, author, where its bytes are
-pack/assets.bin       WebP pictures and compressed meshes, one after the other
+pack/index.json       every asset: kind, package, path, license, author, size, and the place of its bytes
+pack/assets.bin       WebP images and compressed meshes, one after the other
 pack/ATTRIBUTION.md   the index for people
 """
 
@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,18 +24,19 @@ Kind = Literal["cutout", "shaded", "drawing", "photograph", "texture", "mesh", "
 
 VERSION = 1
 INDEX, BLOB = "index.json", "assets.bin"
+LICENSE_KEY, POLICY_KEY = "licence", "licences"  # spelling of the keys in an index of version 1
 HELD_OUT_SHARE = 0.06
-"""This share of the assets is never composed for training, so that validation shows objects nobody has seen."""
+"""Share of the assets that are held out for validation and never composed for training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One entry of the index. `size` is (H, W) of a picture, or (vertices, triangles) of a mesh."""
+    """An asset of a pack. `size` is (H, W) of an image, or (vertices, triangles) of a mesh."""
 
     kind: Kind
     package: str
     path: str
-    licence: str
+    license: str
     author: str
     size: tuple[int, int]
     offset: int = 0
@@ -43,35 +44,46 @@ class Asset:
 
     @property
     def name(self) -> str:
-        """Its package and its path there: no other asset has the same."""
+        """The package and the path in it, unique in a pack."""
         return f"{self.package}/{self.path}"
 
     @property
     def held_out(self) -> bool:
-        """Whether the asset is kept for validation: decided by the hash of its name, for ever."""
+        """Whether the asset is held out for validation. The hash of its name decides."""
         digest = hashlib.sha256(self.name.encode()).digest()
         return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """An opened pack; `read` gives an asset's bytes, `picture` its decoded pixels."""
+    """An opened pack.
+
+    Attributes:
+        root: The folder of the pack.
+        policy: The license policy that it was built with.
+        assets: The assets in the order of the index.
+    """
 
     root: Path
     policy: str
     assets: tuple[Asset, ...]
 
     def of(self, *kinds: Kind, held_out: bool | None = False) -> tuple[Asset, ...]:
-        """The assets of these kinds: those to train on, those held out for validation, or (None) both."""
+        """Return the assets of these kinds: those for training, with `held_out` those for validation, with None all."""
         return tuple(a for a in self.assets if a.kind in kinds and (held_out is None or a.held_out == held_out))
 
     def read(self, asset: Asset) -> bytes:
+        """Read the bytes of an asset."""
         with (self.root / BLOB).open("rb") as blob:
             blob.seek(asset.offset)
             return blob.read(asset.bytes)
 
-    def picture(self, asset: Asset) -> NDArray[np.uint8]:
-        """Decoded pixels: RGBA H W 4 of cut-outs, shaded objects and drawings; RGB H W 3 of the others."""
+    def read_image(self, asset: Asset) -> NDArray[np.uint8]:
+        """Decode an image: RGBA (H, W, 4) of cutouts, shaded objects and drawings, RGB (H, W, 3) of other kinds.
+
+        Raises:
+            FormatError: The bytes are no image.
+        """
         encoded = np.frombuffer(self.read(asset), np.uint8)
         decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
         if decoded is None:
@@ -82,38 +94,36 @@ class Pack:
 
 
 def open_pack(root: Path) -> Pack:
-    """Read a pack's index.
+    """Open a pack.
 
-    Raises `InputNotFound` without an index there, `FormatError` for one that is not a pack of this version or whose
-    blob is shorter than the index says.
+    Raises:
+        InputNotFound: The folder has no index.
+        FormatError: The index is broken or of another version, or the blob is shorter than the index says.
     """
     path = root / INDEX
     if not path.is_file():
-        raise InputNotFound(
-            "input-not-found",
-            f"{root}: no pack there; build one with python -m tools.pack build in the masklet repository",
-            path=str(root),
-        )
+        message = f"{root}: no pack there; build one with python -m tools.pack build in the masklet repository"
+        raise InputNotFound("input-not-found", message, path=str(root))
     try:
         index = json.loads(path.read_text("utf-8"))
-        known = {entry.name for entry in fields(Asset)}
-        assets = tuple(
-            Asset(**{**{k: v for k, v in row.items() if k in known}, "size": tuple(row["size"])})
-            for row in index["assets"]
-        )
+        assets = tuple(_parse_asset(row) for row in index["assets"])
+        version = index.get("version")
     except (ValueError, KeyError, TypeError) as error:
-        raise FormatError("pack-broken", f"{path}: not a pack's index ({error}); build it again") from error
-    if index.get("version") != VERSION:
-        message = f"{path}: pack version {index.get('version')}, this masklet reads {VERSION}; build it again"
+        raise FormatError("pack-broken", f"{path}: not the index of a pack ({error}); build it again") from error
+    if version != VERSION:
+        message = f"{path}: pack version {version}, but this masklet reads {VERSION}; build it again"
         raise FormatError("pack-broken", message)
     needed = max((asset.offset + asset.bytes for asset in assets), default=0)
     if (root / BLOB).stat().st_size < needed:
         raise FormatError("pack-broken", f"{root / BLOB}: shorter than the {needed} bytes of the index; build it again")
-    return Pack(root, index["licences"], assets)
+    return Pack(root, index[POLICY_KEY], assets)
 
 
 def write_pack(root: Path, policy: str, entries: Sequence[tuple[Asset, bytes]]) -> Pack:
-    """Write assets with their bytes as a pack; the index comes last, so that a broken-off build is no pack."""
+    """Write assets with their bytes as a pack.
+
+    The index is written last, so an interrupted build leaves no pack.
+    """
     root.mkdir(parents=True, exist_ok=True)
     (root / INDEX).unlink(missing_ok=True)
     placed: list[Asset] = []
@@ -121,14 +131,25 @@ def write_pack(root: Path, policy: str, entries: Sequence[tuple[Asset, bytes]]) 
         for asset, payload in entries:
             placed.append(replace(asset, offset=blob.tell(), bytes=len(payload)))
             blob.write(payload)
-    index = {"format": "masklet-pack", "version": VERSION, "licences": policy, "assets": [asdict(a) for a in placed]}
+    rows = [_format_asset(asset) for asset in placed]
+    index = {"format": "masklet-pack", "version": VERSION, POLICY_KEY: policy, "assets": rows}
     (root / INDEX).write_text(json.dumps(index, indent=0, ensure_ascii=False), "utf-8")
     return Pack(root, policy, tuple(placed))
 
 
-def encode_picture(picture: NDArray[np.uint8], quality: int) -> bytes:
-    """RGB or RGBA pixels as WebP; alpha is kept without loss."""
-    conversion = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, encoded = cv2.imencode(".webp", cv2.cvtColor(picture, conversion), [cv2.IMWRITE_WEBP_QUALITY, quality])
+def encode_webp(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode RGB (H, W, 3) or RGBA (H, W, 4) pixels as WebP with lossless alpha."""
+    conversion = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, encoded = cv2.imencode(".webp", cv2.cvtColor(image, conversion), [cv2.IMWRITE_WEBP_QUALITY, quality])
     assert done
     return encoded.tobytes()
+
+
+def _parse_asset(row: dict[str, Any]) -> Asset:
+    known = {field.name for field in fields(Asset)} - {"license", "size"}
+    values = {key: value for key, value in row.items() if key in known}
+    return Asset(**values, license=row[LICENSE_KEY], size=tuple(row["size"]))
+
+
+def _format_asset(asset: Asset) -> dict[str, Any]:
+    return {LICENSE_KEY if key == "license" else key: value for key, value in asdict(asset).items()}

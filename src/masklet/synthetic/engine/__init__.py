@@ -1,1 +1,1 @@
-"""Pictures and clips without end, composed from packs, with exact masks."""
+"""Composition of images and clips with exact masks, from the assets of packs and from labeled images."""

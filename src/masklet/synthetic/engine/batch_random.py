@@ -1,4 +1,4 @@
-"""Random numbers for a batch of clips: one draw for all frames of a clip, and drifts from frame to frame."""
+"""Random numbers for batches of clips: the same number for all frames of a clip, and drifts over the frames."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 INERTIA, IMPULSE = 0.8, 0.6
-"""How much of its speed a drift keeps from frame to frame, and how much is new: the spread of speeds stays 1."""
+"""Shares of the old speed and of a random speed in each step of a drift; the standard deviation stays 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
-    """Everything is (B, …) with B = `clips` · `frames`, the frames of a clip after one another and alike."""
+class BatchRandom:
+    """Samples tensors (B, …), B = `clips` × `frames`. The frames of a clip are consecutive and have equal values."""
 
     generator: torch.Generator
     clips: int
@@ -23,28 +23,35 @@ class Draws:
 
     @property
     def batch(self) -> int:
+        """The number of frames of all clips."""
         return self.clips * self.frames
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        drawn = torch.rand(self.clips, *shape, generator=self.generator, device=self.device)
-        return self._held(low + (high - low) * drawn)
+        """Sample uniform numbers (B, *shape)."""
+        values = torch.rand(self.clips, *shape, generator=self.generator, device=self.device)
+        return self._repeat_for_frames(low + (high - low) * values)
 
     def normal(self, spread: float, *shape: int) -> Tensor:
-        return self._held(spread * self._normal(*shape))
+        """Sample normal numbers (B, *shape) with mean 0 and standard deviation `spread`."""
+        return self._repeat_for_frames(spread * self._normal(*shape))
 
-    def chance(self, share: float) -> Tensor:
+    def bernoulli(self, share: float) -> Tensor:
+        """Sample booleans (B,) that are true with probability `share`."""
         return self.uniform(0, 1) < share
 
-    def index(self, shares: Tensor) -> Tensor:
-        """Places in `shares`, drawn in proportion to them."""
-        return self._held(torch.multinomial(shares, self.clips, replacement=True, generator=self.generator))
+    def choice_index(self, shares: Tensor) -> Tensor:
+        """Sample indices (B,) with probabilities proportional to `shares` (N,)."""
+        return self._repeat_for_frames(
+            torch.multinomial(shares, self.clips, replacement=True, generator=self.generator)
+        )
 
-    def one_of(self, values: Sequence[float]) -> Tensor:
-        chosen = self.index(torch.ones(len(values), device=self.device))
+    def choice(self, values: Sequence[float]) -> Tensor:
+        """Sample elements of `values` (B,)."""
+        chosen = self.choice_index(torch.ones(len(values), device=self.device))
         return torch.tensor(values, device=self.device)[chosen]
 
     def drift(self, pace: Tensor, *shape: int) -> Tensor:
-        """A random walk with inertia through the frames of each clip, from 0, of `pace` (B,) per frame."""
+        """Sample a random walk with inertia over the frames of each clip (B, *shape), from 0, `pace` (B,) per frame."""
         speed = self._normal(*shape)
         place = torch.zeros_like(speed)
         path = [place]
@@ -57,5 +64,5 @@ class Draws:
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(self.clips, *shape, generator=self.generator, device=self.device)
 
-    def _held(self, values: Tensor) -> Tensor:
+    def _repeat_for_frames(self, values: Tensor) -> Tensor:
         return values.repeat_interleave(self.frames, 0)

@@ -1,4 +1,4 @@
-"""What a camera does to a whole picture: blur, noise, exposure, grey, a vignette, JPEG."""
+"""Camera effects on a whole image: blur, noise, exposure, grayscale, vignette, JPEG compression."""
 
 from __future__ import annotations
 
@@ -7,40 +7,46 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.image_filters import blurred
+from masklet.synthetic.image_filters import blur
 
 Floats = NDArray[np.float32]
 
-_GRAIN = np.random.default_rng(0).standard_normal((768, 768, 3)).astype(np.float32)
+_NOISE_FIELD = np.random.default_rng(0).standard_normal((768, 768, 3)).astype(np.float32)
 
 
-def photographed(image: Floats, rng: Generator, grain_rng: Generator | None = None) -> NDArray[np.uint8]:
-    """The picture (S, S, 3) float32 as a random camera would record it, 8 bits.
+def apply_camera_effects(image: Floats, rng: Generator, grain_rng: Generator | None = None) -> NDArray[np.uint8]:
+    """Apply the effects of a random camera.
 
-    The frames of a clip share a camera: give each the same `rng` state, and noise of its own from `grain_rng`.
+    Args:
+        image: The image (S, S, 3) float32, 0 to 255.
+        rng: Random generator of the camera. The frames of a clip share its state.
+        grain_rng: Random generator of the noise, which differs between frames. By default `rng`.
+
+    Returns:
+        The recorded image (S, S, 3) uint8.
     """
-    image = _exposed(image, rng)
+    image = _vary_exposure(image, rng)
     if rng.random() < 0.25:
-        image = blurred(image, rng.uniform(0.3, 1.2) * image.shape[0] / 256)
+        image = blur(image, rng.uniform(0.3, 1.2) * image.shape[0] / 256)
     if rng.random() < 0.5:
-        image = image + grain(grain_rng or rng, image.shape[0], strength=rng.uniform(0.5, 9))
+        image = image + _sample_grain(grain_rng or rng, image.shape[0], strength=rng.uniform(0.5, 9))
     if rng.random() < 0.06:
         image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
     recorded = np.clip(image, 0, 255).astype(np.uint8)
-    return _compressed(recorded, int(rng.integers(35, 95))) if rng.random() < 0.4 else recorded
+    return _compress_jpeg(recorded, int(rng.integers(35, 95))) if rng.random() < 0.4 else recorded
 
 
-def grain(rng: Generator, size: int, strength: float) -> Floats:
-    """Noise (size, size, 3) of the given standard deviation, cut from one fixed field; grey for half of them."""
-    if size > _GRAIN.shape[0]:
+def _sample_grain(rng: Generator, size: int, strength: float) -> Floats:
+    """Sample noise (size, size, 3) of a standard deviation from a fixed field, gray half of the time."""
+    if size > _NOISE_FIELD.shape[0]:
         return np.asarray(rng.standard_normal((size, size, 3), np.float32) * np.float32(strength))
-    top, left = rng.integers(0, _GRAIN.shape[0] - size + 1, 2)
-    field = _GRAIN[top : top + size, left : left + size]
+    top, left = rng.integers(0, _NOISE_FIELD.shape[0] - size + 1, 2)
+    field = _NOISE_FIELD[top : top + size, left : left + size]
     return np.asarray((field[..., :1] if rng.random() < 0.5 else field) * np.float32(strength))
 
 
-def _exposed(image: Floats, rng: Generator) -> Floats:
-    """Gain, colour cast, gamma and vignette."""
+def _vary_exposure(image: Floats, rng: Generator) -> Floats:
+    """Vary gain, color cast, gamma and vignette at random."""
     if rng.random() < 0.4:
         image = image * rng.normal(1, 0.07, 3).astype(np.float32) + np.float32(rng.normal(0, 8))
     if rng.random() < 0.3:
@@ -52,7 +58,7 @@ def _exposed(image: Floats, rng: Generator) -> Floats:
     return np.asarray(image, np.float32)
 
 
-def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+def _compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.uint8)

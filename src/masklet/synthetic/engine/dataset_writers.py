@@ -1,4 +1,4 @@
-"""Write samples in the layouts of known data sets, so that any reader of theirs reads ours.
+"""Writers of samples in the layouts of DAVIS, SA-V and SA-1B.
 
 DAVIS    JPEGImages/480p/NAME/00000.jpg   Annotations/480p/NAME/00000.png (palette)   ImageSets/2017/SPLIT.txt
 SA-V     NAME.mp4 at 24 frames a second   NAME_manual.json: run-length codes of every fourth frame
@@ -24,54 +24,60 @@ from masklet.masks import rle
 from masklet.masks.label_map import make_davis_palette, make_label_map
 from masklet.synthetic.engine.samples import Clip, Sample
 
-SAV_EVERY = 4
-"""SA-V videos have 24 frames a second, its masks 6."""
-SAV_RATE = 24
+SAV_ANNOTATION_STEP = 4
+"""SA-V has masks for every fourth frame."""
+SAV_FPS = 24
 JPEG_QUALITY = 95
 
 
 def write_davis(folder: Path, name: str, clip: Clip) -> None:
-    """Write one clip as a DAVIS 2017 sequence. Objects get the ids 1..N; where masks overlap the smaller id wins."""
+    """Write a clip as a DAVIS 2017 sequence. Objects get the ids 1 to N. Where masks overlap, the smaller id wins."""
     frames, annotations = (folder / part / "480p" / name for part in ("JPEGImages", "Annotations"))
     frames.mkdir(parents=True, exist_ok=True)
     annotations.mkdir(parents=True, exist_ok=True)
     ids = range(1, len(clip.kinds) + 1)
     for number, (frame, masks) in enumerate(zip(clip.frames, clip.masks, strict=True)):
-        _write(frames / f"{number:05d}.jpg", _jpeg(frame))
+        _write(frames / f"{number:05d}.jpg", _encode_jpeg(frame))
         labels = make_label_map(masks, ids, (frame.shape[0], frame.shape[1]))
-        _write(annotations / f"{number:05d}.png", _palette_png(labels.astype(np.uint8)))
+        _write(annotations / f"{number:05d}.png", _encode_palette_png(labels.astype(np.uint8)))
 
 
 def write_davis_split(folder: Path, split: str, names: Iterable[str]) -> None:
-    """Write the list of the sequences of a split, which makes the folder a DAVIS data set."""
+    """Write the list of sequences of a split, which a DAVIS data set needs."""
     lists = folder / "ImageSets" / "2017"
     lists.mkdir(parents=True, exist_ok=True)
     _write(lists / f"{split}.txt", "".join(f"{name}\n" for name in names).encode())
 
 
 def write_sav(folder: Path, name: str, clip: Clip) -> None:
-    """Write one clip as an SA-V training video with manual masklets on every fourth frame.
+    """Write a clip as an SA-V training video with manual masklets on every fourth frame.
 
-    Raises `ResourceError` when the video cannot be encoded.
+    Raises:
+        ResourceError: The video cannot be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_video(folder / f"{name}.mp4", clip.frames)
-    annotation = sav_annotation(name, clip.masks[::SAV_EVERY], len(clip.frames))
+    annotation = build_sav_annotation(name, clip.masks[::SAV_ANNOTATION_STEP], len(clip.frames))
     _write(folder / f"{name}_manual.json", json.dumps(annotation).encode())
 
 
-def sav_annotation(name: str, masks: NDArray[np.bool_], frames: int) -> dict[str, Any]:
-    """The content of an SA-V annotation file, numbers as in the released ones; absent objects have empty codes.
+def build_sav_annotation(name: str, masks: NDArray[np.bool_], frames: int) -> dict[str, Any]:
+    """Build the content of an SA-V annotation file. Absent objects have an empty run-length code.
 
-    `masks` (A, N, H, W) are those of the annotated frames, `frames` counts all frames of the video.
+    Args:
+        name: Name of the video.
+        masks: Masks of the annotated frames (A, N, H, W) bool.
+        frames: Number of all frames of the video.
     """
     visible = np.asarray(masks.any((2, 3)))
     areas = masks.sum((2, 3)).sum(0) / np.maximum(visible.sum(0), 1)
     count, height, width = masks.shape[1:]
-    changes = (visible[1:] != visible[:-1]).sum(0) - (~visible[0] & visible.any(0))  # the first appearance is none
+    changes = (visible[1:] != visible[:-1]).sum(0) - (
+        ~visible[0] & visible.any(0)
+    )  # the first appearance does not count
     return {
         "video_id": name,
-        "video_duration": frames / SAV_RATE,
+        "video_duration": frames / SAV_FPS,
         "video_frame_count": float(frames),
         "video_height": float(height),
         "video_width": float(width),
@@ -82,7 +88,7 @@ def sav_annotation(name: str, masks: NDArray[np.bool_], frames: int) -> dict[str
         "masklet_id": list(range(count)),
         "masklet_size_rel": (areas / (height * width)).tolist(),
         "masklet_size_abs": areas.tolist(),
-        "masklet_size_bucket": [_bucket(area) for area in areas],
+        "masklet_size_bucket": [_choose_size_bucket(area) for area in areas],
         "masklet_visibility_changes": changes.tolist(),
         "masklet_first_appeared_frame": visible.argmax(0).astype(float).tolist(),
         "masklet_frame_count": [len(masks)] * count,
@@ -94,17 +100,17 @@ def sav_annotation(name: str, masks: NDArray[np.bool_], frames: int) -> dict[str
 
 
 def write_sa1b(folder: Path, number: int, sample: Sample) -> None:
-    """Write one picture in the layout of SA-1B: a JPEG and the codes of its masks."""
+    """Write an image in the layout of SA-1B: a JPEG file and the run-length codes of the masks."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"sa_{number}"
     height, width = sample.image.shape[:2]
-    annotations = [_sa1b_mask(index, mask) for index, mask in enumerate(sample.masks)]
+    annotations = [_build_sa1b_annotation(index, mask) for index, mask in enumerate(sample.masks)]
     image = {"image_id": number, "width": width, "height": height, "file_name": f"{name}.jpg"}
-    _write(folder / f"{name}.jpg", _jpeg(sample.image))
+    _write(folder / f"{name}.jpg", _encode_jpeg(sample.image))
     _write(folder / f"{name}.json", json.dumps({"image": image, "annotations": annotations}).encode())
 
 
-def _sa1b_mask(index: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
+def _build_sa1b_annotation(index: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
     code = rle.encode(mask)
     middle = np.argwhere(mask)[int(mask.sum()) // 2]
     return {
@@ -119,22 +125,22 @@ def _sa1b_mask(index: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
-def _bucket(area: float) -> str:
-    """Small under 32 x 32 pixels, large from 96 x 96 on, as in SA-V and COCO."""
+def _choose_size_bucket(area: float) -> str:
+    """Return the size bucket of SA-V and COCO: small below 32 × 32 pixels, large from 96 × 96."""
     return "small" if area < 32**2 else "medium" if area < 96**2 else "large"
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
+def _encode_jpeg(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
-def _palette_png(labels: NDArray[np.uint8]) -> bytes:
+def _encode_palette_png(labels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    picture = Image.fromarray(labels)
-    picture.putpalette(make_davis_palette().ravel().tolist())
-    picture.save(buffer, "PNG")
+    image = Image.fromarray(labels)
+    image.putpalette(make_davis_palette().ravel().tolist())
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -144,12 +150,14 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8]) -> None:
-    """MPEG-4 in an mp4 container: what OpenCV's wheels can write on every system."""
+    """Write an mp4 file with the MPEG-4 codec, which OpenCV's wheels have on every system."""
     part = path.with_suffix(".part.mp4")
     height, width = frames.shape[1:3]
-    writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), SAV_RATE, (width, height))
+    writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), SAV_FPS, (width, height))
     if not writer.isOpened():
-        raise ResourceError("output-failed", f"{path}: OpenCV cannot write an mp4 here", path=str(path))
+        raise ResourceError(
+            "output-failed", f"{path}: OpenCV cannot encode MPEG-4 video; use another layout", path=str(path)
+        )
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()

@@ -1,4 +1,4 @@
-"""How things move: smooth random curves over time, and the paths that make a clip hard to follow."""
+"""Motion over time: smooth random curves, paths of objects, and the camera."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.synthetic.engine.shapes import catmull_rom
+from masklet.synthetic.engine.shapes import interpolate_catmull_rom
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A smooth curve through `knots` (K, D) at evenly spaced times from 0 to 1; outside it runs on at its ends."""
+    """A smooth curve through `knots` (K, D) at equal distances in time from 0 to 1, linear before and after."""
 
     knots: Values
 
     def at(self, time: float) -> Values:
-        """The value (D,) at `time`."""
+        """Return the value (D,) at a time."""
         ticks = np.array([np.clip(time, -0.2, 1.2) * (len(self.knots) - 1)])
         inside = np.clip(ticks, 0, len(self.knots) - 1)
-        value = catmull_rom(inside, self.knots)[0]
+        value = interpolate_catmull_rom(inside, self.knots)[0]
         edge = self.knots[1] - self.knots[0] if ticks[0] < 0 else self.knots[-1] - self.knots[-2]
         return np.asarray(value + (ticks - inside) * edge)
 
 
-def wander(rng: Generator, start: Values, spread: float, knots: int = 4) -> Curve:
-    """A random walk around `start` (D,) that is drawn back to it: each knot about `spread` from the one before."""
+def sample_curve(rng: Generator, start: Values, spread: float, knots: int = 4) -> Curve:
+    """Sample a mean-reverting random curve from `start` (D,), with steps of standard deviation `spread` per knot."""
     points = [start]
     for _ in range(knots - 1):
         points.append(points[-1] + 0.4 * (start - points[-1]) + rng.normal(0, spread, start.shape))
     return Curve(np.array(points))
 
 
-def crossing(rng: Generator) -> tuple[Curve, Curve]:
-    """Two paths (x, y as shares of the picture) that change sides and meet half-way."""
+def sample_crossing_paths(rng: Generator) -> tuple[Curve, Curve]:
+    """Sample two paths (x, y in shares of the image) that swap sides and meet halfway."""
     left, right = rng.uniform(0.15, 0.35), rng.uniform(0.65, 0.85)
     height, offset = rng.uniform(0.3, 0.7), rng.normal(0, 0.05)
     bend = rng.normal(0, 0.06, (2, 3))
@@ -48,24 +48,31 @@ def crossing(rng: Generator) -> tuple[Curve, Curve]:
     return Curve(first), Curve(second)
 
 
-def leave_and_return(rng: Generator) -> Curve:
-    """A path that starts inside, is outside the picture in the middle, and comes back elsewhere."""
+def sample_exit_path(rng: Generator) -> Curve:
+    """Sample a path that starts inside the image, leaves it halfway and returns at another place."""
     start, end = rng.uniform(0.25, 0.75, (2, 2))
     side = rng.integers(4)
     away = np.array([[-0.45, 0.5], [1.45, 0.5], [0.5, -0.45], [0.5, 1.45]][int(side)]) + rng.normal(0, 0.1, 2)
     return Curve(np.array([start, start + 0.15 * (away - start), away, end + 0.2 * (away - end), end]))
 
 
-def passing(rng: Generator, by: Values) -> Curve:
-    """A path right across the picture that passes over the point `by` (x, y) half-way."""
+def sample_passing_path(rng: Generator, point: Values) -> Curve:
+    """Sample a path across the image that passes near `point` (x, y) halfway."""
     angle = rng.uniform(0, 2 * np.pi)
-    way = np.array([np.cos(angle), np.sin(angle)]) * 0.9
-    return Curve(np.array([by - way, by + rng.normal(0, 0.03, 2), by + way]))
+    offset = np.array([np.cos(angle), np.sin(angle)]) * 0.9
+    return Curve(np.array([point - offset, point + rng.normal(0, 0.03, 2), point + offset]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Camera:
-    """A camera over a flat world: pan in shares of the picture, zoom as a logarithm, roll in radians, shake."""
+    """A camera over a flat world.
+
+    Attributes:
+        pan: Shift (x, y) in shares of the image.
+        zoom: Logarithm of the scale.
+        roll: Rotation in radians.
+        shake: Additional shift (x, y) in shares of the image.
+    """
 
     pan: Curve
     zoom: Curve
@@ -73,7 +80,7 @@ class Camera:
     shake: Curve
 
     def at(self, time: float, size: int) -> Values:
-        """The affine matrix (2, 3) from the world's pixels to the picture's."""
+        """Return the affine matrix (2, 3) from the world's pixels to the image's, at a time and an image size."""
         scale, angle = float(np.exp(self.zoom.at(time)[0])), float(self.roll.at(time)[0])
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         middle = np.full(2, size / 2)
@@ -81,16 +88,16 @@ class Camera:
         return np.column_stack([turn, middle - turn @ (middle + shift)])
 
 
-def random_camera(rng: Generator) -> Camera:
-    """Standing for a third of the clips; otherwise panning, zooming, rolling and shaking a little."""
+def sample_camera(rng: Generator) -> Camera:
+    """Sample a camera: still with probability 0.33, otherwise with pan, zoom, roll and sometimes shake."""
     still = np.zeros(2)
     if rng.random() < 0.33:
         rest = Curve(np.zeros((2, 2)))
         return Camera(rest, Curve(np.zeros((2, 1))), Curve(np.zeros((2, 1))), rest)
-    trembling = rng.uniform(0.001, 0.012) if rng.random() < 0.4 else 0.0
+    shake = rng.uniform(0.001, 0.012) if rng.random() < 0.4 else 0.0
     return Camera(
-        wander(rng, still, rng.uniform(0.02, 0.18)),
-        wander(rng, np.zeros(1), rng.uniform(0, 0.15)),
-        wander(rng, np.zeros(1), rng.uniform(0, 0.06)),
-        Curve(rng.normal(0, trembling, (12, 2))),
+        sample_curve(rng, still, rng.uniform(0.02, 0.18)),
+        sample_curve(rng, np.zeros(1), rng.uniform(0, 0.15)),
+        sample_curve(rng, np.zeros(1), rng.uniform(0, 0.06)),
+        Curve(rng.normal(0, shake, (12, 2))),
     )

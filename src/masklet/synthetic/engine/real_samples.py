@@ -1,10 +1,10 @@
-"""Real pictures and clips with label maps, cut and resized into the same samples as the composed ones.
+"""Samples of labeled images and clips: random crops, resized to the size of composed samples.
 
     index.json   {"images": [{"image", "mask", "objects": [[id, name], …], "exhaustive", "source"}, …],
                   "clips": [{"clip"}, …]}
 
-Paths are relative to the index. A label map is a PNG: 0 background, 1..n objects, 255 ignore. A clip is a folder with
-`frames/` and `masks/` whose files share their names; frames without a mask file are not used.
+Paths are relative to the index. A label map is a PNG file: 0 background, 1 to 254 objects, 255 ignored. A clip is a
+folder with `frames/` and `masks/` whose files have the same names. Frames without a mask file are not used.
 """
 
 from __future__ import annotations
@@ -25,21 +25,29 @@ from masklet.errors import FormatError, InputNotFound
 from masklet.files.names import check_relative
 from masklet.predict.crop import Crop
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
-from masklet.synthetic.engine.views import random_view
-from masklet.synthetic.image_filters import relabelled, resized
+from masklet.synthetic.engine.views import sample_crop
+from masklet.synthetic.image_filters import resize, resize_labels
 
 Labels = NDArray[np.uint8]
 
 IGNORE = 255
-LEAST_PIXELS = 24
-"""Objects smaller than this in the resized crop are no targets."""
+MIN_PIXELS = 24
+"""Objects with fewer pixels in the resized crop are no targets."""
 STUFF = frozenset({"street", "facade", "vegetation", "non-building-infrastructure"})
-"""Names whose masks are stretches of scenery rather than objects."""
+"""Names whose masks are regions of the background instead of objects."""
 
 
 @dataclass(frozen=True, slots=True)
-class RealEntry:
-    """One labelled picture: its files, the names of its objects, and whether everything in it is labelled."""
+class LabeledImage:
+    """A labeled image of an index file.
+
+    Attributes:
+        image: The image file.
+        mask: The label map.
+        names: Label and name of each object.
+        exhaustive: Every object in the image is labeled.
+        source: Name of the source that the image is from.
+    """
 
     image: Path
     mask: Path
@@ -49,41 +57,40 @@ class RealEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class RealPictures:
-    """`sample(index)` gives a random square view, `size` pixels, of a random labelled picture.
+class RealImages:
+    """Samples random crops of labeled images, resized to `size` × `size` pixels.
 
-    Pictures with rare names are drawn more often, so that people do not crowd out the others; a view is the whole
-    picture or a window around one object. Where an entry is not `exhaustive`, neither is the sample.
+    Images with rare names are sampled more often. A crop is the full image or contains one random object.
     """
 
-    entries: tuple[RealEntry, ...]
+    entries: tuple[LabeledImage, ...]
     size: int
     seed: int
 
     def sample(self, index: int) -> Sample:
-        """View number `index`, the same for ever for this seed; at least one target."""
-        shares = _shares(self.entries)
+        """Return crop number `index` with at least one target. The same seed and number give the same crop."""
+        shares = _compute_shares(self.entries)
         for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, attempt))
             entry = self.entries[int(rng.choice(len(self.entries), p=shares))]
-            image, labels = read_labelled(entry.image, entry.mask)
-            view = _random_view(rng, labels)
-            if view is None:
+            image, labels = read_labeled_image(entry.image, entry.mask)
+            crop = _sample_crop(rng, labels)
+            if crop is None:
                 continue
-            [(image, labels)] = _seen([(image, labels)], view, self.size)
-            numbers = [number for number, pixels in _areas(labels) if pixels >= LEAST_PIXELS]
+            [(image, labels)] = _crop_frames([(image, labels)], crop, self.size)
+            numbers = [number for number, pixels in _measure_areas(labels) if pixels >= MIN_PIXELS]
             if numbers:
                 names = dict(entry.names)
                 kinds: tuple[TargetKind, ...] = tuple(
                     "region" if names.get(n) in STUFF else "instance" for n in numbers
                 )
                 return Sample(image, np.stack([labels == n for n in numbers]), kinds, entry.exhaustive)
-        raise AssertionError(f"no object in 100 views (seed {self.seed}, index {index})")
+        raise AssertionError(f"no object in 100 crops (seed {self.seed}, index {index})")
 
 
 @dataclass(frozen=True, slots=True)
 class RealClips:
-    """`sample(index)` gives `frames` labelled frames of a random clip, all seen through one random square view."""
+    """Samples `frames` labeled frames of random clips, with one random crop per sample, resized to `size` pixels."""
 
     folders: tuple[Path, ...]
     size: int
@@ -91,89 +98,115 @@ class RealClips:
     seed: int
 
     def sample(self, index: int) -> Clip:
-        """Clip number `index`: consecutive labelled frames or every second or third, forwards or backwards."""
+        """Return sample number `index`: consecutive labeled frames or every second or third, forwards or backwards."""
         for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, attempt))
             folder = self.folders[int(rng.integers(len(self.folders)))]
-            chosen = [read_labelled(*pair) for pair in _chosen_frames(rng, folder, self.frames)]
-            view = _random_view(rng, chosen[0][1])
-            if view is None:
+            chosen = [read_labeled_image(*pair) for pair in _sample_frames(rng, folder, self.frames)]
+            crop = _sample_crop(rng, chosen[0][1])
+            if crop is None:
                 continue
-            seen = _seen(chosen, view, self.size)
-            numbers = [number for number, pixels in _areas(seen[0][1]) if pixels >= LEAST_PIXELS]
+            cropped = _crop_frames(chosen, crop, self.size)
+            numbers = [number for number, pixels in _measure_areas(cropped[0][1]) if pixels >= MIN_PIXELS]
             if numbers:
-                masks = np.stack([np.stack([labels == n for n in numbers]) for _, labels in seen])
+                masks = np.stack([np.stack([labels == n for n in numbers]) for _, labels in cropped])
                 kinds: tuple[TargetKind, ...] = tuple("instance" for _ in numbers)
-                return Clip(np.stack([image for image, _ in seen]), masks, kinds)
+                return Clip(np.stack([image for image, _ in cropped]), masks, kinds)
         raise AssertionError(f"no object in 100 clips (seed {self.seed}, index {index})")
 
 
-def real_pictures(index: Path, size: int, seed: int) -> RealPictures:
-    """The pictures of an index file. Raises `InputNotFound`, or `FormatError` naming the entry that is wrong."""
-    entries = [_entry(index, number, row) for number, row in enumerate(_read_index(index).get("images", []))]
+def open_real_images(index: Path, size: int, seed: int) -> RealImages:
+    """Open the images of an index file.
+
+    Args:
+        index: The index file.
+        size: Height and width of the samples in pixels.
+        seed: Random seed of the crops.
+
+    Raises:
+        InputNotFound: The index or a file that it names is missing.
+        FormatError: The index or one of its entries is broken, or there are no images.
+    """
+    entries = [_parse_entry(index, number, row) for number, row in enumerate(_read_index(index).get("images", []))]
     missing = next((path for entry in entries for path in (entry.image, entry.mask) if not path.is_file()), None)
     if missing is not None:
-        raise InputNotFound("input-not-found", f"{missing}: named by {index} but not there", path=str(missing))
+        raise InputNotFound(
+            "input-not-found",
+            f"{missing}: listed in {index} but missing; add the file or remove the entry",
+            path=str(missing),
+        )
     if not entries:
-        raise FormatError("dataset-broken", f"{index}: no images in it")
-    return RealPictures(tuple(entries), size, seed)
+        raise FormatError("dataset-broken", f"{index}: lists no images; add some")
+    return RealImages(tuple(entries), size, seed)
 
 
 def has_clips(index: Path) -> bool:
-    """Whether an index file names clips. Raises like `real_pictures`."""
+    """Return whether an index file lists clips. Raises the errors of `open_real_images`."""
     return bool(_read_index(index).get("clips"))
 
 
-def real_clips(index: Path, size: int, frames: int, seed: int) -> RealClips:
-    """The clips of an index file that have enough labelled frames. Raises like `real_pictures`."""
+def open_real_clips(index: Path, size: int, frames: int, seed: int) -> RealClips:
+    """Open the clips of an index file with at least `frames` labeled frames. Raises like `open_real_images`."""
     folders = [index.parent / check_relative(row["clip"], index) for row in _read_index(index).get("clips", [])]
-    folders = [folder for folder in folders if len(_labelled_frames(folder)) >= frames]
+    folders = [folder for folder in folders if len(_find_labeled_frames(folder)) >= frames]
     if not folders:
-        raise FormatError("dataset-broken", f"{index}: no clip in it has {frames} labelled frames")
+        raise FormatError("dataset-broken", f"{index}: no clip has {frames} labeled frames; train on fewer frames")
     return RealClips(tuple(folders), size, frames, seed)
 
 
-def read_labelled(image: Path, mask: Path) -> tuple[NDArray[np.uint8], Labels]:
-    """A picture (H, W, 3) RGB and its label map (H, W); palette files give their indices."""
-    from PIL import Image  # only here: palette PNGs must not be expanded to colours
+def read_labeled_image(image: Path, mask: Path) -> tuple[NDArray[np.uint8], Labels]:
+    """Read an RGB image (H, W, 3) and its label map (H, W). The labels of a palette file are its indices.
+
+    Raises:
+        FormatError: The image cannot be decoded, or the sizes differ.
+    """
+    from PIL import Image  # OpenCV would expand palettes to colors
 
     pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise FormatError("image-broken", f"{image}: cannot be decoded", path=str(image))
-    with Image.open(mask) as picture:
-        labels = np.asarray(picture if picture.mode == "P" else picture.convert("L"), np.uint8)
+        raise FormatError("image-broken", f"{image}: cannot be decoded; replace the file", path=str(image))
+    with Image.open(mask) as label_map:
+        labels = np.asarray(label_map if label_map.mode == "P" else label_map.convert("L"), np.uint8)
     if labels.shape != pixels.shape[:2]:
-        message = f"{mask}: label map is {labels.shape}, its picture {pixels.shape[:2]}; they must be equal"
+        message = f"{mask}: the label map is {labels.shape}, its image {pixels.shape[:2]}; the sizes must be equal"
         raise FormatError("dataset-broken", message, path=str(mask))
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), labels
 
 
 def _read_index(index: Path) -> dict[str, Any]:
     if not index.is_file():
-        raise InputNotFound("input-not-found", f"{index}: no such index of real pictures", path=str(index))
+        raise InputNotFound("input-not-found", f"{index}: no such index of labeled images", path=str(index))
     try:
         content = json.loads(index.read_text("utf-8"))
     except ValueError as error:
-        raise FormatError("dataset-broken", f"{index}: not JSON ({error})", path=str(index)) from error
+        raise FormatError(
+            "dataset-broken", f"{index}: not JSON ({error}); write the index again", path=str(index)
+        ) from error
     if not isinstance(content, dict):
-        raise FormatError("dataset-broken", f"{index}: expected an object with images and clips", path=str(index))
+        raise FormatError("dataset-broken", f"{index}: expected a JSON object with images and clips", path=str(index))
     return content
 
 
-def _entry(index: Path, number: int, row: dict[str, Any]) -> RealEntry:
+def _parse_entry(index: Path, number: int, row: dict[str, Any]) -> LabeledImage:
     try:
         names = tuple((int(key), str(name)) for key, name in row["objects"])
         image, mask = (index.parent / check_relative(row[key], index) for key in ("image", "mask"))
-        return RealEntry(image, mask, names, bool(row["exhaustive"]), str(row["source"]))
+        return LabeledImage(image, mask, names, bool(row["exhaustive"]), str(row["source"]))
     except FormatError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError("dataset-broken", f"{index}: images[{number}] is wrong ({error!r})") from error
+        raise FormatError(
+            "dataset-broken", f"{index}: images[{number}] is invalid ({error!r}); see the format of the index"
+        ) from error
 
 
 @lru_cache(maxsize=8)
-def _shares(entries: tuple[RealEntry]) -> NDArray[np.float64]:
-    """How often each picture is drawn: the root of how rare its rarest name is, sources by their number of pictures."""
+def _compute_shares(entries: tuple[LabeledImage]) -> NDArray[np.float64]:
+    """Return the probability of each image.
+
+    Within a source it is proportional to the inverse square root of the frequency of the image's rarest name. The
+    probability of a source is proportional to its number of images.
+    """
     counts: dict[str, int] = {}
     for entry in entries:
         for _, name in entry.names:
@@ -185,37 +218,40 @@ def _shares(entries: tuple[RealEntry]) -> NDArray[np.float64]:
     return np.asarray(rarity / rarity.sum())
 
 
-def _areas(labels: Labels) -> list[tuple[int, int]]:
+def _measure_areas(labels: Labels) -> list[tuple[int, int]]:
+    """Return the label and the number of pixels of each object."""
     counts = np.bincount(labels.ravel(), minlength=256)
     return [(number, int(counts[number])) for number in range(1, IGNORE) if counts[number]]
 
 
-def _random_view(rng: Generator, labels: Labels) -> Crop | None:
-    """A view of a picture with labels, rather of a large object than of a small one; None where nothing is labelled."""
-    areas = _areas(labels)
+def _sample_crop(rng: Generator, labels: Labels) -> Crop | None:
+    """Sample a crop with an object, larger objects more often; None if the image has no labels."""
+    areas = _measure_areas(labels)
     if not areas:
         return None
     weights = np.log1p([pixels for _, pixels in areas])
     number = areas[int(rng.choice(len(areas), p=weights / weights.sum()))][0]
-    return random_view(labels == number, rng)
+    return sample_crop(labels == number, rng)
 
 
-def _seen(
-    frames: Sequence[tuple[NDArray[np.uint8], Labels]], view: Crop, size: int
+def _crop_frames(
+    frames: Sequence[tuple[NDArray[np.uint8], Labels]], crop: Crop, size: int
 ) -> list[tuple[NDArray[np.uint8], Labels]]:
-    """The window of every frame, resized to (size, size)."""
+    """Crop every frame and its label map, and resize both to (size, size)."""
     return [
-        (resized(view.cut(image), (size, size)), relabelled(view.cut(labels), (size, size))) for image, labels in frames
+        (resize(crop.cut(image), (size, size)), resize_labels(crop.cut(labels), (size, size)))
+        for image, labels in frames
     ]
 
 
-def _labelled_frames(folder: Path) -> list[tuple[Path, Path]]:
+def _find_labeled_frames(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the frame and mask files of a clip that has both, in the order of their names."""
     frames = {path.stem: path for path in sorted((folder / "frames").glob("*.*"))}
     return [(frames[mask.stem], mask) for mask in sorted((folder / "masks").glob("*.png")) if mask.stem in frames]
 
 
-def _chosen_frames(rng: Generator, folder: Path, count: int) -> list[tuple[Path, Path]]:
-    available = _labelled_frames(folder)
+def _sample_frames(rng: Generator, folder: Path, count: int) -> list[tuple[Path, Path]]:
+    available = _find_labeled_frames(folder)
     stride = int(rng.integers(1, min(3, (len(available) - 1) // max(1, count - 1)) + 1))
     start = int(rng.integers(0, len(available) - stride * (count - 1)))
     chosen = available[start : start + stride * (count - 1) + 1 : stride]

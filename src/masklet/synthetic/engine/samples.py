@@ -1,4 +1,4 @@
-"""What the engine gives: a picture or a clip with the exact masks of what is in it."""
+"""Samples: an image or a clip with the exact masks of its targets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 TargetKind = Literal["instance", "union", "part", "region"]
-"""One object; a group of touching objects; a part of an object; a stretch of the background."""
+"""One object, a group of touching objects, a part of an object, or a region of the background."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A picture `image` (H, W, 3) uint8 RGB with the visible pixels `masks` (N, H, W) bool of N >= 1 targets.
+    """An image with the masks of N >= 1 targets.
 
-    Targets may overlap: a part lies inside its instance, a union holds several instances. `exhaustive` says whether
-    every object in the picture is among the targets; where it is not, an unlabelled pixel is no proof of absence.
+    Attributes:
+        image: RGB image (H, W, 3) uint8.
+        masks: Visible pixels of the targets (N, H, W) bool. Targets may overlap: a part is inside its instance.
+        kinds: Kind of each target.
+        exhaustive: Every object in the image is a target. Otherwise an unlabeled pixel may belong to an object.
     """
 
     image: NDArray[np.uint8]
@@ -32,9 +35,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """T frames `frames` (T, H, W, 3) uint8 RGB, the visible pixels `masks` (T, N, H, W) bool of N objects.
+    """A clip of T frames with the masks of N objects.
 
-    `visible` (T, N) bool: False where an object has left, is wholly covered, or has not come yet.
+    Attributes:
+        frames: RGB frames (T, H, W, 3) uint8.
+        masks: Visible pixels of the objects (T, N, H, W) bool.
+        kinds: Kind of each object.
     """
 
     frames: NDArray[np.uint8]
@@ -47,4 +53,5 @@ class Clip:
 
     @property
     def visible(self) -> NDArray[np.bool_]:
+        """Whether each object has a visible pixel on each frame (T, N) bool."""
         return np.asarray(self.masks.any((2, 3)))

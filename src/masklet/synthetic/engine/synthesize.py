@@ -1,4 +1,4 @@
-"""Fill a folder with composed clips or pictures in the layout of a known data set; go on where an earlier run ended."""
+"""Data sets of composed clips or images, in the layout of DAVIS, SA-V or SA-1B."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import cv2
 from masklet.errors import ResourceError
 from masklet.files.atomic import atomic_write
 from masklet.files.outputs import output_exists
-from masklet.synthetic.engine.asset_bank import Bank, load_bank
+from masklet.synthetic.engine.asset_bank import AssetBank, load_bank
 from masklet.synthetic.engine.clips import ClipComposer
-from masklet.synthetic.engine.compose import Composer
+from masklet.synthetic.engine.compose import ImageComposer
 from masklet.synthetic.engine.dataset_writers import write_davis, write_davis_split, write_sa1b, write_sav
 from masklet.synthetic.engine.samples import Clip, Sample
 from masklet.synthetic.pack import Pack
-from masklet.synthetic.rendering.render_cache import load_models
+from masklet.synthetic.rendering.render_cache import load_meshes
 
 if TYPE_CHECKING:
-    from masklet.synthetic.engine.single_sample import OneByOne
+    from masklet.synthetic.engine.single_sample import SingleSampleComposer
 
 Layout = Literal["davis", "sav", "sa1b"]
 Progress = Callable[[int, int], None]
@@ -35,14 +35,23 @@ RECIPE = "recipe.json"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a set is made of: with the same pack, the same recipe gives the same set, however many are written."""
+    """Settings of a composed data set. The same pack and recipe give the same clips or images, whatever their number.
+
+    Attributes:
+        layout: Layout of the data set.
+        size: Height and width in pixels.
+        frames: Frames per clip.
+        seed: Random seed.
+        held_out: Use the assets held out for validation.
+        device: PyTorch device to compose on. Empty: compose with NumPy, which has more kinds of blending and bending.
+    """
 
     layout: Layout = "davis"
     size: int = 384
     frames: int = 24
     seed: int = 0
     held_out: bool = False
-    device: str = ""  # where PyTorch composes; empty: NumPy does, which knows more tricks
+    device: str = ""
 
 
 def synthesize(
@@ -53,53 +62,62 @@ def synthesize(
     progress: Progress = lambda done, total: None,
     loading: Progress = lambda done, total: None,
 ) -> None:
-    """Write clips or pictures 0 to `count` - 1 of `recipe` into `folder`; those that are there are left alone.
+    """Write a data set, or the missing part of it.
 
-    `loading` hears of the meshes that are rendered when the pack is used for the first time, `progress` of the set.
+    Args:
+        pack: The pack to compose from.
+        folder: Folder of the data set.
+        recipe: Settings of the data set.
+        count: Number of clips or images.
+        progress: Called as `progress(done, total)` after each clip or image.
+        loading: Called as `loading(done, total)` after each mesh, if the meshes have not been rendered before.
 
-    Raises `ResourceError` when the folder holds another recipe's set or cannot be written.
+    Raises:
+        ResourceError: The folder has other files or a data set of another recipe, or cannot be written.
     """
-    _claim(folder, recipe)
+    _claim_folder(folder, recipe)
     write = (
-        _picture_writer(pack, folder, recipe, loading)
+        _make_image_writer(pack, folder, recipe, loading)
         if recipe.layout == "sa1b"
-        else _clip_writer(pack, folder, recipe, loading)
+        else _make_clip_writer(pack, folder, recipe, loading)
     )
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one picture per thread is faster than several threads per picture
+    cv2.setNumThreads(1)  # one image per thread takes less time than several threads per image
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, written in enumerate(as_completed([pool.submit(write, number) for number in range(count)]), 1):
-                written.result()
+            for done, future in enumerate(as_completed([pool.submit(write, number) for number in range(count)]), 1):
+                future.result()
                 progress(done, count)
     finally:
         cv2.setNumThreads(threads)
     if recipe.layout == "davis":
         split = "val" if recipe.held_out else "train"
-        write_davis_split(folder, split, [_clip_name(number) for number in range(count)])
+        write_davis_split(folder, split, [_format_clip_name(number) for number in range(count)])
 
 
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Note the recipe in the folder, or check that it is the one noted there."""
+def _claim_folder(folder: Path, recipe: Recipe) -> None:
+    """Write the recipe to an empty folder, or check that the folder has the same recipe."""
     path = folder / RECIPE
     content = json.dumps(asdict(recipe), indent=1)
     if output_exists(path):
         if path.read_text("utf-8") != content:
-            message = f"{folder} holds a set of another recipe ({RECIPE}); choose another folder, or the same options"
+            message = (
+                f"{folder} has a data set of another recipe ({RECIPE}); choose another folder, or the same options"
+            )
             raise ResourceError("output-exists", message, path=str(folder))
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise ResourceError("output-exists", f"{folder} is not empty and holds no set of ours; choose another folder")
+        raise ResourceError("output-exists", f"{folder} is not empty and has no {RECIPE}; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as handle:
         handle.write(content.encode())
 
 
-def _clip_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
-    sample = _clips(pack, recipe, loading)
+def _make_clip_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
+    sample = _make_clip_source(pack, recipe, loading)
 
     def write(number: int) -> None:
-        name = _clip_name(number)
+        name = _format_clip_name(number)
         last = folder / "Annotations" / "480p" / name / f"{recipe.frames - 1:05d}.png"
         if (last if recipe.layout == "davis" else folder / f"{name}_manual.json").exists():
             return
@@ -108,8 +126,8 @@ def _clip_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) ->
     return write
 
 
-def _picture_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
-    sample = _pictures(pack, recipe, loading)
+def _make_image_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress) -> Callable[[int], None]:
+    sample = _make_image_source(pack, recipe, loading)
 
     def write(number: int) -> None:
         if not (folder / f"sa_{number}.json").exists():
@@ -118,28 +136,28 @@ def _picture_writer(pack: Pack, folder: Path, recipe: Recipe, loading: Progress)
     return write
 
 
-def _clips(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Clip]:
-    """What gives clip number so and so."""
+def _make_clip_source(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Clip]:
+    """Return the function that composes clip `number`."""
     bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
     if recipe.device:
-        return partial(_on_device(bank, recipe).clip, frames=recipe.frames)
-    models = load_models(pack, held_out=recipe.held_out)
-    return ClipComposer(bank, models, recipe.size, recipe.frames, recipe.seed).sample
+        return partial(_make_device_composer(bank, recipe).sample_clip, frames=recipe.frames)
+    meshes = load_meshes(pack, held_out=recipe.held_out)
+    return ClipComposer(bank, meshes, recipe.size, recipe.frames, recipe.seed).sample
 
 
-def _pictures(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Sample]:
-    """What gives picture number so and so."""
+def _make_image_source(pack: Pack, recipe: Recipe, loading: Progress) -> Callable[[int], Sample]:
+    """Return the function that composes image `number`."""
     bank = load_bank(pack, held_out=recipe.held_out, progress=loading)
     if recipe.device:
-        return _on_device(bank, recipe).picture
-    return Composer(bank, recipe.size, recipe.seed).sample
+        return _make_device_composer(bank, recipe).sample_image
+    return ImageComposer(bank, recipe.size, recipe.seed).sample
 
 
-def _on_device(bank: Bank, recipe: Recipe) -> OneByOne:
-    from masklet.synthetic.engine.single_sample import OneByOne  # PyTorch is needed for this alone
+def _make_device_composer(bank: AssetBank, recipe: Recipe) -> SingleSampleComposer:
+    from masklet.synthetic.engine.single_sample import SingleSampleComposer  # needs PyTorch
 
-    return OneByOne(recipe.device, bank, recipe.size, recipe.seed)
+    return SingleSampleComposer(recipe.device, bank, recipe.size, recipe.seed)
 
 
-def _clip_name(number: int) -> str:
+def _format_clip_name(number: int) -> str:
     return f"synthetic_{number:06d}"

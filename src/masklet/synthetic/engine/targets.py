@@ -1,4 +1,4 @@
-"""Which masks of a composed scene are worth asking for: objects, touching groups, parts, stretches of background?"""
+"""Targets of a composed image: objects, groups of touching objects, parts, and regions of the background."""
 
 from __future__ import annotations
 
@@ -14,32 +14,41 @@ from masklet.synthetic.engine.samples import TargetKind
 Mask = NDArray[np.bool_]
 Target = tuple[Mask, TargetKind]
 
-LEAST_SHARE = 0.0006
-"""Targets smaller than this share of the picture (and 16 pixels) are too small to be asked for."""
-LEAST_VISIBLE = 0.08
-"""An object of which less is left uncovered is no target."""
+MIN_TARGET_SHARE = 0.0006
+"""A target covers at least this share of the image, and 16 pixels."""
+MIN_VISIBLE_SHARE = 0.08
+"""An object is a target if at least this share of it is visible."""
 
 
 @dataclass(slots=True, eq=False)
 class Scene:
-    """Who is visible where: `objects` (S, S) numbered 1..n as pasted, `parts` numbered over all objects."""
+    """Label maps of a composed image.
+
+    Attributes:
+        objects: Number of the visible object (S, S), from 1 in the order of pasting, 0 for the background.
+        parts: Number of the visible part (S, S), counted over all objects, or 0.
+        regions: Region of the background (S, S), or None.
+        full_areas: Area of each object without occlusion, in pixels.
+        part_count: Number of parts so far.
+    """
 
     objects: NDArray[np.int32]
     parts: NDArray[np.int32]
     regions: NDArray[np.int32] | None
-    whole: list[float] = field(default_factory=list)
+    full_areas: list[float] = field(default_factory=list)
     part_count: int = 0
 
     @staticmethod
     def empty(size: int, regions: NDArray[np.int32] | None) -> Scene:
+        """Make a scene without objects."""
         return Scene(np.zeros((size, size), np.int32), np.zeros((size, size), np.int32), regions)
 
     def add(self, layer: Layer) -> None:
-        """Enter the layer in front of everything: its pixels of alpha over 0.5 are its own."""
+        """Add an object in front of all others. It covers the pixels with alpha above 0.5."""
         solid = layer.alpha > 0.5
-        self.whole.append(layer.whole)
-        self.objects[layer.window][solid] = len(self.whole)
-        parts = self.parts[layer.window]
+        self.full_areas.append(layer.full_area)
+        self.objects[layer.slices][solid] = len(self.full_areas)
+        parts = self.parts[layer.slices]
         parts[solid] = 0
         if layer.parts is not None:
             inside = solid & (layer.parts > 0)
@@ -47,34 +56,34 @@ class Scene:
             self.part_count += int(layer.parts.max())
 
 
-def targets(scene: Scene, rng: Generator) -> list[Target]:
-    """Every visible instance; now and then a union, a few parts, a region."""
-    least = max(16, LEAST_SHARE * scene.objects.size)
-    areas = np.bincount(scene.objects.ravel(), minlength=len(scene.whole) + 1)
-    alive = [n for n, whole in enumerate(scene.whole, 1) if areas[n] >= max(least, LEAST_VISIBLE * whole)]
-    chosen: list[Target] = [(scene.objects == number, "instance") for number in alive]
-    pairs = touching(scene.objects, alive)
+def choose_targets(scene: Scene, rng: Generator) -> list[Target]:
+    """Choose every visible instance, and at random a union, up to three parts and up to two regions."""
+    least = max(16, MIN_TARGET_SHARE * scene.objects.size)
+    areas = np.bincount(scene.objects.ravel(), minlength=len(scene.full_areas) + 1)
+    visible = [n for n, area in enumerate(scene.full_areas, 1) if areas[n] >= max(least, MIN_VISIBLE_SHARE * area)]
+    chosen: list[Target] = [(scene.objects == number, "instance") for number in visible]
+    pairs = find_touching_pairs(scene.objects, visible)
     if pairs and rng.random() < 0.4:
-        chosen.append((np.isin(scene.objects, _group(pairs, rng)), "union"))
-    chosen += [(mask, "part") for mask in _some(scene.parts, least, 3, rng)]
+        chosen.append((np.isin(scene.objects, _choose_group(pairs, rng)), "union"))
+    chosen += [(mask, "part") for mask in _choose_labels(scene.parts, least, 3, rng)]
     if scene.regions is not None and rng.random() < 0.6:
         free = np.where(scene.objects == 0, scene.regions, 0)
-        chosen += [(mask, "region") for mask in _some(free, max(least, 0.01 * free.size), 2, rng)]
+        chosen += [(mask, "region") for mask in _choose_labels(free, max(least, 0.01 * free.size), 2, rng)]
     return chosen
 
 
-def touching(labels: NDArray[np.int32], alive: list[int]) -> set[tuple[int, int]]:
-    """Pairs of objects among `alive` that have neighbouring pixels."""
+def find_touching_pairs(labels: NDArray[np.int32], objects: list[int]) -> set[tuple[int, int]]:
+    """Return the pairs of `objects` that have neighboring pixels in the label map (H, W)."""
     pairs: set[tuple[int, int]] = set()
     for first, second in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
         meets = (first != second) & (first > 0) & (second > 0)
         codes = np.unique(first[meets].astype(np.int64) << 32 | second[meets])
         pairs |= {tuple(sorted((int(code >> 32), int(code & 0xFFFFFFFF)))) for code in codes}  # type: ignore[misc]
-    return {pair for pair in pairs if pair[0] in alive and pair[1] in alive}
+    return {pair for pair in pairs if pair[0] in objects and pair[1] in objects}
 
 
-def _group(pairs: set[tuple[int, int]], rng: Generator) -> list[int]:
-    """A random touching pair, grown by what touches it half of the time."""
+def _choose_group(pairs: set[tuple[int, int]], rng: Generator) -> list[int]:
+    """Choose a random pair, and half of the time the objects that touch it."""
     ordered = sorted(pairs)
     group = set(ordered[int(rng.integers(len(ordered)))])
     if rng.random() < 0.5:
@@ -82,8 +91,8 @@ def _group(pairs: set[tuple[int, int]], rng: Generator) -> list[int]:
     return sorted(group)
 
 
-def _some(labels: NDArray[np.int32], least: float, most: int, rng: Generator) -> list[Mask]:
-    """Up to `most` random areas of a label map that are large enough."""
+def _choose_labels(labels: NDArray[np.int32], least: float, most: int, rng: Generator) -> list[Mask]:
+    """Choose up to `most` random labels with at least `least` pixels and return their masks."""
     areas = np.bincount(labels.ravel())
     large = np.flatnonzero(areas[1:] >= least) + 1
     picked = rng.choice(large, min(most, len(large)), replace=False) if len(large) else large

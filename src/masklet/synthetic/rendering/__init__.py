@@ -1,1 +1,1 @@
-"""Textured meshes as sprites."""
+"""Renderer of textured meshes: mesh format, rasterizer, shading, and a cache of renderings."""

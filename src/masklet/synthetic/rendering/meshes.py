@@ -1,4 +1,4 @@
-"""Small textured meshes: decimated by clustering vertices, stored in a few kilobytes."""
+"""Mesh format of packs: triangles, texture coordinates and materials in a few kilobytes."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS = 2047
-"""Positions are stored as integers from -2047 to 2047: finer than a pixel of any picture we render."""
+POSITION_STEPS = 2047
+"""Positions in [-1, 1] are stored as integers from -2047 to 2047, finer than a pixel of a rendering."""
 _LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Diffuse colour 0-1, opacity 0-1, and the path of a texture as written in the file, if any."""
+    """A material: diffuse color and opacity in [0, 1], and the path of a texture if it has one."""
 
-    colour: tuple[float, float, float] = (0.7, 0.7, 0.7)
+    color: tuple[float, float, float] = (0.7, 0.7, 0.7)
     opacity: float = 1.0
     texture: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """Triangles inside the unit sphere, y up.
+    """Triangles inside the unit sphere, with the y axis up.
 
-    `vertices` (V, 3) float32; `coordinates` (V, 2) float32, a texture's (u, v) with v upwards; `faces` (T, 3) int32;
-    `face_materials` (T,) int32 into `materials`, whose `texture` names a picture of the pack.
+    Attributes:
+        vertices: Positions (V, 3) float32.
+        coordinates: Texture coordinates (u, v) of the vertices (V, 2) float32, with v up.
+        faces: Indices into `vertices` (T, 3) int32.
+        face_materials: Indices into `materials` (T,) int32.
+        materials: The materials. Their textures are paths of assets in the pack.
     """
 
     vertices: NDArray[np.float32]
@@ -40,14 +44,14 @@ class Mesh:
 
 
 def encode_mesh(mesh: Mesh) -> bytes:
-    """A mesh as compressed bytes: vertices in the order of their first use, differences of neighbours."""
+    """Encode a mesh as compressed bytes, with differences of consecutive positions and indices."""
     header = {
         "counts": [len(mesh.vertices), len(mesh.faces)],
         "runs": np.bincount(mesh.face_materials, minlength=len(mesh.materials)).tolist(),
-        "materials": [[*(round(c, 3) for c in m.colour), m.opacity, m.texture] for m in mesh.materials],
+        "materials": [[*(round(c, 3) for c in m.color), m.opacity, m.texture] for m in mesh.materials],
     }
     text = json.dumps(header).encode()
-    positions = np.round(mesh.vertices * STEPS).astype("<i2")
+    positions = np.round(mesh.vertices * POSITION_STEPS).astype("<i2")
     body = (
         np.diff(positions, axis=0, prepend=np.zeros((1, 3), "<i2")).astype("<i2").T.tobytes()
         + mesh.coordinates.astype("<f2").T.tobytes()
@@ -57,7 +61,7 @@ def encode_mesh(mesh: Mesh) -> bytes:
 
 
 def decode_mesh(data: bytes) -> Mesh:
-    """The mesh that `encode_mesh` stored; positions are rounded to 1/2047, coordinates to half precision."""
+    """Decode a mesh. `encode_mesh` rounds positions to 1/2047 and texture coordinates to half precision."""
     raw = lzma.decompress(data, lzma.FORMAT_RAW, filters=_LZMA)
     (length,) = struct.unpack_from("<I", raw)
     header = json.loads(raw[4 : 4 + length])
@@ -70,7 +74,7 @@ def decode_mesh(data: bytes) -> Mesh:
     jumps = np.ascontiguousarray(planes.reshape(4, -1).T).view("<i4").ravel()
     materials = tuple(Material((row[0], row[1], row[2]), row[3], row[4]) for row in header["materials"])
     return Mesh(
-        (np.cumsum(steps, axis=0, dtype=np.int32) / STEPS).astype(np.float32),
+        (np.cumsum(steps, axis=0, dtype=np.int32) / POSITION_STEPS).astype(np.float32),
         coordinates.astype(np.float32),
         np.cumsum(jumps, dtype=np.int32).reshape(-1, 3),
         np.repeat(np.arange(len(materials), dtype=np.int32), header["runs"]),

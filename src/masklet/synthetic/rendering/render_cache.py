@@ -1,4 +1,4 @@
-"""Views of a pack's meshes, rendered once and kept beside the pack, so that composing has nothing to render."""
+"""Cache of renderings: views of a pack's meshes, rendered once and stored in a folder of the pack."""
 
 from __future__ import annotations
 
@@ -9,68 +9,76 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.synthetic.pack import INDEX, Asset, Pack, encode_picture, open_pack, write_pack
+from masklet.synthetic.pack import INDEX, Asset, Pack, encode_webp, open_pack, write_pack
 from masklet.synthetic.rendering.meshes import decode_mesh
-from masklet.synthetic.rendering.renderer import Model, random_view, render_cropped
+from masklet.synthetic.rendering.renderer import TexturedMesh, render_cropped, sample_view
 
-RENDERER = 1
-"""Counts up when renderings would look different, so that older ones are not taken for new."""
-QUALITY = 90
+RENDERER_VERSION = 1
+"""Version of the renderer. A change of it makes cached renderings invalid."""
+WEBP_QUALITY = 90
 
 
-def rendered(
+def render_pack(
     pack: Pack, views: int = 4, side: int = 192, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Pack:
-    """A pack of `views` sprites of every mesh of `pack`, `side` pixels at most: kept in a folder beside its index.
+    """Render the meshes of a pack, or open the renderings of an earlier call.
 
-    Rendered at the first call (25 ms each), read from there afterwards; `progress(meshes done, meshes)` is called
-    meanwhile. Each rendering has its mesh's path, and so belongs to the same split; `parts` follow their `render`.
+    Each rendering has the path of its mesh, so both belong to the same split. A `parts` asset follows its `render`.
+
+    Args:
+        pack: The pack.
+        views: Number of random views of each mesh. A view takes about 25 ms.
+        side: Side of the rendered square in pixels.
+        progress: Called as `progress(done, total)` after each mesh.
+
+    Returns:
+        A pack of the renderings, in a folder beside the index of `pack`.
     """
-    folder = pack.root / f"renders-{views}x{side}-{_stamp(pack)}"
+    folder = pack.root / f"renders-{views}x{side}-{_compute_key(pack)}"
     if not (folder / INDEX).is_file():
         write_pack(folder, pack.policy, list(_render_all(pack, views, side, progress)))
     return open_pack(folder)
 
 
-def load_models(pack: Pack, *, held_out: bool | None = False) -> tuple[Model, ...]:
-    """The pack's meshes with their textures, ready to be rendered."""
-    skins = {asset.path: pack.picture(asset) for asset in pack.of("skin", held_out=None)}
-    return tuple(Model(decode_mesh(pack.read(asset)), skins) for asset in pack.of("mesh", held_out=held_out))
+def load_meshes(pack: Pack, *, held_out: bool | None = False) -> tuple[TexturedMesh, ...]:
+    """Load the meshes of a pack with their textures."""
+    textures = {asset.path: pack.read_image(asset) for asset in pack.of("skin", held_out=None)}
+    return tuple(TexturedMesh(decode_mesh(pack.read(asset)), textures) for asset in pack.of("mesh", held_out=held_out))
 
 
 def decode_parts(pack: Pack, asset: Asset) -> NDArray[np.uint8]:
-    """The part numbers (H, W) of a rendering."""
+    """Decode a `parts` asset: the part numbers (H, W) uint8 of a rendering."""
     return np.asarray(cv2.imdecode(np.frombuffer(pack.read(asset), np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def _stamp(pack: Pack) -> str:
-    """Eight letters that change with the meshes and with the renderer."""
+def _compute_key(pack: Pack) -> str:
+    """Return eight hexadecimal digits that change with the meshes and with the renderer."""
     meshes = [f"{asset.path} {asset.size} {asset.bytes}" for asset in pack.of("mesh", held_out=None)]
-    return hashlib.sha256("\n".join([str(RENDERER), *meshes]).encode()).hexdigest()[:8]
+    return hashlib.sha256("\n".join([str(RENDERER_VERSION), *meshes]).encode()).hexdigest()[:8]
 
 
 def _render_all(
     pack: Pack, views: int, side: int, progress: Callable[[int, int], None]
 ) -> Iterator[tuple[Asset, bytes]]:
-    assets, models = pack.of("mesh", held_out=None), load_models(pack, held_out=None)
-    for done, (asset, model) in enumerate(zip(assets, models, strict=True), start=1):
+    assets, meshes = pack.of("mesh", held_out=None), load_meshes(pack, held_out=None)
+    for done, (asset, mesh) in enumerate(zip(assets, meshes, strict=True), start=1):
         rng = np.random.default_rng(list(hashlib.sha256(asset.path.encode()).digest()[:8]))
         for _ in range(views):
-            sprite = render_cropped(model, random_view(rng), side)
+            sprite = render_cropped(mesh, sample_view(rng), side)
             if sprite is None:
                 continue
             rgba, parts = sprite
             size = (rgba.shape[0], rgba.shape[1])
-            yield _like(asset, "render", size), encode_picture(rgba, QUALITY)
+            yield _derive_asset(asset, "render", size), encode_webp(rgba, WEBP_QUALITY)
             if parts is not None:
                 ok, encoded = cv2.imencode(".png", parts)
                 assert ok
-                yield _like(asset, "parts", size), encoded.tobytes()
+                yield _derive_asset(asset, "parts", size), encoded.tobytes()
         progress(done, len(assets))
 
 
-def _like(asset: Asset, kind: str, size: tuple[int, int]) -> Asset:
+def _derive_asset(asset: Asset, kind: str, size: tuple[int, int]) -> Asset:
     assert kind in ("render", "parts")
     return Asset(
-        "render" if kind == "render" else "parts", asset.package, asset.path, asset.licence, asset.author, size
+        "render" if kind == "render" else "parts", asset.package, asset.path, asset.license, asset.author, size
     )
