@@ -123,7 +123,7 @@ class Backend(Protocol):
     Attributes:
         config: Architecture of the network.
         input_size: Side of the square, in pixels, that images are resized to.
-        identity: SHA-256 of the weights: equal for the same model on different runtimes.
+        identity: Identifier of the weights, equal for the same model on different runtimes and machines.
         runtime: "torch" or "onnx".
     """
 
