@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +26,7 @@ from masklet.cli import options
 from masklet.cli.main import main
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
+from masklet.video.camera_connection import CameraImage
 from parity.inputs import frames
 from support.faulty_server import send_correctly, serve
 
@@ -48,18 +52,23 @@ def shell_lines(title: str) -> list[str]:
 
 
 class FourFrames:
-    """A camera with four frames."""
+    """A camera with four frames, after which the user presses Ctrl-C."""
 
-    live = False
+    live = True
 
     def __init__(self, index: int, size: object) -> None:
         self._frames = iter(frames(4, 96, 128, 3))
+        self._interrupted = False
 
-    def read(self) -> cameras.Shot:
-        try:
-            return cameras.Shot(next(self._frames))
-        except StopIteration:
-            raise EOFError from None
+    def read(self) -> CameraImage | None:
+        frame = next(self._frames, None)
+        if frame is None:
+            time.sleep(0.1)
+            if Path("session.mp4").is_file() and not self._interrupted:  # the session has started
+                self._interrupted = True
+                os.kill(os.getpid(), signal.SIGINT)
+            return None
+        return CameraImage(frame)
 
     def close(self) -> None: ...
 
