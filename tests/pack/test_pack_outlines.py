@@ -76,7 +76,7 @@ def test_a_pack_without_outlined_photographs_is_an_error(
     assert "[dataset-broken]" in capsys.readouterr().err
 
 
-def test_kept_proposals_are_added_to_the_outlines(
+def test_selected_proposals_are_added_to_the_outlines(
     pack: Pack, proposals: Path, entries: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "marks.json"

@@ -59,7 +59,7 @@ def test_labeled_images_keep_their_objects(tmp_path: Path) -> None:
     row = {"image": "a.jpg", "mask": "a.png", "objects": [[3, "boat"]], "exhaustive": True, "source": "own"}
     (tmp_path / "index.json").write_text(json.dumps({"images": [row]}))
     index = shrink_images(tmp_path / "index.json", tmp_path / "small")
-    pictures = open_real_images(index, 64, 1)
-    assert pictures.entries[0].names == ((3, "boat"),) and pictures.entries[0].exhaustive
-    assert max(cv2.imread(str(pictures.entries[0].image)).shape) == 384
-    assert pictures.sample(0).masks.any()
+    images = open_real_images(index, 64, 1)
+    assert images.entries[0].names == ((3, "boat"),) and images.entries[0].exhaustive
+    assert max(cv2.imread(str(images.entries[0].image)).shape) == 384
+    assert images.sample(0).masks.any()

@@ -1,4 +1,4 @@
-"""Whole batches composed in PyTorch hold to what single pictures promise."""
+"""Batches of images and clips composed in PyTorch, and their targets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def batch(bank: TensorBank) -> ComposedBatch:
     return BatchComposer(bank, SIZE, BATCH, 1, TARGETS, FEW).sample(0)
 
 
-def scene(objects: object, parts: object | None = None, regions: object | None = None) -> SceneMaps:
+def make_scene(objects: object, parts: object | None = None, regions: object | None = None) -> SceneMaps:
     labels = torch.as_tensor(np.array(objects))[None]
     whole = torch.stack([torch.tensor([float((labels == n).sum()) for n in range(int(labels.max()) + 1)])])
     empty = torch.zeros_like(labels)
@@ -55,11 +55,11 @@ def scene(objects: object, parts: object | None = None, regions: object | None =
     return SceneMaps(labels, maps[0], maps[1], whole)
 
 
-def generator(seed: int) -> object:
+def make_generator(seed: int) -> object:
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_batch_has_the_shapes_that_training_wants(batch: ComposedBatch) -> None:
+def test_a_batch_of_images_has_the_documented_shapes(batch: ComposedBatch) -> None:
     assert batch.frames.shape == (BATCH, SIZE, SIZE, 3) and batch.frames.dtype == torch.uint8
     assert batch.ground_truth.shape == (BATCH, TARGETS, SIZE, SIZE) and batch.ground_truth.dtype == torch.bool
     assert batch.kinds.shape == (BATCH, TARGETS)
@@ -82,15 +82,15 @@ def test_every_target_has_pixels(batch: ComposedBatch) -> None:
     assert (areas[batch.kinds != NONE] >= 16).all() and (areas[batch.kinds == NONE] == 0).all()
 
 
-def test_almost_every_picture_has_a_target(batch: ComposedBatch) -> None:
+def test_nine_of_ten_images_have_a_target(batch: ComposedBatch) -> None:
     assert (batch.kinds[:, 0] != NONE).float().mean() >= 0.9
 
 
-def test_pictures_differ_within_a_batch(batch: ComposedBatch) -> None:
+def test_the_images_of_a_batch_differ(batch: ComposedBatch) -> None:
     assert len(np.unique(batch.frames.numpy().reshape(BATCH, -1), axis=0)) == BATCH
 
 
-def test_few_objects_mean_few_instances(bank: TensorBank) -> None:
+def test_an_image_of_one_object_has_one_instance(bank: TensorBank) -> None:
     composer = BatchComposer(bank, SIZE, BATCH, 1, 4, ImageSettings(objects=(1, 1), area=(0.05, 0.3)))
     found = composer.sample(0)
     for masks, kinds in zip(found.ground_truth, found.kinds, strict=True):
@@ -98,7 +98,7 @@ def test_few_objects_mean_few_instances(bank: TensorBank) -> None:
         assert all(torch.equal(instances[0], other) for other in instances)
 
 
-def test_an_object_in_the_middle_of_a_picture_is_as_large_as_asked_for(bank: TensorBank) -> None:
+def test_an_object_in_the_middle_has_the_requested_area(bank: TensorBank) -> None:
     composer = BatchComposer(bank, 96, 1, seed=0)
     which = torch.tensor([0])
     growth = 1200 / bank.areas[which]
@@ -129,26 +129,26 @@ def test_targets_are_the_objects_of_the_scene() -> None:
     objects[2:10, 2:10], objects[12:18, 12:18] = 1, 2
     found: dict[bytes, int] = {}
     for seed in range(20):
-        masks, _ = choose_image_targets(scene(objects), 2, generator(seed))
-        assert not (masks[0, 0] & masks[0, 1]).any()  # none is taken twice
+        masks, _ = choose_image_targets(make_scene(objects), 2, make_generator(seed))
+        assert not (masks[0, 0] & masks[0, 1]).any()  # no object is chosen twice
         found |= {masks[0, place].numpy().tobytes(): 1 for place in range(2)}
     assert set(found) == {(objects == 1).tobytes(), (objects == 2).tobytes()}
 
 
-def test_a_lone_object_is_asked_for_again_and_again() -> None:
+def test_the_only_object_is_repeated_as_target() -> None:
     objects = np.zeros((20, 20), int)
     objects[2:10, 2:10] = 1
-    masks, kinds = choose_image_targets(scene(objects), 3, generator(0))
+    masks, kinds = choose_image_targets(make_scene(objects), 3, make_generator(0))
     assert all(torch.equal(mask, torch.as_tensor(objects == 1)) for mask in masks[0])
     assert kinds.tolist() == [[INSTANCE] * 3]
 
 
 def test_an_empty_scene_has_no_target() -> None:
-    masks, kinds = choose_image_targets(scene(np.zeros((20, 20), int)), 2, generator(0))
+    masks, kinds = choose_image_targets(make_scene(np.zeros((20, 20), int)), 2, make_generator(0))
     assert not masks.any() and kinds.tolist() == [[NONE, NONE]]
 
 
-def test_unions_parts_and_regions_are_asked_for_now_and_then() -> None:
+def test_unions_parts_and_regions_are_chosen_at_times() -> None:
     objects = np.zeros((30, 30), int)
     objects[:, :10], objects[:, 10:20] = 1, 2
     parts = np.where(objects == 1, 256 + 1 + (np.arange(30)[:, None] > 14), 0)
@@ -157,14 +157,14 @@ def test_unions_parts_and_regions_are_asked_for_now_and_then() -> None:
         UNION: objects > 0,
         REGION: objects == 0,
     }
-    seen = set()
+    kinds_found = set()
     for seed in range(150):
-        masks, kinds = choose_image_targets(scene(objects, parts, regions), 1, generator(seed))
+        masks, kinds = choose_image_targets(make_scene(objects, parts, regions), 1, make_generator(seed))
         kind, mask = int(kinds[0, 0]), masks[0, 0].numpy()
-        seen.add(kind)
+        kinds_found.add(kind)
         assert kind not in expected or np.array_equal(mask, expected[kind])
         assert kind != PART or (mask.sum() == 150 and (objects[mask] == 1).all())
-    assert seen == {INSTANCE, UNION, PART, REGION}
+    assert kinds_found == {INSTANCE, UNION, PART, REGION}
 
 
 @pytest.fixture(scope="module")
@@ -172,33 +172,33 @@ def clips(bank: TensorBank) -> ComposedBatch:
     return BatchComposer(bank, SIZE, 6, 1, TARGETS, FEW).sample_clips(0, 4)
 
 
-def test_clips_have_the_shapes_that_training_wants(clips: ComposedBatch) -> None:
+def test_a_batch_of_clips_has_the_documented_shapes(clips: ComposedBatch) -> None:
     assert clips.frames.shape == (6, 4, SIZE, SIZE, 3) and clips.frames.dtype == torch.uint8
     assert clips.ground_truth.shape == (6, TARGETS, 4, SIZE, SIZE) and clips.ground_truth.dtype == torch.bool
 
 
-def test_the_targets_of_a_clip_are_there_on_its_first_frame(clips: ComposedBatch) -> None:
+def test_the_targets_of_a_clip_are_visible_on_its_first_frame(clips: ComposedBatch) -> None:
     areas = clips.ground_truth[:, :, 0].sum((2, 3))
     assert ((areas >= 16) == (clips.kinds != NONE)).all() and (clips.kinds != NONE).any()
 
 
-def test_frames_of_a_clip_are_more_alike_than_clips(clips: ComposedBatch) -> None:
+def test_frames_of_a_clip_differ_less_than_clips(clips: ComposedBatch) -> None:
     pixels = clips.frames.float()
     within = (pixels[:, 1] - pixels[:, 0]).abs().mean()
     between = (pixels[1:, 0] - pixels[:-1, 0]).abs().mean()
     assert 0 < within < 0.5 * between
 
 
-def test_an_object_is_followed_from_frame_to_frame() -> None:
+def test_a_target_is_the_same_object_on_all_frames() -> None:
     objects = torch.zeros(4, 20, 20, dtype=torch.long)  # two clips of two frames
     objects[0, 2:10, 2:10], objects[1, 4:12, 4:12], objects[2, 5:9, 5:9] = 1, 1, 2
     whole = torch.tensor([[0.0, 64, 16]]).expand(4, -1)
-    masks, kinds = choose_clip_targets(SceneMaps(objects, objects * 0, objects * 0, whole), 2, 1, generator(0))
+    masks, kinds = choose_clip_targets(SceneMaps(objects, objects * 0, objects * 0, whole), 2, 1, make_generator(0))
     assert torch.equal(masks[0, 0], objects[:2] == 1) and torch.equal(masks[1, 0], objects[2:] == 2)
     assert kinds.tolist() == [[INSTANCE], [INSTANCE]]
 
 
-def test_a_drift_begins_at_nothing_and_stays_where_its_pace_is_none() -> None:
+def test_a_drift_starts_at_zero_and_stays_there_without_pace() -> None:
     draw = BatchRandom(torch.Generator().manual_seed(1), clips=2, frames=5, device=torch.device("cpu"))
     path = draw.drift(torch.tensor([1.0] * 5 + [0.0] * 5), 2).view(2, 5, 2)
     assert (path[:, 0] == 0).all() and (path[1] == 0).all() and (path[0, 1:].abs() > 0).all()

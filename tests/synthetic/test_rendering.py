@@ -1,4 +1,4 @@
-"""Meshes: read from OBJ, simplified, packed small, rasterised and shaded."""
+"""Mesh format, rasterizer and renderer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from support.meshes import make_cube, make_sphere
 from support.tiny_pack import ground
 
 
-def brute_force(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
-    """The nearest triangle at each pixel's centre, one pixel and one triangle at a time; -1 where there is none."""
-    seen, depth = np.full(size, -1), np.full(size, np.inf)
+def search_nearest(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Find the nearest triangle at each pixel center, pixel by pixel; -1 if there is none."""
+    nearest, depth = np.full(size, -1), np.full(size, np.inf)
     for number, triangle in enumerate(corners.astype(float)):
         (ax, ay, _), (bx, by, _), (cx, cy, _) = triangle
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
@@ -35,37 +35,37 @@ def brute_force(corners: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
             if (weights >= 0).all():
                 z = 1 / (weights / triangle[:, 2]).sum()
                 if z < depth[y, x]:
-                    depth[y, x], seen[y, x] = z, number
-    return seen
+                    depth[y, x], nearest[y, x] = z, number
+    return nearest
 
 
-def test_a_packed_mesh_comes_back() -> None:
+def test_a_decoded_mesh_equals_the_encoded_one() -> None:
     mesh = make_cube()
-    again = decode_mesh(encode_mesh(mesh))
-    assert np.abs(again.vertices - mesh.vertices).max() <= 0.5 / POSITION_STEPS + 1e-7
-    assert np.array_equal(again.faces, mesh.faces) and np.array_equal(again.face_materials, mesh.face_materials)
-    assert np.array_equal(again.coordinates, mesh.coordinates) and again.materials == mesh.materials
+    decoded = decode_mesh(encode_mesh(mesh))
+    assert np.abs(decoded.vertices - mesh.vertices).max() <= 0.5 / POSITION_STEPS + 1e-7
+    assert np.array_equal(decoded.faces, mesh.faces) and np.array_equal(decoded.face_materials, mesh.face_materials)
+    assert np.array_equal(decoded.coordinates, mesh.coordinates) and decoded.materials == mesh.materials
 
 
-def test_a_packed_mesh_takes_about_four_bytes_a_triangle() -> None:
+def test_an_encoded_mesh_has_less_than_eight_bytes_per_triangle() -> None:
     mesh = make_sphere(60, 3000)
     assert len(encode_mesh(mesh)) < 8 * len(mesh.faces)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
-def test_the_z_buffer_sees_what_a_brute_force_search_sees(seed: int, count: int) -> None:
+def test_the_z_buffer_equals_a_brute_force_search(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     corners = np.concatenate([rng.uniform(-4, 16, (count, 3, 2)), rng.uniform(1, 5, (count, 3, 1))], 2)
     corners = corners.astype(np.float32)
     fragments = rasterize_triangles(corners, (12, 10))
-    seen = np.full(120, -1)
-    seen[fragments.pixels] = fragments.triangles
-    assert np.array_equal(seen.reshape(12, 10), brute_force(corners, (12, 10)))
+    visible = np.full(120, -1)
+    visible[fragments.pixels] = fragments.triangles
+    assert np.array_equal(visible.reshape(12, 10), search_nearest(corners, (12, 10)))
 
 
 def test_weights_are_perspective_correct() -> None:
-    # An edge from depth 1 to depth 3: half-way on the screen is a quarter of the way in space.
+    # An edge from depth 1 to depth 3: halfway on the screen is a quarter of the edge in space.
     corners = np.array([[[0, 0, 1], [8, 0, 3], [0, 8, 1]]], np.float32)
     fragments = rasterize_triangles(corners, (8, 8))
     depth = fragments.weights @ corners[0, :, 2]
@@ -74,7 +74,7 @@ def test_weights_are_perspective_correct() -> None:
     assert np.allclose(depth, expected, atol=1e-4)
 
 
-def test_two_triangles_of_a_square_cover_it_once_and_wholly() -> None:
+def test_two_triangles_of_a_square_cover_each_pixel_once() -> None:
     corners = np.array([[[1, 1, 1], [9, 1, 1], [9, 9, 1]], [[1, 1, 1], [9, 9, 1], [1, 9, 1]]], np.float32)
     pixels = rasterize_triangles(corners, (10, 10)).pixels
     assert len(pixels) == len(set(pixels.tolist())) == 64
@@ -85,7 +85,7 @@ def test_triangles_behind_the_camera_are_not_drawn() -> None:
     assert len(rasterize_triangles(corners, (8, 8)).pixels) == 0
 
 
-def test_nothing_is_drawn_outside_the_picture() -> None:
+def test_nothing_is_drawn_outside_of_the_image() -> None:
     corners = np.array([[[-50, -50, 1], [80, -50, 1], [-50, 80, 1]]], np.float32)
     assert sorted(rasterize_triangles(corners, (4, 4)).pixels.tolist()) == list(range(16))
 
@@ -97,17 +97,17 @@ def test_a_cube_seen_from_the_front_is_a_square() -> None:
     assert len(rows) == len(columns) and solid[np.ix_(rows, columns)].all()
 
 
-def test_a_turned_cube_shows_both_of_its_materials() -> None:
+def test_a_rotated_cube_shows_both_materials() -> None:
     _, parts = render(TexturedMesh(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert set(np.unique(parts)) == {0, 1, 2}
 
 
-def test_parts_cover_the_object_and_nothing_else() -> None:
+def test_the_parts_cover_the_object_exactly() -> None:
     rgba, parts = render(TexturedMesh(make_cube(), {}), View(azimuth=0.7, elevation=0.3), 64)
     assert (parts[rgba[..., 3] == 255] > 0).all() and not parts[rgba[..., 3] == 0].any()
 
 
-def test_a_texture_shows_on_the_faces_that_have_it() -> None:
+def test_a_texture_is_visible_on_its_faces() -> None:
     skin = np.full((8, 8, 3), (0, 255, 0), np.uint8)
     view = View(azimuth=0, elevation=0, ambient=1.0)
     plain, _ = render(TexturedMesh(make_cube(), {}), view, 32)
@@ -121,7 +121,7 @@ def test_light_from_the_left_brightens_the_left() -> None:
     assert rgba[24, 12, :3].mean() > 2 * rgba[24, 36, :3].mean()
 
 
-def test_renderings_are_the_same_for_the_same_view() -> None:
+def test_the_same_view_gives_the_same_rendering() -> None:
     model = TexturedMesh(make_cube(), {"skin.jpg": ground(1, 32)})
     view = sample_view(np.random.default_rng(3))
     assert np.array_equal(render(model, view, 40)[0], render(model, view, 40)[0])

@@ -1,4 +1,4 @@
-"""`masklet data propose` and `keep`: masks that a model proposes, of which a person keeps those that are right."""
+"""`masklet data propose` and `masklet data keep`: proposals of masks, and the data set of the kept ones."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ def propose(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PICTURE… | FOLDER | PACK",
-            help="Pictures, folders of them, or a pack: its photographs that nobody outlined.",
+            metavar="IMAGE… | FOLDER | PACK",
+            help="Images, folders of images, or a pack, of which the photographs for training are taken.",
             show_default=False,
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("proposals"),
+    out: Annotated[Path, typer.Option(help="Output folder, created if missing.")] = Path("proposals"),
     marked: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="Outlines file (marks.json). Photographs of a pack that it names are left out.",
+            metavar="FILE", help="Outlines file, such as marks.json. Photographs of a pack that it names are left out."
         ),
     ] = None,
-    most: Annotated[int, typer.Option(min=1, help="At most so many proposals for a picture.")] = 16,
+    most: Annotated[int, typer.Option(min=1, help="Number of proposals for an image at most.")] = 16,
     model: options.ZoomModelOptions,
-    json: options.Json = False,
+    as_json: options.Json = False,
 ) -> int:
-    """Propose masks for pictures without any, to be looked at: OUT/sheets shows them, OUT/keep.txt takes what is right.
+    """Propose masks for images without annotations. OUT/sheets shows them, OUT/keep.txt lists the correct ones.
 
-    Pictures that are in OUT already are left as they are, so a run that was stopped goes on, and more can be added.
+    Images that are already in OUT are skipped, so the command resumes after an interrupt and can add images.
 
     Examples:
 
@@ -49,42 +48,42 @@ def propose(
     """
     from masklet.files.json_fields import read_fields
     from masklet.files.outputs import output_exists
-    from masklet.synthetic import proposals
+    from masklet.synthetic import keep_list, proposals
 
-    output_exists(out)  # raises for a folder that cannot be made
+    output_exists(out)  # raises if the folder cannot be made
     outlined = read_fields(marked).names if marked else ()
-    pictures = proposals.find_images(sources, outlined)
-    proposals.read_keep_list(out)  # before anything is computed
+    images = proposals.find_images(sources, outlined)
+    keep_list.read_keep_list(out)  # raises if the list is broken, before anything is computed
     segmenter = model.load()
     records: list[dict[str, Any]] = []
     with console.progress("proposing", unit="images") as report:
-        for done, picture in enumerate(pictures, start=1):
+        for done, image in enumerate(images, start=1):
             try:
-                count = proposals.write_proposals(out, picture, segmenter, most)
-                records.append({"picture": picture.name, "proposals": count})
+                count = proposals.write_proposals(out, image, segmenter, most)
+                records.append({"picture": image.name, "proposals": count})
             except MaskletError as error:
-                records.append(console.record_failed_image(picture.name, error, only=len(pictures) == 1))
-            report(done, len(pictures))
-    there = [record for record in records if "error" not in record]
-    keep_list = proposals.extend_keep_list(out, [record["picture"] for record in there])
-    if json:
-        console.print_json({"path": out, "keep": keep_list, "pictures": records})
+                records.append(console.record_failed_image(image.name, error, only=len(images) == 1))
+            report(done, len(images))
+    finished = [record for record in records if "error" not in record]
+    path = keep_list.extend_keep_list(out, [record["picture"] for record in finished])
+    if as_json:
+        console.print_json({"path": out, "keep": path, "pictures": records})
     else:
-        count = sum(record["proposals"] for record in there)
-        console.print_line(f"{out / proposals.SHEETS}: {len(there)} pictures, {count} proposals")
-        console.say(f"write the numbers of those that are right into {keep_list}, then: masklet data keep {out}")
-    return 0 if len(there) == len(records) else console.PARTLY_DONE
+        count = sum(record["proposals"] for record in finished)
+        console.print_line(f"{out / proposals.SHEETS}: {len(finished)} images, {count} proposals")
+        console.say(f"write the numbers of the correct proposals into {path}, then run: masklet data keep {out}")
+    return 0 if len(finished) == len(records) else console.PARTLY_DONE
 
 
 def keep(
-    folder: Annotated[Path, typer.Argument(metavar="PROPOSALS", help="The folder of the proposals.")],
-    json: options.Json = False,
+    folder: Annotated[Path, typer.Argument(metavar="PROPOSALS", help="Folder of proposals.")],
+    as_json: options.Json = False,
 ) -> None:
-    """Write the proposals that PROPOSALS/keep.txt names as a COCO data set, with their pictures."""
+    """Write the proposals that PROPOSALS/keep.txt lists as a COCO data set with their images."""
     from masklet.synthetic import proposals
 
-    images, objects = proposals.write_kept_proposals(folder)
-    if json:
+    images, objects = proposals.write_selected_proposals(folder)
+    if as_json:
         console.print_json({"path": folder, "images": images, "objects": objects})
     else:
-        console.print_line(f"{folder}: {images} pictures, {objects} objects")
+        console.print_line(f"{folder}: {images} images, {objects} objects")

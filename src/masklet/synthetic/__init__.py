@@ -3,7 +3,7 @@
 pack           the pack format: images and meshes with their licenses
 rendering      rasterizer of textured meshes
 engine         composition of images and clips
-proposals      masks that a model proposes for images and a person selects
+proposals      masks that a model proposes for images and a person selects (keep_list, proposal_sheet)
 coco_writer    COCO annotation files
 image_filters  resampling, blurring and warping with OpenCV
 """

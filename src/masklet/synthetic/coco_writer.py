@@ -29,16 +29,24 @@ class LabeledImage(NamedTuple):
     license: str = ""
 
 
-def write_annotations(folder: Path, pictures: Iterable[LabeledImage]) -> tuple[int, int]:
-    """Write what is in the pictures of `folder/images`, whole or not at all: how many pictures, how many objects.
+def write_annotations(folder: Path, labeled_images: Iterable[LabeledImage]) -> tuple[int, int]:
+    """Write the annotation file for the images in `folder/images`.
 
-    Raises `ResourceError` where it cannot be written.
+    Args:
+        folder: Folder of the data set.
+        labeled_images: The images with their objects.
+
+    Returns:
+        The numbers of images and objects.
+
+    Raises:
+        ResourceError: The file cannot be written.
     """
     images: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
-    for number, (file, (height, width), found, licence) in enumerate(pictures, start=1):
-        images.append({"id": number, "file_name": file, "height": height, "width": width, "license": licence})
-        objects += [{"image_id": number, "name": name, **_format_mask(code)} for name, code in found]
+    for number, (file, (height, width), found, license) in enumerate(labeled_images, start=1):
+        images.append({"id": number, "file_name": file, "height": height, "width": width, "license": license})
+        objects += [{"image_id": number, "name": name, **_format_mask(mask)} for name, mask in found]
     names = sorted({entry["name"] for entry in objects})
     for key, entry in enumerate(objects, start=1):
         entry |= {"id": key, "category_id": 1 + names.index(entry.pop("name"))}
@@ -48,5 +56,5 @@ def write_annotations(folder: Path, pictures: Iterable[LabeledImage]) -> tuple[i
     return len(images), len(objects)
 
 
-def _format_mask(code: Mapping[str, Any]) -> dict[str, Any]:
-    return {"bbox": rle.compute_coco_box(code), "area": rle.compute_area(code), "iscrowd": 0, "segmentation": code}
+def _format_mask(mask: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bbox": rle.compute_coco_box(mask), "area": rle.compute_area(mask), "iscrowd": 0, "segmentation": mask}

@@ -1,13 +1,13 @@
-"""Masks that a model proposes for pictures which nobody outlined; a person looks at them and keeps the right ones.
+"""Proposals of masks for images without annotations, and the COCO data set of the proposals that a person keeps.
 
-    images/NAME        the pictures
-    found/NAME.json    what the model proposes for each, numbered from 1, as SA-1B has it
-    sheets/NAME.png    the same to look at: the picture, then each proposal with its number
-    keep.txt           a line for each picture, to be filled in: `NAME: 1 church, 4 tree, 7`
-    annotations.json   what was kept, with the pictures a COCO data set to train on
+    images/NAME        the images
+    found/NAME.json    the proposals for each image, numbered from 1, in the format of SA-1B
+    sheets/NAME.png    the image, and a numbered tile for each proposal
+    keep.txt           a line for each image, to be filled in: `NAME: 1 church, 4 tree, 7`
+    annotations.json   the kept proposals; with the images a COCO data set for training
 
-That is how a model's own answers train the next one: what it says of itself does not tell right from wrong well enough
-(`docs/log.md`), an eye does at a glance.
+A model's own scores do not separate correct from wrong masks well enough to train on (`docs/log.md`), so a person
+selects them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from masklet.datasets.frame_folders import list_entries
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write
-from masklet.files.error_translation import translate_errors, translate_write_errors
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.image_files import IMAGE_SUFFIXES, select_images
 from masklet.files.json_fields import read_fields
 from masklet.files.names import check_relative
@@ -43,26 +43,25 @@ from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.prompts import box
 from masklet.segmenter import Segmenter
 from masklet.synthetic.coco_writer import IMAGES, LabeledImage, write_annotations
+from masklet.synthetic.keep_list import KEEP_LIST, can_be_listed, read_keep_list
 from masklet.synthetic.pack import INDEX, open_pack
+from masklet.synthetic.proposal_sheet import draw_sheet
 
-PROPOSALS, SHEETS, KEEP_LIST = "found", "sheets", "keep.txt"
+PROPOSALS, SHEETS = "found", "sheets"
 GENERATOR_OPTIONS = MaskGeneratorOptions(points_per_side=16)
-DUPLICATE_IOU = 0.8  # IoU: two proposals that overlap more are one
-MIN_TILE_COVERAGE = 0.1  # of a pixel of a sheet: a mask that covers more is seen there
-SPECK_SHARE = 0.01  # of a mask: smaller holes are filled and smaller pieces dropped
-TILE_SIDE, MIN_TILE_SIDE, SHEET_COLUMNS = (
-    320,
-    32,
-    4,
-)  # pixels of a tile's longer side, and of either at least; tiles in a row of a sheet
-
-Picture = NDArray[np.uint8]
+DUPLICATE_IOU = 0.8  # proposals with a larger IoU are duplicates
+SPECK_SHARE = 0.01  # holes and islands with a smaller share of the mask are removed
 
 
 @dataclass(frozen=True, slots=True)
 class UnlabeledImage:
-    """A picture without masks: its name, from which its files get theirs, how the bytes of its file are read, and its
-    licence if known."""
+    """An image without annotations.
+
+    Attributes:
+        name: Name of the image. Its files in the folder of proposals are named after it.
+        read: Returns the bytes of the image file.
+        license: License of the image if it is known.
+    """
 
     name: str
     read: Callable[[], bytes]
@@ -70,245 +69,202 @@ class UnlabeledImage:
 
 
 def find_images(sources: Iterable[Path], outlined: Collection[str] = ()) -> list[UnlabeledImage]:
-    """The pictures that are named, those in folders that are named, and of packs the photographs to train on that
-    are not `outlined`. Raises `InputNotFound`, `FormatError`, `SettingsError` for two pictures of one name."""
-    found = [picture for source in sources for picture in _unmarked_in(require_input(source), outlined)]
+    """Find the images to propose masks for.
+
+    Args:
+        sources: Image files, folders of images, and packs, of which the photographs for training are taken.
+        outlined: Names of photographs of packs to leave out, because they have outlines.
+
+    Raises:
+        InputNotFound: A source does not exist.
+        FormatError: A folder has no images, or a pack is broken.
+        SettingsError: Two images have the same name, or a name cannot be written in the keep list.
+    """
+    images = [image for source in sources for image in _find_in_source(require_input(source), outlined)]
     names: set[str] = set()
-    for picture in found:
-        if picture.name in names:
-            raise SettingsError("bad-usage", f"two pictures are called {picture.name!r}; rename one")
-        if not picture.name.isprintable() or picture.name != picture.name.strip() or picture.name.startswith("#"):
-            raise SettingsError("bad-usage", f"{picture.name!r} cannot be written into a list; rename the picture")
-        names.add(picture.name)
-    return found
+    for image in images:
+        if image.name in names:
+            raise SettingsError("bad-usage", f"two images are named {image.name!r}; rename one")
+        if not can_be_listed(image.name):
+            raise SettingsError("bad-usage", f"{image.name!r} cannot be written into {KEEP_LIST}; rename the image")
+        names.add(image.name)
+    return images
 
 
-def propose_masks(segmenter: Segmenter, picture: Picture, most: int = 16) -> GeneratedMasks:
-    """At most so many objects that there may be in a picture (H, W, 3) uint8 RGB, the likeliest first.
+def propose_masks(segmenter: Segmenter, image: NDArray[np.uint8], most: int = 16) -> GeneratedMasks:
+    """Propose masks of the objects in an image.
 
-    Everything that is found, and beside it what the model answers to its box, which one that zooms looks at closely.
+    Each mask of the mask generator is proposed, and also the prediction for its box, which a model with zoom makes in
+    a crop of the object.
+
+    Args:
+        segmenter: The model.
+        image: RGB image (H, W, 3) uint8.
+        most: Number of proposals at most.
+
+    Returns:
+        The proposals in the order of the mask generator, without duplicates.
     """
-    found = segmenter.generate_masks(picture, GENERATOR_OPTIONS)
-    embedded = segmenter.embed(picture, lazy=True)
-    both = [_with_mask(one, mask) for one in found for mask in (_again(embedded, one), rle.decode(one.rle))]
-    there = [one for one in both if one.area]
-    kept = suppress_overlaps(
-        -np.arange(len(there)), DUPLICATE_IOU, lambda index, rest: _overlaps(there[index], [there[k] for k in rest])
-    )
-    return GeneratedMasks(found.size, tuple(there[place] for place in kept[:most]))
+    generated = segmenter.generate_masks(image, GENERATOR_OPTIONS)
+    embedded = segmenter.embed(image, lazy=True)
+    candidates = [
+        _replace_mask(proposal, mask)
+        for proposal in generated
+        for mask in (_predict_from_box(embedded, proposal), rle.decode(proposal.rle))
+    ]
+    candidates = [candidate for candidate in candidates if candidate.area]
+
+    def compare(index: int, others: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _compute_ious(candidates[index], [candidates[other] for other in others])
+
+    selected = suppress_overlaps(-np.arange(len(candidates)), DUPLICATE_IOU, compare)
+    return GeneratedMasks(generated.size, tuple(candidates[index] for index in selected[:most]))
 
 
-def write_proposals(folder: Path, picture: UnlabeledImage, segmenter: Segmenter, most: int = 16) -> int:
-    """Propose for one picture and write what there is to look at: how many proposals. A picture that is there already
-    is left as it is.
+def write_proposals(folder: Path, image: UnlabeledImage, segmenter: Segmenter, most: int = 16) -> int:
+    """Propose masks for an image and write them with the sheet, unless an earlier call has.
 
-    Raises `ImageError`, `InputNotFound`, `ResourceError`, or `SettingsError` where another picture of that name is
-    there; what was written before stays.
+    Args:
+        folder: The folder of proposals.
+        image: The image.
+        segmenter: The model.
+        most: Number of proposals at most.
+
+    Returns:
+        The number of proposals.
+
+    Raises:
+        ImageError: The image cannot be decoded.
+        InputNotFound: The image file cannot be read.
+        ResourceError: A file cannot be written.
+        SettingsError: The folder has another image of the same name.
     """
-    target, content = _place(folder, PROPOSALS, picture.name, ".json"), picture.read()
+    target, content = _make_path(folder, PROPOSALS, image.name, ".json"), image.read()
     with translate_write_errors(target):
-        known = target.exists()
-    if known:
-        if _bytes(_place(folder, IMAGES, picture.name)) != content:
-            raise SettingsError("bad-usage", f"{folder} has another picture called {picture.name!r}; rename one")
-        return len(_read_found(target)["annotations"])
+        is_done = target.exists()
+    if is_done:
+        if _read_bytes(_make_path(folder, IMAGES, image.name)) != content:
+            raise SettingsError("bad-usage", f"{folder} has another image named {image.name!r}; rename one")
+        return len(_read_proposals(target)["annotations"])
     pixels = read_image(content)
-    found = propose_masks(segmenter, pixels, most)
-    _write(_place(folder, IMAGES, picture.name), content)
-    _write(_place(folder, SHEETS, picture.name, ".png"), _png(draw_sheet(pixels, found)))
-    annotation = found.to_annotation(picture.name)
-    annotation["image"]["license"] = picture.license
-    _write(target, json.dumps(annotation).encode())  # last: now the picture is done
-    return len(found)
+    proposals = propose_masks(segmenter, pixels, most)
+    _write_bytes(_make_path(folder, IMAGES, image.name), content)
+    _write_bytes(_make_path(folder, SHEETS, image.name, ".png"), _encode_png(draw_sheet(pixels, proposals)))
+    annotation = proposals.to_annotation(image.name)
+    annotation["image"]["license"] = image.license
+    _write_bytes(target, json.dumps(annotation).encode())  # written last: its existence means that the image is done
+    return len(proposals)
 
 
-def read_keep_list(folder: Path) -> dict[str, dict[int, str]]:
-    """What the list of a folder keeps: by picture, what each proposal is, by number; nothing where there is no list.
+def write_selected_proposals(folder: Path) -> tuple[int, int]:
+    """Write the proposals in the keep list as a COCO data set, and return the numbers of images and objects.
 
-    Raises `InputNotFound` for a list that cannot be read, `FormatError` naming the line that cannot be meant.
-    """
-    path = folder / KEEP_LIST
-    kept: dict[str, dict[int, str]] = {}
-    for number, line in enumerate(_text(path).splitlines() if path.exists() else (), start=1):
-        if line.strip() and not line.startswith("#"):
-            with translate_errors(ValueError, into=partial(_line_error, path, number)):
-                name, wanted = _parsed(line)
-                if name in kept:
-                    raise ValueError(f"{name!r} has a line already; write its numbers into one")
-                kept[name] = wanted
-    return kept
-
-
-def extend_keep_list(folder: Path, names: Iterable[str]) -> Path:
-    """The list that a person fills in, with a line for each of these pictures; lines that are there stay. Raises like
-    `read_keep_list`."""
-    path, known = folder / KEEP_LIST, read_keep_list(folder)
-    text = _text(path) if path.exists() else _HEAD
-    new = [f"{name}:\n" for name in names if name not in known]
-    _write(path, (text + "\n" * (not text.endswith("\n")) + "".join(new)).encode())
-    return path
-
-
-def write_kept_proposals(folder: Path) -> tuple[int, int]:
-    """Write the proposals that the list names as a data set: how many pictures, how many objects.
-
-    Raises `InputNotFound` where there is no list, `FormatError` for one that names nothing or what is not there.
+    Raises:
+        InputNotFound: There is no keep list.
+        FormatError: The list is broken or empty, or names an image or a proposal that does not exist.
+        ResourceError: The annotations cannot be written.
     """
     path = require_input(folder / KEEP_LIST)
-    kept = [_kept(folder, name, wanted) for name, wanted in read_keep_list(folder).items() if wanted]
-    if not kept:
-        raise FormatError("annotation-broken", f"{path}: nothing is kept; write numbers behind the pictures' names")
-    return write_annotations(folder, kept)
+    images = [_select_proposals(folder, name, objects) for name, objects in read_keep_list(folder).items() if objects]
+    if not images:
+        message = f"{path}: no proposal is listed; write numbers after the names of the images"
+        raise FormatError("annotation-broken", message)
+    return write_annotations(folder, images)
 
 
-def draw_sheet(picture: Picture, found: GeneratedMasks) -> Picture:
-    """The picture (H, W, 3) and each finding in it, numbered from 1 and bright on dark, side by side."""
-    height, width = found.size
-    scale = TILE_SIDE / max(height, width)
-    shape = max(MIN_TILE_SIDE, round(width * scale)), max(MIN_TILE_SIDE, round(height * scale))
-    small: Picture = np.asarray(cv2.resize(picture, shape, interpolation=cv2.INTER_AREA), np.uint8)
-    tiles = [small, *(_tile(small, rle.decode(one.rle), number) for number, one in enumerate(found, start=1))]
-    tiles += [np.zeros_like(small)] * (-len(tiles) % SHEET_COLUMNS)
-    rows = [
-        np.concatenate(tiles[start : start + SHEET_COLUMNS], axis=1) for start in range(0, len(tiles), SHEET_COLUMNS)
-    ]
-    return np.concatenate(rows)
-
-
-_HEAD = """\
-# Look at the sheets and write the numbers of the proposals that are right behind each picture's name, and what they
-# are if you like: castle.jpg: 1 tower, 4 tree, 7
-"""
-
-
-def _unmarked_in(source: Path, outlined: Collection[str]) -> list[UnlabeledImage]:
+def _find_in_source(source: Path, outlined: Collection[str]) -> list[UnlabeledImage]:
     if (source / INDEX).is_file():
         pack = open_pack(source)
         photographs = [asset for asset in pack.of("photograph") if asset.name not in outlined]
         return [UnlabeledImage(asset.name, partial(pack.read, asset), asset.license) for asset in photographs]
     if not source.is_dir():
-        return [UnlabeledImage(source.name, partial(_bytes, source))]
+        return [UnlabeledImage(source.name, partial(_read_bytes, source))]
     files = select_images(list_entries(source))
     if not files:
-        raise FormatError("dataset-broken", f"{source}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return [UnlabeledImage(file.name, partial(_bytes, file)) for file in files]
+        raise FormatError("dataset-broken", f"{source}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return [UnlabeledImage(file.name, partial(_read_bytes, file)) for file in files]
 
 
-def _overlaps(one: GeneratedMask, others: Sequence[GeneratedMask]) -> NDArray[np.float64]:
-    """The IoU of a finding's mask with those of others; 0 where it cannot be above `DUPLICATE_IOU`. Holds two masks at a time,
-    of which there may be many, of large pictures."""
-    mask = rle.decode(one.rle)[None]
+def _compute_ious(proposal: GeneratedMask, others: Sequence[GeneratedMask]) -> NDArray[np.float64]:
+    """Compute the IoU of a mask with others, 0 where the areas exclude more than `DUPLICATE_IOU`.
+
+    Two masks are decoded at a time, because many large masks would need much memory.
+    """
+    mask = rle.decode(proposal.rle)[None]
     areas = np.array([other.area for other in others], np.float64)
-    near = np.minimum(areas, one.area) > DUPLICATE_IOU * np.maximum(areas, one.area)
+    is_near = np.minimum(areas, proposal.area) > DUPLICATE_IOU * np.maximum(areas, proposal.area)
     return np.array(
-        [mask_iou(mask, rle.decode(other.rle)[None])[0, 0] if k else 0.0 for k, other in zip(near, others, strict=True)]
+        [
+            mask_iou(mask, rle.decode(other.rle)[None])[0, 0] if near else 0.0
+            for near, other in zip(is_near, others, strict=True)
+        ]
     )
 
 
-def _again(embedded: EmbeddedImage, one: GeneratedMask) -> NDArray[np.bool_]:
-    """What is answered to a finding's box."""
-    return np.asarray(embedded.predict(box(*one.box)).best.binary[0])
+def _predict_from_box(embedded: EmbeddedImage, proposal: GeneratedMask) -> NDArray[np.bool_]:
+    """Predict the mask (H, W) for the box of a proposal."""
+    return np.asarray(embedded.predict(box(*proposal.box)).best.binary[0])
 
 
-def _with_mask(one: GeneratedMask, mask: NDArray[np.bool_]) -> GeneratedMask:
-    """The finding with that mask, without its specks."""
+def _replace_mask(proposal: GeneratedMask, mask: NDArray[np.bool_]) -> GeneratedMask:
+    """Return the proposal with another mask (H, W), whose small holes and islands are removed."""
     speck = SPECK_SHARE * np.count_nonzero(mask)
     clean = fill_holes_and_remove_islands(np.where(mask, np.float32(1), np.float32(-1)), speck, speck) > 0
     left, top, right, bottom = masks_to_boxes([clean])[0].tolist()
     area = int(np.count_nonzero(clean))
-    return replace(one, rle=rle.encode(clean), area=area, box=(left, top, right, bottom))
+    return replace(proposal, rle=rle.encode(clean), area=area, box=(left, top, right, bottom))
 
 
-def _tile(picture: Picture, mask: NDArray[np.bool_], number: int) -> Picture:
-    """The picture, dark outside of the mask, with a number in its corner."""
-    inside = (
-        cv2.resize(mask * np.uint8(255), picture.shape[1::-1], interpolation=cv2.INTER_AREA) > 255 * MIN_TILE_COVERAGE
-    )
-    tile = np.where(inside[..., None], picture, picture // 4 + np.array(_DARK, np.uint8))
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 0), 1)):
-        cv2.putText(tile, str(number), (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, thickness, cv2.LINE_AA)
-    return np.asarray(tile, np.uint8)
-
-
-_DARK = (48, 0, 48)
-
-
-def _png(picture: Picture) -> bytes:
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    assert done
-    return encoded.tobytes()
-
-
-def _place(folder: Path, kind: str, name: str, suffix: str = "") -> Path:
-    """A file of a picture. Raises `FormatError` for a name that could lead out of the folder."""
-    return folder / kind / f"{check_relative(name, folder)}{suffix}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with translate_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as handle:
-        handle.write(content)
-
-
-def _bytes(path: Path) -> bytes:
-    with open_input(path) as handle:
-        return handle.read()
-
-
-def _text(path: Path) -> str:
-    content = _bytes(path)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as cause:
-        raise FormatError("annotation-broken", f"{path} is not text in UTF-8: {cause}", path=str(path)) from cause
-
-
-def _line_error(path: Path, line: int, cause: ValueError) -> FormatError:
-    return FormatError("annotation-broken", f"{path}, line {line}: {cause}", path=str(path), line=line)
-
-
-def _parsed(line: str) -> tuple[str, dict[int, str]]:
-    """The picture's name in a line of the list, and by number what each proposal that is kept is."""
-    name, _, wanted = line.rpartition(":")
-    kept: dict[int, str] = {}
-    for entry in filter(str.strip, wanted.split(",")):
-        number, *what = entry.split(maxsplit=1)
-        if not name or not number.isdecimal() or len(number) > 9:
-            raise ValueError(f"expected NAME: 1, 4 tree, 7, with no colon behind the name's, got {line.strip()!r}")
-        if int(number) in kept:
-            raise ValueError(f"{number} is kept twice")
-        kept[int(number)] = (what or ["object"])[0].strip()
-    return name.strip(), kept
-
-
-def _kept(folder: Path, name: str, wanted: Mapping[int, str]) -> LabeledImage:
-    content = _proposed(folder, name)
+def _select_proposals(folder: Path, name: str, objects: Mapping[int, str]) -> LabeledImage:
+    """Return an image with its kept proposals; `objects` are names by number."""
+    content = _find_proposals(folder, name)
     if content is None or content["image"]["file_name"] != name:
-        message = f"{folder / KEEP_LIST}: nothing was proposed for {name!r}; names end at the last colon of a line"
+        message = f"{folder / KEEP_LIST}: there are no proposals for {name!r}; names end at the last colon of a line"
         raise FormatError("annotation-broken", message)
-    codes = [entry["segmentation"] for entry in content["annotations"]]
-    beyond = next((key for key in wanted if not 1 <= key <= len(codes)), None)
-    if beyond is not None:
-        raise FormatError(
-            "annotation-broken", f"{folder / KEEP_LIST}: {name} has proposals 1 to {len(codes)}, not {beyond}"
-        )
+    masks = [entry["segmentation"] for entry in content["annotations"]]
+    missing = next((number for number in objects if not 1 <= number <= len(masks)), None)
+    if missing is not None:
+        message = f"{folder / KEEP_LIST}: {name} has proposals 1 to {len(masks)}, not {missing}"
+        raise FormatError("annotation-broken", message)
     image = content["image"]
-    objects = [(what, codes[key - 1]) for key, what in wanted.items()]
-    return LabeledImage(name, (image["height"], image["width"]), objects, image["license"])
+    labels = [(label, masks[number - 1]) for number, label in objects.items()]
+    return LabeledImage(name, (image["height"], image["width"]), labels, image["license"])
 
 
-def _proposed(folder: Path, name: str) -> dict[str, Any] | None:
-    """What was proposed for a picture, None where nothing was, as for a name that no picture can have."""
+def _find_proposals(folder: Path, name: str) -> dict[str, Any] | None:
+    """Read the proposals for an image, None if there are none or the name is not valid."""
     try:
-        target = _place(folder, PROPOSALS, name, ".json")
+        target = _make_path(folder, PROPOSALS, name, ".json")
     except FormatError:
         return None
-    return _read_found(target) if target.is_file() else None
+    return _read_proposals(target) if target.is_file() else None
 
 
-def _read_found(path: Path) -> dict[str, Any]:
+def _read_proposals(path: Path) -> dict[str, Any]:
     file = read_fields(path)
     sa1b.parse(file)
     _ = [file.object("image").text(key) for key in ("file_name", "license")]
     return file.value
+
+
+def _make_path(folder: Path, kind: str, name: str, suffix: str = "") -> Path:
+    """Return the path of a file of an image. Raises `FormatError` for a name that leads out of the folder."""
+    return folder / kind / f"{check_relative(name, folder)}{suffix}"
+
+
+def _encode_png(image: NDArray[np.uint8]) -> bytes:
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert done
+    return encoded.tobytes()
+
+
+def _read_bytes(path: Path) -> bytes:
+    with open_input(path) as handle:
+        return handle.read()
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with translate_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as handle:
+        handle.write(content)

@@ -123,7 +123,7 @@ def _count_pixels(labels: Tensor, classes: int) -> Tensor:
 
 
 def _sample_objects(visible: Tensor, areas: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Sample `count` objects of each image (B, count), larger ones earlier on average, and repeat if there are fewer."""
+    """Sample `count` objects of each image (B, count), larger ones earlier on average; repeat if there are fewer."""
     noise = -torch.log(
         -torch.log(torch.rand(visible.shape, generator=generator, device=visible.device).clamp(1e-9, 1 - 1e-7))
     )
