@@ -69,7 +69,7 @@ def measure(name: str, size: int, device: str, dtype: str, path: str) -> None:
 
     import masklet
     from benchmarks.machine import compute_rate, make_gemm, measure_median_seconds, measure_seconds
-    from masklet.backends.torch import DTYPES
+    from masklet.backends.torch_device import DTYPES
 
     import_s = time.perf_counter() - start
     start = time.perf_counter()

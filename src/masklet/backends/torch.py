@@ -33,9 +33,10 @@ from masklet.backend import (
     describe,
     group_recalls,
 )
+from masklet.backends.torch_device import parse_dtype, select_device
 from masklet.checkpoints import key_names
 from masklet.config import ModelConfig, check_input_size
-from masklet.errors import BackendError, ResourceError, SettingsError
+from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import STRIDE, Sam2, select_pointers
@@ -47,7 +48,6 @@ MAX_TILE_TOKENS = 8192
 MAX_ATTENTION_SCORES = 1 << 21
 MAX_MASKS_PER_BATCH = 4
 MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ def build(
         config: Configuration of the network.
         tensors: Weights by masklet's key names.
         device: PyTorch's name of a device, such as "cuda:1". Default: CUDA, else MPS, else the CPU.
-        dtype: One of `DTYPES`. Default: "float32".
+        dtype: One of `masklet.backends.torch_device.DTYPES`. Default: "float32".
         input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
 
     Returns:
@@ -80,7 +80,7 @@ def build(
         SettingsError: `dtype` or `input_size` is invalid.
         ResourceError: The device does not exist or its memory is full.
     """
-    torch_dtype = _parse_dtype(dtype)
+    torch_dtype = parse_dtype(dtype)
     with torch.device("meta"):
         model = Sam2(config)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -228,7 +228,7 @@ class TorchBackend:
         """Resize an image to the square by antialiased bilinear interpolation, and normalize it: (1, 3, S, S)."""
         x = torch.tensor(image, device=self.device)
         x = x.permute(2, 0, 1)[None].to(promote_to_float32(self.dtype)) / 255
-        x = F.interpolate(x, (self.input_size, self.input_size), mode="bilinear", align_corners=False, antialias=True)
+        x = _resize(x, self.input_size)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
         return ((x - mean) / std).to(self.dtype)
 
@@ -236,9 +236,7 @@ class TorchBackend:
         """Resize a mask (H, W) to the square: (1, 1, S, S) of zeros and ones."""
         x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
         if x.shape[-2:] != (self.input_size, self.input_size):
-            x = F.interpolate(
-                x, (self.input_size, self.input_size), mode="bilinear", align_corners=False, antialias=True
-            )
+            x = _resize(x, self.input_size)
             x = (x >= 0.5).to(x.dtype)
         return x.to(self.dtype)
 
@@ -285,11 +283,11 @@ class TorchBackend:
         side = self.input_size // 4
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
-            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+            x = _resize(x, side)
             return (x * MASK_SCALE + MASK_BIAS).to(self.dtype)
         x = torch.as_tensor(mask, device=self.device, dtype=self.dtype)[..., :, :].reshape(1, 1, *mask.shape[-2:])
         if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
+            x = _resize(x, side)
         return x.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
     def _choose(self, candidates: Candidates, ambiguous: list[bool]) -> Decoded:
@@ -305,23 +303,9 @@ class TorchBackend:
         )
 
 
-def select_device(name: str | None) -> torch.device:
-    """Return PyTorch's device of that name; by default CUDA, else MPS, else the CPU.
-
-    Raises:
-        ResourceError: The device does not exist (`device-unavailable`).
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as cause:
-        raise ResourceError(
-            "device-unavailable",
-            f"no device {name!r} here: {str(cause).splitlines()[0]}",
-            hint="leave device= out, or use 'cpu'",
-        ) from cause
-    return torch.device(name)
+def _resize(x: Tensor, side: int) -> Tensor:
+    """Resize maps (N, C, H, W) to (side, side) by antialiased bilinear interpolation."""
+    return F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _to_predictions(logits: Tensor, iou: Tensor, score: Tensor) -> Predictions:
@@ -344,11 +328,3 @@ def _split_batches(count: int, at_once: int) -> Iterator[slice]:
 def _select_rows(features: Features, rows: slice) -> Features:
     """Select the features of some objects; features that all objects share stay as they are."""
     return Features(*(level if len(level) == 1 else level[rows] for level in features))
-
-
-def _parse_dtype(name: str | None) -> torch.dtype:
-    if name is None:
-        return torch.float32
-    if name not in DTYPES:
-        raise SettingsError("bad-dtype", f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
-    return DTYPES[name]

@@ -57,7 +57,7 @@ def synthesize(
     if device:
         hint = 'leave --device out, or pip install "masklet[torch]"'
         with options.translate_missing_torch(f"composing on {device!r}", hint):
-            from masklet.backends.torch import select_device
+            from masklet.backends.torch_device import select_device
         select_device(device)
     pack = open_pack(source)
     recipe = engine.Recipe(layout.value, size, frames, seed, held_out, device)

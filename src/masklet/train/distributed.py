@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from masklet.backends.torch import select_device
+from masklet.backends.torch_device import select_device
 
 
 @contextmanager
