@@ -169,16 +169,16 @@ def test_the_weights_have_the_same_identity_in_both() -> None:
 @pytest.mark.parametrize("size", [(128, 128), (40, 200), (300, 20), (1, 1)])
 def test_images_are_resized_alike(size: tuple[int, int]) -> None:
     image = np.random.RandomState(1).randint(0, 256, (*size, 3), np.uint8)
-    wanted = backend("torch")._normalize(image).numpy()  # type: ignore[attr-defined]
-    assert np.abs(arrays.normalize_image(image, 128) - wanted).max() < 1e-5
+    expected = backend("torch")._normalize(image).numpy()  # type: ignore[attr-defined]
+    assert np.abs(arrays.normalize_image(image, 128) - expected).max() < 1e-5
 
 
 def test_memories_are_rounded_to_bfloat16_as_in_pytorch() -> None:
     bits = np.random.RandomState(2).randint(0, 1 << 32, 100_000, np.uint64).astype(np.uint32)
     values = np.concatenate([bits.view(np.float32), np.float32([0, -0.0, np.inf, -np.inf, 1, 3.3895e38])])
     values = values[~np.isnan(values)]
-    wanted = torch.from_numpy(values).to(torch.bfloat16)
-    assert np.array_equal(arrays.to_bfloat16(values), wanted.view(torch.uint16).numpy())
+    expected = torch.from_numpy(values).to(torch.bfloat16)
+    assert np.array_equal(arrays.to_bfloat16(values), expected.view(torch.uint16).numpy())
     assert np.isnan(arrays.from_bfloat16(arrays.to_bfloat16(np.float32([np.nan])))).all()
 
 

@@ -16,7 +16,7 @@ from masklet.backends.onnx import DEVICE_TYPES, Session
 from masklet.backends.onnx.session import Device, count_processors, make_session_options, parse_device
 from masklet.checkpoints import key_names, write_tensors
 from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
-from masklet.onnx_graphs import write_graph
+from masklet.onnx_graphs import GraphName, write_graph
 from support.networks import make_model
 
 OTHER_DEVICES = [name for name in DEVICE_TYPES if name != "cpu"]
@@ -141,12 +141,12 @@ def test_the_number_of_threads_is_omp_num_threads_or_the_number_of_processors(mo
     assert count_processors() == 1
 
 
-def graph(verb: Any = "memorize") -> Session:
-    return Session(verb, partial(write_graph, verb, make_model("nano")))
+def make_session(name: GraphName = "memorize") -> Session:
+    return Session(name, partial(write_graph, name, make_model("nano")))
 
 
 def test_outputs_stay_on_the_device_and_serve_as_inputs() -> None:
-    encode, attend = graph("encode"), graph("attend")
+    encode, attend = make_session("encode"), make_session("attend")
     features = encode(images=np.zeros((1, 3, 64, 64)))
     assert all(isinstance(value, onnxruntime.OrtValue) for value in features.values())
     outputs = attend(
@@ -175,12 +175,12 @@ def test_a_graph_is_read_once_at_the_first_call() -> None:
 
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(CheckpointError, match="'stride16'"):
-        graph()(logits=np.zeros((1, 1, 16, 16)))
+        make_session()(logits=np.zeros((1, 1, 16, 16)))
 
 
 def test_a_graph_that_fails_raises_a_backend_error() -> None:
     with pytest.raises(BackendError) as caught:
-        graph("encode")(images=np.zeros((1, 3, 96, 96)))  # the graph is for 64
+        make_session("encode")(images=np.zeros((1, 3, 96, 96)))  # the graph is for 64
     assert caught.value.code == "onnx-failed"
 
 
@@ -190,7 +190,7 @@ def test_a_full_memory_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", full)
     with pytest.raises(ResourceError) as caught:
-        graph("encode")(images=np.zeros((1, 3, 64, 64)))
+        make_session("encode")(images=np.zeros((1, 3, 64, 64)))
     assert caught.value.code == "out-of-memory"
 
 

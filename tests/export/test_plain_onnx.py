@@ -43,9 +43,9 @@ def test_it_gives_the_mask_that_masklet_gives(x: int, y: int, exported: Path, tm
     command = [sys.executable, EXAMPLE, exported, IMAGE, x, y, tmp_path / "mask.png"]
     subprocess.run([str(word) for word in command], check=True)
     found = np.asarray(Image.open(tmp_path / "mask.png"))
-    (wanted,) = masklet.load(exported, zoom=0).segment(IMAGE, click(x, y)).binary
-    assert found.shape == wanted.shape and wanted.any()
-    assert (found & wanted).sum() / (found | wanted).sum() > 0.97  # Pillow resizes 8-bit integers
+    (expected,) = masklet.load(exported, zoom=0).segment(IMAGE, click(x, y)).binary
+    assert found.shape == expected.shape and expected.any()
+    assert (found & expected).sum() / (found | expected).sum() > 0.97  # Pillow resizes 8-bit integers
 
 
 def test_every_tensor_name_of_a_graph_and_of_a_table_is_documented(exported: Path) -> None:

@@ -19,10 +19,10 @@ SIDE = 4
 @pytest.fixture(scope="module")
 def model() -> Sam2:
     torch.manual_seed(0)
-    made = Sam2(MICRO)
-    for tensor in made.state_dict().values():
+    network = Sam2(MICRO)
+    for tensor in network.state_dict().values():
         torch.nn.init.normal_(tensor, std=0.1)
-    return made.double().eval().requires_grad_(False)
+    return network.double().eval().requires_grad_(False)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -97,8 +97,8 @@ def test_a_graph_on_onnxruntime_equals_its_method_in_float32(graph: GraphName, c
 @pytest.mark.parametrize("size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (32, 128)), 224])
 def test_encode_equals_its_method_with_and_without_padded_windows(size: int) -> None:
     given = make_inputs("encode", "sam2.1-micro", size, Counts())
-    wanted = run_method(load_network("sam2.1-micro", size), "encode", given)
-    assert_close(exact("sam2.1-micro", size, "encode").run(None, given), wanted, TOLERANCE_FLOAT64)
+    expected = run_method(load_network("sam2.1-micro", size), "encode", given)
+    assert_close(exact("sam2.1-micro", size, "encode").run(None, given), expected, TOLERANCE_FLOAT64)
 
 
 def test_encode_is_written_for_attention_chunks_of_different_sizes() -> None:

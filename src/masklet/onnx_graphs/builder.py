@@ -251,10 +251,10 @@ class GraphBuilder:
             self._nodes.append(_node("DynamicQuantizeLinear", [x], self._quantized_inputs[x], node, {}))
         return self._quantized_inputs[x]
 
-    def _name(self, wanted: str) -> str:
-        """Return a name that no node has: `wanted`, or `wanted~2`, `wanted~3`, …"""
-        self._name_counts[wanted] = count = self._name_counts.get(wanted, 0) + 1
-        return wanted if count == 1 else f"{wanted}~{count}"
+    def _name(self, base: str) -> str:
+        """Return a name that no node has: `base`, or `base~2`, `base~3`, …"""
+        self._name_counts[base] = count = self._name_counts.get(base, 0) + 1
+        return base if count == 1 else f"{base}~{count}"
 
 
 def _value(name: str, shape: Dimensions, dtype: str) -> bytes:
