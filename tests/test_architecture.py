@@ -196,12 +196,15 @@ def test_functions_used_in_one_module_only_are_underscored(name: str) -> None:
 
 
 @cache
-def _sources() -> dict[str, str]:
+def _files_with_word() -> dict[str, set[str]]:
+    """Word → the files of the repository that contain it."""
     roots = [ROOT / folder for folder in ("src", "tests", "tools", "scripts", "benchmarks", "examples", "docs")]
-    files = [path for root in roots for path in root.rglob("*") if path.suffix in (".py", ".md", ".toml")]
-    return {str(path): path.read_text() for path in files}
+    found: dict[str, set[str]] = {}
+    for path in (path for root in roots for path in root.rglob("*") if path.suffix in (".py", ".md", ".toml")):
+        for word in set(re.findall(r"\w+", path.read_text())):
+            found.setdefault(word, set()).add(str(path))
+    return found
 
 
 def _used_elsewhere(module: str, name: str) -> bool:
-    own = str(MODULES[module])
-    return any(re.search(rf"\b{name}\b", text) for path, text in _sources().items() if path != own)
+    return bool(_files_with_word().get(name, set()) - {str(MODULES[module])})

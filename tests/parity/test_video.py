@@ -29,7 +29,7 @@ from parity.inputs import weights as by_formula  # noqa: E402
 
 SIZE = (180, 320)
 CASES = [
-    "sam2-micro_3",
+    pytest.param("sam2-micro_3", marks=pytest.mark.slow),
     "sam2.1-micro_7",
     *(pytest.param(case, marks=pytest.mark.slow) for case in ("sam2.1-micro_9", "sam2.1-tiny_4")),
 ]
