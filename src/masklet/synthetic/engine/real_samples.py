@@ -38,7 +38,7 @@ STUFF = frozenset({"street", "facade", "vegetation", "non-building-infrastructur
 
 
 @dataclass(frozen=True, slots=True)
-class LabeledImage:
+class RealImage:
     """A labeled image of an index file.
 
     Attributes:
@@ -63,7 +63,7 @@ class RealImages:
     Images with rare names are sampled more often. A crop is the full image or contains one random object.
     """
 
-    entries: tuple[LabeledImage, ...]
+    entries: tuple[RealImage, ...]
     size: int
     seed: int
 
@@ -187,11 +187,11 @@ def _read_index(index: Path) -> dict[str, Any]:
     return content
 
 
-def _parse_entry(index: Path, number: int, row: dict[str, Any]) -> LabeledImage:
+def _parse_entry(index: Path, number: int, row: dict[str, Any]) -> RealImage:
     try:
         names = tuple((int(key), str(name)) for key, name in row["objects"])
         image, mask = (index.parent / check_relative(row[key], index) for key in ("image", "mask"))
-        return LabeledImage(image, mask, names, bool(row["exhaustive"]), str(row["source"]))
+        return RealImage(image, mask, names, bool(row["exhaustive"]), str(row["source"]))
     except FormatError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -201,7 +201,7 @@ def _parse_entry(index: Path, number: int, row: dict[str, Any]) -> LabeledImage:
 
 
 @lru_cache(maxsize=8)
-def _compute_shares(entries: tuple[LabeledImage]) -> NDArray[np.float64]:
+def _compute_shares(entries: tuple[RealImage]) -> NDArray[np.float64]:
     """Return the probability of each image.
 
     Within a source it is proportional to the inverse square root of the frequency of the image's rarest name. The
