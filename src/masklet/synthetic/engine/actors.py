@@ -120,18 +120,18 @@ class Actor:
         """
         angle, scale = float(self.spin.at(time)[0]), float(np.exp(self.growth.at(time)[0]))
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        centre = camera[:, :2] @ (self.path.at(time) * size) + camera[:, 2]
+        center = camera[:, :2] @ (self.path.at(time) * size) + camera[:, 2]
         sprite = self.appearance.at(time)
         margin = int(0.1 * max(sprite.rgba.shape[:2]) * float(np.sqrt(abs(np.linalg.det(turn @ self.pose)))))
-        return place_sprite(sprite, camera[:, :2] @ turn @ self.pose, centre, size, margin)
+        return place_sprite(sprite, camera[:, :2] @ turn @ self.pose, center, size, margin)
 
 
-def turn_mesh(model: TexturedMesh, rng: Generator, side: int) -> TurningMesh:
+def turn_mesh(mesh: TexturedMesh, rng: Generator, side: int) -> TurningMesh:
     """Rotate a mesh about the vertical axis at a random speed, and a little about the others."""
     speed = rng.normal(0, 1.2)
     ends = np.array([[0, 0, 0], [speed, rng.normal(0, 0.25), rng.normal(0, 0.1)]])
     bow = ends.mean(0) + rng.normal(0, 0.1, 3)
-    return TurningMesh(model, sample_view(rng), Curve(np.array([ends[0], bow, ends[1]])), min(side, MAX_RENDER_SIDE))
+    return TurningMesh(mesh, sample_view(rng), Curve(np.array([ends[0], bow, ends[1]])), min(side, MAX_RENDER_SIDE))
 
 
 def sway_sprite(sprite: Sprite, rng: Generator) -> BendingSprite:

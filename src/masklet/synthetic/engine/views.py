@@ -31,9 +31,8 @@ def sample_crop(mask: NDArray[np.bool_], rng: Generator) -> Crop:
         box_size = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
         side, least = box_size.max() * np.exp(rng.uniform(*np.log(CLOSE_UP_SCALE_RANGE))), MIN_CROP_PX
         place = np.array([columns.min(), rows.min()]) + (box_size - 1) / 2
-        part = 0.5 + rng.uniform(
-            -MAX_OFFSET_SHARE, MAX_OFFSET_SHARE, 2
-        )  # share of the crop to the left of and above the place
+        # Share of the crop to the left of and above the place.
+        part = 0.5 + rng.uniform(-MAX_OFFSET_SHARE, MAX_OFFSET_SHARE, 2)
     else:
         side, least = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREA_SHARE_RANGE)))), MIN_SIDE
         pixel = int(rng.integers(len(rows)))
