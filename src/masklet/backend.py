@@ -1,7 +1,7 @@
-"""Backend protocol: what a runtime with a model in it does for images, tracking, evaluation and export.
+"""Backend protocol: the interface of a runtime with a model, for images, tracking, evaluation and export.
 
-Code above the protocol passes arrays of a backend on without looking into them; backends know nothing of videos. These
-arrays are torch tensors, ONNX values or numpy arrays. `Backend.fetch` returns predictions as numpy arrays.
+Callers treat the arrays of a backend as opaque: they are torch tensors, ONNX values or numpy arrays. `Backend.fetch`
+returns predictions as numpy arrays. Backends process single images and have no notion of a video.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Recall:
 
 
 class Backend(Protocol):
-    """Runtime with a model. Arguments for several objects are sequences, which a backend batches as it likes.
+    """Runtime with a model. Arguments for several objects are sequences, which a backend may split into batches.
 
     Attributes:
         config: Architecture of the network.
@@ -177,7 +177,7 @@ class Backend(Protocol):
         """Convert arrays to numpy, bit for bit; bfloat16 becomes uint16."""
 
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
-        """Convert arrays back that `store` returned, on any machine."""
+        """Convert the arrays that `store` returned, on this or another machine, to arrays of this backend."""
 
 
 def describe(backend: Backend) -> str:

@@ -49,7 +49,7 @@ _RELEASED = (
     ModelConfig("small", 96, 1, (1, 2, 11, 2), (7, 10, 13)),
     ModelConfig("base-plus", 112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
     ModelConfig("large", 144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
-    ModelConfig("micro", 32, 1, (1, 2, 3, 1), (4,), input_size=256),  # for tests: the same code in 0.1 s
+    ModelConfig("micro", 32, 1, (1, 2, 3, 1), (4,), input_size=256),  # for tests, which run it in 0.1 s
 )
 
 CONFIGS: dict[str, ModelConfig] = {
@@ -61,7 +61,7 @@ CONFIGS: dict[str, ModelConfig] = {
     )
 }
 EMBEDDED_MODEL = "nano"
-"""Name of the model that is part of the package, which is the default everywhere."""
+"""Name of the default model, which is part of the package."""
 
 CONFIGS[EMBEDDED_MODEL] = ModelConfig(
     EMBEDDED_MODEL,
@@ -69,7 +69,7 @@ CONFIGS[EMBEDDED_MODEL] = ModelConfig(
     1,
     (1, 2, 5, 1),
     (5, 7),
-    background=32,  # position waves of a sixth of the image need so fine a grid
+    background=32,  # a coarser grid cannot represent waves with a period of a sixth of the image
     windows=(8, 4, 8, 4),  # a whole number of windows at every multiple of 128
     input_size=256,
     channels=128,

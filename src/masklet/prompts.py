@@ -232,14 +232,14 @@ def group_by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Pr
         call: The call that received `prompts`, with `{}` in place of them, for error messages.
 
     Raises:
-        PromptError: There is no prompt, something else stands in its place, or an object id is not an integer.
+        PromptError: There is no prompt, a value is not a prompt, or an object id is not an integer.
     """
     if isinstance(prompts, Prompt):
         return {1: prompts}
     grouped = dict(prompts) if isinstance(prompts, Mapping) else dict(enumerate(_list_prompts(prompts, call), start=1))
     if not grouped:
         raise _error("no prompt given; pass at least one of click(), box() or mask()")
-    return {check_integer(key, "an object id"): _check_prompt(key, one, call) for key, one in grouped.items()}
+    return {check_integer(key, "an object id"): _check_prompt(key, value, call) for key, value in grouped.items()}
 
 
 def check_integer(value: Any, what: str) -> int:
@@ -253,21 +253,27 @@ def check_integer(value: Any, what: str) -> int:
 
 
 def write_prompt(value: Any, labels: Any = None) -> str:
-    """Write the Python expression of the prompt that numbers stand for, or an example if they stand for none."""
-    numbers, signs = _to_array(value), _to_array(labels)
+    """Write the prompt that numbers describe as a Python expression, or an example if they describe none."""
+    numbers, label_values = _to_array(value), _to_array(labels)
     if numbers is None or not numbers.size:
         return EXAMPLE
     if numbers.shape in ((2,), (1, 2)):
-        return _write_click(numbers.ravel().tolist(), 1 if signs is None or signs.size != 1 else signs.item())
+        return _write_click(
+            numbers.ravel().tolist(), 1 if label_values is None or label_values.size != 1 else label_values.item()
+        )
     if numbers.shape in ((4,), (1, 4)):
         return _write_box(numbers.ravel().tolist())
     if numbers.ndim == 2 and numbers.shape[1] == 4 and len(numbers) <= _SHOWN:
         return f"[{', '.join(map(_write_box, numbers.tolist()))}]"
     if numbers.ndim == 2 and numbers.shape[1] == 2:
-        few = len(numbers) <= _SHOWN and (signs is None or signs.shape == (len(numbers),))
-        xy = f"[{', '.join(f'({x:g}, {y:g})' for x, y in numbers.tolist())}]" if few else "points"
-        on = f"[{', '.join(f'{sign:g}' for sign in signs.tolist())}]" if few and signs is not None else "labels"
-        return f"clicks({xy})" if signs is None else f"clicks({xy}, {on})"
+        is_short = len(numbers) <= _SHOWN and (label_values is None or label_values.shape == (len(numbers),))
+        xy = f"[{', '.join(f'({x:g}, {y:g})' for x, y in numbers.tolist())}]" if is_short else "points"
+        label_list = (
+            f"[{', '.join(f'{label:g}' for label in label_values.tolist())}]"
+            if is_short and label_values is not None
+            else "labels"
+        )
+        return f"clicks({xy})" if label_values is None else f"clicks({xy}, {label_list})"
     return "mask(array)" if numbers.ndim >= 2 else EXAMPLE
 
 

@@ -1,4 +1,4 @@
-"""Model that segments images and tracks objects in videos, and `load`, which opens it."""
+"""Segmenter: a model that segments images and tracks objects in videos, and `load`, which loads it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def load(
     Args:
         model: Name of a model (`masklet models list`), also as a file stem or repository of its release, path of a
             checkpoint (.pt, or safetensors with the names of masklet, SAM 2 or transformers), or an exported folder.
-        device: On PyTorch "cpu", "cuda", "cuda:1", "mps", …; by default the first of CUDA, MPS and CPU that there is.
+        device: On PyTorch "cpu", "cuda", "cuda:1", "mps", …; by default the first available of CUDA, MPS and CPU.
             On onnxruntime "cpu" (default), "cuda", "tensorrt", "coreml", "directml" or "openvino".
         dtype: "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8".
         input_size: Side of the square, in pixels, that images are resized to, a multiple of 32. By default the one
@@ -91,7 +91,7 @@ def load(
 
     if Path(model).is_dir():
         if runtime == "torch":
-            raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only")
+            raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only; leave out runtime")
         backend = _import_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size)
         return _with_zoom(backend, zoom)
     backends = _select_runtime(runtime, device)
@@ -147,7 +147,7 @@ class Segmenter:
             memory = self.backend.memorize(features, decoded, [True])[0]
             self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
-    @overload  # a path is a sequence of texts, too: the first overload is for it
+    @overload  # it comes first, since a `str` is also a sequence
     def embed(self, image: ImageSource, *, lazy: bool = False) -> EmbeddedImage: ...  # type: ignore[overload-overlap]
     @overload
     def embed(self, image: Sequence[ImageSource], *, lazy: bool = False) -> list[EmbeddedImage]: ...
@@ -172,7 +172,7 @@ class Segmenter:
             ImageError: The image cannot be read.
         """
         if isinstance(image, list | tuple):
-            return self._embed([read_image(one) for one in image], lazy=lazy)
+            return self._embed([read_image(source) for source in image], lazy=lazy)
         return self._embed([read_image(image)], lazy=lazy)[0]
 
     @refuse_sam2_arguments("segment(image, {})")
@@ -331,7 +331,8 @@ class Segmenter:
         length = len(video)
         visited = range(*slice(start, stop).indices(length))
         if not visited:
-            message = f"no frames to visit from {start or 0} to before {length if stop is None else stop} of {length}"
+            stop = length if stop is None else stop
+            message = f"no frames to visit: start is {start or 0} and stop is {stop}, but the video has {length} frames"
             raise SettingsError("bad-usage", message)
         return auto_track(self.backend, video.frames(visited), options, length=length)
 

@@ -19,7 +19,7 @@ app.command()(data_propose.keep)
 
 
 class Layout(str, Enum):
-    """Layouts of data sets that can be written."""
+    """Layouts of datasets that can be written."""
 
     DAVIS = "davis"
     SAV = "sav"
@@ -31,7 +31,7 @@ def synthesize(
     source: Annotated[
         Path, typer.Argument(metavar="PACK", help="Pack folder, built with `python -m tools.pack build`.")
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Data set folder to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset folder to write.")],
     layout: Annotated[
         Layout, typer.Option("--format", help="Layout. davis and sav have clips, sa1b has images.")
     ] = Layout.DAVIS,
@@ -47,9 +47,9 @@ def synthesize(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compose a data set with exact masks. The same pack, seed and options give the same data set.
+    """Compose a dataset with exact masks. The same pack, seed and options give the same dataset.
 
-    If OUT has a part of the data set, the command resumes after it.
+    If OUT has a part of the dataset, the command resumes after it.
     """
     from masklet.synthetic.engine import synthesize as engine
     from masklet.synthetic.pack import open_pack

@@ -1,4 +1,4 @@
-"""`masklet data propose` and `masklet data keep`: proposals of masks, and the data set of the kept ones."""
+"""`masklet data propose` and `masklet data keep`: propose masks, and write the correct proposals as a dataset."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def keep(
     folder: Annotated[Path, typer.Argument(metavar="PROPOSALS", help="Folder of proposals.")],
     as_json: options.Json = False,
 ) -> None:
-    """Write the proposals that PROPOSALS/keep.txt lists as a COCO data set with their images."""
+    """Write the proposals that PROPOSALS/keep.txt lists as a COCO dataset with their images."""
     from masklet.synthetic import proposals
 
     images, objects = proposals.write_selected_proposals(folder)

@@ -1,4 +1,4 @@
-"""`masklet evaluate`: the metrics of a model on a dataset, with a report in HTML_FILE, Markdown and JSON."""
+"""`masklet evaluate`: the metrics of a model on a dataset, with a report in HTML, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Data = Annotated[
 
 @dataclass(eq=False, repr=False)
 class SelectionOptions:
-    """The part of a dataset that is evaluated."""
+    """Selection of the images or clips to evaluate."""
 
     split: Annotated[
         str | None, typer.Option(help="Split of the dataset, such as val, valid_all_frames or 2016/val.")
@@ -61,7 +61,7 @@ class SelectionOptions:
 
 @dataclass(eq=False, repr=False)
 class SampleOptions(SelectionOptions):
-    """The part of a dataset that is evaluated, with `--sample`."""
+    """Selection of the images or clips to evaluate, with `--sample`."""
 
     sample: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Evaluate only N images or clips, evenly spaced.")
@@ -70,7 +70,7 @@ class SampleOptions(SelectionOptions):
 
 @dataclass(eq=False, repr=False)
 class ReportOptions:
-    """Where the report goes."""
+    """Folder and output of the report."""
 
     out: Annotated[
         Path, typer.Option(help="Folder for report.html, report.md and report.json, created if missing.")
@@ -103,7 +103,7 @@ class ReportOptions:
 
 @dataclass(eq=False, repr=False)
 class ScoringOptions:
-    """How predictions are scored."""
+    """Scoring of predictions."""
 
     benchmark: Annotated[
         str | None, typer.Option(help="Benchmark whose rules apply. Default: that of the dataset's layout.")
@@ -149,19 +149,19 @@ def images(
     from masklet.evaluate.report import format_count
 
     plan = PromptPlan.parse(prompts)
-    chosen = selection.select(open_images(data, selection.split))
+    dataset = selection.select(open_images(data, selection.split))
     report.prepare()
     segmenter = model.load()
     results = []
-    with progress(format_count(len(chosen), "image"), unit="images") as done:
-        for number, record in enumerate(chosen, start=1):
+    with progress(format_count(len(dataset), "image"), unit="images") as done:
+        for number, record in enumerate(dataset, start=1):
             results += evaluate_image(segmenter, record, plan, IMAGE_BASELINES if baselines else None)
-            done(number, len(chosen))
+            done(number, len(dataset))
     if not results:
-        raise SettingsError("bad-usage", f"{data}: the {len(chosen)} selected images have no object; select others")
-    failures = draw_worst_objects(segmenter, chosen, results, plan.names[0])
-    facts = _collect_facts(chosen, segmenter, model.model)
-    report.publish(build_image_report(_make_title("Images", chosen), facts, results, plan, failures))
+        raise SettingsError("bad-usage", f"{data}: the {len(dataset)} selected images have no object; select others")
+    failures = draw_worst_objects(segmenter, dataset, results, plan.names[0])
+    facts = _collect_facts(dataset, segmenter, model.model)
+    report.publish(build_image_report(_make_title("Images", dataset), facts, results, plan, failures))
 
 
 @app.command()
@@ -188,18 +188,18 @@ def vos(
     from masklet.evaluate.score import has_public_ground_truth
     from masklet.evaluate.vos import FirstPrompt
 
-    how = FirstPrompt.parse(prompt)
+    first_prompt = FirstPrompt.parse(prompt)
     clips = selection.select(open_clips(data, selection.split))
     rules = find_benchmark(scoring.benchmark or clips.kind)
     report.prepare()
     segmenter = model.load()
-    speed = _predict(segmenter, clips, how, rules, report)
-    facts = {**_collect_facts(clips, segmenter, model.model), "prompt": how.name, "speed": speed}
+    speed = _predict(segmenter, clips, first_prompt, rules, report)
+    facts = {**_collect_facts(clips, segmenter, model.model), "prompt": first_prompt.name, "speed": speed}
     predictions = find_predictions(report.out)
     if has_public_ground_truth(clips):
-        return _score(predictions, clips, facts, rules, scoring, report, (segmenter.config.name, how.name))
-    where = f" to {rules.server}" if rules.server else ""
-    say(f"the ground truth of {clips.kind} {clips.split} is not public; upload the predictions{where}")
+        return _score(predictions, clips, facts, rules, scoring, report, (segmenter.config.name, first_prompt.name))
+    destination = f" to {rules.server}" if rules.server else ""
+    say(f"the ground truth of {clips.kind} {clips.split} is not public; upload the predictions{destination}")
     return print_json({"answers": predictions.root}) if report.json else print_line(str(predictions.root))
 
 
@@ -266,17 +266,17 @@ def _predict(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchm
     from masklet.evaluate.prediction_run import find_predictions, predict_clips
     from masklet.evaluate.report import HTML_FILE, JSON_FILE, MARKDOWN_FILE, format_count
 
-    afresh = report.overwrite
+    replace_all = report.overwrite
     total = sum(len(clip) for clip in clips)
     predictions = find_predictions(report.out)
-    left = total - sum(len(clip) for clip in clips if not afresh and predictions.has_clip(clip.name))
+    remaining = total - sum(len(clip) for clip in clips if not replace_all and predictions.has_clip(clip.name))
     frames, start = 0, time.perf_counter()
-    with progress(f"{format_count(len(clips), 'clip')}, {left} of {total} frames to predict") as done:
-        for frames in predict_clips(segmenter, clips, how, report.out, rules.layout, restart=afresh):
-            if frames == 1:  # this process holds the lock of the folder now
-                for name in (HTML_FILE, MARKDOWN_FILE, JSON_FILE):  # a report would prevent that the run is resumed
+    with progress(f"{format_count(len(clips), 'clip')}, {remaining} of {total} frames to predict") as done:
+        for frames in predict_clips(segmenter, clips, how, report.out, rules.layout, restart=replace_all):
+            if frames == 1:  # only now does this process hold the lock of the folder
+                for name in (HTML_FILE, MARKDOWN_FILE, JSON_FILE):  # with a report, the run could not be resumed
                     (report.out / name).unlink(missing_ok=True)
-            done(frames, left)
+            done(frames, remaining)
     speed = frames / (time.perf_counter() - start)
     return f"{speed:.1f} frames a second with prompts and files, over {frames} of {total} frames in this run"
 
@@ -304,8 +304,8 @@ def _score(
     with progress(
         f"scoring {format_count(len(clips), 'clip')} with {format_count(workers, 'core')}", unit="clips"
     ) as done:
-        for number, found in enumerate(score_clips(predictions, clips, rules, workers=workers), start=1):
-            scores += found
+        for number, object_scores in enumerate(score_clips(predictions, clips, rules, workers=workers), start=1):
+            scores += object_scores
             done(number, len(clips))
     if not scores:
         raise SettingsError("bad-usage", f"{clips.root}: no object has frames that {rules.name} scores; select others")
@@ -315,7 +315,9 @@ def _score(
     baselines = {}
     if scoring.baselines:
         baselines[BASELINE_NAME] = [
-            one for found in score_clips(StaticMasks(clips), clips, rules, workers=workers) for one in found
+            object_score
+            for clip_scores in score_clips(StaticMasks(clips), clips, rules, workers=workers)
+            for object_score in clip_scores
         ]
     report.publish(
         build_vos_report(_make_title("Clips", clips), facts, scores, rules, unseen, row, failures, baselines)
@@ -328,14 +330,14 @@ def _collect_facts(data: Dataset[Any], segmenter: Segmenter | None = None, model
     from masklet.files.hashing import sha256
 
     names = sha256("\n".join(sorted(data.names)).encode())[:12]
-    about = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.license}
-    return {**about, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
+    facts = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.license}
+    return {**facts, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
 
 
 def _make_title(what: str, data: Dataset[Any]) -> str:
-    """Return the title: the folder's name for own folders, the name and split for datasets."""
-    own = data.kind in ("folder", "clips")
-    return f"{what}: {data.split}" if own else f"{what}: {data.kind} {data.split}"
+    """Return the title with the folder's name for custom datasets, else with the benchmark and the split."""
+    is_custom = data.kind in ("folder", "clips")
+    return f"{what}: {data.split}" if is_custom else f"{what}: {data.kind} {data.split}"
 
 
 def _count_cores() -> int:

@@ -114,7 +114,7 @@ def everything(
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
     request = _Request(sources, generator.parse(), model, out, format, overwrite, json)
-    present = [source for source in sources if source.exists()] or sources[:1]  # missing files fail one by one below
+    present = [source for source in sources if source.exists()] or sources[:1]  # missing files raise errors later
     if all(_is_image(source) for source in present):
         if given := video.find_given():
             raise SettingsError("bad-usage", f"{given} applies to a video, but {str(sources[0])!r} is an image")
@@ -205,9 +205,13 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
     if arguments.json:
         console.print_json(record)
     else:
-        for one in record["objects"]:
-            frames = f"frames {one['first_frame']} to {one['last_frame']}" if one["visible_frames"] else "never visible"
-            console.print_line(f"object {one['id']}  {frames}")
+        for summary in record["objects"]:
+            frames = (
+                f"frames {summary['first_frame']} to {summary['last_frame']}"
+                if summary["visible_frames"]
+                else "never visible"
+            )
+            console.print_line(f"object {summary['id']}  {frames}")
         for path in record["files"].values():
             console.print_line(path)
     return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

@@ -117,13 +117,13 @@ def _record(path: Path, masks: GeneratedMasks, seconds: float, files: dict[str, 
         "found": [
             {
                 "id": number,
-                "area": one.area,
-                "box": list(one.box),
-                "score": round(one.score, 4),
-                "stability": round(one.stability, 4),
-                "point": list(one.point),
+                "area": mask.area,
+                "box": list(mask.box),
+                "score": round(mask.score, 4),
+                "stability": round(mask.stability, 4),
+                "point": list(mask.point),
             }
-            for number, one in enumerate(masks, start=1)
+            for number, mask in enumerate(masks, start=1)
         ],
         "files": {name: str(file) for name, file in files.items()},
     }

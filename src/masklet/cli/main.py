@@ -1,7 +1,7 @@
 """The `masklet` command: its sub-commands, and the exit status of each error.
 
 Exit statuses are those of `masklet.errors.EXIT_STATUS`: 0 for success, 2 for wrong usage, 3 if some inputs failed. 130
-is for an interrupt, 143 for a termination and 141 for output that nobody reads. 1 is never returned.
+is for an interrupt, 143 for a termination and 141 for a closed output pipe. 1 is never returned.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _split_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _prepare() -> None:
-    """Escape characters that the terminal's encoding lacks, and unwind on a termination as on an interrupt."""
+    """Escape characters that the terminal's encoding does not have, and exit cleanly on SIGTERM."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

@@ -50,8 +50,14 @@ def _list_models(json: Json = False) -> None:
         print_json(records)
         return
     rows = [
-        (r["name"], _format_millions(r["parameters"]), format_megabytes(r["bytes"]), r["state"], str(r["path"]))
-        for r in records
+        (
+            record["name"],
+            _format_millions(record["parameters"]),
+            format_megabytes(record["bytes"]),
+            record["state"],
+            str(record["path"]),
+        )
+        for record in records
     ]
     print_table(("name", "parameters", "size", "state", "path"), rows)
 
@@ -217,8 +223,8 @@ def _verify_exported(folder: Path, *, as_json: bool) -> None:
 
     opened = open_folder(folder)
     opened.read_tables()
-    for verb in opened.manifest.graphs:
-        opened.read_graph(verb)
+    for graph in opened.manifest.graphs:
+        opened.read_graph(graph)
     name = opened.manifest.config.name
     if as_json:
         print_json({"path": folder, "release": None, "architecture": name})

@@ -41,8 +41,8 @@ def expand_groups(command: Callable[..., Result]) -> Callable[..., Result]:
     @wraps(command)
     def expanded(**values: Any) -> Result:
         for name, group in groups.items():
-            own = {option.name: values.pop(option.name) for option in _options_of(group)}
-            values[name] = group(**own)
+            options = {option.name: values.pop(option.name) for option in _options_of(group)}
+            values[name] = group(**options)
         return command(**values)
 
     keyword_only = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in flat]

@@ -51,8 +51,8 @@ def list_new_folders(forms: Iterable[Format], out: Path) -> list[str]:
 
 def _names(note: Mapping[str, Any], key: str, default: str = "") -> list[str]:
     """Return the known formats under `key` in a note, or under `default` in logs of version 0.1."""
-    found = note.get(key, note.get(default, ()))
-    return [name for name in found if isinstance(name, str) and name in FORMATS] if isinstance(found, list) else []
+    names = note.get(key, note.get(default, ()))
+    return [name for name in names if isinstance(name, str) and name in FORMATS] if isinstance(names, list) else []
 
 
 def _remove(form: Format, out: Path, *, created: bool) -> None:

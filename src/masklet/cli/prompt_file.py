@@ -20,7 +20,7 @@ _FIELDS = {"frame", "object", "points", "box", "mask", "absent"}
 def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
     """Read the prompts of a video.
 
-    The file is such as
+    An example of a file:
 
         {"prompts": [{"frame": 0, "object": 1, "points": [[230, 150, 1], [90, 60, 0]], "box": [40, 20, 420, 290]},
                      {"frame": 12, "object": 2, "mask": "second.png"}]}
@@ -36,8 +36,8 @@ def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
         FormatError: The file is not of this form.
         PromptError: A prompt is invalid.
     """
-    found = read_json(path)
-    rows = Fields(found if isinstance(found, dict) else {"prompts": found}, path)
+    document = read_json(path)
+    rows = Fields(document if isinstance(document, dict) else {"prompts": document}, path)
     return [_parse_row(row, number, path) for number, row in enumerate(rows.objects("prompts"))]
 
 
@@ -87,14 +87,14 @@ def _parse_points(row: Fields) -> Prompt | None:
 
 
 def _parse_mask(row: Fields, path: Path, frame: int, object_id: int) -> Prompt | None:
-    given = row.get("mask")
-    if given is None:
+    value = row.get("mask")
+    if value is None:
         return None
-    if isinstance(given, dict):
-        return mask(rle.decode(given))
-    if not isinstance(given, str):
-        raise PromptError("bad-prompt", f"a mask must be a file name or a COCO RLE, got {given!r:.60}")
-    masks = masks_at(path.parent / check_relative(given, path), frame)
+    if isinstance(value, dict):
+        return mask(rle.decode(value))
+    if not isinstance(value, str):
+        raise PromptError("bad-prompt", f"a mask must be a file name or a COCO RLE, got {value!r:.60}")
+    masks = masks_at(path.parent / check_relative(value, path), frame)
     return mask(np.asarray((masks if len(masks) == 1 else masks.of(object_id)).binary[0]))
 
 

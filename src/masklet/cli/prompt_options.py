@@ -105,9 +105,11 @@ def _join(parts: Sequence[_Part]) -> dict[int, dict[int, Prompt]]:
     for part in parts:
         if part.object_id > LARGEST_ID:
             raise PromptError("bad-prompt", f"objects are numbered from 1 to {LARGEST_ID}, got {part.object_id}")
-        own = schedule.setdefault(part.frame, {})
+        by_object = schedule.setdefault(part.frame, {})
         try:
-            own[part.object_id] = own[part.object_id] + part.prompt if part.object_id in own else part.prompt
+            by_object[part.object_id] = (
+                by_object[part.object_id] + part.prompt if part.object_id in by_object else part.prompt
+            )
         except PromptError as error:
             where = f"object {part.object_id} on frame {part.frame}"
             error.hint = f"all of these prompts are for {where}; write #2 after those of a second object"
@@ -145,7 +147,7 @@ def _read_masks(text: str, first: int) -> Iterator[_Part]:
     if not len(masks):
         raise PromptError("bad-prompt", f"{path} has no object on frame {frame}; choose another frame or file")
     if object_id is None:
-        yield from (_Part(mask(one.binary[0]), frame, one.object_ids[0]) for one in masks)
+        yield from (_Part(mask(object_mask.binary[0]), frame, object_mask.object_ids[0]) for object_mask in masks)
     elif len(masks) == 1:
         yield _Part(mask(masks.binary[0]), frame, object_id)
     elif object_id in masks.object_ids:
@@ -156,10 +158,10 @@ def _read_masks(text: str, first: int) -> Iterator[_Part]:
 
 def _split(option: str, text: str, first: int) -> tuple[str, int, int | None]:
     """Split off `@FRAME` and `#ID`."""
-    found = _SUFFIXED.fullmatch(text)
-    if found is None:
+    match = _SUFFIXED.fullmatch(text)
+    if match is None:
         raise SettingsError("bad-usage", f"{option} is empty; give it a value")
-    object_id = None if found["object"] is None else int(found["object"])
+    object_id = None if match["object"] is None else int(match["object"])
     if object_id == 0:
         raise SettingsError("bad-usage", f"{option} {text!r}: objects are numbered from 1, 0 is the background")
-    return found["value"], first if found["frame"] is None else int(found["frame"]), object_id
+    return match["value"], first if match["frame"] is None else int(match["frame"]), object_id

@@ -33,7 +33,7 @@ SUFFIXES = {
 
 @dataclass(eq=False, repr=False)
 class SegmentRequest:
-    """What to predict on each image and which files to write."""
+    """Prompts, post-processing and output files of the command."""
 
     prompts: Any
     multimask: bool | None
@@ -136,13 +136,13 @@ def _segment_image(segmenter: Segmenter, path: Path, request: SegmentRequest) ->
         "decode_seconds": round(decoding[0], 4),
         "objects": [
             {
-                "id": one.object_ids[0],
-                "score": round(float(one.scores[0]), 4),
-                "visible": bool(one.visible[0]),
-                "area": int(one.areas[0]),
-                "box": one.boxes[0].tolist(),
+                "id": object_mask.object_ids[0],
+                "score": round(float(object_mask.scores[0]), 4),
+                "visible": bool(object_mask.visible[0]),
+                "area": int(object_mask.areas[0]),
+                "box": object_mask.boxes[0].tolist(),
             }
-            for one in masks
+            for object_mask in masks
         ],
         "files": {name: str(file) for name, file in files.items()},
     }
@@ -168,13 +168,13 @@ def _print_record(record: dict[str, Any]) -> None:
     if "error" in record:
         return
     height, width = record["size"]
-    for one in record["objects"]:
+    for item in record["objects"]:
         cells = [
             record["picture"],
-            f"object {one['id']}",
-            f"score {one['score']:.2f}",
-            f"{100 * one['area'] / (height * width):.1f} % of the image" if one["area"] else "empty",
-            f"box {', '.join(f'{side:g}' for side in one['box'])}",
+            f"object {item['id']}",
+            f"score {item['score']:.2f}",
+            f"{100 * item['area'] / (height * width):.1f} % of the image" if item["area"] else "empty",
+            f"box {', '.join(f'{side:g}' for side in item['box'])}",
         ]
         console.print_line("  ".join(cells))
     encode, decode = record["encode_seconds"], record["decode_seconds"]

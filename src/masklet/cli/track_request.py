@@ -1,4 +1,4 @@
-"""The request of a tracking job: video, prompts, frames, model, post-processing and output."""
+"""Tracking requests: video, prompts, frames, model, post-processing and output."""
 
 from __future__ import annotations
 

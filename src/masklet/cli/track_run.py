@@ -1,4 +1,4 @@
-"""A tracking job of the command line: check the request, track, write each frame, return a summary."""
+"""Tracking jobs of the command line: check the request, track, write each frame, and return a summary."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def _file_names(images: list[Path]) -> list[str] | None:
 
 
 def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
-    """Return everything that decides the masks. The frame log compares it when a job is resumed."""
+    """Return all settings and inputs that the masks depend on. A resumed job must have the same ones."""
     policy = request.policy
     return {
         **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
@@ -229,7 +229,7 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
         "dtype": request.model.dtype or "float32",
         "range": asdict(request.range),
         "cleaning": request.postprocessing.to_fields(),
-        # Always false: whether a job is strict decides whether there are masks, not which.
+        # `strict` is stored as false, so that a job can be resumed with or without it: it does not change the masks.
         "care": {"rotate": policy.rotate, "rescale": policy.rescale, "carry": policy.carry, "strict": False},
     }
 

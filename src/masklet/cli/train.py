@@ -75,17 +75,17 @@ def train(
     from masklet.train.presets import PRESETS, resolve_settings
 
     if preset == "list":
-        for name, one in PRESETS.items():
-            length = f"{one.steps} steps" if one.steps else f"{one.minutes:g} minutes"
-            print_line(f"{name}  {one.model}, sizes {', '.join(map(str, one.input_sizes))}, {length}")
+        for name, values in PRESETS.items():
+            length = f"{values.steps} steps" if values.steps else f"{values.minutes:g} minutes"
+            print_line(f"{name}  {values.model}, sizes {', '.join(map(str, values.input_sizes))}, {length}")
         return
     if output is None:
         raise SettingsError("bad-usage", "a run needs a folder; give --out RUN")
-    timed = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
-    chosen = resolve_settings(preset, settings, [*timed, *(changes or ())])
+    time_settings = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
+    resolved = resolve_settings(preset, settings, [*time_settings, *(changes or ())])
     validation = {"validation": validate, "retention": retain}
     run_options = _RunOptions(output, resume, device, workers)
-    result = _run(chosen, run_options, _Data(data or [], refused), validation)
+    result = _run(resolved, run_options, _Data(data or [], refused), validation)
     print_json(result) if json else print_line(str(result["weights"]))
 
 
@@ -113,12 +113,12 @@ def _run(settings: Settings, options: _RunOptions, data: _Data, measured: dict[s
 
     if settings.initial_weights:
         locate_model(settings.initial_weights)
-    with distributed.join_processes(options.device) as own:
+    with distributed.join_processes(options.device) as process_device:
         mixture = open_mixture(
             data.sources, settings.seed, leakage_guard.read_list(data.refused) if data.refused else ()
         )
         validation = {name: _open_examples(path, settings) for name, path in measured.items() if path}
-        run = loop.begin_run(settings, options.output, own, resume=options.resume)
+        run = loop.begin_run(settings, options.output, process_device, resume=options.resume)
         loop.train(run, mixture, _print_progress, validation=validation, workers=options.workers)
         if distributed.is_main_process():
             with run.ema.apply_to(run.model):

@@ -1,4 +1,4 @@
-"""The webcam page: a local HTTP server that streams frames to a browser and receives clicks.
+"""Webcam page: a local HTTP server that streams frames to a browser and receives clicks.
 
 The server listens on the loopback address. Its URL contains a secret, and requests with another Host or Origin are
 refused, so websites in the same browser can neither read the frames nor click.
@@ -153,7 +153,7 @@ def _make_handler(page: Page) -> type[BaseHTTPRequestHandler]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """Handler of one connection."""
 
     page: Page
     protocol_version = "HTTP/1.1"
@@ -174,10 +174,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Receive a click, a removal or the stop button."""
-        resource, own = self._resource(), f"http://{self.headers.get('Host')}"
+        resource, origin = self._resource(), f"http://{self.headers.get('Host')}"
         if resource not in ("click", "remove", "stop"):
             return self._refuse(HTTPStatus.NOT_FOUND)
-        if self.headers.get("Origin", own) != own:
+        if self.headers.get("Origin", origin) != origin:
             return self._refuse(HTTPStatus.FORBIDDEN)
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
@@ -197,8 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             x, y = float(body["x"]), float(body["y"])
             if not (0 <= x <= 1 and 0 <= y <= 1):
                 raise ValueError("the click lies outside the frame")
-            known = body.get("object")
-            self.page.add_action(Click(x, y, bool(body["positive"]), None if known is None else int(known)))
+            object_id = body.get("object")
+            self.page.add_action(Click(x, y, bool(body["positive"]), None if object_id is None else int(object_id)))
 
     def _resource(self) -> str | None:
         """Return the requested resource; None if the secret is wrong or the Host is not this server."""
@@ -206,8 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             return None
         _, secret, *rest = f"{self.path}/".split("/")
-        known = secrets.compare_digest(secret.encode(), self.page.secret.encode())
-        return rest[0] if known and rest else None
+        is_authorized = secrets.compare_digest(secret.encode(), self.page.secret.encode())
+        return rest[0] if is_authorized and rest else None
 
     def _send_page(self) -> None:
         nonce = secrets.token_urlsafe(12)
@@ -224,8 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_headers("multipart/x-mixed-replace; boundary=frame")
         number = 0
         try:
-            while (found := self.page.wait_for_frame(number)) is not None:
-                jpeg, number = found
+            while (received := self.page.wait_for_frame(number)) is not None:
+                jpeg, number = received
                 if jpeg:
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     self.wfile.write(head.encode() + jpeg + b"\r\n")

@@ -1,4 +1,4 @@
-"""A webcam session: track objects in the frames of a camera, and show, record and write the masks."""
+"""Webcam session: track objects in the frames of a camera, and show, record and write the masks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run(request: WebcamRequest) -> dict[str, Any]:
 
 
 class _Session:
-    """One session."""
+    """State of a running session."""
 
     def __init__(self, video: Camera, tracker: Tracker, request: WebcamRequest, page: Page | None) -> None:
         self._video, self._tracker, self._page = video, tracker, page

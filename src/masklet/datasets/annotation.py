@@ -75,8 +75,8 @@ def annotation_from_label_map(labels: NDArray[Any], *, binary: bool = False) -> 
     With `binary`, all other values are object 1. Otherwise 255 is void in 8-bit maps.
     """
     if binary:
-        found = labels != 0
-        return Annotation(found.shape, {1: partial(np.asarray, found)} if found.any() else {})
+        foreground = labels != 0
+        return Annotation(foreground.shape, {1: partial(np.asarray, foreground)} if foreground.any() else {})
     values = distinct_labels(labels) - {0}
     void = labels == VOID if labels.dtype == np.uint8 and VOID in values else None
     objects = values if void is None else values - {VOID}
@@ -89,7 +89,7 @@ def _decode(code: Mapping[str, Any], source: object) -> Mask:
 
 
 def distinct_labels(labels: NDArray[Any]) -> set[int]:
-    """Return the distinct values of a label map. For 8 bits, counting is faster than sorting."""
+    """Return the distinct values of a label map. Values of 8 bits are counted in a histogram, not sorted."""
     if labels.dtype != np.uint8:
         return set(np.unique(labels).tolist())
     counts = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])

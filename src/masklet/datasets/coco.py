@@ -30,12 +30,12 @@ def open_coco(annotations: Path, images: Path | None = None) -> Images:
 
     Object ids are those of `masklet.formats.coco.parse`. Raises `InputNotFound` or `FormatError`.
     """
-    named = {_file_name(image.fields): image for image in parse(read_fields(annotations)) if image.objects}
-    if not named:
+    images_by_name = {_file_name(image.fields): image for image in parse(read_fields(annotations)) if image.objects}
+    if not images_by_name:
         raise FormatError("dataset-broken", f"{annotations}: no image in it has masks; pass an instances file")
-    folder = images or _find_folder(next(iter(named)), annotations)
-    build = partial(_build_image, folder, named)
-    return Dataset("coco", annotations.stem, annotations, LICENSE, tuple(named), build)
+    folder = images or _find_folder(next(iter(images_by_name)), annotations)
+    build = partial(_build_image, folder, images_by_name)
+    return Dataset("coco", annotations.stem, annotations, LICENSE, tuple(images_by_name), build)
 
 
 def _file_name(row: Fields) -> str:
@@ -48,14 +48,12 @@ def _file_name(row: Fields) -> str:
 
 def _find_folder(file: str, annotations: Path) -> Path:
     split = annotations.stem.split("_")[-1]
-    places = [
-        place / name for place in (annotations.parent, annotations.parent.parent) for name in ("images", split, "")
-    ]
-    found = next((place for place in places if (place / file).is_file()), None)
-    if found is None:
+    places = [base / name for base in (annotations.parent, annotations.parent.parent) for name in ("images", split, "")]
+    image_folder = next((base for base in places if (base / file).is_file()), None)
+    if image_folder is None:
         message = f"{places[0] / file}: no such image, nor in {split} beside it; pass the image folder"
         raise InputNotFound("input-not-found", message, path=str(annotations))
-    return found
+    return image_folder
 
 
 def _build_image(folder: Path, named: Mapping[str, CocoImage], name: str) -> AnnotatedImage:
@@ -63,8 +61,8 @@ def _build_image(folder: Path, named: Mapping[str, CocoImage], name: str) -> Ann
 
 
 def _build_annotation(image: CocoImage) -> Annotation:
-    decoders = {key: partial(_decode_mask, own) for key, own in image.objects.items()}
-    return Annotation(image.size, decoders, categories={key: own[0].category for key, own in image.objects.items()})
+    decoders = {key: partial(_decode_mask, parts) for key, parts in image.objects.items()}
+    return Annotation(image.size, decoders, categories={key: parts[0].category for key, parts in image.objects.items()})
 
 
 def _decode_mask(parts: list[CocoAnnotation]) -> NDArray[np.bool_]:

@@ -83,22 +83,22 @@ class AnnotatedClip:
         return self.annotations[frame]()
 
     def first_masks(self) -> dict[int, dict[int, Mask]]:
-        """Find the first mask of each object that is not empty, by frame and object. It prompts the object.
+        """Find the first mask of each object that is not empty, by frame and object, as prompts for tracking.
 
         Raises `FormatError` if all masks are empty.
         """
-        starts: dict[int, dict[int, Mask]] = {}
-        known: set[int] = set()
+        first: dict[int, dict[int, Mask]] = {}
+        prompted: set[int] = set()
         for frame in self.annotated_frames:
             annotation = self.annotation(frame)
-            masks = {key: annotation.mask(key) for key in annotation.object_ids if key not in known}
+            masks = {key: annotation.mask(key) for key in annotation.object_ids if key not in prompted}
             new = {key: mask for key, mask in masks.items() if mask.any()}
             if new:
-                starts[frame] = new
-                known.update(new)
-        if not starts:
+                first[frame] = new
+                prompted.update(new)
+        if not first:
             raise FormatError("dataset-broken", f"{self.name}: all of its masks are empty; there is nothing to track")
-        return starts
+        return first
 
     def video(self) -> Video:
         """Open the frames as a video, which the caller closes.
@@ -106,7 +106,7 @@ class AnnotatedClip:
         Raises `InputNotFound` if there are only masks, `FormatError` for a wrong number of frames, and the errors of
         `open_video`.
         """
-        from masklet.video import open_video  # imported here, since scoring needs no decoder
+        from masklet.video import open_video  # imported here, since scoring does not decode videos
 
         if self.source is None:
             raise InputNotFound("input-not-found", f"{self.name} has only masks and no frames; pass the whole dataset")
@@ -149,12 +149,12 @@ class Dataset(Generic[Record]):
         return (self.build(name) for name in self.names)
 
     def select(self, names: Iterable[str]) -> Dataset[Record]:
-        """Return the dataset with only these names, in its own order. Raises `FormatError` for an unknown name."""
-        wanted = set(names)
-        missing = sorted(wanted - set(self.names))
+        """Return the dataset with only these names, in its order. Raises `FormatError` for an unknown name."""
+        selected = set(names)
+        missing = sorted(selected - set(self.names))
         if missing:
             raise FormatError("dataset-broken", f"{self.root}: no {missing[0]} in {self.kind} {self.split}")
-        return replace(self, names=tuple(name for name in self.names if name in wanted))
+        return replace(self, names=tuple(name for name in self.names if name in selected))
 
 
 Images = Dataset[AnnotatedImage]

@@ -31,11 +31,11 @@ def open_image_folders(images: Path, masks: Path) -> Images:
     `dog_1.png`, `dog_2.png`, … with an object each, or `dog.json` (LabelMe), which may be in the same folder. Images
     without masks are skipped. Raises `InputNotFound` for a missing folder, `FormatError` if there are no pairs.
     """
-    found = _find_masks(masks, separate=masks != images)
-    files = {stem: path for stem, path in list_images(images).items() if stem in found}
+    masks_by_name = _find_masks(masks, separate=masks != images)
+    files = {stem: path for stem, path in list_images(images).items() if stem in masks_by_name}
     if not files:
         raise FormatError("dataset-broken", f"{masks}: no masks with the names of images in {images}")
-    build = partial(_build_image, files, found)
+    build = partial(_build_image, files, masks_by_name)
     return Dataset("folder", images.name, images, LICENSE, tuple(sorted(files, key=natural_key)), build)
 
 
@@ -79,20 +79,20 @@ def find_folder_pair(root: Path) -> tuple[Path, Path] | None:
 
 
 def _find_masks(folder: Path, *, separate: bool) -> dict[str, Masks]:
-    """Find mask files by the name of their image. Image files count only in a folder `separate` from the images."""
-    found: dict[str, Masks] = {}
+    """Find mask files by the name of their image. Image files are masks only in a folder `separate` from the images."""
+    masks_by_name: dict[str, Masks] = {}
     numbered: dict[str, dict[int, Path]] = {}
     for path in sorted(list_entries(folder), key=lambda path: natural_key(path.name)):
         if path.is_dir() and separate:
-            found[path.name] = dict(enumerate(list_images(path).values(), start=1))
+            masks_by_name[path.name] = dict(enumerate(list_images(path).values(), start=1))
         elif path.suffix.lower() == ".json":
-            found[path.stem] = path
+            masks_by_name[path.stem] = path
         elif separate and has_image_suffix(path):
-            found.setdefault(path.stem, path)
+            masks_by_name.setdefault(path.stem, path)
             parts = re.fullmatch(r"(.+)_(\d+)", path.stem)
             if parts:
                 numbered.setdefault(parts[1], {})[int(parts[2])] = path
-    return {**numbered, **found}
+    return {**numbered, **masks_by_name}
 
 
 def _build_image(files: Mapping[str, Path], masks: Mapping[str, Masks], name: str) -> AnnotatedImage:
@@ -114,7 +114,7 @@ def _read_clip(folders: Mapping[str, tuple[Path, Path]], name: str) -> Annotated
 
 
 def _has_one_object(maps: Mapping[str, Path]) -> bool:
-    """Whether the first label map that is not empty is black and white."""
+    """Return whether the first label map that is not empty is black and white."""
     for path in maps.values():
         labels = read_labels(path)
         if labels.any():

@@ -44,14 +44,14 @@ def list_images(folder: Path) -> dict[str, Path]:
 
     Raises `InputNotFound` for a missing folder, `FormatError` for one without images or with two of one name.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in select_images(list_entries(folder)):
-        if path.stem in found:
-            raise FormatError("dataset-broken", f"{folder}: {found[path.stem].name} and {path.name} have the same name")
-        found[path.stem] = path
-    if not found:
+        if path.stem in paths:
+            raise FormatError("dataset-broken", f"{folder}: {paths[path.stem].name} and {path.name} have the same name")
+        paths[path.stem] = path
+    if not paths:
         raise FormatError("dataset-broken", f"{folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return found
+    return paths
 
 
 def list_clips(frames: Path, labels: Path) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def list_clips(frames: Path, labels: Path) -> tuple[str, ...]:
 def read_list(listing: Path) -> list[str]:
     """Read the lines of a text file, without empty ones. Raises `InputNotFound`, `FormatError` if there are none."""
     if not listing.is_file():
-        raise InputNotFound("input-not-found", f"{listing}: no such list of names", path=str(listing))
+        raise InputNotFound("input-not-found", f"{listing}: there is no such list of names", path=str(listing))
     lines = [line.strip() for line in listing.read_text("utf-8", "replace").splitlines()]
     names = [line for line in lines if line]
     if not names:

@@ -41,5 +41,5 @@ def read_object_masks(paths: Mapping[int, Path]) -> Annotation:
 
 
 def is_black_and_white(labels: NDArray[Any]) -> bool:
-    """Whether a map has no other values than 0 and 255, so that it shows one object rather than object 255."""
+    """Return whether a map has no values but 0 and 255, so that 255 means one object, not object id 255."""
     return labels.dtype == np.uint8 and distinct_labels(labels) <= _BLACK_AND_WHITE

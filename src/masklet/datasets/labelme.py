@@ -14,7 +14,9 @@ def read_labelme(path: Path) -> Annotation:
 
     Raises `InputNotFound`, and `FormatError` with the file and the field.
     """
-    size, found = parse(read_fields(path))
-    objects = number_objects(found, {})
-    labels = {number: one.label for number, one in objects.items()}
-    return Annotation(size, {number: one.mask for number, one in objects.items()}, categories=labels)
+    size, parsed = parse(read_fields(path))
+    objects = number_objects(parsed, {})
+    labels = {number: labelme_object.label for number, labelme_object in objects.items()}
+    return Annotation(
+        size, {number: labelme_object.mask for number, labelme_object in objects.items()}, categories=labels
+    )

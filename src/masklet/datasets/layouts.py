@@ -1,4 +1,4 @@
-"""Dataset detection: opens the dataset at a path by its folder layout."""
+"""Detection of datasets: open the dataset at a path by its folder layout."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def open_images(path: str | Path, split: str | None = None) -> Images:
     path = Path(path)
     _require_path(path)
     for find in (_find_coco, _find_sa1b, _find_image_folders):
-        found = find(path, split)
-        if found is not None:
-            return found
+        images = find(path, split)
+        if images is not None:
+            return images
     clips = _find_clips(path, split)
     if clips is None:
         raise _unknown_layout(path, f"{IMAGE_LAYOUTS}, {CLIP_LAYOUTS}")
@@ -58,10 +58,10 @@ def open_clips(path: str | Path, split: str | None = None) -> Clips:
     """Open the annotated clips in the folder `path`. Raises the errors of `open_images`."""
     path = Path(path)
     _require_path(path)
-    found = _find_clips(path, split)
-    if found is None:
+    clips = _find_clips(path, split)
+    if clips is None:
         raise _unknown_layout(path, CLIP_LAYOUTS)
-    return found
+    return clips
 
 
 def open_ground_truth(path: Path, split: str | None = None) -> Clips:
@@ -113,8 +113,8 @@ def _find_image_folders(path: Path, split: str | None) -> Images | None:
     pair = find_folder_pair(root)
     if pair is not None:
         return open_image_folders(*pair) if any(file.is_file() for file in pair[0].iterdir()) else None
-    labelled = any(file.with_suffix(suffix).is_file() for file in root.glob("*.json") for suffix in IMAGE_SUFFIXES)
-    return open_image_folders(root, root) if labelled else None
+    is_labelme = any(file.with_suffix(suffix).is_file() for file in root.glob("*.json") for suffix in IMAGE_SUFFIXES)
+    return open_image_folders(root, root) if is_labelme else None
 
 
 def _find_clips(path: Path, split: str | None) -> Clips | None:
@@ -124,9 +124,9 @@ def _find_clips(path: Path, split: str | None) -> Clips | None:
     if split is None and path.name in _SPLITS and find_folder_pair(path):
         path, split = path.parent, path.name
     for find in (_find_sav, _find_davis, _find_split_folders, _find_clip_folders):
-        found = find(path, split)
-        if found is not None:
-            return found
+        clips = find(path, split)
+        if clips is not None:
+            return clips
     return None
 
 
@@ -138,8 +138,8 @@ def _find_sav(path: Path, split: str | None) -> Clips | None:
     if roots:
         chosen = _choose_split(path, split, list(roots))
         return open_sav(roots[chosen], chosen)
-    every: list[Literal["manual", "auto"]] = ["manual", "auto"]
-    kinds = [kind for kind in every if next(path.rglob(f"sav_*_{kind}.json"), None)]
+    all_kinds: list[Literal["manual", "auto"]] = ["manual", "auto"]
+    kinds = [kind for kind in all_kinds if next(path.rglob(f"sav_*_{kind}.json"), None)]
     return open_sav_train(path, _choose_split(path, split, kinds)) if kinds else None
 
 
@@ -150,20 +150,20 @@ def _find_davis(path: Path, split: str | None) -> Clips | None:
     year, _, name = (split or "").rpartition("/")
     if year not in ("", "2016", "2017"):
         raise SettingsError("bad-usage", f"unknown year of DAVIS {year!r}; use 2016 or 2017")
-    recent = (path / "ImageSets" / "2017").is_dir() if not year else year == "2017"
-    lists = [path / "ImageSets" / folder for folder in (["2017"] if recent else ["2016", "480p"])]
-    there = {file.stem for folder in lists for file in folder.glob("*.txt")}
-    ordered = [name for name in _SPLITS if name in there] + sorted(there - set(_SPLITS))
-    return open_davis(path, _choose_split(path, name or None, ordered), year=2017 if recent else 2016)
+    is_2017 = (path / "ImageSets" / "2017").is_dir() if not year else year == "2017"
+    lists = [path / "ImageSets" / folder for folder in (["2017"] if is_2017 else ["2016", "480p"])]
+    existing = {file.stem for folder in lists for file in folder.glob("*.txt")}
+    ordered = [name for name in _SPLITS if name in existing] + sorted(existing - set(_SPLITS))
+    return open_davis(path, _choose_split(path, name or None, ordered), year=2017 if is_2017 else 2016)
 
 
 def _find_split_folders(path: Path, split: str | None) -> Clips | None:
-    there = [name for name in _SPLITS if (path / name / "JPEGImages").is_dir()]
-    if not there:
+    existing = [name for name in _SPLITS if (path / name / "JPEGImages").is_dir()]
+    if not existing:
         return None
-    name = _choose_split(path, split, there)
+    name = _choose_split(path, split, existing)
     sparse = name.removesuffix(ALL_FRAMES)
-    if any(place.is_file() for place in (path / name / f"{name}_meta.json", path / f"{name}_meta.json")):
+    if any(file.is_file() for file in (path / name / f"{name}_meta.json", path / f"{name}_meta.json")):
         return open_lvos(path, name)
     return open_youtube_vos(path, name) if (path / sparse / "meta.json").is_file() else open_mose(path, name)
 
@@ -174,11 +174,11 @@ def _find_clip_folders(path: Path, split: str | None) -> Clips | None:
     return open_clip_folders(root) if any(folders) else None
 
 
-def _choose_split(path: Path, split: str | None, there: list[Name]) -> Name:
+def _choose_split(path: Path, split: str | None, splits: list[Name]) -> Name:
     """Return the given split, or the first. Raises `SettingsError` if it does not exist."""
-    chosen = next((name for name in there if split in (None, name)), None)
+    chosen = next((name for name in splits if split in (None, name)), None)
     if chosen is None:
-        raise SettingsError("bad-usage", f"{path} has no split {split!r}; splits are {', '.join(there)}")
+        raise SettingsError("bad-usage", f"{path} has no split {split!r}; splits are {', '.join(splits)}")
     return chosen
 
 

@@ -26,7 +26,7 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
     """
     frames, labels = root / split / "JPEGImages", root / split / "Annotations"
     meta = _find_meta_file(root, split)
-    clips = {check_name(name, meta): about for name, about in read_fields(meta).entries("videos").items()}
+    clips = {check_name(name, meta): fields for name, fields in read_fields(meta).entries("videos").items()}
     unseen = next((path for path in (root / split / UNSEEN, root / UNSEEN) if path.is_file()), None)
     return Dataset(
         kind="lvos-v1" if len(clips) == CLIPS_OF_V1.get(split) else "lvos-v2",
@@ -40,20 +40,22 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
 
 
 def _find_meta_file(root: Path, split: str) -> Path:
-    places = [root / split / f"{split}_meta.json", root / f"{split}_meta.json", root / split / "meta.json"]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise InputNotFound("input-not-found", f"{places[0]}: no such file; it lists the frames of each object")
-    return found
+    candidates = [root / split / f"{split}_meta.json", root / f"{split}_meta.json", root / split / "meta.json"]
+    meta_file = next((path for path in candidates if path.is_file()), None)
+    if meta_file is None:
+        raise InputNotFound("input-not-found", f"{candidates[0]}: no such file; it lists the frames of each object")
+    return meta_file
 
 
 def _read_clip(frames: Path, labels: Path, clips: Mapping[str, Fields], name: str) -> AnnotatedClip:
     files = list_images(frames / name)
-    odd = next((frame for frame in files if not frame.isdecimal()), None)
-    if odd is not None:
-        raise FormatError("dataset-broken", f"{frames / name}: the name of frame {odd!r} is not a number")
+    misnamed = next((frame for frame in files if not frame.isdecimal()), None)
+    if misnamed is not None:
+        raise FormatError(
+            "dataset-broken", f"{frames / name}: the name of frame {misnamed!r} is not a number; rename it"
+        )
     numbers = [int(frame) for frame in files]
-    objects = {key: _parse_object(about, numbers) for key, about in clips[name].numbered("objects").items()}
+    objects = {key: _parse_object(fields, numbers) for key, fields in clips[name].numbered("objects").items()}
     return read_label_clip(name, frames / name, labels / name, objects=objects)
 
 

@@ -44,13 +44,13 @@ def open_sa1b(root: Path) -> Images:
         raise InputNotFound("input-not-found", f"{root}: no such folder or tar", path=str(root))
     suffixes: dict[str, str] = {}
     places: dict[str, tuple[Path, TarEntry]] = {}
-    for folder, _, files in os.walk(root):  # nothing if the root is a tar
+    for folder, _, files in os.walk(root):  # yields nothing if the root is a tar
         suffixes |= _find_pairs(Path(folder).relative_to(root).as_posix(), files)
     for tar in [root] if root.is_file() else sorted(root.rglob("*.tar")):
         places |= {f"{tar.name}/{name}": (tar, place) for name, place in _find_tar_entries(tar)}
     names = sorted([*suffixes, *places], key=natural_key)
     if not names:
-        raise FormatError("dataset-broken", f"{root}: no sa_<id>.jpg with its sa_<id>.json in it, nor in tars there")
+        raise FormatError("dataset-broken", f"{root}: no pair of sa_<id>.jpg and sa_<id>.json in it or in its tars")
     return Dataset("sa-1b", "train", root, LICENSE, tuple(names), partial(_record, root, suffixes, places))
 
 
@@ -75,10 +75,10 @@ def _find_tar_entries(tar: Path) -> Iterator[tuple[str, TarEntry]]:
                     and (path.suffix == ".json" or has_image_suffix(path))
                 ):
                     check_name(path.name, tar)
-                    found = waiting.setdefault(path.stem, {})
-                    found[path.suffix == ".json"] = entry.offset_data, entry.size
-                    if len(found) == 2:
-                        yield path.stem, TarEntry(*found[False], *found[True])
+                    pair = waiting.setdefault(path.stem, {})
+                    pair[path.suffix == ".json"] = entry.offset_data, entry.size
+                    if len(pair) == 2:
+                        yield path.stem, TarEntry(*pair[False], *pair[True])
                         del waiting[path.stem]
                 archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps every entry
     except (tarfile.TarError, OSError) as cause:

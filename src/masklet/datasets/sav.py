@@ -63,8 +63,8 @@ class Masklets:
 
     def mean_area(self, position: int) -> float:
         """Return the mean area of one object over the frames on which it is visible, 0 without any."""
-        shown = [area for area in self.areas(position) if area]
-        return sum(shown) / len(shown) if shown else 0.0
+        visible_areas = [area for area in self.areas(position) if area]
+        return sum(visible_areas) / len(visible_areas) if visible_areas else 0.0
 
 
 def open_sav_train(root: Path, kind: Literal["manual", "auto"] = "manual") -> Clips:
@@ -114,15 +114,17 @@ def read_masklets(path: Path) -> Masklets:
 
 def _check_masklets(masklets: Masklets) -> None:
     count = len(masklets.object_ids)
-    wrong = next((code for row in masklets.rows for code in row if not isinstance(code, dict | None)), None)
-    if wrong is not None:
-        raise FormatError("annotation-broken", f"a mask must be RLE or null, got {wrong!r:.60}")
-    odd = next((k for k, row in enumerate(masklets.rows) if len(row) != count), None)
-    if odd is not None:
-        raise FormatError("annotation-broken", f"row {odd} has {len(masklets.rows[odd])} masks for {count} objects")
+    invalid = next((code for row in masklets.rows for code in row if not isinstance(code, dict | None)), None)
+    if invalid is not None:
+        raise FormatError("annotation-broken", f"a mask must be RLE or null, got {invalid!r:.60}")
+    position = next((k for k, row in enumerate(masklets.rows) if len(row) != count), None)
+    if position is not None:
+        raise FormatError(
+            "annotation-broken", f"row {position} has {len(masklets.rows[position])} masks for {count} objects"
+        )
     if masklets.rows and (len(masklets.rows) - 1) * masklets.stride >= masklets.frame_count:
-        found = f"{len(masklets.rows)} rows, every {masklets.stride} frames, for {masklets.frame_count} frames"
-        raise FormatError("annotation-broken", f"{found} do not fit")
+        rows = f"{len(masklets.rows)} rows, one every {masklets.stride} frames"
+        raise FormatError("annotation-broken", f"{rows}, are too many for a video of {masklets.frame_count} frames")
 
 
 def _read_train_clip(files: Mapping[str, Path], name: str) -> AnnotatedClip:
@@ -163,5 +165,5 @@ def _read_test_clip(root: Path, name: str) -> AnnotatedClip:
     for key, folder in sorted(objects.items()):
         for stem, path in list_images(folder).items():
             paths.setdefault(find_frame(stem, numbers, frames), {})[key] = path
-    annotations = {frame: partial(read_object_masks, found) for frame, found in paths.items()}
+    annotations = {frame: partial(read_object_masks, masks_by_object) for frame, masks_by_object in paths.items()}
     return AnnotatedClip(name, frames, names, annotations, dict.fromkeys(objects, ClipObject()))

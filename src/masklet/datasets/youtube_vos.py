@@ -43,13 +43,13 @@ def open_youtube_vos(root: Path, split: str = "valid") -> Clips:
 def _read_meta(meta: Path) -> dict[str, dict[int, Fields]]:
     """Read the objects of each clip from the meta file, by checked clip name and object id."""
     videos = read_fields(meta).entries("videos")
-    return {check_name(name, meta): about.numbered("objects") for name, about in videos.items()}
+    return {check_name(name, meta): fields.numbered("objects") for name, fields in videos.items()}
 
 
 def _read_clip(folders: list[Path], clips: Mapping[str, Mapping[int, Fields]], name: str) -> AnnotatedClip:
     frames, labels, sparse = (folder / name for folder in folders)
     numbers = {frame: number for number, frame in enumerate(list_images(frames))}
-    objects = {key: _parse_object(about, numbers) for key, about in clips[name].items()}
+    objects = {key: _parse_object(fields, numbers) for key, fields in clips[name].items()}
     return read_label_clip(name, frames, labels, objects=objects, required_frames=list_images(sparse))
 
 
@@ -64,10 +64,10 @@ def _find_unseen(train: Path, clips: Mapping[str, Mapping[int, Fields]]) -> froz
     """Return the categories of these clips that are not in train, or None if either has no categories."""
     if not train.is_file():
         return None
-    seen, here = _list_categories(_read_meta(train)), _list_categories(clips)
-    return here - seen if here else None
+    seen, categories = _list_categories(_read_meta(train)), _list_categories(clips)
+    return categories - seen if categories else None
 
 
 def _list_categories(clips: Mapping[str, Mapping[int, Fields]]) -> frozenset[str]:
-    named = (about.text("category", "") for objects in clips.values() for about in objects.values())
-    return frozenset(filter(None, named))
+    categories = (fields.text("category", "") for objects in clips.values() for fields in objects.values())
+    return frozenset(filter(None, categories))

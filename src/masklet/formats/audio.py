@@ -16,7 +16,8 @@ _BITS_PER_SECOND = 192_000
 class AudioCopier:
     """Copies the audio streams of the open `source` between `start` and `stop` seconds to the open `target`.
 
-    Time 0 of the target is `start`. Create it before anything is written to the target. A `source` of None is silent.
+    Time 0 of the target is `start`. Create it before anything is written to the target. If `source` is None, no audio
+    is written.
     """
 
     def __init__(self, source: Any, target: Any, start: float, stop: float) -> None:
@@ -90,7 +91,7 @@ def _track(stream: Any, target: Any) -> _PacketCopier | _AacEncoder:
 
 
 def _can_copy(stream: Any, container: str) -> bool:
-    """Whether the container supports the stream's codec, found by writing a packet."""
+    """Return whether the container supports the stream's codec, by writing a packet to it."""
     source = stream.container
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:

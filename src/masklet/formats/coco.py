@@ -80,32 +80,36 @@ def parse(file: Fields) -> list[CocoImage]:
             image = CocoImage(row, check_size((row.integer("height"), row.integer("width"))))
         if images.setdefault(row.integer("id"), image) is not image:
             raise row.error(f"another image has the id {row.integer('id')}")
-    named = {}
+    category_names = {}
     if file.get("categories") is not None:
-        named = {row.integer("id"): row.text("name", "") for row in file.objects("categories")}
+        category_names = {row.integer("id"): row.text("name", "") for row in file.objects("categories")}
     for row in file.objects("annotations"):
         if row.get("iscrowd"):
             continue
         image_id = row.integer("image_id")
         if image_id not in images:
             raise row.error(f"there is no image {image_id}")
-        one = _parse_annotation(row, images[image_id].size, named)
-        images[image_id].objects.setdefault(one.object_id, []).append(one)
+        annotation = _parse_annotation(row, images[image_id].size, category_names)
+        images[image_id].objects.setdefault(annotation.object_id, []).append(annotation)
     return list(images.values())
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """Read the frames of a COCO file, ours or another tool's; see `parse`. Raises `FormatError`."""
+    """Read the frames of a COCO file of masklet or another tool; see `parse`. Raises `FormatError`."""
     return read_frames(read_fields(path))
 
 
 def read_frames(file: Fields) -> Iterator[TrackedFrame]:
     """Read the frames of a parsed file. The index of a frame is its `frame_index`, else its position in the list."""
-    for place, image in enumerate(parse(file)):
-        annotations = [one for own in image.objects.values() for one in own]
+    for position, image in enumerate(parse(file)):
+        annotations = [annotation for parts in image.objects.values() for annotation in parts]
         with name_errors(image.fields.place):
-            masks = [ReadMask(one.object_id, one.score, one.to_rle()) for one in annotations]
-            frame = build_frame(image.fields.integer("frame_index", place), _time_of(image.fields), image.size, masks)
+            masks = [
+                ReadMask(annotation.object_id, annotation.score, annotation.to_rle()) for annotation in annotations
+            ]
+            frame = build_frame(
+                image.fields.integer("frame_index", position), _time_of(image.fields), image.size, masks
+            )
         yield frame
 
 

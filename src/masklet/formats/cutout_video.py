@@ -22,12 +22,12 @@ _SOFTNESS = 3  # pixels: side of the blur kernel that smooths the edge
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Codec) -> None:
     """Write the union of all masks, without audio. Colors are not premultiplied; away from objects they are black."""
-    with open_source(clip) as opened:
-        when = frame_times(frames, opened.time_base)
-        with VideoEncoder(handle, codec, clip.size, when.timing) as encoder:
+    with open_source(clip) as source:
+        times = frame_times(frames, source.time_base)
+        with VideoEncoder(handle, codec, clip.size, times.timing) as encoder:
             for frame, image in pair_with_images(frames, clip):
                 alpha = overlay.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
-                encoder.add(_cut(image, alpha), when.ticks(frame))
+                encoder.add(_cut(image, alpha), times.ticks(frame))
 
 
 CUTOUT = FileFormat("cutout", "cutout.webm", partial(write, codec=VP9_ALPHA), shows_images=True)
@@ -35,7 +35,7 @@ PRORES = FileFormat("prores", "cutout.mov", partial(write, codec=PRORES_4444), s
 
 
 def _cut(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 4) RGBA with the edge of a sharp `alpha` made smooth."""
+    """Return the image as RGBA (H, W, 4) with a smoothed edge of the binary `alpha`."""
     near = cv2.dilate(alpha, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
     smooth = cv2.GaussianBlur(alpha, (_SOFTNESS, _SOFTNESS), 0, borderType=cv2.BORDER_REPLICATE)
     return np.dstack([cv2.copyTo(image, near), smooth])

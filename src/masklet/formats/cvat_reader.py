@@ -68,9 +68,9 @@ class _Document:
             self.shapes.setdefault(self.image, [])
         elif name in _SHAPES and attributes.get("outside", "0") != "1":
             frame = int(attributes["frame"]) if self.image is None else self.image
-            own = self.shapes.setdefault(frame, [])
-            group = int(attributes.get("group_id", "0")) or len(own) + 1
-            own.append(_Shape(name, group if self.track is None else self.track, attributes))
+            shapes = self.shapes.setdefault(frame, [])
+            group = int(attributes.get("group_id", "0")) or len(shapes) + 1
+            shapes.append(_Shape(name, group if self.track is None else self.track, attributes))
 
     def end(self, name: str) -> None:
         """Handle the end of an element."""

@@ -19,9 +19,9 @@ def list_frames(folder: Path, suffix: str) -> list[tuple[int, Path]]:
     """
     if not folder.is_dir():
         raise InputNotFound("input-not-found", f"{folder}: no such folder", path=str(folder))
-    found = [path for path in folder.iterdir() if path.suffix.lower() == suffix and not path.name.startswith(".")]
-    if not found:
+    paths = [path for path in folder.iterdir() if path.suffix.lower() == suffix and not path.name.startswith(".")]
+    if not paths:
         raise FormatError("annotation-broken", f"{folder} has no {suffix} files", path=str(folder))
-    if all(path.stem.isdecimal() for path in found):
-        return sorted((int(path.stem), path) for path in found)
-    return list(enumerate(sort_naturally(found)))
+    if all(path.stem.isdecimal() for path in paths):
+        return sorted((int(path.stem), path) for path in paths)
+    return list(enumerate(sort_naturally(paths)))

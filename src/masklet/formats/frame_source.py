@@ -75,7 +75,7 @@ def pair_with_images(frames: Iterable[RleFrame], clip: Clip) -> Iterator[tuple[R
     indices = [frame.index for frame in frames]
     images = clip.video.frames(range(indices[0], indices[-1] + 1))
     for frame in frames:
-        yield frame, next(one.image for one in images if one.index == frame.index)
+        yield frame, next(decoded.image for decoded in images if decoded.index == frame.index)
 
 
 def _refuse(*arguments: Any) -> Any:

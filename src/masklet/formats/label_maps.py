@@ -58,9 +58,11 @@ def read_objects(path: Path) -> Iterator[TrackedFrame]:
     folders = {int(folder.name): folder for folder in path.iterdir() if folder.is_dir() and folder.name.isdecimal()}
     if not folders:
         raise FormatError("annotation-broken", f"{path} has no folders named by object ids", path=str(path))
-    found = {object_id: dict(list_frames(folder, ".png")) for object_id, folder in sorted(folders.items())}
-    for index in sorted({index for files in found.values() for index in files}):
-        parts = {object_id: read_mask(files[index]) != 0 for object_id, files in found.items() if index in files}
+    files_by_object = {object_id: dict(list_frames(folder, ".png")) for object_id, folder in sorted(folders.items())}
+    for index in sorted({index for files in files_by_object.values() for index in files}):
+        parts = {
+            object_id: read_mask(files[index]) != 0 for object_id, files in files_by_object.items() if index in files
+        }
         if len({part.shape for part in parts.values()}) != 1:
             raise FormatError("annotation-broken", f"{path}: masks of frame {index} have different sizes")
         yield TrackedFrame(index, None, Masks.from_binary(np.stack([*parts.values()]), object_ids=[*parts]))

@@ -67,18 +67,18 @@ def parse(file: Fields) -> tuple[tuple[int, int], list[LabelMeObject]]:
     """
     with name_errors(file.place):
         size = check_size((file.integer("imageHeight"), file.integer("imageWidth")))
-    found: dict[Key, LabelMeObject] = {}
-    alone: dict[str, int] = {}
+    objects: dict[Key, LabelMeObject] = {}
+    ungrouped: dict[str, int] = {}
     for shape in file.objects("shapes"):
         if _kind(shape) in _NO_AREAS:
             continue
         label = shape.text("label", "")
         group = None if shape.get("group_id") is None else shape.integer("group_id")
         if group is None:
-            alone[label] = alone.get(label, -1) + 1
-        key = label, group, alone[label] if group is None else 0
-        found.setdefault(key, LabelMeObject(key, size)).shapes.append(shape)
-    return size, [*found.values()]
+            ungrouped[label] = ungrouped.get(label, -1) + 1
+        key = label, group, ungrouped[label] if group is None else 0
+        objects.setdefault(key, LabelMeObject(key, size)).shapes.append(shape)
+    return size, [*objects.values()]
 
 
 def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> dict[int, LabelMeObject]:
@@ -91,18 +91,18 @@ def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> d
         objects: The objects of a file.
         known: The numbers of objects in files of other frames, to which new ones are added.
     """
-    new = [one for one in objects if one.key not in known]
+    new = [item for item in objects if item.key not in known]
     taken = set(known.values())
-    for one in new:
-        group = one.key[1]
+    for item in new:
+        group = item.key[1]
         if group is not None and group >= 1 and group not in taken:
-            known[one.key] = group
+            known[item.key] = group
             taken.add(group)
     free = (number for number in count(1) if number not in taken)
-    for one in new:
-        if one.key not in known:
-            known[one.key] = next(free)
-    return {known[one.key]: one for one in objects}
+    for item in new:
+        if item.key not in known:
+            known[item.key] = next(free)
+    return {known[item.key]: item for item in objects}
 
 
 def _encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
@@ -153,7 +153,7 @@ LABELME = FolderFormat("labelme", "labelme", _encode_frame, read)
 def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:
     size, objects = parse(file)
     numbered_objects = number_objects(objects, known)
-    masks = [ReadMask(number, 1.0, rle.encode(one.mask())) for number, one in numbered_objects.items()]
+    masks = [ReadMask(number, 1.0, rle.encode(item.mask())) for number, item in numbered_objects.items()]
     with name_errors(file.place):
         return build_frame(index, None, size, masks)
 
@@ -193,13 +193,13 @@ def _draw_stamp(shape: Fields, size: tuple[int, int]) -> Mask:
     (left, top), _ = np.rint(_two_points(shape)).astype(np.int64).tolist()
     canvas = rasterize([], size)
     try:
-        found = read_mask(base64.b64decode(shape.text("mask"), validate=True)) != 0
+        stamp = read_mask(base64.b64decode(shape.text("mask"), validate=True)) != 0
     except (binascii.Error, ImageError) as cause:
         raise shape.error(f"the mask of {shape.get('label')!r:.60} is not a base64 PNG ({cause})") from cause
-    height, width = found.shape
+    height, width = stamp.shape
     if left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
         raise shape.error(f"the mask of {shape.get('label')!r:.60} lies outside the image")
-    canvas[top : top + height, left : left + width] = found
+    canvas[top : top + height, left : left + width] = stamp
     return canvas
 
 

@@ -26,12 +26,12 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     for frame in frames:
         taken = np.zeros(frame.size, bool)
         for mask in sorted(frame, key=lambda mask: mask.object_id):
-            own = rle.decode(mask.rle) & ~taken
-            taken |= own
-            if own.any():
+            visible = rle.decode(mask.rle) & ~taken
+            taken |= visible
+            if visible.any():
                 height, width = frame.size
                 number = CLASS_ID * _PER_CLASS + mask.object_id
-                line = f"{frame.index} {number} {CLASS_ID} {height} {width} {rle.encode(own)['counts']}\n"
+                line = f"{frame.index} {number} {CLASS_ID} {height} {width} {rle.encode(visible)['counts']}\n"
                 handle.write(line.encode())
 
 

@@ -58,7 +58,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """Read the frames of such a file, one at a time. Raises `FormatError`."""
+    """Read the frames of a file that `write` wrote, one at a time. Raises `FormatError`."""
     with open_input(path) as handle:
         try:
             with zipfile.ZipFile(handle) as archive, archive.open("masks.npy") as member:
@@ -83,14 +83,14 @@ def _write_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: Shape, 
 
 
 def _row(object_ids: Iterable[int], values: Iterable[float], columns: Iterable[int], default: float) -> list[float]:
-    found = dict(zip(object_ids, values, strict=True))
-    return [found.get(object_id, default) for object_id in columns]
+    values_by_id = dict(zip(object_ids, values, strict=True))
+    return [values_by_id.get(object_id, default) for object_id in columns]
 
 
 def _masks(frame: RleFrame, columns: Iterable[int]) -> NDArray[np.bool_]:
-    found = {mask.object_id: rle.decode(mask.rle) for mask in frame}
+    masks_by_id = {mask.object_id: rle.decode(mask.rle) for mask in frame}
     empty = np.zeros(frame.size, bool)
-    return np.array([found.get(object_id, empty) for object_id in columns], bool)
+    return np.array([masks_by_id.get(object_id, empty) for object_id in columns], bool)
 
 
 def _frames(archive: zipfile.ZipFile, member: IO[bytes]) -> Iterator[TrackedFrame]:
@@ -99,14 +99,14 @@ def _frames(archive: zipfile.ZipFile, member: IO[bytes]) -> Iterator[TrackedFram
     ids = _array(archive, "object_ids", "<i8", (objects,)).tolist()
     scores, object_scores = (_array(archive, name, "<f4", (count, objects)) for name in ("scores", "object_scores"))
     _check_room((objects, height, width), 1)
-    for place in range(count):
+    for position in range(count):
         data = member.read(objects * height * width)
         if len(data) < objects * height * width:
             raise EOFError("the masks are truncated")
         binary = np.frombuffer(data, bool).reshape(objects, height, width)
-        found = Masks.from_binary(binary, object_ids=ids, scores=scores[place])
-        time = None if np.isnan(times[place]) else float(times[place])
-        yield TrackedFrame(int(indices[place]), time, replace(found, object_scores=object_scores[place]))
+        decoded = Masks.from_binary(binary, object_ids=ids, scores=scores[position])
+        time = None if np.isnan(times[position]) else float(times[position])
+        yield TrackedFrame(int(indices[position]), time, replace(decoded, object_scores=object_scores[position]))
 
 
 def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: Shape) -> NDArray[Any]:
@@ -121,10 +121,10 @@ def _header(file: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...
     """Read the header of an array and return its shape. The array must have `dtype` and the given sides of `shape`."""
     start = file.read(10)
     text = file.read(int.from_bytes(start[8:], "little")).decode("ascii", "replace")
-    found = _HEADER.fullmatch(text) if start[:8] == b"\x93NUMPY\1\0" else None
-    sides = tuple(int(side) for side in re.findall(r"\d+", found["shape"])) if found else ()
-    alike = len(sides) == len(shape) and all(side in (None, own) for own, side in zip(sides, shape, strict=True))
-    if found is None or found["dtype"] != dtype or not alike:
+    match = _HEADER.fullmatch(text) if start[:8] == b"\x93NUMPY\1\0" else None
+    sides = tuple(int(side) for side in re.findall(r"\d+", match["shape"])) if match else ()
+    fits = len(sides) == len(shape) and all(side in (None, actual) for actual, side in zip(sides, shape, strict=True))
+    if match is None or match["dtype"] != dtype or not fits:
         raise ValueError(f"{name} has another dtype or shape than expected")
     return sides
 

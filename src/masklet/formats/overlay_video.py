@@ -15,16 +15,16 @@ from masklet.masks.rle_frame import RleFrame
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     """Write H.264 in MP4. Audio is copied, or encoded as AAC if MP4 does not support its codec."""
-    with open_source(clip) as opened:
-        when = frame_times(frames, opened.time_base)
-        with VideoEncoder(handle, H264, clip.size, when.timing) as encoder:
-            sound = AudioCopier(opened.container, encoder.container, when.start, when.stop)
+    with open_source(clip) as source:
+        times = frame_times(frames, source.time_base)
+        with VideoEncoder(handle, H264, clip.size, times.timing) as encoder:
+            audio = AudioCopier(source.container, encoder.container, times.start, times.stop)
             for frame, image in pair_with_images(frames, clip):
-                time = when.ticks(frame)
-                sound.write_until(float(time * when.timing.time_base))
+                time = times.ticks(frame)
+                audio.write_until(float(time * times.timing.time_base))
                 masks = (rle.decode(mask.rle) for mask in frame)
                 encoder.add(overlay.draw_overlay(image, masks, frame.object_ids), time)
-            sound.write_until(when.stop - when.start)
+            audio.write_until(times.stop - times.start)
 
 
 OVERLAY = FileFormat("overlay", "overlay.mp4", write, shows_images=True)

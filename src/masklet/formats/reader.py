@@ -31,8 +31,8 @@ def read_masks(path: str | Path) -> Iterator[TrackedFrame]:
         InputNotFound: The file does not exist.
         FormatError: The format is not supported, or the file is broken.
     """
-    place = require_input(path)
-    return _reader(place)(place)
+    source = require_input(path)
+    return _reader(source)(source)
 
 
 def masks_at(path: str | Path, frame: int = 0) -> Masks:
@@ -48,8 +48,8 @@ def masks_at(path: str | Path, frame: int = 0) -> Masks:
             return last.masks
     if last is not None and len(indices) == 1 and Path(path).is_file():
         return last.masks
-    held = f"frames {indices[0]} to {indices[-1]}" if indices else "no frames"
-    raise PromptError("unknown-frame", f"{path} has {held}, not {frame}")
+    available = f"frames {indices[0]} to {indices[-1]}" if indices else "no frames"
+    raise PromptError("unknown-frame", f"{path} has {available}, not {frame}")
 
 
 def _reader(path: Path) -> Reader:

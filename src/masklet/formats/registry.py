@@ -18,13 +18,13 @@ from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 
 FORMATS: dict[str, Format] = {
-    one.name: one for one in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
+    form.name: form for form in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
 }
 
 
 def find_formats(names: Iterable[str]) -> list[Format]:
     """Return the formats with these names, each once. Raises `SettingsError` for an unknown name."""
-    wanted = list(dict.fromkeys(names))
-    if unknown := [name for name in wanted if name not in FORMATS]:
+    selected = list(dict.fromkeys(names))
+    if unknown := [name for name in selected if name not in FORMATS]:
         raise SettingsError("bad-usage", f"unknown format {unknown[0]!r}; formats are {', '.join(FORMATS)}")
-    return [FORMATS[name] for name in wanted]
+    return [FORMATS[name] for name in selected]

@@ -31,7 +31,7 @@ class Codec:
     container_options: Mapping[str, str] | None = None
 
 
-# Without mbtree, with which the output of x264 is not reproducible.
+# mbtree is off, since it makes the output of x264 irreproducible.
 H264 = Codec("mp4", "libx264", "yuv420p", {"crf": "20", "preset": "fast", "mbtree": "0"}, side_multiple=2)
 # Each image is on disk before the next one is encoded, so that a crash leaves a playable file.
 H264_LIVE = Codec(
@@ -99,7 +99,7 @@ class VideoEncoder:
         rate = self._timing.rate
         stream: Any = self.container.add_stream(self._codec.encoder, rate=rate, options=dict(self._codec.options))
         context = stream.codec_context
-        context.height, context.width = (side + more for side, more in zip(size, self._padding, strict=True))
+        context.height, context.width = (side + padding for side, padding in zip(size, self._padding, strict=True))
         context.pix_fmt, context.thread_count = self._codec.pixel_format, _THREADS
         context.time_base = stream.time_base = self._timing.time_base
         context.colorspace = context.color_primaries = context.color_trc = _BT709

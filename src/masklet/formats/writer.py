@@ -87,20 +87,20 @@ def save_masks(
     """
     forms = find_formats(formats)
     if video is None and (
-        showing := [form.name for form in forms if isinstance(form, FileFormat) and form.shows_images]
+        with_images := [form.name for form in forms if isinstance(form, FileFormat) and form.shows_images]
     ):
-        raise SettingsError("bad-usage", f"format {showing[0]!r} shows images; pass the video")
+        raise SettingsError("bad-usage", f"format {with_images[0]!r} shows images; pass the video")
     source = None if path is None else Path(path)
-    with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as journal:
+    with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as log:
         for frame in frames:
-            journal.append(encode_frame(frame))
-        first = next(iter(journal), None)
+            log.append(encode_frame(frame))
+        first = next(iter(log), None)
         if first is None:
             raise FormatError("annotation-broken", "there are no frames to save")
-        clip = Clip(source.stem if source else "video", first.size, tuple(list_object_ids(journal)), video, source)
+        clip = Clip(source.stem if source else "video", first.size, tuple(list_object_ids(log)), video, source)
         output = Output(Path(out), clip)
         for form in forms:
-            output.write(form, journal)
+            output.write(form, log)
     return [output.path_of(form) for form in forms]
 
 

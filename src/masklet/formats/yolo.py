@@ -66,12 +66,12 @@ def _masks(file: Path, names: Mapping[int, int], size: tuple[int, int]) -> Itera
     polygons: dict[int, list[NDArray[np.float64]]] = {}
     height, width = size
     for line in file.read_text("utf-8", "replace").splitlines():
-        kind, vertices = _line(line, file)
-        if kind not in names:
-            raise FormatError("annotation-broken", f"{file}: class {kind} is not in {_DESCRIPTION}", path=str(file))
-        polygons.setdefault(names[kind], []).append(vertices * (width, height))
-    for object_id, own in polygons.items():
-        yield ReadMask(object_id, 1.0, rle.encode(rasterize(own, size)))
+        class_id, vertices = _line(line, file)
+        if class_id not in names:
+            raise FormatError("annotation-broken", f"{file}: class {class_id} is not in {_DESCRIPTION}", path=str(file))
+        polygons.setdefault(names[class_id], []).append(vertices * (width, height))
+    for object_id, object_polygons in polygons.items():
+        yield ReadMask(object_id, 1.0, rle.encode(rasterize(object_polygons, size)))
 
 
 def _line(line: str, file: Path) -> tuple[int, NDArray[np.float64]]:

@@ -53,12 +53,12 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
     if len(indices) != length:
         raise video.error(f"'frame_indices' must be a list of {length} numbers, got {len(indices)}")
     times = _numbers(video, "times", length)
-    own = (row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id"))
-    tracks = [_track(row, length) for row in own]
-    for place in range(length):
-        masks = [mask for track in tracks for mask in _mask_at(track, place, size)]
+    rows = (row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id"))
+    tracks = [_track(row, length) for row in rows]
+    for position in range(length):
+        masks = [mask for track in tracks for mask in _mask_at(track, position, size)]
         with name_errors(file.source):
-            frame = build_frame(indices[place], times[place], size, masks)
+            frame = build_frame(indices[position], times[position], size, masks)
         yield frame
 
 
@@ -123,7 +123,7 @@ def _numbers(row: Fields, name: str, length: int) -> list[float | None]:
     if row.get(name) is None:
         return [None] * length
     values = row.array(name)
-    fit = all(value is None or (isinstance(value, int | float) and abs(value) < 2**1023) for value in values)
-    if len(values) != length or not fit:
+    is_valid = all(value is None or (isinstance(value, int | float) and abs(value) < 2**1023) for value in values)
+    if len(values) != length or not is_valid:
         raise row.error(f"{name!r} must be a list of {length} numbers")
     return [None if value is None else float(value) for value in values]

@@ -1,4 +1,4 @@
-"""Fingerprint of a video and of prompts, by which a resumed job tells whether its input is the same."""
+"""Fingerprints of a video and of prompts, with which a resumed job checks that its input is the same."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from masklet.video.frame_folder import find_frame_files
 
 
 def fingerprint_source(path: Path) -> dict[str, Any]:
-    """Return sizes and hashes of a video file, of a folder of images or of a pattern, wherever it lies.
+    """Return sizes and hashes of a video file, of a folder of images or of a pattern, independent of its path.
 
-    Only samples of each file are hashed, so that long videos take no longer than short ones.
+    Only samples of each file are hashed, so that the time does not depend on the length of a video.
     """
     files = find_frame_files(str(path))
     if files is None:

@@ -1,4 +1,4 @@
-"""Frame log of a job: an append-only file of finished frames, whole whenever the process is killed.
+"""Frame log of a job: an append-only file of finished frames, which stays readable if the process is killed.
 
 Each line is a checksum and a JSON text. The first line describes the job; each further line is a frame or a note. An
 incomplete line, which a kill may leave at the end, is cut off at the next start. One process at a time may have the log
@@ -30,7 +30,7 @@ _FRAME = re.compile(rb'\{"frame": (\d+), ')
 _CHECKSUM = 9  # characters: eight hexadecimal digits and a space
 
 JobDescription = Mapping[str, Any]
-"""Everything that decides a job's masks, as JSON values."""
+"""All settings and inputs that a job's masks depend on, as JSON values."""
 
 
 class FrameLog:
@@ -73,7 +73,7 @@ class FrameLog:
         self._lines[frame.index] = (start, length)
 
     def add_note(self, **values: Any) -> None:
-        """Append a note, JSON values by name, which `notes` has after the next start too."""
+        """Append a note, JSON values by name, to the file and to `notes`."""
         self._write({"note": values})
         self.notes.append(values)
 
@@ -117,8 +117,8 @@ class FrameLog:
         return self._end
 
     def _read_line(self, line: bytes, job: JobDescription) -> None:
-        if found := _FRAME.match(line, _CHECKSUM):
-            self._lines[int(found[1])] = (self._end, len(line))
+        if match := _FRAME.match(line, _CHECKSUM):
+            self._lines[int(match[1])] = (self._end, len(line))
             return
         record = _check_line(line)
         assert record is not None, "the line was checked"
@@ -200,7 +200,8 @@ def _mismatch_error(path: Path, was: Any, now: Any) -> StateError:
     differences = dict(_compare(was, now, ""))
     listed = "; ".join(f"{name} was {old!r:.60}, is {new!r:.60}" for name, (old, new) in [*differences.items()][:3])
     more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
-    message = f"{path.parent} contains another job: {listed or 'it is of another version of masklet'}{more}"
+    listed = f"{listed or 'it is of another version of masklet'}{more}"
+    message = f"{path.parent} contains another job: {listed}; use another folder"
     return StateError("resume-mismatch", message, differences=differences)
 
 

@@ -1,4 +1,4 @@
-"""Resume of a tracking job: states of its tracker, saved from time to time beside the frame log."""
+"""Saved states of a job's tracker, beside the frame log, from which the job resumes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrackerStates:
     def read_newest(self, finished: int, backend: Backend, video: Frames) -> tuple[Tracker, int] | None:
         """Read the newest state from which the job can resume.
 
-        A damaged state is skipped: an older one, or none, leads to the same masks.
+        A damaged state is skipped, since an older one, or none, leads to the same masks.
 
         Args:
             finished: Number of finished frames; states after more frames are skipped.
@@ -51,8 +51,8 @@ class TrackerStates:
             return
         older = self._find()
         tracker.save(self._folder / f"state-{number}.session")
-        for found, path in older:
-            if found != number:
+        for other, path in older:
+            if other != number:
                 path.unlink()
         self._saved_at = time.monotonic()
         self._save_time_s = self._saved_at - started

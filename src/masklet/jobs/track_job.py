@@ -59,7 +59,7 @@ class TrackJob:
         check_zoom_options(self.zoom, self.postprocessing)
 
     def __getitem__(self, position: int) -> Any:
-        """The image at a position of the traversal: the job is the video of its tracker."""
+        """Return the image at a position of the traversal; the tracker uses the job as its video."""
         return self.video[self.traversal.frames[position]]
 
     def start_tracker(self) -> Tracker:
@@ -82,7 +82,7 @@ class TrackJob:
 def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
     """Track the frames that the log does not have yet, in the order of the traversal.
 
-    Memory and disk do not grow: what no later frame recalls is dropped.
+    Memory and disk use do not grow, since memories and results that no later frame recalls are dropped.
 
     Args:
         job: The job.
@@ -105,7 +105,7 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
 
 
 def _track_frame(job: TrackJob, tracker: Tracker, follow: Follow, visit: VisitedFrame) -> RleFrame:
-    """Track one frame. A frame that could not be decoded has masks of its own only if it is prompted."""
+    """Track one frame. A frame that could not be decoded is tracked only if it is prompted."""
     frame = visit.frame
     if frame is None or (frame.corrupt and visit.position not in job.traversal.prompted):
         masks = _find_last_masks(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
@@ -115,6 +115,8 @@ def _track_frame(job: TrackJob, tracker: Tracker, follow: Follow, visit: Visited
 
 def _find_last_masks(tracker: Tracker, visit: VisitedFrame) -> Masks:
     """Return the masks of the nearest tracked frame before a visit."""
-    before = (visit.position - visit.direction * distance for distance in range(1, MAX_POINTERS))
-    tracked = (frame for frame in before if any(frame in track.results for track in tracker.tracks.values()))
+    positions = (visit.position - visit.direction * distance for distance in range(1, MAX_POINTERS))
+    tracked = (
+        position for position in positions if any(position in track.results for track in tracker.tracks.values())
+    )
     return tracker.masks(next(tracked, visit.position))

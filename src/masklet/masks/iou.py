@@ -20,14 +20,14 @@ def mask_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.
     Returns:
         Intersection over union, (N, M), and 0 for two empty masks.
     """
-    one, two = first.view(np.uint8), second.view(np.uint8)
-    shared = np.zeros((len(one), len(two)))
+    pixels1, pixels2 = first.view(np.uint8), second.view(np.uint8)
+    shared = np.zeros((len(pixels1), len(pixels2)))
     boxes = masks_to_boxes(first)[:, None], masks_to_boxes(second)[None]
     starts, stops = np.maximum(*boxes)[..., :2], np.minimum(*boxes)[..., 2:]
     for n, m in np.argwhere((starts < stops).all(axis=-1)):  # pixels are counted only where two boxes overlap
         (x0, y0), (x1, y1) = starts[n, m], stops[n, m]
-        shared[n, m] = cv2.countNonZero(cv2.bitwise_and(one[n, y0:y1, x0:x1], two[m, y0:y1, x0:x1]))
-    areas = [np.array([cv2.countNonZero(mask) for mask in masks], np.float64) for masks in (one, two)]
+        shared[n, m] = cv2.countNonZero(cv2.bitwise_and(pixels1[n, y0:y1, x0:x1], pixels2[m, y0:y1, x0:x1]))
+    areas = [np.array([cv2.countNonZero(mask) for mask in masks], np.float64) for masks in (pixels1, pixels2)]
     return _divide(shared, areas[0][:, None] + areas[1] - shared)
 
 
@@ -41,11 +41,11 @@ def box_iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
     Returns:
         Intersection over union, (N, M), and 0 for two empty boxes.
     """
-    one, two = first.astype(np.float64), second.astype(np.float64)
-    starts = np.maximum(one[:, None, :2], two[:, :2])
-    stops = np.minimum(one[:, None, 2:], two[:, 2:])
+    boxes1, boxes2 = first.astype(np.float64), second.astype(np.float64)
+    starts = np.maximum(boxes1[:, None, :2], boxes2[:, :2])
+    stops = np.minimum(boxes1[:, None, 2:], boxes2[:, 2:])
     shared = np.maximum(stops - starts, 0).prod(axis=-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) for boxes in (one, two)]
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=-1) for boxes in (boxes1, boxes2)]
     return _divide(shared, areas[0][:, None] + areas[1] - shared)
 
 

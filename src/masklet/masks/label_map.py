@@ -49,9 +49,9 @@ def make_label_map(
 
 def check_object_ids(object_ids: Iterable[int]) -> None:
     """Raise `FormatError` for an object id that a label map cannot hold."""
-    unfit = [object_id for object_id in object_ids if not 1 <= object_id <= MAX_OBJECT_ID]
-    if unfit:
-        message = f"a label map holds object ids from 1 to {MAX_OBJECT_ID}, got {unfit[0]}; save as .npz or .json"
+    invalid = [object_id for object_id in object_ids if not 1 <= object_id <= MAX_OBJECT_ID]
+    if invalid:
+        message = f"a label map holds object ids from 1 to {MAX_OBJECT_ID}, got {invalid[0]}; save as .npz or .json"
         raise FormatError("unsupported-format", message)
 
 

@@ -89,7 +89,7 @@ class Masks:
         """Make masks from logits.
 
         Args:
-            low_res: Logits (N, h, w). Float64 stays, other dtypes become float32.
+            low_res: Logits (N, h, w). Float64 is kept, other dtypes are converted to float32.
             size: Size (H, W) of the image.
             object_ids: N object ids. By default 1, 2, …
             scores: Predicted IoUs (N,). By default 1.
@@ -204,7 +204,7 @@ class Masks:
 
     def of(self, object_id: int) -> Masks:
         """Return the masks of one object. Raises `PromptError` (`unknown-object`) if there are none."""
-        positions = [position for position, own in enumerate(self.object_ids) if own == object_id]
+        positions = [position for position, other in enumerate(self.object_ids) if other == object_id]
         if not positions:
             raise PromptError(
                 "unknown-object", f"no mask of object {object_id}, only of {sorted(set(self.object_ids))}"
@@ -215,7 +215,7 @@ class Masks:
     def best(self) -> Masks:
         """The mask with the highest score, the first of equals. Raises `PromptError` if there are no masks."""
         if not len(self):
-            raise PromptError("unknown-object", "there are no masks, so none is the best; check len(masks) first")
+            raise PromptError("unknown-object", "there are no masks to select the best from; check len(masks) first")
         return self[int(self.scores.argmax())]
 
     @cached_property
@@ -273,7 +273,7 @@ class Masks:
         A stability score is the number of pixels with logits above `offset`, divided by the number above −`offset`, and
         0 where no pixel is above −`offset`.
         """
-        counts = [[np.count_nonzero(one > level) for level in (offset, -offset)] for one in self._iterate_logits()]
+        counts = [[np.count_nonzero(mask > level) for level in (offset, -offset)] for mask in self._iterate_logits()]
         inner, outer = np.array(counts, np.float64).reshape(-1, 2).T
         return np.asarray(inner / np.maximum(outer, 1))  # inner is at most outer
 
@@ -396,7 +396,7 @@ class Masks:
         return drawing.cut_out(checked, drawing.make_binary_alpha(self._iterate_binary(), self.size))
 
     def save(self, path: str | Path) -> None:
-        """Write the masks to a file, completely or not at all. The suffix selects the format.
+        """Write the masks to a file, atomically. The suffix selects the format.
 
         - `.png`: one mask in black and white; several as a label map with the palette of DAVIS, where the smallest id
           wins overlaps, with 16 bits per pixel if an id is above 255;
@@ -446,14 +446,14 @@ class Masks:
         if "logits" in self.__dict__:
             return self.logits
         logits = np.empty((len(self), *self.size), self.low_res.dtype)
-        for position, one in enumerate(self._iterate_logits()):
-            logits[position] = one
+        for position, mask_logits in enumerate(self._iterate_logits()):
+            logits[position] = mask_logits
         return logits
 
     def _iterate_logits(self) -> Iterator[NDArray[Any]]:
         if "logits" in self.__dict__:
             return iter(self.logits)
-        return (resize_logits(one, self.size) for one in self.low_res)
+        return (resize_logits(mask_logits, self.size) for mask_logits in self.low_res)
 
     def _iterate_binary(self) -> Iterator[NDArray[np.bool_]]:
         if "binary" in self.__dict__:
@@ -462,7 +462,11 @@ class Masks:
 
     def _map_logits(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Masks:
         """Return new masks with each mask's low-resolution logits changed."""
-        return replace(self, low_res=np.stack([change(one) for one in self.low_res])) if len(self) else self
+        return (
+            replace(self, low_res=np.stack([change(mask_logits) for mask_logits in self.low_res]))
+            if len(self)
+            else self
+        )
 
 
 def format_object_ids(object_ids: Sequence[int]) -> str:

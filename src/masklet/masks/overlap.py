@@ -17,14 +17,14 @@ def remove_overlap(logits: NDArray[Any]) -> NDArray[Any]:
         logits: Logits (N, H, W) of at least one mask.
 
     Returns:
-        New logits (N, H, W), at most −10 wherever another mask has the pixel.
+        New logits (N, H, W), at most −10 where the pixel belongs to another mask.
     """
     separated = logits.copy()
     highest = logits[0].copy()
     winner = np.zeros(highest.shape, np.int32)
-    for position, one in enumerate(logits[1:], start=1):
-        np.copyto(winner, position, where=one > highest)
-        np.maximum(highest, one, out=highest)
-    for position, one in enumerate(separated):
-        np.copyto(one, np.minimum(one, MAX_LOSING_LOGIT), where=winner != position)
+    for position, mask_logits in enumerate(logits[1:], start=1):
+        np.copyto(winner, position, where=mask_logits > highest)
+        np.maximum(highest, mask_logits, out=highest)
+    for position, mask_logits in enumerate(separated):
+        np.copyto(mask_logits, np.minimum(mask_logits, MAX_LOSING_LOGIT), where=winner != position)
     return np.asarray(separated)

@@ -22,9 +22,9 @@ _SHADES = (0.0, 0.45, -0.4)  # the palette repeats lighter (mixed with white), t
 
 def pick_color(object_id: int) -> tuple[int, int, int]:
     """Return the RGB color of an object; 21 consecutive ids have different colors."""
-    turn, place = divmod(object_id - 1, len(_COLORS))
-    shade = _SHADES[turn % len(_SHADES)]
-    mixed = _COLORS[place] * (1 - abs(shade)) + 255 * max(shade, 0)
+    repetition, index = divmod(object_id - 1, len(_COLORS))
+    shade = _SHADES[repetition % len(_SHADES)]
+    mixed = _COLORS[index] * (1 - abs(shade)) + 255 * max(shade, 0)
     red, green, blue = np.rint(mixed).astype(int).tolist()
     return red, green, blue
 
@@ -34,7 +34,7 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """Draw masks on a copy of an image, each in the translucent color of its object and with an outline.
 
-    All outlines are drawn after all colors. From a shorter side of 600 pixels on they have a white rim.
+    All outlines are drawn after all colors. If the shorter side has at least 600 pixels, they have a white rim.
 
     Args:
         image: RGB image (H, W, 3).
@@ -73,16 +73,18 @@ def make_binary_alpha(masks: Iterable[NDArray[np.bool_]], size: tuple[int, int])
 def make_soft_alpha(logits: Iterable[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return an alpha channel of `size` (H, W): 255 times the sigmoid of the highest of the logits (H, W)."""
     highest = np.full(size, -np.inf, np.float32)
-    for one in logits:
-        np.maximum(highest, one, out=highest, casting="same_kind")
+    for mask_logits in logits:
+        np.maximum(highest, mask_logits, out=highest, casting="same_kind")
     return np.asarray(np.rint(255 / (1 + np.exp(-highest.clip(-50, 50)))).astype(np.uint8))
 
 
 def check_image(image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return `image` as a contiguous array. Raises `ImageError` unless it is (H, W, 3) uint8 of `size` (H, W)."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size, 3):
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError("bad-image", f"the masks need their image as uint8 ({size[0]}, {size[1]}, 3) RGB, got {found}")
+        actual = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(
+            "bad-image", f"the masks need their image as uint8 ({size[0]}, {size[1]}, 3) RGB, got {actual}"
+        )
     return np.ascontiguousarray(image)
 
 

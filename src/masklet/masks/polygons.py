@@ -20,7 +20,7 @@ from masklet.masks.rle import MAX_PIXELS
 MIN_IOU = 0.995  # of a simplified outline with the mask that it was traced from
 _TOLERANCES_PX = (1.0, 0.5)  # distance of a simplified outline, tried in this order before every vertex is kept
 _MAX_COORDINATE_PX = 2**20
-_SUBPIXELS = 5  # COCO walks along an outline in steps of a fifth of a pixel
+_SUBPIXELS = 5  # COCO traces an outline in steps of a fifth of a pixel
 _LEFT = 2  # an outline crosses the middle of a column between its subpixels 2 and 3
 _RECTANGLE = 4  # vertices
 _BLOCK = 2**18  # crossings of edges with the middles of columns that are processed at once
@@ -140,10 +140,10 @@ def _make_edges(loops: Sequence[NDArray[np.float64]], box: _Box) -> _Edges:
     """Make the edges that cross the middle of at least one column of the box."""
     counts = [len(loop) for loop in loops]
     starts = np.trunc(_SUBPIXELS * np.concatenate(loops) + 0.5).astype(np.int64)
-    following = np.arange(1, len(starts) + 1)
+    next_vertex = np.arange(1, len(starts) + 1)
     ends = np.cumsum(counts)
-    following[ends - 1] = ends - counts
-    stops = starts[following]
+    next_vertex[ends - 1] = ends - counts
+    stops = starts[next_vertex]
     first = np.maximum(-((_LEFT - np.minimum(starts, stops)[:, 0]) // _SUBPIXELS), box.left)
     last = np.minimum((np.maximum(starts, stops)[:, 0] - _LEFT - 1) // _SUBPIXELS, box.left + box.width - 1)
     crossing = first <= last
@@ -187,8 +187,8 @@ def _find_runs(edges: _Edges, columns: range, box: _Box) -> Integers:
         return np.zeros(0, np.int64)
     ordered = np.sort((owner * box.width + column) * (box.height + 1) + row)
     column, row = ordered // (box.height + 1) % box.width, ordered % (box.height + 1)
-    places = column * box.height + row
-    begins, ends = np.sort(places[0::2]), np.sort(places[1::2])
+    offsets = column * box.height + row
+    begins, ends = np.sort(offsets[0::2]), np.sort(offsets[1::2])
     closing = np.flatnonzero(np.searchsorted(begins, ends, "right") == np.arange(1, len(ends) + 1))
     opening = np.concatenate([[0], closing[:-1] + 1])
     return np.stack([begins[opening], ends[closing]], axis=1).ravel()
@@ -222,9 +222,8 @@ def _cross_steep(edges: _Edges, before: Integers) -> Integers:
     """
     step = np.floor((before + 0.5 - edges.x) / edges.slope)
     for _ in range(2):
-        step += (_round(edges.x + edges.slope * step) > before) != (
-            edges.slope > 0
-        )  # the estimate is still before the middle
+        is_after = _round(edges.x + edges.slope * step) > before
+        step += is_after != (edges.slope > 0)  # add a step where the estimate is still before the middle
     return np.asarray(edges.y + step.astype(np.int64) - 1)
 
 
@@ -281,11 +280,11 @@ def _smooth(loop: Loop) -> Loop:
     """
     if len(loop) == _RECTANGLE:
         return loop
-    following = np.roll(loop, -1, axis=0)
-    lengths = np.abs(following - loop).sum(axis=1, keepdims=True)
-    half = (following - loop) / lengths / 2
+    next_corner = np.roll(loop, -1, axis=0)
+    lengths = np.abs(next_corner - loop).sum(axis=1, keepdims=True)
+    half = (next_corner - loop) / lengths / 2
     corners = np.minimum(lengths, np.roll(lengths, 1, axis=0)) > 1
-    points = np.stack([loop, loop + half, following - half], axis=1)
+    points = np.stack([loop, loop + half, next_corner - half], axis=1)
     selected = np.concatenate([corners, np.ones_like(corners), lengths > 1], axis=1)
     return np.asarray(points[selected])
 
@@ -298,9 +297,9 @@ def _simplify(loop: Loop, tolerance: float) -> Loop:
 
 
 def _match(pieces: Sequence[Sequence[Loop]], part: Mask, box: _Box) -> bool:
-    """Whether the joined loops, by component and all together, have an IoU of at least `MIN_IOU` with the mask."""
-    ways = [[_join(piece) for piece in pieces], [_join([loop for piece in pieces for loop in piece])]]
-    for polygons in ways if len(pieces) > 1 else ways[:1]:
+    """Return whether the loops, joined by component and all together, have at least the IoU `MIN_IOU` with the mask."""
+    groupings = [[_join(piece) for piece in pieces], [_join([loop for piece in pieces for loop in piece])]]
+    for polygons in groupings if len(pieces) > 1 else groupings[:1]:
         filled = _fill(polygons, box)
         intersection, union = (np.count_nonzero(pixels) for pixels in (filled & part, filled | part))
         if intersection < MIN_IOU * union:
@@ -312,11 +311,11 @@ def _join(loops: Sequence[Loop]) -> Loop:
     """Join loops into one: close each, append the next one, and return from the last to the first."""
     if len(loops) < 2:
         return loops[0] if loops else np.zeros((0, 2))
-    turned = [loops[0]]
+    rotated = [loops[0]]
     for loop in loops[1:]:
-        turned.append(_start_near(loop, turned[-1][0]))
-    closed = [part for loop in turned for part in (loop, loop[:1])]
-    return np.concatenate([*closed, *(loop[:1] for loop in turned[-2:0:-1])])
+        rotated.append(_start_near(loop, rotated[-1][0]))
+    closed = [part for loop in rotated for part in (loop, loop[:1])]
+    return np.concatenate([*closed, *(loop[:1] for loop in rotated[-2:0:-1])])
 
 
 def _start_near(loop: Loop, point: NDArray[np.float64]) -> Loop:

@@ -60,10 +60,10 @@ class PostProcessing:
 
     def to_fields(self) -> dict[str, Any]:
         """Return the options as the fields of a session file or a job log."""
-        return {name: getattr(self, own) for name, own in _FIELD_NAMES.items()}
+        return {name: getattr(self, attribute) for name, attribute in _FIELD_NAMES.items()}
 
     def fill_and_remove(self, masks: Masks) -> Masks:
-        """Fill holes and remove islands, unless the masks come from a memory bank that has them post-processed."""
+        """Fill holes and remove islands, unless the masks were already post-processed for the memory bank."""
         if (self.fill_holes or self.remove_islands) and len(masks) and not self.in_memory:
             return replace(masks, low_res=self._process(masks.low_res))
         return masks
@@ -85,14 +85,17 @@ class PostProcessing:
         processed = self._process(logits)
         if not self.non_overlapping or len(processed) + len(others) < 2:
             return processed
-        return np.asarray(remove_overlap(np.concatenate([processed, *(one[None] for one in others)]))[: len(processed)])
+        return np.asarray(
+            remove_overlap(np.concatenate([processed, *(mask[None] for mask in others)]))[: len(processed)]
+        )
 
     def _process(self, logits: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([self._process_one(one) if (one > 0).any() else one for one in logits])  # no mask, no holes
+        # An empty mask stays empty: its background is not a hole.
+        return np.stack([self._process_one(mask) if (mask > 0).any() else mask for mask in logits])
 
     def _process_one(self, logits: NDArray[Any]) -> NDArray[Any]:
         return fill_holes_and_remove_islands(logits, self.fill_holes, self.remove_islands, fill_logit=VIDEO_FILL_LOGIT)
 
 
 NO_POSTPROCESSING = PostProcessing()
-"""Masks as the network predicts them."""
+"""Options without any post-processing."""

@@ -101,8 +101,8 @@ def read_runs(rle: Mapping[str, Any]) -> tuple[tuple[int, int], NDArray[np.int64
     lengths = _decompress(counts, height * width) if isinstance(counts, str | bytes) else _read_lengths(counts)
     total = int(lengths.sum()) if (lengths >= 0).all() and (lengths <= height * width).all() else -1
     if total != height * width:
-        found = f"add up to {total}" if total >= 0 else "are negative or too long"
-        raise _error(f"run lengths {found}, but a mask of {height} × {width} has {height * width} pixels")
+        problem = f"add up to {total}" if total >= 0 else "are negative or too long"
+        raise _error(f"run lengths {problem}, but a mask of {height} × {width} has {height * width} pixels")
     return size, lengths
 
 

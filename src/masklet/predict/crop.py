@@ -1,4 +1,4 @@
-"""Crop of an image around one object: its place, prompts mapped into it, and masks pasted back into the image."""
+"""Crop of an image around one object: its position, and the mapping of prompts and masks between crop and image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from masklet.masks.resize import resize_logits
 from masklet.prompts import MARGIN_PX, POSITIVE, TOP_LEFT, Prompt
 
 MIN_CROP_PX = 32  # smallest side of a crop
-MAX_CROP_SHARE = 0.7  # of both sides of the image: a larger crop would show no more than the image does
+MAX_CROP_SHARE = 0.7  # of both sides of the image; an object that needs a larger crop is predicted on the full image
 ZOOM_PASSES = 2  # crops per click without a box: around what the full image shows, then around what the crop shows
-_SAME_SCALE = 1.6  # a crop stays while the side that its object needs differs from its own by less than this factor
+_SAME_SCALE = 1.6  # a crop is used again while its side differs from the ideal side by less than this factor
 _RIM = 0.05  # share of a crop's side: the crop moves when its object comes that close to its edge
 _GROWTH = 1.03  # largest change of a crop's side between two frames, as a factor
-_SEARCH_GROWTH = 1.3  # growth per frame of a crop whose object was not found, or fills it
+_SEARCH_GROWTH = 1.3  # growth per frame of a crop whose object was not found or fills the crop
 _FULL_SHARE = 0.9  # of a crop's side: parts of a longer object may lie outside
 _TRIMMED = 0.04  # share of a mask's pixels on each side that is left out where its box is measured
 _MAX_ZOOM = 100
@@ -56,13 +56,13 @@ class Crop(NamedTuple):
             The prompt in pixels of the crop. Clicks outside the crop are left out, and corners of a box are moved to
             its edge. None if nothing remains.
         """
-        least, most = np.float32(-MARGIN_PX), np.array(self.size[::-1], np.float32) + np.float32(MARGIN_PX)
+        lower, upper = np.float32(-MARGIN_PX), np.array(self.size[::-1], np.float32) + np.float32(MARGIN_PX)
         points = prompt.points - np.array([self.left, self.top], np.float32)
-        inside = ((points >= least) & (points <= most)).all(axis=1) | (prompt.labels >= TOP_LEFT)
+        inside = ((points >= lower) & (points <= upper)).all(axis=1) | (prompt.labels >= TOP_LEFT)
         mask = None if prompt.mask is None else self.cut(_resize_mask(prompt.mask, size))
         if mask is None and not inside.any():
             return None
-        return Prompt(np.clip(points[inside], least, most), prompt.labels[inside], mask)
+        return Prompt(np.clip(points[inside], lower, upper), prompt.labels[inside], mask)
 
     def find_box(self, logits: NDArray[Any], points: NDArray[Any] | None = None) -> NDArray[np.float64] | None:
         """Find the box of a mask without its outermost pixels, extended as if they were evenly spread.
@@ -109,25 +109,29 @@ def crop_around(box: NDArray[Any], size: tuple[int, int], zoom: float, previous:
         previous: Crop of the same object on the frame before.
 
     Returns:
-        The crop, at most as large as the image, or `previous`. None where the crop would be most of the image.
+        The crop, at most as large as the image, or `previous`. None if the crop would cover most of the image.
     """
     start, stop = np.asarray(box[:2], np.float64), np.asarray(box[2:], np.float64)
-    long = float((stop - start).max())
-    side = max(MIN_CROP_PX, long * zoom)
-    most = np.array(size[::-1])
+    longer_side = float((stop - start).max())
+    side = max(MIN_CROP_PX, longer_side * zoom)
+    limit = np.array(size[::-1])
     if previous is not None:
-        before = float(max(previous.size))
-        rim, full = _RIM * before, long > _FULL_SHARE * before
+        previous_side = float(max(previous.size))
+        rim, fills_crop = _RIM * previous_side, longer_side > _FULL_SHARE * previous_side
         # An object at the image's edge may touch the crop's edge there.
         first, last = np.array(previous[:2]), np.array(previous[2:])
-        inside = ((first == 0) | (start >= first + rim)) & ((last == most) | (stop <= last - rim))
-        if not full and inside.all() and before / _SAME_SCALE < side < before * _SAME_SCALE:
+        inside = ((first == 0) | (start >= first + rim)) & ((last == limit) | (stop <= last - rim))
+        if not fills_crop and inside.all() and previous_side / _SAME_SCALE < side < previous_side * _SAME_SCALE:
             return previous
-        side = long * _SEARCH_GROWTH if full else float(np.clip(side, before / _GROWTH, before * _GROWTH))
-    sides = np.minimum(most, side).round().astype(int)
-    if (sides >= MAX_CROP_SHARE * most).all():
+        side = (
+            longer_side * _SEARCH_GROWTH
+            if fills_crop
+            else float(np.clip(side, previous_side / _GROWTH, previous_side * _GROWTH))
+        )
+    sides = np.minimum(limit, side).round().astype(int)
+    if (sides >= MAX_CROP_SHARE * limit).all():
         return None
-    corner = np.clip(((start + stop - sides) / 2).round().astype(int), 0, most - sides)
+    corner = np.clip(((start + stop - sides) / 2).round().astype(int), 0, limit - sides)
     return Crop(*corner.tolist(), *(corner + sides).tolist())
 
 
@@ -189,8 +193,8 @@ def _resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.b
 
 
 def _find_extent(counts: NDArray[Any]) -> tuple[float, float]:
-    """Return first and last position of pixels counted along an axis, from all but the outermost `_TRIMMED` of them."""
+    """Return the first and last position of pixels counted along an axis, estimated without the outermost ones."""
     share = np.cumsum(counts) / counts.sum()
     first, last = np.interp((_TRIMMED, 1 - _TRIMMED), np.concatenate([[0.0], share]), np.arange(len(counts) + 1))
-    spare = (last - first) * _TRIMMED / (1 - 2 * _TRIMMED)
-    return float(first - spare), float(last + spare)
+    margin = (last - first) * _TRIMMED / (1 - 2 * _TRIMMED)
+    return float(first - margin), float(last + margin)

@@ -108,11 +108,11 @@ class GeneratedMasks:
         """Decode all masks as `Masks` of objects 1, 2, …, with at least one byte per pixel and mask."""
         if not self.masks:
             return Masks.empty(self.size)
-        return Masks.from_rle([one.rle for one in self.masks], scores=np.array([one.score for one in self.masks]))
+        return Masks.from_rle([mask.rle for mask in self.masks], scores=np.array([mask.score for mask in self.masks]))
 
     def to_records(self, output_mode: OutputMode = "coco_rle") -> list[dict[str, Any]]:
         """Return the list of records that SAM 2's mask generator returns: see `GeneratedMask.to_record`."""
-        return [one.to_record(output_mode) for one in self.masks]
+        return [mask.to_record(output_mode) for mask in self.masks]
 
     def to_label_map(self) -> NDArray[Any]:
         """Draw all masks into one label map, decoding one at a time.
@@ -151,9 +151,9 @@ class GeneratedMasks:
             time=None,
             size=self.size,
             object_ids=tuple(range(1, len(self) + 1)),
-            scores=tuple(one.score for one in self),
+            scores=tuple(mask.score for mask in self),
             object_scores=(CERTAIN_LOGIT,) * len(self),
-            counts=tuple(one.rle["counts"] for one in self),
+            counts=tuple(mask.rle["counts"] for mask in self),
         )
 
     def to_annotation(self, file_name: str | None = None, output_mode: OutputMode = "coco_rle") -> dict[str, Any]:

@@ -32,7 +32,7 @@ _CROP_EDGE_PX = 20  # a mask that ends this close to an edge of its crop is left
 class MaskGeneratorOptions:
     """Options of the mask generator, with SAM 2's names, defaults and meaning (reference-model §8.2).
 
-    Unlike there, `min_mask_region_area` works.
+    Unlike in SAM 2, `min_mask_region_area` has an effect.
 
     Attributes:
         points_per_side: Points along each side of the grid, or None with `point_grids`.
@@ -101,10 +101,12 @@ class MaskGeneratorOptions:
         self._check_grids()
 
     def __repr__(self) -> str:
-        """The options that differ from their defaults; `point_grids` as their shapes."""
+        """Return the options that differ from their defaults; of `point_grids`, the shapes."""
         grids = self.point_grids and [grid.shape for grid in self.point_grids]
-        shown = {one.name: getattr(self, one.name) for one in fields(self)} | {"point_grids": grids}
-        changed = [f"{one.name}={shown[one.name]}" for one in fields(self) if shown[one.name] != one.default]
+        shown = {option.name: getattr(self, option.name) for option in fields(self)} | {"point_grids": grids}
+        changed = [
+            f"{option.name}={shown[option.name]}" for option in fields(self) if shown[option.name] != option.default
+        ]
         return f"MaskGeneratorOptions({', '.join(changed)})"
 
     def for_model(self, model: str) -> MaskGeneratorOptions:
@@ -169,9 +171,9 @@ def generate_masks(
             done += len(points)
             if progress:
                 progress(done, total)
-        masks += _remove_duplicates(in_crop, [one.score for one in in_crop], options.box_nms_thresh)
+        masks += _remove_duplicates(in_crop, [generated.score for generated in in_crop], options.box_nms_thresh)
     if len(crops) > 1:  # of duplicates across crops, the mask of the smallest crop is the most detailed
-        masks = _remove_duplicates(masks, [1 / _area(one.crop) for one in masks], options.crop_nms_thresh)
+        masks = _remove_duplicates(masks, [1 / _area(generated.crop) for generated in masks], options.crop_nms_thresh)
     return GeneratedMasks(size, tuple(masks))
 
 
@@ -191,12 +193,12 @@ def _crops(size: tuple[int, int], options: MaskGeneratorOptions) -> Iterator[tup
     for layer in range(1, options.crop_n_layers + 1):
         count = 2**layer
         overlap = int(options.crop_overlap_ratio * min(size) * (2 / count))
-        across, down = (math.ceil((overlap * (count - 1) + length) / count) for length in (width, height))
+        crop_width, crop_height = (math.ceil((overlap * (count - 1) + length) / count) for length in (width, height))
         for column in range(count):
             for row in range(count):
-                x0, y0 = (across - overlap) * column, (down - overlap) * row
+                x0, y0 = (crop_width - overlap) * column, (crop_height - overlap) * row
                 if x0 < width and y0 < height:
-                    yield layer, (x0, y0, min(x0 + across, width), min(y0 + down, height))
+                    yield layer, (x0, y0, min(x0 + crop_width, width), min(y0 + crop_height, height))
 
 
 def _select_points(grid: Points, crop: Box, region: NDArray[np.bool_] | None) -> Points:
@@ -221,20 +223,23 @@ def _generate_in_crop(
         points = grid[start : start + options.points_per_batch]
         candidates = _decode_candidates(backend, features, points, options)
         masks = (_finish_mask(candidate, crop, image.shape[:2], options) for candidate in candidates)
-        yield points, [one for one in masks if one is not None]
+        yield points, [mask for mask in masks if mask is not None]
 
 
 def _decode_candidates(
     backend: Backend, features: Features, points: Points, options: MaskGeneratorOptions
 ) -> list[_Candidate]:
     """Decode the masks of points and keep those with a high predicted IoU, before any is resized."""
-    found = _decode(backend, features, points, None, multimask=options.multimask_output)
-    each = np.repeat(points, len(found.iou) // len(points), axis=0)
+    predictions = _decode(backend, features, points, None, multimask=options.multimask_output)
+    point_of_mask = np.repeat(points, len(predictions.iou) // len(points), axis=0)
     if options.use_m2m:
-        found = _decode(backend, features, each, found.logits, multimask=False)
+        predictions = _decode(backend, features, point_of_mask, predictions.logits, multimask=False)
     threshold = options.pred_iou_thresh or 0.0
-    good = found.iou > threshold if threshold > 0 else np.ones(len(each), bool)
-    return [_Candidate(found.logits[row], float(found.iou[row]), each[row]) for row in np.flatnonzero(good)]
+    selected = predictions.iou > threshold if threshold > 0 else np.ones(len(point_of_mask), bool)
+    return [
+        _Candidate(predictions.logits[row], float(predictions.iou[row]), point_of_mask[row])
+        for row in np.flatnonzero(selected)
+    ]
 
 
 def _decode(
@@ -256,7 +261,7 @@ def _finish_mask(
     """Resize a candidate to the image; None if it is unstable, empty or cut off by the crop."""
     x0, y0, x1, y1 = crop
     logits = resize_logits(candidate.logits, (y1 - y0, x1 - x0))
-    if options.mask_threshold:  # mostly 0, and the copy of a large image costs time
+    if options.mask_threshold:  # at 0, the default, no copy of the logits is made
         logits = logits - options.mask_threshold
     stability = _compute_stability(logits, options.stability_score_offset)
     threshold = options.stability_score_thresh or 0.0
@@ -288,7 +293,7 @@ def _compute_stability(logits: NDArray[Any], offset: float) -> float:
 
 
 def _is_cut_off(box: Box, crop: Box, size: tuple[int, ...]) -> bool:
-    """Tell whether a mask's outermost pixels are near an edge of the crop that is not an edge of the image."""
+    """Return whether a mask's outermost pixels are near an edge of the crop that is not an edge of the image."""
     height, width = size
     outermost = np.array(box) - (0, 0, 1, 1)
     near_crop, near_edge = (np.abs(outermost - edges) <= _CROP_EDGE_PX for edges in (crop, (0, 0, width, height)))
@@ -297,7 +302,7 @@ def _is_cut_off(box: Box, crop: Box, size: tuple[int, ...]) -> bool:
 
 def _remove_duplicates(masks: list[GeneratedMask], scores: list[float], threshold: float) -> list[GeneratedMask]:
     """Apply box NMS, best score first. Boxes run between the outermost pixels, as in the reference."""
-    boxes = np.array([one.box for one in masks], np.float64).reshape(-1, 4) - (0, 0, 1, 1)
+    boxes = np.array([mask.box for mask in masks], np.float64).reshape(-1, 4) - (0, 0, 1, 1)
     return [masks[position] for position in box_nms(boxes, np.array(scores), threshold)]
 
 

@@ -26,7 +26,7 @@ def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R
 
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
         parameters = signature(method).parameters
-        max_positional = sum(one.kind is not Parameter.KEYWORD_ONLY for one in parameters.values())
+        max_positional = sum(parameter.kind is not Parameter.KEYWORD_ONLY for parameter in parameters.values())
         first = list(parameters).index("prompts")
 
         @wraps(method)
@@ -42,10 +42,12 @@ def refuse_sam2_arguments(call: str) -> Callable[[Callable[P, R]], Callable[P, R
 
 def _sam2_arguments_error(call: str, args: Sequence[Any], named: Mapping[str, Any]) -> PromptError:
     """Make the error for points, labels and boxes that are passed separately, with the equivalent call."""
-    given = dict(zip(("points", "labels", "box"), [one for one in args if not isinstance(one, int)], strict=False))
-    for name, own in (("point_coords", "points"), ("point_labels", "labels"), ("bbox", "box"), ("boxes", "box")):
+    given = dict(
+        zip(("points", "labels", "box"), [value for value in args if not isinstance(value, int)], strict=False)
+    )
+    for name, short_name in (("point_coords", "points"), ("point_labels", "labels"), ("bbox", "box"), ("boxes", "box")):
         if name in named:
-            given[own] = named[name]
+            given[short_name] = named[name]
     given.update({name: named[name] for name in ("points", "labels", "box") if name in named})
     points, corners = given.get("points"), given.get("box")
     parts = [] if corners is None else [write_prompt(corners)]
@@ -55,6 +57,6 @@ def _sam2_arguments_error(call: str, args: Sequence[Any], named: Mapping[str, An
         f", multimask={named['multimask_output']!r}" if isinstance(named.get("multimask_output"), bool) else "",
         ", refine=masks" if named.get("mask_input") is not None else "",
     ])  # fmt: skip
-    wrong = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels as separate arguments"
+    passed = ", ".join(name for name in _SAM2_NAMES if name in named) or "points and labels as separate arguments"
     written = call.format((" + ".join(parts) or EXAMPLE) + options)
-    return PromptError("bad-prompt", f"{call.partition('(')[0]} takes prompts, not {wrong}; write {written}")
+    return PromptError("bad-prompt", f"{call.partition('(')[0]} takes prompts, not {passed}; write {written}")

@@ -1,7 +1,7 @@
-"""Image that predicts each object in a zoomed crop of its own.
+"""Encoded image that predicts each object in a zoomed crop.
 
-The network sees an image in as many pixels per side as its input has, whatever the image's size, and predicts masks at
-a quarter of that. A small object covers a few of these pixels in the full image, and many of them in a crop.
+The network resizes every image to its square input and predicts masks at a quarter of that resolution. A small object
+covers more of these pixels in a crop than in the full image.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ pixels and 17 MB with a released model at 1024, so that an image keeps 4 MB and 
 class ZoomedImage:
     """`EmbeddedImage` of a model with a zoom: each object is predicted in a crop of `zoom` × the size of its box.
 
-    The box comes from the prompt, else from the mask that is given or refined, else from a prediction on the full
-    image, of which only the connected components that were clicked count. Such a prediction is repeated once more from
-    the box that was found in the first crop. An object that fills most of the image is predicted on the full image.
+    The box comes from the prompt, else from the mask that is given or refined, else from the clicked connected
+    components of a prediction on the full image. In the last case the box of the prediction in the first crop places
+    a second crop. An object that fills most of the image is predicted on the full image.
 
     The full image is encoded once, by `encode` or at the first prompt that needs it. Encoded crops are kept in a cache
     that drops the least recently used one, at most `MAX_CROPS`: prompts in the same crop encode it once.
@@ -64,8 +64,8 @@ class ZoomedImage:
     def encode(backend: Backend, images: Sequence[NDArray[np.uint8]], zoom: float) -> list[ZoomedImage]:
         """Encode full images (H, W, 3) uint8 RGB of any sizes in one call."""
         zoomed = [ZoomedImage(backend, image, zoom) for image in images]
-        for one, full in zip(zoomed, FullImage.encode(backend, images), strict=True):
-            vars(one)["full"] = full  # the cached property's value
+        for image_with_crops, full in zip(zoomed, FullImage.encode(backend, images), strict=True):
+            vars(image_with_crops)["full"] = full  # the cached property's value
         return zoomed
 
     @property
@@ -90,28 +90,28 @@ class ZoomedImage:
     def _predict(self, key: int, prompt: Prompt, refined: Masks | None, multimask: bool | None) -> Masks:
         """Predict one object, in its crop if it has one."""
         if refined is not None:
-            refined = replace(refined, size=self.size)  # they may be of the image at another size
+            refined = replace(refined, size=self.size)  # its size may differ if the image was resized since
         box = prompt_box(prompt, self.size)
         if box is None and refined is not None:
             box = _box_of(refined)
         has_box = box is not None
-        found = None if has_box else self.full.predict({key: prompt}, multimask=multimask, refine=refined)
+        masks = None if has_box else self.full.predict({key: prompt}, multimask=multimask, refine=refined)
         for _ in range(1 if has_box else ZOOM_PASSES):
-            if found is not None:
-                clicked = _keep_clicked(found, prompt)
-                refined, box = clicked.best, _box_of(clicked)
+            if masks is not None:
+                clicked_masks = _keep_clicked(masks, prompt)
+                refined, box = clicked_masks.best, _box_of(clicked_masks)
             zoomed = None if box is None else self._predict_in_crop(key, prompt, refined, box, multimask)
             if zoomed is None:
                 break
-            found = zoomed
-        return found or self.full.predict({key: prompt}, multimask=multimask, refine=refined)
+            masks = zoomed
+        return masks or self.full.predict({key: prompt}, multimask=multimask, refine=refined)
 
     def _predict_in_crop(
         self, key: int, prompt: Prompt, refined: Masks | None, box: NDArray[np.float64], multimask: bool | None
     ) -> Masks | None:
-        """Predict one object in the crop around a box, and once more from its own mask, which costs little.
+        """Predict one object in the crop around a box, then refine its mask with a second call of the decoder.
 
-        None where the crop would be most of the image, or would leave nothing of the prompt.
+        Return None if the crop would cover most of the image or would contain nothing of the prompt.
         """
         crop = crop_around(include_points(box, prompt), self.size, self.zoom)
         prompt_in_crop = None if crop is None else crop.to_crop(prompt, self.size)
@@ -125,7 +125,7 @@ class ZoomedImage:
         return paste_masks(replace(masks, size=self.size), [crop] * len(masks))
 
     def _embed(self, crop: Crop) -> FullImage:
-        """The encoded crop, from the cache or encoded now."""
+        """Return the encoded crop, from the cache if it is there."""
         embedded = self._crops.pop(crop, None) or FullImage.encode(self.backend, [crop.cut(self.image)])[0]
         self._crops[crop] = embedded  # the last one is the most recently used
         if len(self._crops) > MAX_CROPS:
@@ -134,13 +134,15 @@ class ZoomedImage:
 
 
 def _keep_clicked(masks: Masks, prompt: Prompt) -> Masks:
-    """Keep the clicked components of one object's masks: on the full image, similar objects are often found together,
-    and in a crop they are separate."""
+    """Keep the clicked components of one object's masks.
+
+    On the full image, one mask can cover several similar objects, which are separate in a crop.
+    """
     points = positive_points(prompt)
     return masks.postprocess(keep_points=points) if len(points) and masks.binary.any() else masks
 
 
 def _box_of(masks: Masks) -> NDArray[np.float64] | None:
-    """The box (x0, y0, x1, y1) around one object's masks; None where all are empty."""
+    """Return the box (x0, y0, x1, y1) around one object's masks; None if all are empty."""
     box = masks_to_boxes([np.asarray(masks.binary.any(axis=0))])[0]
     return box.astype(np.float64) if box.any() else None

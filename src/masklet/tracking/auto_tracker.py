@@ -1,4 +1,4 @@
-"""Automatic tracking: generate masks on some frames, track each, and give new objects new ids."""
+"""Automatic tracking: generate masks every few frames, track each of them, and give new objects new ids."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class AutoTrackOptions:
 
     Attributes:
         mask_generator: Options of the mask generator.
-        every: Generate masks on the first frame and on one frame in so many.
+        every: Generate masks on the first frame and every `every` frames.
         min_uncovered: Track a generated mask if at least this share of it is covered by no tracked object.
-        patience: Drop an object that is hidden on so many frames in a row. If it comes back, it gets a new id.
-        max_objects: Track at most so many objects at once. Masks with the highest scores come first; others wait until
-            an object is dropped.
+        patience: Drop an object that is hidden on `patience` frames in a row. If it reappears, it gets a new id.
+        max_objects: Largest number of objects that are tracked at once. Masks with the highest scores have priority;
+            others are tracked only after an object is dropped.
 
     Raises:
         SettingsError: An option is outside its range.
@@ -80,7 +80,7 @@ class AutoTracker:
     objects that are tracked now, at most `max_objects`.
 
     Args:
-        tracker: Tracker whose prompts nobody else changes.
+        tracker: Tracker that only this object prompts.
         options: Options.
         finished: Frames that the tracker has tracked before, if a job resumes.
     """
@@ -93,13 +93,13 @@ class AutoTracker:
         for position, frame in enumerate(finished):
             if not frame.corrupt:
                 self._last = position
-                self._count({one.object_id: rle.compute_area(one.rle) > 0 for one in frame})
+                self._count({mask.object_id: rle.compute_area(mask.rle) > 0 for mask in frame})
         self._hidden_frames = {key: count for key, count in self._hidden_frames.items() if key in tracker.tracks}
 
     def step(self, position: int, frame: Frame) -> Masks:
-        """Track all objects to the next frame, after generating masks if it is the turn of this frame.
+        """Track all objects to the next frame, and every `every` frames add the objects of generated masks.
 
-        If a frame could not be decoded, masks are generated on the next one that could.
+        If such a frame cannot be decoded, masks are generated on the next frame that can be.
 
         Args:
             position: Position of the frame, from 0 for the first one.
@@ -137,16 +137,16 @@ class AutoTracker:
     def _generate_prompts(self, masks: Masks, image: Image) -> dict[int, Prompt]:
         """Generate masks where nothing is tracked, and return them as prompts of new objects."""
         covered = np.asarray(masks.binary.any(axis=0))
-        room = self._options.max_objects - len(masks)
+        free_places = self._options.max_objects - len(masks)
         prompts: dict[int, Prompt] = {}
-        if room <= 0 or covered.all():
+        if free_places <= 0 or covered.all():
             return prompts
-        for one in generate_masks(self._tracker.backend, image, self._options.mask_generator, region=~covered):
-            pixels = rle.decode(one.rle)
-            if np.count_nonzero(pixels & ~covered) >= self._options.min_uncovered * one.area:
+        for generated in generate_masks(self._tracker.backend, image, self._options.mask_generator, region=~covered):
+            pixels = rle.decode(generated.rle)
+            if np.count_nonzero(pixels & ~covered) >= self._options.min_uncovered * generated.area:
                 prompts[self._next_id + len(prompts)] = mask(pixels)
                 covered |= pixels
-            if len(prompts) == room:
+            if len(prompts) == free_places:
                 break
         return prompts
 
@@ -184,11 +184,11 @@ def auto_track(
 
 
 def _list_visible(masks: Masks) -> dict[int, bool]:
-    """Tell for each object whether its mask has pixels."""
-    return dict(zip(masks.object_ids, [bool(one.any()) for one in masks.binary], strict=True))
+    """Return whether the mask of each object has pixels, by object id."""
+    return dict(zip(masks.object_ids, [bool(mask.any()) for mask in masks.binary], strict=True))
 
 
 def _find_duplicates(masks: Masks) -> list[int]:
-    """Find the objects whose mask is that of an older one. Ids ascend, so that the later object is younger."""
+    """Find the objects that duplicate an older object. Ids ascend, so of two objects the later one is younger."""
     overlaps = np.triu(masks.iou(masks), 1) > _DUPLICATE_IOU
     return [masks.object_ids[position] for position in np.flatnonzero(overlaps.any(axis=0))]

@@ -87,7 +87,7 @@ class DiskCache:
             self._free.setdefault(entry.layout.nbytes, []).append(entry.offset)
 
     def _allocate(self, nbytes: int) -> int | None:
-        """Return a free offset, after dropping old entries if need be; None if that does not make enough room."""
+        """Return a free offset, after dropping old entries if necessary; None if there is still not enough room."""
         while not self._free.get(nbytes):
             if self._end + nbytes <= self._max_bytes:
                 self._end += nbytes
@@ -106,7 +106,7 @@ class DiskCache:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            self._max_bytes = offset  # the disk is full: from here on old entries make room
+            self._max_bytes = offset  # the disk is full: later entries replace old ones
             return False
         return True
 

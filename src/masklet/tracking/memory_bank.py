@@ -14,14 +14,14 @@ class MemoryBank:
 
     Attributes:
         prompted: Memories of prompted frames, which are permanent.
-        recent: Memories of tracked frames. Any mapping will do: that of a tracker loads older ones from its disk cache.
+        recent: Memories of tracked frames. In a tracker the mapping loads older ones from a disk cache.
     """
 
     prompted: dict[int, Memory] = field(default_factory=dict)
     recent: MutableMapping[int, Memory] = field(default_factory=dict)
 
     def remember(self, frame: int, memory: Memory, *, prompted: bool = False) -> None:
-        """Store the memory of a frame. That of a prompted frame replaces a tracked one and is not replaced by one."""
+        """Store the memory of a frame. A prompted frame keeps its memory when it is tracked."""
         if prompted:
             self.prompted[frame] = memory
             self.recent.pop(frame, None)

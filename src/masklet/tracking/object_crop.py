@@ -1,4 +1,4 @@
-"""Crop of a tracked object: where a tracker with a zoom prompts an object and where it searches for it."""
+"""Crops of a tracked object: the crop for a prompt and the crop for the search on the next frame."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def crop_for_prompt(
         zoom: Side of the crop divided by the size of the object; 0 disables cropping.
 
     Returns:
-        The crop. None, the full frame, without a zoom or a box, and where the crop would be most of the frame or leave
-        nothing of the prompt.
+        The crop. None is the full frame: without a zoom or a box, or if the crop would cover most of the frame or
+        contain nothing of the prompt.
     """
     box = prompt_box(prompt, size) if zoom else None
     if zoom and box is None and prompt.point_count and result is not None:
@@ -62,7 +62,7 @@ def prompt_in_crop(prompt: Prompt, crop: Crop | None, size: tuple[int, int]) -> 
     if crop is None:
         return prompt
     mapped = crop.to_crop(prompt, size)
-    assert mapped is not None, "a crop that is placed for a prompt leaves some of it"
+    assert mapped is not None, "a crop that is placed for a prompt contains some of it"
     return mapped
 
 
@@ -79,7 +79,7 @@ def group_by_crop(
     """Yield each crop with its objects, which are predicted in one call."""
     crops = {key: crop_of(key) for key in objects}
     for crop in dict.fromkeys(crops.values()):
-        yield crop, {key: one for key, one in objects.items() if crops[key] == crop}
+        yield crop, {key: value for key, value in objects.items() if crops[key] == crop}
 
 
 def check_zoom_options(zoom: float, postprocessing: PostProcessing) -> float:

@@ -33,13 +33,13 @@ def compute_basis(
     """Return a hash of everything that an object's result on a frame depends on. See `select_outdated`."""
     if not dependent:
         return track.compute_basis(frame, direction)
-    return hash(tuple((key, one.compute_basis(frame, direction)) for key, one in tracks.items()))
+    return hash(tuple((key, other.compute_basis(frame, direction)) for key, other in tracks.items()))
 
 
 def _is_current(
     tracks: Mapping[int, ObjectTrack], track: ObjectTrack, frame: int, direction: int, *, dependent: bool
 ) -> bool:
-    """Tell whether tracking would give the same result again."""
+    """Return whether tracking would give the same result again."""
     result = track.results.get(frame)
     if result is None or result.direction != direction:
         return False

@@ -1,4 +1,4 @@
-"""Decoding of prompts on a frame of a video, with the masks and the memories that their objects have."""
+"""Decoding of prompts on a frame of a video, with the earlier masks and memories of their objects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def decode_prompts(
 ) -> Decoded:
     """Decode clicks and boxes on a frame, each from the object's mask so far and, on a tracked frame, with memories.
 
-    In a crop, prompts without a mask are decoded once more from the mask that is found there.
+    In a crop, prompts without a mask are decoded a second time, with the mask of the first decoding.
 
     Args:
         backend: Backend with the model.
@@ -47,22 +47,22 @@ def decode_prompts(
     recalls, queries = [], []
     for key, prompt in prompts.items():
         track = tracks.get(key)
-        before = track.results.get(frame) if track else None
-        tracked = before is not None and before.direction != 0
+        earlier = track.results.get(frame) if track else None
+        tracked = earlier is not None and earlier.direction != 0
         bank = track.bank if track and tracked else MemoryBank()
-        recalls.append(bank.recall(frame, before.direction if before and tracked else 1, length=length))
+        recalls.append(bank.recall(frame, earlier.direction if earlier and tracked else 1, length=length))
         mapped = prompt_in_crop(prompt, crop, size)
         mask = mapped.mask
-        if mask is None and before is not None:
-            mask = logits_in_crop(backend, before, crop, size)
+        if mask is None and earlier is not None:
+            mask = logits_in_crop(backend, earlier, crop, size)
         points = mapped.normalize_points(size if crop is None else crop.size)
         queries.append(build_query(points, mapped.labels, mask, ambiguous=prompt.point_count <= 1))
     conditioned = backend.attend(features, recalls)
     decoded = backend.decode(conditioned, queries, hide=True)
     if crop is None or all(prompt.mask is not None for prompt in prompts.values()):
         return decoded
-    again = [
+    refined_queries = [
         query if prompt.mask is not None else query._replace(mask=decoded.at(row).logits)
         for row, (query, prompt) in enumerate(zip(queries, prompts.values(), strict=True))
     ]
-    return backend.decode(conditioned, again, hide=True)
+    return backend.decode(conditioned, refined_queries, hide=True)

@@ -25,7 +25,7 @@ PromptsByFrame: TypeAlias = Mapping[int, Mapping[int, Prompt] | Sequence[Prompt]
 def propagate(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
     """Prompt every scheduled frame, then track all objects through the frames of a traversal.
 
-    What no later frame recalls is dropped.
+    Memories and results that no later frame recalls are dropped.
     """
     for frame, prompts in sorted(schedule.items()):
         tracker.prompt(frame, prompts)
@@ -81,12 +81,12 @@ def as_schedule(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, 
     Raises:
         PromptError: There is no prompt, an argument is not a prompt, or a frame or an object id is not an integer.
     """
-    if isinstance(prompts, Mapping) and prompts and not any(isinstance(one, Prompt) for one in prompts.values()):
+    if isinstance(prompts, Mapping) and prompts and not any(isinstance(value, Prompt) for value in prompts.values()):
         by_frame: Mapping[Any, Any] = prompts
-        if all(isinstance(one, Mapping | list | tuple) for one in by_frame.values()):
+        if all(isinstance(value, Mapping | list | tuple) for value in by_frame.values()):
             return {
-                check_integer(frame, "a frame"): group_by_object(one, f"track(video, {{{{{frame}: {{}}}}}})")
-                for frame, one in by_frame.items()
+                check_integer(frame, "a frame"): group_by_object(value, f"track(video, {{{{{frame}: {{}}}}}})")
+                for frame, value in by_frame.items()
             }
-    flat: Any = prompts
-    return {start: group_by_object(flat, "track(video, {})")}
+    without_frames: Any = prompts
+    return {start: group_by_object(without_frames, "track(video, {})")}

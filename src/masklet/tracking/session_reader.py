@@ -58,7 +58,7 @@ def read_session(
     except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as cause:
         if isinstance(cause, StateError | CheckpointError):
             raise
-        message = f"{path}: the file is not a tracking session of masklet, or it is damaged"
+        message = f"{path}: the file is damaged or not a tracking session; track again from prompts"
         raise CheckpointError("session-broken", message) from cause
     return tracker
 

@@ -132,9 +132,9 @@ class Tracker:
             for crop, group in group_by_crop(
                 in_full_frame, lambda key: self._crop_for_prompt(frame, key, in_full_frame[key])
             ):
-                if crop is not None:  # the full frame has shown where the object is
+                if crop is not None:  # the mask on the full frame places it
                     self._decode_prompts(frame, group, crop)
-        self.tracks = {key: self.tracks[key] for key in order}  # in the order of prompts, however they were grouped
+        self.tracks = {key: self.tracks[key] for key in order}  # in the order of prompts, not in that of their groups
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
@@ -274,10 +274,10 @@ class Tracker:
         memories = self.backend.memorize(self._encode(crop), decoded, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
             track = self.tracks.setdefault(key, self._create_track(key))
-            before = track.results.get(frame)
+            earlier = track.results.get(frame)
             track.prompts[frame] = prompt
             track.bank.remember(frame, memories[row], prompted=True)
-            direction = before.direction if before else 0
+            direction = earlier.direction if earlier else 0
             track.results[frame] = ObjectResult(decoded.at(row), direction, 0, next(self.stamps), crop)
 
     def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], crop: Crop | None, direction: int) -> None:
@@ -305,12 +305,12 @@ class Tracker:
         own_keys = {*keys}
         others = [track.results[frame].decoded for key, track in self.tracks.items()
                   if key not in own_keys and frame in track.prompts]  # fmt: skip
-        own, *prompted = (self.backend.fetch([one]).logits for one in (decoded, *others))
-        logits = self.postprocessing.process_for_memory(own, [one[0] for one in prompted])
+        logits_of_keys, *prompted = (self.backend.fetch([output]).logits for output in (decoded, *others))
+        logits = self.postprocessing.process_for_memory(logits_of_keys, [output[0] for output in prompted])
         return decoded._replace(logits=self.backend.restore([logits[:, None]])[0])
 
     def _spill(self, track: ObjectTrack, frame: int, direction: int) -> None:
-        """Move to the disk cache what later frames do not recall, except for prompted frames."""
+        """Move memories and results that later frames do not recall to the disk cache, except on prompted frames."""
         for values in (track.recent, track.results):
             for other in find_unreachable(values.in_memory, frame, direction):
                 if other not in track.prompts:

@@ -65,7 +65,7 @@ class Traversal:
 
     @property
     def turn(self) -> int | None:
-        """Number of visits before tracking turns back; None if it does not."""
+        """Number of visits before tracking changes from forward to backward; None if it does not."""
         first = self.prompted[0]
         return len(self) - first if self.direction == "both" and first > 0 else None
 
@@ -147,7 +147,7 @@ def plan_traversal(
     check_direction(direction)
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
-        message = f"no frames to visit from {first} to before {last}, one in {every}, of a video of {length}"
+        message = f"no frames to visit: start {first}, stop {last} and every {every} in a video of {length} frames"
         raise SettingsError("bad-usage", message)
     if outside := [frame for frame in prompts if not first <= frame < last]:
         message = f"frame {outside[0]} has a prompt, but the frames that are visited are {first} to {last - 1}"
