@@ -1,4 +1,7 @@
-"""Checkpoint files in the released format with formula weights: speed does not depend on the values of weights."""
+"""Checkpoint files for benchmarks, in the released format and with weights by formula.
+
+Speed does not depend on the values of the weights.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def columns() -> list[tuple[str, str, str]]:
 
 
 def _measure_rate(work: Callable[[int], object], budget: float) -> float:
-    """Measure calls per second of processor time, which other programs on the machine hardly affect."""
+    """Measure calls per second of processor time, to exclude other programs on the machine."""
     work(0)
     start, count = time.process_time(), 0
     while time.process_time() - start < budget:

@@ -1,7 +1,7 @@
 """Time of a video frame by stage for 1, 4 and 16 objects in steady state, with 7 memories and 16 pointers each.
 
 `÷ one object` is the time of the whole frame divided by that for one object. `reading` is the time to decode a
-1280 × 720 H.264 frame, which happens in parallel with tracking: it costs nothing while it is less than the frame.
+1280 × 720 H.264 frame, which happens in parallel with tracking: it adds no time while it is shorter than the frame.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MEASURED = ROOT / "benchmarks" / "measured.txt"  # the images that the model card's figures are measured on
+MEASURED = ROOT / "benchmarks" / "measured.txt"  # the images of the benchmarks in the model card
 WEIGHTS, STATE, FINISHED, RESULT = "weights.safetensors", "state.safetensors", "finished", "nano.safetensors"
 OUTLINED = "marked"  # folder of the pack's outlined photographs in --out
 

@@ -32,7 +32,7 @@ class FakeCamera:
         return None if image is None else CameraImage(image)
 
     def close(self) -> None:
-        """Note that the camera has been closed."""
+        """Record that the camera has been closed."""
         self.is_closed = True
 
 

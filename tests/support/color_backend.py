@@ -37,7 +37,9 @@ class ColorBackend:
 
     def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
         known = [[memory.pointer[0] for _, memory in recall.spatial] for recall in recalls]
-        return features._replace(stride16=np.stack([np.any([np.zeros(256, bool), *one], axis=0) for one in known]))
+        return features._replace(
+            stride16=np.stack([np.any([np.zeros(256, bool), *colors], axis=0) for colors in known])
+        )
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         known = np.broadcast_to(features.stride16, (len(queries), 256))
@@ -52,9 +54,9 @@ class ColorBackend:
         return [Memory(np.zeros((1, 1)), decoded.pointer[k : k + 1]) for k in range(len(prompted))]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        shape = next(one.logits.shape[1:] for one in decoded if one is not None)
+        shape = next(result.logits.shape[1:] for result in decoded if result is not None)
         absent = np.full((1, *shape), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT)
-        logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
+        logits, iou, score = zip(*(absent if result is None else result[:3] for result in decoded), strict=True)
         return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
@@ -73,7 +75,9 @@ def _prompted_colors(image: NDArray[np.uint8], known: Colors, query: Query) -> C
     size = np.array(image.shape[::-1])
     pixels = np.clip((query.points * size).astype(int), 0, size - 1)
     for label in (1, 0):
-        colors[[image[y, x] for (x, y), own in zip(pixels, query.labels, strict=True) if own == label]] = bool(label)
+        colors[[image[y, x] for (x, y), other in zip(pixels, query.labels, strict=True) if other == label]] = bool(
+            label
+        )
     corners = pixels[query.labels >= 2]
     if len(corners):
         x, y = corners.mean(axis=0).astype(int)
@@ -90,7 +94,7 @@ def _colors_of(values: NDArray[np.uint8]) -> Colors:
 
 
 def _decode_colors(image: NDArray[np.uint8], colors: Sequence[Colors]) -> Decoded:
-    masks = np.stack([one[image] for one in colors])[:, None]
+    masks = np.stack([table[image] for table in colors])[:, None]
     logits = np.where(masks, np.float32(10), np.float32(-10))
     ones = np.ones((len(colors), 1), np.float32)
     return Decoded(logits, ones, ones, np.stack(colors), Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, None))

@@ -98,7 +98,7 @@ class FakeBackend:
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         absent = (np.full((1, 1, SIDE, SIDE), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT))
-        logits, iou, score = zip(*(absent if one is None else one[:3] for one in decoded), strict=True)
+        logits, iou, score = zip(*(absent if result is None else result[:3] for result in decoded), strict=True)
         return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:

@@ -91,7 +91,7 @@ def send_correctly(handler: Handler) -> None:
 
 
 def ignore_range(handler: Handler) -> None:
-    """Send the complete file, whatever range was requested."""
+    """Send the complete file and ignore the requested range."""
     handler.respond(200, handler.server.content)
 
 

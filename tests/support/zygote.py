@@ -20,7 +20,7 @@ from typing import Any
 
 
 class Zygote:
-    """The process. Every run uses the checkpoint `model`, whatever its options are."""
+    """The process. Every run uses the checkpoint `model` and ignores the model options."""
 
     def __init__(self, model: Path) -> None:
         self._process = subprocess.Popen(

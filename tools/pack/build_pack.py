@@ -39,7 +39,7 @@ def build_pack(
 
     Args:
         root: Folder of the pack.
-        policy: Which licenses are admitted, see `is_allowed`.
+        policy: The policy of admitted licenses, see `is_allowed`.
         packages: Folder of the package files. Missing ones are downloaded to it.
         sources: The packages, and which of their files become assets.
         progress: Called as `progress(package, assets)` after each package.

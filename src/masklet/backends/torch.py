@@ -41,7 +41,7 @@ from masklet.files.error_translation import translate_errors
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import STRIDE, Sam2, select_pointers
 
-MEMORY_DTYPE = torch.bfloat16  # of stored memories, whatever the dtype of the model (reference-model §7.4)
+MEMORY_DTYPE = torch.bfloat16  # of stored memories, independent of the dtype of the model (reference-model §7.4)
 # Limits that keep the working set in a CPU's caches: tokens of the trunk's tile stages, scores of memory attention, and
 # masks that are memorized together (sixteen take a fifth longer than four at a time).
 MAX_TILE_TOKENS = 8192
@@ -200,7 +200,7 @@ class TorchBackend:
 
     @_inference
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        present = [self._hidden_object() if one is None else one[:3] for one in decoded]
+        present = [self._hidden_object() if result is None else result[:3] for result in decoded]
         logits, iou, score = (torch.cat(parts)[:, 0] for parts in zip(*present, strict=True))
         return _to_predictions(logits, iou, score)
 
@@ -219,7 +219,7 @@ class TorchBackend:
         return [(x.view(torch.bfloat16) if x.dtype == torch.uint16 else x).to(self.device) for x in tensors]
 
     def _hidden_object(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits, IoU and score of an object that is not there."""
+        """Return the logits, IoU and score of an object that is not visible."""
         zero = self.model.no_pointer.new_zeros(1, 1)
         logits = zero.new_full((1, 1, self.input_size // 4, self.input_size // 4), NO_OBJECT)
         return logits, zero, zero + NO_OBJECT
@@ -260,11 +260,13 @@ class TorchBackend:
     def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
         points, labels, present = self._batch_points(queries)
         masks = [None if query.mask is None else self._encode_mask_prompt(query.mask) for query in queries]
-        given = [mask for mask in masks if mask is not None]
-        if not given:
+        prompted = [mask for mask in masks if mask is not None]
+        if not prompted:
             return self.model.decode(features, points, labels, present=present)
-        filled = torch.cat([torch.zeros_like(given[0]) if mask is None else mask for mask in masks])
-        masked = None if len(given) == len(masks) else torch.tensor([m is not None for m in masks], device=self.device)
+        filled = torch.cat([torch.zeros_like(prompted[0]) if mask is None else mask for mask in masks])
+        masked = (
+            None if len(prompted) == len(masks) else torch.tensor([m is not None for m in masks], device=self.device)
+        )
         return self.model.decode(features, points, labels, filled, masked, present)
 
     def _batch_points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -326,5 +328,5 @@ def _split_batches(count: int, at_once: int) -> Iterator[slice]:
 
 
 def _select_rows(features: Features, rows: slice) -> Features:
-    """Select the features of some objects; features that all objects share stay as they are."""
+    """Select the features of some objects; features that all objects share are returned unchanged."""
     return Features(*(level if len(level) == 1 else level[rows] for level in features))

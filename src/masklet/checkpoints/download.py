@@ -1,4 +1,4 @@
-"""Checkpoint download: HTTP with resume, retries and a SHA-256 check; the file appears complete or not at all."""
+"""Checkpoint download: HTTP with resume, retries, a SHA-256 check and an atomic rename."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RemoteFile:
         url: Its address.
         size_bytes: The exact size.
         sha256: The hash of the content, in hexadecimal digits.
-        hint: The hint of errors: what a user can do if the download fails.
+        hint: The hint of the errors that a failed download raises.
     """
 
     url: str
@@ -107,9 +107,9 @@ def _download_part(file: RemoteFile, part: Path, progress: Progress, retry_polic
     if is_resumed and sha256_of_file(part) != file.sha256:  # the partial file was the start of another file
         part.unlink()
         _fetch_remaining(file, part, progress, retry_policy)
-    if (found := sha256_of_file(part)) != file.sha256:
+    if (digest := sha256_of_file(part)) != file.sha256:
         part.unlink()
-        message = f"{file.url} is another file: its SHA-256 is {found}, not {file.sha256}"
+        message = f"{file.url} is another file: its SHA-256 is {digest}, not {file.sha256}"
         raise CheckpointError("hash-mismatch", message, hint=file.hint)
 
 
@@ -222,7 +222,7 @@ def _lock_part(path: Path) -> Iterator[Path]:
     """Lock the partial file of a download and give its path. Other processes wait here.
 
     Where the file system has no locks, or another process holds the lock for too long, this process gets a partial
-    file of its own, which is removed afterwards.
+    file of its own, which is removed at the end.
     """
     lock = None
     with suppress(LockingUnsupported, StateError):
@@ -231,11 +231,11 @@ def _lock_part(path: Path) -> Iterator[Path]:
         with lock:
             yield path.with_name(f"{path.name}.part")
         return
-    own = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    private_part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        yield own
+        yield private_part
     finally:
-        own.unlink(missing_ok=True)
+        private_part.unlink(missing_ok=True)
 
 
 def _check_free_space(part: Path, needed: int) -> None:

@@ -24,7 +24,7 @@ def detect_kind(file: MappedFile) -> Kind:
     """Detect whether a file is a PyTorch checkpoint or safetensors.
 
     Raises:
-        CheckpointError: It is neither. The code and the message say what it is instead.
+        CheckpointError: It is neither. The code and the message state the detected type.
     """
     head = file.content[:_HEAD_BYTES]
     if head.startswith(b"PK\x03\x04"):

@@ -231,11 +231,11 @@ def verify_file(path: Path) -> Release | None:
         CheckpointError: `hash-mismatch`. The file has the name of a release and other content.
     """
     digest = sha256_of_file(path)
-    expected = next((release for release in RELEASES.values() if release.file == path.name), None)
-    found = find_release_by_sha256(digest)
-    if expected and found != expected:
+    expected = next((entry for entry in RELEASES.values() if entry.file == path.name), None)
+    release = find_release_by_sha256(digest)
+    if expected and release != expected:
         raise _make_mismatch_error(path, expected, f"its SHA-256 is {digest}, not {expected.sha256}")
-    return found
+    return release
 
 
 def find_release_by_sha256(digest: str) -> Release | None:

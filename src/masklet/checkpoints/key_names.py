@@ -23,16 +23,16 @@ Shape = Sequence[int]
 _COLUMNS: tuple[Layout, ...] = ("masklet", "released", "transformers")
 
 
-def _list_mlp(own: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
+def _list_mlp(masklet: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
     """List the rows of a three-layer MLP. transformers names its layers proj_in, layers.0 and proj_out."""
     for index, name in enumerate(("proj_in", "layers.0", "proj_out")):
-        yield f"{own}.layers.{index}.*", f"{released}.layers.{index}.*", f"{transformers}.{name}.*"
+        yield f"{masklet}.layers.{index}.*", f"{released}.layers.{index}.*", f"{transformers}.{name}.*"
 
 
-def _list_attention(own: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
+def _list_attention(masklet: str, released: str, transformers: str) -> Iterator[tuple[str, str, str]]:
     for name in ("q", "k", "v"):
-        yield f"{own}.{name}.*", f"{released}.{name}_proj.*", f"{transformers}.{name}_proj.*"
-    yield f"{own}.out.*", f"{released}.out_proj.*", f"{transformers}.o_proj.*"
+        yield f"{masklet}.{name}.*", f"{released}.{name}_proj.*", f"{transformers}.{name}_proj.*"
+    yield f"{masklet}.out.*", f"{released}.out_proj.*", f"{transformers}.o_proj.*"
 
 
 def _list_trunk() -> Iterator[tuple[str, str, str]]:
@@ -40,7 +40,7 @@ def _list_trunk() -> Iterator[tuple[str, str, str]]:
     yield "trunk.positions", f"{released}.pos_embed", f"{hf}.pos_embed"
     yield "trunk.window_positions", f"{released}.pos_embed_window", f"{hf}.pos_embed_window"
     yield "trunk.patches.*", f"{released}.patch_embed.proj.*", f"{hf}.patch_embed.projection.*"
-    for own, name, hf_name in (
+    for masklet, name, hf_name in (
         ("norm1", "norm1", "layer_norm1"),
         ("norm2", "norm2", "layer_norm2"),
         ("attention.qkv", "attn.qkv", "attn.qkv"),
@@ -49,7 +49,7 @@ def _list_trunk() -> Iterator[tuple[str, str, str]]:
         ("mlp.up", "mlp.layers.0", "mlp.proj_in"),
         ("mlp.down", "mlp.layers.1", "mlp.proj_out"),
     ):
-        yield f"trunk.blocks.#.{own}.*", f"{released}.blocks.#.{name}.*", f"{hf}.blocks.#.{hf_name}.*"
+        yield f"trunk.blocks.#.{masklet}.*", f"{released}.blocks.#.{name}.*", f"{hf}.blocks.#.{hf_name}.*"
     for index in range(4):  # the released order is coarsest first, masklet's finest first
         yield (
             f"neck.laterals.{3 - index}.*",
@@ -69,9 +69,9 @@ def _list_prompt_encoder() -> Iterator[tuple[str, str, str]]:
         "sam_prompt_encoder.point_embeddings.#.weight",
         "prompt_encoder.point_embed.weight.#",
     )
-    for own, name in (("not_a_point", "not_a_point_embed"), ("no_mask", "no_mask_embed")):
-        yield f"prompt_encoder.{own}", f"sam_prompt_encoder.{name}.weight", f"prompt_encoder.{name}.weight"
-    for own, index, hf in (
+    for masklet, name in (("not_a_point", "not_a_point_embed"), ("no_mask", "no_mask_embed")):
+        yield f"prompt_encoder.{masklet}", f"sam_prompt_encoder.{name}.weight", f"prompt_encoder.{name}.weight"
+    for masklet, index, hf in (
         ("mask1", 0, "conv1"),
         ("mask_norm1", 1, "layer_norm1"),
         ("mask2", 3, "conv2"),
@@ -79,7 +79,7 @@ def _list_prompt_encoder() -> Iterator[tuple[str, str, str]]:
         ("mask3", 6, "conv3"),
     ):
         yield (
-            f"prompt_encoder.{own}.*",
+            f"prompt_encoder.{masklet}.*",
             f"sam_prompt_encoder.mask_downscaling.{index}.*",
             f"prompt_encoder.mask_embed.{hf}.*",
         )
@@ -88,12 +88,14 @@ def _list_prompt_encoder() -> Iterator[tuple[str, str, str]]:
 def _list_mask_decoder() -> Iterator[tuple[str, str, str]]:
     released, hf = "sam_mask_decoder", "mask_decoder"
     layer, hf_layer = f"{released}.transformer.layers.#", f"{hf}.transformer.layers.#"
-    for own, name in (
+    for masklet, name in (
         ("self_attention", "self_attn"),
         ("to_image", "cross_attn_token_to_image"),
         ("to_tokens", "cross_attn_image_to_token"),
     ):
-        yield from _list_attention(f"mask_decoder.transformer.layers.#.{own}", f"{layer}.{name}", f"{hf_layer}.{name}")
+        yield from _list_attention(
+            f"mask_decoder.transformer.layers.#.{masklet}", f"{layer}.{name}", f"{hf_layer}.{name}"
+        )
     for index in (1, 2, 3, 4):
         yield (
             f"mask_decoder.transformer.layers.#.norm{index}.*",
@@ -113,30 +115,34 @@ def _list_mask_decoder() -> Iterator[tuple[str, str, str]]:
         f"{released}.transformer.norm_final_attn.*",
         f"{hf}.transformer.layer_norm_final_attn.*",
     )
-    for own, name in (("iou_token", "iou_token"), ("mask_tokens", "mask_tokens"), ("object_token", "obj_score_token")):
-        yield f"mask_decoder.{own}", f"{released}.{name}.weight", f"{hf}.{name}.weight"
-    for own, name, hf_name in (
+    for masklet, name in (
+        ("iou_token", "iou_token"),
+        ("mask_tokens", "mask_tokens"),
+        ("object_token", "obj_score_token"),
+    ):
+        yield f"mask_decoder.{masklet}", f"{released}.{name}.weight", f"{hf}.{name}.weight"
+    for masklet, name, hf_name in (
         ("mask_decoder.upscale1", "output_upscaling.0", "upscale_conv1"),
         ("mask_decoder.upscale_norm", "output_upscaling.1", "upscale_layer_norm"),
         ("mask_decoder.upscale2", "output_upscaling.3", "upscale_conv2"),
         ("neck.stride4", "conv_s0", "conv_s0"),
         ("neck.stride8", "conv_s1", "conv_s1"),
     ):
-        yield f"{own}.*", f"{released}.{name}.*", f"{hf}.{hf_name}.*"
-    for own, name in (
+        yield f"{masklet}.*", f"{released}.{name}.*", f"{hf}.{hf_name}.*"
+    for masklet, name in (
         ("mask_heads.#", "output_hypernetworks_mlps.#"),
         ("iou_head", "iou_prediction_head"),
         ("object_head", "pred_obj_score_head"),
     ):
-        yield from _list_mlp(f"mask_decoder.{own}", f"{released}.{name}", f"{hf}.{name}")
+        yield from _list_mlp(f"mask_decoder.{masklet}", f"{released}.{name}", f"{hf}.{name}")
 
 
 def _list_memory() -> Iterator[tuple[str, str, str]]:
     layer = "memory_attention.layers.#"
-    for own, name in (("self_attention", "self_attn"), ("to_memory", "cross_attn_image")):
-        yield from _list_attention(f"{layer}.{own}", f"{layer}.{name}", f"{layer}.{name}")
-    for own, name in (("up", "linear1"), ("down", "linear2")):
-        yield f"{layer}.{own}.*", f"{layer}.{name}.*", f"{layer}.{name}.*"
+    for masklet, name in (("self_attention", "self_attn"), ("to_memory", "cross_attn_image")):
+        yield from _list_attention(f"{layer}.{masklet}", f"{layer}.{name}", f"{layer}.{name}")
+    for masklet, name in (("up", "linear1"), ("down", "linear2")):
+        yield f"{layer}.{masklet}.*", f"{layer}.{name}.*", f"{layer}.{name}.*"
     for index in (1, 2, 3):
         yield f"{layer}.norm{index}.*", f"{layer}.norm{index}.*", f"{layer}.layer_norm{index}.*"
     yield "memory_attention.norm.*", "memory_attention.norm.*", "memory_attention.layer_norm.*"
@@ -149,9 +155,9 @@ def _list_memory() -> Iterator[tuple[str, str, str]]:
             f"{down}.layers.{index}.layer_norm.*",
         )
     yield "memory_encoder.mask.out.*", f"{down}.encoder.12.*", f"{down}.final_conv.*"
-    for own, name, hf in (("image", "pix_feat_proj", "feature_projection"), ("out", "out_proj", "projection")):
-        yield f"memory_encoder.{own}.*", f"memory_encoder.{name}.*", f"memory_encoder.{hf}.*"
-    for own, name, hf in (
+    for masklet, name, hf in (("image", "pix_feat_proj", "feature_projection"), ("out", "out_proj", "projection")):
+        yield f"memory_encoder.{masklet}.*", f"memory_encoder.{name}.*", f"memory_encoder.{hf}.*"
+    for masklet, name, hf in (
         ("depthwise.*", "dwconv.*", "depthwise_conv.*"),
         ("norm.*", "norm.*", "layer_norm.*"),
         ("up.*", "pwconv1.*", "pointwise_conv1.*"),
@@ -159,7 +165,7 @@ def _list_memory() -> Iterator[tuple[str, str, str]]:
         ("gain", "gamma", "scale"),
     ):
         yield (
-            f"memory_encoder.fuser.#.{own}",
+            f"memory_encoder.fuser.#.{masklet}",
             f"memory_encoder.fuser.layers.#.{name}",
             f"memory_encoder.memory_fuser.layers.#.{hf}",
         )
@@ -192,7 +198,7 @@ _LAYOUT_PREFIXES: dict[str, Layout] = {
 
 
 def detect_layout(names: Iterable[str]) -> Layout:
-    """Detect whose names the entries of a state dict have.
+    """Detect the layout of a state dict from the names of its entries.
 
     Raises:
         CheckpointError: `checkpoint-mismatch`. The names are those of no known layout.
@@ -235,8 +241,8 @@ def to_released(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray
 
 def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     """Rename the entries of a state dict to the names of transformers' `Sam2VideoModel`. Raises like `to_masklet`."""
-    own = to_masklet(tensors)
-    renamed = {rename_key(name, "masklet", "transformers") or name: tensor for name, tensor in own.items()}
+    by_masklet_name = to_masklet(tensors)
+    renamed = {rename_key(name, "masklet", "transformers") or name: tensor for name, tensor in by_masklet_name.items()}
     names = [f"{_POINT_EMBEDDINGS}.{label}" for label in range(4)]
     points = [renamed.pop(name) for name in names if name in renamed]
     fourier_features = renamed.get(_FOURIER_FEATURES)
@@ -257,12 +263,12 @@ def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
         CheckpointError: `checkpoint-mismatch`. The names or the shapes fit no configuration.
     """
     source = detect_layout(shapes)
-    own = {rename_key(name, source, "masklet") or name: shape for name, shape in shapes.items()}
-    width, side = (own.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
-    depth = len({name.split(".")[2] for name in own if name.startswith("trunk.blocks.")})
+    renamed = {rename_key(name, source, "masklet") or name: shape for name, shape in shapes.items()}
+    width, side = (renamed.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
+    depth = len({name.split(".")[2] for name in renamed if name.startswith("trunk.blocks.")})
     for config in CONFIGS.values():
         expected = (config.width, config.background, config.depth, config.occlusion)
-        if expected == (width[0], side[-1], depth, "hidden" in own):
+        if expected == (width[0], side[-1], depth, "hidden" in renamed):
             return config
     known = ", ".join(CONFIGS)
     raise CheckpointError(

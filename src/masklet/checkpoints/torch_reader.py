@@ -65,9 +65,9 @@ def _find_state_dict(file: MappedFile, root: object) -> dict[str, Tensor]:
     for _ in range(_MAX_NESTING):
         if not isinstance(root, dict):
             break
-        found = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
-        if found:
-            return found
+        tensors = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
+        if tensors:
+            return tensors
         root = next((root[key] for key in _WRAPPER_KEYS if key in root), None)
     raise file.make_error(
         "checkpoint-mismatch",
@@ -118,7 +118,7 @@ def _view(file: MappedFile, name: str, tensor: Tensor, values: NDArray[Any]) -> 
 
 
 def _fits(tensor: Tensor, length: int) -> bool:
-    """Whether a tensor lies inside its storage and does not repeat values to appear larger than it is."""
+    """Return whether a tensor lies inside its storage and does not repeat values to appear larger than it is."""
     sides = [(side, stride) for side, stride in zip(tensor.shape, tensor.strides, strict=True) if side != 1]
     if any(side == 0 for side, _ in sides):
         return all(side >= 0 for side, _ in sides)

@@ -1,4 +1,4 @@
-"""Checkpoint writing, complete or not at all: safetensors, and the layout of the released `.pt` files."""
+"""Atomic writing of checkpoints: safetensors, and the layout of the released `.pt` files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     """Write a safetensors file.
 
     Args:
-        path: The file. It appears complete or not at all.
+        path: The file, which is written atomically.
         tensors: The arrays by name.
         metadata: The texts in the file's header.
 
@@ -44,7 +44,7 @@ def stream_tensors(
     """Write a safetensors file array by array, in the given order.
 
     Args:
-        path: The file. It appears complete or not at all.
+        path: The file, which is written atomically.
         arrays: Returns the named arrays. It is called twice, for the header and for the contents, so arrays that are
             made on demand need not be in memory together.
         metadata: The texts in the file's header.
@@ -72,7 +72,7 @@ def write_released(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     The same arrays give the same bytes.
 
     Args:
-        path: The file. It appears complete or not at all.
+        path: The file, which is written atomically.
         tensors: The arrays by name, in the order of the state dict.
 
     Raises:

@@ -71,8 +71,8 @@ def draw_worst_frames(
 def draw_worst_rounds(results: Sequence[ObjectRounds], ground_truth: Clips) -> list[CaptionedImage]:
     """Draw the frame with the lowest J of each of the objects with the lowest J&F after the last round."""
     images = []
-    ordered = sorted((one for one in results if one.worst), key=lambda one: sum(one.rounds[-1]))
-    for result in _spread_over_scenes(ordered, lambda one: one.clip):
+    ordered = sorted((result for result in results if result.worst), key=lambda result: sum(result.rounds[-1]))
+    for result in _spread_over_scenes(ordered, lambda result: result.clip):
         assert result.worst is not None, "objects without a worst frame were filtered out"
         clip, (frame, encoded) = ground_truth[result.clip], result.worst
         true, predicted = clip.annotation(frame).mask(result.object_id), rle.decode(encoded)
@@ -102,11 +102,11 @@ def _predict_again(embedded: EmbeddedImage, ground_truth: Mask, prompt_name: str
 def _spread_over_scenes(ordered: Sequence[Result], scene: Callable[[Result], str]) -> list[Result]:
     """Choose the first `MAX_IMAGES` results; those after `MAX_PER_SCENE_FIRST` others of their scene come last."""
     seen: Counter[str] = Counter()
-    late = []
+    is_late = []
     for result in ordered:
         seen[scene(result)] += 1
-        late.append(seen[scene(result)] > MAX_PER_SCENE_FIRST)
-    return [ordered[index] for index in sorted(range(len(ordered)), key=late.__getitem__)[:MAX_IMAGES]]
+        is_late.append(seen[scene(result)] > MAX_PER_SCENE_FIRST)
+    return [ordered[index] for index in sorted(range(len(ordered)), key=is_late.__getitem__)[:MAX_IMAGES]]
 
 
 def _read_frame(clip: AnnotatedClip, frame: int, size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -59,9 +59,9 @@ def compute_region_similarity(ground_truth: Mask, prediction: Mask) -> float:
     Raises:
         PromptError: The masks differ in size (`mask-shape`).
     """
-    one, two = _check_and_convert(ground_truth, prediction)
-    shared = cv2.countNonZero(cv2.bitwise_and(one, two))
-    union = cv2.countNonZero(one) + cv2.countNonZero(two) - shared
+    first, second = _check_and_convert(ground_truth, prediction)
+    shared = cv2.countNonZero(cv2.bitwise_and(first, second))
+    union = cv2.countNonZero(first) + cv2.countNonZero(second) - shared
     return shared / union if union else 1.0
 
 
@@ -111,11 +111,11 @@ def _extract_contour(mask: Bytes) -> Bytes:
     return np.asarray(cv2.subtract(highest, lowest))
 
 
-def _crop_to_both(one: Bytes, two: Bytes) -> tuple[Bytes, Bytes]:
+def _crop_to_both(first: Bytes, second: Bytes) -> tuple[Bytes, Bytes]:
     """Crop both masks to their common bounding box, padded by one pixel, since most objects are small."""
-    left, top, width, height = cv2.boundingRect(cv2.bitwise_or(one, two))
+    left, top, width, height = cv2.boundingRect(cv2.bitwise_or(first, second))
     crop = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
-    return np.ascontiguousarray(one[crop]), np.ascontiguousarray(two[crop])
+    return np.ascontiguousarray(first[crop]), np.ascontiguousarray(second[crop])
 
 
 def _fraction_near(points: Bytes, others: Bytes, reach: int) -> float:
@@ -148,8 +148,8 @@ def _count_near(points: Bytes, others: Bytes, reach: int) -> int:
     sideways = np.array([math.isqrt(reach * reach - row * row) for row in upwards.tolist()])
     candidates = _pad_indices(others, width, stride)
     first = (_pad_indices(points, width, stride)[:, None] + upwards * stride) - sideways
-    found = candidates.take(np.searchsorted(candidates, first), mode="clip")
-    near = (first <= found) & (found <= first + 2 * sideways)
+    next_candidate = candidates.take(np.searchsorted(candidates, first), mode="clip")
+    near = (first <= next_candidate) & (next_candidate <= first + 2 * sideways)
     return int(near.any(axis=1).sum())
 
 

@@ -95,7 +95,7 @@ def _predict_clip(
 def _describe_run(
     model: Segmenter, clips: Clips, first_prompt: FirstPrompt, layout: PredictionLayout
 ) -> dict[str, str]:
-    """Describe everything that the predictions depend on, as the content of `run.json`."""
+    """Describe the model, the data and the options of the predictions, as the content of `run.json`."""
     return {
         "weights": model.backend.identity,
         "size": str(model.input_size),

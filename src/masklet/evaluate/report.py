@@ -72,7 +72,7 @@ class Report:
         plots: The plots of the HTML page.
         images: The images of the HTML page, worst result first.
         legend: The meaning of the colors in the images.
-        subtitle: What was measured, in one line.
+        subtitle: The measured data in one line.
     """
 
     title: str
@@ -151,7 +151,7 @@ def render_html(report: Report) -> str:
 
 
 def _describe(report: Report) -> str:
-    """Join what was measured, the model and the date into one line."""
+    """Join the subtitle, the model and the date into one line."""
     return " · ".join(part for part in (report.subtitle, report.facts.get("model"), report.facts.get("date")) if part)
 
 

@@ -95,7 +95,7 @@ def export_onnx(
 
     Args:
         model: The model.
-        folder: Where to write; created if it does not exist.
+        folder: The output folder, which is created if it does not exist.
         precision: One of `PRECISIONS`. "int8" quantizes the weights and inputs of large layers.
         quantization: Options of int8.
         overwrite: Write into a folder that is not empty.
@@ -156,7 +156,7 @@ def export_layout(model: ExportedModel, folder: Path, layout: str, *, overwrite:
 
     Args:
         model: The model.
-        folder: Where to write; created if it does not exist.
+        folder: The output folder, which is created if it does not exist.
         layout: One of `LAYOUTS`.
         overwrite: Write into a folder that is not empty.
 
@@ -198,7 +198,7 @@ def _count_steps(total: int, progress: Progress | None) -> Iterator[None]:
 
 
 def _prepare_folder(folder: Path, *, overwrite: bool) -> None:
-    """Create the folder, or prepare to overwrite it: its manifest, which is about to be wrong, is removed first."""
+    """Create the folder, or prepare to overwrite it by removing its manifest, which the new files would not match."""
     with translate_write_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise ResourceError("output-exists", f"{folder}: is a file, not a folder", hint="choose another folder")

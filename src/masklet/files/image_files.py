@@ -32,12 +32,12 @@ def natural_key(name: str) -> NaturalKey:
 
 
 def has_image_suffix(path: Path) -> bool:
-    """Whether a file has the suffix of an image."""
+    """Return whether a file has the suffix of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_image(path: Path) -> bool:
-    """Whether the content of a file is an image. Raises `InputNotFound` if it is empty or unreadable."""
+    """Return whether the content of a file is an image. Raises `InputNotFound` if it is empty or unreadable."""
     with open_input(path) as handle:
         return detect_file_type(handle.read(HEAD_BYTES)) in IMAGE_TYPES
 

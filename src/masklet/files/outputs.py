@@ -22,10 +22,10 @@ _PARTIAL_NAME = re.compile(r"\.masklet-[0-9a-f]{16}\.part")
 
 
 def output_exists(path: Path) -> bool:
-    """Whether there is a file or folder at the path of an output.
+    """Return whether there is a file or folder at the path of an output.
 
     Raises:
-        ResourceError: `output-unwritable`. The system cannot say: the name is too long, or a folder is not accessible.
+        ResourceError: `output-unwritable`. It cannot be checked: its name is too long or a folder is not accessible.
     """
     with translate_write_errors(path):
         return path.exists()

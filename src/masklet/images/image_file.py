@@ -116,7 +116,8 @@ def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     check_sides(width, height, name)
     if width * height > max_pixels:
-        message = f"{name} has {width} × {height} = {width * height} pixels, more than max_pixels={max_pixels}"
+        message = f"{name} has {width} × {height} = {width * height} pixels"
+        message = f"{message}, more than max_pixels={max_pixels}; make it smaller"
         raise ImageError("too-many-pixels", message, path=name, limit=max_pixels, actual=width * height)
 
 
@@ -164,8 +165,8 @@ def _read_bits(image: ImageFile.ImageFile) -> int:
     """Read the bits per channel from the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
     arguments = image.tile[0].args if image.tile else ""
     layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or [""])))
-    found = None if layout.startswith("BGR") else re.search(r";(\d+)", layout)
-    return int(found[1]) if found else 8
+    match = None if layout.startswith("BGR") else re.search(r";(\d+)", layout)
+    return int(match[1]) if match else 8
 
 
 def _read_orientation(image: Image.Image) -> int:

@@ -26,7 +26,7 @@ def array_to_rgb(array: NDArray[Any], value_range: Range | None = None) -> NDArr
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in {1, 3, 4}:
         planar = array.ndim == 3 and array.shape[0] in {1, 3, 4}
-        advice = "; is it (C, H, W)? use array.transpose(1, 2, 0)" if planar else ""
+        advice = "; convert (C, H, W) with array.transpose(1, 2, 0)" if planar else ""
         raise ImageError(
             "bad-image", f"an image must be (H, W), (H, W, 3) or (H, W, 4), got shape {array.shape}{advice}"
         )
@@ -51,7 +51,7 @@ def tensor_to_rgb(tensor: Any, value_range: Range | None = None) -> NDArray[np.u
         raise ImageError("bad-image", f"the tensor is not an image: {cause}") from cause
     if array.ndim == 3:
         if array.shape[0] not in {1, 3, 4}:
-            advice = "; is it (H, W, C)? use tensor.permute(2, 0, 1)" if array.shape[2] in {1, 3, 4} else ""
+            advice = "; convert (H, W, C) with tensor.permute(2, 0, 1)" if array.shape[2] in {1, 3, 4} else ""
             raise ImageError("bad-image", f"a tensor must be (H, W) or (C, H, W), got shape {array.shape}{advice}")
         array = array.transpose(1, 2, 0)
     if fractions and value_range is None:

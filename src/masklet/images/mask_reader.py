@@ -114,7 +114,7 @@ def _to_labels(values: NDArray[Any], name: str) -> NDArray[np.int32]:
     if kind == "f" and values.min() >= 0 and values.max() <= 1:
         return (values >= 0.5).astype(np.int32)
     if kind not in "bui" or values.min() < 0 or values.max() > _MAX_LABEL:
-        found = f"{values.dtype} numbers" + (f" from {values.min()} to {values.max()}" if kind in "buif" else "")
-        message = f"{name} holds {found}; labels must be whole numbers from 0, or fractions in [0, 1] of a mask"
+        content = f"{values.dtype} numbers" + (f" from {values.min()} to {values.max()}" if kind in "buif" else "")
+        message = f"{name} holds {content}; labels must be whole numbers from 0, or fractions in [0, 1] of a mask"
         raise ImageError("bad-image", message, path=name)
     return values.astype(np.int32)

@@ -39,9 +39,9 @@ def resize_antialiased(values: NDArray[Any], size: tuple[int, int]) -> NDArray[A
 
 def _sum_weighted(lines: NDArray[Any], rows: slice, weights: NDArray[np.float64]) -> NDArray[Any]:
     """Compute weighted sums of some rows of `lines` (…, rows, columns), for a few columns at a time."""
-    given, weights = lines[..., rows, :], weights.astype(lines.dtype)
+    selected, weights = lines[..., rows, :], weights.astype(lines.dtype)
     columns = max(1, _MAX_MULTIPLICATIONS // weights.size)
-    parts = [weights @ given[..., first : first + columns] for first in range(0, given.shape[-1], columns)]
+    parts = [weights @ selected[..., first : first + columns] for first in range(0, selected.shape[-1], columns)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 

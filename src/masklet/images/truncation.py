@@ -11,7 +11,7 @@ _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325  # TIFF tags
 
 
 def is_truncated(handle: BinaryIO, kind: str) -> bool:
-    """Whether a file of type `kind` ("JPEG", "PNG", "WebP", "TIFF" or "BMP") ends too early."""
+    """Return whether a file of type `kind` ("JPEG", "PNG", "WebP", "TIFF" or "BMP") ends too early."""
     size = handle.seek(0, io.SEEK_END)
     handle.seek(0)
     head = handle.read(64)
@@ -29,7 +29,7 @@ def is_truncated(handle: BinaryIO, kind: str) -> bool:
 
 
 def _find_bmp_end(head: bytes) -> int:
-    """Compute where the pixels of an uncompressed BMP end, in bytes from its beginning."""
+    """Compute the end of the pixels of an uncompressed BMP, in bytes from its beginning."""
     if len(head) < 54:
         return 54
     pixels, header = struct.unpack_from("<2I", head, 10)
@@ -42,7 +42,7 @@ def _find_bmp_end(head: bytes) -> int:
 
 
 def _find_tiff_end(handle: BinaryIO, head: bytes) -> int:
-    """Compute where the last strip or tile of the first image ends. Raises `struct.error` if that cannot be read."""
+    """Compute the end of the last strip or tile of the first image. Raises `struct.error` if that cannot be read."""
     order = "<" if head.startswith(b"II") else ">"
     if head[2:4] in {b"+\0", b"\0+"}:
         return 0  # truncation of BigTIFF is not detected

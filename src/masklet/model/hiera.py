@@ -144,11 +144,11 @@ def _make_blocks(config: ModelConfig) -> Iterator[HieraBlock]:
     channels, heads, index = config.width, config.heads, 0
     for stage, count in enumerate(config.stages):
         for position in range(count):
-            opens = stage > 0 and position == 0
-            out = 2 * channels if opens else channels
-            heads = 2 * heads if opens else heads
+            opens_stage = stage > 0 and position == 0
+            out = 2 * channels if opens_stage else channels
+            heads = 2 * heads if opens_stage else heads
             window = config.windows[
-                stage - 1 if opens else stage
+                stage - 1 if opens_stage else stage
             ]  # a pooling block uses the window of the stage before
             yield HieraBlock(channels, out, heads, 0 if index in config.global_blocks else window)
             channels, index = out, index + 1

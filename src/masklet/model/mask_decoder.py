@@ -90,7 +90,10 @@ class TwoWayLayer(nn.Module):
     """Tokens → tokens, tokens → image, MLP, image → tokens; each is followed by a norm (reference-model §5.1)."""
 
     def __init__(self, channels: int, hidden: int, *, is_first: bool) -> None:
-        """The self-attention of the first layer has no positions and no residual (reference-model §12, G19)."""
+        """Create a layer.
+
+        Self-attention of the first layer has no positions and no residual (reference-model §12, G19).
+        """
         super().__init__()
         self.is_first = is_first
         self.self_attention = Attention(channels, NUM_HEADS)

@@ -45,7 +45,7 @@ def write_graph(
         name: The graph.
         model: Configuration, weights and input size.
         dtype: One of `DTYPES`, or "float64". "int8" quantizes the large layers and computes the rest in float32.
-        quantization: How the large layers are quantized. Default with "int8": dynamically.
+        quantization: Quantization of large layers. Default with "int8": dynamic.
 
     Returns:
         The ONNX file.

@@ -48,7 +48,7 @@ class GraphBuilder:
             name: Name of the graph.
             weights: Weights by masklet's key names.
             dtype: "float32", "float16" or "float64": the dtype of weights and of most arithmetic.
-            quantization: How large layers are quantized. None: not at all.
+            quantization: Quantization of large layers. None: no quantization.
         """
         self.name, self.weights, self.dtype, self._quantization = name, weights, dtype, quantization
         self._nodes: list[bytes] = []

@@ -55,7 +55,7 @@ def write_decode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> N
 
 
 def _padding_scores(graph: GraphBuilder, present: str) -> str:
-    """Compute what is added to the attention scores of tokens, (N, 1, 1, T): 0, or `MASKED_SCORE` for padding."""
+    """Compute the attention bias of tokens, (N, 1, 1, T): 0, or `MASKED_SCORE` for padding."""
     bias = graph.where(present, graph.constant(0.0), graph.constant(MASKED_SCORE))
     return graph.unsqueeze(graph.op("Pad", bias, graph.constant(np.array([0, NUM_LEARNED_TOKENS, 0, 0]))), 1, 2)
 
@@ -231,7 +231,7 @@ def _compute_logits(graph: GraphBuilder, image: str, features: tuple[str, str], 
 
 
 def _upsample_rows(graph: GraphBuilder, x: str, name: str) -> list[str]:
-    """Apply a transposed convolution of kernel and stride 2 to pixels; return even and odd rows apart."""
+    """Apply a transposed convolution of kernel and stride 2 to pixels. Return even rows, then odd rows."""
     kernel, offset = (graph.array(f"mask_decoder.{name}.{part}") for part in ("weight", "bias"))
     return [
         graph.affine(

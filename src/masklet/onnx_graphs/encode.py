@@ -92,17 +92,19 @@ def _list_blocks(config: ModelConfig) -> Iterator[_Block]:
     out, heads, index = config.width, config.heads, 0
     for stage, count in enumerate(config.stages):
         for position in range(count):
-            opens = stage > 0 and position == 0
-            out, heads = (2 * out, 2 * heads) if opens else (out, heads)
+            opens_stage = stage > 0 and position == 0
+            out, heads = (2 * out, 2 * heads) if opens_stage else (out, heads)
             window = config.windows[
-                stage - 1 if opens else stage
+                stage - 1 if opens_stage else stage
             ]  # a pooling block uses the window of the stage before
-            yield _Block(f"trunk.blocks.{index}", out, heads, 0 if index in config.global_blocks else window, opens)
+            yield _Block(
+                f"trunk.blocks.{index}", out, heads, 0 if index in config.global_blocks else window, opens_stage
+            )
             index += 1
 
 
 def _encode_trunk(graph: GraphBuilder, config: ModelConfig, tiles: TileLayout, images: str) -> list[str]:
-    """Compute the tokens at the end of each stage: those of the first two in tiles, of the last two row by row."""
+    """Compute the tokens at the end of each stage, in tiles for the first two stages and row by row for the others."""
     side, ends = tiles.side, (np.cumsum(config.stages) - 1).tolist()
     x, outputs = tiles.cut(graph, _embed_patches(graph, config, side, images), config.width), []
     for index, block in enumerate(_list_blocks(config)):
@@ -176,7 +178,7 @@ def _attend(graph: GraphBuilder, x: str, block: _Block, tokens: int = 0) -> str:
     v = graph.project(x, to_v.T, f"{block.name}.attention.v")  # `_finish_block` adds the offset of the values
     if block.heads == 1:
         return graph.attention(q, graph.transpose(k, 0, 2, 1), v)
-    q, k, v = (graph.reshape(one, 0, -1, block.heads, width) for one in (q, k, v))
+    q, k, v = (graph.reshape(t, 0, -1, block.heads, width) for t in (q, k, v))
     q, k, v = graph.transpose(q, 0, 2, 1, 3), graph.transpose(k, 0, 2, 3, 1), graph.transpose(v, 0, 2, 1, 3)
     rows = max(1, MAX_ATTENTION_SCORES // max(1, block.heads * tokens))
     attended = graph.attention(q, k, v, chunks=-(-tokens // rows) or 1)

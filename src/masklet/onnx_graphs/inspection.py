@@ -52,7 +52,7 @@ def read_limited(path: Path) -> bytes:
 
 
 def inspect(content: bytes, name: str) -> None:
-    """Raise `CheckpointError` unless `content` is safe to load, as `read_onnx` does. `name` appears in messages."""
+    """Check that `content` is safe to load. Raises `CheckpointError` like `read_onnx`; `name` appears in messages."""
     try:
         _Inspector(name).check_model(memoryview(content))
     except CheckpointError:  # a subclass of ValueError
@@ -136,8 +136,8 @@ class _Inspector:
             raise ValueError(f"a constant claims {count} values in {len(message)} bytes")
 
     def _check_domain(self, message: memoryview, field: int) -> None:
-        for found, value in protobuf.iter_fields(message):
-            if found == field and (domain := bytes(_as_message(value)).decode()) not in _ONNX_DOMAINS:
+        for number, value in protobuf.iter_fields(message):
+            if number == field and (domain := bytes(_as_message(value)).decode()) not in _ONNX_DOMAINS:
                 self._refuse(f"it has operators of {domain!r}, which are not part of ONNX")
 
     def _refuse(self, reason: str) -> NoReturn:

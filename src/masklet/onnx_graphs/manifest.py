@@ -102,14 +102,14 @@ class ExportedFolder:
         except (SafetensorError, KeyError) as cause:  # KeyError: a dtype that NumPy lacks
             raise _broken_error(self.path / TABLES_NAME, str(cause)) from cause
         channels = self.manifest.config.channels
-        wanted = {
+        expected = {
             "no_memory": (1, channels, 1, 1),
             "no_pointer": (1, channels),
             "mask_weight": (4, 4),
             "mask_bias": (1,),
         }
-        if (shapes := {name: value.shape for name, value in tables.items()}) != wanted:
-            raise _broken_error(self.path / TABLES_NAME, f"it has {shapes}, not {wanted}")
+        if (shapes := {name: value.shape for name, value in tables.items()}) != expected:
+            raise _broken_error(self.path / TABLES_NAME, f"it has {shapes}, not {expected}")
         return {name: value.astype(np.float32) for name, value in tables.items()}
 
     def _check_hash(self, name: str, content: bytes) -> bytes:
@@ -169,7 +169,7 @@ def _check_precision(name: Any) -> str:
 
 def _read(path: Path) -> bytes:
     if not path.exists():
-        raise InputNotFound("input-not-found", f"{path}: no such file; is the folder an exported model?")
+        raise InputNotFound("input-not-found", f"{path}: no such file; pass a folder that `masklet export onnx` wrote")
     with open_input(path) as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:

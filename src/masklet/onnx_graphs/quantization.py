@@ -30,7 +30,7 @@ class QuantizedMatrix(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How the large layers of a graph are quantized.
+    """Options for the quantization of large layers.
 
     Attributes:
         ranges: Calibrated ranges of the layers' inputs by layer name. Inputs of other layers are scaled dynamically.

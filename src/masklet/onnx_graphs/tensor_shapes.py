@@ -87,8 +87,8 @@ def _decoder(config: ModelConfig) -> Iterator[Entry]:
     for index in range(2):
         layer = f"{name}.transformer.layers.{index}"
         yield from _attention(f"{layer}.self_attention", channels, channels, channels)
-        for which in ("to_image", "to_tokens"):
-            yield from _attention(f"{layer}.{which}", channels, channels // 2, channels)
+        for direction in ("to_image", "to_tokens"):
+            yield from _attention(f"{layer}.{direction}", channels, channels // 2, channels)
         for norm in range(1, 5):
             yield from _norm(f"{layer}.norm{norm}", channels)
         yield from _mlp(f"{layer}.mlp", channels, config.decoder_hidden, channels)

@@ -57,7 +57,7 @@ def _affine_matrix(pose: NDArray[np.float64], size: int) -> _Matrix:
 
 
 def _warp_image(image: NDArray[np.uint8], view: _Matrix, method: int) -> NDArray[np.uint8]:
-    """Warp an image or a mask by an affine map; what lies beyond its border is mirrored."""
+    """Warp an image or a mask by an affine map. Pixels beyond its border are mirrored."""
     height, width = image.shape[:2]
     return np.asarray(
         cv2.warpAffine(image, view, (width, height), flags=method, borderMode=cv2.BORDER_REFLECT_101), np.uint8

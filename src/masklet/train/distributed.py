@@ -29,12 +29,12 @@ def join_processes(device: str | None = None) -> Iterator[torch.device]:
     if "RANK" not in os.environ:
         yield select_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return
-    own = select_device(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
-    if own.type == "cuda":
-        torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    selected = select_device(device or (f"cuda:{os.environ['LOCAL_RANK']}" if torch.cuda.is_available() else "cpu"))
+    if selected.type == "cuda":
+        torch.cuda.set_device(selected)
+    dist.init_process_group("nccl" if selected.type == "cuda" else "gloo")
     try:
-        yield own
+        yield selected
     finally:
         dist.destroy_process_group()
 

@@ -11,7 +11,7 @@ from masklet.model.hiera import Hiera, HieraBlock
 def add_drop_path(trunk: Hiera, max_probability: float) -> None:
     """Leave out blocks in training mode, with a probability that grows with depth up to `max_probability`.
 
-    Each image of a batch draws for itself, and the remaining residuals are scaled so that their mean stays the same.
+    Blocks are drawn separately for each image of a batch. The remaining residuals are scaled to keep their mean.
     Blocks that change the width are never left out, nor those of the first two stages, where a row of the batch is a
     tile of an image.
     """

@@ -18,7 +18,7 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move the average towards the model's weights, by larger steps at the start of the run."""
+        """Move the average toward the model's weights, by larger steps at the start of the run."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         current = dict(_trainable_parameters(model))
         torch._foreach_lerp_(list(self.weights.values()), [current[name] for name in self.weights], share)

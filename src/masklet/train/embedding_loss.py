@@ -1,6 +1,6 @@
 """Embedding loss: an auxiliary loss of the trunk that makes pixels of one object similar and others different.
 
-While the decoder is untrained, its gradients tell the trunk little. This loss reaches every pixel of every object
+Gradients from an untrained decoder train the trunk slowly. This loss reaches every pixel of every object
 without the decoder. Its head is trained with the network and is not part of the saved weights.
 """
 

@@ -6,7 +6,7 @@ click stands for the pixels around it, and does not learn to track in the time t
 Position: the finest features contain sines and cosines of the position, and decoder attention compares positions.
 
 Masks: a mask is carried through the networks as pairs of channels, one with the value and one with its negative. Pairs
-survive norms, which remove what all channels of a cell share, and activations, since gelu(x) − gelu(−x) = x. Each cell
+survive norms, which remove the mean of all channels of a cell, and activations, since gelu(x) − gelu(−x) = x. Each cell
 of the stride-16 features holds 4 × 4 parts of a mask in its first 16 channels, which the image does not use at first.
 """
 
@@ -80,7 +80,7 @@ def init_memory_attention(model: Sam2) -> None:
     at the start of the x half and of the y half; slower pairs cannot separate adjacent places.
 
     Pointers have no place. One of the last two memory channels is constant in maps (by their position encoding), the
-    other in pointers. A pair that hardly rotates reads the latter, because what gets no attention gets no gradient.
+    other in pointers. A pair that hardly rotates reads the latter, because pointers without attention get no gradient.
     """
     last, memory = slice(-2, None), model.config.memory_channels
     for part in range(0, model.config.channels, memory):
@@ -108,8 +108,8 @@ def init_memory_attention(model: Sam2) -> None:
 def init_position_waves(model: Sam2) -> None:
     """Write waves over the image into the finest features, from which a mask's hypernetwork can form any box.
 
-    Mask logits are weighted sums of these features. Without waves, the position of a prompt could not change anything
-    finer than a cell of 16 pixels.
+    Mask logits are weighted sums of these features. Without waves, the position of a prompt could change masks
+    only by cells of 16 pixels.
     """
     trunk, finest = model.trunk, model.neck.stride4
     lateral = _of_type(model.neck.laterals, nn.Conv2d)[0]
@@ -272,6 +272,6 @@ def _write_pattern(channels: int, parts: int, row: int, column: int) -> Tensor:
 
 
 def _read_pattern(channels: int, parts: int, row: int, column: int) -> Tensor:
-    """Return (channels,): weights that read what `_write_pattern` wrote, the mean of values minus that of negatives."""
+    """Return (channels,): weights that read a pattern: the mean of the values minus that of the negatives."""
     each = channels // parts**2
     return _write_pattern(channels, parts, row, column) / max(1, each // 2)

@@ -29,14 +29,14 @@ from masklet.train.prompt_sampling import (
 
 @dataclass(frozen=True, slots=True)
 class RolloutOptions:
-    """How a rollout samples prompts and computes losses."""
+    """Options of prompt sampling and losses in a rollout."""
 
     shares: PromptShares
     weights: LossWeights
     clicks: int = 7  # correction clicks after the first prediction
     low_res_loss: bool = False  # compare low-resolution logits with downsampled masks instead of resizing the logits
     activation_checkpointing: bool = False  # recompute activations in the backward pass to save memory
-    blur_factor: int = 0  # replaces the first correction by the prediction, blurred by this factor; 0: no
+    blur_factor: int = 0  # divides the resolution of the prediction that replaces the first correction; 0: off
 
 
 class RolloutResult(NamedTuple):
@@ -46,7 +46,7 @@ class RolloutResult(NamedTuple):
         losses: Summed over objects and predictions.
         ious: (P, N): IoU of prediction p of object n; NaN where the object is not visible or unknown.
         areas: (2,): predicted area and ground-truth area, as fractions of the image, summed over objects.
-        predictions: How many predictions `losses` are summed over.
+        predictions: Number of predictions over which `losses` are summed.
     """
 
     losses: Losses
@@ -70,7 +70,7 @@ def roll_out_images(
         model: The network in training.
         features: Features of the B images, from `encode_images`.
         ground_truth: (B, K, S, S) bool masks.
-        options: How prompts are sampled and losses computed.
+        options: Options of prompt sampling and losses.
         rngs: One generator for each of the B · K objects.
     """
     features = condition_without_memory(model, features)
@@ -93,8 +93,8 @@ def condition_without_memory(model: Sam2, features: Features) -> Features:
     batch, _, height, width = features.stride16.shape
     channels = model.config.memory_channels
     no_maps = features.stride16.new_zeros(batch, 0, channels, height, width)
-    nothing = features.stride16.new_zeros(batch, 0)
-    return model.attend(features, no_maps, nothing.long(), nothing[..., None], nothing)
+    empty = features.stride16.new_zeros(batch, 0)
+    return model.attend(features, no_maps, empty.long(), empty[..., None], empty)
 
 
 def predict_and_correct(
@@ -115,9 +115,9 @@ def predict_and_correct(
         features: Conditioned features, one per object.
         ground_truth: (N, S, S) bool masks.
         prompts: The first prompts.
-        options: How prompts are sampled and losses computed.
+        options: Options of prompt sampling and losses.
         rngs: One generator per object.
-        clicks: How many corrections follow the first prediction.
+        clicks: Number of corrections after the first prediction.
         hide: Replace the logits of objects whose score is not positive, as in video. Their losses use the original
             logits, so that a wrong score does not hide a wrong mask. Without `hide`, a click with a mask prompt is not
             ambiguous, as in images.
@@ -139,7 +139,7 @@ def predict_and_correct(
                 continue
             predicted = upsample_logits(logits.detach(), ground_truth.shape[-2:])[:, 0] > 0
             prompts = prompts.with_click(*sample_corrections(ground_truth, predicted, options.shares, rngs), logits)
-    return _summarize_rollout(losses, [one.logits.detach() for one in predictions], ground_truth), predictions[-1]
+    return _summarize_rollout(losses, [p.logits.detach() for p in predictions], ground_truth), predictions[-1]
 
 
 def select_masks(candidates: Candidates, ambiguous: Tensor, *, hide: bool = False) -> Decoded:

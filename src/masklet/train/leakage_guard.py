@@ -32,7 +32,7 @@ def read_list(path: Path) -> list[ProtectedFile]:
         FormatError: A line is not a SHA-256, a size and a name.
     """
     if not path.is_file():
-        message = f"{path}: there is no such list of files to refuse"
+        message = f"{path}: the list of protected files does not exist"
         raise InputNotFound("input-not-found", message, path=str(path))
     rows = [line.split(maxsplit=2) for line in path.read_text("utf-8").splitlines() if line and line[0] != "#"]
     try:
@@ -56,7 +56,7 @@ def check_leakage(data: Iterable[Path], protected: Iterable[ProtectedFile]) -> N
     for path in _iter_files(data):
         entry = known.get(sha256_of_file(path)) if path.stat().st_size in sizes else None
         if entry:
-            message = f"{path} is {entry.name} of a set that models are measured on; remove it from the training data"
+            message = f"{path} is the benchmark file {entry.name}; remove it from the training data"
             raise SettingsError("frozen-data", message, path=str(path))
 
 

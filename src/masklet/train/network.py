@@ -49,13 +49,13 @@ def load_network(name: str, config: ModelConfig) -> Sam2:
 
 
 def _require_gradients(model: Sam2, settings: Settings) -> None:
-    """Require gradients of low-rank updates and of the prefixes in `trainable`; of everything if there are neither."""
-    everything = not settings.trainable and not settings.lora_rank
+    """Require gradients of low-rank updates and of the prefixes in `trainable`; without both, of all parameters."""
+    train_all = not settings.trainable and not settings.lora_rank
     updates = {id(p) for module in model.modules() if isinstance(module, LowRank) for p in module.parameters()}
     names = []
     for name, parameter in model.named_parameters():
         listed = bool(settings.trainable) and name.startswith(settings.trainable)
-        parameter.requires_grad_(everything or listed or id(parameter) in updates)
+        parameter.requires_grad_(train_all or listed or id(parameter) in updates)
         names.append(name)
     for prefix in settings.trainable:
         if not any(name.startswith(prefix) for name in names):

@@ -50,20 +50,20 @@ class OptimizerGroup:
 
     def matches(self, states: Mapping[str, Mapping[str, Any]]) -> bool:
         """Return whether `states` belong to the same optimizers of the same parameters."""
-        own = {
+        current = {
             self.names[id(value)]: (_moment_key(optimizer), value.shape)
             for optimizer in self.optimizers
             for value in _ordered_parameters(optimizer)
         }
-        expected = [(state, *own.get(name, ("", None))) for name, state in states.items()]
+        expected = [(state, *current.get(name, ("", None))) for name, state in states.items()]
         return all(key in state and state[key].shape == shape for state, key, shape in expected)
 
     def load_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Load what `states` returned."""
+        """Load the states of all parameters, in the form of the property `states`."""
         for optimizer in self.optimizers:
             names = [self.names[id(value)] for value in _ordered_parameters(optimizer)]
-            own = {number: states[name] for number, name in enumerate(names) if name in states}
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": own})
+            loaded = {number: states[name] for number, name in enumerate(names) if name in states}
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": loaded})
 
 
 def group_parameters(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def sample_prompts(ground_truth: Tensor, shares: PromptShares, rngs: Sequence[Ge
 
     Args:
         ground_truth: (N, H, W) bool masks.
-        shares: How often each kind of prompt is drawn.
+        shares: Relative frequencies of the kinds of prompts.
         rngs: One generator per object.
     """
     kinds = torch.tensor([_sample_kind(shares, rng) for rng in rngs], device=ground_truth.device)

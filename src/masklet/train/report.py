@@ -65,11 +65,11 @@ def _draw_predictions(model: Sam2, examples: Examples) -> list[CaptionedImage]:
     intersections, unions = (predicted & ground_truth).sum(dim=(1, 2)), (predicted | ground_truth).sum(dim=(1, 2))
     ious = intersections / unions.clamp(min=1)
     clicks = (prompts.points[:, 1] * ground_truth.shape[-1]).round().tolist()
-    images, expected, found = (part.cpu().numpy() for part in (frames, ground_truth, predicted))
+    images, expected, predictions = (part.cpu().numpy() for part in (frames, ground_truth, predicted))
     return [
         CaptionedImage(
             f"IoU {float(ious[k]):.2f} after one click ({LEGEND})",
-            draw_comparison(images[k], expected[k], found[k], click(*clicks[k])),
+            draw_comparison(images[k], expected[k], predictions[k], click(*clicks[k])),
         )
         for k in ious.argsort().tolist()
     ]
@@ -77,7 +77,9 @@ def _draw_predictions(model: Sam2, examples: Examples) -> list[CaptionedImage]:
 
 def _validation_table(validations: Sequence[Mapping[str, Any]]) -> Table:
     names = [name for name in (validations[-1] if validations else {}) if name.startswith("click_") or name == "box"]
-    rows = [[f"{one['set']}, step {one['step']}", *(f"{one[name]:.3f}" for name in names)] for one in validations]
+    rows = [
+        [f"{entry['set']}, step {entry['step']}", *(f"{entry[name]:.3f}" for name in names)] for entry in validations
+    ]
     note = "Mean IoU of the averaged weights, on the same objects each time, with clicks at the center of the error."
     return Table("Quality", ["set", *(name.replace("_", " ") for name in names)], rows, note)
 
@@ -86,7 +88,7 @@ def _metrics_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     names = ("step", "seconds", "size", "learning_rate", "loss", "focal", "dice", "iou", "object_score", "area")
     latest = {line["kind"]: line for line in lines}
     rows = [[kind, *(str(line[name]) for name in names)] for kind, line in latest.items()]
-    return Table("At the end", ["", *(name.replace("_", " ") for name in names)], rows)
+    return Table("Final metrics", ["", *(name.replace("_", " ") for name in names)], rows)
 
 
 def _draw_plots(lines: Sequence[Mapping[str, Any]], validations: Sequence[Mapping[str, Any]]) -> list[Plot]:
@@ -102,7 +104,7 @@ def _draw_plots(lines: Sequence[Mapping[str, Any]], validations: Sequence[Mappin
             if value is not None:
                 name = f"{line['kind']} {number}"
                 curves["IoU in training"].setdefault(name, []).append((line["step"], value))
-    for one in validations:
+    for entry in validations:
         for name in ("click_1", "click_5", "box"):
-            curves["IoU on other data"].setdefault(f"{one['set']} {name}", []).append((one["step"], one[name]))
+            curves["IoU on other data"].setdefault(f"{entry['set']} {name}", []).append((entry["step"], entry[name]))
     return [Plot(title, draw_line_plot(series, "step", title)) for title, series in curves.items() if series]

@@ -38,7 +38,7 @@ class Progress:
 def save_state(
     path: Path, modules: nn.ModuleDict, ema: ExponentialMovingAverage, optimizers: OptimizerGroup, at: Progress
 ) -> None:
-    """Write everything that a resumed run needs, replacing the file atomically."""
+    """Write the state of a run, and replace the file atomically."""
     tensors = {f"{_MODULES}{name}": value for name, value in modules.state_dict().items()}
     tensors |= {f"{_AVERAGE}{name}": value for name, value in ema.weights.items()}
     for parameter, state in optimizers.states.items():

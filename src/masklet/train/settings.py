@@ -1,4 +1,4 @@
-"""Training settings: one dataclass with everything that decides what a run does, except its data."""
+"""Training settings: one dataclass with all options of a run except its data."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Settings:
         return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
 
     def prompt_shares(self, *, clips: bool) -> PromptShares:
-        """Return how first prompts and clicks are sampled, in clips or in images."""
+        """Return the shares of first prompts and clicks, in clips or in images."""
         names = _CLIP_PROMPTS if clips else _IMAGE_PROMPTS
         mask, click, box = (getattr(self, name) for name in names)
         return PromptShares(mask, click, box, self.centered_clicks, self.ground_truth_clicks)
@@ -129,7 +129,7 @@ class Settings:
     def _check_ranges(self) -> None:
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if not all(low <= one <= high for one in (value if isinstance(value, tuple) else (value,))):
+            if not all(low <= number <= high for number in (value if isinstance(value, tuple) else (value,))):
                 raise SettingsError("bad-settings", f"{name} must be from {low:g} to {high:g}, got {value!r}")
 
     def _check_combinations(self) -> None:

@@ -74,11 +74,11 @@ def change_settings(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """
     current = {field.name: getattr(settings, field.name) for field in fields(settings)}
     changes: dict[str, Any] = {}
-    for given, value in values.items():
-        name = NAMES_OF_0_1.get(given, given)
+    for key, value in values.items():
+        name = NAMES_OF_0_1.get(key, key)
         if name not in current:
-            near = suggest_name(given, current, NAMES_OF_0_1)
-            raise SettingsError("bad-settings", f"there is no setting {given!r}{near}", name=given)
+            near = suggest_name(key, current, NAMES_OF_0_1)
+            raise SettingsError("bad-settings", f"there is no setting {key!r}{near}", name=key)
         if name in changes:
             message = f"{name} is given twice, as {name!r} and under its old name; remove one of them"
             raise SettingsError("bad-settings", message, name=name)
@@ -134,7 +134,7 @@ def _convert(name: str, current: Any, value: Any) -> Any:
     if isinstance(current, tuple):
         kind = type((current or ("",))[0])
         many = value if isinstance(value, list | tuple) else [value] if value != "" else []
-        return tuple(_convert(name, kind(), one) for one in many)
+        return tuple(_convert(name, kind(), item) for item in many)
     if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(current):

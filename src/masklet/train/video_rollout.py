@@ -41,7 +41,7 @@ class PromptSchedule(NamedTuple):
 
 
 def draw_schedule(length: int, masks: float, max_prompted: int, max_corrected: int, rng: Generator) -> PromptSchedule:
-    """Draw which frames of a clip are prompted and corrected.
+    """Draw the prompted and the corrected frames of a clip.
 
     Frame 0 is always prompted. Prompted frames are corrected too, except with mask prompts, which have no corrections
     and leave at least one frame to be predicted.
@@ -53,11 +53,11 @@ def draw_schedule(length: int, masks: float, max_prompted: int, max_corrected: i
         max_corrected: The largest number of corrected frames.
         rng: The source of random numbers.
     """
-    given = bool(rng.random() < masks) and length > 1
+    use_masks = bool(rng.random() < masks) and length > 1
     count = int(rng.integers(1, min(max_prompted, length), endpoint=True))
     others = rng.choice(np.arange(1, length), count - 1, replace=False)
     prompted = (0, *(int(frame) for frame in others))
-    if given:
+    if use_masks:
         return PromptSchedule(prompted[: length - 1], (), True)
     extra = int(rng.integers(count, max(count, min(max_corrected, length)), endpoint=True)) - count
     rest = [frame for frame in range(length) if frame not in prompted]
@@ -79,8 +79,8 @@ def roll_out_clips(
         model: The network in training.
         frames: (B, T, S, S, 3) uint8.
         ground_truth: (B, K, T, S, S) bool masks.
-        schedule: Which frames are prompted and corrected.
-        options: How prompts are sampled and losses computed.
+        schedule: The prompted and the corrected frames.
+        options: Options of prompt sampling and losses.
         rngs: One generator for each of the B · K objects.
 
     Returns:
@@ -104,7 +104,7 @@ def roll_out_clips(
 
 
 class _ClipRollout:
-    """The state of a rollout: the memory bank, and what each frame does."""
+    """The state of a rollout: the memory bank and the schedule of prompts."""
 
     def __init__(self, model: Sam2, schedule: PromptSchedule, options: RolloutOptions, length: int) -> None:
         self.model, self.schedule, self.options, self.length = model, schedule, options, length
@@ -142,8 +142,8 @@ class _ClipRollout:
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE)
         logits = F.interpolate(full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", antialias=True)
         self._remember(frame, features, logits, score, select_pointers(self.model, candidates.pointers[:, 0], score))
-        nothing, unknown = full.new_zeros(()), full.new_full((1, len(full)), torch.nan)
-        return RolloutResult(Losses(nothing, nothing, nothing, nothing), unknown, full.new_zeros(2), 0)
+        zero, unknown = full.new_zeros(()), full.new_full((1, len(full)), torch.nan)
+        return RolloutResult(Losses(zero, zero, zero, zero), unknown, full.new_zeros(2), 0)
 
     def _remember(self, frame: int, features: Features, logits: Tensor, score: Tensor, pointer: Tensor) -> None:
         binary = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)  # training never binarizes masks

@@ -30,7 +30,7 @@ class CameraImage(NamedTuple):
 class CameraSource(Protocol):
     """A source of images. It is created, read and closed in one thread of its own, and may block there.
 
-    A `live` source continues whether its images are taken or not; any other one waits.
+    A `live` source continues even if its images are not taken. Any other source waits.
     """
 
     live: bool
@@ -69,8 +69,10 @@ class Connection:
         self._thread.start()
 
     def wait(self, timeout_s: float, *, or_failure: bool = False) -> bool:
-        """Wait for an image. Returns whether there is one; returns early when the connection is over or, if wanted,
-        has failed."""
+        """Wait for an image and return whether there is one.
+
+        Returns early when the connection is over or, with `or_failure`, has failed.
+        """
         with self._change:
             self._change.wait_for(lambda: self._latest or self.is_over or (or_failure and self.failure), timeout_s)
             return self._latest is not None
@@ -83,7 +85,7 @@ class Connection:
             return latest
 
     def disconnect(self) -> None:
-        """Tell the thread to end, without waiting for it."""
+        """Request the end of the thread without waiting for it."""
         with self._change:
             self.is_over = True
             self._change.notify_all()

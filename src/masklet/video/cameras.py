@@ -19,13 +19,13 @@ _JOIN_TIMEOUT_S = 1.0  # for a read that is in progress when the camera is close
 
 @dataclass(frozen=True, slots=True)
 class CameraOptions:
-    """How a camera or a network stream is read.
+    """Options of a camera or a network stream.
 
     Attributes:
         size: (H, W) to request from the camera, which may use another resolution.
         timeout_s: Seconds without a new image after which the camera is connected again. An image that equals the
             previous one byte for byte is not new, because unplugged cameras repeat their last image.
-        max_reconnects: How often to connect again in a row before the camera is lost.
+        max_reconnects: The number of consecutive reconnections before the camera is lost.
         connect_timeout_s: Seconds until the first image.
         allow_still: Count images that equal the previous one as new.
         rescale: Scale images of another size to the size of the first one. Without it they raise an error.
@@ -43,7 +43,7 @@ def camera(index: int = 0, options: CameraOptions | None = None) -> Camera:
     """Open a camera as a `LiveVideo`.
 
     Iteration gives the latest image each time. Images that arrive while the previous one is processed are dropped, and
-    counted in `dropped`. Iteration raises `ResourceError` (`camera-lost`) when the camera stays away.
+    counted in `dropped`. Iteration raises `ResourceError` (`camera-lost`) when reconnections fail.
 
     Args:
         index: The number of the camera.
@@ -98,7 +98,7 @@ class Camera(Closable):
 
     Attributes:
         size: (H, W) of every image.
-        reconnects: How often the source has been connected again.
+        reconnects: The number of reconnections so far.
 
     Raises:
         ResourceError: `camera-not-found`. There is no image within the timeout.
@@ -123,7 +123,7 @@ class Camera(Closable):
 
     @property
     def dropped(self) -> int:
-        """How many images arrived while a previous one was processed, and were replaced by a later one."""
+        """The number of images that arrived during processing and were replaced by a later one."""
         return self._dropped + self._connection.dropped
 
     def __iter__(self) -> Iterator[Frame]:
@@ -137,7 +137,7 @@ class Camera(Closable):
             yield self._make_frame(image)
 
     def close(self) -> None:
-        """Release the source. Iteration ends. A read in progress is waited for up to one second."""
+        """Release the source. Iteration ends. Wait up to one second for a read in progress."""
         self._finish()
         self._connection.join(_JOIN_TIMEOUT_S)
 
@@ -173,7 +173,7 @@ class Camera(Closable):
         return Frame(self._frame_count - 1, self._compute_time(image), rescale_image(image.image, self.size))
 
     def _compute_time(self, image: CameraImage) -> float:
-        """Compute the time of an image. After a reconnection the source counts anew, and the times continue here."""
+        """Compute the time of an image. After a reconnection the source restarts its clock, but the times continue."""
         if image.time is None:
             return image.arrival_time - self._start_time
         if self._last and self._last[0] is not self._connection:

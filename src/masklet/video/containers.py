@@ -45,7 +45,7 @@ def check_content(handle: BinaryIO, name: str) -> str:
     """Check that a file neither references other files nor is an image.
 
     Args:
-        handle: The file. Its position is 0 afterwards.
+        handle: The file. The check resets its position to 0.
         name: The name of the file, for messages.
 
     Returns:
@@ -69,7 +69,7 @@ def check_content(handle: BinaryIO, name: str) -> str:
 
 
 def is_truncated(handle: BinaryIO, file_type: str) -> bool:
-    """Whether a file ends before the position that its structure states, or continues with other data."""
+    """Return whether a file ends before the position that its structure states, or continues with other data."""
     size = handle.seek(0, io.SEEK_END)
     handle.seek(0)
     try:
@@ -87,7 +87,7 @@ def is_truncated(handle: BinaryIO, file_type: str) -> bool:
 
 
 def _find_end_of_boxes(handle: BinaryIO, size: int) -> int:
-    """Find where the last box of an MP4 file ends."""
+    """Find the end of the last box of an MP4 file."""
     position = 0
     while position < size:
         handle.seek(position)
@@ -103,7 +103,7 @@ def _find_end_of_boxes(handle: BinaryIO, size: int) -> int:
 
 
 def _find_end_of_riff(handle: BinaryIO, size: int) -> int:
-    """Find where the last RIFF chunk of an AVI file ends. Files of more than 1 GB have several."""
+    """Find the end of the last RIFF chunk of an AVI file. Files of more than 1 GB have several."""
     position = 0
     while position < size:
         handle.seek(position)
@@ -115,7 +115,7 @@ def _find_end_of_riff(handle: BinaryIO, size: int) -> int:
 
 
 def _find_end_of_tags(handle: BinaryIO, size: int) -> int:
-    """Find where the last tag of a Flash video ends, with the length that follows it."""
+    """Find the end of the last tag of a Flash video, with the length that follows it."""
     position = 13  # after the header and a first length of 0
     while position < size:
         handle.seek(position)
@@ -124,7 +124,7 @@ def _find_end_of_tags(handle: BinaryIO, size: int) -> int:
 
 
 def _find_end_of_segment(handle: BinaryIO) -> int:
-    """Find where the segment of a Matroska file ends. Returns 0 if the file does not state it."""
+    """Find the end of the segment of a Matroska file. Returns 0 if the file does not state it."""
     _read_ebml_number(handle, keep_marker=True)
     length = _read_ebml_number(handle)
     handle.seek(length or 0, io.SEEK_CUR)

@@ -102,7 +102,9 @@ class Decoder:
         height, width = compute_display_size(frame, self._demuxer.stream.sample_aspect_ratio)
         if height * width > self._options.max_pixels:
             message = f"{self._demuxer.name} has frames of {width} × {height} pixels"
-            raise VideoError("too-many-pixels", f"{message}, more than max_pixels={self._options.max_pixels}")
+            raise VideoError(
+                "too-many-pixels", f"{message}, more than max_pixels={self._options.max_pixels}; make it smaller"
+            )
         return height, width
 
     def _list_warnings(self, index: PacketIndex, matrix: Matrix) -> list[tuple[str, str]]:
@@ -122,7 +124,7 @@ class Decoder:
         return warnings
 
     def _ends_early(self, index: PacketIndex) -> bool:
-        """Whether the frames of a Matroska file, which states no frame count, end before the stated duration."""
+        """Return whether the frames of a Matroska file, which states no frame count, end before the stated duration."""
         stream, container = self._demuxer.stream, self._demuxer.container
         is_matroska = self._demuxer.file_type == "a Matroska or WebM video"
         if not is_matroska or not container.duration or len(container.streams) > 1:

@@ -48,7 +48,7 @@ class DecoderClient:
         info: The description of the file.
 
     Raises:
-        VideoError: `decoder-timeout` if there is no sign of life for too long, `decoder-crashed` if the process ends,
+        VideoError: `decoder-timeout` if there is no heartbeat for too long, `decoder-crashed` if the process ends,
             and the errors of `Decoder`.
         InputNotFound: The file is missing, empty or unreadable.
         SettingsError: There is no Python interpreter to start.
@@ -97,7 +97,7 @@ class DecoderClient:
         return self._receive(self._options.frame_timeout_s)
 
     def _receive(self, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
-        """Read the next response, and skip signs of life. Each must arrive within the timeout."""
+        """Read the next response, and skip heartbeats. Each must arrive within the timeout."""
         try:
             while True:
                 with self._watchdog.limit(timeout_s):
@@ -197,7 +197,9 @@ def _require(condition: bool) -> None:
 
 def _start_process(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
     if not sys.executable or getattr(sys, "frozen", False):
-        message = "there is no Python to start a decoder with; for trusted files pass VideoOptions(isolated=False)"
+        message = (
+            "found no Python interpreter for the decoder process; for trusted files pass VideoOptions(isolated=False)"
+        )
         raise SettingsError("bad-usage", message)
     arguments = [json.dumps(sys.path), str(path), json.dumps(dataclasses.asdict(options))]
     process = subprocess.Popen(

@@ -78,7 +78,7 @@ def _send(output: BinaryIO, header: dict[str, Any], payload: Any = b"") -> None:
 
 
 class _Heartbeat:
-    """Sends a sign of life when it is called, at most every half second."""
+    """Sends a heartbeat when it is called, at most every half second."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._output, self._last_time = output, time.monotonic()
@@ -91,7 +91,7 @@ class _Heartbeat:
 
 
 def _claim_output() -> BinaryIO:
-    """Take standard output for responses, and discard what libraries print."""
+    """Take standard output for responses, and discard the output of libraries."""
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     with open(os.devnull, "wb") as null:  # noqa: PTH123
         os.dup2(null.fileno(), 1)

@@ -75,7 +75,7 @@ class Demuxer:
             yield from self._decode(None)
 
     def is_shown(self, packet: Any) -> bool:
-        """Whether a packet results in a frame. An edit list can hide it, and VP8 has invisible frames."""
+        """Return whether a packet results in a frame. An edit list can hide it, and VP8 has invisible frames."""
         is_invisible = self.stream.codec_context.name in {"vp8", "libvpx"} and not bytes(packet)[0] >> 4 & 1
         return not (packet.is_discard or is_invisible)
 
@@ -143,7 +143,9 @@ class Demuxer:
             raise VideoError("codec-unavailable", message, path=self.name)
         if context.width * context.height > self._options.max_pixels:
             size = f"{context.width} × {context.height} pixels"
-            message = f"{self.name} has frames of {size}, more than max_pixels={self._options.max_pixels}"
+            message = (
+                f"{self.name} has frames of {size}, more than max_pixels={self._options.max_pixels}; make it smaller"
+            )
             raise VideoError("too-many-pixels", message, path=self.name)
         return stream
 

@@ -12,7 +12,7 @@ from masklet.video.demuxer import Demuxer
 from masklet.video.packet_index import PacketIndex
 
 _MAX_SEEKS = 4  # key frames to go back before decoding from the start
-_MAX_FRAMES_AHEAD = 16  # up to here decoding on is preferred to seeking
+_MAX_FRAMES_AHEAD = 16  # a target at most this far ahead is decoded without a seek
 
 
 class DecodedFrame(NamedTuple):
@@ -63,7 +63,7 @@ class TimeSeeker:
         return DecodedFrame(self._current, target * self._time_base, self._current.pts != target)
 
     def _is_ahead(self, target: int) -> bool:
-        """Whether decoding on reaches the target at least as fast as a seek."""
+        """Return whether further decoding reaches the target at least as fast as a seek."""
         here = self._next if self._current is None else self._current
         if here is None or here.pts > target:
             return False

@@ -75,7 +75,7 @@ class Video(LiveVideo, Protocol):
 
     @property
     def truncated(self) -> bool:
-        """Whether the source ends before all frames that it announces."""
+        """Whether the source ends before the last frame that it announces."""
 
     @property
     def times(self) -> tuple[float | None, ...]:

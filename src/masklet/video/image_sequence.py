@@ -84,7 +84,7 @@ class ImageSequence(Closable):
                 self._check_size(index, size)
 
     def close(self) -> None:
-        """Release the images. Iteration gives no frames afterwards."""
+        """Release the images. Iteration ends."""
         self._items = ()
 
     def _read_frame(self, index: int) -> Frame:
@@ -143,7 +143,7 @@ class ImageIterator(Closable):
         return self._frames
 
     def close(self) -> None:
-        """Stop the iterator. Iteration gives no frames afterwards."""
+        """Stop the iterator. Iteration ends."""
         self._frames.close()
 
     def _fit(self, index: int, image: Image) -> Image:

@@ -45,7 +45,7 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
 
     Args:
         source: The video, see above.
-        options: How to read it. Cameras have options of their own, see `masklet.camera`.
+        options: Options of files, folders and iterators. Cameras have separate options, see `masklet.camera`.
 
     Returns:
         A `Video`, or a `LiveVideo` for iterators and cameras.

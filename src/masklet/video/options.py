@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """How `open_video` reads a video.
+    """Options of `open_video`.
 
     Attributes:
         autorotate: Apply the rotation and the flips that a file states.
         rescale: Scale frames of another size to the size of the first frame. Without it they raise an error.
-        isolated: Decode files in a process of their own. It is killed if it hangs, and its crash is only an error. It
+        isolated: Decode files in a process of their own. It is killed if it hangs, and its crash raises an error. It
             costs a fraction of a second per file; without it, open only files from trusted sources.
         max_pixels: The largest number of pixels of a frame.
-        frame_timeout_s: Seconds without a sign of life after which the decoder of a frame is killed.
+        frame_timeout_s: Seconds without a heartbeat after which the decoder of a frame is killed.
         open_timeout_s: The same for opening a file.
 
     Example:

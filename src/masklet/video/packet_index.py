@@ -21,7 +21,7 @@ class PacketIndex:
     Attributes:
         frame_times: The times of all frames, ascending.
         key_frame_times: The times of the key frames, which can be decoded without other frames, ascending.
-        seek_times: Where to seek for each key frame.
+        seek_times: The time to seek to for each key frame.
         is_regular: Whether each frame has a time of its own, so that a time identifies a frame.
         packet_count: The number of packets, with those that show no frame.
         is_damaged: Whether the last packet is incomplete.
@@ -48,17 +48,17 @@ class PacketIndex:
         return bisect_left(self.frame_times, time)
 
     def find_seek_time(self, time: int, back: int = 0) -> int | None:
-        """Return where to seek in order to decode the frame of that time.
+        """Return the time to seek to in order to decode the frame of that time.
 
         Args:
             time: The time of the frame.
-            back: How many key frames before the last one at or before `time`.
+            back: The number of key frames to skip before the last one at or before `time`.
 
         Returns:
             The seek time of the key frame, or None if there are not enough key frames.
         """
-        found = bisect_right(self.key_frame_times, time) - 1 - back
-        return self.seek_times[found] if found >= 0 else None
+        index = bisect_right(self.key_frame_times, time) - 1 - back
+        return self.seek_times[index] if index >= 0 else None
 
 
 def index_packets(packets: Iterable[Any], is_shown: Callable[[Any], bool]) -> PacketIndex:

@@ -37,13 +37,13 @@ class RawFrame(NamedTuple):
 
 
 class VideoInfo(NamedTuple):
-    """What is known about a file after opening it.
+    """Description of an opened video file.
 
     Attributes:
         height: The height of the first frame with square pixels, before the rotation.
         width: The width of the same.
         matrix: The rotation.
-        frame_count: The number of frames, or None if only decoding the complete file can tell.
+        frame_count: The number of frames, or None if it is unknown until the complete file is decoded.
         warnings: Codes and messages of warnings.
     """
 
@@ -76,9 +76,9 @@ def read_display_matrix(frame: Any) -> Matrix:
 
 
 def is_right_angle(matrix: Matrix) -> bool:
-    """Whether a matrix rotates by a multiple of 90°, with or without a flip, and does not scale."""
-    one = IDENTITY[0]
-    return sorted(map(abs, matrix)) == [0, 0, one, one] and abs(matrix[0]) == abs(matrix[3])
+    """Return whether a matrix rotates by a multiple of 90°, with or without a flip, and does not scale."""
+    unit = IDENTITY[0]
+    return sorted(map(abs, matrix)) == [0, 0, unit, unit] and abs(matrix[0]) == abs(matrix[3])
 
 
 def convert_frame(frame: Any, size: tuple[int, int], time: float | None, *, corrupt: bool) -> RawFrame:

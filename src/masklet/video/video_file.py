@@ -95,7 +95,7 @@ class VideoFile(Closable):
         return self._warn_once(prefetch(self._read_range(indices), _PREFETCH_FRAMES))
 
     def close(self) -> None:
-        """End decoding. Iteration gives no frames afterwards."""
+        """End decoding. Iteration ends."""
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True

@@ -124,7 +124,9 @@ class OnnxBackend:
         return [Memory(stored[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(stored))]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        present = [self._hidden_object() if one is None else map(arrays.from_bfloat16, one[:3]) for one in decoded]
+        present = [
+            self._hidden_object() if result is None else map(arrays.from_bfloat16, result[:3]) for result in decoded
+        ]
         logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
         return _to_predictions(logits, iou, score)
 
@@ -157,12 +159,12 @@ class OnnxBackend:
         return attended
 
     def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
-        side, given = self.input_size // 4, [query.mask is not None for query in queries]
+        side, has_mask = self.input_size // 4, [query.mask is not None for query in queries]
         empty = np.zeros((1, 1, side, side), np.float32)
-        if not any(given):  # one mask for all prompts: the graph then computes what is common to them once
+        if not any(has_mask):  # with one mask for all prompts, the graph computes their common part once
             return self._run_decode(features, arrays.batch_points(queries), empty, np.zeros(1, bool))
         masks = [empty if query.mask is None else arrays.encode_mask_prompt(query.mask, side) for query in queries]
-        return self._run_decode(features, arrays.batch_points(queries), np.concatenate(masks), np.array(given))
+        return self._run_decode(features, arrays.batch_points(queries), np.concatenate(masks), np.array(has_mask))
 
     def _run_decode(
         self, features: Features, points: arrays.PointBatch, mask: NDArray[np.float32], masked: NDArray[np.bool_]
@@ -176,7 +178,7 @@ class OnnxBackend:
         return Candidates(*(to_numpy(outputs[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
     def _hidden_object(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the logits, IoU and score of an object that is not there."""
+        """Return the logits, IoU and score of an object that is not visible."""
         side = self.input_size // 4
         zero = np.zeros((1, 1), np.float32)
         return np.full((1, 1, side, side), NO_OBJECT, np.float32), zero, zero + np.float32(NO_OBJECT)
@@ -184,9 +186,9 @@ class OnnxBackend:
 
 def _check_shape(name: str, value: Any, *shape: int) -> None:
     """Raise `CheckpointError` unless the output `name` of a graph has the given shape."""
-    found = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
-    if found != shape:
-        raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {found}, not {shape}")
+    actual = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
+    if actual != shape:
+        raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {actual}, not {shape}")
 
 
 def _to_predictions(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Predictions:

@@ -44,11 +44,11 @@ def load(
     parsed = parse_device(device)
     backend = _open(folder, parsed) if (folder / MANIFEST_NAME).exists() else open_other_export(folder, parsed)
     settings = (("input_size", input_size, backend.input_size), ("dtype", dtype, backend.dtype))
-    for name, wanted, found in settings:
-        if wanted is not None and wanted != found:
+    for name, requested, exported in settings:
+        if requested is not None and requested != exported:
             raise SettingsError(
                 "bad-usage",
-                f"{folder}: was exported with {name} {found} and cannot run with {wanted}",
+                f"{folder}: was exported with {name} {exported} and cannot run with {requested}",
                 hint=f"leave {name} out, or export the model again",
             )
     return backend

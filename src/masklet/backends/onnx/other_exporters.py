@@ -1,7 +1,7 @@
 """Image graphs that other tools exported: sam2-onnx, samexporter (X-AnyLabeling) and ailia's sample.
 
 These graphs encode an image and decode one prompt at a time. They have no memory. Adapters give each tool's files the
-inputs and outputs of masklet's graphs `encode` and `decode`, so everything that works on images works with them.
+inputs and outputs of masklet's graphs `encode` and `decode`, so all functions for images work with them.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def open_other_export(folder: Path, device: Device) -> OnnxBackend:
         "*.encoder.onnx": _open_samexporter,
         "image_encoder_*.onnx": _open_ailia,
     }
-    found = {path.name: opener for pattern, opener in openers.items() for path in sorted(folder.glob(pattern))}
-    if not found:
+    candidates = {path.name: opener for pattern, opener in openers.items() for path in sorted(folder.glob(pattern))}
+    if not candidates:
         message = f"{folder}: holds no exported model, neither masklet's nor one of a known tool"
-        raise InputNotFound("input-not-found", message)
-    if len(found) > 1:
-        message = f"{folder}: holds {len(found)} models: {', '.join([*found][:3])}"
+        raise InputNotFound("input-not-found", message, hint="export a checkpoint with `masklet export onnx`")
+    if len(candidates) > 1:
+        message = f"{folder}: holds {len(candidates)} models: {', '.join([*candidates][:3])}"
         raise SettingsError("bad-usage", message, hint="move each model to a folder of its own")
-    ((name, opener),) = found.items()
+    ((name, opener),) = candidates.items()
     return opener(folder / name, device)
 
 
@@ -139,12 +139,12 @@ class _Decoder:
     """Another tool's decoder of three masks as masklet's `decode`. The best of the three serves as the single mask."""
 
     def __init__(self, session: Session, names: Mapping[str, str], masks: str) -> None:
-        wanted = {*names.values(), "point_coords", "point_labels", "mask_input", "has_mask_input"}
-        if set(_list_inputs(session)) != wanted:
-            raise _input_error(session, wanted)
+        expected = {*names.values(), "point_coords", "point_labels", "mask_input", "has_mask_input"}
+        if set(_list_inputs(session)) != expected:
+            raise _input_error(session, expected)
         self._session, self._names, self._masks = session, names, masks
         inputs = session.load().get_inputs()
-        (self._flag_rank,) = [len(one.shape) for one in inputs if one.name == "has_mask_input"]
+        (self._flag_rank,) = [len(entry.shape) for entry in inputs if entry.name == "has_mask_input"]
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         features = {theirs: inputs[ours] for ours, theirs in self._names.items()}
@@ -169,12 +169,12 @@ class _AiliaDecoder:
 
     def __init__(self, prompt_encoder: Session, mask_decoder: Session) -> None:
         self._prompt_encoder, self._mask_decoder = prompt_encoder, mask_decoder
-        for session, wanted in (
+        for session, expected in (
             (prompt_encoder, {"coords", "labels", "masks", "masks_enable"}),
             (mask_decoder, {"image_embeddings", "image_pe", "sparse_prompt_embeddings", "dense_prompt_embeddings"}),
         ):
-            if not wanted <= set(_list_inputs(session)):
-                raise _input_error(session, wanted)
+            if not expected <= set(_list_inputs(session)):
+                raise _input_error(session, expected)
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         features = {
@@ -251,7 +251,7 @@ def _make_session(path: Path, device: Device) -> Session:
 
 
 def _list_inputs(session: Session) -> list[str]:
-    return [one.name for one in session.load().get_inputs()]
+    return [entry.name for entry in session.load().get_inputs()]
 
 
 def _read_array(path: Path, key: str, count: int) -> Array:
@@ -271,6 +271,6 @@ def _read_array(path: Path, key: str, count: int) -> Array:
     return np.asarray(array)
 
 
-def _input_error(session: Session, wanted: set[str]) -> CheckpointError:
+def _input_error(session: Session, expected: set[str]) -> CheckpointError:
     inputs = ", ".join(_list_inputs(session))
-    return CheckpointError("onnx-broken", f"{session.name}: takes {inputs}, not {', '.join(sorted(wanted))}")
+    return CheckpointError("onnx-broken", f"{session.name}: takes {inputs}, not {', '.join(sorted(expected))}")

@@ -101,7 +101,7 @@ class Session:
         Args:
             name: Name of the graph in error messages.
             read: Returns the ONNX file; called once, at the first use.
-            device: Where the graph runs. Default: the CPU.
+            device: The device that runs the graph. Default: the CPU.
         """
         self.name, self._read, self._device = name, read, device or Device()
         self._session: Any = None
@@ -151,7 +151,7 @@ class Session:
         return self._session
 
     def _run(self, session: Any, inputs: Mapping[str, Input]) -> dict[str, Value]:
-        values = {one.name: self._to_value(inputs[one.name], _DTYPES[one.type]) for one in session.get_inputs()}
+        values = {entry.name: self._to_value(inputs[entry.name], _DTYPES[entry.type]) for entry in session.get_inputs()}
         names = [output.name for output in session.get_outputs()]
         binding = session.io_binding()
         for name, value in values.items():  # `values` keeps the inputs alive until the graph has run
@@ -207,8 +207,8 @@ def describe_graph(name: str, content: bytes) -> dict[str, dict[str, Any]]:
         raise CheckpointError("onnx-broken", f"{name}: onnxruntime rejects the graph: {_first_line(cause)}") from cause
     tensors = {"inputs": session.get_inputs(), "outputs": session.get_outputs()}
     return {
-        kind: {one.name: {"shape": one.shape, "dtype": np.dtype(_DTYPES[one.type]).name} for one in ones}
-        for kind, ones in tensors.items()
+        kind: {entry.name: {"shape": entry.shape, "dtype": np.dtype(_DTYPES[entry.type]).name} for entry in entries}
+        for kind, entries in tensors.items()
     }
 
 

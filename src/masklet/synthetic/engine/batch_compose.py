@@ -112,14 +112,14 @@ class BatchComposer:
         previous = random.choice_index(self.bank.shares)
         for number in range(1, high + 1):
             present = (number <= counts)[:, None, None]
-            which = torch.where(random.bernoulli(0.25), previous, random.choice_index(self.bank.shares))
-            layer = self._make_layer(random, which, areas[:, number - 1], image, camera)
+            indices = torch.where(random.bernoulli(0.25), previous, random.choice_index(self.bank.shares))
+            layer = self._make_layer(random, indices, areas[:, number - 1], image, camera)
             image = torch.where(present[:, None], _paste(image, layer, random), image)
             solid = (layer.alpha[:, 0] > 0.5) & present
             objects = torch.where(solid, number, objects)
             parts = torch.where(solid, torch.where(layer.parts[:, 0] > 0, number * 256 + layer.parts[:, 0], 0), parts)
             full_areas[:, number] = areas[:, number - 1] * self.size**2
-            previous = which
+            previous = indices
         return _Scenes(image, SceneMaps(objects, parts, regions, full_areas), random)
 
     def _sample_areas(self, random: BatchRandom, counts: Tensor) -> Tensor:
@@ -138,24 +138,24 @@ class BatchComposer:
 
     def _make_backgrounds(self, random: BatchRandom, camera: Tensor) -> tuple[Tensor, Tensor]:
         """Make backgrounds (B, 3, S, S) and their regions (B, S, S) for cameras shifted by `camera` (B, 2) pixels."""
-        which = random.choice_index(self.bank.background_shares)
+        indices = random.choice_index(self.bank.background_shares)
         grid = _sample_crop_grid(random, self.size, camera)
-        image = _sample_grid(self.bank.backgrounds[which], grid)
-        regions = F.grid_sample(self.bank.regions[which].float(), grid, mode="nearest", align_corners=False)
+        image = _sample_grid(self.bank.backgrounds[indices], grid)
+        regions = F.grid_sample(self.bank.regions[indices].float(), grid, mode="nearest", align_corners=False)
         image = _select(image, _blur(image, 2.0), random.bernoulli(0.25))
         return image, regions[:, 0].round().long()
 
     def _make_layer(
-        self, random: BatchRandom, which: Tensor, area: Tensor, background: Tensor, camera: Tensor
+        self, random: BatchRandom, indices: Tensor, area: Tensor, background: Tensor, camera: Tensor
     ) -> _Layer:
         speed = random.choice(SPEEDS)
         pose = _sample_drift(random, speed) @ _sample_poses(
-            random, area * self.size**2 / self.bank.areas[which].clamp(min=1)
+            random, area * self.size**2 / self.bank.areas[indices].clamp(min=1)
         )
         center = (random.uniform(0.08, 0.92, 2) + random.drift(speed, 2)) * self.size - camera
-        rgba, parts = self._place_sprites(which, pose, center)
+        rgba, parts = self._place_sprites(indices, pose, center)
         color, alpha = rgba[:, :3], rgba[:, 3:] / 255
-        filled = self.bank.is_outline[which] | random.bernoulli(0.07)
+        filled = self.bank.is_outline[indices] | random.bernoulli(0.07)
         material = _sample_grid(
             self.bank.backgrounds[random.choice_index(self.bank.background_shares)],
             _sample_crop_grid(random, self.size),
@@ -164,7 +164,7 @@ class BatchComposer:
         alpha = _randomize_edges(alpha, random)
         return _Layer(_restyle(color, alpha, background, random), alpha, parts)
 
-    def _place_sprites(self, which: Tensor, pose: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
+    def _place_sprites(self, indices: Tensor, pose: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
         """Resample sprites with their poses (B, 2, 2) and centers (B, 2): RGBA (B, 4, S, S) and parts (B, 1, S, S)."""
         steps = torch.arange(self.size, device=self.device) + 0.5
         points = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
@@ -178,8 +178,8 @@ class BatchComposer:
         x = (local[..., 0] / SPRITE_SIDE + 0.5) * side + places[:, 1, None, None]
         y = (local[..., 1] / SPRITE_SIDE + 0.5) * side + places[:, 0, None, None]
         grid = torch.stack([x / (SPRITE_SIDE * 1.5) * 2 - 1, y / SPRITE_SIDE * 2 - 1], -1)
-        rgba = F.grid_sample(self.bank.atlases[which].float(), grid, align_corners=False)
-        parts = F.grid_sample(self.bank.parts[which].float(), grid, mode="nearest", align_corners=False)
+        rgba = F.grid_sample(self.bank.atlases[indices].float(), grid, align_corners=False)
+        parts = F.grid_sample(self.bank.parts[indices].float(), grid, mode="nearest", align_corners=False)
         return rgba * inside[:, None], (parts * inside[:, None]).round().long()
 
 
@@ -237,7 +237,7 @@ def _randomize_edges(alpha: Tensor, random: BatchRandom) -> Tensor:
 
 
 def _restyle(color: Tensor, alpha: Tensor, background: Tensor, random: BatchRandom) -> Tensor:
-    """Vary saturation, contrast, tint and light of objects; move half of them towards the background's mean color."""
+    """Vary saturation, contrast, tint and light of objects; move half of them toward the background's mean color."""
     saturation = torch.where(random.bernoulli(0.08), 0.0, random.uniform(0.4, 1.5))[:, None, None, None]
     contrast = random.uniform(0.6, 1.35, 1, 1, 1)
     gray = color.mean(1, keepdim=True)
@@ -258,8 +258,8 @@ def _paste(image: Tensor, layer: _Layer, random: BatchRandom) -> Tensor:
     """Paste a layer on the images, with a shadow for 40 % of them."""
     shift = random.normal(0.04, 2)
     shift[:, 1] = -shift[:, 1].abs()
-    one, zero = torch.ones_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
-    theta = torch.stack([one, zero, shift[:, 0], zero, one, shift[:, 1]], 1).view(-1, 2, 3)
+    ones, zeros = torch.ones_like(shift[:, 0]), torch.zeros_like(shift[:, 0])
+    theta = torch.stack([ones, zeros, shift[:, 0], zeros, ones, shift[:, 1]], 1).view(-1, 2, 3)
     small = F.avg_pool2d(layer.alpha, 4)
     moved = F.grid_sample(small, F.affine_grid(theta, list(small.shape), align_corners=False), align_corners=False)
     shade = F.interpolate(_blur(moved, 1.2), size=image.shape[-2:], mode="bilinear", align_corners=False)

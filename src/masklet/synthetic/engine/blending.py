@@ -92,7 +92,7 @@ def _sample_tint(rng: Generator) -> Floats:
 
 
 def _harmonize(color: Floats, alpha: Floats, background: Floats, strength: float) -> Floats:
-    """Move the mean and the standard deviation of the object's colors towards those of the background."""
+    """Move the mean and the standard deviation of the object's colors toward those of the background."""
     inside = (alpha > 0.5).astype(np.uint8)
     if not inside.any():
         return color

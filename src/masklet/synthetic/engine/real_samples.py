@@ -98,7 +98,7 @@ class RealClips:
     seed: int
 
     def sample(self, index: int) -> Clip:
-        """Return sample number `index`: consecutive labeled frames or every second or third, forwards or backwards."""
+        """Return sample number `index`: consecutive labeled frames or every second or third, forward or backward."""
         for attempt in range(100):
             rng = np.random.default_rng((self.seed, index, attempt))
             folder = self.folders[int(rng.integers(len(self.folders)))]

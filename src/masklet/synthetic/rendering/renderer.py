@@ -142,11 +142,11 @@ def _compute_normals(mesh: Mesh) -> Floats:
     total = np.stack(
         [np.bincount(corners.ravel(), np.repeat(scaled[:, axis], 3), int(corners.max()) + 1) for axis in range(3)], 1
     )
-    own = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
+    face_normals = scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
     smooth = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
     corner = smooth[corners]
-    agrees = np.einsum("tkc,tc->tk", corner, own) > CREASE_COSINE
-    return np.asarray(np.where(agrees[..., None], corner, own[:, None]), np.float32)
+    agrees = np.einsum("tkc,tc->tk", corner, face_normals) > CREASE_COSINE
+    return np.asarray(np.where(agrees[..., None], corner, face_normals[:, None]), np.float32)
 
 
 def _shade(mesh: TexturedMesh, view: View, rotation: Floats, fragments: Fragments) -> Floats:
