@@ -1,4 +1,4 @@
-"""A file gives the same pixels however it is read: by `formats.read`, as `--mask`, in a prompt file, as a data set.
+"""A file gives the same pixels however it is read: by `formats.read`, as `--mask`, in a prompt file, as a dataset.
 
 The pixels of polygons are those of pycocotools.
 """

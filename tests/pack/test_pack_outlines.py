@@ -1,4 +1,4 @@
-"""Outlined photographs as a COCO data set."""
+"""Outlined photographs as a COCO dataset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def entries(pack: Pack) -> dict[str, Any]:
 
 @pytest.fixture
 def proposals(pack: Pack, tmp_path: Path) -> Path:
-    """A COCO data set with one mask in the second photograph of the pack."""
+    """A COCO dataset with one mask in the second photograph of the pack."""
     photograph = pack.of("photograph")[1]
     file = tmp_path / "proposals" / IMAGES / photograph.name
     file.parent.mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_outlines_are_scaled_to_the_photograph(pack: Pack, entries: dict[str, An
 
 def test_an_existing_data_set_is_not_replaced(pack: Pack, entries: dict[str, Any], tmp_path: Path) -> None:
     outlines.write_outlined_photographs(pack, tmp_path, outlines=entries)
-    with pytest.raises(ResourceError, match="already has a data set"):
+    with pytest.raises(ResourceError, match="already has a dataset"):
         outlines.write_outlined_photographs(pack, tmp_path, outlines=entries)
 
 

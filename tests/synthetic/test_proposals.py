@@ -1,4 +1,4 @@
-"""Proposals of masks, the keep list, and the data set of kept proposals."""
+"""Proposals of masks, the keep list, and the dataset of kept proposals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composed data sets: layouts, resumption, and the command."""
+"""Composed datasets: layouts, resumption, and the command."""
 
 from __future__ import annotations
 

@@ -7,6 +7,6 @@ archives               members of package files
 licenses, attribution  terms of each file, and the page that credits the authors
 selection              checks and fingerprints of images
 mesh_import            meshes and textures of furniture catalogs (obj, mesh_simplification)
-outlines               outlined photographs (marks.json) as a COCO data set
+outlines               outlined photographs (marks.json) as a COCO dataset
 shrink                 smaller copies of packs and labeled images
 """

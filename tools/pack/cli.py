@@ -74,13 +74,13 @@ def build(
 @app.command()
 def outlines(
     pack: PackFolder,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Data set folder to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Dataset folder to write.")],
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Write the photographs held out for validation, not those for training.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the outlined photographs of a pack as a COCO data set."""
+    """Write the outlined photographs of a pack as a COCO dataset."""
     with progress("writing outlined photographs", unit="images") as report:
         images, objects = write_outlined_photographs(open_pack(pack), output, held_out=held_out, progress=report)
     if as_json:

@@ -1,4 +1,4 @@
-"""Outlines of objects in a pack's photographs, and the COCO data set of the outlined photographs.
+"""Outlines of objects in a pack's photographs, and the COCO dataset of the outlined photographs.
 
 `marks.json` has an entry for each photograph, by package and path: the size at which it was outlined, and its objects.
 An object has a name, `outlines` [x0, y0, x1, y1, …] in pixels, and `holes` of the same form where the background is
@@ -45,11 +45,11 @@ def write_outlined_photographs(
     held_out: bool = False,
     progress: Callable[[int, int], None] = lambda done, count: None,
 ) -> tuple[int, int]:
-    """Write the outlined photographs of a pack as a COCO data set.
+    """Write the outlined photographs of a pack as a COCO dataset.
 
     Args:
         pack: The pack.
-        output: Folder of the data set.
+        output: Folder of the dataset.
         outlines: Entries of an outlines file; by default those of `marks.json`.
         held_out: Write the photographs held out for validation instead of those for training.
         progress: Called as `progress(done, count)` after each photograph.
@@ -58,12 +58,12 @@ def write_outlined_photographs(
         The numbers of images and objects.
 
     Raises:
-        ResourceError: `output` already has a data set, or cannot be written.
+        ResourceError: `output` already has a dataset, or cannot be written.
         FormatError: No photograph of the pack is outlined.
     """
     if output_exists(output / ANNOTATIONS):
         hint = "choose another folder, or remove this one"
-        raise ResourceError("output-exists", f"{output} already has a data set", hint=hint)
+        raise ResourceError("output-exists", f"{output} already has a dataset", hint=hint)
     entries = read_outlines() if outlines is None else outlines
     photographs = [asset for asset in pack.of("photograph", held_out=held_out) if asset.name in entries]
     if not photographs:
@@ -86,7 +86,7 @@ def add_outlines(proposals: Path, pack: Pack, *, by: str, path: Path = OUTLINES_
     """Add the kept proposals for photographs of a pack to an outlines file.
 
     Args:
-        proposals: Folder with the kept proposals as a COCO data set.
+        proposals: Folder with the kept proposals as a COCO dataset.
         pack: The pack with the photographs.
         by: Name of the model that proposed the masks.
         path: The outlines file.
@@ -127,7 +127,9 @@ def collect_outlines(images: Images, by: str = "") -> dict[str, Any]:
 
 def format_outlines(entries: Mapping[str, Any]) -> str:
     """Format an outlines file with one line per photograph, sorted by name."""
-    rows = [f"{json.dumps(name)}: {json.dumps(one, separators=(',', ':'))}" for name, one in sorted(entries.items())]
+    rows = [
+        f"{json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}" for name, entry in sorted(entries.items())
+    ]
     return "{\n" + ",\n".join(rows) + "\n}\n"
 
 

@@ -33,7 +33,7 @@ def write_annotations(folder: Path, labeled_images: Iterable[LabeledImage]) -> t
     """Write the annotation file for the images in `folder/images`.
 
     Args:
-        folder: Folder of the data set.
+        folder: Folder of the dataset.
         labeled_images: The images with their objects.
 
     Returns:
@@ -44,9 +44,9 @@ def write_annotations(folder: Path, labeled_images: Iterable[LabeledImage]) -> t
     """
     images: list[dict[str, Any]] = []
     objects: list[dict[str, Any]] = []
-    for number, (file, (height, width), found, license) in enumerate(labeled_images, start=1):
+    for number, (file, (height, width), masks, license) in enumerate(labeled_images, start=1):
         images.append({"id": number, "file_name": file, "height": height, "width": width, "license": license})
-        objects += [{"image_id": number, "name": name, **_format_mask(mask)} for name, mask in found]
+        objects += [{"image_id": number, "name": name, **_format_mask(mask)} for name, mask in masks]
     names = sorted({entry["name"] for entry in objects})
     for key, entry in enumerate(objects, start=1):
         entry |= {"id": key, "category_id": 1 + names.index(entry.pop("name"))}

@@ -1,10 +1,10 @@
-"""Proposals of masks for images without annotations, and the COCO data set of the proposals that a person keeps.
+"""Proposals of masks for images without annotations, and the COCO dataset of the proposals that a person keeps.
 
     images/NAME        the images
     found/NAME.json    the proposals for each image, numbered from 1, in the format of SA-1B
     sheets/NAME.png    the image, and a numbered tile for each proposal
     keep.txt           a line for each image, to be filled in: `NAME: 1 church, 4 tree, 7`
-    annotations.json   the kept proposals; with the images a COCO data set for training
+    annotations.json   the kept proposals; with the images a COCO dataset for training
 
 A model's own scores do not separate correct from wrong masks well enough to train on (`docs/log.md`), so a person
 selects them.
@@ -157,7 +157,7 @@ def write_proposals(folder: Path, image: UnlabeledImage, segmenter: Segmenter, m
 
 
 def write_selected_proposals(folder: Path) -> tuple[int, int]:
-    """Write the proposals in the keep list as a COCO data set, and return the numbers of images and objects.
+    """Write the proposals in the keep list as a COCO dataset, and return the numbers of images and objects.
 
     Raises:
         InputNotFound: There is no keep list.

@@ -1,4 +1,4 @@
-"""Samples of annotated data sets: random square views of images, and short clips of annotated frames."""
+"""Samples of annotated datasets: random square views of images, and short clips of annotated frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of training images and clips: packs, indexed label maps and annotated data sets, mixed by weight."""
+"""Sources of training images and clips: packs, indexed label maps and annotated datasets, mixed by weight."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class IndexedSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetSource:
-    """A data set in any layout that `masklet evaluate` reads."""
+    """A dataset in any layout that `masklet evaluate` reads."""
 
     path: Path
     seed: int
@@ -167,7 +167,7 @@ def open_mixture(texts: Sequence[str], seed: int, protected: Sequence[ProtectedF
 
 
 def open_source(path: Path, seed: int, *, held_out: bool = False) -> Source:
-    """Open and check the data at `path`: the folder of a pack, an index file, or an annotated data set.
+    """Open and check the data at `path`: the folder of a pack, an index file, or an annotated dataset.
 
     Args:
         path: The data.

@@ -43,7 +43,7 @@ def write_davis(folder: Path, name: str, clip: Clip) -> None:
 
 
 def write_davis_split(folder: Path, split: str, names: Iterable[str]) -> None:
-    """Write the list of sequences of a split, which a DAVIS data set needs."""
+    """Write the list of sequences of a split, which a DAVIS dataset needs."""
     lists = folder / "ImageSets" / "2017"
     lists.mkdir(parents=True, exist_ok=True)
     _write(lists / f"{split}.txt", "".join(f"{name}\n" for name in names).encode())

@@ -1,4 +1,4 @@
-"""Data sets of composed clips or images, in the layout of DAVIS, SA-V or SA-1B."""
+"""Datasets of composed clips or images, in the layout of DAVIS, SA-V or SA-1B."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ RECIPE = "recipe.json"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Settings of a composed data set. The same pack and recipe give the same clips or images, whatever their number.
+    """Settings of a composed dataset. The same pack and recipe give the same clips or images, for any count.
 
     Attributes:
-        layout: Layout of the data set.
+        layout: Layout of the dataset.
         size: Height and width in pixels.
         frames: Frames per clip.
         seed: Random seed.
@@ -62,18 +62,18 @@ def synthesize(
     progress: Progress = lambda done, total: None,
     loading: Progress = lambda done, total: None,
 ) -> None:
-    """Write a data set, or the missing part of it.
+    """Write a dataset, or the missing part of it.
 
     Args:
         pack: The pack to compose from.
-        folder: Folder of the data set.
-        recipe: Settings of the data set.
+        folder: Folder of the dataset.
+        recipe: Settings of the dataset.
         count: Number of clips or images.
         progress: Called as `progress(done, total)` after each clip or image.
         loading: Called as `loading(done, total)` after each mesh, if the meshes have not been rendered before.
 
     Raises:
-        ResourceError: The folder has other files or a data set of another recipe, or cannot be written.
+        ResourceError: The folder has other files or a dataset of another recipe, or cannot be written.
     """
     _claim_folder(folder, recipe)
     write = (
@@ -101,9 +101,7 @@ def _claim_folder(folder: Path, recipe: Recipe) -> None:
     content = json.dumps(asdict(recipe), indent=1)
     if output_exists(path):
         if path.read_text("utf-8") != content:
-            message = (
-                f"{folder} has a data set of another recipe ({RECIPE}); choose another folder, or the same options"
-            )
+            message = f"{folder} has a dataset of another recipe ({RECIPE}); choose another folder, or the same options"
             raise ResourceError("output-exists", message, path=str(folder))
         return
     if folder.is_dir() and any(folder.iterdir()):
