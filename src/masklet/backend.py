@@ -106,7 +106,7 @@ class Recall:
     Attributes:
         spatial: (slot, memory) of each memory whose features are recalled.
         pointers: (number of frames since, memory) of each memory whose object pointer is recalled.
-        horizon: Number of frames by which the times of pointers are divided: 15, less in a clip known to be shorter.
+        horizon: Divisor of the times of pointers, in frames: 15, or less if the clip is known to be shorter.
     """
 
     spatial: tuple[tuple[int, Memory], ...] = ()

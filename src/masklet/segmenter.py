@@ -206,7 +206,7 @@ class Segmenter:
         return Tracker(self.backend, video, length=length, postprocessing=postprocessing, zoom=self.zoom)
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
-        """Read a tracker that `Tracker.save` wrote. It continues as if it had never stopped.
+        """Read a tracker that `Tracker.save` wrote. Tracking resumes from its saved state.
 
         Args:
             path: The session file.

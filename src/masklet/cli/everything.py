@@ -53,7 +53,7 @@ class VideoArguments:
     ] = False
 
     def find_given(self) -> str | None:
-        """Return the name of the first option that was given."""
+        """Return the first option that was given, such as `--every`; None if there is none."""
         names = ("look_every", "uncovered", "patience", "most", "start", "stop", "every", "resume")
         given = [name for name in names if getattr(self, name) not in (None, False)]
         return f"--{given[0].replace('_', '-')}" if given else None

@@ -28,7 +28,7 @@ InputSize = Annotated[
         help="Side of the network's square input, a multiple of 32. Default: the model's own, 1024 for released ones.",
     ),
 ]
-OldInputSize = Annotated[int | None, typer.Option("--size", hidden=True)]  # the name of --input-size until 0.3
+OldInputSize = Annotated[int | None, typer.Option("--size", hidden=True)]  # old name of --input-size, until 0.3
 
 
 @dataclass(eq=False, repr=False)

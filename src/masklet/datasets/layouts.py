@@ -24,7 +24,7 @@ from masklet.files.image_files import IMAGE_SUFFIXES
 
 IMAGE_LAYOUTS = "SA-1B, COCO or LVIS instances, images with masks, LabelMe"
 CLIP_LAYOUTS = "SA-V, DAVIS, YouTube-VOS, MOSE, LVOS, folders of frames with label maps"
-_SPLITS = ("valid" + ALL_FRAMES, "valid", "val", "test", "train")  # without a given split, the first one that exists
+_SPLITS = ("valid" + ALL_FRAMES, "valid", "val", "test", "train")  # by default the first one that exists is used
 _COCO = ("instances*.json", "lvis*.json", "*.coco.json", "annotations.json")
 
 Name = TypeVar("Name", bound=str)
@@ -89,10 +89,10 @@ def _read_frame(clip: AnnotatedClip, frame: int) -> NDArray[np.uint8]:
 def _find_coco(path: Path, split: str | None) -> Images | None:
     if path.is_file():
         return open_coco(path) if path.suffix.lower() == ".json" else None
-    found = {file for folder in (path, path / "annotations") for pattern in _COCO for file in folder.glob(pattern)}
-    files = sorted(file for file in found if split is None or split in file.stem)
-    names = ", ".join(sorted(file.stem for file in found))
-    if found and not files:
+    candidates = {file for folder in (path, path / "annotations") for pattern in _COCO for file in folder.glob(pattern)}
+    files = sorted(file for file in candidates if split is None or split in file.stem)
+    names = ", ".join(sorted(file.stem for file in candidates))
+    if candidates and not files:
         raise SettingsError("bad-usage", f"{path} has no split {split!r}; splits are {names}")
     if len(files) > 1:
         raise SettingsError(

@@ -123,8 +123,8 @@ def _check_masklets(masklets: Masklets) -> None:
             "annotation-broken", f"row {position} has {len(masklets.rows[position])} masks for {count} objects"
         )
     if masklets.rows and (len(masklets.rows) - 1) * masklets.stride >= masklets.frame_count:
-        rows = f"{len(masklets.rows)} rows, one every {masklets.stride} frames"
-        raise FormatError("annotation-broken", f"{rows}, are too many for a video of {masklets.frame_count} frames")
+        counts = f"{len(masklets.rows)} rows, every {masklets.stride} frames, for {masklets.frame_count} frames"
+        raise FormatError("annotation-broken", f"{counts} do not fit; check 'video_frame_count' and 'fps'")
 
 
 def _read_train_clip(files: Mapping[str, Path], name: str) -> AnnotatedClip:

@@ -14,7 +14,7 @@ from masklet.prompts import Prompt
 from masklet.tracking.disk_cache import DiskCache, SpilledDict
 from masklet.tracking.memory_bank import MemoryBank
 
-_MAX_UNCERTAINTIES = 64  # frames per object whose uncertainty is kept: the highest ones
+_MAX_UNCERTAINTIES = 64  # frames per object, those with the highest uncertainty
 
 
 class ObjectResult(NamedTuple):
@@ -22,7 +22,7 @@ class ObjectResult(NamedTuple):
 
     Attributes:
         decoded: The decoder's output.
-        direction: 1 or −1, in which the frame was last tracked; 0 if it was only prompted.
+        direction: Direction in which the frame was last tracked, 1 or −1; 0 if it was only prompted.
         basis: Hash of the results whose memories were recalled.
         stamp: Number of this result; no other result of the tracker has it.
         crop: Crop that the logits cover; None is the full image.
@@ -44,7 +44,7 @@ class ObjectTrack:
         results: Results by frame.
         bank: Memory bank.
         prompts: Prompts by frame.
-        uncertainties: Uncertainty of the masks with the highest one, by frame.
+        uncertainties: Uncertainty of the most uncertain masks, by frame.
     """
 
     recent: SpilledDict[Memory]

@@ -24,7 +24,7 @@ from masklet.tracking.tracker import Frames, Tracker
 def read_session(
     path: Path, backend: Backend, video: Frames | None = None, *, disk_cache: DiskCache | None = None
 ) -> Tracker:
-    """Read a tracker that `Tracker.save` wrote. It continues as if it had never stopped.
+    """Read a tracker that `Tracker.save` wrote. Tracking resumes from its saved state.
 
     Args:
         path: The session file.
@@ -64,9 +64,9 @@ def read_session(
 
 
 def _check_model(header: dict[str, Any], backend: Backend, path: Path) -> None:
-    found = (header["version"], header["identity"], header["size"])
+    actual = (header["version"], header["identity"], header["size"])
     expected = (VERSION, backend.identity, backend.input_size)
-    if found != expected:
+    if actual != expected:
         raise StateError(
             "resume-mismatch",
             f"{path}: the session was made with {header['model']} at input size {header['size']} (weights "

@@ -245,7 +245,7 @@ class Tracker:
 
     def _get_track(self, object_id: int) -> ObjectTrack:
         if object_id not in self.tracks:
-            raise PromptError("unknown-object", f"no object {object_id}; there are {list(self.tracks) or 'none'}")
+            raise PromptError("unknown-object", f"no object {object_id}; the objects are {list(self.tracks) or 'none'}")
         return self.tracks[object_id]
 
     def _create_track(self, object_id: int) -> ObjectTrack:

@@ -141,18 +141,18 @@ def plan_traversal(
         PromptError: `unknown-frame`: a prompted frame is outside the range.
         SettingsError: The range has no frames, or the direction is unknown.
     """
-    prompts = sorted(set(prompted))
-    if not prompts:
+    prompted_frames = sorted(set(prompted))
+    if not prompted_frames:
         raise StateError("no-prompts", "nothing to track; prompt an object with a click, a box or a mask")
     check_direction(direction)
     first, last = start or 0, length if stop is None else min(stop, length)
     if every < 1 or not 0 <= first < last:
         message = f"no frames to visit: start {first}, stop {last} and every {every} in a video of {length} frames"
         raise SettingsError("bad-usage", message)
-    if outside := [frame for frame in prompts if not first <= frame < last]:
+    if outside := [frame for frame in prompted_frames if not first <= frame < last]:
         message = f"frame {outside[0]} has a prompt, but the frames that are visited are {first} to {last - 1}"
         raise PromptError("unknown-frame", message)
     frames: Sequence[int] = range(first, last, every)
-    if any((frame - first) % every for frame in prompts):
-        frames = sorted({*frames, *prompts})
-    return Traversal(frames, tuple(bisect_left(frames, frame) for frame in prompts), direction)
+    if any((frame - first) % every for frame in prompted_frames):
+        frames = sorted({*frames, *prompted_frames})
+    return Traversal(frames, tuple(bisect_left(frames, frame) for frame in prompted_frames), direction)
