@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-PARITY = Path(__file__).parent / "parity"
+from support.recorded import load_shapes
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -47,13 +46,6 @@ def gray_world(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(GrayWorld()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@cache
-def load_shapes() -> dict[str, dict[str, list[int]]]:
-    """Load the shapes of ten released state dicts: configuration → name of the entry → shape."""
-    found: dict[str, dict[str, list[int]]] = json.loads((PARITY / "shapes.json").read_text())
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import load_shapes
 from masklet.checkpoints import read_tensors
 from masklet.checkpoints.download import RetryPolicy
 from masklet.checkpoints.hub import (
@@ -29,6 +28,7 @@ from masklet.cli import options
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
 from support.faulty_server import FaultyServer, send_correctly, send_wrong_byte, serve
+from support.recorded import load_shapes
 
 CONTENT = b"weights" * 1000
 TOY = Release("sam2.1-toy", "092824", "sam2.1_hiera_toy.pt", len(CONTENT), 7, hashlib.sha256(CONTENT).hexdigest())

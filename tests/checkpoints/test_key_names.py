@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 
-from conftest import load_shapes
 from masklet.checkpoints import key_names
 from masklet.checkpoints.key_names import (
     TABLE,
@@ -22,6 +21,7 @@ from masklet.checkpoints.key_names import (
 )
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError
+from support.recorded import load_shapes
 
 NAMES = sorted(load_shapes())
 COUNTS = {"tiny": 471, "small": 519, "base_plus": 615, "large": 903, "micro": 411}

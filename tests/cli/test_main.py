@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import load_shapes
 from masklet.checkpoints import read_tensors, write_released
 from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
 from masklet.cli import models
@@ -28,6 +27,7 @@ from masklet.errors import EXIT_STATUS
 from parity.inputs import weights
 from support.faulty_server import send_correctly, send_half_and_stall, serve
 from support.hostile_checkpoints import make_checkpoint, pickle_text
+from support.recorded import load_shapes
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import PARITY
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from support.recorded import PARITY
 
 pytest.importorskip("torch")
 

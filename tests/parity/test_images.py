@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 import masklet
-from conftest import PARITY
 from masklet import EmbeddedImage, Masks, Prompt, box, click, clicks
 from parity.inputs import frames
+from support.recorded import PARITY
 
 pytest.importorskip("torch")
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import PARITY, load_shapes
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, box, click, clicks, mask
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
+from support.recorded import PARITY, load_shapes
 
 torch = pytest.importorskip("torch")
 
