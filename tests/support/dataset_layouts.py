@@ -177,7 +177,7 @@ def make_sa1b_json(number: int) -> dict[str, Any]:
     rles = [rle.encode(make_labels(column) == 1) for column in (0, 5)]
     return {
         "image": {"image_id": number, "file_name": f"sa_{number}.jpg", "height": SIZE[0], "width": SIZE[1]},
-        "annotations": [{"id": 900 + k, "segmentation": one} for k, one in enumerate(rles)],
+        "annotations": [{"id": 900 + k, "segmentation": code} for k, code in enumerate(rles)],
     }
 
 

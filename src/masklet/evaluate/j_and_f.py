@@ -83,8 +83,8 @@ def compute_contour_accuracy(ground_truth: Mask, prediction: Mask) -> float:
         PromptError: The masks differ in size (`mask-shape`).
     """
     true, predicted = (_extract_contour(mask) for mask in _crop_to_both(*_check_and_convert(ground_truth, prediction)))
-    reach = compute_tolerance_px(ground_truth.shape)
-    precision, recall = _fraction_near(predicted, true, reach), _fraction_near(true, predicted, reach)
+    radius = compute_tolerance_px(ground_truth.shape)
+    precision, recall = _fraction_near(predicted, true, radius), _fraction_near(true, predicted, radius)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -118,8 +118,8 @@ def _crop_to_both(first: Bytes, second: Bytes) -> tuple[Bytes, Bytes]:
     return np.ascontiguousarray(first[crop]), np.ascontiguousarray(second[crop])
 
 
-def _fraction_near(points: Bytes, others: Bytes, reach: int) -> float:
-    """Compute the fraction of `points` with one of `others` within `reach` pixels; 1 if `points` is empty.
+def _fraction_near(points: Bytes, others: Bytes, radius: int) -> float:
+    """Compute the fraction of `points` with one of `others` within `radius` pixels; 1 if `points` is empty.
 
     Dilation by a square is faster than by a disk. Points inside the square within the disk are near, points outside
     the square around the disk are not, and only the few points between the squares are measured.
@@ -127,25 +127,25 @@ def _fraction_near(points: Bytes, others: Bytes, reach: int) -> float:
     total = cv2.countNonZero(points)
     if not total or not cv2.countNonZero(others):
         return float(not total)
-    near = cv2.bitwise_and(points, _dilate_by_square(others, math.isqrt(reach * reach // 2)))
-    between = np.asarray(cv2.subtract(cv2.bitwise_and(points, _dilate_by_square(others, reach)), near), np.uint8)
-    return (cv2.countNonZero(near) + _count_near(between, others, reach)) / total
+    near = cv2.bitwise_and(points, _dilate_by_square(others, math.isqrt(radius * radius // 2)))
+    between = np.asarray(cv2.subtract(cv2.bitwise_and(points, _dilate_by_square(others, radius)), near), np.uint8)
+    return (cv2.countNonZero(near) + _count_near(between, others, radius)) / total
 
 
-def _dilate_by_square(points: Bytes, reach: int) -> Bytes:
-    side = 2 * reach + 1
+def _dilate_by_square(points: Bytes, radius: int) -> Bytes:
+    side = 2 * radius + 1
     return np.asarray(cv2.dilate(points, np.ones((side, side), np.uint8)))
 
 
-def _count_near(points: Bytes, others: Bytes, reach: int) -> int:
-    """Count the `points` with one of `others` within a Euclidean distance of `reach` pixels.
+def _count_near(points: Bytes, others: Bytes, radius: int) -> int:
+    """Count the `points` with one of `others` within a Euclidean distance of `radius` pixels.
 
     The others are sorted row by row, so in each row near a point the first candidate is found by bisection.
     """
     width = points.shape[1]
-    stride = width + 2 * reach  # a search that leaves its row at one end does not reach the next
-    upwards = np.arange(-reach, reach + 1)
-    sideways = np.array([math.isqrt(reach * reach - row * row) for row in upwards.tolist()])
+    stride = width + 2 * radius  # a search that leaves its row at one end does not reach the next
+    upwards = np.arange(-radius, radius + 1)
+    sideways = np.array([math.isqrt(radius * radius - row * row) for row in upwards.tolist()])
     candidates = _pad_indices(others, width, stride)
     first = (_pad_indices(points, width, stride)[:, None] + upwards * stride) - sideways
     next_candidate = candidates.take(np.searchsorted(candidates, first), mode="clip")

@@ -79,9 +79,9 @@ def compute_ticks(low: float, high: float) -> list[float]:
 
 
 def _compute_integer_ticks(xs: Sequence[float]) -> list[float]:
-    """Return every integer in the range of the values if they are few integers, otherwise an empty list."""
-    few = all(float(x).is_integer() for x in xs) and 1 <= max(xs) - min(xs) <= MAX_INTEGER_TICKS
-    return [float(x) for x in range(int(min(xs)), int(max(xs)) + 1)] if few else []
+    """Return every integer in the range of the values, or no ticks for fractions and large ranges."""
+    has_integer_ticks = all(float(x).is_integer() for x in xs) and 1 <= max(xs) - min(xs) <= MAX_INTEGER_TICKS
+    return [float(x) for x in range(int(min(xs)), int(max(xs)) + 1)] if has_integer_ticks else []
 
 
 class _Axes:

@@ -33,9 +33,9 @@ def _encode_mask(graph: GraphBuilder, logits: str, binarize: str) -> str:
     """Upsample masks to the input size, threshold those to binarize, and downsample four times: (N, C, h, w)."""
     scales = graph.constant(np.array([1, 1, 4, 4]), dtype="float32")
     large = graph.op("Resize", logits, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
-    most, least = graph.constant(MASK_SCALE + MASK_BIAS), graph.constant(MASK_BIAS)
-    hard = graph.where(graph.op("Greater", large, graph.constant(0.0)), most, least)
-    soft = graph.add(graph.mul(graph.op("Sigmoid", large), graph.constant(MASK_SCALE)), least)
+    high, low = graph.constant(MASK_SCALE + MASK_BIAS), graph.constant(MASK_BIAS)
+    hard = graph.where(graph.op("Greater", large, graph.constant(0.0)), high, low)
+    soft = graph.add(graph.mul(graph.op("Sigmoid", large), graph.constant(MASK_SCALE)), low)
     x = graph.where(binarize, hard, soft)
     for index in range(4):
         x = graph.conv(x, f"memory_encoder.mask.convs.{index}", strides=[2, 2], pads=[1, 1, 1, 1])

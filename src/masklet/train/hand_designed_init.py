@@ -75,9 +75,9 @@ def init_decoder_attention(attention: Attention, gaussian: Tensor) -> None:
 def init_memory_attention(model: Sam2) -> None:
     """Let memory attention look up the same place in earlier frames, and with a lower weight object pointers.
 
-    The same place a frame ago is the best guess for a place. Queries and keys are constants: after the rotary position
-    encoding, their product is largest at equal places. Only the pairs of channels that rotate fastest are used, those
-    at the start of the x half and of the y half; slower pairs cannot separate adjacent places.
+    The first estimate of an object's place is its place in the previous frame. Queries and keys are constants: after
+    the rotary position encoding, their product is largest at equal places. Only the pairs of channels that rotate
+    fastest are used, at the start of the x half and of the y half, since slower pairs cannot separate adjacent places.
 
     Pointers have no place. One of the last two memory channels is constant in maps (by their position encoding), the
     other in pointers. A pair that hardly rotates reads the latter, because pointers without attention get no gradient.
@@ -203,13 +203,15 @@ def _init_memory_values(attention: RotaryAttention) -> None:
 
 def _init_mask_output(decoder: MaskDecoder) -> None:
     """Upsample the parts of each cell: to its quarters, then to single logits."""
-    few = 2 * PARTS_PER_SIDE  # channels for the four parts of a quarter and their negatives
+    channels = 2 * PARTS_PER_SIDE  # for the four parts of a quarter and their negatives
     for part, (row, column) in enumerate(_grid_cells(PARTS_PER_SIDE)):
-        decoder.upscale1.weight[part, :few, row // 2, column // 2] += _write_pattern(few, 2, row % 2, column % 2)
+        decoder.upscale1.weight[part, :channels, row // 2, column // 2] += _write_pattern(
+            channels, 2, row % 2, column % 2
+        )
     for row, column in _grid_cells(2):
-        signal = _write_pattern(few, 2, row, column)
-        decoder.upscale2.weight[:few, MASK_FEATURE, row, column] += signal
-        decoder.upscale2.weight[:few, MASK_FEATURE + 1, row, column] -= signal
+        signal = _write_pattern(channels, 2, row, column)
+        decoder.upscale2.weight[:channels, MASK_FEATURE, row, column] += signal
+        decoder.upscale2.weight[:channels, MASK_FEATURE + 1, row, column] -= signal
     for head in _of_type(decoder.mask_heads, MLP):
         _bias(_last_linear(head))[MASK_FEATURE : MASK_FEATURE + 2] += torch.tensor([OUTPUT_GAIN, -OUTPUT_GAIN])
 

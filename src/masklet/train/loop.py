@@ -162,7 +162,7 @@ def save_run(run: Run) -> None:
 
 
 class _Session:
-    """The time from start or resumption to the end: clock, saves, metrics and validation."""
+    """A session of a run, from its start or resumption to its end: clock, saves, metrics and validation."""
 
     def __init__(self, run: Run, report: Callable[[StepMetrics], None], validation: Mapping[str, Examples]) -> None:
         self.run, self.validation = run, validation
@@ -208,7 +208,7 @@ class _Session:
             yield request, compositor.complete_batch(batch, request) if compositor else batch
 
     def finish_step(self, result: RolloutResult, request: BatchRequest) -> None:
-        """Log the step, and save and validate when their time has come."""
+        """Log the step, and save and validate at the intervals of the settings."""
         run, settings, now = self.run, self.run.settings, time.monotonic()
         seconds = distributed.broadcast(self.seconds_before + now - self.started, run.device)
         run.progress = Progress(run.progress.step, seconds)
@@ -271,7 +271,7 @@ def _objects_per_batch(settings: Settings, request: BatchRequest) -> int:
 
 
 def _roll_out(run: Run, batch: Batch, request: BatchRequest) -> tuple[RolloutResult, Tensor]:
-    """Roll out a batch as its step draws it. Returns the result, and the sum of embedding loss and ellipse loss."""
+    """Roll out a batch with options drawn for its step. Returns the result, and embedding loss plus ellipse loss."""
     settings, step = run.settings, run.progress.step
     rng = np.random.default_rng((settings.seed, 3, step))
     options = _draw_options(settings, request, rng)
@@ -280,8 +280,8 @@ def _roll_out(run: Run, batch: Batch, request: BatchRequest) -> tuple[RolloutRes
     extra = torch.zeros((), device=run.device)
     with torch.autocast(run.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
         if request.frames:
-            most = settings.max_prompted_frames, settings.max_corrected_frames
-            schedule = draw_schedule(request.frames, settings.clip_mask_prompts, *most, rng)
+            limits = settings.max_prompted_frames, settings.max_corrected_frames
+            schedule = draw_schedule(request.frames, settings.clip_mask_prompts, *limits, rng)
             return roll_out_clips(run.model, *batch, schedule, options, rngs), extra
         features = encode_images(run.model, batch.frames, options)
         result = roll_out_images(run.model, features, batch.ground_truth, options, rngs)

@@ -192,9 +192,9 @@ def sample_boxes(ground_truth: Tensor, rngs: Sequence[Generator]) -> Tensor:
     tight = torch.stack((x0, y0, x1, y1), dim=1).double()
     sides = torch.stack((x1 - x0, y1 - y0), dim=1).double()
     whole = tight.new_tensor([width, height])
-    reach = torch.minimum(BOX_NOISE * sides, BOX_NOISE_LIMIT * whole).repeat(1, 2)
+    max_shift = torch.minimum(BOX_NOISE * sides, BOX_NOISE_LIMIT * whole).repeat(1, 2)
     noise = torch.from_numpy(np.stack([rng.uniform(-1, 1, 4) for rng in rngs])).to(ground_truth.device)
-    jittered = (tight + noise * reach).clamp(min=0)
+    jittered = (tight + noise * max_shift).clamp(min=0)
     return (torch.minimum(jittered, (whole - 1).repeat(2)) / whole.repeat(2)).float().unflatten(1, (2, 2))
 
 

@@ -64,11 +64,11 @@ class TimeSeeker:
 
     def _is_ahead(self, target: int) -> bool:
         """Return whether further decoding reaches the target at least as fast as a seek."""
-        here = self._next if self._current is None else self._current
-        if here is None or here.pts > target:
+        position = self._next if self._current is None else self._current
+        if position is None or position.pts > target:
             return False
-        is_near = self._index.find_frame(target) - self._index.find_frame(here.pts) <= _MAX_FRAMES_AHEAD
-        return is_near or self._index.find_seek_time(target) == self._index.find_seek_time(here.pts)
+        is_near = self._index.find_frame(target) - self._index.find_frame(position.pts) <= _MAX_FRAMES_AHEAD
+        return is_near or self._index.find_seek_time(target) == self._index.find_seek_time(position.pts)
 
     def _seek(self, target: int) -> None:
         for back in range(_MAX_SEEKS):

@@ -128,9 +128,9 @@ class BatchComposer:
         The last object, which is the nearest, has at least 2 % of the image.
         """
         low, high = self.settings.area
-        most = (1.6 / counts).clamp(low * 1.01, high)
+        max_area = (1.6 / counts).clamp(low * 1.01, high)
         shares = random.uniform(0, 1, self.settings.objects[1])
-        areas = low * (most / low)[:, None] ** shares
+        areas = low * (max_area / low)[:, None] ** shares
         sorted_areas = areas.sort(descending=True).values
         areas = torch.where(random.bernoulli(0.6)[:, None], sorted_areas, areas)
         last = (counts - 1)[:, None]
@@ -288,11 +288,11 @@ def _select(first: Tensor, second: Tensor, chosen: Tensor) -> Tensor:
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
     """Blur images (B, C, H, W) with a separable Gaussian and repeated edges."""
-    reach = max(1, math.ceil(2.5 * sigma))
-    steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    radius = max(1, math.ceil(2.5 * sigma))
+    steps = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     kernel = kernel / kernel.sum()
     channels = image.shape[1]
-    padded = F.pad(image, (reach, reach, reach, reach), mode="replicate")
+    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
     across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
     return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

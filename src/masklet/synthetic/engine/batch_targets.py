@@ -46,14 +46,14 @@ def choose_image_targets(scene: SceneMaps, count: int, generator: torch.Generato
     Returns:
         The masks (B, count, S, S) bool and their kinds (B, count), -1 for an empty mask.
     """
-    least = _compute_min_pixels(scene.objects)
-    visible, order = _choose_objects(scene, count, least, generator)
+    min_pixels = _compute_min_pixels(scene.objects)
+    visible, order = _choose_objects(scene, count, min_pixels, generator)
     masks, kinds = [], []
     for place in range(count):
         chosen = order[:, place]
         is_target = visible.gather(1, chosen[:, None])[:, 0]
         mask = scene.objects == chosen[:, None, None]
-        mask, kind = _vary_targets(scene, mask, chosen, least, generator)
+        mask, kind = _vary_targets(scene, mask, chosen, min_pixels, generator)
         masks.append(mask & is_target[:, None, None])
         kinds.append(torch.where(is_target, kind, NONE))
     return torch.stack(masks, 1), torch.stack(kinds, 1)
@@ -84,31 +84,33 @@ def _compute_min_pixels(objects: Tensor) -> float:
     return max(16.0, MIN_TARGET_SHARE * objects[0].numel())
 
 
-def _choose_objects(scene: SceneMaps, count: int, least: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _choose_objects(
+    scene: SceneMaps, count: int, min_pixels: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Return which objects are visible enough (B, N + 1) bool, and `count` of them for each image (B, count)."""
     areas = _count_pixels(scene.objects, scene.full_areas.shape[1])
-    visible = (areas >= least) & (areas >= MIN_VISIBLE_SHARE * scene.full_areas)
+    visible = (areas >= min_pixels) & (areas >= MIN_VISIBLE_SHARE * scene.full_areas)
     visible[:, 0] = False
     return visible, _sample_objects(visible, areas, count, generator)
 
 
 def _vary_targets(
-    scene: SceneMaps, mask: Tensor, chosen: Tensor, least: float, generator: torch.Generator
+    scene: SceneMaps, mask: Tensor, chosen: Tensor, min_pixels: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Replace some instances at random by a union with a neighbor, one of their parts, or a region."""
-    part = _choose_label(torch.where(mask, scene.parts % LABELS_PER_OBJECT, 0), least, generator)
+    part = _choose_label(torch.where(mask, scene.parts % LABELS_PER_OBJECT, 0), min_pixels, generator)
     background = torch.where(scene.objects == 0, scene.regions, 0)
     others = (
         (UNION, mask | _find_neighbor(scene.objects, mask)),
         (PART, part),
-        (REGION, _choose_label(background, max(least, 0.01 * mask[0].numel()), generator)),
+        (REGION, _choose_label(background, max(min_pixels, 0.01 * mask[0].numel()), generator)),
     )
     choice = torch.rand(len(mask), generator=generator, device=mask.device)
     result, kind, bound = mask, torch.full_like(chosen, INSTANCE), 0.0
     for name, other in others:
         selected = (choice >= bound) & (choice < bound + KIND_SHARES[name])
         bound += KIND_SHARES[name]
-        possible = selected & (other.sum((1, 2)) >= least) & (other != mask).any(2).any(1)
+        possible = selected & (other.sum((1, 2)) >= min_pixels) & (other != mask).any(2).any(1)
         result = torch.where(possible[:, None, None], other, result)
         kind = torch.where(possible, name, kind)
     return result, kind
@@ -133,11 +135,11 @@ def _sample_objects(visible: Tensor, areas: Tensor, count: int, generator: torch
     return ranked.gather(1, turn)
 
 
-def _choose_label(labels: Tensor, least: float, generator: torch.Generator) -> Tensor:
-    """Return the mask (B, S, S) of a random label above 0 with at least `least` pixels, empty if there is none."""
+def _choose_label(labels: Tensor, min_pixels: float, generator: torch.Generator) -> Tensor:
+    """Return the mask (B, S, S) of a random label above 0 with at least `min_pixels` pixels, empty if there is none."""
     areas = _count_pixels(labels, LABELS_PER_OBJECT)
     areas[:, 0] = 0
-    score = torch.rand(areas.shape, generator=generator, device=areas.device) * (areas >= least)
+    score = torch.rand(areas.shape, generator=generator, device=areas.device) * (areas >= min_pixels)
     best = score.max(1)
     return (labels == best.indices[:, None, None]) & (best.values > 0)[:, None, None]
 

@@ -48,8 +48,8 @@ def cast_shadow(background: Floats, layer: Layer, rng: Generator) -> None:
     """Darken the background (h, w, 3) in place with a shadow: a shifted and blurred copy of the object."""
     height, width = layer.alpha.shape
     small = resize(layer.alpha, (max(2, height // 4), max(2, width // 4)))
-    reach = 0.12 * np.sqrt(small.size)
-    shift = np.array([[1, 0, rng.normal(0, reach)], [0, 1, abs(rng.normal(0, reach))]])
+    spread = 0.12 * np.sqrt(small.size)
+    shift = np.array([[1, 0, rng.normal(0, spread)], [0, 1, abs(rng.normal(0, spread))]])
     if rng.random() < 0.4:  # a shadow on the floor: the object flattened at its lower edge
         press = rng.uniform(0.15, 0.5)
         shift = np.array([[1, rng.normal(0, 0.5), 0], [0, press, (1 - press) * small.shape[0] * 0.9]])

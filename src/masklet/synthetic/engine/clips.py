@@ -92,10 +92,10 @@ class ClipComposer:
         if rng.random() < self.settings.reversal:
             recordings.reverse()
         labels = np.stack([numbers for _, numbers in recordings])
-        least = max(16, MIN_TARGET_SHARE * self.size**2)
+        min_pixels = max(16, MIN_TARGET_SHARE * self.size**2)
         areas = np.stack([(labels == number).sum((1, 2)) for number in range(1, len(actors) + 1)])
-        at_first = areas[:, 0] >= least
-        visible = [*np.flatnonzero(at_first) + 1, *np.flatnonzero(~at_first & (areas.max(1) >= 4 * least)) + 1]
+        at_first = areas[:, 0] >= min_pixels
+        visible = [*np.flatnonzero(at_first) + 1, *np.flatnonzero(~at_first & (areas.max(1) >= 4 * min_pixels)) + 1]
         if not at_first.any():
             return None
         kinds: tuple[TargetKind, ...] = tuple("instance" for _ in visible)

@@ -58,17 +58,17 @@ class Scene:
 
 def choose_targets(scene: Scene, rng: Generator) -> list[Target]:
     """Choose every visible instance, and at random a union, up to three parts and up to two regions."""
-    least = max(16, MIN_TARGET_SHARE * scene.objects.size)
+    min_pixels = max(16, MIN_TARGET_SHARE * scene.objects.size)
     areas = np.bincount(scene.objects.ravel(), minlength=len(scene.full_areas) + 1)
-    visible = [n for n, area in enumerate(scene.full_areas, 1) if areas[n] >= max(least, MIN_VISIBLE_SHARE * area)]
+    visible = [n for n, area in enumerate(scene.full_areas, 1) if areas[n] >= max(min_pixels, MIN_VISIBLE_SHARE * area)]
     chosen: list[Target] = [(scene.objects == number, "instance") for number in visible]
     pairs = find_touching_pairs(scene.objects, visible)
     if pairs and rng.random() < 0.4:
         chosen.append((np.isin(scene.objects, _choose_group(pairs, rng)), "union"))
-    chosen += [(mask, "part") for mask in _choose_labels(scene.parts, least, 3, rng)]
+    chosen += [(mask, "part") for mask in _choose_labels(scene.parts, min_pixels, 3, rng)]
     if scene.regions is not None and rng.random() < 0.6:
         free = np.where(scene.objects == 0, scene.regions, 0)
-        chosen += [(mask, "region") for mask in _choose_labels(free, max(least, 0.01 * free.size), 2, rng)]
+        chosen += [(mask, "region") for mask in _choose_labels(free, max(min_pixels, 0.01 * free.size), 2, rng)]
     return chosen
 
 
@@ -91,9 +91,9 @@ def _choose_group(pairs: set[tuple[int, int]], rng: Generator) -> list[int]:
     return sorted(group)
 
 
-def _choose_labels(labels: NDArray[np.int32], least: float, most: int, rng: Generator) -> list[Mask]:
-    """Choose up to `most` random labels with at least `least` pixels and return their masks."""
+def _choose_labels(labels: NDArray[np.int32], min_pixels: float, most: int, rng: Generator) -> list[Mask]:
+    """Choose up to `most` random labels with at least `min_pixels` pixels and return their masks."""
     areas = np.bincount(labels.ravel())
-    large = np.flatnonzero(areas[1:] >= least) + 1
+    large = np.flatnonzero(areas[1:] >= min_pixels) + 1
     picked = rng.choice(large, min(most, len(large)), replace=False) if len(large) else large
     return [labels == number for number in picked]

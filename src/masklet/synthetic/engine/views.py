@@ -29,16 +29,16 @@ def sample_crop(mask: NDArray[np.bool_], rng: Generator) -> Crop:
     rows, columns = np.nonzero(mask)
     if kind < FULL_IMAGE_SHARE + CLOSE_UP_SHARE:
         box_size = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
-        side, least = box_size.max() * np.exp(rng.uniform(*np.log(CLOSE_UP_SCALE_RANGE))), MIN_CROP_PX
+        side, min_side = box_size.max() * np.exp(rng.uniform(*np.log(CLOSE_UP_SCALE_RANGE))), MIN_CROP_PX
         place = np.array([columns.min(), rows.min()]) + (box_size - 1) / 2
         # Share of the crop to the left of and above the place.
         part = 0.5 + rng.uniform(-MAX_OFFSET_SHARE, MAX_OFFSET_SHARE, 2)
     else:
-        side, least = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREA_SHARE_RANGE)))), MIN_SIDE
+        side, min_side = np.sqrt(len(rows) / np.exp(rng.uniform(*np.log(AREA_SHARE_RANGE)))), MIN_SIDE
         pixel = int(rng.integers(len(rows)))
         place, part = np.array([columns[pixel], rows[pixel]]), rng.uniform(0, 1, 2)
     stretch = np.exp(rng.normal(0, ASPECT_SPREAD) * np.array([0.5, -0.5]))
     limits = np.array(mask.shape[::-1])
-    sides = np.clip(side * stretch, np.minimum(least, limits), limits).astype(int)
+    sides = np.clip(side * stretch, np.minimum(min_side, limits), limits).astype(int)
     corner = np.clip(place - part * (sides - 1), 0, limits - sides).astype(int)
     return Crop(*corner.tolist(), *(corner + sides).tolist())
