@@ -152,3 +152,14 @@ def test_every_example_is_small_and_has_a_licence(path: Path) -> None:
 def test_the_reference_lists_every_public_name_once() -> None:
     pages = "".join(path.read_text() for path in sorted((ROOT / "docs" / "api").glob("*.md")))
     assert sorted(re.findall(r"^\.\. auto\w+:: (\w+)$", pages, flags=re.MULTILINE)) == sorted(masklet.__all__)
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_the_python_of_the_page_uses_public_names_only(page: str) -> None:
+    code = "".join(blocks("python", TEXTS[page]))
+    imported = re.findall(r"^(?:from|import) (masklet[\w.]*)", code, flags=re.MULTILINE)
+    names = set(re.findall(r"\bmasklet\.(\w+)", code))
+    for line in re.findall(r"^from masklet import (.+)$", code, flags=re.MULTILINE):
+        names |= set(line.split(", "))
+    assert set(imported) <= {"masklet"}
+    assert names <= set(masklet.__all__)

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnnotatedClip": "datasets.dataset",
+    "AnnotatedImage": "datasets.dataset",
+    "Annotation": "datasets.annotation",
     "AutoTrackOptions": "tracking.auto_tracker",
     "BackendError": "errors",
+    "CameraOptions": "video.cameras",
     "CheckpointError": "errors",
+    "Dataset": "datasets.dataset",
     "DiskCache": "tracking.disk_cache",
     "EmbeddedImage": "predict.embedded_image",
     "FormatError": "errors",
@@ -47,6 +52,8 @@ _HOMES = {
     "clicks": "prompts",
     "load": "segmenter",
     "mask": "prompts",
+    "open_clips": "datasets.layouts",
+    "open_images": "datasets.layouts",
     "open_video": "video",
     "read_image": "images",
     "read_mask": "images",
@@ -56,9 +63,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnnotatedClip",
+    "AnnotatedImage",
+    "Annotation",
     "AutoTrackOptions",
     "BackendError",
+    "CameraOptions",
     "CheckpointError",
+    "Dataset",
     "DiskCache",
     "EmbeddedImage",
     "FormatError",
@@ -92,6 +104,8 @@ __all__ = [
     "clicks",
     "load",
     "mask",
+    "open_clips",
+    "open_images",
     "open_video",
     "read_image",
     "read_mask",
@@ -101,6 +115,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from masklet.datasets.annotation import Annotation
+    from masklet.datasets.dataset import AnnotatedClip, AnnotatedImage, Dataset
+    from masklet.datasets.layouts import open_clips, open_images
     from masklet.errors import (
         BackendError,
         CheckpointError,
@@ -129,6 +146,7 @@ if TYPE_CHECKING:
     from masklet.tracking.disk_cache import DiskCache
     from masklet.tracking.tracker import Tracker
     from masklet.video import Frame, LiveVideo, Video, VideoOptions, camera, open_video, stream
+    from masklet.video.cameras import CameraOptions
 
 
 def __getattr__(name: str) -> object:

@@ -202,3 +202,12 @@ def test_the_held_out_images_have_as_many_masks_as_they_should(shared: Path) -> 
         image, annotation = record.read()
         assert all(annotation.mask(key).any() for key in annotation.object_ids), record.name
         assert image.shape[:2] == annotation.size
+
+
+def test_the_repr_of_datasets_is_one_short_line(tmp_path: Path) -> None:
+    dataset = open_images(dataset_layouts.write_coco(tmp_path))
+    assert repr(dataset) == f"Dataset(coco, instances, {len(dataset)} records)"
+    record = next(iter(dataset))
+    assert repr(record) == f"AnnotatedImage({record.name!r})"
+    annotation = record.annotation()
+    assert repr(annotation) == f"Annotation(size={annotation.size}, object_ids={list(annotation.object_ids)})"

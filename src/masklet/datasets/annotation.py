@@ -35,6 +35,9 @@ class Annotation:
     void: Mask | None = None
     categories: Mapping[int, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Annotation(size={self.size}, object_ids={list(self.object_ids)})"
+
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The annotated objects, ascending."""

@@ -27,6 +27,9 @@ class AnnotatedImage:
     image: Callable[[], NDArray[np.uint8]]
     annotation: Callable[[], Annotation]
 
+    def __repr__(self) -> str:
+        return f"AnnotatedImage({self.name!r})"
+
     def read(self) -> tuple[NDArray[np.uint8], Annotation]:
         """Read the image and its annotation. Raises `FormatError` if their sizes differ."""
         image, annotation = self.image(), self.annotation()
@@ -67,6 +70,9 @@ class AnnotatedClip:
     def __post_init__(self) -> None:
         if not self.required_frames:
             object.__setattr__(self, "required_frames", tuple(range(len(self.frame_names))))
+
+    def __repr__(self) -> str:
+        return f"AnnotatedClip({self.name!r}, {len(self)} frames, {len(self.annotations)} annotated)"
 
     def __len__(self) -> int:
         return len(self.frame_names)
@@ -138,6 +144,9 @@ class Dataset(Generic[Record]):
     names: tuple[str, ...]
     build: Callable[[str], Record]
     unseen: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.kind}, {self.split}, {len(self)} records)"
 
     def __len__(self) -> int:
         return len(self.names)
