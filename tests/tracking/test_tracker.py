@@ -284,7 +284,7 @@ def test_frames_of_another_size_are_refused() -> None:
 def test_an_unknown_object_cannot_be_removed(object_id: int) -> None:
     one = tracker()
     one.prompt(0, {1: click(1, 1)})
-    with pytest.raises(PromptError, match="there are"):
+    with pytest.raises(PromptError, match="the objects are"):
         one.remove_object(object_id)
 
 

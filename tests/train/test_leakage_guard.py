@@ -42,7 +42,7 @@ def test_other_images_pass(measured: Path, data: Path) -> None:
 
 def test_a_measured_image_is_found_under_another_name(measured: Path, data: Path) -> None:
     shutil.copy(measured / "two.jpg", data / "images" / "renamed.jpg")
-    with pytest.raises(SettingsError, match=r"renamed\.jpg is two\.jpg") as error:
+    with pytest.raises(SettingsError, match=r"renamed\.jpg is the benchmark file two\.jpg") as error:
         leakage_guard.check_leakage([data], leakage_guard.read_list(measured.parent / "list.txt"))
     assert error.value.code == "frozen-data"
 
