@@ -332,7 +332,7 @@ def test_a_writer_holds_nothing_that_grows(name: str, tmp_path: Path) -> None:
             finally:
                 tracemalloc.stop()
 
-    peak(2)
+    peak(300)  # fills the interpreter's free list of tuples, which counts as memory in use
     assert peak(150) <= peak(30) + 4096
 
 
