@@ -532,7 +532,7 @@ def whole(zygote: Zygote, folder: Path, tmp_path_factory: pytest.TempPathFactory
     return contents(out)
 
 
-@pytest.mark.parametrize("kills", [15, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_job_killed_at_random_times_ends_with_the_same_output(
     kills: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
 ) -> None:

@@ -332,8 +332,9 @@ def test_a_writer_holds_nothing_that_grows(name: str, tmp_path: Path) -> None:
             finally:
                 tracemalloc.stop()
 
-    peak(300)  # fills the interpreter's free list of tuples, which counts as memory in use
-    assert peak(150) <= peak(30) + 4096
+    # The first run fills the interpreter's free lists, and another thread may allocate meanwhile: both are counted.
+    many, few = (min(peak(count) for _ in range(2)) for count in (100, 20))
+    assert many <= few + 4096
 
 
 def contents(path: Path) -> dict[str, bytes]:

@@ -22,8 +22,17 @@ pytest.importorskip("torch")
 
 SIZE = (180, 320)
 SEED = 1
-DEFAULT = ["sam2-micro", "sam2.1-micro", "sam2.1-tiny"]
-REST = ["sam2-tiny", "sam2-small", "sam2.1-small", "sam2-base_plus", "sam2.1-base_plus", "sam2-large", "sam2.1-large"]
+DEFAULT = ["sam2-micro", "sam2.1-micro"]
+REST = [
+    "sam2-tiny",
+    "sam2.1-tiny",
+    "sam2-small",
+    "sam2.1-small",
+    "sam2-base_plus",
+    "sam2.1-base_plus",
+    "sam2-large",
+    "sam2.1-large",
+]
 ALL = [*DEFAULT, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]
 PROMPTS: dict[str, Prompt] = {
     "click": click(70, 60),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
 
 from support.tiny_pack import tiny_pack
@@ -10,6 +13,8 @@ torch = pytest.importorskip("torch")
 
 from masklet.errors import SettingsError  # noqa: E402
 from masklet.synthetic.engine.asset_bank import load_bank  # noqa: E402
+from masklet.synthetic.engine.tensor_bank import build_tensor_bank  # noqa: E402
+from masklet.train import device_compositor  # noqa: E402
 from masklet.train.batches import Batch, Batches, BatchRequest  # noqa: E402
 from masklet.train.device_compositor import DeviceCompositor  # noqa: E402
 from masklet.train.settings import Settings  # noqa: E402
@@ -29,8 +34,11 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Mixture:
 
 
 @pytest.fixture(scope="module")
-def compositor(mixture: Mixture) -> DeviceCompositor:
-    return DeviceCompositor(mixture, SETTINGS, torch.device("cpu"))
+def compositor(mixture: Mixture) -> Iterator[DeviceCompositor]:
+    """A compositor whose bank has few shapes and canvases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device_compositor, "build_tensor_bank", partial(build_tensor_bank, shapes=16, canvases=16))
+        yield DeviceCompositor(mixture, SETTINGS, torch.device("cpu"))
 
 
 def make_batch(compositor: DeviceCompositor, request: BatchRequest) -> Batch:

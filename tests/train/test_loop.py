@@ -227,6 +227,7 @@ with distributed.join_processes("cpu") as device:
 DISTRIBUTED = replace(SETTINGS, steps=1, trainable=(), clip_fraction=0.0, max_grad_norm=1e6)
 
 
+@pytest.mark.slow
 def test_two_processes_compute_the_gradients_of_one(tmp_path: Path) -> None:
     train_run(tmp_path / "one", DISTRIBUTED)
     with socket.socket() as free:
