@@ -52,10 +52,6 @@ class Decoded(NamedTuple):
     pointer: Any  # (N, C)
     candidates: Candidates | None = None  # None where a given mask is used as it is
 
-    def at(self, index: int) -> Decoded:
-        """Object `index` alone, without candidates."""
-        return Decoded(*(part[index : index + 1] for part in self[:4]))
-
 
 class Query(NamedTuple):
     """Prompt of one object as the decoder takes it. Build it with `build_query`, or use `NO_PROMPT`."""
@@ -161,8 +157,20 @@ class Backend(Protocol):
         `features` are those of one image, without memories.
         """
 
-    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        """Encode N objects' masks as memories; binarize the prompted ones (reference-model §6.1).
+    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+        """Select masks of decoded objects.
+
+        Args:
+            decoded: Result of `decode` or `use_masks`.
+            picks: For each mask the position of its object, and its position among the three candidates, or None for
+                the mask that `decode` selected.
+
+        Returns:
+            The result of each pick alone (N = 1), without candidates.
+        """
+
+    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
+        """Encode the masks of single objects (N = 1) as memories; binarize the prompted ones (reference-model §6.1).
 
         `features` are those of one image, without memories.
         """
@@ -203,6 +211,15 @@ def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence
     best = 1 + iou[:, 1:].argmax(axis=1)
     masks = np.where(np.logical_or(ambiguous, stability < STABILITY_THRESHOLD), best, 0)
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
+
+
+def pick_mask(decoded: Decoded, row: int, candidate: int | None) -> Decoded:
+    """Slice one mask of an object: the one that `decode` selected, or one of the three candidates."""
+    if candidate is None or decoded.candidates is None:
+        return Decoded(*(part[row : row + 1] for part in decoded[:4]))
+    logits, iou, score, pointers = (part[row : row + 1] for part in decoded.candidates)
+    index = slice(candidate + 1, candidate + 2)  # after the single mask
+    return Decoded(logits[:, index], iou[:, index], score, pointers[:, candidate + 1])
 
 
 def group_recalls(recalls: Sequence[Recall], max_size: int) -> list[list[int]]:

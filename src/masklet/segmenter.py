@@ -144,7 +144,7 @@ class Segmenter:
         features = self.backend.encode([np.zeros((self.input_size, self.input_size, 3), np.uint8)])[0]
         decoded = self.backend.decode(self.backend.attend(features, [Recall()]), [NO_PROMPT])
         if video:
-            memory = self.backend.memorize(features, decoded, [True])[0]
+            memory = self.backend.memorize(features, [decoded], [True])[0]
             self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
     @overload  # it comes first, since a `str` is also a sequence

@@ -175,11 +175,27 @@ def test_masks_are_used_together_as_alone(backend: Backend, features: Features) 
     assert np.abs(pointers[0] - pointers[1]).max() < TOLERANCE
 
 
+def select_all(backend: Backend, decoded: Decoded, count: int) -> list[Decoded]:
+    """Return the selected mask of each object alone."""
+    return backend.select(decoded, [(row, None) for row in range(count)])
+
+
+def test_any_candidate_can_be_selected(backend: Backend, features: Features, seen: Features) -> None:
+    decoded = backend.decode(seen, queries(), hide=True)
+    candidates = backend.fetch_candidates(decoded)
+    picks = [(row, candidate) for row in range(4) for candidate in range(3)]
+    selected = backend.fetch(backend.select(decoded, picks))
+    assert all(np.array_equal(a, b) for a, b in zip(selected, candidates, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(
+        backend.fetch(select_all(backend, decoded, 4)), backend.fetch([decoded]), strict=True))  # fmt: skip
+
+
 def memorize_all(backend: Backend, features: Features, seen: Features) -> list[NDArray[np.int64]]:
     """Memorize four objects together, then each alone, and return the stored maps."""
     decoded, prompted = backend.decode(seen, queries(), hide=True), [True, False, True, False]
-    memories = backend.memorize(features, decoded, prompted)
-    memories += [backend.memorize(features, decoded.at(k), prompted[k : k + 1])[0] for k in range(4)]
+    alone = select_all(backend, decoded, 4)
+    memories = backend.memorize(features, alone, prompted)
+    memories += [backend.memorize(features, [alone[k]], prompted[k : k + 1])[0] for k in range(4)]
     return [backend.store(memory)[0].astype(np.int64) for memory in memories]
 
 
@@ -199,7 +215,7 @@ def decode_recalls(backend: Backend, features: Features, recalls: Sequence[Recal
 def test_objects_attend_to_their_own_memories_together_as_alone(
     backend: Backend, features: Features, seen: Features
 ) -> None:
-    first, second = backend.memorize(features, backend.decode(seen, queries()[:2]), [True, False])
+    first, second = backend.memorize(features, select_all(backend, backend.decode(seen, queries()), 2), [True, False])
     recalls = [
         Recall(((6, first),), ((1, first),)),
         Recall(((6, second), (0, first)), ((2, second), (1, first), (3, first))),
@@ -214,7 +230,7 @@ def test_objects_attend_to_their_own_memories_together_as_alone(
 def test_more_objects_than_a_batch_holds_attend_to_their_own_memories(
     backend: Backend, features: Features, seen: Features
 ) -> None:
-    memories = backend.memorize(features, backend.decode(seen, queries()), [True] * 4) * 2
+    memories = backend.memorize(features, select_all(backend, backend.decode(seen, queries()), 4), [True] * 4) * 2
     recalls = [Recall(((6, memory),), ((1, memory),)) for memory in memories]
     together, alone = decode_recalls(backend, features, recalls)
     assert np.abs(together - alone).max() < TOLERANCE
@@ -222,7 +238,7 @@ def test_more_objects_than_a_batch_holds_attend_to_their_own_memories(
 
 def test_stored_arrays_are_restored_bit_for_bit(backend: Backend, features: Features, seen: Features) -> None:
     decoded = backend.decode(seen, queries())
-    memory = backend.memorize(features, decoded, [True] * 4)[0]
+    memory = backend.memorize(features, select_all(backend, decoded, 1), [True])[0]
     for arrays in (memory, decoded[:4]):
         stored = backend.store(arrays)
         again = backend.store(backend.restore(stored))
@@ -279,7 +295,7 @@ def test_memories_are_stored_in_bfloat16(runtime: str) -> None:
     backend = make_backend(runtime)
     features = backend.encode([CLIP[0]])[0]
     decoded = backend.decode(backend.attend(features, [Recall()]), [NO_PROMPT], hide=True)
-    assert backend.store(backend.memorize(features, decoded, [False])[0])[0].dtype == np.uint16
+    assert backend.store(backend.memorize(features, select_all(backend, decoded, 1), [False])[0])[0].dtype == np.uint16
 
 
 def test_recalls_of_equal_counts_form_batches_up_to_a_limit() -> None:

@@ -88,7 +88,10 @@ def track_and_record(postprocessing: PostProcessing) -> tuple[list[np.ndarray], 
     backend = FakeBackend()
     written: list[np.ndarray] = []
     before = backend.memorize
-    backend.memorize = lambda f, d, p: (written.append(d.logits[:, 0]), before(f, d, p))[1]  # type: ignore[method-assign]
+    backend.memorize = lambda f, d, p: (
+        written.append(np.concatenate([one.logits[:, 0] for one in d])),
+        before(f, d, p),
+    )[1]  # type: ignore[method-assign]
     return written, track(Tracker(backend, postprocessing=postprocessing))
 
 

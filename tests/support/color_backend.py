@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall
+from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall, pick_mask
 from masklet.config import CONFIGS, ModelConfig
 
 Colors = NDArray[np.bool_]  # (256,): whether each gray value belongs to the object
@@ -50,8 +50,11 @@ class ColorBackend:
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         return _decode_colors(features.stride4, [_colors_of(features.stride4[mask]) for mask in masks])
 
-    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
-        return [Memory(np.zeros((1, 1)), decoded.pointer[k : k + 1]) for k in range(len(prompted))]
+    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+        return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
+        return [Memory(np.zeros((1, 1)), result.pointer) for result in decoded]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         shape = next(result.logits.shape[1:] for result in decoded if result is not None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall
+from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall, pick_mask
 from masklet.config import CONFIGS, ModelConfig
 from masklet.masks.masks import Masks
 from masklet.tracking.tracker import Tracker
@@ -86,14 +86,17 @@ class FakeBackend:
             np.stack([self._logits(key) for key in keys]), ones, 10 * ones, np.array([[key] for key in keys])
         )
 
-    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+        return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
         self.calls.append(("memorize", list(prompted)))
         return [
             Memory(
-                np.array([[mix(features.stride16[0, 0], signature(decoded.logits[k]), hard)]]),
-                decoded.pointer[k : k + 1],
+                np.array([[mix(features.stride16[0, 0], signature(result.logits[0]), hard)]]),
+                result.pointer,
             )
-            for k, hard in enumerate(prompted)
+            for result, hard in zip(decoded, prompted, strict=True)
         ]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:

@@ -32,6 +32,7 @@ from masklet.backend import (
     choose_masks,
     describe,
     group_recalls,
+    pick_mask,
 )
 from masklet.backends.torch_device import parse_dtype, select_device
 from masklet.checkpoints import key_names
@@ -187,16 +188,21 @@ class TorchBackend:
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference
-    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+        return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    @_inference
+    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
         binarize = torch.tensor(list(prompted), device=self.device)
-        logits = decoded.logits.to(self.dtype)  # post-processed logits are float32
+        logits = torch.cat([result.logits for result in decoded]).to(self.dtype)  # post-processed logits are float32
+        scores = torch.cat([result.object_score for result in decoded])
         at_once = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else len(binarize)
         batches = [
-            self.model.memorize(_select_rows(features, rows), logits[rows], decoded.object_score[rows], binarize[rows])
+            self.model.memorize(_select_rows(features, rows), logits[rows], scores[rows], binarize[rows])
             for rows in _split_batches(len(binarize), at_once)
         ]
         maps = torch.cat(batches).to(MEMORY_DTYPE)
-        return [Memory(maps[k : k + 1].clone(), decoded.pointer[k : k + 1].clone()) for k in range(len(maps))]
+        return [Memory(maps[k : k + 1].clone(), result.pointer.clone()) for k, result in enumerate(decoded)]
 
     @_inference
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:

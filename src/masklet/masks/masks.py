@@ -16,6 +16,7 @@ from masklet.errors import BackendError, FormatError, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.masks import connected_components, interop, mask_files, polygons, rle
 from masklet.masks import overlay as drawing
+from masklet.masks.crop import CERTAIN_LOGIT, Crop
 from masklet.masks.iou import mask_iou, masks_to_boxes
 from masklet.masks.nms import suppress_overlaps
 from masklet.masks.overlap import remove_overlap
@@ -24,7 +25,6 @@ from masklet.prompts import clicks
 
 Number = TypeVar("Number", bound=np.generic)
 
-CERTAIN_LOGIT = 10.0  # of a mask that was given, not predicted; its negative is the logit of the background
 _SUFFIXES = (".png", ".json", ".npz")
 _SHOWN = 8  # object ids in a repr
 
@@ -36,11 +36,14 @@ class Masks:
     `np.asarray(masks)` is `binary`. Use `from_logits`, `from_binary` or `from_rle` to make masks of your own.
 
     Args:
-        low_res: Logits (N, h, w), float32 or float64, positive on the object. They cover the image at any resolution.
+        low_res: Logits (N, h, w), float32 or float64, positive on the object. They cover the image, or each mask's
+            crop of it, at any resolution.
         size: Size (H, W) of the image.
         scores: Predicted IoUs (N,), float32.
         object_ids: N object ids.
         object_scores: Logits (N,), float32, positive where the object is visible.
+        crops: Part of the image that each mask's logits cover, N crops; None is the whole image. By default all are
+            None.
 
     Raises:
         PromptError: `mask-shape`. Shapes or dtypes do not fit together.
@@ -58,6 +61,7 @@ class Masks:
     scores: NDArray[np.float32]
     object_ids: tuple[int, ...]
     object_scores: NDArray[np.float32]
+    crops: tuple[Crop | None, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.low_res.shape
@@ -72,6 +76,9 @@ class Masks:
                 raise _shape_error(f"{name} must be ({shape[0]},) float32, got {values.shape} {values.dtype}")
         if len(self.object_ids) != shape[0]:
             raise _shape_error(f"{shape[0]} masks need as many object ids, got {self.object_ids}")
+        object.__setattr__(self, "crops", tuple(self.crops) or (None,) * shape[0])
+        if len(self.crops) != shape[0]:
+            raise _shape_error(f"{shape[0]} masks need as many crops, got {len(self.crops)}")
         if not all(np.isfinite(part).all() for part in (self.low_res, self.scores, self.object_scores)):
             raise BackendError(
                 "non-finite-output", "logits or scores are not finite numbers; no mask can be made of them"
@@ -157,7 +164,7 @@ class Masks:
 
     @staticmethod
     def join(parts: Sequence[Masks]) -> Masks:
-        """Concatenate masks of one image; logits of different resolutions are resized to the image's size.
+        """Concatenate masks of one image; logits of different shapes are resized to the image's size.
 
         Raises:
             PromptError: `mask-shape`. There are no parts, or they are of images of different sizes.
@@ -172,6 +179,7 @@ class Masks:
             scores=np.concatenate([part.scores for part in full]),
             object_ids=tuple(object_id for part in full for object_id in part.object_ids),
             object_scores=np.concatenate([part.object_scores for part in full]),
+            crops=tuple(crop for part in full for crop in part.crops) if same_shape else (),
         )
 
     def __len__(self) -> int:
@@ -189,6 +197,7 @@ class Masks:
             scores=self.scores[positions],
             object_ids=tuple(self.object_ids[position] for position in positions),
             object_scores=self.object_scores[positions],
+            crops=tuple(self.crops[position] for position in positions),
         )
 
     def __repr__(self) -> str:
@@ -225,7 +234,7 @@ class Masks:
         They are computed on first access and cached: 4 bytes per pixel and mask with float32, four times as much as
         `binary`. Methods that need the logits of one mask after the other do not fill the cache.
         """
-        if self.low_res.shape[1:] == self.size:
+        if self._has_full_logits:
             return _make_read_only(self.low_res.view())
         return _make_read_only(self._compute_logits())
 
@@ -233,8 +242,8 @@ class Masks:
     def binary(self) -> NDArray[np.bool_]:
         """Masks (N, H, W) bool: logits > 0 at the image's size. Read-only, computed on first access and cached."""
         binary = np.empty((len(self), *self.size), bool)
-        for position, logits in enumerate(self._iterate_logits()):
-            np.greater(logits, 0, out=binary[position])
+        for position, mask in enumerate(self._iterate_binary()):
+            binary[position] = mask
         return _make_read_only(binary)
 
     @property
@@ -318,8 +327,14 @@ class Masks:
         )
         if keep_points is None:
             return masks
-        points = clicks(keep_points).normalize_points(self.size) * self.low_res.shape[:0:-1]
-        return masks._map_logits(lambda logits: connected_components.keep_components_at(logits, points))
+        shares = clicks(keep_points).normalize_points(self.size)
+        kept = [
+            connected_components.keep_components_at(
+                logits, _share_of_crop(shares, self.size, crop) * logits.shape[::-1]
+            )
+            for logits, crop in zip(masks.low_res, masks.crops, strict=True)
+        ]
+        return replace(masks, low_res=np.stack(kept)) if kept else masks
 
     def keep_largest(self) -> Masks:
         """Keep the largest connected component of each mask."""
@@ -332,7 +347,7 @@ class Masks:
         """
         if len(self) <= 1:
             return self
-        return replace(self, low_res=remove_overlap(self._compute_logits()))
+        return replace(self, low_res=remove_overlap(self._compute_logits()), crops=())
 
     def to_rle(self) -> list[dict[str, Any]]:
         """Encode each mask as COCO's compressed RLE, `{"size": [H, W], "counts": "…"}`."""
@@ -422,7 +437,7 @@ class Masks:
             else:
                 mask_files.write_npz(
                     handle,
-                    low_res=self.low_res,
+                    low_res=self._compute_logits() if any(self.crops) else self.low_res,
                     size=np.array(self.size),
                     scores=self.scores,
                     object_ids=np.array(self.object_ids, np.int64),
@@ -441,7 +456,7 @@ class Masks:
 
     def _compute_logits(self) -> NDArray[Any]:
         """Compute `logits` without caching them."""
-        if self.low_res.shape[1:] == self.size:
+        if self._has_full_logits:
             return self.low_res
         if "logits" in self.__dict__:
             return self.logits
@@ -453,12 +468,24 @@ class Masks:
     def _iterate_logits(self) -> Iterator[NDArray[Any]]:
         if "logits" in self.__dict__:
             return iter(self.logits)
-        return (resize_logits(mask_logits, self.size) for mask_logits in self.low_res)
+        return (
+            resize_logits(logits, self.size) if crop is None else crop.paste(logits, self.size)
+            for logits, crop in zip(self.low_res, self.crops, strict=True)
+        )
 
     def _iterate_binary(self) -> Iterator[NDArray[np.bool_]]:
         if "binary" in self.__dict__:
             return iter(self.binary)
-        return (logits > 0 for logits in self._iterate_logits())
+        if "logits" in self.__dict__:
+            return (logits > 0 for logits in self.logits)
+        return (
+            resize_logits(logits, self.size) > 0 if crop is None else crop.paste_mask(logits, self.size)
+            for logits, crop in zip(self.low_res, self.crops, strict=True)
+        )
+
+    @property
+    def _has_full_logits(self) -> bool:
+        return self.low_res.shape[1:] == self.size and not any(self.crops)
 
     def _map_logits(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Masks:
         """Return new masks with each mask's low-resolution logits changed."""
@@ -473,6 +500,13 @@ def format_object_ids(object_ids: Sequence[int]) -> str:
     """Format object ids as `[1, 2, 3]`, at most the first eight."""
     shown = [str(object_id) for object_id in object_ids[:_SHOWN]]
     return f"[{', '.join([*shown, *([f'… {len(object_ids)} in all'] if len(object_ids) > _SHOWN else [])])}]"
+
+
+def _share_of_crop(shares: NDArray[Any], size: tuple[int, int], crop: Crop | None) -> NDArray[Any]:
+    """Convert points (P, 2) xy as fractions of an image of `size` (H, W) to fractions of a crop of it."""
+    if crop is None:
+        return shares
+    return np.asarray((shares * size[::-1] - (crop.left, crop.top)) / crop.size[::-1])
 
 
 def _make_read_only(array: NDArray[Number]) -> NDArray[Number]:

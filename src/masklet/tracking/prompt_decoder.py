@@ -61,8 +61,9 @@ def decode_prompts(
     decoded = backend.decode(conditioned, queries, hide=True)
     if crop is None or all(prompt.mask is not None for prompt in prompts.values()):
         return decoded
+    selected = backend.select(decoded, [(row, None) for row in range(len(queries))])
     refined_queries = [
-        query if prompt.mask is not None else query._replace(mask=decoded.at(row).logits)
+        query if prompt.mask is not None else query._replace(mask=selected[row].logits)
         for row, (query, prompt) in enumerate(zip(queries, prompts.values(), strict=True))
     ]
     return backend.decode(conditioned, refined_queries, hide=True)

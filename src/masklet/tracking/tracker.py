@@ -271,14 +271,15 @@ class Tracker:
     def _add_prompted(self, frame: int, prompts: Mapping[int, Prompt], crop: Crop | None, decoded: Decoded) -> None:
         """Add the results of prompts, and memorize them at once."""
         decoded = self._postprocess(frame, prompts, decoded)
-        memories = self.backend.memorize(self._encode(crop), decoded, [True] * len(prompts))
+        selected = self.backend.select(decoded, [(row, None) for row in range(len(prompts))])
+        memories = self.backend.memorize(self._encode(crop), selected, [True] * len(prompts))
         for row, (key, prompt) in enumerate(prompts.items()):
             track = self.tracks.setdefault(key, self._create_track(key))
             earlier = track.results.get(frame)
             track.prompts[frame] = prompt
             track.bank.remember(frame, memories[row], prompted=True)
             direction = earlier.direction if earlier else 0
-            track.results[frame] = ObjectResult(decoded.at(row), direction, 0, next(self.stamps), crop)
+            track.results[frame] = ObjectResult(selected[row], direction, 0, next(self.stamps), crop)
 
     def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], crop: Crop | None, direction: int) -> None:
         """Track objects to a frame in one crop."""
@@ -289,10 +290,11 @@ class Tracker:
         conditioned = self.backend.attend(features, recalls)
         decoded = self.backend.decode(conditioned, [NO_PROMPT] * len(tracks), hide=True)
         decoded = self._postprocess(frame, tracks, decoded)
-        memories = self.backend.memorize(features, decoded, [False] * len(tracks))
+        selected = self.backend.select(decoded, [(row, None) for row in range(len(tracks))])
+        memories = self.backend.memorize(features, selected, [False] * len(tracks))
         for row, track in enumerate(tracks.values()):
             track.bank.remember(frame, memories[row])
-            track.results[frame] = ObjectResult(decoded.at(row), direction, bases[row], next(self.stamps), crop)
+            track.results[frame] = ObjectResult(selected[row], direction, bases[row], next(self.stamps), crop)
 
     @property
     def _memories_depend_on_others(self) -> bool:

@@ -22,6 +22,7 @@ from masklet.backend import (
     choose_masks,
     describe,
     group_recalls,
+    pick_mask,
 )
 from masklet.backends.onnx import arrays
 from masklet.backends.onnx.session import to_numpy
@@ -111,17 +112,20 @@ class OnnxBackend:
         pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])
         return Decoded(arrays.masks_to_logits(squares), np.ones_like(score), score, pointer)
 
-    def memorize(self, features: Features, decoded: Decoded, prompted: Sequence[bool]) -> list[Memory]:
+    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+        return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
         maps = self.graphs["memorize"](
             stride16=features.stride16,
-            logits=np.asarray(decoded.logits),
-            score=np.asarray(decoded.object_score),
+            logits=np.concatenate([result.logits for result in decoded]),
+            score=np.concatenate([result.object_score for result in decoded]),
             binarize=np.array(prompted, bool),
         )["memories"]
         side = self.input_size // 16
         _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
         stored = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
-        return [Memory(stored[k : k + 1].copy(), decoded.pointer[k : k + 1].copy()) for k in range(len(stored))]
+        return [Memory(stored[k : k + 1].copy(), result.pointer.copy()) for k, result in enumerate(decoded)]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
         present = [

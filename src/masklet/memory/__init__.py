@@ -1,0 +1,1 @@
+"""Memory of tracked objects: which memories are recalled, which masks are kept."""
