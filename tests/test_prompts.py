@@ -147,3 +147,37 @@ def test_the_error_for_a_value_that_is_no_prompt_shows_the_correct_call(prompts:
 )
 def test_the_repr_of_a_prompt_is_one_line(prompt: Prompt, text: str) -> None:
     assert repr(prompt) == text
+
+
+def test_every_kind_of_prompt_takes_a_label() -> None:
+    prompts = [
+        click(1, 2, label="dog"),
+        clicks([(1, 2)], label="dog"),
+        box(0, 0, 9, 9, label="dog"),
+        mask(np.ones((2, 2)), label="dog"),
+        absent(label="dog"),
+    ]
+    assert [prompt.label for prompt in prompts] == ["dog"] * 5
+    assert click(1, 2).label is None
+    assert click(1, 2, label=" traffic light ").label == "traffic light"
+    assert repr(prompts[2] + prompts[0]) == "Prompt(box(0, 0, 9, 9) + click(1, 2), label='dog')"
+
+
+def test_combined_prompts_keep_the_label() -> None:
+    labeled, plain = box(0, 0, 9, 9, label="dog"), click(1, 2)
+    assert (plain + labeled).label == (labeled + plain).label == (labeled + click(1, 2, label="dog")).label == "dog"
+    with pytest.raises(PromptError, match="one label, got 'dog' and 'cat'"):
+        labeled + click(1, 2, label="cat")
+
+
+@pytest.mark.parametrize(
+    "label", ["", "  ", "a\nb", "a\tb", "a\0", "a\u2028b", "\ud800", "\uffff", "x" * 201, 7, b"dog"]
+)
+def test_an_invalid_label_is_refused(label: Any) -> None:
+    with pytest.raises(PromptError, match="a label must be 1 to 200 printable characters on one line"):
+        click(1, 2, label=label)
+
+
+@pytest.mark.parametrize("label", ["Straßenlaterne", "犬", "سگ‌ها", "👩‍🚀", 'a; b, c: "d" <e> & #f', "x" * 200])
+def test_a_label_may_be_any_text_on_one_line(label: str) -> None:
+    assert click(1, 2, label=label).label == label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,9 +15,11 @@ from masklet.errors import PromptError
 
 NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3  # the released networks' point labels (reference-model §4)
 MAX_POINTS = 1000  # per object and frame, which bounds the cost of attention
+MAX_LABEL_LENGTH = 200  # characters
 MARGIN_PX = 0.5  # a point up to this far outside the image is moved to its edge
 EXAMPLE = "click(230, 150)"  # the prompt that an error message shows if the arguments do not suggest one
 _SHOWN = 4  # points or boxes in an error message or a repr
+_NOT_IN_LABELS = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: control characters, surrogates, line separators
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +35,8 @@ class Prompt:
             corner of a box.
         mask: A mask (H, W) bool of any size, which covers the whole image. An empty mask means that the object is
             absent.
+        label: Label of the object, the name of its class, or None: 1 to 200 characters on one line. White space around
+            it is removed.
 
     Raises:
         PromptError: There is neither a point nor a mask, there are over 1000 points, or a point, label or box is
@@ -44,8 +49,11 @@ class Prompt:
     points: NDArray[np.float32]
     labels: NDArray[np.int32]
     mask: NDArray[np.bool_] | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
+        if self.label is not None:
+            object.__setattr__(self, "label", check_label(self.label))
         points, labels = self.points, self.labels
         if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1]:
             raise _error(f"points must be (P, 2) with as many labels, got {points.shape} and {labels.shape}")
@@ -69,20 +77,24 @@ class Prompt:
             ]
         if self.mask is not None:
             parts.append(f"mask {self.mask.shape}" if self.mask.any() else "absent()")
-        return f"Prompt({' + '.join(parts)})"
+        label = "" if self.label is None else f", label={self.label!r}"
+        return f"Prompt({' + '.join(parts)}{label})"
 
     def __add__(self, other: Prompt) -> Prompt:
         """Combine two prompts: the box first, then the clicks in order.
 
         Raises:
-            PromptError: Both have a box, or both have a mask.
+            PromptError: Both have a box, both have a mask, or both have a label and the labels differ.
         """
+        if self.label and other.label and self.label != other.label:
+            raise _error(f"a prompt takes one label, got {self.label!r} and {other.label!r}")
         if self.mask is not None and other.mask is not None:
             raise _error("a prompt takes one mask, got two; combine the masks first")
         points = np.concatenate([self.points, other.points])
         labels = np.concatenate([self.labels, other.labels])
         order = np.argsort(labels < TOP_LEFT, kind="stable")  # box corners come before clicks (reference-model §8.1)
-        return Prompt(points[order], labels[order], self.mask if other.mask is None else other.mask)
+        mask = self.mask if other.mask is None else other.mask
+        return Prompt(points[order], labels[order], mask, self.label or other.label)
 
     @property
     def point_count(self) -> int:
@@ -116,38 +128,40 @@ Prompts: TypeAlias = Prompt | Sequence[Prompt] | Mapping[int, Prompt]
 """One prompt for object 1, several for objects 1, 2, …, or `{object_id: prompt}`."""
 
 
-def click(x: float, y: float, *, positive: bool = True) -> Prompt:
+def click(x: float, y: float, *, positive: bool = True, label: str | None = None) -> Prompt:
     """Make a prompt of one click.
 
     Args:
         x: Pixels from the left edge of the image.
         y: Pixels from the top edge.
         positive: Whether the point belongs to the object. False excludes it.
+        label: Label of the object, the name of its class.
 
     Returns:
         The prompt, which can be combined with others by `+`.
 
     Raises:
-        PromptError: `bad-prompt`. A coordinate is not a finite number.
+        PromptError: `bad-prompt`. A coordinate is not a finite number, or the label is invalid.
 
     Example:
-        >>> prompt = masklet.click(230, 150) + masklet.click(60, 40, positive=False)
+        >>> prompt = masklet.click(230, 150, label="cup") + masklet.click(60, 40, positive=False)
     """
-    return clicks([(x, y)], [POSITIVE if positive else NEGATIVE])
+    return clicks([(x, y)], [POSITIVE if positive else NEGATIVE], label=label)
 
 
-def clicks(points: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
+def clicks(points: ArrayLike, labels: ArrayLike | None = None, *, label: str | None = None) -> Prompt:
     """Make a prompt of several clicks.
 
     Args:
         points: Points (P, 2) xy in pixels of the image, 1 ≤ P ≤ 1000.
         labels: Labels (P,): 1 for points of the object, 0 for points that do not belong to it. By default all 1.
+        label: Label of the object, the name of its class.
 
     Returns:
         The prompt, which can be combined with others by `+`.
 
     Raises:
-        PromptError: `bad-prompt`. A point or a label is invalid, or their numbers differ.
+        PromptError: `bad-prompt`. A point or a label is invalid, or the numbers of points and labels differ.
 
     Example:
         >>> prompt = masklet.clicks([(230, 150), (60, 40)], [1, 0])
@@ -155,10 +169,10 @@ def clicks(points: ArrayLike, labels: ArrayLike | None = None) -> Prompt:
     xy = _to_numbers(points, "points")
     numbers = np.full(len(xy), POSITIVE) if labels is None else _to_numbers(labels, "labels")
     _check_labels(numbers)  # before they become integers
-    return Prompt(xy, numbers.astype(np.int32))
+    return Prompt(xy, numbers.astype(np.int32), label=label)
 
 
-def box(x0: float, y0: float, x1: float, y1: float) -> Prompt:
+def box(x0: float, y0: float, x1: float, y1: float, *, label: str | None = None) -> Prompt:
     """Make a prompt of a bounding box.
 
     Args:
@@ -166,32 +180,36 @@ def box(x0: float, y0: float, x1: float, y1: float) -> Prompt:
         y0: Top edge.
         x1: Right edge, greater than `x0`.
         y1: Bottom edge, greater than `y0`.
+        label: Label of the object, the name of its class.
 
     Returns:
         The prompt, which can be combined with clicks by `+`.
 
     Raises:
-        PromptError: `bad-prompt`. A coordinate is not a finite number, or the edges are not in order.
+        PromptError: `bad-prompt`. A coordinate is not a finite number, the edges are not in order, or the label is
+            invalid.
 
     Example:
         >>> prompt = masklet.box(40, 20, 420, 290)
     """
-    return Prompt(_to_numbers([(x0, y0), (x1, y1)], "box"), np.array([TOP_LEFT, BOTTOM_RIGHT], np.int32))
+    corners = np.array([TOP_LEFT, BOTTOM_RIGHT], np.int32)
+    return Prompt(_to_numbers([(x0, y0), (x1, y1)], "box"), corners, label=label)
 
 
-def mask(array: Any) -> Prompt:
+def mask(array: Any, *, label: str | None = None) -> Prompt:
     """Make a prompt of a mask.
 
     Args:
         array: A mask (H, W) of any size, which covers the whole image. Leading axes of length 1 are removed. Booleans
             and whole numbers are the object where they are not 0, fractions in [0, 1] where they are at least 0.5.
+        label: Label of the object, the name of its class.
 
     Returns:
         The prompt, which can be combined with clicks by `+`.
 
     Raises:
-        PromptError: `mask-shape` for another shape or dtype; `bad-prompt` for fractions outside [0, 1] and for an empty
-            mask.
+        PromptError: `mask-shape` for another shape or dtype; `bad-prompt` for fractions outside [0, 1], for an empty
+            mask and for an invalid label.
 
     Example:
         >>> labels = masklet.read_mask("00000.png")
@@ -206,22 +224,28 @@ def mask(array: Any) -> Prompt:
     if not binary.any():
         size = f"{values.shape[1]} × {values.shape[0]}"
         raise _error(f"the mask prompt of {size} pixels is empty; mark the object in it, or pass absent()")
-    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), binary)
+    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), binary, label)
 
 
-def absent() -> Prompt:
+def absent(*, label: str | None = None) -> Prompt:
     """Make a prompt of an empty mask: the object is not in the image.
 
     In a video it is stored as a conditioning frame, as any prompt is.
 
+    Args:
+        label: Label of the object, the name of its class.
+
     Returns:
         The prompt. It cannot be combined with another mask.
+
+    Raises:
+        PromptError: `bad-prompt`. The label is invalid.
 
     Example:
         >>> model = masklet.load()
         >>> frames = model.track("dog.mp4", {0: {1: masklet.click(230, 150)}, 40: {1: masklet.absent()}})
     """
-    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool))
+    return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool), label)
 
 
 def group_by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:
@@ -250,6 +274,22 @@ def check_integer(value: Any, what: str) -> int:
     except TypeError:
         pass
     raise _error(f"{what} must be an integer, got {_shorten(value)}; write {{1: {EXAMPLE}}}")
+
+
+def check_label(value: Any) -> str:
+    """Return a label without white space around it.
+
+    A label has 1 to 200 characters. Control characters, line separators, surrogates and noncharacters are not allowed,
+    since text and XML files cannot hold them.
+
+    Raises:
+        PromptError: `bad-prompt`. The value is not such a text.
+    """
+    text = str(value).strip() if isinstance(value, str) else ""
+    if not 0 < len(text) <= MAX_LABEL_LENGTH or any(map(_is_forbidden, text)):
+        message = f"a label must be 1 to {MAX_LABEL_LENGTH} printable characters on one line, got {_shorten(value)}"
+        raise _error(message)
+    return text
 
 
 def write_prompt(value: Any, labels: Any = None) -> str:
@@ -319,6 +359,10 @@ def _shorten(value: Any) -> str:
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _is_forbidden(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_LABELS or ord(character) & 0xFFFE == 0xFFFE
 
 
 def _to_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
