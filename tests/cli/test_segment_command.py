@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from masklet.cli.main import main
+from support.dataset_layouts import write_json
+from support.gray_world import draw_boxes
 
 pytest.importorskip("torch")
 
@@ -29,8 +31,21 @@ def images(tmp_path: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-def run(*words: str) -> int:
-    status = main(["segment", *words])
+@pytest.fixture
+def folder(tmp_path: Path, gray_world: None) -> Path:
+    """A folder of three images of gray boxes, with files that are not images."""
+    folder = tmp_path / "photos"
+    (folder / "deeper.png").mkdir(parents=True)
+    for number, name in enumerate(("b2.png", "b10.png", "a.PNG")):
+        image = draw_boxes({50: (number, 0, number + 8, 8), 90: (20, 20, 30 + number, 30)})
+        Image.fromarray(image).save(folder / name)
+    for name in ("notes.txt", ".hidden.png", "Thumbs.db"):
+        (folder / name).write_text("not an image")
+    return folder
+
+
+def run(*words: str | Path) -> int:
+    status = main(["segment", *map(str, words)])
     assert status != 1
     return status
 
@@ -127,6 +142,169 @@ def test_a_decompression_bomb_is_refused_by_its_header(
     assert "[too-many-pixels]" in capsys.readouterr().err
 
 
+def test_the_images_of_a_folder_are_segmented_in_natural_order(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(draw_boxes({50: (0, 0, 9, 9)})).save(tmp_path / "single.png")
+    words = [folder, tmp_path / "single.png", "--point", "5,5", "--format", "png", "--out", tmp_path / "out", "--json"]
+    assert run(*words) == 0
+    summary = read_json(capsys)
+    assert [Path(record["picture"]).name for record in summary["pictures"]] == [
+        "a.PNG",
+        "b2.png",
+        "b10.png",
+        "single.png",
+    ]
+    assert summary["skipped"] == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b10.png", "b2.png", "single.png"]
+
+
+def test_an_unreadable_image_of_a_folder_does_not_stop_the_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "b5.jpg").write_bytes(b"<html>")
+    assert run(folder, "--point", "5,5", "--out", tmp_path / "out", "--json") == 3
+    records = read_json(capsys)["pictures"]
+    assert [Path(record["picture"]).name for record in records if "error" in record] == ["b5.jpg"]
+    assert len(records) == 4
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_a_folder_without_images_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/notes.txt").write_text("text")
+    assert run(tmp_path / "empty", "--point", "5,5", "--out", tmp_path / "out") == 65
+    assert "contains no images; the suffixes of images are .bmp, " in capsys.readouterr().err
+
+
+def test_images_with_equal_stems_are_refused_by_name(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(draw_boxes({})).save(folder / "b2.jpg")
+    assert run(folder, "--point", "5,5", "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert str(folder / "b2.jpg") in error and str(folder / "b2.png") in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_never_replace_the_images_themselves(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    before = {path.name: path.read_bytes() for path in folder.glob("b*.png")}
+    for out in (folder, tmp_path / "link"):
+        assert run(folder, "--point", "5,5", "--out", out, "--overwrite") == 2
+        assert "would replace the image" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.glob("b*.png")} == before
+
+
+def test_each_image_gets_its_prompts_from_a_file_and_those_of_the_options(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"image": "b10.png", "object": 2, "box": [18, 18, 34, 32]},
+        {"image": "photos/a.PNG", "object": 3, "points": [[4, 4, 1], [25, 25, 0]]},
+        {"image": "a.PNG", "points": [[25, 25, 1]]},
+    ]
+    words = [folder, "--prompts", write_json(tmp_path / "prompts.json", {"prompts": rows}), "--format", "rle", "--json"]
+    assert run(*words, "--out", tmp_path / "file") == 0
+    summary = read_json(capsys)
+    assert summary["skipped"] == 1
+    found = {
+        (Path(record["picture"]).name, one["id"]): one["area"]
+        for record in summary["pictures"]
+        for one in record["objects"]
+    }
+    assert found == {("a.PNG", 3): 64, ("a.PNG", 1): 120, ("b10.png", 2): 110}
+    assert run(*words, "--out", tmp_path / "both", "--point", "4,4#9") == 0
+    summary = read_json(capsys)
+    ids = {Path(record["picture"]).name: [one["id"] for one in record["objects"]] for record in summary["pictures"]}
+    assert ids == {"a.PNG": [3, 1, 9], "b2.png": [9], "b10.png": [2, 9]}
+    assert summary["skipped"] == 0
+
+
+def test_the_number_of_skipped_images_is_printed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_json(tmp_path / "prompts.json", [{"image": "b2.png", "points": [[4, 4, 1]]}])
+    assert run(folder, "--prompts", file, "--out", tmp_path / "out") == 0
+    assert "skipped 2 of 3 images, which have no prompt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"image": "c.png", "points": [[4, 4, 1]]}, "the input has no image 'c.png'"),
+        ({"image": "other/a.PNG", "points": [[4, 4, 1]]}, "the input has no image 'other/a.PNG'"),
+        ({"image": "../photos/a.PNG", "points": [[4, 4, 1]]}, "prompt 0: the name '../photos/a.PNG' has the part '..'"),
+        ({"image": 3, "points": [[4, 4, 1]]}, "prompt 0: the name 3 is not text"),
+        ({"frame": 0, "points": [[4, 4, 1]]}, "prompt 0: an image has no frames"),
+        ({"points": [[4, 4, 1]]}, "prompt 0 names no image"),
+        ({"image": "a.PNG"}, "prompt 0 has no points, box or mask"),
+        ({"image": "a.PNG", "colour": 1}, "unknown field 'colour'; known fields are image, object, points,"),
+        ({"image": "a.PNG", "object": 0, "points": [[4, 4, 1]]}, "objects are numbered from 1, got object 0"),
+    ],
+)
+def test_an_invalid_entry_of_a_prompt_file_is_refused(
+    row: dict[str, Any], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_json(tmp_path / "prompts.json", {"prompts": [row]})
+    assert run(folder, "--prompts", file, "--out", tmp_path / "out") == 65
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_are_part_of_records_and_printed_lines(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"image": "a.PNG", "points": [[4, 4, 1]]}, {"image": "b2.png", "box": [0, 0, 9, 9], "label": "sky"}]
+    file = write_json(tmp_path / "prompts.json", rows)
+    options = ["--point", "25,25#3", "--label", "big #1 dog#3", "--format", "png", "--overwrite"]
+    words = [folder, "--prompts", file, *options, "--out", tmp_path / "out"]
+    assert run(*words, "--json") == 0
+    labels = {
+        (Path(record["picture"]).name, one["id"]): one.get("label")
+        for record in read_json(capsys)["pictures"]
+        for one in record["objects"]
+    }
+    dog = "big #1 dog"
+    assert labels == {
+        ("a.PNG", 1): None,
+        ("a.PNG", 3): dog,
+        ("b2.png", 1): "sky",
+        ("b2.png", 3): dog,
+        ("b10.png", 3): dog,
+    }
+    assert run(*words) == 0
+    assert "  object 3 (big #1 dog)  score" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--label", "dog"], 2, "--label 'dog': object 1 has no prompt"),
+        (["--point", "4,4#2", "--label", "dog"], 2, "--label 'dog': object 1 has no prompt; write #ID"),
+        (["--point", "4,4", "--label", "dog#0"], 2, "objects are numbered from 1"),
+        (["--point", "4,4", "--label", "dog", "--label", "cat#1"], 2, "'cat#1': object 1 has the label 'dog'"),
+        (["--point", "4,4", "--label", ""], 2, "--label is empty"),
+        (["--point", "4,4", "--label", "a\nb"], 65, "a label must be"),
+    ],
+)
+def test_a_label_without_a_prompt_or_name_is_refused(
+    words: list[str], status: int, message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, *words, "--out", tmp_path / "out") == status
+    assert message in capsys.readouterr().err
+
+
+def test_prompts_of_one_object_from_file_and_options_must_fit_together(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_json(tmp_path / "prompts.json", [{"image": "b2.png", "box": [0, 0, 9, 9]}])
+    assert run(folder, "--prompts", file, "--box", "1,1,9,9", "--out", tmp_path / "out") == 65
+    assert f"all of these prompts are for object 1 of {folder / 'b2.png'}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
@@ -135,6 +313,8 @@ def test_a_decompression_bomb_is_refused_by_its_header(
         (["one.png"], 2, "bad-usage"),
         (["one.png", "--point", "40"], 2, "bad-usage"),
         (["one.png", "--point", "40,30@3"], 2, "bad-usage"),
+        (["one.png", "--point", "40,30#99999999999999999999999999"], 2, "bad-usage"),
+        (["one.png", "--prompts", "MISSING.json"], 66, "input-not-found"),
         (["one.png", "--point", "40,300"], 65, "bad-prompt"),
         (["one.png", "--box", "30,30,10,50"], 65, "bad-prompt"),
         (["one.png", "--point", "40,30", "--format", "gif"], 2, "bad-usage"),

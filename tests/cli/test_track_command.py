@@ -294,7 +294,19 @@ def test_wrong_input_is_refused_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("row", [{"box": [1, 2]}, {"points": [[1, 2]]}, {"object": 0}, {"colour": 1}, {}, 7])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"box": [1, 2]},
+        {"points": [[1, 2]]},
+        {"object": 0},
+        {"frame": -1, "box": [1, 1, 9, 9]},
+        {"image": "a.png", "box": [1, 1, 9, 9]},
+        {"colour": 1},
+        {},
+        7,
+    ],
+)
 def test_an_invalid_prompt_file_is_refused(row: Any, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "prompts.json").write_text(json.dumps([row]))
     assert track(folder, "--prompts", tmp_path / "prompts.json", "--out", tmp_path / "out") == 65

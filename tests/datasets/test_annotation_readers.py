@@ -50,7 +50,7 @@ def read_by_all(path: Path) -> list[dict[int, Mask]]:
         path.with_name("prompts.list"),
         {"prompts": [{"object": number, "mask": path.name} for number in frame.masks.object_ids]},
     )
-    prompts = PromptOptions(mask=[str(path)]).parse_prompts()
+    prompts = PromptOptions(mask=[str(path)]).parse_by_image([path])[path]
     filed = VideoPromptOptions(prompt_file=listing).parse_schedule()[0]
     return [
         dict(zip(frame.masks.object_ids, frame.masks.binary, strict=True)),

@@ -1,9 +1,11 @@
-"""Prompt files: the prompts of a video as JSON, by frame and object."""
+"""Prompt files: the prompts of a video or of images as JSON, by frame or image and by object."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,58 +16,106 @@ from masklet.formats import masks_at
 from masklet.masks import rle
 from masklet.prompts import Prompt, absent, box, clicks, mask
 
-_FIELDS = {"frame", "object", "points", "box", "mask", "absent"}
+_FIELDS = ("object", "points", "box", "mask", "absent", "label")
+Place = TypeVar("Place", int, str)
 
 
-def read_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
+class _Row(NamedTuple):
+    """One entry of a prompt file, and its place in error messages."""
+
+    fields: Fields
+    path: Path
+    where: str
+
+    def error(self, message: str) -> FormatError:
+        return FormatError("annotation-broken", f"{self.where}{message}", path=str(self.path))
+
+
+def read_frame_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
     """Read the prompts of a video.
 
     An example of a file:
 
         {"prompts": [{"frame": 0, "object": 1, "points": [[230, 150, 1], [90, 60, 0]], "box": [40, 20, 420, 290]},
-                     {"frame": 12, "object": 2, "mask": "second.png"}]}
+                     {"frame": 12, "object": 2, "mask": "second.png", "label": "dog"}]}
 
     A point is [x, y, label] in pixels, with label 1 on the object and 0 off it. `"absent": true` declares that the
     object is not on the frame. A mask is a COCO RLE, or the name of a file in the folder of this file or below it.
+    `"label"` is the name of the object.
 
     Returns:
         Frame, object id and prompt of each entry.
 
     Raises:
         InputNotFound: A file is missing or cannot be read.
-        FormatError: The file is not of this form.
+        FormatError: The file is not of this form, or an entry names an image.
         PromptError: A prompt is invalid.
     """
+    return _read_rows(path, "frame", _parse_frame)
+
+
+def read_image_prompts(path: Path) -> list[tuple[str, int, Prompt]]:
+    """Read the prompts of images from a file as `read_frame_prompts` reads it, with `"image"` in place of `"frame"`.
+
+    Returns:
+        Image, object id and prompt of each entry. An image is the relative path of a file.
+
+    Raises:
+        InputNotFound: A file is missing or cannot be read.
+        FormatError: The file is not of this form, or an entry names a frame, no image, or an image elsewhere.
+        PromptError: A prompt is invalid.
+    """
+    return _read_rows(path, "image", _parse_image)
+
+
+def _read_rows(path: Path, place: str, parse_place: Callable[[_Row], Place]) -> list[tuple[Place, int, Prompt]]:
     document = read_json(path)
-    rows = Fields(document if isinstance(document, dict) else {"prompts": document}, path)
-    return [_parse_row(row, number, path) for number, row in enumerate(rows.objects("prompts"))]
+    listed = Fields(document if isinstance(document, dict) else {"prompts": document}, path)
+    rows = [_Row(fields, path, f"{path}, prompt {number}") for number, fields in enumerate(listed.objects("prompts"))]
+    return [_parse_row(row, place, parse_place) for row in rows]
 
 
-def _parse_row(row: Fields, number: int, path: Path) -> tuple[int, int, Prompt]:
-    where = f"{path}, prompt {number}"
-    unknown = row.names - _FIELDS
+def _parse_row(row: _Row, place: str, parse_place: Callable[[_Row], Place]) -> tuple[Place, int, Prompt]:
+    unknown = row.fields.names - {"frame", "image", *_FIELDS}
     if unknown:
-        raise FormatError(
-            "annotation-broken", f"{where}: unknown field {min(unknown)!r}; known fields are {sorted(_FIELDS)}"
-        )
-    frame, object_id = row.integer("frame", 0), row.integer("object", 1)
-    if frame < 0 or object_id < 1:
-        raise FormatError(
-            "annotation-broken",
-            f"{where}: frames are numbered from 0 and objects from 1, got frame {frame}, object {object_id}",
-        )
+        raise row.error(f": unknown field {min(unknown)!r}; known fields are {', '.join((place, *_FIELDS))}")
+    where, object_id = parse_place(row), row.fields.integer("object", 1)
+    if object_id < 1:
+        raise row.error(f": objects are numbered from 1, got object {object_id}")
     try:
-        absence = absent() if row.get("absent") is True else None
-        parts = [absence, _parse_box(row), _parse_points(row), _parse_mask(row, path, frame, object_id)]
+        prompt = _parse_prompt(row, where if isinstance(where, int) else 0, object_id)
     except PromptError as error:
-        raise PromptError(error.code, f"{where}: {error.message}") from error
+        raise PromptError(error.code, f"{row.where}: {error.message}") from error
+    return where, object_id, prompt
+
+
+def _parse_frame(row: _Row) -> int:
+    if "image" in row.fields:
+        raise row.error(": 'image' names one of several images; in a video, 'frame' is the number of the frame")
+    frame = row.fields.integer("frame", 0)
+    if frame < 0:
+        raise row.error(f": frames are numbered from 0, got frame {frame}")
+    return frame
+
+
+def _parse_image(row: _Row) -> str:
+    if "frame" in row.fields:
+        raise row.error(": an image has no frames; 'image' is the name of the image, such as \"cat.jpg\"")
+    if "image" not in row.fields:
+        raise row.error(' names no image; add a field \'image\', such as "image": "cat.jpg"')
+    return check_relative(row.fields.get("image"), row.where)
+
+
+def _parse_prompt(row: _Row, frame: int, object_id: int) -> Prompt:
+    absence = absent() if row.fields.get("absent") is True else None
+    parts = [absence, _parse_box(row.fields), _parse_points(row.fields), _parse_mask(row, frame, object_id)]
     prompts = [part for part in parts if part is not None]
     if not prompts:
-        raise FormatError("annotation-broken", f"{where} has no points, box or mask; add one of them")
+        raise row.error(" has no points, box or mask; add one of them")
     joined = prompts[0]
     for part in prompts[1:]:
         joined = joined + part
-    return frame, object_id, joined
+    return replace(joined, label=row.fields.text("label")) if "label" in row.fields else joined
 
 
 def _parse_box(row: Fields) -> Prompt | None:
@@ -86,15 +136,15 @@ def _parse_points(row: Fields) -> Prompt | None:
     return clicks([point[:2] for point in points], [point[2] for point in points])
 
 
-def _parse_mask(row: Fields, path: Path, frame: int, object_id: int) -> Prompt | None:
-    value = row.get("mask")
+def _parse_mask(row: _Row, frame: int, object_id: int) -> Prompt | None:
+    value = row.fields.get("mask")
     if value is None:
         return None
     if isinstance(value, dict):
         return mask(rle.decode(value))
     if not isinstance(value, str):
         raise PromptError("bad-prompt", f"a mask must be a file name or a COCO RLE, got {value!r:.60}")
-    masks = masks_at(path.parent / check_relative(value, path), frame)
+    masks = masks_at(row.path.parent / check_relative(value, row.path), frame)
     return mask(np.asarray((masks if len(masks) == 1 else masks.of(object_id)).binary[0]))
 
 

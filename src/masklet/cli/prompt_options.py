@@ -1,52 +1,93 @@
-"""Prompt options: clicks as `X,Y@FRAME#ID`, boxes, mask files and files of prompts."""
+"""Prompt options: clicks as `X,Y@FRAME#ID`, boxes, mask files, labels and files of prompts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
-from masklet.errors import PromptError, SettingsError
+from masklet.errors import FormatError, PromptError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.prompts import Prompt
 
 LARGEST_ID = 2**31 - 1  # the largest id that formats with 32-bit numbers can hold
-_SUFFIXED = re.compile(r"(?P<value>.+?)(?:@(?P<frame>\d+))?(?:#(?P<object>\d+))?", re.DOTALL)
+_SUFFIXED = re.compile(r"(?P<value>.+?)(?:@(?P<frame>\d{1,18}))?(?:#(?P<object>\d{1,18}))?", re.DOTALL)
+_LABELED = re.compile(r"(?P<label>.+?)(?:#(?P<object>\d{1,18}))?", re.DOTALL)
 _POINT = "A click on the object, in pixels of the image. Repeat the option for more clicks."
 _NEGATIVE = "A click on what does not belong to the object."
 _BOX = "A box around the object: left, top, right, bottom."
 _MASK = "A mask of the object: an image or an annotation file. Every object in the file is used; #ID selects one."
 
+Place = TypeVar("Place", int, Path)  # a frame or an image
 
-def _option(metavar: str, text: str) -> Any:
-    return typer.Option(metavar=metavar, help=text)
+
+def _option(metavar: str, text: str, *names: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text)
 
 
 @dataclass(eq=False, repr=False)
 class PromptOptions:
-    """The prompts for an image. An option without #ID is for object 1."""
+    """The prompts for images. An option without #ID is for object 1."""
 
     point: Annotated[list[str] | None, _option("X,Y[#ID]", _POINT)] = None
     negative: Annotated[list[str] | None, _option("X,Y[#ID]", _NEGATIVE)] = None
     box: Annotated[list[str] | None, _option("X0,Y0,X1,Y1[#ID]", _BOX)] = None
     mask: Annotated[list[str] | None, _option("FILE[#ID]", _MASK)] = None
+    label: Annotated[list[str] | None, _option("NAME[#ID]", "The name of an object.")] = None
+    prompt_file: Annotated[
+        Path | None, _option("FILE.json", "A file of prompts for each image; see docs/images.md.", "--prompts")
+    ] = None
 
-    def parse_prompts(self) -> dict[int, Prompt]:
-        """Return the prompt of each object id.
+    def parse_by_image(self, images: Sequence[Path]) -> dict[Path, dict[int, Prompt]]:
+        """Return the prompts by image and object id, in the order of `images`. Images without a prompt are left out.
+
+        The options apply to every image. The prompts in a file apply to the image that they name.
 
         Raises:
+            InputNotFound: A file is missing or cannot be read.
+            FormatError: A file of prompts or masks is invalid, or names an image that is not one of `images`.
             SettingsError: `bad-usage` for text that is not a prompt, or that names a frame.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
-        schedule = _join([*self._parts(0)])
-        if set(schedule) - {0}:
-            raise SettingsError("bad-usage", f"an image has no frames, got @{max(schedule)}; remove it")
-        return schedule.get(0, {})
+        options = [*self._parts(0)]
+        if frames := {part.frame for part in options} - {0}:
+            raise SettingsError("bad-usage", f"an image has no frames, got @{max(frames)}; remove it")
+        everywhere = [(image, part.object_id, part.prompt) for image in images for part in options]
+        by_image = _join([*self._read_image_prompts(images), *everywhere], "of")
+        by_image = {image: by_image[image] for image in images if image in by_image}
+        return self._add_labels(by_image)
+
+    def _read_image_prompts(self, images: Sequence[Path]) -> list[tuple[Path, int, Prompt]]:
+        from masklet.cli.prompt_file import read_image_prompts
+
+        file = self.prompt_file
+        if file is None:
+            return []
+        found = _ImageNames(images)
+        return [(found.find(name, file), object_id, prompt) for name, object_id, prompt in read_image_prompts(file)]
+
+    def _add_labels(self, prompts: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
+        """Return the prompts with the labels of `--label` on all prompts of their objects."""
+        for text in self.label or ():
+            label, object_id = _parse_label(text)
+            places = [place for place, by_object in prompts.items() if object_id in by_object]
+            if not places:
+                message = (
+                    f"--label {text!r}: object {object_id} has no prompt; write #ID after the label and its prompts"
+                )
+                raise SettingsError("bad-usage", message)
+            for place in places:
+                prompt = prompts[place][object_id]
+                if prompt.label not in (None, label):
+                    message = f"--label {text!r}: object {object_id} has the label {prompt.label!r}; give one of them"
+                    raise SettingsError("bad-usage", message)
+                prompts[place][object_id] = replace(prompt, label=label)
+        return prompts
 
     def _parts(self, first: int) -> Iterator[_Part]:
         from masklet.prompts import box, click
@@ -65,9 +106,9 @@ class VideoPromptOptions(PromptOptions):
     negative: Annotated[list[str] | None, _option("X,Y[@FRAME][#ID]", _NEGATIVE)] = None
     box: Annotated[list[str] | None, _option("X0,Y0,X1,Y1[@FRAME][#ID]", _BOX)] = None
     mask: Annotated[list[str] | None, _option("FILE[@FRAME][#ID]", _MASK)] = None
-    prompt_file: Annotated[
-        Path | None, typer.Option("--prompts", metavar="FILE.json", help="A file of prompts; see docs/video.md.")
-    ] = None
+    prompt_file: Annotated[Path | None, _option("FILE.json", "A file of prompts; see docs/video.md.", "--prompts")] = (
+        None
+    )
 
     def parse_schedule(self, first: int = 0) -> dict[int, dict[int, Prompt]]:
         """Return the prompts by frame and object id, in the order of the frames.
@@ -81,7 +122,13 @@ class VideoPromptOptions(PromptOptions):
             SettingsError: `bad-usage` for text that is not a prompt.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
-        return _join([*_read_file(self.prompt_file), *self._parts(first)])
+        from masklet.cli.prompt_file import read_frame_prompts
+
+        listed = read_frame_prompts(self.prompt_file) if self.prompt_file else []
+        given = [(part.frame, part.object_id, part.prompt) for part in self._parts(first)]
+        schedule = _join([*listed, *given], "on frame")
+        _check_labels(schedule)
+        return self._add_labels({frame: schedule[frame] for frame in sorted(schedule)})
 
 
 class _Part(NamedTuple):
@@ -92,29 +139,58 @@ class _Part(NamedTuple):
     object_id: int
 
 
-def _read_file(file: Path | None) -> list[_Part]:
-    from masklet.cli.prompt_file import read_prompts
+class _ImageNames:
+    """Images by the end of their path, as prompt files name them."""
 
-    if file is None:
-        return []
-    return [_Part(prompt, frame, object_id) for frame, object_id, prompt in read_prompts(file)]
+    def __init__(self, images: Iterable[Path]) -> None:
+        self._by_name: dict[str, list[Path]] = {}
+        for image in images:
+            self._by_name.setdefault(image.name, []).append(image)
+
+    def find(self, name: str, file: Path) -> Path:
+        """Return the image whose path ends with `name`. Raises `FormatError` if there is none."""
+        parts = Path(name).parts
+        for image in self._by_name.get(parts[-1], ()):
+            if image.absolute().parts[-len(parts) :] == parts:
+                return image
+        message = f"{file}: the input has no image {name!r}; name images by the end of their path, such as 'cat.jpg'"
+        raise FormatError("annotation-broken", message, path=str(file))
 
 
-def _join(parts: Sequence[_Part]) -> dict[int, dict[int, Prompt]]:
-    schedule: dict[int, dict[int, Prompt]] = {}
-    for part in parts:
-        if part.object_id > LARGEST_ID:
-            raise PromptError("bad-prompt", f"objects are numbered from 1 to {LARGEST_ID}, got {part.object_id}")
-        by_object = schedule.setdefault(part.frame, {})
+def _join(entries: Iterable[tuple[Place, int, Prompt]], relation: str) -> dict[Place, dict[int, Prompt]]:
+    """Join the parts of each prompt, by frame or image and by object id."""
+    joined: dict[Place, dict[int, Prompt]] = {}
+    for place, object_id, prompt in entries:
+        if object_id > LARGEST_ID:
+            raise PromptError("bad-prompt", f"objects are numbered from 1 to {LARGEST_ID}, got {object_id}")
+        by_object = joined.setdefault(place, {})
         try:
-            by_object[part.object_id] = (
-                by_object[part.object_id] + part.prompt if part.object_id in by_object else part.prompt
-            )
+            by_object[object_id] = by_object[object_id] + prompt if object_id in by_object else prompt
         except PromptError as error:
-            where = f"object {part.object_id} on frame {part.frame}"
+            where = f"object {object_id} {relation} {place}"
             error.hint = f"all of these prompts are for {where}; write #2 after those of a second object"
             raise
-    return {frame: schedule[frame] for frame in sorted(schedule)}
+    return joined
+
+
+def _check_labels(schedule: dict[int, dict[int, Prompt]]) -> None:
+    """Raise `PromptError` if the prompts of one object on several frames have different labels."""
+    labels: dict[int, str] = {}
+    for prompts in schedule.values():
+        for object_id, prompt in prompts.items():
+            if prompt.label is not None and labels.setdefault(object_id, prompt.label) != prompt.label:
+                message = f"object {object_id} has the labels {labels[object_id]!r} and {prompt.label!r}; give it one"
+                raise PromptError("bad-prompt", message)
+
+
+def _parse_label(text: str) -> tuple[str, int]:
+    """Return the label and the object id in the value of `--label`."""
+    from masklet.prompts import check_label
+
+    match = _LABELED.fullmatch(text)
+    if match is None:
+        raise SettingsError("bad-usage", "--label is empty; give it a name, such as dog#1")
+    return check_label(match["label"]), _check_object_id("--label", text, match["object"]) or 1
 
 
 def _negative_click(x: float, y: float) -> Prompt:
@@ -161,7 +237,13 @@ def _split(option: str, text: str, first: int) -> tuple[str, int, int | None]:
     match = _SUFFIXED.fullmatch(text)
     if match is None:
         raise SettingsError("bad-usage", f"{option} is empty; give it a value")
-    object_id = None if match["object"] is None else int(match["object"])
+    object_id = _check_object_id(option, text, match["object"])
+    return match["value"], first if match["frame"] is None else int(match["frame"]), object_id
+
+
+def _check_object_id(option: str, text: str, digits: str | None) -> int | None:
+    """Return the number after `#` in the value of an option; None if there is none."""
+    object_id = None if digits is None else int(digits)
     if object_id == 0:
         raise SettingsError("bad-usage", f"{option} {text!r}: objects are numbered from 1, 0 is the background")
-    return match["value"], first if match["frame"] is None else int(match["frame"]), object_id
+    return object_id

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console
+from masklet.cli.image_input import find_images
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, ZoomModelOptions, check_free, parse_formats
 from masklet.cli.postprocessing_options import HoleOptions
@@ -20,6 +21,7 @@ from masklet.errors import MaskletError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.masks.masks import Masks
+    from masklet.prompts import Prompt
     from masklet.segmenter import Segmenter
 
 SUFFIXES = {
@@ -33,9 +35,9 @@ SUFFIXES = {
 
 @dataclass(eq=False, repr=False)
 class SegmentRequest:
-    """Prompts, post-processing and output files of the command."""
+    """Prompts by image and object id, post-processing and output files of the command."""
 
-    prompts: Any
+    prompts: dict[Path, dict[int, Prompt]]
     multimask: bool | None
     holes: int
     islands: int
@@ -43,12 +45,20 @@ class SegmentRequest:
     formats: list[str]
     overwrite: bool
 
+    def files(self, image: Path) -> dict[str, Path]:
+        """Return the files of an image by format."""
+        return {name: self.folder / f"{image.stem}{SUFFIXES[name]}" for name in self.formats}
+
 
 @expand_groups
 def segment(
-    images: Annotated[
+    sources: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="Image files: JPEG, PNG, WebP, TIFF or BMP.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE… | FOLDER…",
+            help="Image files, and folders of images: JPEG, PNG, WebP, TIFF or BMP.",
+            show_default=False,
+        ),
     ],
     *,
     prompts: PromptOptions,
@@ -64,7 +74,9 @@ def segment(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> int:
-    """Segment images with clicks, boxes or masks. The same prompts apply to every image.
+    """Segment images with clicks, boxes or masks.
+
+    Prompts apply to every image, except those in a file, which name theirs. Images without a prompt are skipped.
 
     Examples:
 
@@ -72,26 +84,31 @@ def segment(
 
       masklet segment cat.jpg --box 40,20,420,290 --negative 400,40 --format cutout
 
-      masklet segment street.jpg --point 100,200#1 --box 300,120,420,260#2 --json
+      masklet segment street.jpg --point 100,200#1 --label dog#1 --box 300,120,420,260#2 --json
+
+      masklet segment photographs --prompts prompts.json --out masks
     """
     formats = parse_formats(format, SUFFIXES)
+    images = find_images(sources)
     check_stems(images)
-    parsed = prompts.parse_prompts()
-    if not parsed:
-        raise SettingsError("bad-usage", "there is no prompt; give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE")
-    request = SegmentRequest(parsed, multimask or None, holes.holes, holes.islands, out, formats, overwrite)
+    by_image = prompts.parse_by_image(images)
+    if not by_image:
+        message = "there is no prompt; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
+        raise SettingsError("bad-usage", message)
+    request = SegmentRequest(by_image, multimask or None, holes.holes, holes.islands, out, formats, overwrite)
+    _check_inputs_remain(images, request)
     with _timer() as loading:
         segmenter = model.load()
-    records = []
-    with console.progress("segmenting", unit="images") as progress:
-        for done, image in enumerate(images, start=1):
-            records.append(_try_segment(segmenter, image, request, only=len(images) == 1))
-            progress(done, len(images))
+    records = _segment_all(segmenter, request)
+    skipped = len(images) - len(by_image)
     if as_json:
-        console.print_json({"model": segmenter.config.name, "load_seconds": round(loading[0], 3), "pictures": records})
+        summary = {"model": segmenter.config.name, "load_seconds": round(loading[0], 3)}
+        console.print_json({**summary, "skipped": skipped, "pictures": records})
     else:
         for record in records:
             _print_record(record)
+        if skipped:
+            console.say(f"skipped {skipped} of {len(images)} images, which have no prompt")
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
@@ -105,26 +122,45 @@ def check_stems(images: Sequence[Path]) -> None:
         stems[image.stem] = image
 
 
-def _try_segment(segmenter: Segmenter, path: Path, request: SegmentRequest, *, only: bool) -> dict[str, Any]:
-    """Return the record of an image, or of its error unless it is the only image."""
-    try:
-        return _segment_image(segmenter, path, request)
-    except MaskletError as error:
-        return console.record_failed_image(str(path), error, only=only)
+def _check_inputs_remain(images: Sequence[Path], request: SegmentRequest) -> None:
+    """Raise `SettingsError` if the masks of an image would replace one of the images."""
+    inputs = {_resolve_folder(image) for image in images}
+    for image in request.prompts:
+        for file in request.files(image).values():
+            if _resolve_folder(file) in inputs:
+                message = f"the masks of {str(image)!r} would replace the image {str(file)!r}"
+                raise SettingsError("bad-usage", f"{message}; write to another folder with --out")
+
+
+def _resolve_folder(file: Path) -> Path:
+    return file.parent.resolve() / file.name
+
+
+def _segment_all(segmenter: Segmenter, request: SegmentRequest) -> list[dict[str, Any]]:
+    """Return the record of each image with prompts. An error of one of several images becomes its record."""
+    records, count = [], len(request.prompts)
+    with console.progress("segmenting", unit="images") as progress:
+        for done, path in enumerate(request.prompts, start=1):
+            try:
+                records.append(_segment_image(segmenter, path, request))
+            except MaskletError as error:
+                records.append(console.record_failed_image(str(path), error, only=count == 1))
+            progress(done, count)
+    return records
 
 
 def _segment_image(segmenter: Segmenter, path: Path, request: SegmentRequest) -> dict[str, Any]:
     from masklet.files.atomic import make_folder
     from masklet.images import read_image
 
-    files = {name: request.folder / f"{path.stem}{SUFFIXES[name]}" for name in request.formats}
+    files, prompts = request.files(path), request.prompts[path]
     check_free(files.values(), overwrite=request.overwrite)
     make_folder(request.folder)
     image = read_image(path)
     with _timer() as encoding:
         embedded = segmenter.embed(image, lazy=True)
     with _timer() as decoding:
-        masks = embedded.predict(request.prompts, multimask=request.multimask)
+        masks = embedded.predict(prompts, multimask=request.multimask)
     if request.holes or request.islands:
         masks = masks.postprocess(fill_holes=request.holes, remove_islands=request.islands)
     for name, file in files.items():
@@ -135,16 +171,21 @@ def _segment_image(segmenter: Segmenter, path: Path, request: SegmentRequest) ->
         "encode_seconds": 0.0 if segmenter.zoom else round(encoding[0], 4),  # with zoom, `predict` encodes
         "decode_seconds": round(decoding[0], 4),
         "objects": [
-            {
-                "id": object_mask.object_ids[0],
-                "score": round(float(object_mask.scores[0]), 4),
-                "visible": bool(object_mask.visible[0]),
-                "area": int(object_mask.areas[0]),
-                "box": object_mask.boxes[0].tolist(),
-            }
-            for object_mask in masks
+            _describe(object_mask, prompts[object_mask.object_ids[0]].label) for object_mask in masks
         ],
         "files": {name: str(file) for name, file in files.items()},
+    }
+
+
+def _describe(object_mask: Masks, label: str | None) -> dict[str, Any]:
+    """Return the record of one mask."""
+    return {
+        "id": object_mask.object_ids[0],
+        **({} if label is None else {"label": label}),
+        "score": round(float(object_mask.scores[0]), 4),
+        "visible": bool(object_mask.visible[0]),
+        "area": int(object_mask.areas[0]),
+        "box": object_mask.boxes[0].tolist(),
     }
 
 
@@ -171,7 +212,7 @@ def _print_record(record: dict[str, Any]) -> None:
     for item in record["objects"]:
         cells = [
             record["picture"],
-            f"object {item['id']}",
+            f"object {item['id']}" + (f" ({item['label']})" if "label" in item else ""),
             f"score {item['score']:.2f}",
             f"{100 * item['area'] / (height * width):.1f} % of the image" if item["area"] else "empty",
             f"box {', '.join(f'{side:g}' for side in item['box'])}",
