@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import BackendError, FormatError, ImageError, PromptError, ResourceError, SettingsError
+from masklet.masks.labels import read_png_labels
 from masklet.masks.masks import Masks
 from masklet.masks.polygons import MIN_IOU, rasterize
 from masklet.masks.resize import resize_logits
@@ -63,6 +65,8 @@ def make_fields(**changes: Any) -> dict[str, Any]:
         {"object_scores": np.zeros((2, 1), np.float32)},
         {"object_ids": (1,)},
         {"object_ids": ("1", "2")},
+        {"labels": ("dog",)},
+        {"labels": "ab"},
     ],
 )
 def test_fields_that_do_not_fit_together_are_refused(changes: dict[str, Any]):
@@ -549,3 +553,59 @@ def test_polygons_restore_the_masks():
     assert (np.diag(restored.iou(Masks.from_binary(binary)))[:2] >= MIN_IOU).all()
     assert not restored.binary[2].any()
     assert Masks.empty((4, 5)).to_polygons() == []
+
+
+def labeled() -> Masks:
+    return replace(squares(), labels=("dog", None, "traffic light"))
+
+
+def test_labels_follow_their_masks():
+    masks = labeled()
+    assert squares().labels == (None, None, None) and Masks.empty((4, 5)).labels == ()
+    assert masks.of(2).labels == ("traffic light",) and masks[[1, 0]].labels == (None, "dog")
+    assert masks.best.labels == (None,)
+    assert Masks.join([masks[:1], squares()[1:]]).labels == ("dog", None, None)
+    for changed in (masks.postprocess(fill_holes=2), masks.keep_largest(), masks.remove_overlap()):
+        assert changed.labels == masks.labels
+    assert masks.nms(0.2).labels == (None, "traffic light")
+
+
+def test_masks_are_made_with_labels():
+    made = Masks.from_rle(squares().to_rle(), labels=["dog", None, " cat "])
+    assert made.labels == ("dog", None, "cat")
+    assert Masks.from_logits(np.zeros((1, 2, 2)), (2, 2), labels=["dog"]).labels == ("dog",)
+    with pytest.raises(PromptError, match="label must be 1 to 200"):
+        Masks.from_binary(np.ones((1, 2, 2), bool), labels=["a\nb"])
+
+
+def test_the_repr_shows_labels():
+    assert repr(labeled()) == "Masks(object_ids=[4, 9, 2], labels=['dog', None, 'traffic light'], size=(20, 30))"
+
+
+def test_labels_are_saved_if_there_are_any(tmp_path: Path):
+    for name, masks in (("with", labeled()), ("without", squares())):
+        for suffix in ("json", "npz"):
+            masks.save(tmp_path / f"{name}.{suffix}")
+    entries = json.loads((tmp_path / "with.json").read_text())["masks"]
+    assert [entry["label"] for entry in entries] == ["dog", None, "traffic light"]
+    assert "label" not in (tmp_path / "without.json").read_text()
+    assert np.load(tmp_path / "with.npz")["labels"].tolist() == ["dog", "", "traffic light"]
+    assert "labels" not in np.load(tmp_path / "without.npz")
+
+
+def test_labels_become_classes_of_supervision(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "supervision", types.SimpleNamespace(Detections=Detections))
+    found = replace(squares(), labels=("dog", None, "cat")).to_supervision()
+    assert found.data["class_name"].tolist() == ["dog", "object", "cat"]
+    assert found.class_id.tolist() == [0, 2, 1]
+
+
+def test_labels_are_in_the_text_of_a_png(tmp_path: Path):
+    masks = labeled()
+    masks.save(tmp_path / "all.png")
+    masks.of(4).save(tmp_path / "one.png")
+    squares().save(tmp_path / "none.png")
+    found = [read_png_labels((tmp_path / f"{name}.png").open("rb")) for name in ("all", "one", "none")]
+    assert found == [{4: "dog", 2: "traffic light"}, {1: "dog"}, {}]
+    with Image.open(tmp_path / "none.png") as image:
+        assert "masklet:labels" not in image.info

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import BackendError
+from masklet.masks.labels import UNLABELED, number_classes
 
 
 def make_tensor(masks: NDArray[np.bool_]) -> Any:
@@ -18,19 +19,25 @@ def make_tensor(masks: NDArray[np.bool_]) -> Any:
 
 
 def make_detections(
-    masks: NDArray[np.bool_], boxes: NDArray[np.float32], scores: NDArray[np.float32], object_ids: Sequence[int]
+    masks: NDArray[np.bool_],
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    object_ids: Sequence[int],
+    labels: Sequence[str | None],
 ) -> Any:
-    """Copy masks (N, H, W), boxes (N, 4) xyxy, scores (N,) and N object ids into `supervision.Detections`.
+    """Copy masks (N, H, W), boxes (N, 4) xyxy, scores (N,), N object ids and N labels into `supervision.Detections`.
 
     Raises:
         BackendError: `backend-missing`. supervision is not installed.
     """
+    names, classes = [label or UNLABELED for label in labels], number_classes(labels)
     return _import_optional("supervision", "pip install supervision").Detections(
         xyxy=boxes.copy(),
         mask=masks.copy(),
         confidence=scores.copy(),
-        class_id=np.zeros(len(masks), np.int64),
+        class_id=np.array([classes[name] for name in names], np.int64),
         tracker_id=np.array(object_ids, np.int64),
+        **({"data": {"class_name": np.array(names)}} if any(labels) else {}),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masklet.errors import FormatError
+from masklet.masks.labels import make_png_text
 
 MAX_OBJECT_ID = 2**16 - 1  # in an image of 16 bits per pixel; 0 is the background
 
@@ -55,14 +56,19 @@ def check_object_ids(object_ids: Iterable[int]) -> None:
         raise FormatError("unsupported-format", message)
 
 
-def write_label_map(handle: BinaryIO, labels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write a label map (H, W) as PNG: 8 bits with the palette of DAVIS, or 16 bits of gray."""
+def write_label_map(
+    handle: BinaryIO, labels: NDArray[np.uint8] | NDArray[np.uint16], names: Mapping[int, str | None] | None = None
+) -> None:
+    """Write a label map (H, W) as PNG: 8 bits with the palette of DAVIS, or 16 bits of gray.
+
+    `names` are the labels of the objects by object id, which are written to a text chunk.
+    """
     image = Image.fromarray(labels)
     if labels.dtype == np.uint8:
         image.putpalette(make_davis_palette().tobytes())
-    image.save(handle, "PNG")
+    image.save(handle, "PNG", pnginfo=make_png_text(names or {}))
 
 
-def write_mask(handle: BinaryIO, mask: NDArray[np.bool_]) -> None:
-    """Write one mask (H, W) as a PNG of 8 bits: 255 on the object, 0 elsewhere."""
-    Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(handle, "PNG")
+def write_mask(handle: BinaryIO, mask: NDArray[np.bool_], label: str | None = None) -> None:
+    """Write one mask (H, W) as a PNG of 8 bits: 255 on the object, 0 elsewhere. The label is that of object 1."""
+    Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0))).save(handle, "PNG", pnginfo=make_png_text({1: label}))

@@ -12,16 +12,23 @@ from numpy.typing import NDArray
 from masklet.masks.label_map import make_label_map, write_label_map, write_mask
 
 
-def write_png(handle: BinaryIO, masks: NDArray[np.bool_], object_ids: Sequence[int], size: tuple[int, int]) -> None:
-    """Write one mask in black and white, or several masks (N, H, W) as a label map.
+def write_png(
+    handle: BinaryIO,
+    masks: NDArray[np.bool_],
+    object_ids: Sequence[int],
+    size: tuple[int, int],
+    labels: Sequence[str | None],
+) -> None:
+    """Write one mask in black and white, or several masks (N, H, W) as a label map, with the labels of the objects.
 
     Raises:
         FormatError: There are several masks, and an object id does not fit into a label map.
     """
     if len(masks) == 1:
-        write_mask(handle, masks[0])
+        write_mask(handle, masks[0], labels[0])
     else:
-        write_label_map(handle, make_label_map(masks, object_ids, size))
+        names = dict(zip(object_ids, labels, strict=True))
+        write_label_map(handle, make_label_map(masks, object_ids, size), names)
 
 
 def write_json(handle: BinaryIO, size: tuple[int, int], columns: dict[str, Sequence[Any]]) -> None:

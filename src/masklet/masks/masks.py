@@ -21,12 +21,12 @@ from masklet.masks.iou import mask_iou, masks_to_boxes
 from masklet.masks.nms import suppress_overlaps
 from masklet.masks.overlap import remove_overlap
 from masklet.masks.resize import resize_logits
-from masklet.prompts import clicks
+from masklet.prompts import check_label, clicks
 
 Number = TypeVar("Number", bound=np.generic)
 
 _SUFFIXES = (".png", ".json", ".npz")
-_SHOWN = 8  # object ids in a repr
+_SHOWN = 8  # object ids or labels in a repr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,9 +44,10 @@ class Masks:
         object_scores: Logits (N,), float32, positive where the object is visible.
         crops: Part of the image that each mask's logits cover, N crops; None is the whole image. By default all are
             None.
+        labels: Label of each mask's object, the name of its class, or None. By default all are None.
 
     Raises:
-        PromptError: `mask-shape`. Shapes or dtypes do not fit together.
+        PromptError: `mask-shape`. Shapes or dtypes do not fit together. `bad-prompt`. A label is invalid.
         BackendError: `non-finite-output`. A logit or a score is not finite.
 
     Example:
@@ -62,6 +63,7 @@ class Masks:
     object_ids: tuple[int, ...]
     object_scores: NDArray[np.float32]
     crops: tuple[Crop | None, ...] = ()
+    labels: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.low_res.shape
@@ -79,6 +81,7 @@ class Masks:
         object.__setattr__(self, "crops", tuple(self.crops) or (None,) * shape[0])
         if len(self.crops) != shape[0]:
             raise _shape_error(f"{shape[0]} masks need as many crops, got {len(self.crops)}")
+        object.__setattr__(self, "labels", _to_labels(self.labels, shape[0]))
         if not all(np.isfinite(part).all() for part in (self.low_res, self.scores, self.object_scores)):
             raise BackendError(
                 "non-finite-output", "logits or scores are not finite numbers; no mask can be made of them"
@@ -92,6 +95,7 @@ class Masks:
         object_ids: Sequence[int] | None = None,
         scores: ArrayLike | None = None,
         object_scores: ArrayLike | None = None,
+        labels: Sequence[str | None] = (),
     ) -> Masks:
         """Make masks from logits.
 
@@ -101,6 +105,7 @@ class Masks:
             object_ids: N object ids. By default 1, 2, …
             scores: Predicted IoUs (N,). By default 1.
             object_scores: Logits (N,) of visibility. By default all objects are visible.
+            labels: N labels of objects, the names of their classes, or None. By default all are None.
         """
         logits = np.asarray(low_res)
         logits = logits if logits.dtype == np.float64 else logits.astype(np.float32, copy=False)
@@ -111,11 +116,16 @@ class Masks:
             scores=_to_column(scores, count, 1.0),
             object_ids=tuple(range(1, count + 1)) if object_ids is None else tuple(object_ids),
             object_scores=_to_column(object_scores, count, CERTAIN_LOGIT),
+            labels=tuple(labels),
         )
 
     @staticmethod
     def from_binary(
-        array: ArrayLike, *, object_ids: Sequence[int] | None = None, scores: ArrayLike | None = None
+        array: ArrayLike,
+        *,
+        object_ids: Sequence[int] | None = None,
+        scores: ArrayLike | None = None,
+        labels: Sequence[str | None] = (),
     ) -> Masks:
         """Make masks from arrays that are not 0 on the object. An object with an empty mask is not visible.
 
@@ -123,6 +133,7 @@ class Masks:
             array: Booleans or whole numbers (N, H, W), or (H, W) for one mask.
             object_ids: N object ids. By default 1, 2, …
             scores: Predicted IoUs (N,). By default 1.
+            labels: N labels of objects, the names of their classes, or None. By default all are None.
 
         Raises:
             PromptError: `mask-shape`. The array has another shape or dtype.
@@ -136,7 +147,9 @@ class Masks:
         binary = values != 0
         low_res = np.where(binary, np.float32(CERTAIN_LOGIT), np.float32(-CERTAIN_LOGIT))
         visible = np.where(binary.any(axis=(1, 2)), CERTAIN_LOGIT, -CERTAIN_LOGIT)
-        return Masks.from_logits(low_res, binary.shape[1:], object_ids=object_ids, scores=scores, object_scores=visible)
+        return Masks.from_logits(
+            low_res, binary.shape[1:], object_ids=object_ids, scores=scores, object_scores=visible, labels=labels
+        )
 
     @staticmethod
     def from_rle(
@@ -144,6 +157,7 @@ class Masks:
         *,
         object_ids: Sequence[int] | None = None,
         scores: ArrayLike | None = None,
+        labels: Sequence[str | None] = (),
     ) -> Masks:
         """Make masks from COCO's RLE, `{"size": [H, W], "counts": …}`, compressed or not.
 
@@ -151,11 +165,12 @@ class Masks:
             rles: N ≥ 1 encodings of masks of one size.
             object_ids: N object ids. By default 1, 2, …
             scores: Predicted IoUs (N,). By default 1.
+            labels: N labels of objects, the names of their classes, or None. By default all are None.
 
         Raises:
             FormatError: `bad-rle`. An RLE is malformed, sizes differ, or all masks have over 2²⁹ pixels.
         """
-        return Masks.from_binary(rle.decode_all(rles), object_ids=object_ids, scores=scores)
+        return Masks.from_binary(rle.decode_all(rles), object_ids=object_ids, scores=scores, labels=labels)
 
     @staticmethod
     def empty(size: tuple[int, int]) -> Masks:
@@ -180,6 +195,7 @@ class Masks:
             object_ids=tuple(object_id for part in full for object_id in part.object_ids),
             object_scores=np.concatenate([part.object_scores for part in full]),
             crops=tuple(crop for part in full for crop in part.crops) if same_shape else (),
+            labels=tuple(label for part in full for label in part.labels),
         )
 
     def __len__(self) -> int:
@@ -198,10 +214,12 @@ class Masks:
             object_ids=tuple(self.object_ids[position] for position in positions),
             object_scores=self.object_scores[positions],
             crops=tuple(self.crops[position] for position in positions),
+            labels=tuple(self.labels[position] for position in positions),
         )
 
     def __repr__(self) -> str:
-        return f"Masks(object_ids={format_object_ids(self.object_ids)}, size={self.size})"
+        labels = f", labels={_format_list([*map(repr, self.labels)])}" if any(self.labels) else ""
+        return f"Masks(object_ids={format_object_ids(self.object_ids)}{labels}, size={self.size})"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return `binary` for `np.asarray(masks)`, and a writable copy of it for `np.array(masks)`."""
@@ -373,13 +391,13 @@ class Masks:
         """Return the masks as `supervision.Detections`, in order.
 
         Its `xyxy` (N, 4) float32 are `boxes`, zeros for an empty mask; `mask` (N, H, W) bool is `binary`, `confidence`
-        (N,) float32 are `scores`, `tracker_id` (N,) int64 are `object_ids`, and `class_id` (N,) int64 is 0, since
-        masks have no class.
+        (N,) float32 are `scores`, `tracker_id` (N,) int64 are `object_ids`. If there are labels, `data["class_name"]`
+        (N,) has them, "object" for None, and `class_id` (N,) int64 numbers the distinct ones; else `class_id` is 0.
 
         Raises:
             BackendError: supervision is not installed.
         """
-        return interop.make_detections(self.binary, self.boxes, self.scores, self.object_ids)
+        return interop.make_detections(self.binary, self.boxes, self.scores, self.object_ids, self.labels)
 
     def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Draw each mask in the translucent color of its object, with an outline, on a copy of the image.
@@ -416,7 +434,10 @@ class Masks:
         - `.png`: one mask in black and white; several as a label map with the palette of DAVIS, where the smallest id
           wins overlaps, with 16 bits per pixel if an id is above 255;
         - `.json`: `size`, and for each mask its object id, scores, area, box (xyxy) and COCO's RLE;
-        - `.npz`: the five fields as NumPy arrays.
+        - `.npz`: the fields as NumPy arrays.
+
+        Labels are written if there are any: in a PNG as JSON by object id in the text chunk `masklet:labels`, in the
+        other formats as `label` of each mask and as the array `labels`, where "" is None.
 
         Args:
             path: The file, which is replaced if it exists.
@@ -431,7 +452,7 @@ class Masks:
             raise FormatError("unsupported-format", f"{target}: masks are saved as .png, .json or .npz")
         with atomic_write(target) as handle:
             if suffix == ".png":
-                mask_files.write_png(handle, self.binary, self.object_ids, self.size)
+                mask_files.write_png(handle, self.binary, self.object_ids, self.size, self.labels)
             elif suffix == ".json":
                 mask_files.write_json(handle, self.size, self._list_columns())
             else:
@@ -442,11 +463,13 @@ class Masks:
                     scores=self.scores,
                     object_ids=np.array(self.object_ids, np.int64),
                     object_scores=self.object_scores,
+                    **({"labels": np.array([label or "" for label in self.labels])} if any(self.labels) else {}),
                 )
 
     def _list_columns(self) -> dict[str, Sequence[Any]]:
         return {
             "object_id": self.object_ids,
+            **({"label": self.labels} if any(self.labels) else {}),
             "score": self.scores.tolist(),
             "object_score": self.object_scores.tolist(),
             "area": self.areas.tolist(),
@@ -498,8 +521,11 @@ class Masks:
 
 def format_object_ids(object_ids: Sequence[int]) -> str:
     """Format object ids as `[1, 2, 3]`, at most the first eight."""
-    shown = [str(object_id) for object_id in object_ids[:_SHOWN]]
-    return f"[{', '.join([*shown, *([f'… {len(object_ids)} in all'] if len(object_ids) > _SHOWN else [])])}]"
+    return _format_list([*map(str, object_ids)])
+
+
+def _format_list(items: Sequence[str]) -> str:
+    return f"[{', '.join([*items[:_SHOWN], *([f'… {len(items)} in all'] if len(items) > _SHOWN else [])])}]"
 
 
 def _share_of_crop(shares: NDArray[Any], size: tuple[int, int], crop: Crop | None) -> NDArray[Any]:
@@ -523,6 +549,12 @@ def _to_integers(values: Sequence[int], what: str) -> tuple[int, ...]:
         return tuple(operator.index(value) for value in values)
     except TypeError as cause:
         raise _shape_error(f"{what} must be whole numbers, got {values}") from cause
+
+
+def _to_labels(values: Sequence[str | None], count: int) -> tuple[str | None, ...]:
+    if isinstance(values, str) or len(values) not in (0, count):
+        raise _shape_error(f"{count} masks need as many labels, got {values!r:.60}")
+    return tuple(None if value is None else check_label(value) for value in values) or (None,) * count
 
 
 def _shape_error(message: str) -> PromptError:
