@@ -13,17 +13,21 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import ModelConfig
+from masklet.config import CERTAIN_LOGIT, NOT_A_POINT, STRIDES, ModelConfig
 
 NO_OBJECT = -1024.0  # logits of a hidden object, everywhere (reference-model §5.5)
 LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
-MASK_SCALE, MASK_BIAS = 20.0, -10.0  # masks in [0, 1] are scaled to [−10, 10] (reference-model §1.3)
-GIVEN_MASK_SCORE = 10.0  # object score of a mask that is used as given; negative for an empty mask
+MASK_SCALE, MASK_BIAS = 2 * CERTAIN_LOGIT, -CERTAIN_LOGIT  # scale masks in [0, 1] to [−10, 10] (reference-model §1.3)
+MASK_THRESHOLD = 0.5  # share of a pixel that a mask covers from which on the pixel belongs to the resized mask
+GIVEN_MASK_SCORE = CERTAIN_LOGIT  # object score of a mask that is used as given; negative for an empty mask
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of the images the networks were trained on
 STABILITY_THRESHOLD, STABLE_OFFSET = 0.98, 0.05  # from this stability on the single mask is used (reference-model §5.4)
 
+MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
 MEMORY_SLOTS = 7  # six recent frames and one shared by all prompted frames
 MAX_POINTERS = 16  # frames whose object pointers are recalled, the frame itself included
+
+_BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}  # of features by dtype; others have float32
 
 
 class Features(NamedTuple):
@@ -57,7 +61,7 @@ class Query(NamedTuple):
     """Prompt of one object as the decoder takes it. Build it with `build_query`, or use `NO_PROMPT`."""
 
     points: NDArray[np.float64]  # (P, 2) xy as fractions of the image
-    labels: NDArray[np.int32]  # (P,), −1 for a token that is not a point
+    labels: NDArray[np.int32]  # (P,), `NOT_A_POINT` for a token that is not a point
     mask: Any = None  # a mask (H, W) bool of any size, or low-res logits to refine as `fetch` or `decode` returns them
     ambiguous: bool = True  # select among the three masks, not the single one
 
@@ -72,11 +76,11 @@ def build_query(points: NDArray[np.float64], labels: NDArray[np.int32], mask: An
         ambiguous: Select among the three masks for ambiguous prompts, not the single mask.
     """
     if len(points):
-        points, labels = np.append(points, [[0.0, 0.0]], axis=0), np.append(labels, np.int32(-1))
+        points, labels = np.append(points, [[0.0, 0.0]], axis=0), np.append(labels, np.int32(NOT_A_POINT))
     return Query(points, labels, mask, ambiguous)
 
 
-NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, -1, np.int32))
+NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, NOT_A_POINT, np.int32))
 """Query of a tracked object: two tokens that are not points (reference-model §5.5, §12 G18)."""
 
 
@@ -192,6 +196,13 @@ def describe(backend: Backend) -> str:
     """Return a backend's model, runtime, device, number format and input size: `nano, onnx, cpu, float32, 256 px`."""
     dtype = str(backend.dtype).removeprefix("torch.")
     return f"{backend.config.name}, {backend.runtime}, {backend.device}, {dtype}, {backend.input_size} px"
+
+
+def count_feature_bytes(backend: Backend) -> int:
+    """Count the bytes of one image's features."""
+    levels = zip(STRIDES, backend.config.feature_channels, strict=True)
+    numbers = sum((backend.input_size // stride) ** 2 * channels for stride, channels in levels)
+    return numbers * _BYTES.get(str(backend.dtype).removeprefix("torch."), 4)
 
 
 def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:

@@ -8,6 +8,21 @@ from typing import NamedTuple
 from masklet.errors import SettingsError
 
 
+class BlockConfig(NamedTuple):
+    """A block of the image encoder."""
+
+    name: str  # prefix of the keys of its weights
+    channels: int  # of its input
+    out: int  # channels of its output
+    heads: int
+    window: int  # side of its attention windows in tokens; 0 is global attention
+
+    @property
+    def pools(self) -> bool:
+        """Whether the block halves the sides of the map and doubles the channels, as the first one of a stage does."""
+        return self.out != self.channels
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Architecture of a network, without files, devices and runtimes (reference-model §1)."""
@@ -34,6 +49,11 @@ class ModelConfig:
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
     @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Channels of the features at strides 4, 8 and 16."""
+        return self.channels // 8, self.channels // 4, self.channels
+
+    @property
     def release(self) -> str:
         """Release whose memory the network has: `2.1` or `2`."""
         return "2.1" if self.occlusion else "2"
@@ -42,6 +62,24 @@ class ModelConfig:
     def depth(self) -> int:
         """Number of blocks of the image encoder."""
         return sum(self.stages)
+
+    @property
+    def stage_ends(self) -> tuple[int, ...]:
+        """Index of the last block of each stage."""
+        return tuple(sum(self.stages[: stage + 1]) - 1 for stage in range(len(self.stages)))
+
+    @property
+    def blocks(self) -> tuple[BlockConfig, ...]:
+        """The blocks of the image encoder. A block that opens a stage has the windows of the stage before."""
+        blocks: list[BlockConfig] = []
+        for stage, count in enumerate(self.stages):
+            out, heads = self.width << stage, self.heads << stage
+            for position in range(count):
+                opens_stage, index = stage > 0 and position == 0, len(blocks)
+                channels, window = (out // 2, self.windows[stage - 1]) if opens_stage else (out, self.windows[stage])
+                window = 0 if index in self.global_blocks else window
+                blocks.append(BlockConfig(f"trunk.blocks.{index}", channels, out, heads, window))
+        return tuple(blocks)
 
 
 _RELEASED = (
@@ -106,16 +144,31 @@ MODEL_DEFAULTS = {
     EMBEDDED_MODEL: ModelDefaults(zoom=2.0, iou_threshold=0.45, stability_threshold=0.4),
 }
 
-STRIDE = 32  # of the coarsest features; the input's side must be a multiple of it
+# The same in every configuration:
+STRIDES = (4, 8, 16)  # of the features, in pixels of the input
+MASK_STRIDE, STRIDE = STRIDES[0], STRIDES[2]  # of low-resolution logits; of the features that become memories and masks
+COARSEST_STRIDE = 32  # of the trunk's last stage; the side of the input must be a multiple of it
 MAX_INPUT_SIZE = 4096
+PATCH_SIZE = 7  # side of the overlapping patches that the trunk embeds
+LAYER_NORM_EPS = 1e-6
+ATTENTION_NORM_EPS = 1e-5  # of the layer norms in memory attention and in the mask decoder's transformer
+POSITION_WEIGHT = 0.1  # factor of the features' own position encoding in memory attention, as released
+DECODER_LAYERS, DECODER_HEADS = 2, 8  # of the mask decoder's transformer
+FUSER_BLOCKS = 2  # of the memory encoder
+MASK_PROMPT_CHANNELS = 16  # of a mask prompt before its last layer
+NUM_MASKS = 4  # the single mask, then three for an ambiguous prompt
+NUM_LABELS = 4  # of points: negative, positive, two corners of a box
+NOT_A_POINT = -1  # label of the learned token that is not a point
+CERTAIN_LOGIT = 10.0  # of a mask that is given, not predicted; its negative is the logit of the background
 
 
 def check_input_size(input_size: int) -> int:
     """Return the side of a square input after checking it. Raises `SettingsError` (`bad-size`)."""
-    if not isinstance(input_size, int) or input_size % STRIDE or not STRIDE <= input_size <= MAX_INPUT_SIZE:
+    step = COARSEST_STRIDE
+    if not isinstance(input_size, int) or input_size % step or not step <= input_size <= MAX_INPUT_SIZE:
         raise SettingsError(
             "bad-size",
-            f"input_size must be a multiple of {STRIDE} from {STRIDE} to {MAX_INPUT_SIZE}, got {input_size!r}; "
+            f"input_size must be a multiple of {step} from {step} to {MAX_INPUT_SIZE}, got {input_size!r}; "
             "try 1024 or 512",
         )
     return input_size

@@ -7,9 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masklet.backend import Features  # noqa: E402
-from masklet.config import CONFIGS  # noqa: E402
+from masklet.config import CONFIGS, NOT_A_POINT  # noqa: E402
 from masklet.model.neck import _apply_merged  # noqa: E402
-from masklet.model.prompt_encoder import NOT_A_POINT  # noqa: E402
 from masklet.model.sam2 import Sam2, select_pointers  # noqa: E402
 
 MICRO = CONFIGS["sam2.1-micro"]

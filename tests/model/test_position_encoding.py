@@ -1,4 +1,4 @@
-"""Sine, time and Fourier position encodings: symmetry, values and agreement with the constants of the ONNX graphs."""
+"""Sine, time and Fourier position encodings: symmetry, values, dtypes and gradients."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from masklet.model.position_encoding import (  # noqa: E402
     compute_time_encoding,
     promote_to_float32,
 )
-from masklet.model.rope import compute_axial_rotation  # noqa: E402
-from masklet.onnx_graphs.position_tables import compute_axial_angles, compute_sine_table  # noqa: E402
 
 FLOAT64 = torch.zeros(1, dtype=torch.float64)
 
@@ -70,9 +68,9 @@ def test_the_grid_encodes_the_cell_centers() -> None:
     torch.testing.assert_close(grid[0, :, 2, 3], fourier(torch.tensor([3.5 / 4, 2.5 / 6], dtype=torch.float64)))
 
 
-def test_the_constants_of_the_graphs_are_the_same_encodings() -> None:
-    sine = compute_sine_encoding(6, 6, 16, FLOAT64).flatten(1).mT.numpy()
-    np.testing.assert_allclose(compute_sine_table(6, 16), sine, atol=1e-12)
-    rotation = compute_axial_rotation(6, 16, FLOAT64)
-    np.testing.assert_allclose(np.cos(compute_axial_angles(6, 16)), rotation.cos.numpy(), atol=1e-12)
-    np.testing.assert_allclose(np.sin(compute_axial_angles(6, 16)), rotation.sin.numpy(), atol=1e-12)
+def test_tables_that_inference_loads_can_be_trained_with() -> None:
+    tensor = torch.ones(1, 24, 5, 3, requires_grad=True)
+    with torch.inference_mode():
+        compute_sine_encoding(5, 3, 24, tensor)
+    (tensor * compute_sine_encoding(5, 3, 24, tensor)).sum().backward()
+    assert tensor.grad is not None

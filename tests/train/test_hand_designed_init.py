@@ -9,12 +9,12 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, Candidates, Features  # noqa: E402
-from masklet.config import CONFIGS, EMBEDDED_MODEL  # noqa: E402
+from masklet.config import CONFIGS, EMBEDDED_MODEL, NOT_A_POINT  # noqa: E402
 from masklet.model.sam2 import Sam2  # noqa: E402
 from masklet.prompts import NEGATIVE, POSITIVE  # noqa: E402
 from masklet.train.image_rollout import condition_without_memory  # noqa: E402
 from masklet.train.initialization import create_model  # noqa: E402
-from masklet.train.prompt_sampling import NO_POINT, downsample_masks, make_empty_prompts  # noqa: E402
+from masklet.train.prompt_sampling import downsample_masks, make_empty_prompts  # noqa: E402
 
 SIDE = 256
 ELLIPSE, DISC = (0.45, 0.4), (0.75, 0.8)  # centers of the objects
@@ -46,7 +46,7 @@ def predict(
 ) -> Candidates:
     """Predict on one image from points with labels, and from mask logits if they are given."""
     places = torch.tensor([[(0.0, 0.0), *points]])
-    labels = torch.tensor([[NO_POINT, *points.values()]])
+    labels = torch.tensor([[NOT_A_POINT, *points.values()]])
     with torch.no_grad():
         return model.decode(condition_without_memory(model, features), places, labels, mask)
 

@@ -19,6 +19,8 @@ from masklet.backend import (
     LOGIT_LIMIT,
     MASK_BIAS,
     MASK_SCALE,
+    MASK_THRESHOLD,
+    MAX_PROMPTS_PER_BATCH,
     NO_OBJECT,
     NO_PROMPT,
     STABLE_OFFSET,
@@ -36,11 +38,11 @@ from masklet.backend import (
 )
 from masklet.backends.torch_device import parse_dtype, select_device
 from masklet.checkpoints import key_names
-from masklet.config import ModelConfig, check_input_size
+from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, STRIDE, ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
 from masklet.model.position_encoding import promote_to_float32
-from masklet.model.sam2 import STRIDE, Sam2, select_pointers
+from masklet.model.sam2 import Sam2, select_pointers
 
 MEMORY_DTYPE = torch.bfloat16  # of stored memories, independent of the dtype of the model (reference-model §7.4)
 # Limits that keep the working set in a CPU's caches: tokens of the trunk's tile stages, scores of memory attention, and
@@ -48,7 +50,6 @@ MEMORY_DTYPE = torch.bfloat16  # of stored memories, independent of the dtype of
 MAX_TILE_TOKENS = 8192
 MAX_ATTENTION_SCORES = 1 << 21
 MAX_MASKS_PER_BATCH = 4
-MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -176,9 +177,7 @@ class TorchBackend:
     @_inference
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         squares = torch.cat([self._resize_mask(mask) for mask in masks])
-        logits = F.interpolate(
-            squares * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
-        )
+        logits = _resize(squares * MASK_SCALE + MASK_BIAS, self.input_size // MASK_STRIDE)
         points, labels, _ = self._batch_points([NO_PROMPT] * len(masks))
         candidates = self.model.decode(features, points, labels, self.model.mask_downsample(squares))
         not_empty = squares.flatten(1).any(dim=1, keepdim=True)
@@ -215,7 +214,7 @@ class TorchBackend:
         assert decoded.candidates is not None, "a mask that is used as given has no candidates"
         logits, iou, score, _ = decoded.candidates
         three = logits[:, 1:].flatten(0, 1)
-        return _to_predictions(three, iou[:, 1:].flatten(), score.expand(-1, 3).flatten())
+        return _to_predictions(three, iou[:, 1:].flatten(), score.expand(-1, NUM_MASKS - 1).flatten())
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [(x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).cpu().numpy() for x in arrays]
@@ -227,7 +226,8 @@ class TorchBackend:
     def _hidden_object(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits, IoU and score of an object that is not visible."""
         zero = self.model.no_pointer.new_zeros(1, 1)
-        logits = zero.new_full((1, 1, self.input_size // 4, self.input_size // 4), NO_OBJECT)
+        side = self.input_size // MASK_STRIDE
+        logits = zero.new_full((1, 1, side, side), NO_OBJECT)
         return logits, zero, zero + NO_OBJECT
 
     def _normalize(self, image: NDArray[np.uint8]) -> Tensor:
@@ -243,7 +243,7 @@ class TorchBackend:
         x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
         if x.shape[-2:] != (self.input_size, self.input_size):
             x = _resize(x, self.input_size)
-            x = (x >= 0.5).to(x.dtype)
+            x = (x >= MASK_THRESHOLD).to(x.dtype)
         return x.to(self.dtype)
 
     def _batch_memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -278,7 +278,7 @@ class TorchBackend:
     def _batch_points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Pad points to (N, P, 2) and labels to (N, P); `present` (N, P) is None if all queries have P points."""
         counts = np.array([len(query.points) for query in queries])
-        points, labels = np.zeros((len(counts), counts.max(), 2)), np.full((len(counts), counts.max()), -1)
+        points, labels = np.zeros((len(counts), counts.max(), 2)), np.full((len(counts), counts.max()), NOT_A_POINT)
         for row, query in enumerate(queries):
             points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
         present = np.arange(counts.max()) < counts[:, None]
@@ -288,7 +288,7 @@ class TorchBackend:
 
     def _encode_mask_prompt(self, mask: Any) -> Tensor:
         """Resize a mask or logits of any size to low-resolution logits (1, 1, S/4, S/4)."""
-        side = self.input_size // 4
+        side = self.input_size // MASK_STRIDE
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
             x = _resize(x, side)

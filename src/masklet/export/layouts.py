@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from masklet.backend import LOGIT_LIMIT
+from masklet.config import NOT_A_POINT, NUM_MASKS, STRIDE, STRIDES
 from masklet.files.hashing import sha256
 from masklet.onnx_graphs.builder import GraphBuilder
-from masklet.onnx_graphs.decode import NUM_MASKS, TwoWayTransformer, decode_masks
+from masklet.onnx_graphs.decode import TwoWayTransformer, decode_masks
 from masklet.onnx_graphs.encode import encode_images
 from masklet.onnx_graphs.exported_model import ExportedModel
-from masklet.onnx_graphs.position_tables import compute_sine_waves
 from masklet.onnx_graphs.prompt_encoder import encode_grid, encode_mask, encode_points
+from masklet.position_tables import compute_sine_waves
 
 _AILIA_NAMES = {"tiny": "hiera_t", "small": "hiera_s", "base-plus": "hiera_b+", "large": "hiera_l"}
 
@@ -34,7 +35,7 @@ def _write_sam2_onnx(model: ExportedModel) -> dict[str, bytes]:
     metadata = {
         "image_size": model.input_size,
         "embed_dim": model.config.channels,
-        "backbone_stride": 16,
+        "backbone_stride": STRIDE,
         "num_multimask_outputs": NUM_MASKS - 1,
         "mask_threshold": 0.0,
         "quantization": None,
@@ -98,19 +99,20 @@ def _write_encoder(model: ExportedModel, names: _Names, order: list[str]) -> byt
     graph, (config, size) = GraphBuilder("encoder", model.tensors), (model.config, model.input_size)
     features = encode_images(graph, config, size, graph.input("image", [1, 3, size, size]))
     stride16 = graph.add(features.stride16, graph.constant(model.tensors["no_memory"].reshape(1, -1, 1, 1)))
-    fine = zip(range(2), features[:2], (4, 8), (config.channels // 8, config.channels // 4), strict=True)
+    fine = zip(range(2), features[:2], STRIDES[:2], config.feature_channels[:2], strict=True)
     outputs = {names.features.format(k): (x, [1, width, size // s, size // s]) for k, x, s, width in fine}
-    outputs["image_embed"] = (stride16, [1, config.channels, size // 16, size // 16])
+    outputs["image_embed"] = (stride16, [1, config.channels, size // STRIDE, size // STRIDE])
     for name in order:
         graph.output(name, *outputs[name])
     return graph.to_bytes()
 
 
 def _write_decoder(model: ExportedModel, names: _Names) -> bytes:
-    graph, channels, side = GraphBuilder("decoder", model.tensors), model.config.channels, model.input_size // 16
+    graph, side = GraphBuilder("decoder", model.tensors), model.input_size // STRIDE
+    fine, medium, channels = model.config.feature_channels
     image = graph.input("image_embed", [1, channels, side, side])
-    stride4 = graph.input(names.features.format(0), [1, channels // 8, 4 * side, 4 * side])
-    stride8 = graph.input(names.features.format(1), [1, channels // 4, 2 * side, 2 * side])
+    stride4 = graph.input(names.features.format(0), [1, fine, 4 * side, 4 * side])
+    stride8 = graph.input(names.features.format(1), [1, medium, 2 * side, 2 * side])
     points = graph.input("point_coords", [names.batch, "num_points", 2])
     labels = graph.input("point_labels", [names.batch, "num_points"], names.labels)
     mask = graph.input("mask_input", [names.batch, 1, 4 * side, 4 * side])
@@ -134,7 +136,7 @@ def _encode_padded_points(graph: GraphBuilder, points: str, labels: str, input_s
     origin = graph.mul(graph.slice(fractions, 0, 1, axis=1), graph.constant(0.0))
     integers = graph.to_int64(labels)
     zero = graph.mul(graph.slice(integers, 0, 1, axis=1), graph.constant(0))
-    not_a_point = graph.add(zero, graph.constant(-1))
+    not_a_point = graph.add(zero, graph.constant(NOT_A_POINT))
     points, labels = graph.concat([fractions, origin], axis=1), graph.concat([integers, not_a_point], axis=1)
     return encode_points(graph, points, labels, input_size)
 
@@ -142,8 +144,7 @@ def _encode_padded_points(graph: GraphBuilder, points: str, labels: str, input_s
 def _write_ailia_encoder(model: ExportedModel) -> bytes:
     graph, (config, size) = GraphBuilder("image_encoder", model.tensors), (model.config, model.input_size)
     features = encode_images(graph, config, size, graph.input("input_image", [1, 3, size, size]))
-    sides = [size // stride for stride in (4, 8, 16)]
-    widths = [config.channels // 8, config.channels // 4, config.channels]
+    sides, widths = [size // stride for stride in STRIDES], config.feature_channels
     graph.output("vision_features", features.stride16, [1, config.channels, sides[2], sides[2]])
     for level, side in enumerate(sides):
         encoding = _write_sine_map(graph, side, config.channels)
@@ -165,7 +166,7 @@ def _write_sine_map(graph: GraphBuilder, side: int, channels: int) -> str:
 
 def _write_ailia_prompt_encoder(model: ExportedModel) -> bytes:
     graph = GraphBuilder("prompt_encoder", model.tensors)
-    channels, side = model.config.channels, model.input_size // 16
+    channels, side = model.config.channels, model.input_size // STRIDE
     points = graph.input("coords", ["b", "n", 2])
     labels = graph.input("labels", ["b", "n"], "int32")
     mask = graph.input("masks", ["b", 1, 4 * side, 4 * side])
@@ -180,13 +181,14 @@ def _write_ailia_prompt_encoder(model: ExportedModel) -> bytes:
 
 
 def _write_ailia_mask_decoder(model: ExportedModel) -> bytes:
-    graph, channels, side = GraphBuilder("mask_decoder", model.tensors), model.config.channels, model.input_size // 16
+    graph, side = GraphBuilder("mask_decoder", model.tensors), model.input_size // STRIDE
+    fine, medium, channels = model.config.feature_channels
     square = [1, channels, side, side]
     image, positions = graph.input("image_embeddings", square), graph.input("image_pe", square)
     prompts = graph.input("sparse_prompt_embeddings", [1, "n", channels])
     dense = graph.input("dense_prompt_embeddings", square)
-    stride4 = graph.input("high_res_features1", [1, channels // 8, 4 * side, 4 * side])
-    stride8 = graph.input("high_res_features2", [1, channels // 4, 2 * side, 2 * side])
+    stride4 = graph.input("high_res_features1", [1, fine, 4 * side, 4 * side])
+    stride8 = graph.input("high_res_features2", [1, medium, 2 * side, 2 * side])
     pixels = graph.to_tokens(graph.add(image, dense), channels, side)
     transformer = TwoWayTransformer(graph, side, graph.to_tokens(positions, channels, side))
     output = decode_masks(transformer, pixels, prompts, (stride8, stride4))

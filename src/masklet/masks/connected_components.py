@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FILL_LOGIT = 10.0  # of filled holes; its negative is the logit of removed islands (reference-model §2.3)
+from masklet.config import CERTAIN_LOGIT
+
+FILL_LOGIT = CERTAIN_LOGIT  # of filled holes; its negative is the logit of removed islands (reference-model §2.3)
 _MAX_CONTOURS_PER_MEGAPIXEL = 512  # with more components, labeling all pixels costs less than examining each component
 
 

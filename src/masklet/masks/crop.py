@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.config import CERTAIN_LOGIT
 from masklet.masks.resize import resize_logits
-
-CERTAIN_LOGIT = 10.0  # of a mask that was given, not predicted; its negative is the logit of the background
 
 
 class Crop(NamedTuple):

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from masklet.config import CERTAIN_LOGIT
 from masklet.errors import BackendError, FormatError, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.masks import connected_components, interop, mask_files, polygons, rle
 from masklet.masks import overlay as drawing
-from masklet.masks.crop import CERTAIN_LOGIT, Crop
+from masklet.masks.crop import Crop
 from masklet.masks.iou import mask_iou, masks_to_boxes
 from masklet.masks.nms import suppress_overlaps
 from masklet.masks.overlap import remove_overlap

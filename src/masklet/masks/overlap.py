@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_LOSING_LOGIT = -10.0  # of a mask where another one has the highest logit (reference-model §2.3)
+from masklet.config import CERTAIN_LOGIT
+
+MAX_LOSING_LOGIT = -CERTAIN_LOGIT  # of a mask where another one has the highest logit (reference-model §2.3)
 
 
 def remove_overlap(logits: NDArray[Any]) -> NDArray[Any]:

@@ -8,17 +8,14 @@ of a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.config import ModelConfig
+from masklet.config import LAYER_NORM_EPS, PATCH_SIZE, STRIDES, BlockConfig, ModelConfig
 from masklet.model.attention import scaled_dot_product_attention
-from masklet.model.position_encoding import promote_to_float32
-
-LAYER_NORM_EPS = 1e-6
+from masklet.model.position_encoding import load_table
+from masklet.position_tables import compute_cubic_matrix
 
 
 class Hiera(nn.Module):
@@ -27,11 +24,11 @@ class Hiera(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.tile_size = config.windows[0]
-        self.patches = nn.Conv2d(3, config.width, kernel_size=7, stride=4, padding=3)
+        self.patches = nn.Conv2d(3, config.width, PATCH_SIZE, stride=STRIDES[0], padding=PATCH_SIZE // 2)
         self.positions = nn.Parameter(torch.zeros(1, config.width, config.background, config.background))
         self.window_positions = nn.Parameter(torch.zeros(1, config.width, self.tile_size, self.tile_size))
-        self.blocks = nn.ModuleList(_make_blocks(config))
-        self.stage_ends = [sum(config.stages[: stage + 1]) - 1 for stage in range(4)]
+        self.blocks = nn.ModuleList(HieraBlock(block) for block in config.blocks)
+        self.stage_ends = config.stage_ends
         self.tokens_at_once: int | None = None  # limit of tokens in the tile stages at a time; None: all together
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -67,7 +64,8 @@ class Hiera(nn.Module):
 
     def _position_embedding(self, height: int, width: int) -> Tensor:
         """Compute the position embedding (1, C, H, W): the resized coarse table plus the repeated window table."""
-        rows, columns = (_bicubic_matrix(self.positions.shape[-1], side, self.positions) for side in (height, width))
+        coarse, dtype, device = self.positions.shape[-1], self.positions.dtype, self.positions.device
+        rows, columns = (load_table(compute_cubic_matrix, (coarse, side), dtype, device) for side in (height, width))
         stretched = rows @ self.positions @ columns.mT
         return stretched + self.window_positions.repeat(1, 1, height // self.tile_size, width // self.tile_size)
 
@@ -75,14 +73,15 @@ class Hiera(nn.Module):
 class HieraBlock(nn.Module):
     """Attention and MLP on (B, H, W, C); a pooling block halves H and W and doubles C (reference-model §3.1)."""
 
-    def __init__(self, channels: int, out: int, heads: int, window: int) -> None:
+    def __init__(self, config: BlockConfig) -> None:
         super().__init__()
-        self.window = window  # 0: global attention
+        channels, out = config.channels, config.out
+        self.window = config.window  # 0: global attention
         self.norm1 = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-        self.attention = WindowAttention(channels, out, heads)
+        self.attention = WindowAttention(channels, out, config.heads)
         self.norm2 = nn.LayerNorm(out, eps=LAYER_NORM_EPS)
         self.mlp = nn.ModuleDict({"up": nn.Linear(out, 4 * out), "down": nn.Linear(4 * out, out)})
-        self.shortcut = nn.Linear(channels, out) if channels != out else None
+        self.shortcut = nn.Linear(channels, out) if config.pools else None
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
@@ -140,20 +139,6 @@ class WindowAttention(nn.Module):
         return attended.transpose(1, 2).reshape(batch, height, width, -1)
 
 
-def _make_blocks(config: ModelConfig) -> Iterator[HieraBlock]:
-    channels, heads, index = config.width, config.heads, 0
-    for stage, count in enumerate(config.stages):
-        for position in range(count):
-            opens_stage = stage > 0 and position == 0
-            out = 2 * channels if opens_stage else channels
-            heads = 2 * heads if opens_stage else heads
-            window = config.windows[
-                stage - 1 if opens_stage else stage
-            ]  # a pooling block uses the window of the stage before
-            yield HieraBlock(channels, out, heads, 0 if index in config.global_blocks else window)
-            channels, index = out, index + 1
-
-
 def _pool(x: Tensor) -> Tensor:
     """Max-pool each 2 × 2 tokens of (B, H, W, C)."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
@@ -175,22 +160,3 @@ def unpartition_windows(windows: Tensor, across: int) -> Tensor:
     _, side, _, channels = windows.shape
     x = windows.reshape(-1, across, across, side, side, channels).transpose(2, 3)
     return x.reshape(-1, across * side, across * side, channels)
-
-
-def _bicubic_matrix(source: int, target: int, like: Tensor) -> Tensor:
-    """Compute bicubic resizing along one axis as a matrix (target, source): a = −0.75, pixel centers, clamped edges."""
-    dtype = promote_to_float32(like.dtype)
-    centers = (torch.arange(target, device=like.device, dtype=dtype) + 0.5) * source / target - 0.5
-    first = centers.floor() - 1
-    taps = torch.arange(4, device=like.device, dtype=dtype)
-    weights = _cubic_weight((centers - first)[:, None] - taps)
-    columns = (first[:, None] + taps).clamp(0, source - 1).long()
-    matrix = torch.zeros(target, source, device=like.device, dtype=dtype)
-    return matrix.scatter_add(1, columns, weights).to(like.dtype)
-
-
-def _cubic_weight(distance: Tensor) -> Tensor:
-    a, d = -0.75, distance.abs()
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))

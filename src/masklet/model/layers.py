@@ -7,12 +7,14 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from masklet.config import LAYER_NORM_EPS
+
 
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (B, C, H, W), "LN2d" in reference-model §4."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
+        super().__init__(channels, eps=LAYER_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

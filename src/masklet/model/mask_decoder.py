@@ -7,12 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.backend import Features
-from masklet.config import ModelConfig
+from masklet.config import ATTENTION_NORM_EPS, DECODER_HEADS, DECODER_LAYERS, NUM_MASKS, ModelConfig
 from masklet.model.attention import Attention
 from masklet.model.layers import MLP, ChannelNorm
-
-NUM_MASKS = 4  # the single mask, then three for an ambiguous prompt
-NUM_HEADS = 8
 
 
 class MaskDecoder(nn.Module):
@@ -20,15 +17,15 @@ class MaskDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels = config.channels
+        fine, medium, channels = config.feature_channels
         self.object_token = nn.Parameter(torch.zeros(1, channels))
         self.iou_token = nn.Parameter(torch.zeros(1, channels))
         self.mask_tokens = nn.Parameter(torch.zeros(NUM_MASKS, channels))
         self.transformer = TwoWayTransformer(channels, config.decoder_hidden)
-        self.upscale1 = nn.ConvTranspose2d(channels, channels // 4, 2, stride=2)
-        self.upscale_norm = ChannelNorm(channels // 4)
-        self.upscale2 = nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2)
-        self.mask_heads = nn.ModuleList(MLP(channels, channels, channels // 8, 3) for _ in range(NUM_MASKS))
+        self.upscale1 = nn.ConvTranspose2d(channels, medium, 2, stride=2)
+        self.upscale_norm = ChannelNorm(medium)
+        self.upscale2 = nn.ConvTranspose2d(medium, fine, 2, stride=2)
+        self.mask_heads = nn.ModuleList(MLP(channels, channels, fine, 3) for _ in range(NUM_MASKS))
         self.iou_head = MLP(channels, channels, NUM_MASKS, 3)
         self.object_head = MLP(channels, channels, 1, 3)
 
@@ -69,9 +66,10 @@ class TwoWayTransformer(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(TwoWayLayer(channels, hidden, is_first=index == 0) for index in range(2))
-        self.to_image = Attention(channels, NUM_HEADS, inner=channels // 2)
-        self.norm = nn.LayerNorm(channels)
+        layers = (TwoWayLayer(channels, hidden, is_first=index == 0) for index in range(DECODER_LAYERS))
+        self.layers = nn.ModuleList(layers)
+        self.to_image = Attention(channels, DECODER_HEADS, inner=channels // 2)
+        self.norm = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
 
     def forward(
         self, tokens: Tensor, image: Tensor, positions: Tensor, present: Tensor | None
@@ -96,14 +94,14 @@ class TwoWayLayer(nn.Module):
         """
         super().__init__()
         self.is_first = is_first
-        self.self_attention = Attention(channels, NUM_HEADS)
-        self.norm1 = nn.LayerNorm(channels)
-        self.to_image = Attention(channels, NUM_HEADS, inner=channels // 2)
-        self.norm2 = nn.LayerNorm(channels)
+        self.self_attention = Attention(channels, DECODER_HEADS)
+        self.norm1 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
+        self.to_image = Attention(channels, DECODER_HEADS, inner=channels // 2)
+        self.norm2 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.mlp = MLP(channels, hidden, channels, 2)
-        self.norm3 = nn.LayerNorm(channels)
-        self.to_tokens = Attention(channels, NUM_HEADS, inner=channels // 2)
-        self.norm4 = nn.LayerNorm(channels)
+        self.norm3 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
+        self.to_tokens = Attention(channels, DECODER_HEADS, inner=channels // 2)
+        self.norm4 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
 
     def forward(
         self, tokens: Tensor, image: Tensor, token_positions: Tensor, positions: Tensor, present: Tensor | None

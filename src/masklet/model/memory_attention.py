@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.config import ModelConfig
+from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, ModelConfig
 from masklet.model.position_encoding import compute_sine_encoding
 from masklet.model.rope import RotaryAttention, Rotation, compute_axial_rotation
-
-POSITION_WEIGHT = 0.1  # factor of the features' own position encoding, as released
 
 
 class MemoryAttention(nn.Module):
@@ -19,7 +17,7 @@ class MemoryAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(MemoryAttentionLayer(config) for _ in range(config.attention_layers))
-        self.norm = nn.LayerNorm(config.channels)
+        self.norm = nn.LayerNorm(config.channels, ATTENTION_NORM_EPS)
         self.scores_at_once: int | None = None  # limit of scores in memory, with objects in turn; None: all together
 
     def forward(self, image: Tensor, memory: Tensor, positions: Tensor, maps: int) -> Tensor:
@@ -67,11 +65,11 @@ class MemoryAttentionLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.channels
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.self_attention = RotaryAttention(channels)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.to_memory = RotaryAttention(channels, memory=config.memory_channels)
-        self.norm3 = nn.LayerNorm(channels)
+        self.norm3 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.up = nn.Linear(channels, config.attention_hidden)
         self.down = nn.Linear(config.attention_hidden, channels)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.config import ModelConfig
+from masklet.config import FUSER_BLOCKS, LAYER_NORM_EPS, ModelConfig
 from masklet.model.layers import ChannelNorm
 
 
@@ -20,7 +20,7 @@ class MemoryEncoder(nn.Module):
         channels = config.channels
         self.mask = MaskDownsampler(channels)
         self.image = nn.Conv2d(channels, channels, 1)
-        self.fuser = nn.ModuleList(FuserBlock(channels) for _ in range(2))
+        self.fuser = nn.ModuleList(FuserBlock(channels) for _ in range(FUSER_BLOCKS))
         self.out = nn.Conv2d(channels, config.memory_channels, 1)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class FuserBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.norm = nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
         self.up = nn.Linear(channels, 4 * channels)
         self.down = nn.Linear(4 * channels, channels)
         self.gain = nn.Parameter(torch.full((channels,), 1e-6))

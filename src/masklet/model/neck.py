@@ -14,10 +14,10 @@ class Neck(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels = config.channels
+        fine, medium, channels = config.feature_channels
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in config.widths)  # finest first
-        self.stride4 = nn.Conv2d(channels, channels // 8, 1)
-        self.stride8 = nn.Conv2d(channels, channels // 4, 1)
+        self.stride4 = nn.Conv2d(channels, fine, 1)
+        self.stride8 = nn.Conv2d(channels, medium, 1)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> Features:
         stride16 = self.laterals[2](maps[2]) + F.interpolate(self.laterals[3](maps[3]), scale_factor=2, mode="nearest")

@@ -1,16 +1,29 @@
 """Sine, time and Fourier position encodings. `rope.py` has the rotary one.
 
-Every encoding is computed from sizes alone, in float32 or better, on the device of a reference tensor.
+Every encoding has the dtype and the device of a reference tensor.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-TEMPERATURE = 10_000.0  # of the sine and rotary encodings, as released
+from masklet.position_tables import Table, compute_cell_centers, compute_sine_table, compute_wavelengths
+
+MAX_TABLES = 32  # on devices at a time
+
+
+@lru_cache(MAX_TABLES)
+def load_table(
+    compute: Callable[..., Table], sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return the table `compute(*sizes)` of `masklet.position_tables` on a device. Callers must not change it."""
+    with torch.inference_mode(False):  # training may use the same tensor later
+        return torch.from_numpy(compute(*sizes)).to(dtype).to(device)
 
 
 def promote_to_float32(dtype: torch.dtype) -> torch.dtype:
@@ -32,20 +45,14 @@ def compute_sine_encoding(height: int, width: int, channels: int, like: Tensor) 
     Returns:
         Tensor (channels, height, width).
     """
-    wavelengths = _compute_wavelengths(channels // 2, like)
-    y, x = (
-        (torch.arange(1, side + 1, device=like.device, dtype=wavelengths.dtype) / (side + 1e-6) * 2 * math.pi)[:, None]
-        / wavelengths
-        for side in (height, width)
-    )
-    y, x = (torch.stack((t[:, 0::2].sin(), t[:, 1::2].cos()), dim=-1).flatten(1) for t in (y, x))
-    rows, columns = y.mT[:, :, None].expand(-1, height, width), x.mT[:, None, :].expand(-1, height, width)
-    return torch.cat((rows, columns)).to(like.dtype)
+    table = load_table(compute_sine_table, (height, width, channels), like.dtype, like.device)
+    return table.mT.unflatten(1, (height, width))
 
 
 def compute_time_encoding(times: Tensor, channels: int) -> Tensor:
     """Encode `times` (…) in [−1, 1] as (…, channels): all sines, then all cosines (reference-model §6.3)."""
-    angles = times[..., None] / _compute_wavelengths(channels // 2, times)
+    dtype = promote_to_float32(times.dtype)
+    angles = times[..., None] / load_table(compute_wavelengths, (channels // 2,), dtype, times.device)
     return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
 
@@ -66,17 +73,6 @@ class FourierEncoding(nn.Module):
 
     def encode_grid(self, height: int, width: int) -> Tensor:
         """Encode the cell centers of a `height` × `width` grid as (1, channels, height, width)."""
-        y, x = (
-            (torch.arange(side, device=self.gaussian.device, dtype=promote_to_float32(self.gaussian.dtype)) + 0.5)
-            / side
-            for side in (height, width)
-        )
-        centers = torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)), dim=-1)
-        encoding: Tensor = self(centers)
-        return encoding.permute(2, 0, 1)[None]
-
-
-def _compute_wavelengths(count: int, like: Tensor) -> Tensor:
-    """Compute `count` wavelengths; a sine and the cosine beside it share one."""
-    steps = torch.arange(count, device=like.device, dtype=promote_to_float32(like.dtype))
-    return TEMPERATURE ** (2 * (steps / 2).floor() / count)
+        dtype = promote_to_float32(self.gaussian.dtype)
+        encoding: Tensor = self(load_table(compute_cell_centers, (height, width), dtype, self.gaussian.device))
+        return encoding.mT.unflatten(1, (height, width))[None]

@@ -6,20 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from masklet.config import ModelConfig
+from masklet.config import MASK_PROMPT_CHANNELS, NOT_A_POINT, NUM_LABELS, ModelConfig
 from masklet.model.layers import ChannelNorm
 from masklet.model.position_encoding import FourierEncoding
-
-NOT_A_POINT = -1  # label of the learned padding token
-NUM_LABELS = 4  # negative point, positive point, two corners of a box
 
 
 class PromptEncoder(nn.Module):
     """Points → tokens (B, P, C); a mask → a map (B, C, h, w) that is added to the features."""
 
-    def __init__(self, config: ModelConfig, hidden: int = 16) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels = config.channels
+        channels, hidden = config.channels, MASK_PROMPT_CHANNELS
         self.fourier = FourierEncoding(channels)
         self.labels = nn.ParameterList(torch.zeros(1, channels) for _ in range(NUM_LABELS))
         self.not_a_point = nn.Parameter(torch.zeros(1, channels))
@@ -35,7 +32,7 @@ class PromptEncoder(nn.Module):
 
         Args:
             points: Positions (B, P, 2), xy as fractions of the image.
-            labels: Labels (B, P): 0 negative, 1 positive, 2 and 3 the corners of a box, −1 (`NOT_A_POINT`) padding.
+            labels: Labels (B, P): 0 negative, 1 positive, 2 and 3 the corners of a box, −1 (`NOT_A_POINT`) not a point.
             input_size: Side of the network's square in pixels.
 
         Returns:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from masklet.model.attention import AttentionProjections, scaled_dot_product_attention
-from masklet.model.position_encoding import TEMPERATURE, promote_to_float32
+from masklet.model.position_encoding import load_table, promote_to_float32
+from masklet.position_tables import compute_axial_angles
 
 
 class Rotation(NamedTuple):
@@ -37,12 +38,7 @@ def compute_axial_rotation(side: int, channels: int, like: Tensor) -> Rotation:
     Returns:
         Cosines and sines (side², channels / 2).
     """
-    dtype = promote_to_float32(like.dtype)
-    exponents = torch.arange(0, channels, 4, device=like.device, dtype=dtype) / channels
-    frequencies = TEMPERATURE**-exponents
-    angles = torch.arange(side, device=like.device, dtype=dtype)[:, None] * frequencies
-    x, y = angles.expand(side, -1, -1), angles[:, None].expand(-1, side, -1)
-    angles = torch.cat((x, y), dim=-1).flatten(0, 1)
+    angles = load_table(compute_axial_angles, (side, channels), promote_to_float32(like.dtype), like.device)
     return Rotation(angles.cos(), angles.sin())
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
-from masklet.config import ModelConfig
+from masklet.config import MASK_STRIDE, STRIDE, ModelConfig
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder
@@ -19,8 +19,6 @@ from masklet.model.memory_encoder import MemoryEncoder
 from masklet.model.neck import Neck
 from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
 from masklet.model.prompt_encoder import PromptEncoder
-
-STRIDE = 16  # of the features that memories and masks are computed from
 
 
 class Sam2(nn.Module):
@@ -37,7 +35,7 @@ class Sam2(nn.Module):
         self.memory_attention = MemoryAttention(config)
         self.memory_encoder = MemoryEncoder(config)
         self.pointer_head = MLP(channels, channels, channels, 3)
-        self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
+        self.mask_downsample = nn.Conv2d(1, 1, MASK_STRIDE, stride=MASK_STRIDE)
         self.slots = nn.Parameter(torch.zeros(MEMORY_SLOTS, 1, 1, memory))
         self.no_memory = nn.Parameter(torch.zeros(1, 1, channels))
         self.no_memory_position = nn.Parameter(torch.zeros(1, 1, channels))  # unused; released checkpoints contain it
@@ -130,7 +128,7 @@ class Sam2(nn.Module):
         """
         visible = score[..., None, None] > 0
         logits = torch.where(visible, logits, torch.full_like(logits, NO_OBJECT))
-        logits = F.interpolate(logits, scale_factor=STRIDE // 4, mode="bilinear", align_corners=False)
+        logits = F.interpolate(logits, scale_factor=STRIDE // MASK_STRIDE, mode="bilinear", align_corners=False)
         mask = torch.where(binarize[:, None, None, None], (logits > 0).to(logits.dtype), logits.sigmoid())
         memory = self.memory_encoder(features.stride16, mask * MASK_SCALE + MASK_BIAS)
         if self.hidden is None:

@@ -11,31 +11,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import ModelConfig
+from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, STRIDE, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
-from masklet.onnx_graphs.position_tables import compute_axial_angles, compute_sine_table, compute_wavelengths
+from masklet.position_tables import compute_axial_angles, compute_sine_table, compute_wavelengths
 
-POSITION_WEIGHT = 0.1  # factor of the features' own position encoding, as released
 QUERIES_PER_CHUNK = 256  # limits the memory that attention scores take
-LAYER_NORM_EPS = 1e-5
 
 
 def write_attend(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
     """Write `Sam2.attend`: features of one image or of N objects, and one or more memories per object → `attended`."""
-    channels, side = config.channels, input_size // 16
+    channels, side = config.channels, input_size // STRIDE
     x = graph.to_tokens(graph.input("stride16", ["pictures", channels, side, side]), channels, side)
-    x = graph.add(x, graph.constant(POSITION_WEIGHT * compute_sine_table(side, channels)))
+    x = graph.add(x, graph.constant(POSITION_WEIGHT * compute_sine_table(side, side, channels)))
     memories, attention = _read_memories(graph, config, side), _RotaryAttention(graph, side, channels)
     for index in range(config.attention_layers):
         name = f"memory_attention.layers.{index}"
-        normed = graph.layer_norm(x, f"{name}.norm1", LAYER_NORM_EPS)
+        normed = graph.layer_norm(x, f"{name}.norm1", ATTENTION_NORM_EPS)
         x = graph.add(x, attention.attend_self(f"{name}.self_attention", normed))
-        normed = graph.layer_norm(x, f"{name}.norm2", LAYER_NORM_EPS)
+        normed = graph.layer_norm(x, f"{name}.norm2", ATTENTION_NORM_EPS)
         x = graph.add(x, attention.attend_memories(f"{name}.to_memory", normed, memories))
-        normed = graph.layer_norm(x, f"{name}.norm3", LAYER_NORM_EPS)
+        normed = graph.layer_norm(x, f"{name}.norm3", ATTENTION_NORM_EPS)
         hidden = graph.op("Relu", graph.linear(normed, f"{name}.up"))
         x = graph.add(x, graph.linear(hidden, f"{name}.down"))
-    x = graph.to_map(graph.layer_norm(x, "memory_attention.norm", LAYER_NORM_EPS), channels, side)
+    x = graph.to_map(graph.layer_norm(x, "memory_attention.norm", ATTENTION_NORM_EPS), channels, side)
     graph.output("attended", x, ["objects", channels, side, side])
 
 
@@ -55,7 +53,7 @@ def _read_memories(graph: GraphBuilder, config: ModelConfig, side: int) -> _Memo
     maps = graph.transpose(graph.reshape(memories, 0, 0, width, side * side), 0, 1, 3, 2)
     tokens = graph.concat(graph.split(pointers, pieces, axis=2), axis=1)
     slot = graph.op("Gather", graph.constant(graph.array("slots").reshape(-1, width)), slots)
-    position = graph.add(graph.unsqueeze(slot, 2), graph.constant(compute_sine_table(side, width)))
+    position = graph.add(graph.unsqueeze(slot, 2), graph.constant(compute_sine_table(side, side, width)))
     map_keys = graph.add(maps, position)
     pointer_keys = tokens
     if config.pointer_times:

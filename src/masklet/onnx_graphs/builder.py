@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.config import LAYER_NORM_EPS
 from masklet.onnx_graphs import protobuf
 from masklet.onnx_graphs.quantization import Quantization, quantize_matrix, range_outputs
 
@@ -205,7 +207,7 @@ class GraphBuilder:
                 self.output(end, self.op(kind, x, keepdims=0), [])
         return self.matmul(x, self.constant(matrix, f"{name}.matrix", dtype), name)
 
-    def layer_norm(self, x: str, name: str, epsilon: float = 1e-6) -> str:
+    def layer_norm(self, x: str, name: str, epsilon: float = LAYER_NORM_EPS) -> str:
         """Apply layer norm over the last dimension."""
         gain, offset = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("LayerNormalization", x, gain, offset, name=name, axis=-1, epsilon=epsilon)
@@ -215,12 +217,18 @@ class GraphBuilder:
         weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("Conv", x, weight, bias, name=name, **attributes)
 
-    def mlp(self, x: str, name: str, depth: int) -> str:
-        """Apply `depth` linear layers with ReLU between them."""
-        for index in range(depth):
-            x = self.linear(x, f"{name}.layers.{index}")
-            x = self.op("Relu", x) if index < depth - 1 else x
+    def mlp(self, x: str, name: str) -> str:
+        """Apply the linear layers `name.layers.0`, `name.layers.1`, … with ReLU between them."""
+        first, *others = self.list_layers(name)
+        x = self.linear(x, first)
+        for layer in others:
+            x = self.linear(self.op("Relu", x), layer)
         return x
+
+    def list_layers(self, name: str) -> list[str]:
+        """Return the layers `name.layers.0`, `name.layers.1`, … that have weights."""
+        names = (f"{name}.layers.{index}" for index in count())
+        return list(takewhile(lambda layer: f"{layer}.weight" in self.weights, names))
 
     def attention(self, q: str, k: str, v: str, chunks: int = 1) -> str:
         """Attend from scaled queries (…, N, c) to keys (…, c, M) and values (…, M, d).

@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import ModelConfig
+from masklet.config import ATTENTION_NORM_EPS, DECODER_HEADS, DECODER_LAYERS, NUM_MASKS, STRIDE, ModelConfig
 from masklet.onnx_graphs.builder import Dimensions, GraphBuilder
 from masklet.onnx_graphs.prompt_encoder import encode_grid, encode_mask, encode_points
 
-NUM_HEADS, NUM_MASKS, NUM_LEARNED_TOKENS = 8, 4, 6
+NUM_LEARNED_TOKENS = 2 + NUM_MASKS  # of the object score, of the IoU, of the masks
 MASKED_SCORE = -30_000.0  # attention score of a padding token; finite in float16
-LAYER_NORM_EPS = 1e-5  # of the transformer
 
 
 class DecoderOutput(NamedTuple):
@@ -32,9 +31,9 @@ class DecoderOutput(NamedTuple):
 
 def write_decode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
     """Write `Sam2.decode`: features of one image or of N objects, and N prompts → masks, scores and pointers."""
-    channels, side = config.channels, input_size // 16
-    stride4 = graph.input("stride4", ["pictures", channels // 8, 4 * side, 4 * side])
-    stride8 = graph.input("stride8", ["pictures", channels // 4, 2 * side, 2 * side])
+    (fine, medium, channels), side = config.feature_channels, input_size // STRIDE
+    stride4 = graph.input("stride4", ["pictures", fine, 4 * side, 4 * side])
+    stride8 = graph.input("stride8", ["pictures", medium, 2 * side, 2 * side])
     stride16 = graph.input("stride16", ["seen", channels, side, side])
     points = graph.input("points", ["prompts", "points", 2], graph.precise_dtype)
     labels = graph.input("labels", ["prompts", "points"], "int64")
@@ -46,7 +45,7 @@ def write_decode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> N
     prompts = encode_points(graph, points, labels, input_size)
     output = decode_masks(transformer, image, prompts, (stride8, stride4))
     visible = graph.unsqueeze(graph.op("Greater", output.object_score, graph.constant(0.0)), 2)
-    pointers = graph.where(visible, graph.mlp(output.tokens, "pointer_head", 3), graph.weight("no_pointer"))
+    pointers = graph.where(visible, graph.mlp(output.tokens, "pointer_head"), graph.weight("no_pointer"))
     shape: Dimensions = ["prompts", NUM_MASKS, 4 * side, 4 * side]
     graph.output("logits", graph.to_precise(output.logits), shape, graph.precise_dtype)
     graph.output("iou", graph.to_precise(output.iou), ["prompts", NUM_MASKS], graph.precise_dtype)
@@ -79,8 +78,8 @@ def decode_masks(transformer: TwoWayTransformer, image: str, prompts: str, featu
     repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
     tokens, image = transformer.run(graph.concat([repeated, prompts], axis=1), image)
     score, iou, masks = (graph.slice(tokens, *span, axis=1) for span in ((0, 1), (1, 2), (2, NUM_LEARNED_TOKENS)))
-    score = graph.reshape(graph.mlp(score, "mask_decoder.object_head", 3), 0, 1)
-    iou = graph.op("Sigmoid", graph.reshape(graph.mlp(iou, "mask_decoder.iou_head", 3), 0, NUM_MASKS))
+    score = graph.reshape(graph.mlp(score, "mask_decoder.object_head"), 0, 1)
+    iou = graph.op("Sigmoid", graph.reshape(graph.mlp(iou, "mask_decoder.iou_head"), 0, NUM_MASKS))
     logits = _compute_logits(graph, image, features, _compute_mask_weights(graph, masks), transformer.side)
     return DecoderOutput(logits, iou, score, masks)
 
@@ -107,11 +106,11 @@ class TwoWayTransformer:
         The input tokens serve as position encodings of the tokens.
         """
         graph, name, token_positions = self.graph, "mask_decoder.transformer", tokens
-        for index in range(2):
+        for index in range(DECODER_LAYERS):
             tokens, image = self._layer(f"{name}.layers.{index}", tokens, token_positions, image, is_first=index == 0)
         queries, keys = graph.add(tokens, token_positions), graph.add(image, self.positions)
         attended = self._attend_image(f"{name}.to_image", queries, image, keys)
-        return graph.layer_norm(graph.add(tokens, attended), f"{name}.norm", LAYER_NORM_EPS), image
+        return graph.layer_norm(graph.add(tokens, attended), f"{name}.norm", ATTENTION_NORM_EPS), image
 
     def _layer(self, name: str, tokens: str, token_positions: str, image: str, *, is_first: bool) -> tuple[str, str]:
         """Apply a layer. The first one's self-attention has no positions and no residual (reference-model §12, G19)."""
@@ -119,24 +118,24 @@ class TwoWayTransformer:
         queries = tokens if is_first else graph.add(tokens, token_positions)
         attended = self._attend_self(f"{name}.self_attention", tokens, queries)
         tokens = graph.layer_norm(
-            attended if is_first else graph.add(tokens, attended), f"{name}.norm1", LAYER_NORM_EPS
+            attended if is_first else graph.add(tokens, attended), f"{name}.norm1", ATTENTION_NORM_EPS
         )
         image_keys = graph.add(image, self.positions)
         queries = graph.add(tokens, token_positions)
         tokens = graph.add(tokens, self._attend_image(f"{name}.to_image", queries, image, image_keys))
-        tokens = graph.layer_norm(tokens, f"{name}.norm2", LAYER_NORM_EPS)
-        tokens = graph.add(tokens, graph.mlp(tokens, f"{name}.mlp", 2))
-        tokens = graph.layer_norm(tokens, f"{name}.norm3", LAYER_NORM_EPS)
+        tokens = graph.layer_norm(tokens, f"{name}.norm2", ATTENTION_NORM_EPS)
+        tokens = graph.add(tokens, graph.mlp(tokens, f"{name}.mlp"))
+        tokens = graph.layer_norm(tokens, f"{name}.norm3", ATTENTION_NORM_EPS)
         token_keys = graph.add(tokens, token_positions)
         image = graph.add(image, self._attend_tokens(f"{name}.to_tokens", image_keys, tokens, token_keys))
-        return tokens, graph.layer_norm(image, f"{name}.norm4", LAYER_NORM_EPS)
+        return tokens, graph.layer_norm(image, f"{name}.norm4", ATTENTION_NORM_EPS)
 
     def _attend_self(self, name: str, tokens: str, queries: str) -> str:
         """Attend from tokens to tokens; `queries` are the tokens with positions, which are also the keys."""
         graph = self.graph
         q, k = (self._split_heads(graph.linear(queries, f"{name}.{which}")) for which in "qk")
         v = self._split_heads(graph.linear(tokens, f"{name}.v"))
-        width = graph.array(f"{name}.q.weight").shape[0] // NUM_HEADS
+        width = graph.array(f"{name}.q.weight").shape[0] // DECODER_HEADS
         scores = graph.mul(graph.matmul(q, graph.transpose(k, 0, 1, 3, 2)), graph.constant(width**-0.5))
         attended = graph.matmul(graph.softmax(graph.add(scores, self.padding_scores)), v)
         return graph.linear(self._merge_heads(attended), f"{name}.out")
@@ -159,7 +158,7 @@ class TwoWayTransformer:
     def _attend_tokens(self, name: str, image_keys: str, tokens: str, token_keys: str) -> str:
         """Attend from pixels to tokens. Scores and results of each pixel are single products with the tokens."""
         graph = self.graph
-        to_q, offset = self._weight_per_head(f"{name}.q"), graph.array(f"{name}.q.bias").reshape(NUM_HEADS, -1, 1)
+        to_q, offset = self._weight_per_head(f"{name}.q"), graph.array(f"{name}.q.bias").reshape(DECODER_HEADS, -1, 1)
         scale = to_q.shape[1] ** -0.5
         k = self._split_heads(graph.linear(token_keys, f"{name}.k"))
         v = self._split_heads(graph.linear(tokens, f"{name}.v"))
@@ -168,20 +167,20 @@ class TwoWayTransformer:
         bias = graph.add(bias, graph.transpose(self.padding_scores, 0, 1, 3, 2))
         scores = graph.matmul(image_keys, graph.transpose(keys, 0, 2, 1))
         scores = graph.add(scores, graph.reshape(bias, 0, 1, -1))
-        weights = graph.softmax(graph.reshape(scores, 0, 0, NUM_HEADS, -1))
+        weights = graph.softmax(graph.reshape(scores, 0, 0, DECODER_HEADS, -1))
         last = graph.array(f"{name}.out.weight")
-        share = graph.array(f"{name}.out.bias") / NUM_HEADS  # the weights of each head add up to one
-        values = graph.affine(v, last.T.reshape(NUM_HEADS, -1, len(last)), share, f"{name}.out")
+        share = graph.array(f"{name}.out.bias") / DECODER_HEADS  # the weights of each head add up to one
+        values = graph.affine(v, last.T.reshape(DECODER_HEADS, -1, len(last)), share, f"{name}.out")
         return graph.matmul(graph.reshape(weights, 0, 0, -1), self._stack_heads(values))
 
     def _weight_per_head(self, name: str) -> NDArray[np.float64]:
         """Return the weight of a projection as (heads, c, C)."""
         weight = self.graph.array(f"{name}.weight")
-        return weight.reshape(NUM_HEADS, -1, weight.shape[1])
+        return weight.reshape(DECODER_HEADS, -1, weight.shape[1])
 
     def _split_heads(self, x: str) -> str:
         """Convert (N, T, heads · c) to (N, heads, T, c)."""
-        return self.graph.transpose(self.graph.reshape(x, 0, 0, NUM_HEADS, -1), 0, 2, 1, 3)
+        return self.graph.transpose(self.graph.reshape(x, 0, 0, DECODER_HEADS, -1), 0, 2, 1, 3)
 
     def _merge_heads(self, x: str) -> str:
         """Convert (N, heads, T, c) to (N, T, heads · c)."""
@@ -193,13 +192,13 @@ class TwoWayTransformer:
 
     def _unstack_heads(self, x: str) -> str:
         """Convert (N, heads · T, C) to (N, heads, T, C)."""
-        return self.graph.reshape(x, 0, NUM_HEADS, -1, self.channels)
+        return self.graph.reshape(x, 0, DECODER_HEADS, -1, self.channels)
 
 
 def _compute_mask_weights(graph: GraphBuilder, tokens: str) -> str:
     """Apply each mask token's own MLP, all four at once: weights (N, 4, C/8) of the pixels' channels."""
-    x = graph.transpose(tokens, 1, 0, 2)
-    for index in range(3):
+    x, depth = graph.transpose(tokens, 1, 0, 2), len(graph.list_layers("mask_decoder.mask_heads.0"))
+    for index in range(depth):
         weight, bias = (
             np.stack(
                 [graph.array(f"mask_decoder.mask_heads.{head}.layers.{index}.{part}") for head in range(NUM_MASKS)]
@@ -207,7 +206,7 @@ def _compute_mask_weights(graph: GraphBuilder, tokens: str) -> str:
             for part in ("weight", "bias")
         )
         x = graph.affine(x, weight.transpose(0, 2, 1), bias[:, None], f"mask_decoder.mask_heads.layers.{index}")
-        x = graph.op("Relu", x) if index < 2 else x
+        x = graph.op("Relu", x) if index < depth - 1 else x
     return graph.transpose(x, 1, 0, 2)
 
 

@@ -7,15 +7,14 @@ partitioned and unpartitioned only from the third stage on, and pooling is a max
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from masklet.backend import Features
-from masklet.config import ModelConfig
+from masklet.config import COARSEST_STRIDE, PATCH_SIZE, STRIDE, STRIDES, BlockConfig, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
-from masklet.onnx_graphs.position_tables import compute_cubic_matrix
+from masklet.position_tables import compute_cubic_matrix
 
 MAX_ATTENTION_SCORES = 1 << 24  # of global attention at a time: 64 MiB at any input size
 
@@ -24,21 +23,22 @@ def write_encode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> N
     """Write `Sam2.encode`: `images` (B, 3, S, S) → `stride4`, `stride8`, `stride16`."""
     images = graph.input("images", ["pictures", 3, input_size, input_size], graph.precise_dtype)
     features = encode_images(graph, config, input_size, images)
-    for stride, channels in ((4, config.channels // 8), (8, config.channels // 4), (16, config.channels)):
+    for stride, channels in zip(STRIDES, config.feature_channels, strict=True):
         name, side = f"stride{stride}", input_size // stride
         graph.output(name, getattr(features, name), ["pictures", channels, side, side])
 
 
 def encode_images(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
     """Encode `images` (B, 3, S, S) float32 as features, each (B, C, h, w)."""
-    channels, coarse, half = config.channels, input_size // 16, input_size // 32
-    tiles = TileLayout(input_size // 4 // config.windows[0], config.windows[0] // 4, 2)
+    fine, medium, channels = config.feature_channels
+    coarse, half = input_size // STRIDE, input_size // COARSEST_STRIDE
+    tiles = TileLayout(input_size // STRIDES[0] // config.windows[0], config.windows[0] // 4, 2)
     first, second, third, fourth = _encode_trunk(graph, config, tiles, images)
     level = graph.reshape(graph.linear(third, "neck.laterals.2"), -1, half, 2, half, 2, channels)
     deeper = graph.reshape(graph.linear(fourth, "neck.laterals.3"), -1, half, 1, half, 1, channels)
     both = graph.reshape(graph.add(level, deeper), -1, coarse, coarse, channels)  # nearest-neighbor upsampling
-    stride4 = tiles.paste(graph, _project_lateral(graph, first, 0, "stride4"), channels // 8)
-    stride8 = tiles.pooled.paste(graph, _project_lateral(graph, second, 1, "stride8"), channels // 4)
+    stride4 = tiles.paste(graph, _project_lateral(graph, first, 0, "stride4"), fine)
+    stride8 = tiles.pooled.paste(graph, _project_lateral(graph, second, 1, "stride8"), medium)
     return Features(*(graph.transpose(x, 0, 3, 1, 2) for x in (stride4, stride8, both)))
 
 
@@ -78,36 +78,11 @@ class TileLayout(NamedTuple):
         return graph.rearrange(x, shape, order, [-1, self.side, self.side, channels])
 
 
-class _Block(NamedTuple):
-    """A block of Hiera."""
-
-    name: str
-    out: int  # output channels
-    heads: int
-    window: int  # side in tokens; 0 is global attention
-    pools: bool  # halves the sides of the map and doubles the channels
-
-
-def _list_blocks(config: ModelConfig) -> Iterator[_Block]:
-    out, heads, index = config.width, config.heads, 0
-    for stage, count in enumerate(config.stages):
-        for position in range(count):
-            opens_stage = stage > 0 and position == 0
-            out, heads = (2 * out, 2 * heads) if opens_stage else (out, heads)
-            window = config.windows[
-                stage - 1 if opens_stage else stage
-            ]  # a pooling block uses the window of the stage before
-            yield _Block(
-                f"trunk.blocks.{index}", out, heads, 0 if index in config.global_blocks else window, opens_stage
-            )
-            index += 1
-
-
 def _encode_trunk(graph: GraphBuilder, config: ModelConfig, tiles: TileLayout, images: str) -> list[str]:
     """Compute the tokens at the end of each stage, in tiles for the first two stages and row by row for the others."""
-    side, ends = tiles.side, (np.cumsum(config.stages) - 1).tolist()
+    side, ends = tiles.side, config.stage_ends
     x, outputs = tiles.cut(graph, _embed_patches(graph, config, side, images), config.width), []
-    for index, block in enumerate(_list_blocks(config)):
+    for index, block in enumerate(config.blocks):
         in_tiles = index <= ends[1] + 1  # up to the block that opens the third stage
         x = _write_tile_block(graph, x, block) if in_tiles else _write_block(graph, x, block, side)
         side = side // 2 if block.pools else side
@@ -120,7 +95,7 @@ def _encode_trunk(graph: GraphBuilder, config: ModelConfig, tiles: TileLayout, i
 
 def _embed_patches(graph: GraphBuilder, config: ModelConfig, side: int, images: str) -> str:
     """Embed patches and add the position embedding: (B, H, W, C)."""
-    x = graph.conv(graph.to_graph_dtype(images), "trunk.patches", strides=[4, 4], pads=[3, 3, 3, 3])
+    x = graph.conv(graph.to_graph_dtype(images), "trunk.patches", strides=[STRIDES[0]] * 2, pads=[PATCH_SIZE // 2] * 4)
     resize = compute_cubic_matrix(config.background, side)
     rows = graph.matmul(graph.constant(resize), graph.weight("trunk.positions"))
     repeats = graph.constant(np.array([1, 1, side // config.windows[0], side // config.windows[0]]))
@@ -129,14 +104,14 @@ def _embed_patches(graph: GraphBuilder, config: ModelConfig, side: int, images: 
     return graph.transpose(graph.add(x, table), 0, 2, 3, 1)
 
 
-def _write_tile_block(graph: GraphBuilder, x: str, block: _Block) -> str:
+def _write_tile_block(graph: GraphBuilder, x: str, block: BlockConfig) -> str:
     """Write a block whose windows are the tiles."""
     normed = graph.layer_norm(x, f"{block.name}.norm1")
     shortcut = _pool(graph, graph.linear(normed, f"{block.name}.shortcut"), block) if block.pools else x
     return _finish_block(graph, shortcut, _attend(graph, normed, block), block)
 
 
-def _write_block(graph: GraphBuilder, x: str, block: _Block, side: int) -> str:
+def _write_block(graph: GraphBuilder, x: str, block: BlockConfig, side: int) -> str:
     """Write a block on maps of `side`² tokens, row by row."""
     normed = graph.layer_norm(x, f"{block.name}.norm1")
     shortcut = x
@@ -150,7 +125,7 @@ def _write_block(graph: GraphBuilder, x: str, block: _Block, side: int) -> str:
     return _finish_block(graph, shortcut, _attend_windows(graph, normed, block, side), block)
 
 
-def _attend_windows(graph: GraphBuilder, x: str, block: _Block, side: int) -> str:
+def _attend_windows(graph: GraphBuilder, x: str, block: BlockConfig, side: int) -> str:
     """Attend within windows. Windows that reach over the edge contain zeros, as in the released networks."""
     width, levels = (block.out // 2, 1) if block.pools else (block.out, 0)
     windows = TileLayout(-(-side // block.window), block.window // 2**levels, levels)
@@ -167,7 +142,7 @@ def _attend_windows(graph: GraphBuilder, x: str, block: _Block, side: int) -> st
     return graph.reshape(pasted, -1, inside * inside, block.out)
 
 
-def _attend(graph: GraphBuilder, x: str, block: _Block, tokens: int = 0) -> str:
+def _attend(graph: GraphBuilder, x: str, block: BlockConfig, tokens: int = 0) -> str:
     """Attend among the tokens of each map. `tokens` is their number in global attention, which is done in chunks."""
     width = block.out // block.heads
     to_q, to_k, to_v = graph.array(f"{block.name}.attention.qkv.weight").reshape(3, block.out, -1)
@@ -185,7 +160,7 @@ def _attend(graph: GraphBuilder, x: str, block: _Block, tokens: int = 0) -> str:
     return graph.reshape(graph.transpose(attended, 0, 2, 1, 3), 0, -1, block.out)
 
 
-def _finish_block(graph: GraphBuilder, x: str, attended: str, block: _Block) -> str:
+def _finish_block(graph: GraphBuilder, x: str, attended: str, block: BlockConfig) -> str:
     """Apply the output projection of the attention and the MLP, each with its residual."""
     values = graph.array(f"{block.name}.attention.qkv.bias")[2 * block.out :]  # part of every average of values
     last, offset = (graph.array(f"{block.name}.attention.proj.{part}") for part in ("weight", "bias"))
@@ -194,7 +169,7 @@ def _finish_block(graph: GraphBuilder, x: str, attended: str, block: _Block) -> 
     return graph.add(x, graph.linear(hidden, f"{block.name}.mlp.down"))
 
 
-def _pool(graph: GraphBuilder, x: str, block: _Block) -> str:
+def _pool(graph: GraphBuilder, x: str, block: BlockConfig) -> str:
     """Max-pool each four neighboring tokens."""
     return graph.reduce_max(graph.reshape(x, 0, -1, 4, block.out), 2)
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD
-from masklet.config import ModelConfig, check_input_size
+from masklet.config import MASK_STRIDE, ModelConfig, check_input_size
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.hashing import sha256
 from masklet.files.names import check_name
@@ -105,7 +105,7 @@ class ExportedFolder:
         expected = {
             "no_memory": (1, channels, 1, 1),
             "no_pointer": (1, channels),
-            "mask_weight": (4, 4),
+            "mask_weight": (MASK_STRIDE, MASK_STRIDE),
             "mask_bias": (1,),
         }
         if (shapes := {name: value.shape for name, value in tables.items()}) != expected:

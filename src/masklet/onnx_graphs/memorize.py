@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, NO_OBJECT
-from masklet.config import ModelConfig
+from masklet.config import FUSER_BLOCKS, MASK_STRIDE, STRIDE, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
 
 
 def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
     """Write `Sam2.memorize`: raw features of one image or of N objects, N low-res logits and scores → `memories`."""
-    channels, width, side = config.channels, config.memory_channels, input_size // 16
+    channels, width, side = config.channels, config.memory_channels, input_size // STRIDE
     stride16 = graph.input("stride16", ["pictures", channels, side, side])
     logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise_dtype)
     score = graph.input("score", ["objects", 1], graph.precise_dtype)
@@ -20,7 +20,7 @@ def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) ->
     visible_logits = graph.where(visible, graph.to_graph_dtype(logits), graph.constant(NO_OBJECT))
     mask = _encode_mask(graph, visible_logits, graph.unsqueeze(binarize, 1, 2, 3))
     x = graph.add(graph.conv(stride16, "memory_encoder.image"), mask)
-    for index in range(2):
+    for index in range(FUSER_BLOCKS):
         x = _fuse(graph, x, f"memory_encoder.fuser.{index}", channels)
     memories = graph.conv(x, "memory_encoder.out")
     if config.occlusion:
@@ -31,7 +31,7 @@ def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) ->
 
 def _encode_mask(graph: GraphBuilder, logits: str, binarize: str) -> str:
     """Upsample masks to the input size, threshold those to binarize, and downsample four times: (N, C, h, w)."""
-    scales = graph.constant(np.array([1, 1, 4, 4]), dtype="float32")
+    scales = graph.constant(np.array([1, 1, STRIDE // MASK_STRIDE, STRIDE // MASK_STRIDE]), dtype="float32")
     large = graph.op("Resize", logits, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
     high, low = graph.constant(MASK_SCALE + MASK_BIAS), graph.constant(MASK_BIAS)
     hard = graph.where(graph.op("Greater", large, graph.constant(0.0)), high, low)

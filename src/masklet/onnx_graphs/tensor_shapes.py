@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from masklet.backend import MEMORY_SLOTS
-from masklet.config import ModelConfig
+from masklet.config import (
+    DECODER_LAYERS,
+    FUSER_BLOCKS,
+    MASK_PROMPT_CHANNELS,
+    MASK_STRIDE,
+    NUM_LABELS,
+    NUM_MASKS,
+    PATCH_SIZE,
+    ModelConfig,
+)
 
 Shape = tuple[int, ...]
 Entry = tuple[str, Shape]
-NUM_MASKS, NUM_LABELS, MASK_HIDDEN_CHANNELS = 4, 4, 16  # of the mask decoder, of points, of the mask prompt encoder
 
 
 def list_tensor_shapes(config: ModelConfig) -> dict[str, Shape]:
@@ -45,27 +53,25 @@ def _trunk(config: ModelConfig) -> Iterator[Entry]:
     width, background, tile = config.width, config.background, config.windows[0]
     yield "trunk.positions", (1, width, background, background)
     yield "trunk.window_positions", (1, width, tile, tile)
-    yield from _layer("trunk.patches", width, 3, 7, 7)
-    channels, index = width, 0
-    for out, count in zip(config.widths, config.stages, strict=True):
-        for _ in range(count):
-            name = f"trunk.blocks.{index}"
-            yield from _norm(f"{name}.norm1", channels)
-            yield from _layer(f"{name}.attention.qkv", 3 * out, channels)
-            yield from _layer(f"{name}.attention.proj", out, out)
-            yield from _norm(f"{name}.norm2", out)
-            yield from _layer(f"{name}.mlp.up", 4 * out, out)
-            yield from _layer(f"{name}.mlp.down", out, 4 * out)
-            if channels != out:
-                yield from _layer(f"{name}.shortcut", out, channels)
-            channels, index = out, index + 1
+    yield from _layer("trunk.patches", width, 3, PATCH_SIZE, PATCH_SIZE)
+    for block in config.blocks:
+        name = block.name
+        yield from _norm(f"{name}.norm1", block.channels)
+        yield from _layer(f"{name}.attention.qkv", 3 * block.out, block.channels)
+        yield from _layer(f"{name}.attention.proj", block.out, block.out)
+        yield from _norm(f"{name}.norm2", block.out)
+        yield from _layer(f"{name}.mlp.up", 4 * block.out, block.out)
+        yield from _layer(f"{name}.mlp.down", block.out, 4 * block.out)
+        if block.pools:
+            yield from _layer(f"{name}.shortcut", block.out, block.channels)
 
 
 def _neck(config: ModelConfig) -> Iterator[Entry]:
     for level, width in enumerate(config.widths):
         yield from _layer(f"neck.laterals.{level}", config.channels, width, 1, 1)
-    yield from _layer("neck.stride4", config.channels // 8, config.channels, 1, 1)
-    yield from _layer("neck.stride8", config.channels // 4, config.channels, 1, 1)
+    fine, medium, channels = config.feature_channels
+    yield from _layer("neck.stride4", fine, channels, 1, 1)
+    yield from _layer("neck.stride8", medium, channels, 1, 1)
 
 
 def _prompts(config: ModelConfig) -> Iterator[Entry]:
@@ -73,18 +79,18 @@ def _prompts(config: ModelConfig) -> Iterator[Entry]:
     yield f"{name}.fourier.gaussian", (2, channels // 2)
     for token in (*(f"labels.{label}" for label in range(NUM_LABELS)), "not_a_point", "no_mask"):
         yield f"{name}.{token}", (1, channels)
-    yield from _layer(f"{name}.mask1", MASK_HIDDEN_CHANNELS // 4, 1, 2, 2)
-    yield from _norm(f"{name}.mask_norm1", MASK_HIDDEN_CHANNELS // 4)
-    yield from _layer(f"{name}.mask2", MASK_HIDDEN_CHANNELS, MASK_HIDDEN_CHANNELS // 4, 2, 2)
-    yield from _norm(f"{name}.mask_norm2", MASK_HIDDEN_CHANNELS)
-    yield from _layer(f"{name}.mask3", channels, MASK_HIDDEN_CHANNELS, 1, 1)
+    yield from _layer(f"{name}.mask1", MASK_PROMPT_CHANNELS // 4, 1, 2, 2)
+    yield from _norm(f"{name}.mask_norm1", MASK_PROMPT_CHANNELS // 4)
+    yield from _layer(f"{name}.mask2", MASK_PROMPT_CHANNELS, MASK_PROMPT_CHANNELS // 4, 2, 2)
+    yield from _norm(f"{name}.mask_norm2", MASK_PROMPT_CHANNELS)
+    yield from _layer(f"{name}.mask3", channels, MASK_PROMPT_CHANNELS, 1, 1)
 
 
 def _decoder(config: ModelConfig) -> Iterator[Entry]:
-    name, channels = "mask_decoder", config.channels
+    name, (fine, medium, channels) = "mask_decoder", config.feature_channels
     for token, count in (("object_token", 1), ("iou_token", 1), ("mask_tokens", NUM_MASKS)):
         yield f"{name}.{token}", (count, channels)
-    for index in range(2):
+    for index in range(DECODER_LAYERS):
         layer = f"{name}.transformer.layers.{index}"
         yield from _attention(f"{layer}.self_attention", channels, channels, channels)
         for direction in ("to_image", "to_tokens"):
@@ -94,11 +100,11 @@ def _decoder(config: ModelConfig) -> Iterator[Entry]:
         yield from _mlp(f"{layer}.mlp", channels, config.decoder_hidden, channels)
     yield from _attention(f"{name}.transformer.to_image", channels, channels // 2, channels)
     yield from _norm(f"{name}.transformer.norm", channels)
-    for step, (before, after) in enumerate(((channels, channels // 4), (channels // 4, channels // 8)), start=1):
+    for step, (before, after) in enumerate(((channels, medium), (medium, fine)), start=1):
         yield f"{name}.upscale{step}.weight", (before, after, 2, 2)
         yield f"{name}.upscale{step}.bias", (after,)
-    yield from _norm(f"{name}.upscale_norm", channels // 4)
-    heads = {f"mask_heads.{mask}": channels // 8 for mask in range(NUM_MASKS)} | {
+    yield from _norm(f"{name}.upscale_norm", medium)
+    heads = {f"mask_heads.{mask}": fine for mask in range(NUM_MASKS)} | {
         "iou_head": NUM_MASKS,
         "object_head": 1,
     }
@@ -119,7 +125,7 @@ def _memory(config: ModelConfig) -> Iterator[Entry]:
     yield from _norm(f"{name}.norm", channels)
     yield from _encoder(channels, width)
     yield from _mlp("pointer_head", channels, channels, channels, channels)
-    yield from _layer("mask_downsample", 1, 1, 4, 4)
+    yield from _layer("mask_downsample", 1, 1, MASK_STRIDE, MASK_STRIDE)
     yield "slots", (MEMORY_SLOTS, 1, 1, width)
     for vector in ("no_memory", "no_memory_position"):
         yield vector, (1, 1, channels)
@@ -138,7 +144,7 @@ def _encoder(channels: int, width: int) -> Iterator[Entry]:
         yield from _norm(f"{name}.mask.norms.{index}", widths[index + 1])
     yield from _layer(f"{name}.mask.out", channels, channels, 1, 1)
     yield from _layer(f"{name}.image", channels, channels, 1, 1)
-    for index in range(2):
+    for index in range(FUSER_BLOCKS):
         block = f"{name}.fuser.{index}"
         yield from _layer(f"{block}.depthwise", channels, 1, 7, 7)
         yield from _norm(f"{block}.norm", channels)

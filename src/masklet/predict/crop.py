@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.config import CERTAIN_LOGIT
 from masklet.errors import SettingsError
 from masklet.masks.connected_components import keep_components_at
 from masklet.masks.iou import masks_to_boxes
-from masklet.masks.masks import CERTAIN_LOGIT, Masks
+from masklet.masks.masks import Masks
 from masklet.masks.resize import resize_logits
 from masklet.prompts import MARGIN_PX, POSITIVE, TOP_LEFT, Prompt
 

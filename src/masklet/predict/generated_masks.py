@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.config import CERTAIN_LOGIT
 from masklet.files.atomic import atomic_write
 from masklet.masks import overlay as drawing
 from masklet.masks import rle
 from masklet.masks.label_map import write_label_map
-from masklet.masks.masks import CERTAIN_LOGIT, Masks
+from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame
 
 Box = tuple[int, int, int, int]

@@ -24,7 +24,7 @@ class EmbeddingLoss(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels = (config.channels // 8, config.channels // 4, config.channels)
+        channels = config.feature_channels
         self.heads = nn.ModuleList(nn.Conv2d(count, EMBEDDING_CHANNELS, 1) for count in channels)
         self.scale = nn.Parameter(torch.tensor(8.0))
         self.threshold = nn.Parameter(torch.tensor(0.5))

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masklet.backend import MASK_BIAS, MASK_SCALE
+from masklet.config import MASK_STRIDE, NOT_A_POINT
 from masklet.prompts import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 
-NO_POINT = -1  # the label of a padding token (reference-model §4)
 BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # fractions of the box's side and of the image's (reference-model §10.1)
 
 
@@ -40,7 +40,7 @@ class DecoderPrompts(NamedTuple):
 
     Attributes:
         points: (N, P, 2) float, fractions (x, y) of the image.
-        labels: (N, P) int64, labels of the points as in `masklet.prompts`, or `NO_POINT`.
+        labels: (N, P) int64, labels of the points as in `masklet.prompts`, or `NOT_A_POINT`.
         present: (N, P) bool, True for points that are used.
         mask: (N, 1, h, w) mask logits at a quarter of the image's size.
         masked: (N,) bool, True for objects whose `mask` is used.
@@ -66,7 +66,7 @@ class DecoderPrompts(NamedTuple):
     def with_click(self, points: Tensor, labels: Tensor, logits: Tensor) -> DecoderPrompts:
         """Add one point (N, 2) with its label (N,) per object, and replace the masks by logits (N, 1, h, w)."""
         used = torch.ones_like(self.present[:, :1])
-        present = self.present & (self.labels != NO_POINT)
+        present = self.present & (self.labels != NOT_A_POINT)
         return DecoderPrompts(
             torch.cat((self.points, points[:, None]), dim=1),
             torch.cat((self.labels, labels[:, None]), dim=1),
@@ -95,7 +95,7 @@ def sample_prompts(ground_truth: Tensor, shares: PromptShares, rngs: Sequence[Ge
     labels = torch.stack((torch.where(boxed, TOP_LEFT, click_labels), torch.full_like(kinds, BOTTOM_RIGHT)), dim=1)
     return DecoderPrompts(
         torch.cat((torch.zeros_like(clicks)[:, None], points), dim=1),
-        torch.cat((torch.full_like(kinds, NO_POINT)[:, None], labels), dim=1),
+        torch.cat((torch.full_like(kinds, NOT_A_POINT)[:, None], labels), dim=1),
         torch.stack((boxed | clicked, boxed | clicked, boxed), dim=1),
         downsample_masks(ground_truth) * MASK_SCALE + MASK_BIAS,
         ~(boxed | clicked),
@@ -104,7 +104,7 @@ def sample_prompts(ground_truth: Tensor, shares: PromptShares, rngs: Sequence[Ge
 
 def make_empty_prompts(ground_truth: Tensor) -> DecoderPrompts:
     """Return the prompts of N objects (N, H, W) on unprompted frames: two padding tokens (reference-model §5.5)."""
-    labels = torch.full((len(ground_truth), 2), NO_POINT, device=ground_truth.device)
+    labels = torch.full((len(ground_truth), 2), NOT_A_POINT, device=ground_truth.device)
     mask = downsample_masks(torch.zeros_like(ground_truth))
     return DecoderPrompts(mask.new_zeros(len(ground_truth), 2, 2), labels, labels < 0, mask, labels[:, 0] >= 0)
 
@@ -198,15 +198,15 @@ def sample_boxes(ground_truth: Tensor, rngs: Sequence[Generator]) -> Tensor:
     return (torch.minimum(jittered, (whole - 1).repeat(2)) / whole.repeat(2)).float().unflatten(1, (2, 2))
 
 
-def downsample_masks(masks: Tensor, factor: int = 4) -> Tensor:
-    """Average masks (N, H, W) bool over cells of `factor`² pixels: (N, 1, H / factor, W / factor), in [0, 1]."""
-    return torch.nn.functional.avg_pool2d(masks[:, None].float(), factor)
+def downsample_masks(masks: Tensor) -> Tensor:
+    """Average masks (N, H, W) bool over cells of 4 × 4 pixels: (N, 1, H / 4, W / 4), in [0, 1]."""
+    return torch.nn.functional.avg_pool2d(masks[:, None].float(), MASK_STRIDE)
 
 
 def _sample_kind(shares: PromptShares, rng: Generator) -> int:
-    """Draw the kind of a prompt as the label of its first point: NO_POINT for a mask, POSITIVE, TOP_LEFT for a box."""
+    """Draw the kind of a prompt as the label of its first point: NOT_A_POINT for a mask, POSITIVE, TOP_LEFT for a box."""
     draw = rng.random() * (shares.mask + shares.click + shares.box)
-    return NO_POINT if draw < shares.mask else POSITIVE if draw < shares.mask + shares.click else TOP_LEFT
+    return NOT_A_POINT if draw < shares.mask else POSITIVE if draw < shares.mask + shares.click else TOP_LEFT
 
 
 def _to_fractions(pixel: Tensor, size: Sequence[int]) -> Tensor:

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from torch import Tensor
 
-from masklet.backend import MASK_BIAS, MASK_SCALE, Features, Memory, Recall
+from masklet.backend import GIVEN_MASK_SCORE, MASK_BIAS, MASK_SCALE, Features, Memory, Recall
+from masklet.config import MASK_STRIDE
 from masklet.model.sam2 import Sam2, select_pointers
 from masklet.tracking.memory_bank import MemoryBank
 from masklet.train.image_rollout import (
@@ -28,8 +29,6 @@ from masklet.train.image_rollout import (
 )
 from masklet.train.losses import Losses
 from masklet.train.prompt_sampling import make_empty_prompts, sample_prompts
-
-GIVEN_MASK_SCORE = 10.0  # the object score of a mask prompt (reference-model §5.6)
 
 
 class PromptSchedule(NamedTuple):
@@ -140,7 +139,9 @@ class _ClipRollout:
         prompts = make_empty_prompts(ground_truth)
         candidates = self.model.decode(features, prompts.points, prompts.labels, self.model.mask_downsample(full))
         score = torch.where(full.flatten(1).any(dim=1, keepdim=True), GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE)
-        logits = F.interpolate(full * MASK_SCALE + MASK_BIAS, scale_factor=0.25, mode="bilinear", antialias=True)
+        logits = F.interpolate(
+            full * MASK_SCALE + MASK_BIAS, scale_factor=1 / MASK_STRIDE, mode="bilinear", antialias=True
+        )
         self._remember(frame, features, logits, score, select_pointers(self.model, candidates.pointers[:, 0], score))
         zero, unknown = full.new_zeros(()), full.new_full((1, len(full)), torch.nan)
         return RolloutResult(Losses(zero, zero, zero, zero), unknown, full.new_zeros(2), 0)

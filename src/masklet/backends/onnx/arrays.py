@@ -9,7 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import IMAGE_MEAN, IMAGE_STD, LOGIT_LIMIT, MASK_BIAS, MASK_SCALE, STABLE_OFFSET, Query, Recall
+from masklet.backend import (
+    IMAGE_MEAN,
+    IMAGE_STD,
+    LOGIT_LIMIT,
+    MASK_BIAS,
+    MASK_SCALE,
+    MASK_THRESHOLD,
+    STABLE_OFFSET,
+    Query,
+    Recall,
+)
+from masklet.config import MASK_STRIDE, NOT_A_POINT
 from masklet.images.resize import resize_antialiased
 
 Floats = NDArray[np.float32]
@@ -29,12 +40,12 @@ def normalize_image(image: NDArray[np.uint8], side: int) -> Floats:
 def resize_mask(mask: NDArray[np.bool_], side: int) -> Floats:
     """Resize a mask (H, W) to the square: (1, 1, side, side) of zeros and ones."""
     values = mask.astype(np.float32)
-    return (resize_antialiased(values, (side, side)) >= 0.5).astype(np.float32)[None, None]
+    return (resize_antialiased(values, (side, side)) >= MASK_THRESHOLD).astype(np.float32)[None, None]
 
 
 def masks_to_logits(squares: Floats) -> Floats:
     """Convert masks (N, 1, S, S) of zeros and ones to low-resolution logits (N, 1, S/4, S/4)."""
-    side = squares.shape[-1] // 4
+    side = squares.shape[-1] // MASK_STRIDE
     return resize_antialiased(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
 
 
@@ -59,7 +70,7 @@ def batch_points(queries: Sequence[Query]) -> PointBatch:
     """Pad the points of all queries to one array."""
     counts = np.array([len(query.points) for query in queries])
     shape = (len(counts), int(counts.max()))
-    points, labels = np.zeros((*shape, 2), np.float32), np.full(shape, -1, np.int64)
+    points, labels = np.zeros((*shape, 2), np.float32), np.full(shape, NOT_A_POINT, np.int64)
     for row, query in enumerate(queries):
         points[row, : counts[row]], labels[row, : counts[row]] = query.points, query.labels
     return PointBatch(points, labels, np.arange(shape[1]) < counts[:, None])

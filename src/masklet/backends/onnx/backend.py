@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from masklet.backend import (
     GIVEN_MASK_SCORE,
+    MAX_PROMPTS_PER_BATCH,
     NO_OBJECT,
     NO_PROMPT,
     Candidates,
@@ -26,12 +27,11 @@ from masklet.backend import (
 )
 from masklet.backends.onnx import arrays
 from masklet.backends.onnx.session import to_numpy
-from masklet.config import ModelConfig
+from masklet.config import MASK_STRIDE, NUM_MASKS, STRIDE, STRIDES, ModelConfig
 from masklet.errors import BackendError, CheckpointError
 from masklet.onnx_graphs import GraphName
 
 MAX_OBJECTS_PER_BATCH = 4  # that attend together on a CPU; more are no faster and take more memory
-MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes
 
 
 class Graph(Protocol):
@@ -102,7 +102,8 @@ class OnnxBackend:
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
         squares = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
-        blocks = squares.reshape(len(squares), self.input_size // 4, 4, self.input_size // 4, 4)
+        side = self.input_size // MASK_STRIDE
+        blocks = squares.reshape(len(squares), side, MASK_STRIDE, side, MASK_STRIDE)
         prompts = np.einsum("nyaxb,ab->nyx", blocks, self.tables["mask_weight"]) + self.tables["mask_bias"]
         points = arrays.batch_points([NO_PROMPT] * len(masks))
         pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(squares), bool)).pointers
@@ -122,7 +123,7 @@ class OnnxBackend:
             score=np.concatenate([result.object_score for result in decoded]),
             binarize=np.array(prompted, bool),
         )["memories"]
-        side = self.input_size // 16
+        side = self.input_size // STRIDE
         _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
         stored = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
         return [Memory(stored[k : k + 1].copy(), result.pointer.copy()) for k, result in enumerate(decoded)]
@@ -137,7 +138,8 @@ class OnnxBackend:
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
         assert decoded.candidates is not None, "a mask that is used as given has no candidates"
         logits, iou, score, _ = decoded.candidates
-        return _to_predictions(logits[:, 1:].reshape(-1, *logits.shape[2:]), iou[:, 1:].ravel(), score.repeat(3))
+        three = logits[:, 1:].reshape(-1, *logits.shape[2:])
+        return _to_predictions(three, iou[:, 1:].ravel(), score.repeat(NUM_MASKS - 1))
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [np.asarray(array) for array in arrays]
@@ -148,9 +150,9 @@ class OnnxBackend:
     def _encode_image(self, image: NDArray[np.uint8]) -> Features:
         outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
         features = Features(*(outputs[name] for name in Features._fields))
-        for name, level, stride, share in zip(Features._fields, features, (4, 8, 16), (8, 4, 1), strict=True):
-            side = self.input_size // stride
-            _check_shape(name, level, 1, self.config.channels // share, side, side)
+        levels = zip(Features._fields, features, STRIDES, self.config.feature_channels, strict=True)
+        for name, level, stride, channels in levels:
+            _check_shape(name, level, 1, channels, self.input_size // stride, self.input_size // stride)
         return features
 
     def _attend_group(self, features: Features, recalls: Sequence[Recall]) -> Any:
@@ -158,12 +160,12 @@ class OnnxBackend:
         if not recalls[0]:
             return to_numpy(features.stride16) + self.tables["no_memory"]
         attended = self.graphs["attend"](stride16=features.stride16, **arrays.batch_memories(recalls))["attended"]
-        side = self.input_size // 16
+        side = self.input_size // STRIDE
         _check_shape("attended", attended, len(recalls), self.config.channels, side, side)
         return attended
 
     def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
-        side, has_mask = self.input_size // 4, [query.mask is not None for query in queries]
+        side, has_mask = self.input_size // MASK_STRIDE, [query.mask is not None for query in queries]
         empty = np.zeros((1, 1, side, side), np.float32)
         if not any(has_mask):  # with one mask for all prompts, the graph computes their common part once
             return self._run_decode(features, arrays.batch_points(queries), empty, np.zeros(1, bool))
@@ -175,15 +177,15 @@ class OnnxBackend:
     ) -> Candidates:
         """Run the graph `decode` and copy its outputs to the host."""
         outputs = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
-        count, side = len(points.labels), self.input_size // 4
-        shapes = Candidates((4, side, side), (4,), (1,), (4, self.tables["no_pointer"].shape[1]))
+        count, side, channels = len(points.labels), self.input_size // MASK_STRIDE, self.tables["no_pointer"].shape[1]
+        shapes = Candidates((NUM_MASKS, side, side), (NUM_MASKS,), (1,), (NUM_MASKS, channels))
         for name, shape in shapes._asdict().items():
             _check_shape(name, outputs[name], count, *shape)
         return Candidates(*(to_numpy(outputs[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
     def _hidden_object(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Return the logits, IoU and score of an object that is not visible."""
-        side = self.input_size // 4
+        side = self.input_size // MASK_STRIDE
         zero = np.zeros((1, 1), np.float32)
         return np.full((1, 1, side, side), NO_OBJECT, np.float32), zero, zero + np.float32(NO_OBJECT)
 

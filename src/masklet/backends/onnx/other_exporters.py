@@ -20,15 +20,14 @@ from numpy.typing import NDArray
 from masklet.backend import GIVEN_MASK_SCORE
 from masklet.backends.onnx.backend import Graph, OnnxBackend, RuntimeInfo
 from masklet.backends.onnx.session import Device, Session, to_numpy
-from masklet.config import ModelConfig, check_input_size
+from masklet.config import CONFIGS, MASK_STRIDE, NOT_A_POINT, NUM_MASKS, ModelConfig, check_input_size
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
 from masklet.files.hashing import sha256_of_file
 from masklet.files.open_input import open_input
 from masklet.onnx_graphs.inspection import read_onnx
 
 DEFAULT_OBJECT_SCORE = GIVEN_MASK_SCORE  # for decoders without an object score
-NOT_A_POINT = -1
-DEFAULT_CHANNELS = 256  # of every released model
+DEFAULT_CHANNELS = CONFIGS["sam2.1-large"].channels  # of every released model
 MAX_ARRAY_BYTES = 1 << 16  # of an array beside ailia's graphs
 Array = NDArray[Any]
 
@@ -124,7 +123,7 @@ class _Prompt(NamedTuple):
 
 def _split_prompts(inputs: Mapping[str, Any]) -> Iterator[_Prompt]:
     """Split the inputs of masklet's `decode` into prompts."""
-    input_size = 4 * inputs["mask"].shape[-1]
+    input_size = MASK_STRIDE * inputs["mask"].shape[-1]
     for row, present in enumerate(inputs["present"]):
         points, labels = inputs["points"][row][present] * input_size, inputs["labels"][row][present]
         if len(labels) > 1 and labels[-1] == NOT_A_POINT:
@@ -159,7 +158,7 @@ class _Decoder:
             has_mask_input=np.full([1] * self._flag_rank, prompt.masked),
         )
         logits, iou = to_numpy(outputs[self._masks])[0], to_numpy(outputs["iou_predictions"])[0]
-        _check_shapes(self._session, logits, iou, count=3)
+        _check_shapes(self._session, logits, iou, count=NUM_MASKS - 1)
         best = [int(iou.argmax())]
         return np.concatenate((logits[best], logits)), np.concatenate((iou[best], iou)), DEFAULT_OBJECT_SCORE
 
@@ -198,7 +197,7 @@ class _AiliaDecoder:
             dense_prompt_embeddings=encoded["dense_embeddings"],
         )
         logits, iou = to_numpy(outputs["masks"])[0], to_numpy(outputs["iou_pred"])[0]
-        _check_shapes(self._mask_decoder, logits, iou, count=4)
+        _check_shapes(self._mask_decoder, logits, iou, count=NUM_MASKS)
         return logits, iou, float(to_numpy(outputs["object_score_logits"]).ravel()[0])
 
 
@@ -215,7 +214,7 @@ def _stack(results: Sequence[tuple[Array, Array, float]]) -> dict[str, Any]:
         "logits": np.stack(logits),
         "iou": np.stack(iou),
         "object_score": np.array(score, np.float32)[:, None],
-        "pointers": np.zeros((len(results), 4, 1), np.float32),
+        "pointers": np.zeros((len(results), NUM_MASKS, 1), np.float32),
     }
 
 
@@ -227,7 +226,7 @@ def _make_backend(
     tables = {
         "no_memory": embedding.astype(np.float32).reshape(1, -1, 1, 1),
         "no_pointer": np.zeros((1, 1), np.float32),
-        "mask_weight": np.zeros((4, 4), np.float32),
+        "mask_weight": np.zeros((MASK_STRIDE, MASK_STRIDE), np.float32),
         "mask_bias": np.zeros(1, np.float32),
     }
     input_size = encoder.input_size
