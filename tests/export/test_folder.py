@@ -114,7 +114,7 @@ def test_a_failed_overwrite_leaves_no_folder_that_can_be_opened(copy: Path, monk
     def fail(*_: object) -> bytes:
         raise ResourceError("disk-full", "full")
 
-    monkeypatch.setattr("masklet.export.folder.save", fail)
+    monkeypatch.setattr("masklet.export.folder.write_tensors", fail)
     with pytest.raises(ResourceError):
         export_onnx(NETWORK, copy, overwrite=True)
     with pytest.raises(InputNotFound):

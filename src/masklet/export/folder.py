@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from masklet.backends.onnx import build, load
-from masklet.checkpoints import key_names, read_tensors
+from masklet.checkpoints import key_names, read_tensors, write_tensors
 from masklet.checkpoints.hub import find_or_pull
 from masklet.config import check_input_size
 from masklet.errors import ResourceError, SettingsError
@@ -22,7 +21,7 @@ from masklet.export.layouts import LAYOUTS
 from masklet.export.quantization_error import QuantizationError, measure_errors
 from masklet.files.atomic import atomic_write, remove_partial_files
 from masklet.files.error_translation import translate_write_errors
-from masklet.files.hashing import sha256
+from masklet.files.hashing import sha256, sha256_of_file
 from masklet.onnx_graphs import GRAPH_WRITERS, PRECISIONS, GraphName, extract_tables, write_graph
 from masklet.onnx_graphs.builder import OPSET
 from masklet.onnx_graphs.exported_model import ExportedModel
@@ -138,7 +137,8 @@ def _write_model(
         tensors[name] = verification.verify_graph(name, content)
         hashes |= _write_files(folder, {f"{name}.onnx": content})
     next(steps)
-    hashes |= _write_files(folder, {TABLES_NAME: save(extract_tables(model.tensors))})
+    write_tensors(folder / TABLES_NAME, extract_tables(model.tensors))
+    hashes[TABLES_NAME] = sha256_of_file(folder / TABLES_NAME)
     manifest = _make_manifest(model, precision, hashes).to_json(tensors, OPSET)
     hashes |= _write_files(folder, {MANIFEST_NAME: manifest.encode()})
     return tuple(folder / name for name in hashes)

@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
+from masklet.checkpoints import write_tensors
 from masklet.errors import StateError
-from masklet.files.atomic import atomic_write
 from masklet.train.batches import Batch
 from masklet.train.image_rollout import RolloutResult
 
@@ -24,9 +23,8 @@ def check_finite(loss: Tensor, batch: Batch, out: Path, step: int) -> None:
     if math.isfinite(loss.item()):
         return
     path = out / FAILED_BATCH
-    content = save({"frames": batch.frames.cpu(), "ground_truth": batch.ground_truth.cpu().to(torch.uint8)})
-    with atomic_write(path) as file:
-        file.write(content)
+    ground_truth = batch.ground_truth.cpu().to(torch.uint8).numpy()
+    write_tensors(path, {"frames": batch.frames.cpu().numpy(), "ground_truth": ground_truth})
     raise StateError(
         "training-diverged",
         f"the loss is {loss.item()} at step {step}; the batch is in {path}",

@@ -204,7 +204,7 @@ def downsample_masks(masks: Tensor) -> Tensor:
 
 
 def _sample_kind(shares: PromptShares, rng: Generator) -> int:
-    """Draw the kind of a prompt as the label of its first point: NOT_A_POINT for a mask, POSITIVE, TOP_LEFT for a box."""
+    """Draw the label of a prompt's first point: NOT_A_POINT for a mask, POSITIVE for a click, TOP_LEFT for a box."""
     draw = rng.random() * (shares.mask + shares.click + shares.box)
     return NOT_A_POINT if draw < shares.mask else POSITIVE if draw < shares.mask + shares.click else TOP_LEFT
 

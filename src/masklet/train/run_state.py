@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from masklet.checkpoints import write_tensors
 from masklet.errors import CheckpointError, InputNotFound
-from masklet.files.atomic import atomic_write
 from masklet.model.sam2 import Sam2
 from masklet.train.ema import ExponentialMovingAverage
 from masklet.train.lora import fold_weights
@@ -44,9 +44,7 @@ def save_state(
     for parameter, state in optimizers.states.items():
         tensors |= {f"{_OPTIMIZER}{parameter}.{name}": value for name, value in state.items()}
     metadata = {"masklet": json.dumps(asdict(at))}
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
-    with atomic_write(path) as file:
-        file.write(content)
+    write_tensors(path, {name: value.detach().cpu().numpy() for name, value in tensors.items()}, metadata)
 
 
 def load_state(
@@ -84,9 +82,7 @@ def load_state(
 def save_weights(path: Path, model: Sam2, *, half: bool = False) -> None:
     """Write the model's weights for `masklet.load`, in float32, or in float16 with `half`."""
     dtype = torch.float16 if half else torch.float32
-    content = save({name: value.to("cpu", dtype).contiguous() for name, value in fold_weights(model).items()})
-    with atomic_write(path) as file:
-        file.write(content)
+    write_tensors(path, {name: value.to("cpu", dtype).numpy() for name, value in fold_weights(model).items()})
 
 
 def _strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
