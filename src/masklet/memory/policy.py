@@ -101,21 +101,24 @@ class Choice(NamedTuple):
 
 
 class MemoryPolicy(Protocol):
-    """Rules of a tracker's memory. All methods are pure functions of their arguments.
+    """Rules of a tracker's memory. All methods are pure functions of their arguments."""
 
-    Attributes:
-        name: Name for `masklet.load(..., memory=...)` and `--memory`.
-        chooses: Whether `choose` is called; otherwise the decoder's choice is kept, and there is one hypothesis.
-    """
+    @property
+    def name(self) -> str:
+        """Name for `masklet.load(..., memory=...)` and `--memory`."""
 
-    name: str
-    chooses: bool
+    @property
+    def chooses(self) -> bool:
+        """Whether `choose` is called; otherwise the decoder's choice is kept, and there is one hypothesis."""
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memories that a hypothesis recalls on a frame, tracked forward (1) or backward (−1)."""
 
     def retain(self, past: Past, frame: int, direction: int) -> set[int]:
-        """Return the tracked frames up to `frame` that a later frame may recall. All others can be dropped."""
+        """Return the tracked frames up to `frame` that a later frame may recall. All others can be dropped.
+
+        `past` includes `frame` itself, as the next frame sees it.
+        """
 
     def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
         """Return the state after a prompt, from the box (4,) xyxy and the area of its mask in pixels of the frame."""

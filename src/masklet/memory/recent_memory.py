@@ -1,0 +1,56 @@
+"""Recent memory: SAM 2's rule, by which a frame recalls the frames before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from masklet.memory.policy import Choice, MaskCandidates, Past, Record, Selection
+from masklet.memory.selection import (
+    PROMPT_SLOT,
+    RECENT_SLOTS,
+    compute_horizon,
+    iterate_window,
+    list_pointers,
+    retain_window,
+)
+
+
+@dataclass(frozen=True)
+class RecentMemory:
+    """SAM 2's memory (arXiv 2408.00714, reference-model §6.3).
+
+    A frame recalls the memory maps of all prompted frames, in slot 6, and of the six frames before it, in slots by
+    distance. It recalls the object pointers of the prompted frames that are not ahead and of the 15 frames before it.
+    """
+
+    name: ClassVar[str] = "recent"
+    chooses: ClassVar[bool] = False
+
+    def select(self, past: Past, frame: int, direction: int) -> Selection:
+        """Select the memories of the frames before; see `MemoryPolicy`."""
+        window = [t for t, _ in iterate_window(past, frame, direction)]
+        ago = [((frame - t) * direction, t) for t in window]
+        recent = [(distance - 1, t) for distance, t in reversed(ago) if distance <= RECENT_SLOTS]
+        return Selection(
+            slots=(*((PROMPT_SLOT, t) for t in past.prompted), *recent),
+            pointers=list_pointers(past, frame, direction, window),
+            horizon=compute_horizon(past.length),
+        )
+
+    def retain(self, past: Past, frame: int, direction: int) -> set[int]:
+        """Return the frames less than 15 frames behind; see `MemoryPolicy`."""
+        return retain_window(past, frame, direction)
+
+    def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
+        """Return the empty state."""
+        return ()
+
+    def choose(
+        self, last: Sequence[Record], candidates: Sequence[MaskCandidates], frame: int, direction: int
+    ) -> list[Choice]:
+        """Return the decoder's choice."""
+        return [Choice(0, None)]
