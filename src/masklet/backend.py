@@ -107,11 +107,13 @@ class Recall:
         spatial: (slot, memory) of each memory whose features are recalled.
         pointers: (number of frames since, memory) of each memory whose object pointer is recalled.
         horizon: Divisor of the times of pointers, in frames: 15, or less if the clip is known to be shorter.
+        scales: Factors of the attention keys of each memory in `spatial` and of each in `pointers`; None for 1.
     """
 
     spatial: tuple[tuple[int, Memory], ...] = ()
     pointers: tuple[tuple[int, Memory], ...] = ()
     horizon: int = MAX_POINTERS - 1
+    scales: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.spatial)
@@ -234,8 +236,11 @@ def pick_mask(decoded: Decoded, row: int, candidate: int | None) -> Decoded:
 
 
 def group_recalls(recalls: Sequence[Recall], max_size: int) -> list[list[int]]:
-    """Group the positions of recalls with equal numbers of maps and pointers, in batches of at most `max_size`."""
-    groups: dict[tuple[int, int], list[int]] = {}
+    """Group the positions of recalls that a network takes together, in batches of at most `max_size`.
+
+    They have equal numbers of maps and pointers, and either all of them have scales or none has.
+    """
+    groups: dict[tuple[int, int, bool], list[int]] = {}
     for k, recall in enumerate(recalls):
-        groups.setdefault((len(recall.spatial), len(recall.pointers)), []).append(k)
+        groups.setdefault((len(recall.spatial), len(recall.pointers), recall.scales is None), []).append(k)
     return [group[start : start + max_size] for group in groups.values() for start in range(0, len(group), max_size)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,23 @@ def test_objects_attend_to_their_own_memories_together_as_alone(
     together, alone = decode_recalls(backend, features, recalls)
     assert np.abs(together - alone).max() < TOLERANCE
     assert all(np.abs(together[0] - together[other]).max() > 0 for other in (1, 2, 3))  # memories and slots matter
+
+
+@pytest.fixture
+def recall(backend: Backend, features: Features, seen: Features) -> Recall:
+    """Memories of two frames and the pointers of three."""
+    if backend.runtime == "fake":
+        pytest.skip("the fake backend ignores scales")
+    first, second = backend.memorize(features, select_all(backend, backend.decode(seen, queries()), 2), [True, False])
+    return Recall(((6, first), (0, second)), ((5, first), (1, second), (2, first)))
+
+
+def test_recalls_with_scales_attend_among_others_as_alone(backend: Backend, features: Features, recall: Recall) -> None:
+    ones, scaled = replace(recall, scales=((1, 1), (1, 1, 1))), replace(recall, scales=((0.1, 5), (5, 0.1, 3)))
+    together, alone = decode_recalls(backend, features, [scaled, recall, ones, scaled])
+    assert np.abs(together - alone).max() < TOLERANCE
+    assert np.abs(together[2] - together[1]).max() < TOLERANCE
+    assert np.abs(together[0] - together[1]).max() > 5 * TOLERANCE
 
 
 def test_more_objects_than_a_batch_holds_attend_to_their_own_memories(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 import masklet
 from masklet import Segmenter, box
+from masklet.backend import NO_PROMPT, Recall
 from masklet.backends import onnx as onnx_backend
 from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
 from masklet.export import QuantizationOptions, export_onnx
@@ -56,6 +58,22 @@ def test_a_loaded_folder_gives_the_masks_of_the_model_bit_for_bit(exported: Path
         assert found.tobytes() == expected.tobytes()
 
 
+def test_a_folder_without_the_graph_of_scales_works_without_scales(copy: Path) -> None:
+    """Version 0.1.0 wrote such folders."""
+    manifest = read_manifest(copy)
+    del manifest["graphs"]["attend_scaled"]
+    (copy / "attend_scaled.onnx").unlink()
+    (copy / MANIFEST_NAME).write_text(json.dumps(manifest))
+    backend = masklet.load(copy).backend
+    features = backend.encode([CLIP[0]])[0]
+    decoded = backend.decode(backend.attend(features, [Recall()]), [NO_PROMPT])
+    (memory,) = backend.memorize(features, backend.select(decoded, [(0, None)]), [True])
+    recall = Recall(((6, memory),), ((1, memory),))
+    assert backend.attend(features, [recall]).stride16.shape() == [1, 128, SIZE // 16, SIZE // 16]
+    with pytest.raises(SettingsError, match="without the graph that scales"):
+        backend.attend(features, [replace(recall, scales=((1.0,), (1.0,)))])
+
+
 def test_the_manifest_describes_the_folder(exported: Path) -> None:
     manifest = read_manifest(exported)
     assert (manifest["model"]["name"], manifest["size"], manifest["precision"]) == ("nano", SIZE, "fp32")
@@ -80,7 +98,7 @@ def test_a_folder_is_the_same_each_time_it_is_written(exported: Path, tmp_path: 
 def test_progress_is_reported_to_the_end(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     export_onnx(NETWORK, tmp_path / "nano", progress=lambda *step: steps.append(step))
-    assert steps == [(step, 5) for step in range(6)]
+    assert steps == [(step, 6) for step in range(7)]
 
 
 def test_int8_with_images_measures_the_error_of_each_graph(tmp_path: Path) -> None:

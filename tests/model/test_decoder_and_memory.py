@@ -68,11 +68,12 @@ def test_pointers_of_hidden_objects_are_no_pointer(model: Sam2) -> None:
     assert torch.equal(selected[1], model.no_pointer[0])
 
 
-def attend(model: Sam2, features: Features, objects: int) -> torch.Tensor:
+def attend(model: Sam2, features: Features, objects: int, *, scaled: bool = False) -> torch.Tensor:
     memories = random(objects, 2, MICRO.memory_channels, SIDE, SIDE, seed=1)
     slots = torch.tensor([[6, 0]]).expand(objects, -1)
     pointers, times = random(objects, 3, MICRO.channels, seed=2), random(objects, 3, seed=3).tanh()
-    return model.attend(features, memories, slots, pointers, times).stride16
+    scales = (random(objects, 2, seed=4).exp(), random(objects, 3, seed=5).exp()) if scaled else None
+    return model.attend(features, memories, slots, pointers, times, scales).stride16
 
 
 def test_shared_features_attend_as_repeated_features_do(model: Sam2) -> None:
@@ -81,11 +82,12 @@ def test_shared_features_attend_as_repeated_features_do(model: Sam2) -> None:
     torch.testing.assert_close(attend(model, features, 3), attend(model, repeated, 3))
 
 
-def test_objects_in_turn_attend_as_together(model: Sam2) -> None:
-    together = attend(model, make_features(), 3)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_objects_in_turn_attend_as_together(model: Sam2, scaled: bool) -> None:
+    together = attend(model, make_features(), 3, scaled=scaled)
     model.memory_attention.scores_at_once = 64
     try:
-        torch.testing.assert_close(attend(model, make_features(), 3), together)
+        torch.testing.assert_close(attend(model, make_features(), 3, scaled=scaled), together)
     finally:
         model.memory_attention.scores_at_once = None
 

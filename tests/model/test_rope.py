@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -77,6 +78,21 @@ def test_rotary_attention_equals_its_formula_with_maps_and_pointers() -> None:
     k = torch.cat([*(rotation.rotate(part) for part in parts[:-1]), parts[-1]], dim=1)
     weights = (q @ k.mT / CHANNELS**0.5).softmax(dim=-1)
     torch.testing.assert_close(attended, attention.out(weights @ attention.v(values)))
+
+
+@pytest.mark.parametrize("scores_at_once", [None, 50])
+def test_scales_are_factors_of_the_rotated_keys(scores_at_once: int | None) -> None:
+    attention, pixels, pointers = make_attention(), SIDE * SIDE, 3
+    queries, keys = random_tokens(1, pixels, CHANNELS), random_tokens(2, pixels + pointers, 8, seed=1)
+    scales = 1 + random_tokens(2, pixels + pointers, seed=2)
+    rotation = compute_axial_rotation(SIDE, CHANNELS, FLOAT64)
+    attended = attention(queries, keys, keys, rotation, 1, scores_at_once, scales)
+
+    q, k = rotation.rotate(attention.q(queries)).numpy(), attention.k(keys)
+    k = torch.cat((rotation.rotate(k[:, :pixels]), k[:, pixels:]), dim=1).numpy() * scales.numpy()[..., None]
+    weights = np.exp(q @ k.transpose(0, 2, 1) / CHANNELS**0.5)
+    averaged = weights / weights.sum(axis=-1, keepdims=True) @ attention.v(keys).numpy()
+    np.testing.assert_allclose(attended.numpy(), attention.out(torch.from_numpy(averaged)).numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("scores_at_once", [1, 100, 10_000])

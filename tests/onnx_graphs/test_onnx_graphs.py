@@ -39,6 +39,8 @@ COUNTS: list[tuple[GraphName, Counts]] = [
     ("attend", Counts(objects=3, memories=4, pointers=3)),
     ("attend", Counts(objects=2, memories=7, pointers=16)),  # as many tokens of pointers as a small map has
     ("attend", Counts(images=2, objects=2, memories=2, pointers=0)),
+    ("attend_scaled", Counts(objects=2, memories=3, pointers=2)),
+    ("attend_scaled", Counts(images=2, objects=2, pointers=0)),
     ("decode", Counts()),
     ("decode", Counts(objects=3, points=4)),
     ("decode", Counts(images=3, objects=3, masks=3)),
@@ -152,7 +154,7 @@ def test_only_large_layers_are_quantized() -> None:
     }
     assert kinds["decode"] == 0  # its layers are small, and the masks depend on them directly
     assert kinds["encode"] == 7 * 6 + 3  # q, k, v, proj, up and down of each block, and three shortcuts
-    assert kinds["attend"] == 4 * 2
+    assert kinds["attend"] == kinds["attend_scaled"] == 4 * 2
     assert kinds["memorize"] == 2 * 2
 
 

@@ -1,4 +1,4 @@
-"""The four methods of `Sam2` on random inputs, which graphs are compared with."""
+"""The methods of `Sam2` on random inputs, which graphs are compared with."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ def make_inputs(graph: GraphName, name: str, input_size: int, counts: Counts) ->
     stride16 = rng.standard_normal((counts.images, config.channels, side, side))
     if graph == "encode":
         return {"images": rng.standard_normal((counts.images, 3, input_size, input_size))}
-    if graph == "attend":
-        return {"stride16": stride16, **_make_memories(rng, name, side, counts)}
+    if graph in ("attend", "attend_scaled"):
+        memories = _make_memories(rng, name, side, counts)
+        scales = _make_scales(rng, counts) if graph == "attend_scaled" else {}
+        return {"stride16": stride16, **memories, **scales}
     if graph == "decode":
         return {"stride16": stride16, **_make_prompts(rng, name, side, counts)}
     return {
@@ -68,6 +70,13 @@ def _make_memories(rng: np.random.Generator, name: str, side: int, counts: Count
         "slots": rng.integers(0, 7, (objects, counts.memories)),
         "pointers": rng.standard_normal((objects, counts.pointers, config.channels)),
         "times": rng.uniform(-1, 1, (objects, counts.pointers)),
+    }
+
+
+def _make_scales(rng: np.random.Generator, counts: Counts) -> Inputs:
+    return {
+        "map_scales": rng.uniform(0.5, 1.5, (counts.objects, counts.memories)),
+        "pointer_scales": rng.uniform(0.5, 1.5, (counts.objects, counts.pointers)),
     }
 
 
@@ -94,6 +103,9 @@ def run_method(model: Sam2, graph: GraphName, given: Mapping[str, NDArray[Any]])
     features = Features(*(tensors.pop(key, torch.empty(0)) for key in Features._fields))
     if graph == "attend":
         return [model.attend(features, **tensors).stride16.numpy()]
+    if graph == "attend_scaled":
+        scales = tensors.pop("map_scales"), tensors.pop("pointer_scales")
+        return [model.attend(features, **tensors, scales=scales).stride16.numpy()]
     if graph == "memorize":
         return [model.memorize(features, **tensors).numpy()]
     count = len(tensors["points"])

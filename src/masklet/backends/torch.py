@@ -246,8 +246,14 @@ class TorchBackend:
             x = (x >= MASK_THRESHOLD).to(x.dtype)
         return x.to(self.dtype)
 
-    def _batch_memories(self, recalls: list[Recall]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Stack recalls of equal counts: maps (B, T, c, h, w), slots (B, T), pointers (B, P, C), times (B, P)."""
+    def _batch_memories(
+        self, recalls: list[Recall]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+        """Stack recalls of one group.
+
+        Returns:
+            Maps (B, T, c, h, w), slots (B, T), pointers (B, P, C), times (B, P), and scales (B, T) and (B, P) or None.
+        """
         slots = torch.tensor([[slot for slot, _ in recall.spatial] for recall in recalls], dtype=torch.long)
         times = torch.tensor(
             [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls], dtype=torch.float64
@@ -261,7 +267,16 @@ class TorchBackend:
             slots.reshape(len(recalls), -1).to(self.device),
             torch.cat([like[:0], *pointers]).reshape(*times.reshape(len(recalls), -1).shape, like.shape[1]),
             times.reshape(len(recalls), -1).to(device=self.device, dtype=promote_to_float32(self.dtype)),
+            self._batch_scales([recall.scales for recall in recalls if recall.scales is not None]),
         )
+
+    def _batch_scales(self, scales: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> tuple[Tensor, Tensor] | None:
+        """Stack the scales of maps and of pointers; None without scales."""
+        if not scales:
+            return None
+        like = self.model.no_pointer
+        maps, pointers = (like.new_tensor(part) for part in zip(*scales, strict=True))
+        return maps, pointers
 
     def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
         points, labels, present = self._batch_points(queries)

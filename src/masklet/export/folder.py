@@ -1,4 +1,4 @@
-"""Exported folders: writes four graphs, the tables between them, and a manifest with their hashes."""
+"""Exported folders: writes the graphs, the tables between them, and a manifest with their hashes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from masklet.errors import ResourceError, SettingsError
 from masklet.export import verification
 from masklet.export.calibration import measure_ranges
 from masklet.export.layouts import LAYOUTS
-from masklet.export.quantization_error import QuantizationError, measure_errors
+from masklet.export.quantization_error import SAMPLED_GRAPHS, QuantizationError, measure_errors
 from masklet.files.atomic import atomic_write, remove_partial_files
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256, sha256_of_file
@@ -87,7 +87,7 @@ def export_onnx(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportResult:
-    """Write a model as a folder of four ONNX graphs, which `masklet.load` opens.
+    """Write a model as a folder of ONNX graphs, which `masklet.load` opens.
 
     Neither PyTorch nor the package onnx is needed. If onnx is installed, its checker verifies every graph. The manifest
     is written last: a folder without one is incomplete.
@@ -110,7 +110,7 @@ def export_onnx(
     quantization = quantization or QuantizationOptions()
     _check_options(precision, quantization)
     _prepare_folder(folder, overwrite=overwrite)
-    steps = _count_steps(len(GRAPH_WRITERS) + 1 + (len(GRAPH_WRITERS) + 1) * bool(quantization.images), progress)
+    steps = _count_steps(len(GRAPH_WRITERS) + 1 + (len(SAMPLED_GRAPHS) + 1) * bool(quantization.images), progress)
     calibrated = Quantization(measure_ranges(model, quantization.images)) if quantization.calibrate else None
     files = _write_model(model, folder, precision, calibrated, steps)
     errors = tuple(error for _, error in zip(steps, _measure_errors(model, folder, quantization.images), strict=True))

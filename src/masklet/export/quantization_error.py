@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from masklet.backends.onnx import OnnxBackend
 from masklet.export.sample_run import run_sample
 from masklet.masks.masks import Masks
-from masklet.onnx_graphs import GRAPH_WRITERS
+from masklet.onnx_graphs import GraphName
+
+SAMPLED_GRAPHS: tuple[GraphName, ...] = ("encode", "attend", "decode", "memorize")
+"""The graphs that a sample run uses. `attend_scaled` has the layers of `attend`."""
 
 
 class QuantizationError(NamedTuple):
@@ -37,8 +40,8 @@ def measure_errors(
         One error per graph, then one for "all".
     """
     expected = [run_sample(exact, image) for image in images]
-    for graph in (*GRAPH_WRITERS, "all"):
-        graphs = {name: (quantized if graph in (name, "all") else exact).graphs[name] for name in GRAPH_WRITERS}
+    for graph in (*SAMPLED_GRAPHS, "all"):
+        graphs = {name: (quantized if graph in (name, "all") else exact).graphs[name] for name in SAMPLED_GRAPHS}
         mixed = OnnxBackend(exact.config, exact.input_size, exact.identity, graphs, exact.tables)
         results = [run_sample(mixed, image) for image in images]
         pairs = zip(chain(*expected), chain(*results), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,21 @@ from torch import Tensor, nn
 from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, ModelConfig
 from masklet.model.position_encoding import compute_sine_encoding
 from masklet.model.rope import RotaryAttention, Rotation, compute_axial_rotation
+
+
+class MemoryTokens(NamedTuple):
+    """The memories of B objects as M tokens each: maps of h · w tokens, in any order, then object pointers."""
+
+    keys: Tensor  # (B, M, c), with position encodings
+    values: Tensor  # (B, M, c)
+    maps: int  # number of maps per object
+    scales: Tensor | None = None  # (B, M) factors of the projected keys; None: 1
+
+    def of(self, index: int) -> MemoryTokens:
+        """Return the tokens of one object, B = 1."""
+        rows = slice(index, index + 1)
+        scales = None if self.scales is None else self.scales[rows]
+        return MemoryTokens(self.keys[rows], self.values[rows], self.maps, scales)
 
 
 class MemoryAttention(nn.Module):
@@ -20,16 +37,14 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(config.channels, ATTENTION_NORM_EPS)
         self.scores_at_once: int | None = None  # limit of scores in memory, with objects in turn; None: all together
 
-    def forward(self, image: Tensor, memory: Tensor, positions: Tensor, maps: int) -> Tensor:
+    def forward(self, image: Tensor, memories: MemoryTokens) -> Tensor:
         """Attend from the features of a frame to the memories of each of B objects.
 
         An image that all objects share passes the first self-attention once for all of them.
 
         Args:
             image: Features (1 or B, C, h, w).
-            memory: Memory tokens (B, M, c): `maps` maps of h · w tokens in any order, then object pointers.
-            positions: Position encodings of the memory tokens (B, M, c).
-            maps: Number of memory maps per object.
+            memories: The tokens of all memories of each object.
 
         Returns:
             Features (B, C, h, w), one per object.
@@ -39,19 +54,17 @@ class MemoryAttention(nn.Module):
         rotation = compute_axial_rotation(height, channels, image)
         x = self._layers[0].attend_self((image + POSITION_WEIGHT * encoding).flatten(2).mT, rotation)
         if self.scores_at_once is None:
-            attended = self._attend(x, memory, positions, rotation, maps)
+            attended = self._attend(x, memories, rotation)
         else:
-            x, objects = x.expand(memory.shape[0], -1, -1), range(memory.shape[0])
-            attended = torch.cat(
-                [self._attend(x[k : k + 1], memory[k : k + 1], positions[k : k + 1], rotation, maps) for k in objects]
-            )
+            x, objects = x.expand(len(memories.values), -1, -1), range(len(memories.values))
+            attended = torch.cat([self._attend(x[k : k + 1], memories.of(k), rotation) for k in objects])
         return attended.mT.unflatten(2, (height, width))
 
-    def _attend(self, x: Tensor, memory: Tensor, positions: Tensor, rotation: Rotation, maps: int) -> Tensor:
+    def _attend(self, x: Tensor, memories: MemoryTokens, rotation: Rotation) -> Tensor:
         """Run all layers on tokens that have passed the first self-attention."""
         for index, layer in enumerate(self._layers):
             x = x if index == 0 else layer.attend_self(x, rotation)
-            x = layer.attend_memory(x, memory, memory + positions, rotation, maps, self.scores_at_once)
+            x = layer.attend_memories(x, memories, rotation, self.scores_at_once)
         return self.norm(x)
 
     @property
@@ -78,9 +91,10 @@ class MemoryAttentionLayer(nn.Module):
         normed = self.norm1(x)
         return x + self.self_attention(normed, normed, normed, rotation)
 
-    def attend_memory(
-        self, x: Tensor, memory: Tensor, keys: Tensor, rotation: Rotation, maps: int, scores_at_once: int | None
+    def attend_memories(
+        self, x: Tensor, memories: MemoryTokens, rotation: Rotation, scores_at_once: int | None
     ) -> Tensor:
         """Apply attention to memories and the MLP, each with its residual."""
-        x = x + self.to_memory(self.norm2(x), keys, memory, rotation, maps, scores_at_once)
+        keys, values, maps, scales = memories
+        x = x + self.to_memory(self.norm2(x), keys, values, rotation, maps, scores_at_once, scales)
         return x + self.down(F.relu(self.up(self.norm3(x))))

@@ -53,6 +53,7 @@ class RotaryAttention(AttentionProjections):
         rotation: Rotation,
         maps: int = 1,
         scores_at_once: int | None = None,
+        scales: Tensor | None = None,
     ) -> Tensor:
         """Attend from the tokens of one feature map to those of `maps` feature maps and to object pointers.
 
@@ -66,6 +67,7 @@ class RotaryAttention(AttentionProjections):
             rotation: Rotations of the h · w tokens of one map.
             maps: Number of feature maps in `keys`.
             scores_at_once: Limit of the attention scores that are in memory at a time. None: all.
+            scales: Factors of the projected and rotated keys (B, maps · h · w + pointers). None: 1.
 
         Returns:
             Tokens (B, h · w, C).
@@ -73,7 +75,9 @@ class RotaryAttention(AttentionProjections):
         q, k = self.q(queries), self.k(keys)
         spatial, pointers = k.tensor_split((maps * q.shape[-2],), dim=-2)
         spatial = rotation.rotate(spatial.unflatten(-2, (maps, -1))).flatten(-3, -2)
-        averaged = _attend(rotation.rotate(q), torch.cat((spatial, pointers), dim=-2), values, scores_at_once)
+        k = torch.cat((spatial, pointers), dim=-2)
+        k = k if scales is None else k * scales[..., None]
+        averaged = _attend(rotation.rotate(q), k, values, scores_at_once)
         return self.out(self.v(averaged))
 
 

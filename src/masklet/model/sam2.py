@@ -14,7 +14,7 @@ from masklet.config import MASK_STRIDE, STRIDE, ModelConfig
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder
-from masklet.model.memory_attention import MemoryAttention
+from masklet.model.memory_attention import MemoryAttention, MemoryTokens
 from masklet.model.memory_encoder import MemoryEncoder
 from masklet.model.neck import Neck
 from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
@@ -54,6 +54,7 @@ class Sam2(nn.Module):
         slots: Tensor,
         pointers: Tensor,
         times: Tensor,
+        scales: tuple[Tensor, Tensor] | None = None,
     ) -> Features:
         """Condition the features of a frame on the memories of each of B objects (reference-model §6.3).
 
@@ -65,6 +66,7 @@ class Sam2(nn.Module):
             slots: Temporal slots of the maps (B, T), int64.
             pointers: Object pointers (B, P, C).
             times: Ages of the pointers (B, P) as fractions of the longest age.
+            scales: Factors of the attention keys of the maps' tokens (B, T) and of the pointers' (B, P). None: 1.
 
         Returns:
             The features with a `stride16` of B objects.
@@ -78,8 +80,14 @@ class Sam2(nn.Module):
         tokens = torch.cat(
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
         )
-        positions = torch.cat((positions, self._encode_pointer_times(pointers, times)), dim=1)
-        attended = self.memory_attention(features.stride16, tokens, positions, memories.shape[1])
+        keys = tokens + torch.cat((positions, self._encode_pointer_times(pointers, times)), dim=1)
+        token_scales = None
+        if scales is not None:
+            counts = height * width, pointers.shape[2] // channels  # tokens of a map and of a pointer
+            repeated = (scale.repeat_interleave(count, dim=1) for scale, count in zip(scales, counts, strict=True))
+            token_scales = torch.cat(tuple(repeated), dim=1)
+        memory_tokens = MemoryTokens(keys, tokens, memories.shape[1], token_scales)
+        attended = self.memory_attention(features.stride16, memory_tokens)
         return features._replace(stride16=attended)
 
     def decode(

@@ -1,12 +1,14 @@
 """ONNX graphs of the networks, written from the weights with NumPy, without PyTorch.
 
 A graph computes the same as the method of `masklet.model.sam2.Sam2` of the same name, in an order that suits runtimes
-with little operator fusion. Its inputs are the method's arguments, its outputs the method's results.
+with little operator fusion. Its inputs are the method's arguments, its outputs the method's results. `attend_scaled` is
+`attend` with `scales`, for which `attend` spends no time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,14 +23,18 @@ from masklet.onnx_graphs.exported_model import ExportedModel
 from masklet.onnx_graphs.memorize import write_memorize
 from masklet.onnx_graphs.quantization import Quantization
 
-GraphName = Literal["encode", "attend", "decode", "memorize"]
+GraphName = Literal["encode", "attend", "decode", "memorize", "attend_scaled"]
 GRAPH_WRITERS: dict[GraphName, Callable[[GraphBuilder, ModelConfig, int], None]] = {
     "encode": write_encode,
     "attend": write_attend,
     "decode": write_decode,
     "memorize": write_memorize,
+    "attend_scaled": partial(write_attend, scaled=True),
 }
 """The function that writes each graph: it takes a builder, the configuration and the input size."""
+
+LATER_GRAPHS = frozenset({"attend_scaled"})
+"""Graphs that folders exported by version 0.1.0 lack."""
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 """The dtype of a graph by the precision that `masklet export onnx` takes and manifests name."""

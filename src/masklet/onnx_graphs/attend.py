@@ -18,12 +18,16 @@ from masklet.position_tables import compute_axial_angles, compute_sine_table, co
 QUERIES_PER_CHUNK = 256  # limits the memory that attention scores take
 
 
-def write_attend(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
-    """Write `Sam2.attend`: features of one image or of N objects, and one or more memories per object → `attended`."""
+def write_attend(graph: GraphBuilder, config: ModelConfig, input_size: int, *, scaled: bool = False) -> None:
+    """Write `Sam2.attend`: features of one image or of N objects, and one or more memories per object → `attended`.
+
+    With `scaled` the graph has two more inputs, the factors of the attention keys of maps and of pointers.
+    """
     channels, side = config.channels, input_size // STRIDE
     x = graph.to_tokens(graph.input("stride16", ["pictures", channels, side, side]), channels, side)
     x = graph.add(x, graph.constant(POSITION_WEIGHT * compute_sine_table(side, side, channels)))
     memories, attention = _read_memories(graph, config, side), _RotaryAttention(graph, side, channels)
+    memories = memories._replace(scales=_read_scales(graph, config)) if scaled else memories
     for index in range(config.attention_layers):
         name = f"memory_attention.layers.{index}"
         normed = graph.layer_norm(x, f"{name}.norm1", ATTENTION_NORM_EPS)
@@ -41,6 +45,7 @@ class _Memories(NamedTuple):
     tokens: str  # (N, M, c): values; all maps, then all pointers
     maps: str  # (N, T, pixels, c): keys of the maps before projection, with positions
     pointers: str  # (N, tokens, c): keys of the pointers before projection, with times
+    scales: tuple[str, str] | None = None  # factors of the projected keys: (N, T, 1, 1) and (N, tokens, 1)
 
 
 def _read_memories(graph: GraphBuilder, config: ModelConfig, side: int) -> _Memories:
@@ -64,6 +69,13 @@ def _read_memories(graph: GraphBuilder, config: ModelConfig, side: int) -> _Memo
     return _Memories(graph.concat([graph.reshape(maps, 0, -1, width), tokens], axis=1), map_keys, pointer_keys)
 
 
+def _read_scales(graph: GraphBuilder, config: ModelConfig) -> tuple[str, str]:
+    maps = graph.input("map_scales", ["objects", "memories"])
+    pointers = graph.input("pointer_scales", ["objects", "pointers"])
+    tokens = graph.concat([pointers] * (config.channels // config.memory_channels), axis=1)
+    return graph.unsqueeze(maps, 2, 3), graph.unsqueeze(tokens, 2)
+
+
 class _RotaryAttention:
     """Single-head attention whose queries and keys are rotated by their position."""
 
@@ -80,8 +92,10 @@ class _RotaryAttention:
 
     def attend_memories(self, name: str, x: str, memories: _Memories) -> str:
         """Attend from the tokens to memories."""
-        maps = self.graph.reshape(self._rotate(memories.maps, f"{name}.k", 1.0), 0, -1, self.channels)
-        keys = self.graph.concat([maps, self.graph.linear(memories.pointers, f"{name}.k")], axis=1)
+        maps, scales = self._rotate(memories.maps, f"{name}.k", 1.0), memories.scales
+        maps = self.graph.reshape(self.graph.mul(maps, scales[0]) if scales else maps, 0, -1, self.channels)
+        pointers = self.graph.linear(memories.pointers, f"{name}.k")
+        keys = self.graph.concat([maps, self.graph.mul(pointers, scales[1]) if scales else pointers], axis=1)
         return self._project_out(name, self._average(name, x, keys, memories.tokens))
 
     def _average(self, name: str, x: str, keys: str, values: str) -> str:

@@ -19,7 +19,7 @@ from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.hashing import sha256
 from masklet.files.names import check_name
 from masklet.files.open_input import open_input
-from masklet.onnx_graphs import GRAPH_WRITERS, PRECISIONS
+from masklet.onnx_graphs import GRAPH_WRITERS, LATER_GRAPHS, PRECISIONS, GraphName
 from masklet.onnx_graphs.inspection import inspect, read_limited
 
 MANIFEST_NAME, TABLES_NAME = "manifest.json", "tables.safetensors"
@@ -45,7 +45,7 @@ class Manifest:
     input_size: int
     precision: str
     identity: str
-    graphs: Mapping[str, str]
+    graphs: Mapping[GraphName, str]
     sha256: Mapping[str, str]
 
     def to_json(self, tensors: Mapping[Any, Any], opset: int) -> str:
@@ -78,7 +78,7 @@ class ExportedFolder:
     path: Path
     manifest: Manifest
 
-    def read_graph(self, name: str) -> bytes:
+    def read_graph(self, name: GraphName) -> bytes:
         """Read a graph's file and check that it is safe to load.
 
         Raises:
@@ -137,7 +137,11 @@ def open_folder(path: Path) -> ExportedFolder:
             input_size=check_input_size(values["size"]),
             precision=_check_precision(values["precision"]),
             identity=str(values["identity"]),
-            graphs={name: check_name(values["graphs"][name]["file"], MANIFEST_NAME) for name in GRAPH_WRITERS},
+            graphs={
+                name: check_name(values["graphs"][name]["file"], MANIFEST_NAME)
+                for name in GRAPH_WRITERS
+                if name in values["graphs"] or name not in LATER_GRAPHS
+            },
             sha256={str(name): str(digest) for name, digest in values["sha256"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as cause:

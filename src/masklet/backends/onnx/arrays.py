@@ -77,20 +77,24 @@ def batch_points(queries: Sequence[Query]) -> PointBatch:
 
 
 def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
-    """Stack recalls that hold equal numbers of maps and of pointers.
+    """Stack recalls of one group.
 
     Returns:
-        `memories` (N, T, c, h, w), `slots` (N, T), `pointers` (N, P, C) and `times` (N, P).
+        `memories` (N, T, c, h, w), `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), and for recalls with scales
+        `map_scales` (N, T) and `pointer_scales` (N, P).
     """
     maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
     pointers = [from_bfloat16(memory.pointer) for recall in recalls for _, memory in recall.pointers]
     times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
     channels = recalls[0].spatial[0][1].pointer.shape[-1]
+    scales = [recall.scales for recall in recalls if recall.scales is not None]
+    names = ("map_scales", "pointer_scales") if scales else ()
     return {
         "memories": np.concatenate(maps).reshape(len(recalls), -1, *maps[0].shape[1:]),
         "slots": np.array([[slot for slot, _ in recall.spatial] for recall in recalls], np.int64),
         "pointers": np.reshape(pointers, (len(recalls), len(times[0]), channels)),
         "times": np.array(times, np.float32),
+        **{name: np.array(part, np.float32) for name, part in zip(names, zip(*scales, strict=True), strict=True)},
     }
 
 

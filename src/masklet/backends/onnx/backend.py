@@ -1,4 +1,4 @@
-"""onnxruntime backend: images and objects → predictions, over four ONNX graphs."""
+"""onnxruntime backend: images and objects → predictions, over ONNX graphs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from masklet.backend import (
 from masklet.backends.onnx import arrays
 from masklet.backends.onnx.session import to_numpy
 from masklet.config import MASK_STRIDE, NUM_MASKS, STRIDE, STRIDES, ModelConfig
-from masklet.errors import BackendError, CheckpointError
+from masklet.errors import BackendError, CheckpointError, SettingsError
 from masklet.onnx_graphs import GraphName
 
 MAX_OBJECTS_PER_BATCH = 4  # that attend together on a CPU; more are no faster and take more memory
@@ -48,7 +48,7 @@ class RuntimeInfo(NamedTuple):
 
 
 class OnnxBackend:
-    """`Backend` over the four graphs of one model and its tables (`masklet.onnx_graphs.extract_tables`)."""
+    """`Backend` over the graphs of one model and its tables (`masklet.onnx_graphs.extract_tables`)."""
 
     runtime = "onnx"
 
@@ -159,10 +159,20 @@ class OnnxBackend:
         """Attend for objects with equal numbers of memories: (N, C, h, w), or (1, C, h, w) without memories."""
         if not recalls[0]:
             return to_numpy(features.stride16) + self.tables["no_memory"]
-        attended = self.graphs["attend"](stride16=features.stride16, **arrays.batch_memories(recalls))["attended"]
+        attend = self.graphs["attend"] if recalls[0].scales is None else self._scaled_graph()
+        attended = attend(stride16=features.stride16, **arrays.batch_memories(recalls))["attended"]
         side = self.input_size // STRIDE
         _check_shape("attended", attended, len(recalls), self.config.channels, side, side)
         return attended
+
+    def _scaled_graph(self) -> Graph:
+        if "attend_scaled" not in self.graphs:
+            raise SettingsError(
+                "bad-usage",
+                "the model was exported by version 0.1.0, without the graph that scales memories",
+                hint="export the model again",
+            )
+        return self.graphs["attend_scaled"]
 
     def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
         side, has_mask = self.input_size // MASK_STRIDE, [query.mask is not None for query in queries]

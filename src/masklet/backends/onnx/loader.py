@@ -58,7 +58,9 @@ def _open(folder: Path, device: Device) -> OnnxBackend:
     """Open a folder that masklet exported."""
     exported = open_folder(folder)
     manifest = exported.manifest
-    graphs = {name: Session(f"{folder}: {name}", partial(exported.read_graph, name), device) for name in GRAPH_WRITERS}
+    graphs = {
+        name: Session(f"{folder}: {name}", partial(exported.read_graph, name), device) for name in manifest.graphs
+    }
     runtime_info = RuntimeInfo(str(device), PRECISIONS[manifest.precision])
     tables = exported.read_tables()
     return OnnxBackend(manifest.config, manifest.input_size, manifest.identity, graphs, tables, runtime_info)

@@ -24,6 +24,7 @@ from masklet.config import CONFIGS, MASK_STRIDE, NOT_A_POINT, NUM_MASKS, ModelCo
 from masklet.errors import BackendError, CheckpointError, InputNotFound, SettingsError
 from masklet.files.hashing import sha256_of_file
 from masklet.files.open_input import open_input
+from masklet.onnx_graphs import GRAPH_WRITERS, GraphName
 from masklet.onnx_graphs.inspection import read_onnx
 
 DEFAULT_OBJECT_SCORE = GIVEN_MASK_SCORE  # for decoders without an object score
@@ -233,7 +234,8 @@ def _make_backend(
     # the files do not state the shape of the trunk
     config = ModelConfig(path.parent.name, 0, 0, (0, 0, 0, 0), (), input_size=input_size, channels=channels)
     identity = sha256_of_file(path)[:32]
-    graphs: dict[Any, Graph] = {"encode": encoder, "attend": refuse, "decode": decoder, "memorize": refuse}
+    graphs: dict[GraphName, Graph] = dict.fromkeys(GRAPH_WRITERS, refuse)
+    graphs |= {"encode": encoder, "decode": decoder}
     return OnnxBackend(config, input_size, identity, graphs, tables, RuntimeInfo(str(device), "unknown"))
 
 
