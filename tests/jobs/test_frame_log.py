@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def test_finished_frames_are_read_in_order(tmp_path: Path) -> None:
     with FrameLog(tmp_path, JOB) as again:
         assert list(again) == [frame(1), frame(2), frame(3)]
         assert 2 in again and 0 not in again and len(again) == 3
+
+
+def test_labels_are_stored_if_there_are_any(tmp_path: Path) -> None:
+    labeled = replace(frame(2), labels=("dog", None))
+    with FrameLog(tmp_path, JOB) as log:
+        log.append(frame(1))
+        log.append(labeled)
+    assert (tmp_path / FILE_NAME).read_bytes().count(b"labels") == 1
+    with FrameLog(tmp_path, JOB) as again:
+        assert list(again) == [frame(1), labeled]
+        assert [one.labels for one in again] == [(None, None), ("dog", None)]
 
 
 def test_notes_are_read_again(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def fingerprint_source(path: Path) -> dict[str, Any]:
 
 
 def fingerprint_prompts(schedule: Schedule) -> dict[str, Any]:
-    """Return the points and the hash of the mask of each prompt, by frame and object."""
+    """Return the points, the hash of the mask and the label of each prompt, by frame and object."""
     fingerprints: dict[str, Any] = {}
     for frame, prompts in schedule.items():
         for object_id, prompt in prompts.items():
@@ -35,5 +35,6 @@ def fingerprint_prompts(schedule: Schedule) -> dict[str, Any]:
                 [*point, label] for point, label in zip(prompt.points.tolist(), prompt.labels.tolist(), strict=True)
             ]
             mask = None if prompt.mask is None else sha256(rle.encode(prompt.mask)["counts"].encode())
-            fingerprints[f"object {object_id} on frame {frame}"] = {"points": points, "mask": mask}
+            label = {"label": prompt.label} if prompt.label else {}
+            fingerprints[f"object {object_id} on frame {frame}"] = {"points": points, "mask": mask, **label}
     return fingerprints

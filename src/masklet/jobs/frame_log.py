@@ -165,6 +165,7 @@ def _frame_to_record(frame: RleFrame) -> dict[str, Any]:
         "object_scores": frame.object_scores,
         "counts": frame.counts,
         "corrupt": frame.corrupt,
+        **({"labels": frame.labels} if any(frame.labels) else {}),
     }
 
 
@@ -179,6 +180,7 @@ def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
         object_scores=tuple(record["object_scores"]),
         counts=tuple(record["counts"]),
         corrupt=record["corrupt"],
+        labels=tuple(record.get("labels", ())),
     )
 
 

@@ -20,12 +20,14 @@ class RleMask(NamedTuple):
         score: The predicted IoU.
         object_score: A logit that is positive where the object is visible.
         rle: COCO's RLE of the mask.
+        label: The label of the object, the name of its class, or None.
     """
 
     object_id: int
     score: float
     object_score: float
     rle: dict[str, Any]
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class RleFrame:
         object_scores: N logits that are positive where the object is visible.
         counts: N compressed run-length encodings, as `counts` of COCO's RLE. A hidden object has an empty mask.
         corrupt: Whether the frame could not be decoded.
+        labels: N labels of the objects, the names of their classes, or None. By default all are None.
     """
 
     index: int
@@ -51,16 +54,20 @@ class RleFrame:
     object_scores: tuple[float, ...]
     counts: tuple[str, ...]
     corrupt: bool = False
+    labels: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", self.labels or (None,) * len(self.object_ids))
 
     def __repr__(self) -> str:
         ids = format_object_ids(self.object_ids)
         return f"RleFrame(index={self.index}, time={self.time}, size={self.size}, object_ids={ids})"
 
     def __iter__(self) -> Iterator[RleMask]:
-        for object_id, score, object_score, counts in zip(
-            self.object_ids, self.scores, self.object_scores, self.counts, strict=True
+        for object_id, score, object_score, counts, label in zip(
+            self.object_ids, self.scores, self.object_scores, self.counts, self.labels, strict=True
         ):
-            yield RleMask(object_id, score, object_score, {"size": list(self.size), "counts": counts})
+            yield RleMask(object_id, score, object_score, {"size": list(self.size), "counts": counts}, label)
 
     def of(self, object_id: int) -> RleMask | None:
         """Return the mask of an object, or None if the frame does not have it."""
@@ -70,7 +77,8 @@ class RleFrame:
         """Decode the masks. Their logits are ±10, since only the masks themselves are stored."""
         if not self.object_ids:
             return TrackedFrame(self.index, self.time, Masks.empty(self.size))
-        masks = Masks.from_rle([mask.rle for mask in self], object_ids=self.object_ids, scores=self.scores)
+        codes = [mask.rle for mask in self]
+        masks = Masks.from_rle(codes, object_ids=self.object_ids, scores=self.scores, labels=self.labels)
         object_scores = np.array(self.object_scores, np.float32)
         return TrackedFrame(self.index, self.time, replace(masks, object_scores=object_scores))
 
@@ -86,9 +94,20 @@ def encode_frame(frame: TrackedFrame) -> RleFrame:
         scores=tuple(masks.scores.tolist()),
         object_scores=tuple(masks.object_scores.tolist()),
         counts=tuple(rle["counts"] for rle in masks.to_rle()),
+        labels=masks.labels,
     )
 
 
 def list_object_ids(frames: Iterable[RleFrame]) -> list[int]:
     """List the ids of all objects of a video in ascending order."""
     return sorted({object_id for frame in frames for object_id in frame.object_ids})
+
+
+def collect_labels(frames: Iterable[RleFrame]) -> dict[int, str]:
+    """Collect the labels of the objects of a video, by object id. An object has the label of the last frame with one."""
+    return {
+        object_id: label
+        for frame in frames
+        for object_id, label in zip(frame.object_ids, frame.labels, strict=True)
+        if label
+    }
