@@ -147,6 +147,18 @@ def test_a_finished_job_opens_and_writes_a_missing_format_again(models: Path, tm
 
 
 @pytest.mark.usefixtures("no_sync")
+def test_an_unfinished_job_does_not_mix_classes_of_yolo(models: Path, tmp_path: Path) -> None:
+    """Classes were objects in 0.1.0."""
+    out = shutil.copytree(OLD / "jobs/finished", tmp_path / "out")
+    log = out / ".masklet/journal.jsonl"
+    log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if b'"wrote": "yolo"' not in line))
+    arguments = ["track", OLD / "clip.mp4", *FINISHED, "--model", models / "exported", *MODEL]
+    assert run(*arguments, "--format", FORMATS, "--out", out, "--resume") == 0
+    lines = [line for file in (out / "yolo/labels").iterdir() for line in file.read_text().splitlines()]
+    assert {line.split()[0] for line in lines} == {"0"} and '  0: "object"' in (out / "yolo/data.yaml").read_text()
+
+
+@pytest.mark.usefixtures("no_sync")
 @pytest.mark.parametrize(
     ("name", "model"), [("unfinished", "micro.safetensors"), ("zoomed", "exported"), ("everything", "exported")]
 )

@@ -97,7 +97,12 @@ def agreement(found: Masks, wanted: Masks, name: str) -> float:
     union = wanted.binary.any(axis=0), found.binary.any(axis=0)
     if name == "png":
         return float((union[0] & union[1]).sum() / max(1, (union[0] | union[1]).sum()))
-    pairs = [(wanted.of(one).binary[0], found.of(one).binary[0]) for one in found.object_ids if wanted.of(one).areas[0]]
+    if name == "yolo":  # has no object ids
+        visible = wanted[wanted.areas > 0]
+        pairs = [*zip(visible.binary, found.binary, strict=True)]
+    else:
+        ids = [one for one in found.object_ids if wanted.of(one).areas[0]]
+        pairs = [(wanted.of(one).binary[0], found.of(one).binary[0]) for one in ids]
     return min((float((a & b).sum() / (a | b).sum()) for a, b in pairs), default=1.0)
 
 

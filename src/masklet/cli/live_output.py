@@ -19,7 +19,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
 from masklet.formats.video_encoder import H264_LIVE, Timing, VideoEncoder
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
-from masklet.masks.rle_frame import RleFrame
+from masklet.masks.rle_frame import RleFrame, collect_labels
 
 _TICK_S, _FRAME_RATE = Fraction(1, 90_000), Fraction(30)
 
@@ -61,7 +61,8 @@ class MaskWriter:
 
     def __init__(self, out: Path, formats: Sequence[Format], video: Any, object_ids: Sequence[int]) -> None:
         self._formats, self._name, self._size = formats, "webcam", video.size
-        self._out, self._known, self._first = out, [*object_ids], [*object_ids]
+        self._out, self._known, self._labels = out, [*object_ids], dict[int, str]()
+        self._first = self._clip()
         remove_job(out)
         self._log = FrameLog(out / FOLDER, {"camera": video.name, "begun": time.time()})
         self._log.add_note(formats=[form.name for form in formats], created=list_new_folders(formats, out))
@@ -76,18 +77,20 @@ class MaskWriter:
 
     def add(self, frame: RleFrame) -> None:
         """Append a frame. It is on disk when this returns."""
-        if new_ids := [object_id for object_id in frame.object_ids if object_id not in self._known]:
-            self._known += new_ids
+        known = [*dict.fromkeys([*self._known, *frame.object_ids])]
+        labels = {**self._labels, **collect_labels([frame])}
+        if (known, labels) != (self._known, self._labels):
+            self._known, self._labels = known, labels
             self._output = Output(self._out, self._clip())
         for form in self._live():
             self._output.add(form, frame)
         self._log.append(frame)
 
     def finish(self) -> None:
-        """Write the formats that are files, and all formats again if objects were added after the first frame."""
+        """Write the formats that are files, and all formats again if objects or labels were added."""
         with self._log:
             for form in self._formats if len(self._log) else ():
-                if isinstance(form, FileFormat) or self._known != self._first:
+                if isinstance(form, FileFormat) or self._clip() != self._first:
                     console.say(f"writing {self._output.path_of(form)}")
                     self._output.write(form, self._log)
 
@@ -95,7 +98,7 @@ class MaskWriter:
         return [form for form in self._formats if isinstance(form, FolderFormat)]
 
     def _clip(self) -> Clip:
-        return Clip(self._name, self._size, tuple(sorted(self._known)))
+        return Clip(self._name, self._size, tuple(sorted(self._known)), labels=self._labels)
 
 
 def check_outputs(out: Path | None, formats: Sequence[Format], record: Path | None, *, overwrite: bool) -> None:

@@ -122,6 +122,7 @@ class _JobRun:
             video=job.video,
             path=request.source,
             names=_file_names(find_frame_files(str(request.source)) or []),
+            labels=_collect_labels(job.schedule),
         )
         self._out = request.out
         self._output = Output(self._out, self._clip)
@@ -148,8 +149,9 @@ class _JobRun:
     def _track(self) -> None:
         # Most formats need all object ids in advance, so with automatic tracking they are written at the end.
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.auto_track]
+        live = [form for form in live if {"wrote": form.name} not in self._log.notes]
         self._log.add_note(
-            live=[form.name for form in live],
+            live=[form.log_name for form in live],
             formats=[form.name for form in self._formats],
             created=list_new_folders(self._formats, self._out),
         )
@@ -168,10 +170,12 @@ class _JobRun:
     def _write(self, form: Format, *, final: bool) -> None:
         """Write a format unless this run or an earlier one has written all of it."""
         notes = self._log.notes
-        always_live = all(form.name in note["live"] for note in notes if "live" in note)
+        always_live = isinstance(form, FolderFormat) and all(
+            form.log_name in note["live"] for note in notes if "live" in note
+        )
         if {"wrote": form.name} in notes and self._output.path_of(form).exists():
             return
-        if not isinstance(form, FolderFormat) or not always_live:
+        if not always_live:
             with console.progress(f"writing {self._output.path_of(form)}") as report:
                 self._output.write(form, _ReportedFrames(self._log, report))
         if final:
@@ -191,6 +195,12 @@ class _JobRun:
             "error": console.error_record(error) if error else None,
             "files": {form.name: str(self._output.path_of(form)) for form in self._formats},
         }
+
+
+def _collect_labels(schedule: Schedule) -> dict[int, str]:
+    """Collect the labels of the objects by object id."""
+    prompts = (item for by_object in schedule.values() for item in by_object.items())
+    return {object_id: prompt.label for object_id, prompt in prompts if prompt.label}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def read_labelme(path: Path) -> Annotation:
     """
     size, parsed = parse(read_fields(path))
     objects = number_objects(parsed, {})
-    labels = {number: labelme_object.label for number, labelme_object in objects.items()}
+    labels = {number: labelme_object.label for number, labelme_object in objects.items() if labelme_object.label}
     return Annotation(
         size, {number: labelme_object.mask for number, labelme_object in objects.items()}, categories=labels
     )

@@ -19,19 +19,18 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import ReadMask, build_frame, check_size
 from masklet.masks import rle
+from masklet.masks.labels import read_label
 from masklet.masks.polygons import rasterize
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
-CATEGORY = {"id": 1, "name": "object"}  # tracked objects have no class; `track_id` identifies them
-
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
-    """Write the images, then an annotation per mask that is not empty."""
-    handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n'.encode())
+    """Write a category per label, the images, then an annotation per mask that is not empty."""
+    handle.write(f'{{"categories": {json.dumps(list_categories(clip))},\n'.encode())
     _write_rows(handle, "images", (_image_entry(frame, clip) for frame in frames))
     handle.write(b",\n")
-    _write_rows(handle, "annotations", _annotation_entries(frames))
+    _write_rows(handle, "annotations", _annotation_entries(frames, clip))
     handle.write(b"}\n")
 
 
@@ -45,6 +44,11 @@ class CocoAnnotation:
     segmentation: Any
     size: tuple[int, int]
     place: str
+
+    def label(self) -> str | None:
+        """Return the label of the object, the name of its category. Raises `FormatError`."""
+        with name_errors(self.place):
+            return read_label(self.category)
 
     def to_rle(self) -> Mapping[str, Any]:
         """Return the mask as COCO RLE, without decoding it. Raises `FormatError`."""
@@ -80,9 +84,7 @@ def parse(file: Fields) -> list[CocoImage]:
             image = CocoImage(row, check_size((row.integer("height"), row.integer("width"))))
         if images.setdefault(row.integer("id"), image) is not image:
             raise row.error(f"another image has the id {row.integer('id')}")
-    category_names = {}
-    if file.get("categories") is not None:
-        category_names = {row.integer("id"): row.text("name", "") for row in file.objects("categories")}
+    category_names = read_categories(file)
     for row in file.objects("annotations"):
         if row.get("iscrowd"):
             continue
@@ -94,18 +96,29 @@ def parse(file: Fields) -> list[CocoImage]:
     return list(images.values())
 
 
+def read_categories(file: Fields) -> dict[int, str]:
+    """Read the names of the categories, by id; none if the file has no categories. Raises `FormatError`."""
+    if file.get("categories") is None:
+        return {}
+    return {row.integer("id"): row.text("name", "") for row in file.objects("categories")}
+
+
 def read(path: Path) -> Iterator[TrackedFrame]:
     """Read the frames of a COCO file of masklet or another tool; see `parse`. Raises `FormatError`."""
     return read_frames(read_fields(path))
 
 
 def read_frames(file: Fields) -> Iterator[TrackedFrame]:
-    """Read the frames of a parsed file. The index of a frame is its `frame_index`, else its position in the list."""
+    """Read the frames of a parsed file. The index of a frame is its `frame_index`, else its position in the list.
+
+    The label of an object is the name of its category, except `UNLABELED`.
+    """
     for position, image in enumerate(parse(file)):
         annotations = [annotation for parts in image.objects.values() for annotation in parts]
         with name_errors(image.fields.place):
             masks = [
-                ReadMask(annotation.object_id, annotation.score, annotation.to_rle()) for annotation in annotations
+                ReadMask(annotation.object_id, annotation.score, annotation.to_rle(), annotation.label())
+                for annotation in annotations
             ]
             frame = build_frame(
                 image.fields.integer("frame_index", position), _time_of(image.fields), image.size, masks
@@ -122,6 +135,11 @@ def _write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) 
     for number, row in enumerate(rows):
         handle.write((",\n" if number else "\n").encode() + json.dumps(row, allow_nan=False).encode())
     handle.write(b"\n]")
+
+
+def list_categories(clip: Clip) -> list[dict[str, Any]]:
+    """List the categories of a clip, one per label. Objects without a label are of the category `UNLABELED`."""
+    return [{"id": number, "name": name} for name, number in clip.number_classes(first=1).items()]
 
 
 def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> Mapping[str, Any]:
@@ -150,8 +168,8 @@ def _image_entry(frame: RleFrame, clip: Clip) -> dict[str, Any]:
     }
 
 
-def _annotation_entries(frames: Iterable[RleFrame]) -> Iterator[dict[str, Any]]:
-    number = 0
+def _annotation_entries(frames: Iterable[RleFrame], clip: Clip) -> Iterator[dict[str, Any]]:
+    number, classes = 0, clip.number_classes(first=1)
     for frame in frames:
         for mask in frame:
             if area := rle.compute_area(mask.rle):
@@ -159,7 +177,7 @@ def _annotation_entries(frames: Iterable[RleFrame]) -> Iterator[dict[str, Any]]:
                 yield {
                     "id": number,
                     "image_id": frame.index + 1,
-                    "category_id": CATEGORY["id"],
+                    "category_id": classes[clip.class_of(mask.object_id)],
                     "track_id": mask.object_id,
                     "segmentation": mask.rle,
                     "area": area,
@@ -172,6 +190,6 @@ def _annotation_entries(frames: Iterable[RleFrame]) -> Iterator[dict[str, Any]]:
 def _parse_annotation(row: Fields, size: tuple[int, int], categories: Mapping[int, str]) -> CocoAnnotation:
     number = row.integer("id")
     object_id = row.integer("track_id", row.integer("instance_id", number))
-    category = categories.get(row.integer("category_id"), "") if "category_id" in row else ""
+    category = "" if row.get("category_id") is None else categories.get(row.integer("category_id"), "")
     place = f"{row.source}, annotation {number}"
     return CocoAnnotation(object_id, row.number("score", 1.0), category, row.get("segmentation"), size, place)

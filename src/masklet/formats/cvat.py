@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from typing import BinaryIO
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from masklet.formats.cvat_reader import read
 from masklet.formats.format import Clip, FileFormat
 from masklet.masks import rle
 from masklet.masks.polygons import trace_mask
 from masklet.masks.rle_frame import RleFrame
-
-_LABEL = "object"  # tracked objects have no class
 
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
@@ -23,7 +21,8 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     """
     handle.write(_head(frames, clip).encode())
     for object_id in clip.object_ids:
-        handle.write(f'<track id="{object_id}" label="{_LABEL}" source="auto">\n'.encode())
+        label = quoteattr(clip.class_of(object_id))
+        handle.write(f'<track id="{object_id}" label={label} source="auto">\n'.encode())
         last = ""
         for frame in frames:
             mask = frame.of(object_id)
@@ -53,11 +52,15 @@ def _head(frames: Iterable[RleFrame], clip: Clip) -> str:
         first = frame.index if first is None else first
         last, count = frame.index, count + 1
     height, width = clip.size
+    labels = "".join(
+        f"<label><name>{escape(name)}</name><type>polygon</type><attributes></attributes></label>\n"
+        for name in clip.number_classes()
+    )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
         f"<name>{escape(clip.name)}</name>\n<size>{count}</size>\n<mode>interpolation</mode>\n"
         f"<start_frame>{first or 0}</start_frame>\n<stop_frame>{last}</stop_frame>\n"
         f"<frame_filter>step={step or 1}</frame_filter>\n"
-        f"<labels>\n<label><name>{_LABEL}</name><type>polygon</type><attributes></attributes></label>\n</labels>\n"
+        f"<labels>\n{labels}</labels>\n"
         f"<original_size><width>{width}</width><height>{height}</height></original_size>\n</task>\n</meta>\n"
     )

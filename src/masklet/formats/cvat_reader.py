@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError
 from masklet.files.open_input import open_input
 from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame
+from masklet.formats.object_numbers import Key, KeyMaker, number_objects
 from masklet.masks import rle
+from masklet.masks.labels import read_label
 from masklet.masks.polygons import rasterize
 from masklet.masks.tracked_frame import TrackedFrame
 
@@ -28,8 +30,9 @@ Attributes = Mapping[str, str]
 def read(path: Path) -> Iterator[TrackedFrame]:
     """Read the frames of a CVAT file.
 
-    In a video an object is a track, by its `id`. In images it is a `group_id`, or else a shape by its position. Shapes
-    marked as outside are skipped. Raises `FormatError`.
+    In a video an object is a track, by its `id`. In images, shapes with the same label and the same `group_id` are one
+    object, and a shape without a group is an object of its own. The label is None if it is `UNLABELED`. Shapes marked
+    as outside are skipped. Raises `FormatError`.
     """
     document = _parse(path)
     try:
@@ -40,9 +43,16 @@ def read(path: Path) -> Iterator[TrackedFrame]:
         raise FormatError("annotation-broken", f"{path}: a shape has a missing or broken field: {cause}") from cause
 
 
-class _Shape(NamedTuple):
-    kind: str
+class _Track(NamedTuple):
     object_id: int
+    label: str | None
+
+
+class _Shape(NamedTuple):
+    """A shape, and its track; in images, the key of its object."""
+
+    kind: str
+    identity: _Track | Key
     attributes: Attributes
 
 
@@ -54,23 +64,27 @@ class _Document:
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     element: str = ""
-    track: int | None = None
+    track: _Track | None = None
     image: int | None = None
+    keys: dict[int, KeyMaker] = field(default_factory=dict)
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Handle the start of an element."""
         self.element = name
         if name == "track":
-            self.track = int(attributes["id"])
+            self.track = _Track(int(attributes["id"]), read_label(attributes.get("label")))
         elif name == "image":
             self.image = int(attributes["id"])
             self.sizes[self.image] = int(attributes["height"]), int(attributes["width"])
             self.shapes.setdefault(self.image, [])
         elif name in _SHAPES and attributes.get("outside", "0") != "1":
             frame = int(attributes["frame"]) if self.image is None else self.image
-            shapes = self.shapes.setdefault(frame, [])
-            group = int(attributes.get("group_id", "0")) or len(shapes) + 1
-            shapes.append(_Shape(name, group if self.track is None else self.track, attributes))
+            identity = self._make_key(frame, attributes) if self.track is None else self.track
+            self.shapes.setdefault(frame, []).append(_Shape(name, identity, attributes))
+
+    def _make_key(self, frame: int, attributes: Attributes) -> Key:
+        group = int(attributes.get("group_id", "0")) or None  # 0 is no group
+        return self.keys.setdefault(frame, KeyMaker()).make(read_label(attributes.get("label")), group)
 
     def end(self, name: str) -> None:
         """Handle the end of an element."""
@@ -105,6 +119,9 @@ def _parse(path: Path) -> _Document:
         try:
             parser.ParseFile(handle)
         except (expat.ExpatError, ValueError, KeyError) as cause:
+            if isinstance(cause, FormatError):
+                place = f"{path}, line {parser.CurrentLineNumber}"
+                raise FormatError(cause.code, f"{place}: {cause.message}", path=str(path)) from cause
             message = f"{path}: not a CVAT annotation file: {cause}"
             raise FormatError("annotation-broken", message, path=str(path)) from cause
     return document
@@ -116,14 +133,24 @@ def _refuse(*declaration: object) -> None:
 
 def _frames(document: _Document) -> Iterator[TrackedFrame]:
     texts = document.texts
+    known: dict[Key, int] = {}
     common = (int(texts["height"]), int(texts["width"])) if {"height", "width"} <= texts.keys() else None
     for frame in document.all_frames():
         size = document.sizes.get(frame, common)
         if size is None:
             raise ValueError(f"the size of frame {frame} is missing")
         shapes = document.shapes.get(frame, [])
-        masks = [ReadMask(shape.object_id, 1.0, rle.encode(_draw(shape, size))) for shape in shapes]
-        yield build_frame(frame, None, size, masks)
+        yield build_frame(frame, None, size, [*_masks(shapes, size, known)])
+
+
+def _masks(shapes: list[_Shape], size: tuple[int, int], known: dict[Key, int]) -> Iterator[ReadMask]:
+    """Yield the mask of each shape of a frame. `known` are the numbers of objects in other images."""
+    numbers = number_objects((shape.identity for shape in shapes if not isinstance(shape.identity, _Track)), known)
+    for shape in shapes:
+        identity = shape.identity
+        if not isinstance(identity, _Track):
+            identity = _Track(numbers[identity], identity[0])
+        yield ReadMask(identity.object_id, 1.0, rle.encode(_draw(shape, size)), identity.label)
 
 
 def _draw(shape: _Shape, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from masklet.masks.labels import UNLABELED, number_classes
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
@@ -25,6 +26,7 @@ class Clip:
         video: The video, for formats that show its images.
         path: The video file, for frame times and audio.
         names: File names of the frames, if the video is a folder of images.
+        labels: Labels of the objects that have one, by object id. An object has one label in all frames.
     """
 
     name: str
@@ -33,6 +35,18 @@ class Clip:
     video: Video | None = None
     path: Path | None = None
     names: Sequence[str] | None = None
+    labels: Mapping[int, str] = field(default_factory=dict)
+
+    def number_classes(self, first: int = 0) -> dict[str, int]:
+        """Number the classes of the objects from `first`, in the order of the object ids.
+
+        Each label is a class. Objects without a label are of the last class, `UNLABELED`.
+        """
+        return number_classes((self.labels.get(object_id) for object_id in self.object_ids or (0,)), first)
+
+    def class_of(self, object_id: int) -> str:
+        """Return the class of an object, its label or else `UNLABELED`."""
+        return self.labels.get(object_id, UNLABELED)
 
     def stem(self, index: int) -> str:
         """Return the base name of a frame's files: that of its image in a folder, else the frame's index."""
@@ -56,6 +70,7 @@ class FolderFormat:
         encode_frame: Returns the files of one frame, by name within the folder.
         read: Reads the frames of the folder.
         encode_shared: Returns the files that belong to no frame.
+        revision: Number that grows when the files change, so that a resumed job does not mix files of two versions.
     """
 
     name: str
@@ -63,6 +78,12 @@ class FolderFormat:
     encode_frame: Callable[[RleFrame, Clip], Mapping[str, bytes]]
     read: Reader
     encode_shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
+    revision: int = 1
+
+    @property
+    def log_name(self) -> str:
+        """Name in the notes of jobs, which tells revisions apart."""
+        return self.name if self.revision == 1 else f"{self.name}-{self.revision}"
 
     def path_in(self, out: Path) -> Path:
         """Return the folder of the format's files in the output folder `out`."""

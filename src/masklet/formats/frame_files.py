@@ -8,10 +8,11 @@ from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import sort_naturally
 
 
-def list_frames(folder: Path, suffix: str) -> list[tuple[int, Path]]:
+def list_frames(folder: Path, suffix: str, exclude: str = "") -> list[tuple[int, Path]]:
     """List the files with `suffix` in `folder` as (frame index, path), in order.
 
-    If all names are numbers, these are the indices. Otherwise the files are frames 0, 1, … in natural order.
+    If all names are numbers, these are the indices. Otherwise the files are frames 0, 1, … in natural order. The file
+    named `exclude` and hidden files are skipped.
 
     Raises:
         InputNotFound: The folder does not exist.
@@ -19,7 +20,8 @@ def list_frames(folder: Path, suffix: str) -> list[tuple[int, Path]]:
     """
     if not folder.is_dir():
         raise InputNotFound("input-not-found", f"{folder}: no such folder", path=str(folder))
-    paths = [path for path in folder.iterdir() if path.suffix.lower() == suffix and not path.name.startswith(".")]
+    entries = (path for path in folder.iterdir() if path.suffix.lower() == suffix and path.name != exclude)
+    paths = [path for path in entries if not path.name.startswith(".")]
     if not paths:
         raise FormatError("annotation-broken", f"{folder} has no {suffix} files", path=str(folder))
     if all(path.stem.isdecimal() for path in paths):

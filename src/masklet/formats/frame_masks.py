@@ -16,11 +16,12 @@ MAX_FRAMES = 10**6  # of a video: 11 hours at 25 frames per second; a file with 
 
 
 class ReadMask(NamedTuple):
-    """One object's mask as COCO RLE."""
+    """One object's mask as COCO RLE, and the object's label."""
 
     object_id: int
     score: float
     rle: Mapping[str, Any]
+    label: str | None = None
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -32,13 +33,16 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def build_frame(index: int, time: float | None, size: tuple[int, int], masks: Sequence[ReadMask]) -> TrackedFrame:
-    """Build a frame from masks; several masks of one object are united. Raises `FormatError`."""
+    """Build a frame from masks; several masks of one object are united, with its first label. Raises `FormatError`."""
     check_size(size)
     if not masks:
         return TrackedFrame(index, time, Masks.empty(size))
     codes = [mask.rle for mask in masks]
     masks_read = Masks.from_rle(
-        codes, object_ids=[mask.object_id for mask in masks], scores=[mask.score for mask in masks]
+        codes,
+        object_ids=[mask.object_id for mask in masks],
+        scores=[mask.score for mask in masks],
+        labels=[mask.label for mask in masks],
     )
     if masks_read.size != size:
         raise FormatError("annotation-broken", f"frame {index} has size {size}, its masks {masks_read.size}")
@@ -46,10 +50,12 @@ def build_frame(index: int, time: float | None, size: tuple[int, int], masks: Se
 
 
 def _unite(masks: Masks) -> Masks:
-    """Unite the masks of each object. The score is that of the first."""
+    """Unite the masks of each object. The score is that of the first, the label the first that is given."""
     object_ids = list(dict.fromkeys(masks.object_ids))
     if len(object_ids) == len(masks):
         return masks
     parts = [masks.of(object_id) for object_id in object_ids]
     binary = [part.binary.any(axis=0) for part in parts]
-    return Masks.from_binary(np.stack(binary), object_ids=object_ids, scores=[part.scores[0] for part in parts])
+    labels = [next(filter(None, part.labels), None) for part in parts]
+    scores = [part.scores[0] for part in parts]
+    return Masks.from_binary(np.stack(binary), object_ids=object_ids, scores=scores, labels=labels)

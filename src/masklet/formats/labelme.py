@@ -10,7 +10,6 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,11 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import list_frames
 from masklet.formats.frame_masks import ReadMask, build_frame, check_size
+from masklet.formats.object_numbers import Key, KeyMaker
+from masklet.formats.object_numbers import number_objects as number_keys
 from masklet.images import read_mask
 from masklet.masks import rle
+from masklet.masks.labels import UNLABELED, read_label
 from masklet.masks.polygons import rasterize, trace_pieces
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
@@ -33,24 +35,19 @@ _NO_AREAS = frozenset({"point", "points", "line", "linestrip"})
 _CIRCLE_VERTICES = 64  # of the polygon that approximates a circle
 
 Mask = NDArray[np.bool_]
-Key = tuple[str, int | None, int]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMeObject:
-    """The shapes of one object.
-
-    `key` identifies an object within a file and across the files of frames: the label, the group id, and for an object
-    without a group its position among those with the same label, else 0.
-    """
+    """The shapes of one object. `key` identifies it within a file and across the files of frames."""
 
     key: Key
     size: tuple[int, int]
     shapes: list[Fields] = field(default_factory=list)
 
     @property
-    def label(self) -> str:
-        """The object's label."""
+    def label(self) -> str | None:
+        """The label of the object, or None."""
         return self.key[0]
 
     def mask(self) -> Mask:
@@ -62,54 +59,37 @@ def parse(file: Fields) -> tuple[tuple[int, int], list[LabelMeObject]]:
     """Read the image's size (H, W) and the objects of a LabelMe file.
 
     Shapes with the same label and the same `group_id` are one object; a shape without `group_id` is an object of its
-    own, as in LabelMe. Polygons, rectangles, circles and masks are read; points and lines are skipped. Raises
-    `FormatError`, also for a shape of another type.
+    own, as in LabelMe. Polygons, rectangles, circles and masks are read; points and lines are skipped. A label such as
+    "object 3" of group 3, as masklet writes it for an object without a label, is None. Raises `FormatError`, also for a
+    shape of another type.
     """
     with name_errors(file.place):
         size = check_size((file.integer("imageHeight"), file.integer("imageWidth")))
     objects: dict[Key, LabelMeObject] = {}
-    ungrouped: dict[str, int] = {}
+    keys = KeyMaker()
     for shape in file.objects("shapes"):
         if _kind(shape) in _NO_AREAS:
             continue
-        label = shape.text("label", "")
         group = None if shape.get("group_id") is None else shape.integer("group_id")
-        if group is None:
-            ungrouped[label] = ungrouped.get(label, -1) + 1
-        key = label, group, ungrouped[label] if group is None else 0
+        key = keys.make(_read_label(shape, group), group)
         objects.setdefault(key, LabelMeObject(key, size)).shapes.append(shape)
     return size, [*objects.values()]
 
 
 def number_objects(objects: Sequence[LabelMeObject], known: dict[Key, int]) -> dict[int, LabelMeObject]:
-    """Give every object a number from 1.
+    """Number the objects of a file by their keys, as in `masklet.formats.object_numbers`.
 
-    An object has its group id, unless that is below 1 or belongs to an object with another label; the rest have the
-    smallest numbers that are free, in the order of the file.
-
-    Args:
-        objects: The objects of a file.
-        known: The numbers of objects in files of other frames, to which new ones are added.
+    `known` are the numbers of objects in files of other frames, to which new ones are added.
     """
-    new = [item for item in objects if item.key not in known]
-    taken = set(known.values())
-    for item in new:
-        group = item.key[1]
-        if group is not None and group >= 1 and group not in taken:
-            known[item.key] = group
-            taken.add(group)
-    free = (number for number in count(1) if number not in taken)
-    for item in new:
-        if item.key not in known:
-            known[item.key] = next(free)
-    return {known[item.key]: item for item in objects}
+    numbers = number_keys((item.key for item in objects), known)
+    return {numbers[item.key]: item for item in objects}
 
 
 def _encode_frame(frame: RleFrame, clip: Clip) -> Mapping[str, bytes]:
     """Encode the file of a frame. The shapes of an object share its label and group id."""
     shapes = [
         {
-            "label": f"object {mask.object_id}",
+            "label": clip.labels.get(mask.object_id) or _name_unlabeled(mask.object_id),
             "points": outline.tolist(),
             "group_id": mask.object_id,
             "description": "",
@@ -153,9 +133,20 @@ LABELME = FolderFormat("labelme", "labelme", _encode_frame, read)
 def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:
     size, objects = parse(file)
     numbered_objects = number_objects(objects, known)
-    masks = [ReadMask(number, 1.0, rle.encode(item.mask())) for number, item in numbered_objects.items()]
+    masks = [ReadMask(number, 1.0, rle.encode(item.mask()), item.label) for number, item in numbered_objects.items()]
     with name_errors(file.place):
         return build_frame(index, None, size, masks)
+
+
+def _name_unlabeled(object_id: int | None) -> str:
+    """Return the label of an object that has none."""
+    return f"{UNLABELED} {object_id}"
+
+
+def _read_label(shape: Fields, group: int | None) -> str | None:
+    label = shape.text("label", "")
+    with name_errors(shape.place):
+        return None if label == _name_unlabeled(group) else read_label(label)
 
 
 def _kind(shape: Fields) -> str:

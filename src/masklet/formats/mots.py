@@ -1,9 +1,12 @@
-"""MOTS text file: a line per mask with frame, id, class, size and RLE."""
+"""MOTS text file: a line per mask with frame, id, class, size and RLE.
+
+Classes have numbers, but names only in KITTI MOTS and MOTSChallenge: car and pedestrian.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,15 +17,23 @@ from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import ReadMask, build_frame
 from masklet.masks import rle
+from masklet.masks.labels import UNLABELED
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
-CLASS_ID = 2  # pedestrian, the class that both KITTI MOTS and MOTSChallenge evaluate; tracked objects have no class
+_CAR, _PEDESTRIAN, _IGNORED = 1, 2, 10  # classes of KITTI MOTS; MOTSChallenge has the latter two
+_LABELS = {_CAR: "car", _PEDESTRIAN: "pedestrian"}
+_CLASSES = {"car": _CAR, "pedestrian": _PEDESTRIAN, "person": _PEDESTRIAN, UNLABELED: _PEDESTRIAN}
 _PER_CLASS = 1000  # an id is class × 1000 + object
 
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
-    """Write a line per mask that is not empty. MOTS masks must not overlap: the smallest object id wins."""
+    """Write a line per mask that is not empty. MOTS masks must not overlap: the smallest object id wins.
+
+    Objects without a label are of the class pedestrian, which both datasets evaluate. Labels other than car, pedestrian
+    and person are the classes 3, 4, …
+    """
+    classes = _number_classes(clip)
     for frame in frames:
         taken = np.zeros(frame.size, bool)
         for mask in sorted(frame, key=lambda mask: mask.object_id):
@@ -30,13 +41,17 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
             taken |= visible
             if visible.any():
                 height, width = frame.size
-                number = CLASS_ID * _PER_CLASS + mask.object_id
-                line = f"{frame.index} {number} {CLASS_ID} {height} {width} {rle.encode(visible)['counts']}\n"
+                kind = classes[clip.class_of(mask.object_id)]
+                number = kind * _PER_CLASS + mask.object_id
+                line = f"{frame.index} {number} {kind} {height} {width} {rle.encode(visible)['counts']}\n"
                 handle.write(line.encode())
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """Read the frames that have masks. Ignored areas (class 10) are skipped."""
+    """Read the frames that have masks. The classes 1 and 2 are the labels car and pedestrian.
+
+    Ignored areas (class 10) are skipped.
+    """
     rows = sorted(_rows(path), key=lambda row: row[0])
     for index, group in groupby(rows, key=lambda row: row[0]):
         masks = [mask for _, mask in group]
@@ -45,6 +60,11 @@ def read(path: Path) -> Iterator[TrackedFrame]:
 
 
 MOTS = FileFormat("mots", "mots.txt", write, read)
+
+
+def _number_classes(clip: Clip) -> dict[str, int]:
+    other = (number for number in count(_PEDESTRIAN + 1) if number != _IGNORED)
+    return {name: _CLASSES.get(name.lower()) or next(other) for name in clip.number_classes()}
 
 
 def _rows(path: Path) -> Iterator[tuple[int, ReadMask]]:
@@ -56,6 +76,6 @@ def _rows(path: Path) -> Iterator[tuple[int, ReadMask]]:
             except (ValueError, IndexError) as cause:
                 message = f"{path}, line {number}: expected frame, id, class, height, width and RLE"
                 raise FormatError("annotation-broken", message, path=str(path)) from cause
-            if kind != 10:  # "ignore" in both datasets
+            if kind != _IGNORED:
                 code = {"size": [height, width], "counts": counts}
-                yield index, ReadMask(name - kind * _PER_CLASS, 1.0, code)
+                yield index, ReadMask(name - kind * _PER_CLASS, 1.0, code, _LABELS.get(kind))

@@ -1,4 +1,4 @@
-"""NumPy archive (.npz) with all masks of a video, written and read frame by frame."""
+"""NumPy archive (.npz) with all masks of a video, written and read frame by frame, or with those of one image."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from masklet.errors import FormatError
+from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FileFormat
+from masklet.formats.frame_masks import check_size
 from masklet.masks import rle
+from masklet.masks.labels import read_label
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # so that equal masks give equal bytes
 _HIDDEN_SCORE = -10.0  # object score of an object that is not on the frame
+_CHARACTER_BYTES = 4  # of NumPy's text
 _MAX_BYTES = 2**29  # of one array, or of the masks of one frame
 
 # NumPy's own reader evaluates this text as Python and raises various errors if it is damaged.
@@ -38,7 +42,8 @@ Shape = tuple[int, ...]
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     """Write the arrays `masks` (T, N, H, W) bool, `scores` and `object_scores` (T, N) float32, `frames` (T,) int64,
-    `times` (T,) float64 in seconds with NaN for unknown times, and `object_ids` (N,) int64, compressed with deflate.
+    `times` (T,) float64 in seconds with NaN for unknown times, and `object_ids` (N,) int64, compressed with deflate. If
+    there are labels, `labels` (N,) has those of the objects, "" for None.
     """
     count, size = 0, (0, 0)
     for frame in frames:
@@ -53,16 +58,26 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     }  # fmt: skip
     with zipfile.ZipFile(handle, "w") as archive:
         _write_array(archive, "object_ids", "<i8", (len(ids),), ids)
+        if clip.labels:
+            labels = np.array([clip.labels.get(object_id, "") for object_id in ids])
+            _write_array(archive, "labels", f"<U{labels.itemsize // _CHARACTER_BYTES}", labels.shape, labels)
         for name, (dtype, shape, part) in columns.items():
             _write_array(archive, name, dtype, shape, map(part, frames))
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """Read the frames of a file that `write` wrote, one at a time. Raises `FormatError`."""
-    with open_input(path) as handle:
+    """Read the frames of a file that `write` wrote, one at a time, or of one that `Masks.save` wrote.
+
+    Raises `FormatError`.
+    """
+    with open_input(path) as handle, name_errors(path):
         try:
-            with zipfile.ZipFile(handle) as archive, archive.open("masks.npy") as member:
-                yield from _frames(archive, member)
+            with zipfile.ZipFile(handle) as archive:
+                if "low_res.npy" in archive.namelist():
+                    yield TrackedFrame(0, None, _saved_masks(archive))
+                else:
+                    with archive.open("masks.npy") as member:
+                        yield from _frames(archive, member)
         except _FAULTS as cause:
             if isinstance(cause, FormatError):
                 raise
@@ -94,9 +109,10 @@ def _masks(frame: RleFrame, columns: Iterable[int]) -> NDArray[np.bool_]:
 
 
 def _frames(archive: zipfile.ZipFile, member: IO[bytes]) -> Iterator[TrackedFrame]:
-    count, objects, height, width = _header(member, "masks", "|b1", (None, None, None, None))
+    (count, objects, height, width), _ = _header(member, "masks", r"\|b1", (None, None, None, None))
     indices, times = (_array(archive, name, dtype, (count,)) for name, dtype in (("frames", "<i8"), ("times", "<f8")))
     ids = _array(archive, "object_ids", "<i8", (objects,)).tolist()
+    labels = _labels(archive, objects)
     scores, object_scores = (_array(archive, name, "<f4", (count, objects)) for name in ("scores", "object_scores"))
     _check_room((objects, height, width), 1)
     for position in range(count):
@@ -104,29 +120,52 @@ def _frames(archive: zipfile.ZipFile, member: IO[bytes]) -> Iterator[TrackedFram
         if len(data) < objects * height * width:
             raise EOFError("the masks are truncated")
         binary = np.frombuffer(data, bool).reshape(objects, height, width)
-        decoded = Masks.from_binary(binary, object_ids=ids, scores=scores[position])
+        decoded = Masks.from_binary(binary, object_ids=ids, scores=scores[position], labels=labels)
         time = None if np.isnan(times[position]) else float(times[position])
         yield TrackedFrame(int(indices[position]), time, replace(decoded, object_scores=object_scores[position]))
 
 
-def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: Shape) -> NDArray[Any]:
+def _saved_masks(archive: zipfile.ZipFile) -> Masks:
+    """Read the masks of a file that `Masks.save` wrote."""
+    low_res = _array(archive, "low_res", "<f[48]", (None, None, None))
+    height, width = _array(archive, "size", "<i[48]", (2,)).tolist()
+    objects = len(low_res)
+    _check_room((objects, height, width), 1)
+    return Masks.from_logits(
+        low_res,
+        check_size((height, width)),
+        object_ids=_array(archive, "object_ids", "<i8", (objects,)).tolist(),
+        scores=_array(archive, "scores", "<f4", (objects,)),
+        object_scores=_array(archive, "object_scores", "<f4", (objects,)),
+        labels=_labels(archive, objects),
+    )
+
+
+def _labels(archive: zipfile.ZipFile, objects: int) -> list[str | None]:
+    if "labels.npy" not in archive.namelist():
+        return [None] * objects
+    return [read_label(label) for label in _array(archive, "labels", r"<U\d{1,3}", (objects,)).tolist()]
+
+
+def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Read an array. Its dtype must match the pattern `dtype`, and its shape the given sides of `shape`."""
     with archive.open(f"{name}.npy") as file:
-        _header(file, name, dtype, shape)
-        _check_room(shape, np.dtype(dtype).itemsize)
-        data = file.read(prod(shape) * np.dtype(dtype).itemsize)
-    return np.frombuffer(data, dtype).reshape(shape)
+        sides, found = _header(file, name, dtype, shape)
+        _check_room(sides, found.itemsize)
+        data = file.read(prod(sides) * found.itemsize)
+    return np.frombuffer(data, found).reshape(sides)
 
 
-def _header(file: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...]) -> Shape:
-    """Read the header of an array and return its shape. The array must have `dtype` and the given sides of `shape`."""
+def _header(file: IO[bytes], name: str, dtype: str, shape: tuple[int | None, ...]) -> tuple[Shape, np.dtype[Any]]:
+    """Read the header of an array and return its shape and dtype, which must match `shape` and the pattern `dtype`."""
     start = file.read(10)
     text = file.read(int.from_bytes(start[8:], "little")).decode("ascii", "replace")
     match = _HEADER.fullmatch(text) if start[:8] == b"\x93NUMPY\1\0" else None
     sides = tuple(int(side) for side in re.findall(r"\d+", match["shape"])) if match else ()
     fits = len(sides) == len(shape) and all(side in (None, actual) for actual, side in zip(sides, shape, strict=True))
-    if match is None or match["dtype"] != dtype or not fits:
+    if match is None or not re.fullmatch(dtype, match["dtype"]) or not fits:
         raise ValueError(f"{name} has another dtype or shape than expected")
-    return sides
+    return sides, np.dtype(match["dtype"])
 
 
 def _check_room(shape: Shape, itemsize: int) -> None:

@@ -12,6 +12,7 @@ from masklet.files.open_input import require_input
 from masklet.formats import coco, cvat_reader, label_maps, labelme, mots, npz, sa1b, yolo, ytvis
 from masklet.formats.format import Reader
 from masklet.formats.frame_masks import ReadMask, build_frame
+from masklet.masks.labels import read_label
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 
@@ -109,7 +110,13 @@ def _read_masks(file: Fields) -> Iterator[TrackedFrame]:
         raise file.error("'size' must be [height, width]")
     height, width = file.integers("size")
     rows = file.objects("masks")
-    masks = [ReadMask(row.integer("object_id"), row.number("score", 1.0), row.object("rle").value) for row in rows]
+    masks = [_read_saved_mask(row) for row in rows]
     with name_errors(file.source):
         frame = build_frame(0, None, (height, width), masks)
     yield frame
+
+
+def _read_saved_mask(row: Fields) -> ReadMask:
+    with name_errors(row.place):
+        label = read_label(row.get("label"))
+    return ReadMask(row.integer("object_id"), row.number("score", 1.0), row.object("rle").value, label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
 from masklet.formats.registry import find_formats
 from masklet.jobs.frame_log import FrameLog
-from masklet.masks.rle_frame import RleFrame, encode_frame, list_object_ids
+from masklet.masks.rle_frame import RleFrame, collect_labels, encode_frame, list_object_ids
 from masklet.masks.tracked_frame import TrackedFrame
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ class Output:
         self._write_all(form, form.encode_frame(frame, self._clip))
 
     def write(self, form: Format, frames: Iterable[RleFrame]) -> None:
-        """Write all files of a format. The frames are sorted and may be iterated several times."""
+        """Write all files of a format, with the labels of the clip and of the frames.
+
+        The frames are sorted and may be iterated several times.
+        """
+        self._clip = replace(self._clip, labels={**self._clip.labels, **collect_labels(frames)})
         if isinstance(form, FolderFormat):
             self.prepare(form)
             for frame in frames:
@@ -97,7 +102,8 @@ def save_masks(
         first = next(iter(log), None)
         if first is None:
             raise FormatError("annotation-broken", "there are no frames to save")
-        clip = Clip(source.stem if source else "video", first.size, tuple(list_object_ids(log)), video, source)
+        object_ids, labels = tuple(list_object_ids(log)), collect_labels(log)
+        clip = Clip(source.stem if source else "video", first.size, object_ids, video, source, labels=labels)
         output = Output(Path(out), clip)
         for form in forms:
             output.write(form, log)

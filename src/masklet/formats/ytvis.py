@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from masklet.files.json_fields import Fields, name_errors, read_fields
-from masklet.formats.coco import CATEGORY, encode_segmentation
+from masklet.formats.coco import encode_segmentation, list_categories, read_categories
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame
 from masklet.masks import rle
+from masklet.masks.labels import read_label
 from masklet.masks.rle_frame import RleFrame, RleMask
 from masklet.masks.tracked_frame import TrackedFrame
 
@@ -21,7 +22,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     first = next(iter(frames), None)
     assert first is not None, "a video has frames"
     height, width = first.size
-    handle.write(f'{{"categories": {json.dumps([CATEGORY])},\n"videos": [\n'.encode())
+    handle.write(f'{{"categories": {json.dumps(list_categories(clip))},\n"videos": [\n'.encode())
     handle.write(f'{{"id": 1, "name": {json.dumps(clip.name)}, "height": {height}, "width": {width}'.encode())
     for name, value in {
         "file_names": (clip.image_name(frame.index) for frame in frames),
@@ -30,14 +31,19 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     }.items():
         _write_list(handle, name, value)
     handle.write(f', "length": {sum(1 for _ in frames)}}}\n],\n"annotations": ['.encode())
+    classes = clip.number_classes(first=1)
     for number, object_id in enumerate(clip.object_ids):
         handle.write(b",\n" if number else b"\n")
-        _write_object(handle, frames, object_id, first.size)
+        head = {"id": object_id, "video_id": 1, "category_id": classes[clip.class_of(object_id)], "iscrowd": 0}
+        _write_object(handle, frames, {**head, "height": height, "width": width})
     handle.write(b"\n]}\n")
 
 
 def read(path: Path) -> Iterator[TrackedFrame]:
-    """Read the frames of the first video of a YouTube-VIS file. An object is an annotation by its `id`."""
+    """Read the frames of the first video of a YouTube-VIS file.
+
+    An object is an annotation by its `id`. Its label is the name of its category, except `UNLABELED`.
+    """
     return read_frames(read_fields(path))
 
 
@@ -54,7 +60,8 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
         raise video.error(f"'frame_indices' must be a list of {length} numbers, got {len(indices)}")
     times = _numbers(video, "times", length)
     rows = (row for row in file.objects("annotations") if row.integer("video_id") == video.integer("id"))
-    tracks = [_track(row, length) for row in rows]
+    categories = read_categories(file)
+    tracks = [_track(row, length, categories) for row in rows]
     for position in range(length):
         masks = [mask for track in tracks for mask in _mask_at(track, position, size)]
         with name_errors(file.source):
@@ -65,9 +72,7 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
 YTVIS = FileFormat("ytvis", "ytvis.json", write, read)
 
 
-def _write_object(handle: BinaryIO, frames: Iterable[RleFrame], object_id: int, size: tuple[int, int]) -> None:
-    head = {"id": object_id, "video_id": 1, "category_id": CATEGORY["id"], "iscrowd": 0}
-    head |= {"height": size[0], "width": size[1]}
+def _write_object(handle: BinaryIO, frames: Iterable[RleFrame], head: Mapping[str, int]) -> None:
     handle.write(json.dumps(head)[:-1].encode())
     parts: dict[str, Callable[[RleMask], Any]] = {
         "segmentations": lambda mask: mask.rle,
@@ -76,7 +81,7 @@ def _write_object(handle: BinaryIO, frames: Iterable[RleFrame], object_id: int, 
         "scores": lambda mask: mask.score,
     }
     for name, part in parts.items():
-        masks = (_find_mask(frame, object_id) for frame in frames)
+        masks = (_find_mask(frame, head["id"]) for frame in frames)
         _write_list(handle, name, (None if mask is None else part(mask) for mask in masks))
     handle.write(b"}")
 
@@ -94,19 +99,22 @@ def _write_list(handle: BinaryIO, name: str, values: Iterable[Any]) -> None:
 
 
 class _Track(NamedTuple):
-    """An object: segmentation or null, and score, on every frame."""
+    """An object: its label, and its segmentation or null and score on every frame."""
 
     object_id: int
+    label: str | None
     segmentations: list[Any]
     scores: list[float | None]
     place: str
 
 
-def _track(row: Fields, length: int) -> _Track:
+def _track(row: Fields, length: int, categories: Mapping[int, str]) -> _Track:
     segmentations = row.array("segmentations")
     if len(segmentations) != length:
         raise row.error(f"'segmentations' must have {length} entries, one per frame, got {len(segmentations)}")
-    return _Track(row.integer("id"), segmentations, _numbers(row, "scores", length), row.place)
+    with name_errors(row.place):
+        label = None if row.get("category_id") is None else read_label(categories.get(row.integer("category_id")))
+    return _Track(row.integer("id"), label, segmentations, _numbers(row, "scores", length), row.place)
 
 
 def _mask_at(track: _Track, place: int, size: tuple[int, int]) -> Iterator[ReadMask]:
@@ -115,7 +123,7 @@ def _mask_at(track: _Track, place: int, size: tuple[int, int]) -> Iterator[ReadM
         score = track.scores[place]
         with name_errors(track.place):
             code = encode_segmentation(track.segmentations[place], size)
-        yield ReadMask(track.object_id, 1.0 if score is None else score, code)
+        yield ReadMask(track.object_id, 1.0 if score is None else score, code, track.label)
 
 
 def _numbers(row: Fields, name: str, length: int) -> list[float | None]:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from masklet.errors import FormatError
+from masklet.errors import FormatError, PromptError
 from masklet.prompts import check_label
 
 UNLABELED = "object"  # the class of objects without a label in files that give every object a class
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = "masklet:labels"  # keyword of the text chunk
+
+
+def read_label(value: Any) -> str | None:
+    """Return a label that a file has; None if it is missing, empty or `UNLABELED`.
+
+    Raises:
+        FormatError: `annotation-broken`. The value is not a label.
+    """
+    if value is None or (isinstance(value, str) and value.strip() in ("", UNLABELED)):
+        return None
+    try:
+        return check_label(value)
+    except PromptError as error:
+        raise FormatError("annotation-broken", error.message) from error
 
 
 def number_classes(labels: Iterable[str | None], first: int = 0) -> dict[str, int]:
@@ -48,6 +62,7 @@ def read_png_labels(handle: BinaryIO) -> dict[int, str]:
     with Image.open(handle, formats=["PNG"]) as image:
         text = image.info.get(_CHUNK)
     try:
-        return {} if text is None else {int(value): check_label(label) for value, label in json.loads(text).items()}
+        labels = {} if text is None else {int(key): read_label(label) for key, label in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as cause:
         raise FormatError("annotation-broken", f"the labels in its text chunk are broken ({cause})") from cause
+    return {value: label for value, label in labels.items() if label}
