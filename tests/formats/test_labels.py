@@ -333,6 +333,11 @@ def test_names_of_classes_are_read_in_every_style_of_yaml(names: str, tmp_path: 
         ("0 0.1 0.1 0.2 0.1 0.2 x\n", "names: [cat]\n", "0.txt: expected a class and pairs"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", "nc: 3\n", "data.yaml: it has no names"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", "names: [cat\n", "data.yaml: its names of classes cannot be read"),
+        (
+            "0 0.1 0.1 0.2 0.1 0.2 0.5\n",
+            f"names: [{1000 * chr(39)}\n",
+            "data.yaml: its names of classes cannot be read",
+        ),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", f"names: [{TOO_LONG}]\n", "data.yaml: a label must be"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", 'names: ["\\q"]\n', "data.yaml: the class name"),
     ],

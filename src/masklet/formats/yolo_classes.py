@@ -24,7 +24,7 @@ _HEADER = re.compile(r'# \{"size": \[(\d{1,9}), (\d{1,9})\](, "classes": "labels
 _OBJECT = re.compile(r"object (\d{1,9})")
 
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"  # text in YAML
-_FLOW = re.compile(rf"[\[{{](?:{_QUOTED}|[^\]}}\"'])*[\]}}]")  # a list or a mapping in brackets
+_FLOW_TOKEN = re.compile(rf"{_QUOTED}|[^\]}}\"']+")  # in a list or a mapping in brackets
 _FLOW_ITEM = re.compile(rf"(?:(\d{{1,9}})\s*:\s*)?({_QUOTED}|[^\s,\[\]{{}}\"'][^,\]}}\n]*)")
 _BLOCK_ITEM = re.compile(r"[ \t]*(?:-[ \t]|(\d{1,9})[ \t]*:)(.*)")  # a line of a list or a mapping
 
@@ -89,10 +89,12 @@ def _parse_names(text: str) -> dict[int, str]:
 
 
 def _list_flow_items(value: str) -> Iterator[tuple[str, str]]:
-    match = _FLOW.match(value)
-    if match is None:
+    end = 1
+    while token := _FLOW_TOKEN.match(value, end):
+        end = token.end()
+    if value[end : end + 1] not in ("]", "}"):
         raise FormatError("annotation-broken", f"its names of classes cannot be read, {value[:60]!r}")
-    yield from _FLOW_ITEM.findall(match[0][1:-1])
+    yield from _FLOW_ITEM.findall(value[1:end])
 
 
 def _list_block_items(value: str) -> Iterator[tuple[str, str]]:
