@@ -20,6 +20,7 @@ from masklet.formats import FORMATS
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
 from masklet.video.camera_connection import CameraImage
+from masklet.views.views import view_of_zoom
 from parity.inputs import frames as drawn
 from support.clips import write_clip
 
@@ -112,7 +113,9 @@ def test_the_python_of_the_page_runs(
 ) -> None:
     guide = GUIDES.get(page, Guide())
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", input_size=64)
-    monkeypatch.setattr(masklet, "load", lambda *name, zoom=0.0, **options: Segmenter(small.backend, zoom))
+    monkeypatch.setattr(
+        masklet, "load", lambda *name, zoom=0.0, **options: Segmenter(small.backend, view_of_zoom(zoom))
+    )
     monkeypatch.setattr(cameras, "OpenCvSource", FewFrames)
     monkeypatch.chdir(tmp_path)
     fill(tmp_path, guide)

@@ -20,6 +20,7 @@ from masklet.masks.rle_frame import encode_frame
 from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
+from masklet.views.views import view_of_zoom
 from support.fake_backend import FakeBackend
 
 torch = pytest.importorskip("torch")
@@ -295,7 +296,7 @@ def test_common_mistakes_raise_an_error_with_the_correct_call(
     run: Callable[[Segmenter], object], call: str, zoom: float
 ) -> None:
     with pytest.raises(PromptError) as caught:
-        run(Segmenter(FakeBackend(), zoom))
+        run(Segmenter(FakeBackend(), view_of_zoom(zoom)))
     assert caught.value.code == "bad-prompt"
     assert str(caught.value).endswith(f"write {call}")
     assert "\n" not in str(caught.value)
@@ -351,7 +352,7 @@ def test_networks_run_when_the_iterator_is_advanced() -> None:
 def test_the_repr_of_public_objects_is_one_line(small: Segmenter, tmp_path: Path) -> None:
     assert repr(small) == "Segmenter(sam2.1-micro, torch, cpu, float32, 64 px)"
     assert repr(small.backend) == "TorchBackend(sam2.1-micro, torch, cpu, float32, 64 px)"
-    assert repr(small.embed(image(1))) == "FullImage(size=(90, 160))"
+    assert repr(small.embed(image(1))) == "EmbeddedImage(size=(90, 160))"
     tracked = next(small.track(clip(2), {5: box(20, 20, 70, 70)}))
     assert repr(tracked) == "TrackedFrame(index=0, time=None, masks=Masks(object_ids=[5], size=(90, 160)))"
     assert repr(encode_frame(tracked)) == "RleFrame(index=0, time=None, size=(90, 160), object_ids=[5])"

@@ -1,19 +1,24 @@
 """Backend protocol: the interface of a runtime with a model, for images, tracking, evaluation and export.
 
-Callers treat the arrays of a backend as opaque: they are torch tensors, ONNX values or numpy arrays. `Backend.fetch`
-returns predictions as numpy arrays. Backends process single images and have no notion of a video.
+Callers treat the arrays of a backend as opaque: they are torch tensors, ONNX values or numpy arrays. The protocol and
+its records are generic over that type, `A`. `Backend.fetch` returns predictions as numpy arrays. Backends process
+single images and have no notion of a video.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import NamedTuple, TypeVar
 
 from masklet.config import CERTAIN_LOGIT, NOT_A_POINT, STRIDES, ModelConfig
+
+if TYPE_CHECKING:  # the default installation has no jaxtyping; tests/backends/test_shapes.py checks the shapes
+    from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 NO_OBJECT = -1024.0  # logits of a hidden object, everywhere (reference-model §5.5)
 LOGIT_LIMIT = 32.0  # low-res logits are clamped to this before they are fed back (reference-model §2.3)
@@ -30,48 +35,58 @@ MAX_POINTERS = 16  # frames whose object pointers are recalled, the frame itself
 _BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}  # of features by dtype; others have float32
 
 
-class Features(NamedTuple):
-    """Features of an image: maps at three strides, each (B, C, h, w)."""
-
-    stride4: Any
-    stride8: Any
-    stride16: Any
+A = TypeVar("A", default=Any)
+"""Type of a backend's arrays."""
 
 
-class Candidates(NamedTuple):
+class Features(NamedTuple, Generic[A]):
+    """Features of an image at three strides. With memories, `stride16` has one map per object, the others have one."""
+
+    stride4: Float[A, "B C4 4h 4w"]
+    stride8: Float[A, "B C8 2h 2w"]
+    stride16: Float[A, "N C h w"]
+
+
+class Candidates(NamedTuple, Generic[A]):
     """All outputs of the decoder for N objects: the single mask, then three masks for an ambiguous prompt."""
 
-    logits: Any  # (N, 4, h, w) low-res
-    iou: Any  # (N, 4) predicted, in [0, 1]
-    object_score: Any  # (N, 1) logit; > 0 is visible
-    pointers: Any  # (N, 4, C)
+    logits: Float[A, "N 4 h w"]  # low-res
+    iou: Float[A, "N 4"]  # predicted, in [0, 1]
+    object_score: Float[A, "N 1"]  # logit; > 0 is visible
+    pointers: Float[A, "N 4 C"]
 
 
-class Decoded(NamedTuple):
+class Decoded(NamedTuple, Generic[A]):
     """The selected mask of each of N objects, and all candidates."""
 
-    logits: Any  # (N, 1, h, w) low-res
-    iou: Any  # (N, 1)
-    object_score: Any  # (N, 1)
-    pointer: Any  # (N, C)
-    candidates: Candidates | None = None  # None where a given mask is used as it is
+    logits: Float[A, "N 1 h w"]  # low-res
+    iou: Float[A, "N 1"]
+    object_score: Float[A, "N 1"]
+    pointer: Float[A, "N C"]
+    candidates: Candidates[A] | None = None  # None where a given mask is used as it is
 
 
 class Query(NamedTuple):
     """Prompt of one object as the decoder takes it. Build it with `build_query`, or use `NO_PROMPT`."""
 
-    points: NDArray[np.float64]  # (P, 2) xy as fractions of the image
-    labels: NDArray[np.int32]  # (P,), `NOT_A_POINT` for a token that is not a point
+    points: Float[NDArray[np.float64], "P 2"]  # xy as fractions of the image
+    labels: Int[NDArray[np.int32], " P"]  # `NOT_A_POINT` for a token that is not a point
     mask: Any = None  # a mask (H, W) bool of any size, or low-res logits to refine as `fetch` or `decode` returns them
     ambiguous: bool = True  # select among the three masks, not the single one
 
 
-def build_query(points: NDArray[np.float64], labels: NDArray[np.int32], mask: Any = None, *, ambiguous: bool) -> Query:
+def build_query(
+    points: Float[NDArray[np.float64], "P 2"],
+    labels: Int[NDArray[np.int32], " P"],
+    mask: Any = None,
+    *,
+    ambiguous: bool,
+) -> Query:
     """Build the query of a prompt. A not-a-point token follows points, but not a lone mask (reference-model §4).
 
     Args:
-        points: (P, 2) xy as fractions of the image.
-        labels: (P,), see `Prompt`.
+        points: xy as fractions of the image.
+        labels: See `Prompt`.
         mask: Mask (H, W) bool of any size, or low-res logits to refine.
         ambiguous: Select among the three masks for ambiguous prompts, not the single mask.
     """
@@ -87,20 +102,20 @@ NO_PROMPT = Query(np.zeros((2, 2)), np.full(2, NOT_A_POINT, np.int32))
 class Predictions(NamedTuple):
     """Predicted masks as numpy arrays, in the network's precision."""
 
-    logits: NDArray[Any]  # (N, h, w) low-res
-    iou: NDArray[Any]  # (N,)
-    object_score: NDArray[Any]  # (N,)
+    logits: Float[NDArray[Any], "N h w"]  # low-res
+    iou: Float[NDArray[Any], " N"]
+    object_score: Float[NDArray[Any], " N"]
 
 
-class Memory(NamedTuple):
-    """Memory of one object on one frame: `features` (1, c, h, w) and `pointer` (1, C), arrays of a backend."""
+class Memory(NamedTuple, Generic[A]):
+    """Memory of one object on one frame, as it is stored: backends without bfloat16 store its bits."""
 
-    features: Any
-    pointer: Any
+    features: Shaped[A, "1 c h w"]
+    pointer: Shaped[A, "1 C"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Generic[A]):
     """Memories that one object recalls on one frame.
 
     Attributes:
@@ -110,8 +125,8 @@ class Recall:
         scales: Factors of the attention keys of each memory in `spatial` and of each in `pointers`; None for 1.
     """
 
-    spatial: tuple[tuple[int, Memory], ...] = ()
-    pointers: tuple[tuple[int, Memory], ...] = ()
+    spatial: tuple[tuple[int, Memory[A]], ...] = ()
+    pointers: tuple[tuple[int, Memory[A]], ...] = ()
     horizon: int = MAX_POINTERS - 1
     scales: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
@@ -119,7 +134,7 @@ class Recall:
         return bool(self.spatial)
 
 
-class Backend(Protocol):
+class Backend(Protocol[A]):
     """Runtime with a model. Arguments for several objects are sequences, which a backend may split into batches.
 
     Attributes:
@@ -142,28 +157,28 @@ class Backend(Protocol):
     def dtype(self) -> Any:
         """Number format of the network's computations."""
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+    def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[A]]:
         """Encode images (H, W, 3) uint8 RGB of any sizes in one call. Returns features with B = 1 for each."""
 
-    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+    def attend(self, features: Features[A], recalls: Sequence[Recall[A]]) -> Features[A]:
         """Condition one image's features on the memories of N objects; an empty recall has none. Returns B = N."""
 
-    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+    def decode(self, features: Features[A], queries: Sequence[Query], *, hide: bool = False) -> Decoded[A]:
         """Decode the masks of N queries.
 
         Args:
-            features: Features of N objects, or of one image.
+            features: Features[A] of N objects, or of one image.
             queries: One query per object.
             hide: Set the logits of objects whose score is not positive to `NO_OBJECT`, as for frames of a video.
         """
 
-    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features[A], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]) -> Decoded[A]:
         """Use given masks (H, W) of any size as they are; compute only their pointers (reference-model §5.6).
 
         `features` are those of one image, without memories.
         """
 
-    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+    def select(self, decoded: Decoded[A], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[A]]:
         """Select masks of decoded objects.
 
         Args:
@@ -175,22 +190,24 @@ class Backend(Protocol):
             The result of each pick alone (N = 1), without candidates.
         """
 
-    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
+    def memorize(
+        self, features: Features[A], decoded: Sequence[Decoded[A]], prompted: Sequence[bool]
+    ) -> list[Memory[A]]:
         """Encode the masks of single objects (N = 1) as memories; binarize the prompted ones (reference-model §6.1).
 
         `features` are those of one image, without memories.
         """
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
+    def fetch(self, decoded: Sequence[Decoded[A] | None]) -> Predictions:
         """Fetch the selected masks as numpy arrays; None stands for one hidden object."""
 
-    def fetch_candidates(self, decoded: Decoded) -> Predictions:
+    def fetch_candidates(self, decoded: Decoded[A]) -> Predictions:
         """Fetch the three candidates of each of N objects: logits (3 N, h, w), object by object."""
 
-    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+    def store(self, arrays: Sequence[A]) -> list[NDArray[Any]]:
         """Convert arrays to numpy, bit for bit; bfloat16 becomes uint16."""
 
-    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[A]:
         """Convert the arrays that `store` returned, on this or another machine, to arrays of this backend."""
 
 
@@ -207,15 +224,17 @@ def count_feature_bytes(backend: Backend) -> int:
     return numbers * _BYTES.get(str(backend.dtype).removeprefix("torch."), 4)
 
 
-def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence[bool]) -> tuple[list[int], list[int]]:
+def choose_masks(
+    iou: Float[NDArray[Any], "N 4"], stability: Float[NDArray[Any], " N"], ambiguous: Sequence[bool]
+) -> tuple[list[int], list[int]]:
     """Select one of four masks and one of four pointers for each object (reference-model §5.4, §5.5).
 
     An ambiguous prompt gets the best of the three. Any other prompt gets the single mask if that is stable, else the
     best of the three, and always the single mask's pointer.
 
     Args:
-        iou: Predicted IoUs, (N, 4).
-        stability: Stability of the single masks, (N,).
+        iou: Predicted IoUs.
+        stability: Stability of the single masks.
         ambiguous: Whether each prompt is ambiguous, N values.
 
     Returns:
@@ -226,11 +245,13 @@ def choose_masks(iou: NDArray[Any], stability: NDArray[Any], ambiguous: Sequence
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
 
 
-def pick_mask(decoded: Decoded, row: int, candidate: int | None) -> Decoded:
+def pick_mask(decoded: Decoded[A], row: int, candidate: int | None) -> Decoded[A]:
     """Slice one mask of an object: the one that `decode` selected, or one of the three candidates."""
+    selected: tuple[Any, ...] = decoded[:4]
     if candidate is None or decoded.candidates is None:
-        return Decoded(*(part[row : row + 1] for part in decoded[:4]))
-    logits, iou, score, pointers = (part[row : row + 1] for part in decoded.candidates)
+        return Decoded(*(part[row : row + 1] for part in selected))
+    candidates: tuple[Any, ...] = decoded.candidates
+    logits, iou, score, pointers = (part[row : row + 1] for part in candidates)
     index = slice(candidate + 1, candidate + 2)  # after the single mask
     return Decoded(logits[:, index], iou[:, index], score, pointers[:, candidate + 1])
 

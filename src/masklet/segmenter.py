@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -14,29 +15,41 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
-from masklet.errors import BackendError, SettingsError
+from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.images import read_image
 from masklet.images.image_source import ImageSource
 from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.predict.crop import check_zoom
-from masklet.predict.embedded_image import EmbeddedImage, FullImage
+from masklet.memory.policies import parse_memory
+from masklet.memory.policy import MemoryPolicy
+from masklet.memory.recent_memory import RecentMemory
+from masklet.predict.embedded_image import EmbeddedImage
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
-from masklet.predict.zoomed_image import ZoomedImage
 from masklet.prompts import Prompts, group_by_object
-from masklet.tracking.auto_tracker import AutoTrackOptions, auto_track
-from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.propagate import PromptsByFrame, as_schedule, propagate, track_stream
+from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
+from masklet.tracking.propagate import propagate
+from masklet.tracking.schedule import PromptsByFrame, Schedule, as_schedule
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import Direction, check_direction, plan_traversal
+from masklet.tracking.traversal import (
+    Direction,
+    Traversal,
+    TraversedVideo,
+    VisitedFrame,
+    check_direction,
+    plan_traversal,
+    visit_in_order,
+)
 from masklet.video import open_video
+from masklet.views.view import WHOLE_VIEW, View
+from masklet.views.views import view_of_zoom
+from masklet.views.zoom_view import ZoomView
 
 if TYPE_CHECKING:
-    from masklet.video import LiveVideo, Video
+    from masklet.video import Frame, LiveVideo, Video
 
 _ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not have
 
@@ -51,6 +64,8 @@ def load(
     dtype: str | None = None,
     input_size: int | None = None,
     zoom: float | None = None,
+    view: View | None = None,
+    memory: str | MemoryPolicy | None = None,
     runtime: str | None = None,
 ) -> Segmenter:
     """Load a model.
@@ -69,6 +84,10 @@ def load(
         zoom: Predict each object in a crop whose side is `zoom` × the size of the object, for instance 2, cut out of
             the image or the frame. Masks of small objects become finer, and each object costs an encoding. 0 disables
             it. By default 2 with the embedded model, else 0, as in SAM 2.
+        view: Rule that places the part of an image or frame in which each object is predicted, in place of `zoom`, for
+            instance `TiledView(1024)` for images of over 10,000 pixels a side.
+        memory: Which memories a frame of a video recalls: "recent" (default, SAM 2's rule), "samurai", "dam4sam" or
+            "sam2long" (docs/video.md), or a memory policy.
         runtime: "torch" or "onnx". By default PyTorch where it is installed, and onnxruntime elsewhere and on devices
             that PyTorch does not have. An exported folder always runs on onnxruntime.
 
@@ -93,11 +112,12 @@ def load(
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only; leave out runtime")
         backend = _import_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size)
-        return _with_zoom(backend, zoom)
+        return _build_segmenter(backend, zoom, view, memory)
     backends = _select_runtime(runtime, device)
     tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
     config = key_names.identify_config({name: value.shape for name, value in tensors.items()})
-    return _with_zoom(backends.build(config, tensors, device=device, dtype=dtype, input_size=input_size), zoom)
+    backend = backends.build(config, tensors, device=device, dtype=dtype, input_size=input_size)
+    return _build_segmenter(backend, zoom, view, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +126,9 @@ class Segmenter:
 
     Attributes:
         backend: Runtime with the network.
-        zoom: Side of a crop divided by the size of its object; 0 predicts on full images. `generate_masks` and
-            `auto_track` always use full images.
+        view: Rule that places the part of an image or frame in which each object is predicted. `generate_masks` and
+            `auto_track` always use whole images.
+        memory: Memory policy of tracking.
 
     Example:
         >>> model = masklet.load()
@@ -117,13 +138,17 @@ class Segmenter:
     """
 
     backend: Backend
-    zoom: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_zoom(self.zoom)
+    view: View = WHOLE_VIEW
+    memory: MemoryPolicy = field(default_factory=RecentMemory)
 
     def __repr__(self) -> str:
-        return f"Segmenter({describe(self.backend)}{f', zoom {self.zoom:g}' if self.zoom else ''})"
+        view = f", {self.view}" if self.view.has_regions else ""
+        return f"Segmenter({describe(self.backend)}{view})"
+
+    @property
+    def zoom(self) -> float:
+        """Side of a crop divided by the size of its object; 0 if objects are not predicted in crops of their own."""
+        return self.view.zoom if isinstance(self.view, ZoomView) else 0.0
 
     @property
     def config(self) -> ModelConfig:
@@ -155,7 +180,7 @@ class Segmenter:
         """Encode an image once, for any number of prompts.
 
         A model with a zoom also encodes the crop around each object, when a prompt first needs it. Crops are kept in a
-        cache, see `masklet.predict.zoomed_image.ZoomedImage`.
+        cache, see `EmbeddedImage`.
 
         Args:
             image: Whatever `read_image` takes, or a list or tuple of images of any sizes, which are encoded in one
@@ -171,9 +196,10 @@ class Segmenter:
             InputNotFound: The file does not exist.
             ImageError: The image cannot be read.
         """
-        if isinstance(image, list | tuple):
-            return self._embed([read_image(source) for source in image], lazy=lazy)
-        return self._embed([read_image(image)], lazy=lazy)[0]
+        sources = image if isinstance(image, list | tuple) else [image]
+        images = [self._read_unshared(source) for source in sources]
+        embedded = EmbeddedImage.encode(self.backend, images, self.view, lazy=lazy)
+        return embedded if isinstance(image, list | tuple) else embedded[0]
 
     @refuse_sam2_arguments("segment(image, {})")
     def segment(self, image: ImageSource, prompts: Prompts, *, multimask: bool | None = None) -> Masks:
@@ -203,7 +229,7 @@ class Segmenter:
             postprocessing: Hole filling, removal of islands, and separation of objects.
         """
         length = None if video is None else len(video)
-        return Tracker(self.backend, video, length=length, postprocessing=postprocessing, zoom=self.zoom)
+        return self._create_tracker(video, length, postprocessing)
 
     def resume(self, path: str | Path, video: Video | None = None) -> Tracker:
         """Read a tracker that `Tracker.save` wrote. Tracking resumes from its saved state.
@@ -262,12 +288,12 @@ class Segmenter:
             prompt.normalize_points(video.size)
         if hasattr(video, "frames"):
             traversal = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
-            return propagate(self.tracker(video, postprocessing=postprocessing), video, schedule, traversal)
+            tracker = self._create_tracker(TraversedVideo(video, traversal), len(video), postprocessing)
+            return _track_video(tracker, video, schedule, traversal)
         if direction != "forward":
             message = f"a camera or an iterator delivers frames once; direction must be forward, got {direction!r}"
             raise SettingsError("bad-usage", message)
-        tracker = Tracker(self.backend, disk_cache=DiskCache(0), postprocessing=postprocessing, zoom=self.zoom)
-        return track_stream(tracker, video, schedule)
+        return _track_stream(self._create_tracker(None, None, postprocessing), video, schedule)
 
     def generate_masks(
         self,
@@ -327,22 +353,63 @@ class Segmenter:
             )
         options, video = options or AutoTrackOptions(), _open(source)
         if not hasattr(video, "frames"):
-            return auto_track(self.backend, video, options)
+            return self._auto_track(video, options, None)
         length = len(video)
         visited = range(*slice(start, stop).indices(length))
         if not visited:
             stop = length if stop is None else stop
             message = f"no frames to visit: start is {start or 0} and stop is {stop}, but the video has {length} frames"
             raise SettingsError("bad-usage", message)
-        return auto_track(self.backend, video.frames(visited), options, length=length)
+        return self._auto_track(video.frames(visited), options, length)
 
-    def _embed(self, images: Sequence[NDArray[np.uint8]], *, lazy: bool) -> list[EmbeddedImage]:
-        if not self.zoom:
-            return [*FullImage.encode(self.backend, images)]
-        copies = [image.copy() for image in images]  # crops are cut out of them later
-        if lazy:
-            return [ZoomedImage(self.backend, image, self.zoom) for image in copies]
-        return [*ZoomedImage.encode(self.backend, copies, self.zoom)]
+    def _auto_track(
+        self, frames: Iterable[Frame], options: AutoTrackOptions, length: int | None
+    ) -> Iterator[TrackedFrame]:
+        """Track everything in frames that arrive once and in order."""
+        tracker = Tracker(self.backend, length=length, memory=self.memory)
+        visits = (replace(visit, position=position) for position, visit in enumerate(visit_in_order(frames)))
+        return propagate(tracker, visits, after=AutoTracker(tracker, options).update, needed=_need_nothing)
+
+    def _create_tracker(self, video: Any, length: int | None, postprocessing: PostProcessing) -> Tracker:
+        return Tracker(
+            self.backend, video, length=length, postprocessing=postprocessing, view=self.view, memory=self.memory
+        )
+
+    def _read_unshared(self, source: ImageSource) -> NDArray[np.uint8]:
+        """Read an image. An array that the caller may change later is copied if regions are cut out of it later."""
+        image = read_image(source)
+        shared = isinstance(source, np.ndarray) and np.may_share_memory(image, source)
+        return image.copy() if shared and self.view.has_regions else image
+
+
+def _track_video(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
+    """Prompt every scheduled frame, then track through the frames of a traversal that are reached."""
+    for frame, prompts in sorted(schedule.items()):
+        tracker.prompt(traversal.position_of(frame), prompts)
+    visits = (visit for visit in traversal.visits(video) if visit.frame is not None)
+    yield from propagate(tracker, visits, needed=traversal.needed_back)
+
+
+def _track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
+    """Track forward through frames that arrive once, from the first prompted one on.
+
+    Raises:
+        PromptError: The frames end before the last scheduled one.
+    """
+    waiting = dict(schedule)
+
+    def prompt(visit: VisitedFrame) -> None:
+        if visit.index in waiting and visit.frame is not None:
+            tracker.prompt(visit.position, waiting.pop(visit.index), visit.frame.image)
+
+    tracked = propagate(tracker, visit_in_order(frames), before=prompt, needed=_need_nothing)
+    yield from dropwhile(lambda frame: not len(frame.masks), tracked)
+    if waiting:
+        raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
+
+
+def _need_nothing(visit: VisitedFrame) -> tuple[int, ...]:
+    return ()
 
 
 def _open(source: Any) -> Any:
@@ -350,8 +417,14 @@ def _open(source: Any) -> Any:
     return source if hasattr(source, "frames") else open_video(source)
 
 
-def _with_zoom(backend: Backend, zoom: float | None) -> Segmenter:
-    return Segmenter(backend, ModelDefaults.of(backend.config.name).zoom if zoom is None else zoom)
+def _build_segmenter(
+    backend: Backend, zoom: float | None, view: View | None, memory: str | MemoryPolicy | None
+) -> Segmenter:
+    if view is not None and zoom:
+        raise SettingsError("bad-usage", f"zoom={zoom:g} and view={view} exclude each other; give one of them")
+    if view is None:
+        view = view_of_zoom(ModelDefaults.of(backend.config.name).zoom if zoom is None else zoom)
+    return Segmenter(backend, view, parse_memory(memory, backend.config.name))
 
 
 def _select_runtime(name: str | None, device: str | None) -> Any:

@@ -234,8 +234,8 @@ def test_the_number_of_skipped_images_is_printed(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"image": "c.png", "points": [[4, 4, 1]]}, "the input has no image 'c.png'"),
-        ({"image": "other/a.PNG", "points": [[4, 4, 1]]}, "the input has no image 'other/a.PNG'"),
+        ({"image": "c.png", "points": [[4, 4, 1]]}, "the input does not have an image 'c.png'"),
+        ({"image": "other/a.PNG", "points": [[4, 4, 1]]}, "the input does not have an image 'other/a.PNG'"),
         ({"image": "../photos/a.PNG", "points": [[4, 4, 1]]}, "prompt 0: the name '../photos/a.PNG' has the part '..'"),
         ({"image": 3, "points": [[4, 4, 1]]}, "prompt 0: the name 3 is not text"),
         ({"frame": 0, "points": [[4, 4, 1]]}, "prompt 0: an image has no frames"),
@@ -303,6 +303,77 @@ def test_prompts_of_one_object_from_file_and_options_must_fit_together(
     file = write_json(tmp_path / "prompts.json", [{"image": "b2.png", "box": [0, 0, 9, 9]}])
     assert run(folder, "--prompts", file, "--box", "1,1,9,9", "--out", tmp_path / "out") == 65
     assert f"all of these prompts are for object 1 of {folder / 'b2.png'}" in capsys.readouterr().err
+
+
+def test_objects_of_reference_images_are_found_in_the_other_images(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(draw_boxes({200: (0, 0, 9, 9)})).save(folder / "none.png")
+    (tmp_path / "set").mkdir()
+    Image.fromarray(draw_boxes({90: (1, 1, 20, 20)})).save(tmp_path / "set/reference.png")
+    rows = [
+        {"image": "b2.png", "points": [[4, 4, 1]], "label": "sky"},
+        {"image": "reference.png", "object": 2, "box": [0, 0, 22, 22]},
+    ]
+    file = write_json(tmp_path / "set/prompts.json", rows)
+    words = [folder, "--references", file, "--label", "card#2", "--format", "png", "--out", tmp_path / "out"]
+    assert run(*words, "--json") == 0
+    records = {Path(record["picture"]).name: record for record in read_json(capsys)["pictures"]}
+    assert {name: record["reference"] for name, record in records.items()} == {
+        "a.PNG": False,
+        "b2.png": True,
+        "b10.png": False,
+        "none.png": False,
+    }
+    found = {
+        name: [(one["id"], one["label"], one["area"]) for one in record["objects"]] for name, record in records.items()
+    }
+    assert found == {
+        "a.PNG": [(1, "sky", 64), (2, "card", 120)],
+        "b2.png": [(1, "sky", 64)],
+        "b10.png": [(1, "sky", 64), (2, "card", 110)],
+        "none.png": [(1, "sky", 0), (2, "card", 0)],
+    }
+    assert run(*words, "--overwrite") == 0
+    printed = capsys.readouterr()
+    assert f"{folder / 'none.png'}  object 2 (card)  score 1.00  empty" in printed.out
+    assert printed.err.splitlines()[-2:] == [
+        "object 1 (sky) found in 3 of 4 images",
+        "object 2 (card) found in 2 of 4 images",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "status", "message"),
+    [
+        ([], [], 2, "prompts.json has no prompts"),
+        ([{"image": "c.png", "points": [[4, 4, 1]]}], [], 65, "has an image 'c.png'"),
+        ([{"image": "b2.png", "points": [[4, 400, 1]]}], [], 65, "lies outside the image"),
+        ([{"image": "b2.png", "points": [[4, 4, 1]]}], ["--box", "1,1,9,9"], 2, "--box cannot be combined"),
+        ([{"image": "b2.png", "points": [[4, 4, 1]]}], ["--prompts", "a.json"], 2, "--prompts cannot be combined"),
+        ([{"image": "b2.png", "points": [[4, 4, 1]]}], ["--multimask"], 2, "leave it out with --references"),
+        ([{"image": "b2.png", "points": [[4, 4, 1]]}], ["--label", "dog#2"], 2, "object 2 has no prompt"),
+        (
+            [{"image": name, "box": [0, 0, 9, 9], "label": name} for name in ("b2.png", "b10.png")],
+            [],
+            65,
+            "object 1 has the labels 'b2.png' and 'b10.png'",
+        ),
+    ],
+)
+def test_wrong_references_are_refused_before_anything_is_written(
+    rows: list[Any],
+    words: list[str],
+    status: int,
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write_json(tmp_path / "prompts.json", rows)
+    assert run(folder, "--references", file, *words, "--out", tmp_path / "out") == status
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import Masks
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
+from masklet.views.views import view_of_zoom
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
 from support.zygote import Zygote, count_frames
@@ -46,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a backend without a network, and do not wait for the disk."""
-    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    monkeypatch.setattr(
+        options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0))
+    )
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -485,7 +488,9 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), self.zoom or 0.0))
+    monkeypatch.setattr(
+        options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0))
+    )
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

@@ -32,6 +32,7 @@ from masklet.evaluate.vos_report import build_vos_report
 from masklet.files.lock import Lock
 from masklet.masks import rle
 from masklet.segmenter import Segmenter
+from masklet.views.zoom_view import ZoomView
 from support.color_backend import ColorBackend
 
 SIZE = (16, 24)
@@ -164,7 +165,7 @@ def test_a_record_without_a_zoom_is_of_a_run_without_zoom(tmp_path: Path) -> Non
     run.write_text(json.dumps(recorded))
     assert list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
     with pytest.raises(StateError, match="holds predictions for zoom '0', not '2'"):
-        list(predict_clips(Segmenter(ColorBackend(), 2.0), clips, MASK, tmp_path / "out", "labels"))
+        list(predict_clips(Segmenter(ColorBackend(), ZoomView(2)), clips, MASK, tmp_path / "out", "labels"))
 
 
 def test_a_restart_removes_nothing_while_another_run_holds_the_lock(tmp_path: Path) -> None:

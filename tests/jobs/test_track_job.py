@@ -57,7 +57,7 @@ def run(job: TrackJob, folder: Path, frames: int | None = None) -> list[RleFrame
 
 def track_all(job: TrackJob) -> dict[int, RleFrame]:
     """Track the frames of the traversal with one tracker that drops nothing."""
-    tracker = Tracker(job.backend, job, length=len(job.video))
+    tracker = Tracker(job.backend, job.images, length=len(job.video))
     for frame, prompts in job.schedule.items():
         tracker.prompt(job.traversal.position_of(frame), prompts)
     frames = {}

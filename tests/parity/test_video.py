@@ -119,8 +119,7 @@ def compare_objects(tracker: Tracker, recorded: Any, name: str, frame: int | Non
         if f"{name}_low_{key}" not in recorded.files:
             continue
         assert frame is not None
-        result, bank = track.results[frame], track.bank
-        memory = bank.prompted.get(frame) or bank.recent[frame]
+        result, memory = track.results[frame], track.memory_of(frame)
         for part, value in (
             ("low", result.decoded.logits[0, 0]),
             ("ptr", result.decoded.pointer[0]),

@@ -20,11 +20,13 @@ from masklet import EmbeddedImage, Masks, Prompt, Segmenter, box, click, clicks,
 from masklet.backend import Decoded, Features, Predictions, Query, Recall
 from masklet.errors import BackendError, PromptError, SettingsError
 from masklet.evaluate.j_and_f import compute_region_similarity
+from masklet.masks.crop import Crop
 from masklet.masks.postprocessing import PostProcessing
-from masklet.predict.crop import MAX_CROP_SHARE, MIN_CROP_PX, Crop, crop_around, widen_crop
-from masklet.predict.zoomed_image import MAX_CROPS
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
+from masklet.views.mapping import map_prompt
+from masklet.views.views import view_of_zoom
+from masklet.views.zoom_view import MAX_CROP_SHARE, MIN_CROP_PX, ZoomView, crop_around, widen_crop
 from support.color_backend import ColorBackend
 from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker
 
@@ -148,18 +150,18 @@ def test_a_crop_widens_to_the_full_image() -> None:
 def test_prompts_are_mapped_to_a_crop_and_masks_pasted_back() -> None:
     crop = Crop(50, 40, 110, 100)
     target = disc(80, 70, 12)
-    mapped = crop.to_crop(mask(target) + clicks([(60, 50), (20, 20)], [1, 0]), SIZE)
+    mapped = map_prompt(mask(target) + clicks([(60, 50), (20, 20)], [1, 0]), crop, SIZE)
     assert mapped is not None and mapped.mask is not None
     assert mapped.points.tolist() == [[10, 10]]
     logits = np.where(mapped.mask, np.float32(3), np.float32(-3))
     assert np.array_equal(crop.paste(logits, SIZE) > 0, target)
-    assert crop.to_crop(click(20, 20, positive=False), SIZE) is None
-    assert crop.to_crop(box(0, 0, 300, 200), SIZE) is not None
+    assert map_prompt(click(20, 20, positive=False), crop, SIZE) is None
+    assert map_prompt(box(0, 0, 300, 200), crop, SIZE) is not None
 
 
 def test_a_mask_prompt_of_another_size_covers_the_image_too() -> None:
     half = cv2.resize(disc(80, 70, 12).astype(np.uint8), (150, 100), interpolation=cv2.INTER_NEAREST)
-    mapped = Crop(50, 40, 110, 100).to_crop(mask(half), SIZE)
+    mapped = map_prompt(mask(half), Crop(50, 40, 110, 100), SIZE)
     assert mapped is not None and mapped.mask is not None
     assert compute_region_similarity(disc(30, 30, 12, (60, 60)), mapped.mask) > 0.8
 
@@ -167,7 +169,9 @@ def test_a_mask_prompt_of_another_size_covers_the_image_too() -> None:
 @pytest.mark.parametrize("prompt", [box(128, 88, 152, 112), click(140, 100), mask(disc(140, 100, 11))])
 def test_small_objects_have_finer_masks_in_a_crop(prompt: object) -> None:
     target = disc(140, 100, 12)
-    plain, zoomed = (Segmenter(LowResBackend(), zoom).segment(draw(target), prompt) for zoom in (0.0, 2.0))  # type: ignore[arg-type]
+    plain, zoomed = (
+        Segmenter(LowResBackend(), view_of_zoom(zoom)).segment(draw(target), prompt) for zoom in (0.0, 2.0)
+    )  # type: ignore[arg-type]
     assert zoomed.size == plain.size == SIZE
     assert compute_region_similarity(target, plain.binary[0]) < 0.75
     assert compute_region_similarity(target, zoomed.binary[0]) > 0.8
@@ -176,7 +180,9 @@ def test_small_objects_have_finer_masks_in_a_crop(prompt: object) -> None:
 def test_objects_have_crops_of_their_own_and_keep_their_ids() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
     backend = LowResBackend()
-    found = Segmenter(backend, 2.0).segment(draw(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)})
+    found = Segmenter(backend, view_of_zoom(2.0)).segment(
+        draw(first | second), {4: box(49, 39, 71, 61), 2: box(226, 136, 254, 164)}
+    )
     assert found.object_ids == (4, 2)
     assert compute_region_similarity(first, found.binary[0]) > 0.8
     assert compute_region_similarity(second, found.binary[1]) > 0.8
@@ -185,7 +191,7 @@ def test_objects_have_crops_of_their_own_and_keep_their_ids() -> None:
 
 def test_of_two_similar_objects_the_clicked_one_is_cropped() -> None:
     one, other = disc(60, 60, 12), disc(240, 140, 12)
-    model = Segmenter(LowResBackend(), 2.0)
+    model = Segmenter(LowResBackend(), view_of_zoom(2.0))
     found = model.segment(draw(one | other), click(60, 60))
     assert compute_region_similarity(one, found.binary[0]) > 0.8
     tracker = model.tracker()
@@ -196,7 +202,7 @@ def test_of_two_similar_objects_the_clicked_one_is_cropped() -> None:
 def test_an_object_that_fills_the_image_is_predicted_on_the_full_image() -> None:
     target = disc(150, 100, 80)
     backend = LowResBackend()
-    zoomed = Segmenter(backend, 2.0).segment(draw(target), box(70, 20, 230, 180))
+    zoomed = Segmenter(backend, view_of_zoom(2.0)).segment(draw(target), box(70, 20, 230, 180))
     plain = Segmenter(LowResBackend()).segment(draw(target), box(70, 20, 230, 180))
     assert same(zoomed, plain)
     assert backend.encoded == 1
@@ -204,7 +210,7 @@ def test_an_object_that_fills_the_image_is_predicted_on_the_full_image() -> None
 
 def test_a_mask_is_refined_in_the_crop_around_it() -> None:
     target = disc(140, 100, 7)
-    image = Segmenter(LowResBackend(), 2.0).embed(draw(target))
+    image = Segmenter(LowResBackend(), view_of_zoom(2.0)).embed(draw(target))
     first = image.predict({3: click(140, 100)})
     again = image.predict({3: click(140, 100) + click(2, 2, positive=False)}, refine=first)
     assert again.object_ids == (3,)
@@ -213,14 +219,14 @@ def test_a_mask_is_refined_in_the_crop_around_it() -> None:
 
 def test_the_box_of_a_prompt_places_the_crop_also_with_a_mask_to_refine() -> None:
     first, second = disc(60, 50, 11), disc(240, 150, 14)
-    image = Segmenter(LowResBackend(), 2.0).embed(draw(first | second))
+    image = Segmenter(LowResBackend(), view_of_zoom(2.0)).embed(draw(first | second))
     found = image.predict(box(226, 136, 254, 164), refine=image.predict(box(49, 39, 71, 61)))
     assert compute_region_similarity(second, found.binary[0]) > 0.8
 
 
 def test_masks_of_the_image_at_another_size_are_refined_like_those_of_its_size() -> None:
     target = disc(140, 100, 7)
-    image = Segmenter(LowResBackend(), 2.0).embed(draw(target))
+    image = Segmenter(LowResBackend(), view_of_zoom(2.0)).embed(draw(target))
     half = Masks.from_binary(disc(70, 50, 3.5, (100, 150)))
     prompts = click(140, 100)
     assert same(image.predict(prompts, refine=half), image.predict(prompts, refine=replace(half, size=SIZE)))
@@ -229,26 +235,26 @@ def test_masks_of_the_image_at_another_size_are_refined_like_those_of_its_size()
 
 def test_a_box_on_the_edge_of_the_image_is_on_the_edge_of_its_crop() -> None:
     edge = box(300.1, 10, 300.4, 40)
-    Segmenter(LowResBackend(), 2.0).segment(draw(disc(290, 25, 9)), edge)
-    Tracker(LowResBackend(), zoom=2.0).prompt(0, {1: edge}, draw(disc(290, 25, 9)))
+    Segmenter(LowResBackend(), view_of_zoom(2.0)).segment(draw(disc(290, 25, 9)), edge)
+    Tracker(LowResBackend(), view=ZoomView(2.0)).prompt(0, {1: edge}, draw(disc(290, 25, 9)))
 
 
 def test_an_empty_mask_is_not_cropped() -> None:
-    found = Segmenter(LowResBackend(), 2.0).segment(draw(disc(140, 100, 7)), click(5, 5, positive=False))
+    found = Segmenter(LowResBackend(), view_of_zoom(2.0)).segment(draw(disc(140, 100, 7)), click(5, 5, positive=False))
     assert found.areas.tolist() == [0]
 
 
 @pytest.mark.parametrize("zoom", [0.5, -1, 1000, float("nan")])
 def test_a_zoom_below_1_is_refused(zoom: float) -> None:
     with pytest.raises(SettingsError, match="zoom") as caught:
-        Segmenter(LowResBackend(), zoom)
+        Segmenter(LowResBackend(), view_of_zoom(zoom))
     assert caught.value.code == "bad-usage"
 
 
 def test_prompts_outside_the_image_are_refused_before_anything_is_computed() -> None:
     backend = LowResBackend()
     with pytest.raises(PromptError, match="outside"):
-        Segmenter(backend, 2.0).segment(draw(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
+        Segmenter(backend, view_of_zoom(2.0)).segment(draw(disc(140, 100, 7)), {1: box(1, 1, 9, 9), 2: click(900, 5)})
     assert backend.encoded == 0
 
 
@@ -261,7 +267,7 @@ def test_a_frame_that_could_not_be_encoded_may_be_passed_again(zoom: float) -> N
             return super().encode(images)
 
     target = disc(140, 100, 7)
-    tracker = Tracker(Choosy(), zoom=zoom)
+    tracker = Tracker(Choosy(), view=view_of_zoom(zoom))
     with pytest.raises(BackendError):
         tracker.prompt(0, {1: box(130, 90, 150, 110)}, np.zeros((*SIZE, 3), np.uint8))
     assert tracker.prompt(0, {1: box(130, 90, 150, 110)}, draw(target)).areas.all()
@@ -270,24 +276,22 @@ def test_a_frame_that_could_not_be_encoded_may_be_passed_again(zoom: float) -> N
     ).areas.all()  # the first image is used
 
 
-def test_features_of_one_crop_are_held_at_a_time() -> None:
+def test_features_of_a_stream_are_held_for_one_frame() -> None:
     references: list[weakref.ref[Image]] = []
 
     class CountingBackend(LowResBackend):
-        most = 0
-
         def encode(self, images: Sequence[Image]) -> list[Features]:
             (features,) = super().encode(images)
             references.append(weakref.ref(features.stride16))
-            self.most = max(self.most, sum(one() is not None for one in references))
             return [features]
 
-    backend = CountingBackend()
-    tracker = Tracker(backend, zoom=2.0)
+    tracker = Tracker(CountingBackend(), view=ZoomView(2.0))
     for frame in range(2):
+        before = len(references)
         tracker.prompt(frame, {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}, draw(disc(140, 100, 7)))
         tracker.prompt(frame, {9: click(140, 100)})
-    assert backend.most == 2  # the crop and the full frame
+        assert not any(one() is not None for one in references[:before])
+        assert any(one() is not None for one in references[before:])
 
 
 PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]
@@ -298,7 +302,7 @@ TARGETS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
 def test_a_crop_follows_its_object(prompt: object) -> None:
     frames = [draw(target) for target in TARGETS]
     tracked = [
-        [frame.masks.binary[0] for frame in Segmenter(LowResBackend(), zoom).track(iter(frames), prompt)]  # type: ignore[arg-type]
+        [frame.masks.binary[0] for frame in Segmenter(LowResBackend(), view_of_zoom(zoom)).track(iter(frames), prompt)]  # type: ignore[arg-type]
         for zoom in (0.0, 2.5)
     ]
     plain, zoomed = (
@@ -314,7 +318,7 @@ def similarities(targets: Sequence[NDArray[np.bool_]], masks: Mapping[int, Masks
 
 def track_target(*frames: int) -> tuple[Tracker, dict[int, Masks]]:
     """Return the tracker of the moving object, prompted on the first of these frames, and the masks on all of them."""
-    tracker = Tracker(LowResBackend(), np.stack([draw(target) for target in TARGETS]), zoom=2.5)
+    tracker = Tracker(LowResBackend(), np.stack([draw(target) for target in TARGETS]), view=ZoomView(2.5))
     tracker.prompt(frames[0], {1: mask(TARGETS[frames[0]])})
     return tracker, {frame: tracker.step(frame) for frame in frames}
 
@@ -350,14 +354,18 @@ def test_a_removed_prompt_leaves_no_crop() -> None:
 @pytest.mark.parametrize("zoom", [1.0, 1.2, 2.0, 3.0])
 def test_a_crop_grows_as_fast_as_its_object(zoom: float) -> None:
     targets = [disc(150, 100, 12 * 1.15**t) for t in range(14)]
-    tracked = Segmenter(LowResBackend(), zoom).track(iter([draw(target) for target in targets]), mask(targets[0]))
+    tracked = Segmenter(LowResBackend(), view_of_zoom(zoom)).track(
+        iter([draw(target) for target in targets]), mask(targets[0])
+    )
     assert min(compute_region_similarity(targets[frame.index], frame.masks.binary[0]) for frame in tracked) > 0.7
 
 
 def test_a_lost_object_is_found_again_elsewhere() -> None:
     targets = [disc(60, 60, 8)] * 3 + [np.zeros(SIZE, bool)] * 12 + [disc(240, 150, 20)] * 4
     frames = [draw(target) for target in targets]
-    found = [f.masks.binary[0] for f in Segmenter(LowResBackend(), 2.0).track(iter(frames), mask(targets[0]))]
+    found = [
+        f.masks.binary[0] for f in Segmenter(LowResBackend(), view_of_zoom(2.0)).track(iter(frames), mask(targets[0]))
+    ]
     assert compute_region_similarity(targets[2], found[2]) > 0.8
     assert not any(one.any() for one in found[3:15])
     assert compute_region_similarity(targets[-1], found[-1]) > 0.8
@@ -366,7 +374,7 @@ def test_a_lost_object_is_found_again_elsewhere() -> None:
 @pytest.mark.parametrize("prompt", [click(150, 100), click(150, 100) + click(20, 20, positive=False)])
 def test_a_click_on_an_object_that_fills_the_image_is_predicted_once(prompt: Prompt) -> None:
     image = draw(disc(150, 100, 85))
-    tracker = Tracker(FullMaskBackend(), zoom=2.0)
+    tracker = Tracker(FullMaskBackend(), view=ZoomView(2.0))
     assert same(tracker.prompt(0, {1: prompt}, image), Tracker(FullMaskBackend()).prompt(0, {1: prompt}, image))
     assert isinstance(tracker.backend, FullMaskBackend)
     assert tracker.backend.methods() == ["encode", "attend", "decode", "memorize"]
@@ -382,9 +390,9 @@ def test_a_click_is_predicted_in_two_crops_after_the_full_image(video: bool) -> 
             return super().encode(images)
 
     if video:
-        Tracker(SizesBackend(), zoom=2.0).prompt(0, {1: click(140, 100)}, draw(target))
+        Tracker(SizesBackend(), view=ZoomView(2.0)).prompt(0, {1: click(140, 100)}, draw(target))
     else:
-        Segmenter(SizesBackend(), 2.0).segment(draw(target), click(140, 100))
+        Segmenter(SizesBackend(), view_of_zoom(2.0)).segment(draw(target), click(140, 100))
     full, first, second = crops
     assert full == SIZE[1] > 3 * max(first, second)
 
@@ -393,9 +401,9 @@ def test_a_click_is_predicted_in_two_crops_after_the_full_image(video: bool) -> 
 def test_a_prediction_in_a_crop_is_repeated_from_its_own_mask(video: bool) -> None:
     target, backend = disc(140, 100, 7), RecordingBackend()
     if video:
-        Tracker(backend, zoom=2.0).prompt(0, {1: box(132, 92, 148, 108)}, draw(target))
+        Tracker(backend, view=ZoomView(2.0)).prompt(0, {1: box(132, 92, 148, 108)}, draw(target))
     else:
-        Segmenter(backend, 2.0).segment(draw(target), box(132, 92, 148, 108))
+        Segmenter(backend, view_of_zoom(2.0)).segment(draw(target), box(132, 92, 148, 108))
     first, second = backend.masks
     assert first is None and second is not None
     assert np.array_equal(np.squeeze(second), np.squeeze(backend.logits[0]))
@@ -405,14 +413,14 @@ def test_three_masks_and_a_given_mask_are_predicted_once() -> None:
     target = disc(140, 100, 7)
     for prompt, multimask in ((mask(target) + click(140, 100), None), (box(132, 92, 148, 108), True)):
         backend = RecordingBackend()
-        embedded = Segmenter(backend, 2.0).embed(draw(target))
+        embedded = Segmenter(backend, view_of_zoom(2.0)).embed(draw(target))
         assert len(embedded.predict(prompt, multimask=multimask)) == (3 if multimask else 1)
         assert len(backend.masks) == 1
 
 
 def test_clicks_and_boxes_of_one_frame_are_predicted_in_crops() -> None:
     target = disc(140, 100, 7)
-    tracker = Tracker(LowResBackend(), zoom=2.0)
+    tracker = Tracker(LowResBackend(), view=ZoomView(2.0))
     prompts = {1: click(140, 100), 2: click(142, 100), 3: box(132, 92, 148, 108)}
     found = tracker.prompt(0, prompts, draw(target))
     assert found.object_ids == (1, 2, 3)
@@ -421,7 +429,7 @@ def test_clicks_and_boxes_of_one_frame_are_predicted_in_crops() -> None:
 
 def test_a_correction_is_predicted_in_the_crop_of_the_mask_so_far() -> None:
     frames = np.stack([draw(target) for target in TARGETS])
-    tracker = Tracker(LowResBackend(), frames, zoom=2.5)
+    tracker = Tracker(LowResBackend(), frames, view=ZoomView(2.5))
     tracker.prompt(0, {1: mask(TARGETS[0])})
     for frame in range(12):
         tracker.step(frame)
@@ -434,12 +442,16 @@ def test_a_correction_is_predicted_in_the_crop_of_the_mask_so_far() -> None:
 def test_islands_are_removed_in_crops_and_overlaps_in_the_image() -> None:
     target = disc(60, 60, 8)
     image = draw(target)
-    tracker = Tracker(LowResBackend(), zoom=2.0, postprocessing=PostProcessing(remove_islands=3, non_overlapping=True))
+    tracker = Tracker(
+        LowResBackend(), view=ZoomView(2.0), postprocessing=PostProcessing(remove_islands=3, non_overlapping=True)
+    )
     masks = tracker.prompt(0, {1: box(52, 52, 69, 69), 2: click(61, 61)}, image)
     assert masks.low_res.shape == (2, *SIZE)
     assert not masks.binary.all(axis=0).any()
     with pytest.raises(SettingsError, match="non-overlapping memories"):
-        Tracker(LowResBackend(), zoom=2.0, postprocessing=PostProcessing(non_overlapping=True, in_memory=True))
+        Tracker(
+            LowResBackend(), view=ZoomView(2.0), postprocessing=PostProcessing(non_overlapping=True, in_memory=True)
+        )
 
 
 LENGTH = 30
@@ -469,13 +481,16 @@ def session(rng: random.Random, *trackers: Tracker) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_neither_the_disk_cache_nor_reuse_changes_a_mask(seed: int) -> None:
     rng = random.Random(seed)
-    session(rng, *(kind(FakeBackend(), CLIP, zoom=1.5) for kind in (Tracker, UnspilledTracker, RecomputingTracker)))
+    session(
+        rng,
+        *(kind(FakeBackend(), CLIP, view=ZoomView(1.5)) for kind in (Tracker, UnspilledTracker, RecomputingTracker)),
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_saved_session_continues_with_its_crops(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    one = Tracker(FakeBackend(), CLIP, zoom=1.5)
+    one = Tracker(FakeBackend(), CLIP, view=ZoomView(1.5))
     session(rng, one)
     one.save(tmp_path / "session")
     session(rng, one, read_session(tmp_path / "session", FakeBackend(), CLIP))
@@ -486,9 +501,9 @@ def test_a_saved_session_continues_with_its_crops(seed: int, tmp_path: Path) -> 
 def test_objects_in_crops_do_not_influence_each_other(seed: int) -> None:
     rng = random.Random(seed)
     prompts = {key: click(rng.randint(0, 95), rng.randint(0, 59)) for key in (1, 2)}
-    together = Tracker(FakeBackend(), CLIP, zoom=1.5)
+    together = Tracker(FakeBackend(), CLIP, view=ZoomView(1.5))
     together.prompt(0, prompts)
-    alone = {key: Tracker(FakeBackend(), CLIP, zoom=1.5) for key in prompts}
+    alone = {key: Tracker(FakeBackend(), CLIP, view=ZoomView(1.5)) for key in prompts}
     for key, one in alone.items():
         one.prompt(0, {key: prompts[key]})
     for frame in range(4):
@@ -499,7 +514,7 @@ def test_objects_in_crops_do_not_influence_each_other(seed: int) -> None:
 
 def embed_full(backend: LowResBackend, target: NDArray[np.bool_]) -> EmbeddedImage:
     """Encode the full image, and set the number of encodings back to 0."""
-    image = Segmenter(backend, 2.0).embed(draw(target))
+    image = Segmenter(backend, view_of_zoom(2.0)).embed(draw(target))
     assert backend.encoded == 1
     backend.encoded = 0
     return image
@@ -522,23 +537,23 @@ def test_images_are_encoded_in_one_call() -> None:
             return super().encode(images)
 
     targets = [disc(150, 100, 80), disc(40, 60, 9)]
-    images = Segmenter(CallsBackend(), 2.0).embed([draw(target) for target in targets])
+    images = Segmenter(CallsBackend(), view_of_zoom(2.0)).embed([draw(target) for target in targets])
     assert calls == [2]
     for target, image in zip(targets, images, strict=True):
-        alone = Segmenter(LowResBackend(), 2.0).segment(draw(target), mask(target))
+        alone = Segmenter(LowResBackend(), view_of_zoom(2.0)).segment(draw(target), mask(target))
         assert same(image.predict(mask(target)), alone)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_a_crop_that_is_prompted_four_times_is_encoded_once(lazy: bool) -> None:
     target, backend = disc(140, 100, 12), LowResBackend()
-    image = Segmenter(backend, 2.0).embed(draw(target), lazy=lazy)
+    image = Segmenter(backend, view_of_zoom(2.0)).embed(draw(target), lazy=lazy)
     full = 0 if lazy else 1
     assert backend.encoded == full
     prompts = box(128, 88, 152, 112)
     found = [image.predict(prompts) for _ in range(4)]
     assert backend.encoded == full + 1
-    fresh = Segmenter(LowResBackend(), 2.0).segment(draw(target), prompts)
+    fresh = Segmenter(LowResBackend(), view_of_zoom(2.0)).segment(draw(target), prompts)
     assert all(same(one, fresh) for one in found)
 
 
@@ -551,45 +566,16 @@ def test_a_repeated_click_encodes_nothing() -> None:
     assert backend.encoded == 2
 
 
-def test_the_least_recently_used_crop_is_dropped() -> None:
-    backend = LowResBackend()
-    image = embed_full(backend, disc(140, 100, 9))
-    prompts = [box(30 * k, 20, 30 * k + 9, 30) for k in range(MAX_CROPS + 1)]
-    for prompt in (*prompts[:MAX_CROPS], prompts[0], prompts[MAX_CROPS]):  # the last one replaces the second one
-        image.predict(prompt)
-    assert backend.encoded == MAX_CROPS + 1
-    for prompt in (prompts[0], *prompts[2:]):
-        image.predict(prompt)
-    assert backend.encoded == MAX_CROPS + 1
-    image.predict(prompts[1])
-    assert backend.encoded == MAX_CROPS + 2
-
-
-def test_an_image_keeps_at_most_max_crops() -> None:
-    references: list[weakref.ref[Image]] = []
-
-    class CountingBackend(LowResBackend):
-        def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-            conditioned = super().attend(features, recalls)
-            references.append(weakref.ref(conditioned.stride16))
-            return conditioned
-
-    image = Segmenter(CountingBackend(), 2.0).embed(draw(disc(140, 100, 9)))
-    for k in range(3 * MAX_CROPS):
-        image.predict(box(10 * k, 20, 10 * k + 9, 30))
-    assert sum(one() is not None for one in references) == MAX_CROPS + 1  # and the full image
-
-
 def test_changing_an_image_after_embed_does_not_change_its_masks() -> None:
     target = disc(140, 100, 12)
     given = draw(target)
-    images = [Segmenter(LowResBackend(), 2.0).embed(given, lazy=lazy) for lazy in (False, True)]
+    images = [Segmenter(LowResBackend(), view_of_zoom(2.0)).embed(given, lazy=lazy) for lazy in (False, True)]
     given[:] = 0
     for image in images:
         assert compute_region_similarity(target, image.predict(box(128, 88, 152, 112)).binary[0]) > 0.8
 
 
 def test_the_repr_of_a_zoomed_image_is_one_line() -> None:
-    model = Segmenter(LowResBackend(), 2.0)
+    model = Segmenter(LowResBackend(), view_of_zoom(2.0))
     assert repr(model) == "Segmenter(sam2.1-micro, fake, cpu, float32, 64 px, zoom 2)"
-    assert repr(model.embed(draw(disc(9, 9, 5)))) == "ZoomedImage(size=(200, 300), zoom=2)"
+    assert repr(model.embed(draw(disc(9, 9, 5)))) == "EmbeddedImage(size=(200, 300), zoom 2)"

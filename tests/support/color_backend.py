@@ -99,5 +99,11 @@ def _colors_of(values: NDArray[np.uint8]) -> Colors:
 def _decode_colors(image: NDArray[np.uint8], colors: Sequence[Colors]) -> Decoded:
     masks = np.stack([table[image] for table in colors])[:, None]
     logits = np.where(masks, np.float32(10), np.float32(-10))
-    ones = np.ones((len(colors), 1), np.float32)
-    return Decoded(logits, ones, ones, np.stack(colors), Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, None))
+    ones, pointers = np.ones((len(colors), 1), np.float32), np.stack(colors)
+    return Decoded(
+        logits,
+        ones,
+        ones,
+        pointers,
+        Candidates(logits.repeat(4, 1), ones.repeat(4, 1), ones, pointers[:, None].repeat(4, 1)),
+    )

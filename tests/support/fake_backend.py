@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall, pick_mask
 from masklet.config import CONFIGS, ModelConfig
 from masklet.masks.masks import Masks
+from masklet.tracking.object_track import ObjectTrack
 from masklet.tracking.tracker import Tracker
 
 SIDE = 4  # of a low-res mask
@@ -128,11 +129,18 @@ def _mask(mask: Any) -> int:
     return 0 if mask is None else 1 + signature(mask)
 
 
+class UnspilledTrack(ObjectTrack):
+    """Track that keeps all frames in memory."""
+
+    def spill(self, frame: int, direction: int) -> None:
+        pass
+
+
 class UnspilledTracker(Tracker):
     """Tracker that keeps all frames in memory."""
 
-    def _spill(self, *_: object) -> None:
-        pass
+    def _create_track(self, object_id: int) -> ObjectTrack:
+        return UnspilledTrack.create(object_id, self.backend, self.disk_cache, self.memory, self.length)
 
 
 class RecomputingTracker(UnspilledTracker):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,24 @@ from masklet.errors import SettingsError
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
-from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions, auto_track
-from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
+from masklet.tracking.propagate import propagate
 from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import visit_in_order
 from masklet.video.frames import Frame
 from support.clips import write_clip
 from support.gray_world import Box, GrayWorld, draw_boxes
 
 SEARCH = MaskGeneratorOptions(points_per_side=8)
 QUICK = AutoTrackOptions(SEARCH, every=4, patience=3)
+
+
+def auto_track(
+    backend: GrayWorld, frames: Iterable[Frame], options: AutoTrackOptions = QUICK, tracker: Tracker | None = None
+) -> Iterator[TrackedFrame]:
+    tracker = tracker or Tracker(backend)
+    after = AutoTracker(tracker, options).update
+    return propagate(tracker, visit_in_order(frames), after=after, needed=lambda visit: ())
 
 
 def track(clip: Sequence[Mapping[int, Box]], options: AutoTrackOptions = QUICK) -> list[TrackedFrame]:
@@ -150,15 +159,14 @@ def endless() -> Iterator[Mapping[int, Box]]:
 
 
 def test_memory_does_not_grow_with_the_number_of_frames() -> None:
-    tracker = Tracker(GrayWorld(), disk_cache=DiskCache(0))
-    auto_tracker = AutoTracker(tracker, QUICK)
+    tracker = Tracker(GrayWorld())
+    frames = (Frame(t, None, draw_boxes(things)) for t, things in enumerate(endless()))
     traced: list[int] = []
     highest = most = 0
     tracemalloc.start()
     try:
-        for t, things in zip(range(300), endless(), strict=False):
-            masks = auto_tracker.step(t, Frame(t, None, draw_boxes(things)))
-            highest = max(highest, *masks.object_ids)
+        for t, frame in zip(range(300), auto_track(GrayWorld(), frames, tracker=tracker), strict=False):
+            highest = max(highest, *frame.masks.object_ids)
             most = max(most, sum(len(track.results) + len(track.recent) for track in tracker.tracks.values()))
             if t in (99, 299):  # the objects are at the same places
                 gc.collect()

@@ -16,6 +16,7 @@ from masklet.prompts import Prompt, absent, box, click, mask
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
+from masklet.views.zoom_view import ZoomView
 from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker
 
 LENGTH = 60
@@ -386,7 +387,7 @@ def test_a_tracker_refuses_the_arguments_of_sam2() -> None:
 
 
 def test_the_repr_of_a_tracker_is_one_line() -> None:
-    one = Tracker(FakeBackend(), zoom=2.0)
+    one = Tracker(FakeBackend(), view=ZoomView(2.0))
     assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, zoom 2, object_ids=[])"
     one = tracker()
     one.prompt(0, {7: click(1, 1), 4: click(2, 1)})

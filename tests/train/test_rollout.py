@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from masklet.backend import Candidates, Features  # noqa: E402
 from masklet.config import CONFIGS  # noqa: E402
+from masklet.memory.memory_bank import MemoryBank  # noqa: E402
 from masklet.model.sam2 import Sam2  # noqa: E402
-from masklet.tracking.memory_bank import MemoryBank  # noqa: E402
 from masklet.train import image_rollout  # noqa: E402
 from masklet.train.batches import Batch, Batches, BatchRequest, create_object_generators  # noqa: E402
 from masklet.train.image_rollout import (  # noqa: E402
@@ -128,7 +128,6 @@ def test_zoom_refinement_starts_from_a_blurred_prediction_and_trains_the_single_
 
 def test_conditioned_features_are_those_of_the_backend(model: Sam2) -> None:
     from masklet.backends.torch import build
-    from masklet.predict.embedded_image import FullImage
 
     batch, chosen = make_batch(), options(clicks=0)
     features = condition_without_memory(model, encode_images(model, batch.frames, chosen))
@@ -139,7 +138,6 @@ def test_conditioned_features_are_those_of_the_backend(model: Sam2) -> None:
     conditioned = backend.attend(backend.encode([image])[0], [MemoryBank().recall(0)])
     # float32 sums in two different orders
     torch.testing.assert_close(conditioned.stride16, features.stride16[:1], rtol=1e-4, atol=1e-4)
-    assert FullImage(backend, conditioned, (SIZE, SIZE)).size == (SIZE, SIZE)
 
 
 def test_memory_attention_is_that_of_the_backend(model: Sam2) -> None:

@@ -11,7 +11,7 @@ from masklet.errors import SettingsError
 from masklet.formats import Format
 from masklet.masks.postprocessing import PostProcessing
 from masklet.tracking.auto_tracker import AutoTrackOptions
-from masklet.tracking.propagate import Schedule
+from masklet.tracking.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ from masklet.jobs.track_job import TrackJob, run_job
 from masklet.masks.label_map import check_object_ids
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, list_object_ids
-from masklet.tracking.propagate import Schedule
+from masklet.memory.policies import policy_to_fields
+from masklet.memory.recent_memory import RecentMemory
+from masklet.segmenter import Segmenter
+from masklet.tracking.schedule import Schedule
 from masklet.tracking.traversal import plan_traversal
 from masklet.video import VideoOptions, open_video
 from masklet.video.frame_folder import find_frame_files, name_video
@@ -50,7 +53,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
         check_prompts(request.schedule, video.size, request.formats)
         _check_output(request)
         model = request.model.load()
-        check_zoom(model.zoom, request.postprocessing)
+        check_zoom(model, request.postprocessing)
         job = TrackJob(
             model.backend,
             video,
@@ -59,7 +62,8 @@ def run(request: TrackRequest) -> dict[str, Any]:
             request.postprocessing,
             request.policy.carry,
             request.auto_track,
-            model.zoom,
+            model.view,
+            model.memory,
         )
         with _hint_at_resume(request):
             if request.overwrite:
@@ -87,10 +91,10 @@ def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[F
             check_object_ids(prompts)
 
 
-def check_zoom(zoom: float, postprocessing: PostProcessing) -> None:
-    """Raise `SettingsError` if `zoom` cannot be combined with the post-processing, in the names of the options."""
-    if zoom and postprocessing.non_overlapping and postprocessing.in_memory:
-        message = f"--apart with --remember-cleaned cannot be combined with a zoom of {zoom:g}; add --zoom 0"
+def check_zoom(model: Segmenter, postprocessing: PostProcessing) -> None:
+    """Raise `SettingsError` if a zoom cannot be combined with the post-processing, in the names of the options."""
+    if model.zoom and postprocessing.non_overlapping and postprocessing.in_memory:
+        message = f"--apart with --remember-cleaned cannot be combined with a zoom of {model.zoom:g}; add --zoom 0"
         raise SettingsError("bad-usage", message)
 
 
@@ -232,7 +236,8 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
     policy = request.policy
     return {
         **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
-        **({"zoom": job.zoom} if job.zoom else {}),
+        **{name: value for name, value in job.view.to_fields().items() if value},
+        **({"memory": policy_to_fields(job.memory)} if job.memory not in (None, RecentMemory()) else {}),
         "video": fingerprint.fingerprint_source(request.source),
         "prompts": fingerprint.fingerprint_prompts(request.schedule),
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.input_size},

@@ -28,10 +28,11 @@ from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt, click
-from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.propagate import Schedule
+from masklet.tracking.propagate import propagate
+from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
-from masklet.video import Frame, camera, stream
+from masklet.tracking.traversal import VisitedFrame, visit_in_order
+from masklet.video import camera, stream
 from masklet.video.cameras import Camera
 
 MAX_OBJECTS = 256  # objects that clicks on the page can create
@@ -81,11 +82,9 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         video = stack.enter_context(open_source(request.source))
         check_prompts(request.schedule, video.size, request.formats)
         model = request.model.load()
-        check_zoom(model.zoom, request.postprocessing)
+        check_zoom(model, request.postprocessing)
         model.warm_up()  # otherwise the first frames would be dropped
-        tracker = Tracker(
-            model.backend, disk_cache=DiskCache(0), postprocessing=request.postprocessing, zoom=model.zoom
-        )
+        tracker = Tracker(model.backend, postprocessing=request.postprocessing, view=model.view, memory=model.memory)
         page = Page(request.port) if request.port is not None else None
         if page:
             stack.callback(page.close)
@@ -105,6 +104,7 @@ class _Session:
         self._visible_frames: dict[int, int] = {}  # by object id
         ids = {object_id for prompts in request.schedule.values() for object_id in prompts}
         self._next_id = max(ids, default=0) + 1
+        self._image: Any = None  # of the frame in progress
         self._recording = Recording(request.record, video.size) if request.record else None
         self._masks = MaskWriter(request.out, request.formats, video, sorted(ids)) if request.out else None
 
@@ -131,20 +131,27 @@ class _Session:
     def _track(self) -> None:
         console.say(f"tracking {self._video.name}; frames that arrive during inference are dropped; Ctrl-C stops")
         with _delay_interrupts() as busy, show_live_status() as report:
-            for frame in self._video:
-                with busy:
-                    self._process(frame)
-                    report(self._status_line())
+            for frame in propagate(self._tracker, self._visits(busy), after=self._update, needed=lambda visit: ()):
+                self._show(frame)
+                report(self._status_line())
                 if frame.index + 1 == self._stop or (self._page and self._page.stopped):
                     break
         if self._pending:
             first = min(self._pending)
             console.say(f"masklet: warning: the session ended before frame {first}, so its prompts were not used")
 
-    def _process(self, frame: Frame) -> None:
-        masks = self._predict(frame)
-        encoded = encode_frame(TrackedFrame(frame.index, frame.time, masks))
-        overlay = masks.overlay(frame.image) if self._page or self._recording else frame.image
+    def _visits(self, busy: _InterruptDelay) -> Iterator[VisitedFrame]:
+        """Visit the camera's frames. Ctrl-C waits until a frame is finished, but does not wait for the next one."""
+        for visit in visit_in_order(self._video):
+            with busy:
+                self._image = visit.frame.image if visit.frame else None
+                yield visit
+
+    def _show(self, frame: TrackedFrame) -> None:
+        """Write, record and show a frame."""
+        masks, image = frame.masks, self._image
+        encoded = encode_frame(frame)
+        overlay = masks.overlay(image) if self._page or self._recording else image
         if self._recording:
             self._recording.add(overlay, frame.time or 0.0)
         if self._masks:
@@ -154,10 +161,10 @@ class _Session:
             status = {"line": self._status_line(), "objects": _list_objects(masks), "message": self._message}
             self._page.show(overlay, status)
 
-    def _predict(self, frame: Frame) -> Masks:
-        """Return the masks of a frame: propagated to it, then updated by the prompts for it."""
-        tracker = self._tracker
-        masks = tracker.step(frame.index, frame.image) if tracker.tracks else Masks.empty(frame.image.shape[:2])
+    def _update(self, visit: VisitedFrame, masks: Masks) -> Masks:
+        """Return the masks of a tracked frame, updated by the prompts for it."""
+        tracker, frame = self._tracker, visit.frame
+        assert frame is not None, "a camera's frames are decoded"
         prompts = dict(self._pending.pop(frame.index, {}))
         for action in self._page.take_actions() if self._page else ():
             self._apply(action, prompts)

@@ -7,7 +7,7 @@ the clip once and corrects a frame as soon as its mask is bad; earlier frames do
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip
 from masklet.evaluate.j_and_f import JAndF, compute_j_and_f
-from masklet.evaluate.vos import add_clicks, read_frames
+from masklet.evaluate.vos import add_clicks
 from masklet.masks import rle
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt
 from masklet.segmenter import Segmenter
-from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.propagate import propagate
 from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import VisitedFrame, visit_in_order
 
 if TYPE_CHECKING:
     from masklet.video import Video
@@ -116,8 +117,11 @@ class _ClipPart:
     def frames(self) -> range:
         return range(self.start, len(self.clip))
 
-    def create_tracker(self, model: Segmenter, disk_cache: DiskCache | None = None) -> Tracker:
-        return Tracker(model.backend, length=len(self.frames), disk_cache=disk_cache, zoom=model.zoom)
+    def create_tracker(self, model: Segmenter) -> Tracker:
+        return Tracker(model.backend, length=len(self.frames), view=model.view, memory=model.memory)
+
+    def visits(self) -> Iterator[VisitedFrame]:
+        return visit_in_order(self.video.frames(self.frames))
 
     def read_masks(self, frame: int, keys: Iterable[int]) -> dict[int, Mask]:
         annotation = self.clip.annotation(frame)
@@ -183,10 +187,9 @@ def _run_offline(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectR
             )
             for key in keys:
                 log.prompted[key].append(frame)
-        for frame, image in read_frames(part.video, part.frames):
-            masks = tracker.step(frame, image)
-            if frame in part.clip.annotations:
-                log.record(frame, masks)
+        for tracked in propagate(tracker, part.visits(), on_corrupt="raise"):
+            if tracked.index in part.clip.annotations:
+                log.record(tracked.index, tracked.masks)
             part.on_frame()
         log.end_round()
         pending = {key: log.find_worst_frame(key) for key in part.keys}
@@ -204,18 +207,24 @@ def _run_online(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectRo
 
 def _run_online_pass(model: Segmenter, part: _ClipPart, max_prompted: int, log: _ScoreLog) -> dict[int, list[int]]:
     """Track the clip once, prompt at most `max_prompted` frames of each object, and return these frames."""
-    tracker = part.create_tracker(model, DiskCache(0))
+    tracker = part.create_tracker(model)
     prompted: dict[int, list[int]] = {key: [] for key in part.keys}
-    for frame, image in read_frames(part.video, part.frames):
+
+    def correct(visit: VisitedFrame, masks: Masks) -> Masks:
+        frame = visit.index
         bad = list(part.keys) if frame == part.start else []
-        masks = tracker.step(frame, image) if tracker.tracks else None
-        if masks is not None and frame in part.clip.annotations:
+        if len(masks) and frame in part.clip.annotations:
             j = log.record(frame, masks)
             bad = [key for key in part.keys if j[key] < MIN_IOU and len(prompted[key]) < max_prompted]
-        if bad:
-            add_clicks(tracker, frame, image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
-            log.record(frame, tracker.step(frame, image))
-            for key in bad:
-                prompted[key].append(frame)
+        if not bad or visit.frame is None:
+            return masks
+        add_clicks(tracker, frame, visit.frame.image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
+        corrected = tracker.step(frame, visit.frame.image)
+        log.record(frame, corrected)
+        for key in bad:
+            prompted[key].append(frame)
+        return corrected
+
+    for _ in propagate(tracker, part.visits(), after=correct, on_corrupt="raise", needed=lambda visit: ()):
         part.on_frame()
     return prompted

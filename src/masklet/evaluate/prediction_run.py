@@ -17,6 +17,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.files.json_fields import read_fields
 from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_partial_folders
+from masklet.memory.recent_memory import RecentMemory
 from masklet.segmenter import Segmenter
 
 RUN_FILE = "run.json"
@@ -102,6 +103,7 @@ def _describe_run(
         "data": f"{clips.kind} {clips.split}",
         "prompt": first_prompt.name,
         "zoom": f"{model.zoom:g}",
+        **({} if model.memory == RecentMemory() else {"memory": str(model.memory)}),
         "files": layout,
     }
 

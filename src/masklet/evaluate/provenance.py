@@ -12,6 +12,7 @@ from pathlib import Path
 
 import masklet
 from masklet.backend import Backend
+from masklet.memory.recent_memory import RecentMemory
 from masklet.segmenter import Segmenter
 
 
@@ -35,8 +36,9 @@ def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
     """
     backend = model.backend
     zoom = f", zoom {model.zoom:g}" if model.zoom else ""
+    memory = "" if model.memory == RecentMemory() else f", memory {model.memory.name}"
     return {
-        "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{zoom})",
+        "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{zoom}{memory})",
         "weights": backend.identity,
         "run on": _describe_runtime(backend),
     }

@@ -6,22 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip
-from masklet.errors import SettingsError, VideoError
+from masklet.errors import SettingsError
 from masklet.evaluate.click_simulator import simulate_box, simulate_click
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
-from masklet.tracking.disk_cache import DiskCache
+from masklet.tracking.propagate import propagate
 from masklet.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from masklet.video import Video
+from masklet.tracking.traversal import VisitedFrame, visit_in_order
 
 Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
@@ -67,29 +64,15 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
     starts = clip.first_masks()
     object_ids = sorted(key for masks in starts.values() for key in masks)
     with closing(clip.video()) as video:
-        tracker = Tracker(model.backend, length=len(clip), disk_cache=DiskCache(0), zoom=model.zoom)
-        for frame, image in read_frames(video, range(len(clip))):
-            if frame in starts:
-                _prompt_objects(tracker, frame, image, starts[frame], first_prompt)
-            masks = tracker.step(frame, image) if tracker.tracks else Masks.empty(image.shape[:2])
-            yield frame, _add_absent_objects(masks, object_ids)
+        tracker = Tracker(model.backend, length=len(clip), view=model.view, memory=model.memory)
 
+        def prompt(visit: VisitedFrame) -> None:
+            if visit.index in starts and visit.frame is not None:
+                _prompt_objects(tracker, visit.index, visit.frame.image, starts[visit.index], first_prompt)
 
-def read_frames(video: Video, numbers: range) -> Iterator[tuple[int, Image]]:
-    """Read a range of frames.
-
-    Yields:
-        The number of each frame and its RGB image, (H, W, 3) uint8.
-
-    Raises:
-        VideoError: A frame cannot be decoded (`frame-corrupt`).
-    """
-    for frame in video.frames(numbers):
-        if frame.corrupt:
-            raise VideoError(
-                "frame-corrupt", f"{video.name}: frame {frame.index} cannot be decoded; scores would be wrong"
-            )
-        yield frame.index, frame.image
+        visits = visit_in_order(video.frames(range(len(clip))))
+        for frame in propagate(tracker, visits, before=prompt, on_corrupt="raise", needed=lambda visit: ()):
+            yield frame.index, _add_absent_objects(frame.masks, object_ids)
 
 
 def _prompt_objects(

@@ -9,7 +9,10 @@ from masklet.backends.onnx import OnnxBackend
 from masklet.masks.masks import Masks
 from masklet.prompts import click
 from masklet.segmenter import Segmenter
+from masklet.tracking.propagate import propagate
 from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import visit_in_order
+from masklet.video.frames import Frame
 
 CLICKS_PER_SIDE = 4
 NUM_FRAMES = 4  # of the clip that is made of an image
@@ -32,7 +35,9 @@ def run_sample(backend: OnnxBackend, image: NDArray[np.uint8]) -> list[Masks]:
     tracker = Tracker(backend)
     results = [Segmenter(backend).embed(image).predict(prompts)]
     results.append(tracker.prompt(0, {1: click(width / 2, height / 2)}, image))
-    for frame in range(1, NUM_FRAMES):
-        shift = [round(frame * SHIFT_PER_FRAME * side) for side in (height, width)]
-        results.append(tracker.step(frame, np.roll(image, shift, axis=(0, 1))))
-    return results
+    moving = (Frame(frame, None, _shift(image, frame)) for frame in range(1, NUM_FRAMES))
+    return [*results, *(frame.masks for frame in propagate(tracker, visit_in_order(moving)))]
+
+
+def _shift(image: NDArray[np.uint8], frame: int) -> NDArray[np.uint8]:
+    return np.roll(image, [round(frame * SHIFT_PER_FRAME * side) for side in image.shape[:2]], axis=(0, 1))

@@ -8,7 +8,7 @@ from typing import Any
 
 from masklet.files.hashing import sha256, sha256_of_samples
 from masklet.masks import rle
-from masklet.tracking.propagate import Schedule
+from masklet.tracking.schedule import Schedule
 from masklet.video.frame_folder import find_frame_files
 
 

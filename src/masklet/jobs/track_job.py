@@ -6,26 +6,23 @@ frames that were finished after it once more, which gives the same masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from masklet.backend import MAX_POINTERS, Backend
+from masklet.backend import Backend
 from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.resume import TrackerStates
-from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
-from masklet.masks.tracked_frame import TrackedFrame
+from masklet.memory.policy import MemoryPolicy
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
-from masklet.tracking.object_crop import check_zoom_options
-from masklet.tracking.propagate import Schedule, drop_unreachable
+from masklet.tracking.propagate import AfterFrame, propagate
+from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import Traversal, VisitedFrame
-from masklet.video import Frame, Video
-
-Follow = Callable[[VisitedFrame, Frame], Masks]
+from masklet.tracking.traversal import Traversal, TraversedVideo
+from masklet.video import Video
+from masklet.views.view import WHOLE_VIEW, View, check_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,11 @@ class TrackJob:
         postprocessing: Post-processing of masks.
         carry: Give a frame that could not be decoded the masks of the frame before it; without, it has no masks.
         auto_track: Options of automatic tracking, or None to track the prompts.
-        zoom: Side of a crop divided by the size of its object; 0 disables cropping.
+        view: Rule that places the part of a frame in which each object is predicted.
+        memory: Memory policy; None is SAM 2's.
 
     Raises:
-        SettingsError: The zoom is out of range, or is combined with non-overlapping memories.
+        SettingsError: A view of parts of the frame is combined with non-overlapping memories.
     """
 
     backend: Backend
@@ -53,30 +51,30 @@ class TrackJob:
     postprocessing: PostProcessing = NO_POSTPROCESSING
     carry: bool = False
     auto_track: AutoTrackOptions | None = None
-    zoom: float = 0.0
+    view: View = WHOLE_VIEW
+    memory: MemoryPolicy | None = None
 
     def __post_init__(self) -> None:
-        check_zoom_options(self.zoom, self.postprocessing)
+        check_view(self.view, self.postprocessing)
 
-    def __getitem__(self, position: int) -> Any:
-        """Return the image at a position of the traversal; the tracker uses the job as its video."""
-        return self.video[self.traversal.frames[position]]
+    @property
+    def images(self) -> TraversedVideo:
+        """The video's images by position in the traversal, which is the tracker's frame number."""
+        return TraversedVideo(self.video, self.traversal)
 
     def start_tracker(self) -> Tracker:
         """Create the tracker before the first visit, with all prompts."""
         tracker = Tracker(
-            self.backend, self, length=len(self.video), postprocessing=self.postprocessing, zoom=self.zoom
+            self.backend,
+            self.images,
+            length=len(self.video),
+            postprocessing=self.postprocessing,
+            view=self.view,
+            memory=self.memory,
         )
         for frame, prompts in sorted(self.schedule.items()):
             tracker.prompt(self.traversal.position_of(frame), prompts)
         return tracker
-
-    def make_follower(self, tracker: Tracker, finished: Iterable[RleFrame]) -> Follow:
-        """Return the function that tracks a visited frame, after the `finished` frames."""
-        if self.auto_track is None:
-            return lambda visit, frame: tracker.step(visit.position, frame.image, direction=visit.direction)
-        auto_tracker = AutoTracker(tracker, self.auto_track, finished)
-        return lambda visit, frame: auto_tracker.step(visit.position, frame)
 
 
 def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
@@ -92,31 +90,21 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
     if len(log) == len(job.traversal):
         states.clear()
         return
-    tracker, start = states.read_newest(len(log), job.backend, job) or (job.start_tracker(), 0)
-    follow = job.make_follower(tracker, islice(log, start))
-    for number, visit in enumerate(job.traversal.visits(job.video, start), start=start + 1):
-        frame = _track_frame(job, tracker, follow, visit)
-        if visit.index not in log:
-            yield frame
-            assert visit.index in log, "a frame is appended to the log before the next one is taken"
-        drop_unreachable(tracker, visit.position, visit.direction, job.traversal.needed_back(visit))
-        states.save_sometimes(tracker, number)
+    tracker, start = states.read_newest(len(log), job.backend, job.images) or (job.start_tracker(), 0)
+    frames = propagate(
+        tracker,
+        job.traversal.visits(job.video, start),
+        after=_follow_automatically(job, tracker, islice(log, start)),
+        on_corrupt="carry" if job.carry else "skip",
+        needed=job.traversal.needed_back,
+        progress=lambda done: states.save_sometimes(tracker, start + done),
+    )
+    for frame in frames:
+        if frame.index not in log:
+            yield encode_frame(frame)
+            assert frame.index in log, "a frame is appended to the log before the next one is taken"
     states.clear()
 
 
-def _track_frame(job: TrackJob, tracker: Tracker, follow: Follow, visit: VisitedFrame) -> RleFrame:
-    """Track one frame. A frame that could not be decoded is tracked only if it is prompted."""
-    frame = visit.frame
-    if frame is None or (frame.corrupt and visit.position not in job.traversal.prompted):
-        masks = _find_last_masks(tracker, visit) if frame and job.carry else Masks.empty(job.video.size)
-        return replace(encode_frame(TrackedFrame(visit.index, visit.time, masks)), corrupt=frame is not None)
-    return replace(encode_frame(TrackedFrame(visit.index, visit.time, follow(visit, frame))), corrupt=frame.corrupt)
-
-
-def _find_last_masks(tracker: Tracker, visit: VisitedFrame) -> Masks:
-    """Return the masks of the nearest tracked frame before a visit."""
-    positions = (visit.position - visit.direction * distance for distance in range(1, MAX_POINTERS))
-    tracked = (
-        position for position in positions if any(position in track.results for track in tracker.tracks.values())
-    )
-    return tracker.masks(next(tracked, visit.position))
+def _follow_automatically(job: TrackJob, tracker: Tracker, finished: Iterable[RleFrame]) -> AfterFrame | None:
+    return None if job.auto_track is None else AutoTracker(tracker, job.auto_track, finished).update

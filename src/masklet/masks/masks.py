@@ -347,13 +347,13 @@ class Masks:
         if keep_points is None:
             return masks
         shares = clicks(keep_points).normalize_points(self.size)
-        kept = [
+        components = [
             connected_components.keep_components_at(
                 logits, _share_of_crop(shares, self.size, crop) * logits.shape[::-1]
             )
             for logits, crop in zip(masks.low_res, masks.crops, strict=True)
         ]
-        return replace(masks, low_res=np.stack(kept)) if kept else masks
+        return replace(masks, low_res=np.stack(components)) if components else masks
 
     def keep_largest(self) -> Masks:
         """Keep the largest connected component of each mask."""

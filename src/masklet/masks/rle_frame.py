@@ -76,11 +76,11 @@ class RleFrame:
     def decode(self) -> TrackedFrame:
         """Decode the masks. Their logits are ±10, since only the masks themselves are stored."""
         if not self.object_ids:
-            return TrackedFrame(self.index, self.time, Masks.empty(self.size))
+            return TrackedFrame(self.index, self.time, Masks.empty(self.size), self.corrupt)
         codes = [mask.rle for mask in self]
         masks = Masks.from_rle(codes, object_ids=self.object_ids, scores=self.scores, labels=self.labels)
         object_scores = np.array(self.object_scores, np.float32)
-        return TrackedFrame(self.index, self.time, replace(masks, object_scores=object_scores))
+        return TrackedFrame(self.index, self.time, replace(masks, object_scores=object_scores), self.corrupt)
 
 
 def encode_frame(frame: TrackedFrame) -> RleFrame:
@@ -94,6 +94,7 @@ def encode_frame(frame: TrackedFrame) -> RleFrame:
         scores=tuple(masks.scores.tolist()),
         object_scores=tuple(masks.object_scores.tolist()),
         counts=tuple(rle["counts"] for rle in masks.to_rle()),
+        corrupt=frame.corrupt,
         labels=masks.labels,
     )
 

@@ -15,8 +15,14 @@ class TrackedFrame:
         index: Number of the frame in its video, from 0.
         time: Presentation time in seconds, or None if the source has none.
         masks: One mask per object, at the frame's size.
+        corrupt: Whether the frame could not be decoded completely.
     """
 
     index: int
     time: float | None
     masks: Masks
+    corrupt: bool = False
+
+    def __repr__(self) -> str:
+        corrupt = ", corrupt=True" if self.corrupt else ""
+        return f"TrackedFrame(index={self.index}, time={self.time}, masks={self.masks}{corrupt})"

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import Backend, Features, Predictions, Query, Recall, build_query
+from masklet.backend import Backend, Features, Recall
 from masklet.errors import PromptError
 from masklet.masks.masks import Masks
+from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object
+from masklet.views.encoded_frame import EncodedFrame, FeatureCache
+from masklet.views.found_mask import FoundMask
+from masklet.views.view import WHOLE_VIEW, View
 
 
-class EmbeddedImage(Protocol):
+class EmbeddedImage:
     """Encoded image, ready for any number of prompts. Build it with `Segmenter.embed`.
 
-    It is a `FullImage`, or a `ZoomedImage` of a model with a zoom.
+    With a zoom each object is predicted in a crop around it. The whole image and the crops are encoded when they are
+    first needed, and kept in a cache of `masklet.views.encoded_frame.MAX_FEATURE_BYTES`, which drops the least recently
+    used one.
 
     Example:
         >>> image = model.embed("dog.jpg")
@@ -27,10 +32,42 @@ class EmbeddedImage(Protocol):
         >>> masks = image.predict(click(630, 300) + click(690, 400, positive=False), refine=masks)
     """
 
+    def __init__(self, frame: EncodedFrame, view: View = WHOLE_VIEW) -> None:
+        self._frame, self._view = frame, view
+
+    def __repr__(self) -> str:
+        view = f", {self._view}" if self._view.has_regions else ""
+        return f"EmbeddedImage(size={self.size}{view})"
+
+    @staticmethod
+    def encode(
+        backend: Backend, images: Sequence[NDArray[np.uint8]], view: View = WHOLE_VIEW, *, lazy: bool = False
+    ) -> list[EmbeddedImage]:
+        """Encode images (H, W, 3) uint8 RGB of any sizes in one call.
+
+        Args:
+            backend: Backend with the model.
+            images: The images, which must not change if the view has regions.
+            view: Rule that places the regions in which objects are predicted.
+            lazy: Encode a whole image only when a prompt first needs it.
+        """
+        if lazy and view.has_regions:
+            frames = [EncodedFrame(backend, image, FeatureCache(backend)) for image in images]
+        else:
+            frames = EncodedFrame.encode_all(backend, images, keep_images=view.has_regions)
+        return [EmbeddedImage(frame, view) for frame in frames]
+
     @property
     def size(self) -> tuple[int, int]:
         """The image's (H, W) in pixels."""
+        return self._frame.size
 
+    @property
+    def features(self) -> Features:
+        """Features of the whole image, as the decoder takes them."""
+        return self._frame.attend(None, [Recall()])
+
+    @refuse_sam2_arguments("predict({})")
     def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
         """Predict one mask per object.
 
@@ -50,61 +87,57 @@ class EmbeddedImage(Protocol):
             PromptError: A point lies outside the image, an argument is not a prompt, or `refine` has no mask of a
                 prompted object.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class FullImage:
-    """Encoded image, resized as a whole to the network's square.
-
-    Attributes:
-        backend: Backend with the model.
-        features: The image's features, B = 1.
-        size: The image's (H, W) in pixels.
-    """
-
-    backend: Backend
-    features: Features
-    size: tuple[int, int]
-
-    def __repr__(self) -> str:
-        return f"FullImage(size={self.size})"
-
-    @staticmethod
-    def encode(backend: Backend, images: Sequence[NDArray[np.uint8]]) -> list[FullImage]:
-        """Encode images (H, W, 3) uint8 RGB of any sizes in one call."""
-        return [
-            FullImage(backend, backend.attend(features, [Recall()]), image.shape[:2])
-            for image, features in zip(images, backend.encode(images) if images else [], strict=True)
-        ]
-
-    @refuse_sam2_arguments("predict({})")
-    def predict(self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None) -> Masks:
-        """Predict one mask per object in one decoder call: see `EmbeddedImage.predict`."""
         by_object = group_by_object(prompts)
-        refined = masks_to_refine(by_object, refine)
-        queries = [self._query(prompt, refined.get(key), multimask) for key, prompt in by_object.items()]
-        decoded = self.backend.decode(self.features, queries)
-        if multimask:
-            return self._masks(self.backend.fetch_candidates(decoded), [key for key in by_object for _ in range(3)])
-        return self._masks(self.backend.fetch([decoded]), list(by_object))
+        for prompt in by_object.values():
+            prompt.normalize_points(self.size)  # before anything is computed
+        refined = _select_refined(by_object, refine)
+        objects = {
+            key: PromptedObject(prompt, _find_mask(refined[key], self.size) if key in refined else None)
+            for key, prompt in by_object.items()
+        }
 
-    def _query(self, prompt: Prompt, refined: Masks | None, multimask: bool | None) -> Query:
-        mask = prompt.mask if refined is None else refined.low_res[0]
-        ambiguous = prompt.point_count <= 1 and mask is None if multimask is None else multimask
-        return build_query(prompt.normalize_points(self.size), prompt.labels, mask, ambiguous=ambiguous)
+        def is_ambiguous(prompt: Prompt, has_mask: bool) -> bool:
+            return prompt.point_count <= 1 and not has_mask if multimask is None else multimask
 
-    def _masks(self, predictions: Predictions, object_ids: Sequence[int]) -> Masks:
+        rules = PromptRules(is_ambiguous, multimask=bool(multimask))
+        predicted = predict_prompts(self._frame, self._view, rules, objects)
+        labels = {key: prompt.label or (refined[key].labels[0] if key in refined else None)
+                  for key, prompt in by_object.items()}  # fmt: skip
+        return self._build_masks(predicted, labels, rules)
+
+    def _build_masks(
+        self, predicted: Mapping[int, PredictedMask], labels: Mapping[int, str | None], rules: PromptRules
+    ) -> Masks:
+        backend, count = self._frame.backend, 3 if rules.multimask else 1
+        results = [
+            one
+            for mask in predicted.values()
+            for one in (mask.select_three(backend) if rules.multimask else [mask.select(backend)])
+        ]
+        predictions = backend.fetch(results)
+        keys = [key for key in predicted for _ in range(count)]
         return Masks(
             low_res=predictions.logits,
             size=self.size,
             scores=predictions.iou.astype(np.float32),
-            object_ids=tuple(object_ids),
+            object_ids=tuple(keys),
             object_scores=predictions.object_score.astype(np.float32),
+            crops=tuple(predicted[key].region for key in keys),
+            labels=tuple(labels[key] for key in keys),
         )
 
 
-def masks_to_refine(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
-    """Select the mask from which the prediction of each object starts, by object id.
+def _find_mask(refined: Masks, size: tuple[int, int]) -> FoundMask:
+    """Return the best of an object's masks as one that was found in an image of `size` (H, W)."""
+    best = refined.best
+    if best.size != size and best.crops[0] is not None:  # the image was resized since
+        best = Masks.from_logits(best.logits, best.size)
+    logits = best.low_res[0]
+    return FoundMask(best.crops[0], size, logits, lambda: logits)
+
+
+def _select_refined(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -> dict[int, Masks]:
+    """Select the masks from which the prediction of each object starts, by object id.
 
     Raises:
         PromptError: `refine` is not `Masks`, has no mask of a prompted object, or a prompt has a mask of its own.
@@ -118,7 +151,7 @@ def masks_to_refine(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -
             f"write predict({EXAMPLE}, refine=masks)",
         )
     if len(prompts) == 1 and len(set(refine.object_ids)) == 1:
-        return dict.fromkeys(prompts, refine.best)
+        return dict.fromkeys(prompts, refine)
     unknown = [key for key in prompts if key not in refine.object_ids]
     if unknown:
         raise PromptError(
@@ -126,4 +159,4 @@ def masks_to_refine(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -
         )
     if any(prompt.mask is not None for prompt in prompts.values()):
         raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
-    return {key: refine.of(key).best for key in prompts}
+    return {key: refine.of(key) for key in prompts}

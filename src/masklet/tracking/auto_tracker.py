@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import Backend
 from masklet.errors import SettingsError
 from masklet.masks import rle
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame
-from masklet.masks.tracked_frame import TrackedFrame
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from masklet.prompts import Prompt, mask
-from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from masklet.video import Frame
+from masklet.tracking.traversal import VisitedFrame
 
 Image = NDArray[np.uint8]
 
@@ -96,20 +91,24 @@ class AutoTracker:
                 self._count({mask.object_id: rle.compute_area(mask.rle) > 0 for mask in frame})
         self._hidden_frames = {key: count for key, count in self._hidden_frames.items() if key in tracker.tracks}
 
-    def step(self, position: int, frame: Frame) -> Masks:
-        """Track all objects to the next frame, and every `every` frames add the objects of generated masks.
+    def update(self, visit: VisitedFrame, masks: Masks) -> Masks:
+        """Drop objects after a tracked frame, and every `every` frames add the objects of generated masks.
 
         If such a frame cannot be decoded, masks are generated on the next frame that can be.
 
         Args:
-            position: Position of the frame, from 0 for the first one.
-            frame: The frame.
+            visit: The frame. Positions count from 0.
+            masks: The masks of all objects on the frame.
 
         Returns:
-            The masks of all objects on the frame.
+            The masks of the objects that are tracked on, with new ones.
         """
-        masks = self._track(position, frame.image)
-        if frame.corrupt:
+        assert visit.frame is not None, "a tracked frame is decoded"
+        position, image = visit.position, visit.frame.image
+        self._count(_list_visible(masks))
+        self._drop(key for key in masks.object_ids if self._hidden_frames[key] >= self._options.patience)
+        masks = self._select_tracked(masks)
+        if visit.frame.corrupt:
             return masks
         generates = position // self._options.every > self._last // self._options.every
         self._last = position
@@ -117,22 +116,13 @@ class AutoTracker:
             return masks
         self._drop(_find_duplicates(masks))
         masks = self._select_tracked(masks)
-        prompts = self._generate_prompts(masks, frame.image)
+        prompts = self._generate_prompts(masks, image)
         if not prompts:
             return masks
-        self._tracker.prompt(position, prompts, frame.image)
-        masks = self._tracker.step(position, frame.image)  # computes nothing: all results on this frame are current
+        self._tracker.prompt(position, prompts, image)
+        masks = self._tracker.step(position, image)  # computes nothing: all results on this frame are current
         self._count({key: visible for key, visible in _list_visible(masks).items() if key in prompts})
         return masks
-
-    def _track(self, position: int, image: Image) -> Masks:
-        """Track all objects and drop those that were hidden for too long."""
-        if not self._tracker.tracks:
-            return Masks.empty((image.shape[0], image.shape[1]))
-        masks = self._tracker.step(position, image)
-        self._count(_list_visible(masks))
-        self._drop(key for key in masks.object_ids if self._hidden_frames[key] >= self._options.patience)
-        return self._select_tracked(masks)
 
     def _generate_prompts(self, masks: Masks, image: Image) -> dict[int, Prompt]:
         """Generate masks where nothing is tracked, and return them as prompts of new objects."""
@@ -165,22 +155,6 @@ class AutoTracker:
         for key in [*object_ids]:
             self._tracker.remove_object(key)
             del self._hidden_frames[key]
-
-
-def auto_track(
-    backend: Backend, frames: Iterable[Frame], options: AutoTrackOptions, *, length: int | None = None
-) -> Iterator[TrackedFrame]:
-    """Track everything in frames that arrive once and in order.
-
-    Args:
-        backend: Backend with the model.
-        frames: The frames.
-        options: Options.
-        length: Number of frames, if it is known.
-    """
-    auto_tracker = AutoTracker(Tracker(backend, length=length, disk_cache=DiskCache(0)), options)
-    for position, frame in enumerate(frames):
-        yield TrackedFrame(frame.index, frame.time, auto_tracker.step(position, frame))
 
 
 def _list_visible(masks: Masks) -> dict[int, bool]:

@@ -1,92 +1,113 @@
-"""Propagation of prompts through a video or a stream, and the schedule of prompts."""
+"""Propagation of a tracker's objects through frames: the one loop that every caller drives."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import count
+from typing import Literal, TypeAlias
 
-from masklet.errors import PromptError
+from masklet.errors import VideoError
+from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.prompts import Prompt, Prompts, check_integer, group_by_object
-from masklet.tracking.memory_bank import find_unreachable
 from masklet.tracking.tracker import Tracker
+from masklet.tracking.traversal import VisitedFrame
 
-if TYPE_CHECKING:
-    from masklet.tracking.traversal import Traversal
-    from masklet.video import Frame, Video
+OnCorrupt: TypeAlias = Literal["track", "skip", "carry", "raise"]
+"""What happens at a frame that could not be decoded completely: it is tracked as it is, has no masks, or has the masks of
+the nearest frame before it, or propagation ends with an error. A frame with a prompt is always tracked."""
 
-Schedule: TypeAlias = Mapping[int, Mapping[int, Prompt]]
-"""Prompts by frame, then by object: `{frame: {object_id: prompt}}`."""
-
-PromptsByFrame: TypeAlias = Mapping[int, Mapping[int, Prompt] | Sequence[Prompt]]
-"""A `Schedule` in which a list of prompts may stand for objects 1, 2, …"""
+BeforeFrame: TypeAlias = Callable[[VisitedFrame], object]
+AfterFrame: TypeAlias = Callable[[VisitedFrame, Masks], Masks]
 
 
-def propagate(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
-    """Prompt every scheduled frame, then track all objects through the frames of a traversal.
+def propagate(
+    tracker: Tracker,
+    visits: Iterable[VisitedFrame],
+    *,
+    before: BeforeFrame | None = None,
+    after: AfterFrame | None = None,
+    on_corrupt: OnCorrupt = "track",
+    needed: Callable[[VisitedFrame], Container[int]] | None = None,
+    progress: Callable[[int], object] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[TrackedFrame]:
+    """Track all objects through frames, and yield the masks of each frame.
 
-    Memories and results that no later frame recalls are dropped.
-    """
-    for frame, prompts in sorted(schedule.items()):
-        tracker.prompt(frame, prompts)
-    for visit in traversal.visits(video):
-        if visit.frame is not None:
-            masks = tracker.step(visit.index, visit.frame.image, direction=visit.direction)
-            yield TrackedFrame(visit.index, visit.time, masks)
-            needed = [traversal.frames[0] + position for position in traversal.needed_back(visit)]
-            drop_unreachable(tracker, visit.index, visit.direction, needed)
-
-
-def track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:
-    """Track forward through frames that arrive once, and prompt each scheduled frame when it arrives.
-
-    Raises:
-        PromptError: The frames end before the last scheduled one.
-    """
-    waiting = dict(schedule)
-    for frame in frames:
-        if frame.index in waiting:
-            tracker.prompt(frame.index, waiting.pop(frame.index), frame.image)
-        if tracker.tracks:
-            yield TrackedFrame(frame.index, frame.time, tracker.step(frame.index, frame.image))
-    if waiting:
-        raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
-
-
-def drop_unreachable(tracker: Tracker, frame: int, direction: int, needed: Container[int] = ()) -> None:
-    """Drop memories and results that no later frame recalls, for frames that are tracked only once.
+    Between two frames the caller may prompt the tracker, correct an object, or remove one: the next frame sees it. It
+    may also close the iterator, after which the tracker has the results of the frames that were yielded.
 
     Args:
-        tracker: The tracker.
-        frame: The last tracked frame.
-        direction: 1 forward, −1 backward; with 0, where frames are not tracked, nothing is dropped.
-        needed: Frames that are needed later. Prompted frames are always kept.
+        tracker: The tracker. It may have no objects at first; until it has some, frames have no masks.
+        visits: The frames, in the order and direction of tracking.
+        before: Called with each decoded frame before it is tracked, for instance to prompt objects on it.
+        after: Called with each decoded frame and its masks, for instance to correct them. It returns the masks to
+            yield.
+        on_corrupt: What happens at a frame that could not be decoded.
+        needed: Returns the numbers of frames that will be recalled later although they are out of reach of the next
+            frame. With it, memories and results are dropped once no later frame recalls them; without it all are kept,
+            and any frame can be corrected.
+        progress: Called with the number of frames done after each frame.
+        stop: Called before each frame. Propagation ends if it returns true, which another thread may ask for.
+
+    Raises:
+        VideoError: `frame-corrupt`, with `on_corrupt="raise"`.
     """
-    if not direction:
+    remaining = iter(visits)
+    for done in count(1):
+        visit = None if stop and stop() else next(remaining, None)
+        if visit is None:
+            return
+        yield _track_frame(tracker, visit, before, after, on_corrupt)
+        if needed:
+            _drop_unreachable(tracker, visit, needed(visit))
+        if progress:
+            progress(done)
+
+
+def _track_frame(
+    tracker: Tracker, visit: VisitedFrame, before: BeforeFrame | None, after: AfterFrame | None, on_corrupt: OnCorrupt
+) -> TrackedFrame:
+    frame = visit.frame
+    if frame is None:
+        return TrackedFrame(visit.index, visit.time, Masks.empty(visit.size))
+    if frame.corrupt and on_corrupt != "track" and not _is_prompted(tracker, visit):
+        if on_corrupt == "raise":
+            message = f"frame {visit.index} cannot be decoded completely; results would be wrong"
+            raise VideoError("frame-corrupt", message)
+        masks = _find_last_masks(tracker, visit) if on_corrupt == "carry" else Masks.empty(visit.size)
+        return TrackedFrame(visit.index, visit.time, masks, corrupt=True)
+    if before:
+        before(visit)
+    masks = Masks.empty(visit.size)
+    if tracker.tracks:
+        masks = tracker.step(visit.position, frame.image, direction=visit.direction)
+    if after:
+        masks = after(visit, masks)
+    return TrackedFrame(visit.index, visit.time, masks, corrupt=frame.corrupt)
+
+
+def _is_prompted(tracker: Tracker, visit: VisitedFrame) -> bool:
+    return any(visit.position in track.prompts for track in tracker.tracks.values())
+
+
+def _find_last_masks(tracker: Tracker, visit: VisitedFrame) -> Masks:
+    """Return the masks of the nearest tracked frame before a visit."""
+    before = {
+        frame
+        for track in tracker.tracks.values()
+        for frame in track.results
+        if (visit.position - frame) * visit.direction > 0
+    }
+    if not tracker.tracks:
+        return Masks.empty(visit.size)
+    return tracker.masks(min(before, key=lambda frame: abs(visit.position - frame), default=visit.position))
+
+
+def _drop_unreachable(tracker: Tracker, visit: VisitedFrame, needed: Container[int]) -> None:
+    """Drop memories and results that no later frame recalls."""
+    if not visit.direction:
         return
     for track in tracker.tracks.values():
-        for values in (track.recent, track.results):
-            for other in find_unreachable(list(values), frame, direction):
-                if other not in needed and other not in track.prompts:
-                    del values[other]
-
-
-def as_schedule(prompts: Prompts | PromptsByFrame, start: int = 0) -> dict[int, dict[int, Prompt]]:
-    """Return prompts as a schedule, `{frame: {object_id: prompt}}`.
-
-    Args:
-        prompts: What `EmbeddedImage.predict` takes, for frame `start`, or a mapping from frame to that.
-        start: Frame of prompts without a frame.
-
-    Raises:
-        PromptError: There is no prompt, an argument is not a prompt, or a frame or an object id is not an integer.
-    """
-    if isinstance(prompts, Mapping) and prompts and not any(isinstance(value, Prompt) for value in prompts.values()):
-        by_frame: Mapping[Any, Any] = prompts
-        if all(isinstance(value, Mapping | list | tuple) for value in by_frame.values()):
-            return {
-                check_integer(frame, "a frame"): group_by_object(value, f"track(video, {{{{{frame}: {{}}}}}})")
-                for frame, value in by_frame.items()
-            }
-    without_frames: Any = prompts
-    return {start: group_by_object(without_frames, "track(video, {})")}
+        for frame in track.list_unreachable([*track.results], visit.position, visit.direction):
+            if frame not in needed:
+                track.drop(frame)

@@ -14,11 +14,14 @@ from safetensors import SafetensorError, safe_open
 from masklet.backend import Backend
 from masklet.errors import CheckpointError, InputNotFound, StateError
 from masklet.masks.postprocessing import PostProcessing
+from masklet.memory.policies import policy_from_fields
+from masklet.memory.policy import Record
 from masklet.prompts import Prompt
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.object_track import ObjectTrack
 from masklet.tracking.session_writer import VERSION
 from masklet.tracking.tracker import Frames, Tracker
+from masklet.views.views import read_view
 
 
 def read_session(
@@ -49,7 +52,8 @@ def read_session(
                 length=None if header["length"] is None else _check_integer(header["length"]),
                 disk_cache=disk_cache,
                 postprocessing=PostProcessing.from_fields(header.get("cleaning", {})),
-                zoom=float(header.get("zoom", 0.0)),
+                view=read_view(header),
+                memory=policy_from_fields(header.get("memory", {})),
             )
             tracker.stamps = count(_check_integer(header["stamp"]))
             tracker.size = tuple(header["picture"]) if header["picture"] else None
@@ -76,6 +80,11 @@ def _check_model(header: dict[str, Any], backend: Backend, path: Path) -> None:
         )
 
 
+def _read_record(row: list[Any]) -> Record:
+    iou, object_score, state, parent = row
+    return Record(float(iou), float(object_score), tuple(map(float, state)), _check_integer(parent))
+
+
 def _check_integer(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError(f"{value!r} is not an integer")
@@ -84,7 +93,8 @@ def _check_integer(value: Any) -> int:
 
 def _read_track(tracker: Tracker, entry: dict[str, Any], file: Any) -> ObjectTrack:
     key = entry["id"]
-    track = ObjectTrack.create(key, tracker.backend, tracker.disk_cache)
+    track = ObjectTrack.create(key, tracker.backend, tracker.disk_cache, tracker.memory, tracker.length)
+    track.label = entry.get("label")
     names = set(file.keys())
 
     def read_arrays(kind: str, frame: int | str) -> list[NDArray[Any]]:
@@ -103,13 +113,17 @@ def _read_track(tracker: Tracker, entry: dict[str, Any], file: Any) -> ObjectTra
             mask = bits.reshape(shape).astype(bool)
         track.prompts[int(frame)] = Prompt(points, labels, mask)
     for frame in map(_check_integer, entry["prompted"]):
-        track.bank.prompted[frame] = track.recent.unpack(read_arrays("prompted", frame))
+        (track.prompted[frame],) = track.recent.unpack(read_arrays("prompted", frame))
     for frame in map(_check_integer, entry["recent"]):
         track.recent.spill_packed(frame, read_arrays("recent", frame))
+        track.extend(frame)
     for frame in map(_check_integer, entry["answers"]):
         if frame in track.prompts:
             track.results[frame] = track.results.unpack(read_arrays("answers", frame))
         else:
             track.results.spill_packed(frame, read_arrays("answers", frame))
+    track.records.update(
+        {int(frame): tuple(map(_read_record, rows)) for frame, rows in entry.get("records", {}).items()}
+    )
     track.uncertainties.update({int(frame): uncertainty for frame, uncertainty in entry["doubts"].items()})
     return track

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from masklet.backend import Backend
 from masklet.checkpoints.writer import stream_tensors
 from masklet.masks.postprocessing import PostProcessing
+from masklet.memory.policies import policy_to_fields
+from masklet.memory.policy import MemoryPolicy
 from masklet.tracking.object_track import ObjectTrack
+from masklet.views.view import View
 
 VERSION = 1
 
@@ -33,7 +36,8 @@ class Session:
         size: (H, W) of the frames; None before the first prompt.
         length: Number of frames, if it is known.
         postprocessing: Post-processing of masks.
-        zoom: Side of a crop divided by the size of its object, or 0.
+        view: Rule that places the part of a frame in which each object is predicted.
+        memory: Memory policy.
         stamp: Number of the next result.
     """
 
@@ -42,7 +46,8 @@ class Session:
     size: tuple[int, int] | None
     length: int | None
     postprocessing: PostProcessing
-    zoom: float
+    view: View
+    memory: MemoryPolicy
     stamp: int
 
 
@@ -64,16 +69,19 @@ def _build_header(session: Session) -> dict[str, Any]:
         "picture": session.size,
         "length": session.length,
         "cleaning": session.postprocessing.to_fields(),
-        "zoom": session.zoom,
+        **session.view.to_fields(),
+        "memory": policy_to_fields(session.memory),
         "stamp": session.stamp,
         "objects": [
             {
                 "id": key,
                 "prompts": {frame: list(prompt.mask.shape) if prompt.mask is not None else None
                             for frame, prompt in track.prompts.items()},
-                "prompted": list(track.bank.prompted),
+                "label": track.label,
+                "prompted": list(track.prompted),
                 "recent": list(track.recent),
                 "answers": list(track.results),
+                "records": {frame: [list(record) for record in records] for frame, records in track.records.items()},
                 "doubts": track.uncertainties,
             }
             for key, track in session.tracks.items()
@@ -88,8 +96,8 @@ def _list_arrays(tracks: Mapping[int, ObjectTrack]) -> Iterator[tuple[str, NDArr
             yield f"{key}/prompt/{frame}/labels", prompt.labels
             if prompt.mask is not None:
                 yield f"{key}/prompt/{frame}/mask", np.packbits(prompt.mask)
-        for frame, memory in track.bank.prompted.items():
-            yield from _number(f"{key}/prompted/{frame}", track.recent.pack(memory))
+        for frame, memory in track.prompted.items():
+            yield from _number(f"{key}/prompted/{frame}", track.recent.pack((memory,)))
         for frame in track.recent:
             yield from _number(f"{key}/recent/{frame}", track.recent.get_packed(frame))
         for frame in track.results:

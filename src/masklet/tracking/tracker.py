@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from masklet.backend import NO_PROMPT, Backend, Decoded, Features, describe
+from masklet.backend import NO_PROMPT, Backend, Decoded, Recall, describe
 from masklet.errors import PromptError, StateError, VideoError
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
-from masklet.predict.crop import ZOOM_PASSES, Crop, paste_masks
+from masklet.memory.policy import MemoryPolicy
+from masklet.memory.recent_memory import RecentMemory
+from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompt, Prompts, group_by_object
 from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.frame_features import FrameFeatures
-from masklet.tracking.memory_bank import find_unreachable
-from masklet.tracking.object_crop import check_zoom_options, crop_for_prompt, crop_for_search, group_by_crop
+from masklet.tracking.frame_masks import build_masks
+from masklet.tracking.hypotheses import choose_hypotheses, start_record
 from masklet.tracking.object_track import ObjectResult, ObjectTrack
 from masklet.tracking.outdated_results import compute_basis, select_outdated
-from masklet.tracking.prompt_decoder import decode_prompts, use_mask_prompts
 from masklet.tracking.session_writer import Session, write_session
+from masklet.views.encoded_frame import EncodedFrame, FeatureCache
+from masklet.views.view import WHOLE_VIEW, Region, View, check_view, group_by_region
 
 Image = Any  # (H, W, 3) uint8 RGB
 
 _SUGGESTION_DISTANCE = 5  # frames: masks this close to a prompt are not suggested
+_PROMPT_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, hide=True, use_masks=True)
 
 
 class Frames(Protocol):
@@ -48,11 +51,11 @@ class Tracker:
         disk_cache: Cache for memories and results of distant frames, which corrections recall. With `DiskCache(0)` they
             recall only prompted frames and the last ones.
         postprocessing: Hole filling, removal of islands, and separation of objects; whether it also changes memories.
-        zoom: Predict and remember each object in a crop of `zoom` × its size, which moves with it. Each object costs an
-            encoding per frame. The crop grows while its object is not found. 0 disables it.
+        view: Rule that places the part of a frame in which each object is predicted.
+        memory: Rules that select the memories which a frame recalls.
 
     Raises:
-        SettingsError: The zoom is below 1, or is combined with non-overlapping memories.
+        SettingsError: A view of parts of the frame is combined with non-overlapping memories.
 
     Example:
         >>> tracker = model.tracker(masklet.open_video("dog.mp4"))
@@ -70,22 +73,25 @@ class Tracker:
         length: int | None = None,
         disk_cache: DiskCache | None = None,
         postprocessing: PostProcessing = NO_POSTPROCESSING,
-        zoom: float = 0.0,
+        view: View = WHOLE_VIEW,
+        memory: MemoryPolicy | None = None,
     ) -> None:
         self.backend = backend
         self.video = video
         self.length = length
         self.disk_cache = DiskCache() if disk_cache is None else disk_cache
         self.postprocessing = postprocessing
-        self.zoom = check_zoom_options(zoom, postprocessing)
+        self.view = check_view(view, postprocessing)
+        self.memory = RecentMemory() if memory is None else memory
         self.tracks: dict[int, ObjectTrack] = {}
         self.size: tuple[int, int] | None = None
         self.stamps = count(1)
-        self._frame: FrameFeatures | None = None
+        self._features = FeatureCache(backend)
+        self._frame: EncodedFrame | None = None
 
     def __repr__(self) -> str:
-        zoom = f", zoom {self.zoom:g}" if self.zoom else ""
-        return f"Tracker({describe(self.backend)}{zoom}, object_ids={format_object_ids(self.object_ids)})"
+        view = f", {self.view}" if self.view.has_regions else ""
+        return f"Tracker({describe(self.backend)}{view}, object_ids={format_object_ids(self.object_ids)})"
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -98,7 +104,8 @@ class Tracker:
 
         A prompt replaces the earlier one of the same object on the same frame, but starts from the mask found so far.
         Tracking does not overwrite a prompted mask, and every other frame recalls it. On a frame that was tracked
-        before, a prompt is a correction, which uses the object's memories. A mask alone is used as it is.
+        before, a prompt is a correction, which uses the object's memories. A mask alone is used as it is. A label in a
+        prompt becomes the label of its object.
 
         Args:
             frame: Number of the frame.
@@ -115,26 +122,11 @@ class Tracker:
             VideoError: The image has another size than earlier frames.
         """
         by_object = group_by_object(prompts, f"tracker.prompt({frame if isinstance(frame, int) else 0}, {{}}, image)")
-        self._open(frame, image)
+        opened = self._open(frame, image)
         for prompt in by_object.values():
-            prompt.normalize_points(self._size)  # before any object changes
-        order = dict.fromkeys((*self.tracks, *by_object))
-        masks = {key: prompt for key, prompt in by_object.items() if not prompt.point_count}
-        others = {key: prompt for key, prompt in by_object.items() if key not in masks}
-        for crop, group in group_by_crop(masks, lambda key: self._crop_for_prompt(frame, key, masks[key])):
-            decoded = use_mask_prompts(self.backend, self._encode(crop), group, crop, self._size)
-            self._add_prompted(frame, group, crop, decoded)
-        in_full_frame: Mapping[int, Prompt] = {}
-        for crop, group in group_by_crop(others, lambda key: self._crop_for_prompt(frame, key, others[key])):
-            self._decode_prompts(frame, group, crop)
-            in_full_frame = group if crop is None else in_full_frame
-        for _ in range(ZOOM_PASSES if in_full_frame else 0):
-            for crop, group in group_by_crop(
-                in_full_frame, lambda key: self._crop_for_prompt(frame, key, in_full_frame[key])
-            ):
-                if crop is not None:  # the mask on the full frame places it
-                    self._decode_prompts(frame, group, crop)
-        self.tracks = {key: self.tracks[key] for key in order}  # in the order of prompts, not in that of their groups
+            prompt.normalize_points(opened.size)  # before any object changes
+        objects = {key: self._find_prompted(frame, key, prompt) for key, prompt in by_object.items()}
+        self._add_prompted(frame, by_object, predict_prompts(opened, self.view, _PROMPT_RULES, objects))
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
@@ -158,13 +150,11 @@ class Tracker:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
         outdated = select_outdated(self.tracks, frame, direction, dependent=self._memories_depend_on_others)
         if outdated:
-            self._open(frame, image)
-        for crop, group in group_by_crop(outdated, lambda key: self._crop_for_search(outdated[key], frame, direction)):
-            self._track(frame, group, crop, direction)
+            self._track(frame, outdated, self._open(frame, image), direction)
         for track in self.tracks.values():
             if frame in track.prompts:
                 track.results[frame] = track.results[frame]._replace(direction=direction)
-            self._spill(track, frame, direction)
+            track.spill(frame, direction)
         masks = self.masks(frame)
         for track, uncertainty in zip(self.tracks.values(), masks.uncertainty.tolist(), strict=True):
             track.note_uncertainty(frame, uncertainty)
@@ -193,14 +183,19 @@ class Tracker:
         """
         if self.size is None:
             raise StateError("no-prompts", "nothing to show; prompt an object first")
-        results = [track.results.get(frame) for track in self.tracks.values()]
-        if not results:
-            return Masks.empty(self.size)
-        logits, iou, score = self.backend.fetch([None if result is None else result.decoded for result in results])
-        masks = Masks.from_logits(logits, self.size, scores=iou, object_ids=self.object_ids, object_scores=score)
-        masks = self.postprocessing.fill_and_remove(masks)
-        crops = [None if result is None else result.crop for result in results]
-        return self.postprocessing.separate(paste_masks(masks, crops))
+        return build_masks(self.backend, self.tracks, frame, self.size, self.postprocessing)
+
+    def settle(self, frame: int, direction: int = 1) -> None:
+        """Make the best hypothesis of each object on a frame the result of the frames that led to it.
+
+        It changes results only where the memory policy keeps several hypotheses.
+
+        Args:
+            frame: The last frame that was tracked.
+            direction: Direction in which it was tracked.
+        """
+        for track in self.tracks.values():
+            track.settle(frame, direction, self.stamps)
 
     def remove_prompt(self, frame: int, object_id: int) -> None:
         """Remove an object's prompt on a frame. An object that loses its last prompt is removed.
@@ -211,8 +206,7 @@ class Tracker:
         track = self._get_track(object_id)
         if track.prompts.pop(frame, None) is None:
             raise PromptError("unknown-frame", f"object {object_id} has no prompt on frame {frame}")
-        track.bank.forget(frame)
-        del track.results[frame]
+        track.forget(frame)
         if not track.prompts:
             self.remove_object(object_id)
 
@@ -239,8 +233,9 @@ class Tracker:
             ResourceError: The file cannot be written.
         """
         session = Session(
-            self.backend, self.tracks, self.size, self.length, self.postprocessing, self.zoom, next(self.stamps)
-        )
+            self.backend, self.tracks, self.size, self.length, self.postprocessing, self.view, self.memory,
+            next(self.stamps),
+        )  # fmt: skip
         write_session(Path(path), session)
 
     def _get_track(self, object_id: int) -> ObjectTrack:
@@ -249,95 +244,98 @@ class Tracker:
         return self.tracks[object_id]
 
     def _create_track(self, object_id: int) -> ObjectTrack:
-        return ObjectTrack.create(object_id, self.backend, self.disk_cache)
+        return ObjectTrack.create(object_id, self.backend, self.disk_cache, self.memory, self.length)
 
-    def _crop_for_prompt(self, frame: int, key: int, prompt: Prompt) -> Crop | None:
-        track = self.tracks.get(key)
-        result = track.results.get(frame) if track and self.zoom else None
-        return crop_for_prompt(self.backend, prompt, result, self._size, self.zoom)
+    def _find_prompted(self, frame: int, object_id: int, prompt: Prompt) -> PromptedObject:
+        """Return an object to predict: with its mask on the frame, and on a tracked frame with its memories."""
+        track = self.tracks.get(object_id)
+        earlier = track.results.get(frame) if track else None
+        if track is None or earlier is None:
+            return PromptedObject(prompt)
+        recall = Recall()
+        if earlier.direction:
+            recall = track.list_hypotheses(frame, earlier.direction)[0].recall()
+        return PromptedObject(prompt, earlier.find_mask(self.backend, self._opened.size), recall)
 
-    def _crop_for_search(self, track: ObjectTrack, frame: int, direction: int) -> Crop | None:
-        if not self.zoom:
-            return None
-        result = track.results[track.nearest_recalled(frame, direction)]
-        return crop_for_search(self.backend, result, self._size, self.zoom)
-
-    def _decode_prompts(self, frame: int, prompts: Mapping[int, Prompt], crop: Crop | None) -> None:
-        """Decode clicks and boxes in one crop and add their results."""
-        features = self._encode(crop)
-        decoded = decode_prompts(self.backend, features, prompts, self.tracks, frame, crop, self._size, self.length)
-        self._add_prompted(frame, prompts, crop, decoded)
-
-    def _add_prompted(self, frame: int, prompts: Mapping[int, Prompt], crop: Crop | None, decoded: Decoded) -> None:
+    def _add_prompted(self, frame: int, prompts: Mapping[int, Prompt], predicted: Mapping[int, PredictedMask]) -> None:
         """Add the results of prompts, and memorize them at once."""
-        decoded = self._postprocess(frame, prompts, decoded)
-        selected = self.backend.select(decoded, [(row, None) for row in range(len(prompts))])
-        memories = self.backend.memorize(self._encode(crop), selected, [True] * len(prompts))
-        for row, (key, prompt) in enumerate(prompts.items()):
-            track = self.tracks.setdefault(key, self._create_track(key))
-            earlier = track.results.get(frame)
-            track.prompts[frame] = prompt
-            track.bank.remember(frame, memories[row], prompted=True)
-            direction = earlier.direction if earlier else 0
-            track.results[frame] = ObjectResult(selected[row], direction, 0, next(self.stamps), crop)
+        opened = self._opened
+        tracks = {key: self.tracks.get(key) or self._create_track(key) for key in prompts}
+        selected = [predicted[key].select(self.backend) for key in prompts]
+        decoded = dict(zip(prompts, self._postprocess(frame, prompts, selected), strict=True))
+        for region, group in group_by_region(prompts, lambda key: predicted[key].region):
+            results = [decoded[key] for key in group]
+            memories = self.backend.memorize(opened.encode(region), results, [True] * len(group))
+            for key, memory in zip(group, memories, strict=True):
+                earlier = tracks[key].results.get(frame)
+                direction = earlier.direction if earlier else 0
+                result = ObjectResult(decoded[key], direction, 0, next(self.stamps), region)
+                record = start_record(self.backend, self.memory, result, opened.size)
+                tracks[key].add_prompted(frame, prompts[key], result, memory, record)
+        self.tracks |= tracks
 
-    def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], crop: Crop | None, direction: int) -> None:
-        """Track objects to a frame in one crop."""
-        features = self._encode(crop)
-        dependent = self._memories_depend_on_others
-        bases = [compute_basis(self.tracks, track, frame, direction, dependent=dependent) for track in tracks.values()]
-        recalls = [track.bank.recall(frame, direction, length=self.length) for track in tracks.values()]
-        conditioned = self.backend.attend(features, recalls)
-        decoded = self.backend.decode(conditioned, [NO_PROMPT] * len(tracks), hide=True)
-        decoded = self._postprocess(frame, tracks, decoded)
-        selected = self.backend.select(decoded, [(row, None) for row in range(len(tracks))])
-        memories = self.backend.memorize(features, selected, [False] * len(tracks))
-        for row, track in enumerate(tracks.values()):
-            track.bank.remember(frame, memories[row])
-            track.results[frame] = ObjectResult(selected[row], direction, bases[row], next(self.stamps), crop)
+    def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], opened: EncodedFrame, direction: int) -> None:
+        """Track objects to a frame, those in one region of it in one call of each network."""
+
+        def follow(key: int) -> Region:
+            nearest = tracks[key].results[tracks[key].nearest_frame(frame, direction)]
+            return self.view.follow(nearest.find_mask(self.backend, opened.size), opened.size)
+
+        for region, group in group_by_region(tracks, follow):
+            features = opened.encode(region)
+            dependent = self._memories_depend_on_others
+            bases = [
+                compute_basis(self.tracks, track, frame, direction, dependent=dependent) for track in group.values()
+            ]
+            hypotheses = [track.list_hypotheses(frame, direction) for track in group.values()]
+            recalls = [one.recall() for of_object in hypotheses for one in of_object]
+            attended = self.backend.attend(features, recalls)
+            decoded = self.backend.decode(attended, [NO_PROMPT] * len(recalls), hide=True)
+            chosen = choose_hypotheses(self.backend, self.memory, decoded, hypotheses, region, opened.size)
+            picks = [pick for of_object in chosen for pick in of_object.picks]
+            results = self._postprocess(frame, group, self.backend.select(decoded, picks))
+            memories = self.backend.memorize(features, results, [False] * len(results))
+            rows = zip(results, memories, strict=True)
+            for track, basis, of_object in zip(group.values(), bases, chosen, strict=True):
+                (best, *others), stored = zip(*islice(rows, len(of_object.picks)), strict=True)
+                result = ObjectResult(best, direction, basis, next(self.stamps), region, tuple(others))
+                track.add_tracked(frame, result, stored, of_object.records)
 
     @property
     def _memories_depend_on_others(self) -> bool:
         return self.postprocessing.in_memory and self.postprocessing.non_overlapping
 
-    def _postprocess(self, frame: int, keys: Iterable[int], decoded: Decoded) -> Decoded:
+    def _postprocess(self, frame: int, keys: Iterable[int], results: list[Decoded]) -> list[Decoded]:
         """Post-process the results of objects `keys` on a frame as they are written to memory."""
         if not self.postprocessing.in_memory:
-            return decoded
+            return results
         own_keys = {*keys}
         others = [track.results[frame].decoded for key, track in self.tracks.items()
                   if key not in own_keys and frame in track.prompts]  # fmt: skip
-        logits_of_keys, *prompted = (self.backend.fetch([output]).logits for output in (decoded, *others))
-        logits = self.postprocessing.process_for_memory(logits_of_keys, [output[0] for output in prompted])
-        return decoded._replace(logits=self.backend.restore([logits[:, None]])[0])
+        logits = self.backend.fetch([*results, *others]).logits
+        processed = self.postprocessing.process_for_memory(logits[: len(results)], [*logits[len(results) :]])
+        restored = self.backend.restore([one[None, None] for one in processed])
+        return [result._replace(logits=one) for result, one in zip(results, restored, strict=True)]
 
-    def _spill(self, track: ObjectTrack, frame: int, direction: int) -> None:
-        """Move memories and results that later frames do not recall to the disk cache, except on prompted frames."""
-        for values in (track.recent, track.results):
-            for other in find_unreachable(values.in_memory, frame, direction):
-                if other not in track.prompts:
-                    values.spill(other)
-
-    def _open(self, frame: int, image: Image | None) -> None:
+    def _open(self, frame: int, image: Image | None) -> EncodedFrame:
         """Make a frame the current one. Once it is encoded, its image does not change."""
         if self._frame is not None and self._frame.index == frame and (image is None or self._frame.is_encoded):
-            return
+            return self._frame
         image = self._read_image(frame) if image is None else image
-        size = (int(image.shape[0]), int(image.shape[1]))
-        if self.size is not None and size != self.size:
-            raise VideoError("resolution-changed", f"frame {frame} has size {size}, the frames before it {self.size}")
-        self.size = size
-        self._frame = FrameFeatures(frame, image.copy() if self.zoom else image)  # crops are cut out of it later
+        image = image.copy() if self.view.has_regions else image  # regions are cut out of it later
+        opened = EncodedFrame(self.backend, image, self._features, frame)
+        if self.size is not None and opened.size != self.size:
+            message = f"frame {frame} has size {opened.size}, the frames before it {self.size}"
+            raise VideoError("resolution-changed", message)
+        if self.video is None:
+            self._features.clear()  # a stream may use the number of a frame again
+        self.size, self._frame = opened.size, opened
+        return opened
 
     @property
-    def _size(self) -> tuple[int, int]:
-        assert self.size is not None, "a frame was opened"
-        return self.size
-
-    def _encode(self, crop: Crop | None) -> Features:
-        """Return the features of the current frame, or of a crop of it."""
+    def _opened(self) -> EncodedFrame:
         assert self._frame is not None, "a frame was opened"
-        return self._frame.encode(self.backend, crop)
+        return self._frame
 
     def _read_image(self, frame: int) -> Image:
         if self.video is None:

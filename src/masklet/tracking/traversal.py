@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from masklet.backend import MAX_POINTERS
 from masklet.errors import PromptError, SettingsError, StateError
@@ -25,6 +25,7 @@ class VisitedFrame:
         direction: 1 if it is tracked forward, −1 backward, 0 if it is not tracked.
         index: Number of the frame in the video.
         time: Time in seconds, or None if the source has none.
+        size: The frame's (H, W).
         frame: The decoded frame; None if it is not tracked.
     """
 
@@ -32,7 +33,15 @@ class VisitedFrame:
     direction: int
     index: int
     time: float | None
+    size: tuple[int, int]
     frame: Frame | None
+
+
+def visit_in_order(frames: Iterable[Frame]) -> Iterator[VisitedFrame]:
+    """Visit frames forward as they arrive; each has its number as its position."""
+    for frame in frames:
+        size = (int(frame.image.shape[0]), int(frame.image.shape[1]))
+        yield VisitedFrame(frame.index, 1, frame.index, frame.time, size, frame)
 
 
 class _Segment(NamedTuple):
@@ -86,10 +95,10 @@ class Traversal:
             if direction == 0:
                 for position in remaining:
                     index = self.frames[position]
-                    yield VisitedFrame(position, 0, index, video.times[index], None)
+                    yield VisitedFrame(position, 0, index, video.times[index], video.size, None)
             else:
                 for position, frame in zip(remaining, self._decode(video, remaining), strict=True):
-                    yield VisitedFrame(position, direction, frame.index, frame.time, frame)
+                    yield VisitedFrame(position, direction, frame.index, frame.time, video.size, frame)
 
     def _segments(self) -> list[_Segment]:
         first, last, count = self.prompted[0], self.prompted[-1], len(self)
@@ -109,6 +118,18 @@ class Traversal:
         selected = {self.frames[position] for position in positions}
         span = range(self.frames[positions[0]], self.frames[positions[-1]] + positions.step, positions.step)
         yield from (frame for frame in video.frames(span) if frame.index in selected)
+
+
+@dataclass(frozen=True, slots=True)
+class TraversedVideo:
+    """Images of a video by their position in a traversal, which is a tracker's frame number."""
+
+    video: Video
+    traversal: Traversal
+
+    def __getitem__(self, position: int) -> Any:
+        """Return the image (H, W, 3) at a position."""
+        return self.video[self.traversal.frames[position]]
 
 
 def check_direction(direction: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from masklet.datasets.annotation import Annotation
 from masklet.datasets.dataset import AnnotatedClip, Clips, Images
 from masklet.errors import FormatError
-from masklet.predict.crop import Crop
+from masklet.masks.crop import Crop
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
 from masklet.synthetic.engine.views import sample_crop
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from masklet.backend import GIVEN_MASK_SCORE, MASK_BIAS, MASK_SCALE, Features, Memory, Recall
 from masklet.config import MASK_STRIDE
+from masklet.memory.memory_bank import MemoryBank
 from masklet.model.sam2 import Sam2, select_pointers
-from masklet.tracking.memory_bank import MemoryBank
 from masklet.train.image_rollout import (
     RolloutOptions,
     RolloutResult,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.names import check_relative
-from masklet.predict.crop import Crop
+from masklet.masks.crop import Crop
 from masklet.synthetic.engine.samples import Clip, Sample, TargetKind
 from masklet.synthetic.engine.views import sample_crop
 from masklet.synthetic.image_filters import resize, resize_labels

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from masklet.predict.crop import MIN_CROP_PX, Crop, full_crop
+from masklet.masks.crop import Crop, full_crop
+from masklet.views.zoom_view import MIN_CROP_PX
 
 FULL_IMAGE_SHARE, CLOSE_UP_SHARE = 0.2, 0.55  # shares of the crops; the others contain the object at any place
 AREA_SHARE_RANGE = 0.002, 0.6  # share of a crop that the object covers, if the crop is no close-up

@@ -7,7 +7,9 @@ import random
 import pytest
 
 from masklet.backend import Memory
-from masklet.tracking.memory_bank import MemoryBank, find_unreachable
+from masklet.memory.memory_bank import NO_RECORD, MemoryBank
+from masklet.memory.policy import Past
+from masklet.memory.recent_memory import RecentMemory
 
 
 def reference_recall(
@@ -39,7 +41,7 @@ def test_recall_equals_the_reference_on_20000_random_banks() -> None:
         frames = list(range(length))
         prompted = rng.sample(frames, rng.randint(1, min(4, length)))
         tracked = set(rng.sample(frames, rng.randint(0, length))) - set(prompted)
-        bank = MemoryBank({t: Memory(t, t) for t in prompted}, {t: Memory(t, t) for t in tracked})
+        bank = MemoryBank(prompted={t: Memory(t, t) for t in prompted}, recent={t: Memory(t, t) for t in tracked})
         frame, reverse = rng.choice(frames), rng.random() < 0.5
         recall = bank.recall(frame, -1 if reverse else 1, length=length)
         spatial, pointers = reference_recall(prompted, tracked, frame, length, reverse)
@@ -49,14 +51,14 @@ def test_recall_equals_the_reference_on_20000_random_banks() -> None:
 
 
 def test_the_first_frame_after_a_prompt_recalls_one_map_and_one_pointer() -> None:
-    bank = MemoryBank({0: Memory("map", "pointer")})
+    bank = MemoryBank(prompted={0: Memory("map", "pointer")})
     recall = bank.recall(1)
     assert recall.spatial == ((6, Memory("map", "pointer")),)
     assert recall.pointers == ((1, Memory("map", "pointer")),)
 
 
 def test_frame_eight_recalls_seven_maps_and_eight_pointers() -> None:
-    bank = MemoryBank({0: Memory(0, 0)}, {t: Memory(t, t) for t in range(1, 8)})
+    bank = MemoryBank(prompted={0: Memory(0, 0)}, recent={t: Memory(t, t) for t in range(1, 8)})
     recall = bank.recall(8)
     assert [slot for slot, _ in recall.spatial] == [6, 5, 4, 3, 2, 1, 0]
     assert len(recall.pointers) == 8
@@ -77,24 +79,25 @@ def test_a_prompted_memory_replaces_a_tracked_one() -> None:
     assert [memory.features for _, memory in bank.recall(4).spatial] == ["prompted"]
 
 
+def retained(bank: MemoryBank, frame: int, direction: int) -> set[int]:
+    """Return the frames up to `frame` that later ones may recall."""
+    past = sorted((t for t in bank.recent if (frame - t) * direction >= 0), key=lambda t: abs(frame - t))
+    return RecentMemory().retain(Past({}, lambda: ((t, NO_RECORD) for t in past)), frame, direction)
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_dropping_unreachable_memories_changes_no_later_recall(direction: int) -> None:
-    whole = MemoryBank({50: Memory(50, 50)}, {t: Memory(t, t) for t in range(100) if t != 50})
-    trimmed = MemoryBank(dict(whole.prompted), dict(whole.recent))
-    for frame in find_unreachable(trimmed.recent, 50, direction):
-        trimmed.forget(frame)
+    whole = MemoryBank(prompted={50: Memory(50, 50)}, recent={t: Memory(t, t) for t in range(100) if t != 50})
+    trimmed = MemoryBank(prompted=dict(whole.prompted), recent=dict(whole.recent))
+    for frame in {t for t in trimmed.recent if (50 - t) * direction > 0} - retained(trimmed, 50, direction):
+        del trimmed.recent[frame]
     assert len(trimmed.recent) < len(whole.recent)
     later = range(51, 70) if direction == 1 else range(49, 30, -1)
     for frame in later:
         assert trimmed.recall(frame, direction) == whole.recall(frame, direction)
 
 
-def test_frames_more_than_14_behind_are_unreachable() -> None:
-    assert find_unreachable(range(30), 20, 1) == [0, 1, 2, 3, 4, 5]
-
-
-def test_forget_drops_the_memories_of_a_frame() -> None:
-    bank = MemoryBank({1: Memory(1, 1)}, {2: Memory(2, 2)})
-    bank.forget(1)
-    bank.forget(2)
-    assert not bank.recall(3)
+def test_frames_more_than_14_behind_are_not_retained() -> None:
+    bank = MemoryBank(recent={t: Memory(t, t) for t in range(30)})
+    assert retained(bank, 20, 1) == set(range(6, 21))
+    assert retained(bank, 20, -1) == set(range(20, 30))

@@ -1,0 +1,1 @@
+"""Views of an image: which part of it is encoded for each object."""

@@ -1,0 +1,89 @@
+"""View of huge images in tiles, so that small objects are predicted at their full resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.errors import SettingsError
+from masklet.masks.crop import Crop
+from masklet.prompts import NEGATIVE, Prompt
+from masklet.views.found_mask import FoundMask
+from masklet.views.zoom_view import prompt_box
+
+_MIN_TILE_PX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TiledView:
+    """View of each object in the tile of a fixed grid that holds its prompt, or in the next larger one.
+
+    Tiles of one size overlap by half a side, so that each object up to half a tile lies well inside one of them. An
+    object that is too large gets a tile of twice the side, and so on up to the whole image, which is never encoded
+    otherwise. Objects in one tile are predicted in one call.
+
+    Attributes:
+        tile: Side of the smallest tiles in pixels of the image, at least 32.
+
+    Raises:
+        SettingsError: The tile is too small.
+
+    Example:
+        >>> model = masklet.load(view=TiledView(1024))
+        >>> masks = model.segment("aerial.tif", click(8120, 5310))
+    """
+
+    has_regions: ClassVar[bool] = True
+    looks: ClassVar[int] = 0
+
+    tile: int = 1024
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tile, bool) or not isinstance(self.tile, int) or self.tile < _MIN_TILE_PX:
+            message = f"tile must be a whole number of pixels, at least {_MIN_TILE_PX}, got {self.tile!r}"
+            raise SettingsError("bad-usage", message)
+
+    def __str__(self) -> str:
+        return f"tiles of {self.tile} px"
+
+    def place(self, prompt: Prompt, found: FoundMask | None, size: tuple[int, int]) -> Crop | None:
+        """Place the tile around the box or the points of the prompt, and around the mask so far."""
+        boxes = [prompt_box(prompt, size), None if found is None else found.find_box(), _find_point_box(prompt)]
+        known = np.array([box for box in boxes if box is not None])
+        if not len(known):
+            return None
+        return self._find_tile(np.concatenate([known[:, :2].min(axis=0), known[:, 2:].max(axis=0)]), size)
+
+    def zoom_in(self, prompt: Prompt, found: FoundMask, size: tuple[int, int]) -> Crop | None:
+        """Return None: the tile is placed by the prompt."""
+        return None
+
+    def follow(self, found: FoundMask, size: tuple[int, int]) -> Crop | None:
+        """Place the tile around the mask on the nearest frame, or stay in its tile if that mask is empty."""
+        box = found.find_box()
+        return found.region if box is None else self._find_tile(box, size)
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields of session files."""
+        return {"zoom": 0.0, "tile": self.tile}
+
+    def _find_tile(self, box: NDArray[np.float64], size: tuple[int, int]) -> Crop | None:
+        """Find the tile whose middle is nearest to that of a box (x0, y0, x1, y1), at least twice as large."""
+        side = self.tile
+        while max(box[2:] - box[:2]) > side / 2:
+            side *= 2
+        limit = np.array(size[::-1])
+        if (side >= limit).all():
+            return None
+        step = side // 2
+        corner = (np.round((box[:2] + box[2:] - side) / 2 / step) * step).astype(int)
+        corner = np.clip(corner, 0, np.maximum(limit - side, 0))
+        return Crop(*corner.tolist(), *np.minimum(corner + side, limit).tolist())
+
+
+def _find_point_box(prompt: Prompt) -> NDArray[np.float64] | None:
+    points = prompt.points[prompt.labels != NEGATIVE]
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64) if len(points) else None
