@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, describe_machine
 
-KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom")
+KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references")
 
 
 def main() -> int:

@@ -62,6 +62,34 @@ class PromptOptions:
         by_image = {image: by_image[image] for image in images if image in by_image}
         return self._add_labels(by_image)
 
+    def parse_references(self, file: Path, images: Sequence[Path]) -> dict[Path, dict[int, Prompt]]:
+        """Return the prompts of reference images by image and object id.
+
+        Args:
+            file: A file of prompts. It names images of the input, or others relative to its own folder.
+            images: The images of the input.
+
+        Raises:
+            InputNotFound: A file is missing or cannot be read.
+            FormatError: A file of prompts or masks is invalid, or names an image that does not exist.
+            SettingsError: `bad-usage` for prompts in options, or for a label of an object that has no prompt.
+            PromptError: A prompt is invalid, or its parts cannot be joined.
+        """
+        from masklet.cli.prompt_file import read_image_prompts
+
+        options = {"point": self.point, "negative": self.negative, "box": self.box, "mask": self.mask}
+        if given := [name for name, value in {**options, "prompts": self.prompt_file}.items() if value]:
+            message = f"--{given[0]} cannot be combined with --references; add its prompts to {file}"
+            raise SettingsError("bad-usage", message)
+        names = _ImageNames(images)
+        entries = [
+            (names.find(name, file, or_beside=True), object_id, prompt)
+            for name, object_id, prompt in read_image_prompts(file)
+        ]
+        by_image = _join(entries, "of")
+        _check_labels(by_image)
+        return self._add_labels(by_image)
+
     def _read_image_prompts(self, images: Sequence[Path]) -> list[tuple[Path, int, Prompt]]:
         from masklet.cli.prompt_file import read_image_prompts
 
@@ -147,13 +175,20 @@ class _ImageNames:
         for image in images:
             self._by_name.setdefault(image.name, []).append(image)
 
-    def find(self, name: str, file: Path) -> Path:
-        """Return the image whose path ends with `name`. Raises `FormatError` if there is none."""
+    def find(self, name: str, file: Path, *, or_beside: bool = False) -> Path:
+        """Return the image whose path ends with `name`, or else a file of the folder of `file`.
+
+        Raises:
+            FormatError: There is none.
+        """
         parts = Path(name).parts
         for image in self._by_name.get(parts[-1], ()):
             if image.absolute().parts[-len(parts) :] == parts:
                 return image
-        message = f"{file}: the input has no image {name!r}; name images by the end of their path, such as 'cat.jpg'"
+        if or_beside and (file.parent / name).is_file():
+            return file.parent / name
+        places = f"neither the input nor {file.parent} has" if or_beside else "the input does not have"
+        message = f"{file}: {places} an image {name!r}; name images by the end of their path, such as 'cat.jpg'"
         raise FormatError("annotation-broken", message, path=str(file))
 
 
@@ -173,10 +208,10 @@ def _join(entries: Iterable[tuple[Place, int, Prompt]], relation: str) -> dict[P
     return joined
 
 
-def _check_labels(schedule: dict[int, dict[int, Prompt]]) -> None:
-    """Raise `PromptError` if the prompts of one object on several frames have different labels."""
+def _check_labels(by_place: dict[Place, dict[int, Prompt]]) -> None:
+    """Raise `PromptError` if the prompts of one object on several frames or images have different labels."""
     labels: dict[int, str] = {}
-    for prompts in schedule.values():
+    for prompts in by_place.values():
         for object_id, prompt in prompts.items():
             if prompt.label is not None and labels.setdefault(object_id, prompt.label) != prompt.label:
                 message = f"object {object_id} has the labels {labels[object_id]!r} and {prompt.label!r}; give it one"
