@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -18,10 +19,13 @@ import numpy as np
 import pytest
 
 from masklet.cli import options, webcam_session
-from masklet.cli.live_output import Recording
+from masklet.cli.live_output import MaskWriter, Recording
 from masklet.cli.main import main
-from masklet.formats import read_masks
+from masklet.formats import find_formats, read_masks
 from masklet.jobs.frame_log import FrameLog
+from masklet.masks.masks import Masks
+from masklet.masks.rle_frame import encode_frame
+from masklet.masks.tracked_frame import TrackedFrame
 from masklet.segmenter import Segmenter
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera
@@ -288,3 +292,15 @@ def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
     recording.close()
     with av.open(str(tmp_path / "seen.mp4")) as seen:
         assert [round(float(frame.time), 3) for frame in seen.decode(video=0)] == [0, 0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_label_that_is_given_late_is_in_the_files_of_all_frames(tmp_path: Path) -> None:
+    camera = SimpleNamespace(name="camera", size=SIZE)
+    writer = MaskWriter(tmp_path, find_formats(["yolo", "labelme", "coco"]), camera, [1])
+    square = np.zeros(SIZE, bool)
+    square[4:12, 4:12] = True
+    for index, label in enumerate([None, "dog", "dog"]):
+        writer.add(encode_frame(TrackedFrame(index, index / 25, Masks.from_binary(square, labels=[label]))))
+    writer.finish()
+    for path in writer.files.values():
+        assert [frame.masks.labels for frame in read_masks(path)] == [("dog",)] * 3
