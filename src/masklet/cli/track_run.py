@@ -168,7 +168,7 @@ class _JobRun:
                     raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded completely")
                 for form in live:
                     self._output.add(form, frame)  # before the log lists the frame as finished
-                self._log.append(frame)
+                (self._log.revise if frame.index in self._log else self._log.append)(frame)
                 report(len(self._log), len(frame.object_ids))
 
     def _write(self, form: Format, *, final: bool) -> None:

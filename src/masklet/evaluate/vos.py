@@ -47,6 +47,7 @@ class FirstPrompt:
 def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt) -> Iterator[tuple[int, Masks]]:
     """Track the objects of a clip from the first frame with a ground-truth mask of each to the end.
 
+    With a memory policy that keeps several hypotheses, the masks are those of the best ones at the end of the clip.
     Objects do not influence each other: tracking them together gives the same masks as tracking each alone.
 
     Args:
@@ -71,8 +72,14 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
                 _prompt_objects(tracker, visit.index, visit.frame.image, starts[visit.index], first_prompt)
 
         visits = visit_in_order(video.frames(range(len(clip))))
-        for frame in propagate(tracker, visits, before=prompt, on_corrupt="raise", needed=lambda visit: ()):
-            yield frame.index, _add_absent_objects(frame.masks, object_ids)
+        revises = model.memory.revises
+        needed = None if revises else lambda visit: ()
+        for frame in propagate(tracker, visits, before=prompt, on_corrupt="raise", needed=needed):
+            if not revises:
+                yield frame.index, _add_absent_objects(frame.masks, object_ids)
+        if revises:
+            tracker.settle(len(clip) - 1)
+            yield from ((index, _add_absent_objects(tracker.masks(index), object_ids)) for index in range(len(clip)))
 
 
 def _prompt_objects(

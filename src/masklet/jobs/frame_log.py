@@ -72,6 +72,15 @@ class FrameLog:
         length = self._write(_frame_to_record(frame))
         self._lines[frame.index] = (start, length)
 
+    def revise(self, frame: RleFrame) -> None:
+        """Replace a finished frame, by a line that is read in place of the earlier one.
+
+        Raises:
+            ResourceError: The log cannot be written.
+        """
+        del self._lines[frame.index]
+        self.append(frame)
+
     def add_note(self, **values: Any) -> None:
         """Append a note, JSON values by name, to the file and to `notes`."""
         self._write({"note": values})

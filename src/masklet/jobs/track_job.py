@@ -15,6 +15,7 @@ from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.resume import TrackerStates
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
+from masklet.masks.tracked_frame import TrackedFrame
 from masklet.memory.policy import MemoryPolicy
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
 from masklet.tracking.propagate import AfterFrame, propagate
@@ -23,6 +24,8 @@ from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import Traversal, TraversedVideo
 from masklet.video import Video
 from masklet.views.view import WHOLE_VIEW, View, check_view
+
+_SETTLED = {"settled": True}  # note of a log whose frames are those of the best hypotheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,17 @@ class TrackJob:
 def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
     """Track the frames that the log does not have yet, in the order of the traversal.
 
-    Memory and disk use do not grow, since memories and results that no later frame recalls are dropped.
+    Memory and disk use do not grow, since memories and results that no later frame recalls are dropped. With a memory
+    policy that keeps several hypotheses, they go to the tracker's disk cache, and the frames that the best hypothesis
+    at the end changes are yielded again.
 
     Args:
         job: The job.
-        log: Its frame log. The caller appends each frame before it takes the next one.
+        log: Its frame log. The caller appends each frame, or revises it, before it takes the next one.
     """
     states = TrackerStates(log.path.parent)
-    if len(log) == len(job.traversal):
+    revises = job.memory is not None and job.memory.revises
+    if len(log) == len(job.traversal) and (not revises or _SETTLED in log.notes):
         states.clear()
         return
     tracker, start = states.read_newest(len(log), job.backend, job.images) or (job.start_tracker(), 0)
@@ -96,14 +102,25 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
         job.traversal.visits(job.video, start),
         after=_follow_automatically(job, tracker, islice(log, start)),
         on_corrupt="carry" if job.carry else "skip",
-        needed=job.traversal.needed_back,
+        needed=(lambda visit: range(len(job.traversal))) if revises else job.traversal.needed_back,
         progress=lambda done: states.save_sometimes(tracker, start + done),
     )
-    for frame in frames:
+    for number, frame in enumerate(frames, start=start + 1):
         if frame.index not in log:
             yield encode_frame(frame)
             assert frame.index in log, "a frame is appended to the log before the next one is taken"
+        if revises and number in job.traversal.ends:
+            yield from _revise(job, tracker, *job.traversal.ends[number])
+    if revises:
+        log.add_note(**_SETTLED)
     states.clear()
+
+
+def _revise(job: TrackJob, tracker: Tracker, last: int, direction: int) -> Iterator[RleFrame]:
+    """Settle the hypotheses at the last position of a direction, and yield the frames that change."""
+    for position in tracker.settle(last, direction):
+        index = job.traversal.frames[position]
+        yield encode_frame(TrackedFrame(index, job.video.times[index], tracker.masks(position)))
 
 
 def _follow_automatically(job: TrackJob, tracker: Tracker, finished: Iterable[RleFrame]) -> AfterFrame | None:

@@ -107,6 +107,7 @@ class Dam4SamMemory:
 
     name: ClassVar[str] = "dam4sam"
     chooses: ClassVar[bool] = True
+    revises: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, low in (("stride", 1), ("area_frames", 1), ("area_window", 1), ("min_interval", 0)):

@@ -111,6 +111,10 @@ class MemoryPolicy(Protocol):
     def chooses(self) -> bool:
         """Whether `choose` is called; otherwise the decoder's choice is kept, and there is one hypothesis."""
 
+    @property
+    def revises(self) -> bool:
+        """Whether there are several hypotheses, so that the best one at the end may differ from earlier masks."""
+
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memories that a hypothesis recalls on a frame, tracked forward (1) or backward (−1)."""
 

@@ -29,6 +29,7 @@ class RecentMemory:
 
     name: ClassVar[str] = "recent"
     chooses: ClassVar[bool] = False
+    revises: ClassVar[bool] = False
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memories of the frames before; see `MemoryPolicy`."""

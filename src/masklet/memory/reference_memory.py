@@ -22,6 +22,7 @@ class ReferenceMemory:
 
     name: ClassVar[str] = "reference"
     chooses: ClassVar[bool] = False
+    revises: ClassVar[bool] = False
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memory maps of the prompted images; see `MemoryPolicy`."""

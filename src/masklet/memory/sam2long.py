@@ -81,6 +81,7 @@ class Sam2LongMemory:
 
     name: ClassVar[str] = "sam2long"
     chooses: ClassVar[bool] = True
+    revises: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count(self, "hypotheses", 1)

@@ -93,6 +93,7 @@ class SamuraiMemory:
 
     name: ClassVar[str] = "samurai"
     chooses: ClassVar[bool] = True
+    revises: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("motion_weight", "stable_iou", "memory_iou", "memory_motion_score"):

@@ -182,8 +182,9 @@ class ObjectTrack:
         if len(self.uncertainties) > _MAX_UNCERTAINTIES:
             del self.uncertainties[min(self.uncertainties, key=self.uncertainties.__getitem__)]
 
-    def settle(self, frame: int, direction: int, stamps: Iterator[int]) -> None:
-        """Make the best hypothesis on a frame the result of the frames that led to it."""
+    def settle(self, frame: int, direction: int, stamps: Iterator[int]) -> list[int]:
+        """Make the best hypothesis on a frame the result of the frames that led to it, and return those that change."""
+        changed = []
         for other, _, index in Hypothesis(self, frame + direction, direction, 0).list_path():
             result = self.results.get(other)
             if index and result is not None:
@@ -193,6 +194,8 @@ class ObjectTrack:
                 self.results[other] = result._replace(decoded=best, others=tuple(others), stamp=next(stamps))
                 self.recent[other] = tuple(self.recent[other][k] for k in order)
                 self.records[other] = tuple(self.records[other][k] for k in order)
+                changed.append(other)
+        return changed
 
 
 class Hypothesis:

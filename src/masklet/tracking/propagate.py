@@ -13,8 +13,8 @@ from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame
 
 OnCorrupt: TypeAlias = Literal["track", "skip", "carry", "raise"]
-"""What happens at a frame that could not be decoded completely: it is tracked as it is, has no masks, or has the masks of
-the nearest frame before it, or propagation ends with an error. A frame with a prompt is always tracked."""
+"""What happens at a frame that could not be decoded completely: it is tracked as it is, has no masks, or has the masks
+of the nearest frame before it, or propagation ends with an error. A frame with a prompt is always tracked."""
 
 BeforeFrame: TypeAlias = Callable[[VisitedFrame], object]
 AfterFrame: TypeAlias = Callable[[VisitedFrame, Masks], Masks]

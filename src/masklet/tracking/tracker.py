@@ -185,17 +185,20 @@ class Tracker:
             raise StateError("no-prompts", "nothing to show; prompt an object first")
         return build_masks(self.backend, self.tracks, frame, self.size, self.postprocessing)
 
-    def settle(self, frame: int, direction: int = 1) -> None:
+    def settle(self, frame: int, direction: int = 1) -> list[int]:
         """Make the best hypothesis of each object on a frame the result of the frames that led to it.
 
-        It changes results only where the memory policy keeps several hypotheses.
+        It changes results only with a memory policy that keeps several hypotheses. With other results a frame is
+        tracked again if it is visited again.
 
         Args:
             frame: The last frame that was tracked.
             direction: Direction in which it was tracked.
+
+        Returns:
+            The frames on which a mask changed, sorted.
         """
-        for track in self.tracks.values():
-            track.settle(frame, direction, self.stamps)
+        return sorted({t for track in self.tracks.values() for t in track.settle(frame, direction, self.stamps)})
 
     def remove_prompt(self, frame: int, object_id: int) -> None:
         """Remove an object's prompt on a frame. An object that loses its last prompt is removed.

@@ -78,6 +78,16 @@ class Traversal:
         first = self.prompted[0]
         return len(self) - first if self.direction == "both" and first > 0 else None
 
+    @property
+    def ends(self) -> dict[int, tuple[int, int]]:
+        """Last position and direction of each part that is tracked, by the number of visits up to its end."""
+        ends, visits = {}, 0
+        for positions, direction in self._segments():
+            visits += len(positions)
+            if direction and positions:
+                ends[visits] = (positions[-1], direction)
+        return ends
+
     def position_of(self, frame: int) -> int:
         """Return the position of a frame of the traversal."""
         return bisect_left(self.frames, frame)
