@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from masklet.errors import FormatError, PromptError
 from masklet.files.json_fields import Fields, read_json
 from masklet.files.names import check_relative
@@ -41,7 +39,7 @@ def read_frame_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
 
     A point is [x, y, label] in pixels, with label 1 on the object and 0 off it. `"absent": true` declares that the
     object is not on the frame. A mask is a COCO RLE, or the name of a file in the folder of this file or below it.
-    `"label"` is the name of the object.
+    `"label"` is the label of the object; by default that of the mask.
 
     Returns:
         Frame, object id and prompt of each entry.
@@ -145,7 +143,8 @@ def _parse_mask(row: _Row, frame: int, object_id: int) -> Prompt | None:
     if not isinstance(value, str):
         raise PromptError("bad-prompt", f"a mask must be a file name or a COCO RLE, got {value!r:.60}")
     masks = masks_at(row.path.parent / check_relative(value, row.path), frame)
-    return mask(np.asarray((masks if len(masks) == 1 else masks.of(object_id)).binary[0]))
+    one = masks if len(masks) == 1 else masks.of(object_id)
+    return mask(one.binary[0], label=one.labels[0])
 
 
 def _are_numbers(values: Any, count: int) -> bool:

@@ -38,7 +38,7 @@ class PromptOptions:
     negative: Annotated[list[str] | None, _option("X,Y[#ID]", _NEGATIVE)] = None
     box: Annotated[list[str] | None, _option("X0,Y0,X1,Y1[#ID]", _BOX)] = None
     mask: Annotated[list[str] | None, _option("FILE[#ID]", _MASK)] = None
-    label: Annotated[list[str] | None, _option("NAME[#ID]", "The name of an object.")] = None
+    label: Annotated[list[str] | None, _option("NAME[#ID]", "The name of an object's class, for example dog#1.")] = None
     prompt_file: Annotated[
         Path | None, _option("FILE.json", "A file of prompts for each image; see docs/images.md.", "--prompts")
     ] = None
@@ -86,9 +86,7 @@ class PromptOptions:
             (names.find(name, file, or_beside=True), object_id, prompt)
             for name, object_id, prompt in read_image_prompts(file)
         ]
-        by_image = _join(entries, "of")
-        _check_labels(by_image)
-        return self._add_labels(by_image)
+        return _check_labels(self._add_labels(_join(entries, "of")))
 
     def _read_image_prompts(self, images: Sequence[Path]) -> list[tuple[Path, int, Prompt]]:
         from masklet.cli.prompt_file import read_image_prompts
@@ -100,22 +98,27 @@ class PromptOptions:
         return [(found.find(name, file), object_id, prompt) for name, object_id, prompt in read_image_prompts(file)]
 
     def _add_labels(self, prompts: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
-        """Return the prompts with the labels of `--label` on all prompts of their objects."""
+        """Return the prompts with the labels of `--label`, which replace those of files, on all prompts of an object.
+
+        Raises:
+            SettingsError: An object has two labels in the options, or a label but no prompt.
+            PromptError: A label is invalid.
+        """
+        labels: dict[int, str] = {}
         for text in self.label or ():
             label, object_id = _parse_label(text)
-            places = [place for place, by_object in prompts.items() if object_id in by_object]
-            if not places:
+            if labels.setdefault(object_id, label) != label:
+                message = f"--label {text!r}: object {object_id} has the label {labels[object_id]!r}; give one of them"
+                raise SettingsError("bad-usage", message)
+            if not any(object_id in by_object for by_object in prompts.values()):
                 message = (
                     f"--label {text!r}: object {object_id} has no prompt; write #ID after the label and its prompts"
                 )
                 raise SettingsError("bad-usage", message)
-            for place in places:
-                prompt = prompts[place][object_id]
-                if prompt.label not in (None, label):
-                    message = f"--label {text!r}: object {object_id} has the label {prompt.label!r}; give one of them"
-                    raise SettingsError("bad-usage", message)
-                prompts[place][object_id] = replace(prompt, label=label)
-        return prompts
+        return {
+            place: {key: replace(prompt, label=labels.get(key, prompt.label)) for key, prompt in by_object.items()}
+            for place, by_object in prompts.items()
+        }
 
     def _parts(self, first: int) -> Iterator[_Part]:
         from masklet.prompts import box, click
@@ -155,8 +158,7 @@ class VideoPromptOptions(PromptOptions):
         listed = read_frame_prompts(self.prompt_file) if self.prompt_file else []
         given = [(part.frame, part.object_id, part.prompt) for part in self._parts(first)]
         schedule = _join([*listed, *given], "on frame")
-        _check_labels(schedule)
-        return self._add_labels({frame: schedule[frame] for frame in sorted(schedule)})
+        return _check_labels(self._add_labels({frame: schedule[frame] for frame in sorted(schedule)}))
 
 
 class _Part(NamedTuple):
@@ -208,14 +210,15 @@ def _join(entries: Iterable[tuple[Place, int, Prompt]], relation: str) -> dict[P
     return joined
 
 
-def _check_labels(by_place: dict[Place, dict[int, Prompt]]) -> None:
-    """Raise `PromptError` if the prompts of one object on several frames or images have different labels."""
+def _check_labels(by_place: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
+    """Return prompts after checking that all prompts of an object have one label. Raises `PromptError`."""
     labels: dict[int, str] = {}
     for prompts in by_place.values():
         for object_id, prompt in prompts.items():
             if prompt.label is not None and labels.setdefault(object_id, prompt.label) != prompt.label:
                 message = f"object {object_id} has the labels {labels[object_id]!r} and {prompt.label!r}; give it one"
                 raise PromptError("bad-prompt", message)
+    return by_place
 
 
 def _parse_label(text: str) -> tuple[str, int]:
@@ -258,11 +261,10 @@ def _read_masks(text: str, first: int) -> Iterator[_Part]:
     if not len(masks):
         raise PromptError("bad-prompt", f"{path} has no object on frame {frame}; choose another frame or file")
     if object_id is None:
-        yield from (_Part(mask(object_mask.binary[0]), frame, object_mask.object_ids[0]) for object_mask in masks)
-    elif len(masks) == 1:
-        yield _Part(mask(masks.binary[0]), frame, object_id)
-    elif object_id in masks.object_ids:
-        yield _Part(mask(masks.of(object_id).binary[0]), frame, object_id)
+        yield from (_Part(mask(one.binary[0], label=one.labels[0]), frame, one.object_ids[0]) for one in masks)
+    elif len(masks) == 1 or object_id in masks.object_ids:
+        one = masks if len(masks) == 1 else masks.of(object_id)
+        yield _Part(mask(one.binary[0], label=one.labels[0]), frame, object_id)
     else:
         raise PromptError("unknown-object", f"{path} has the objects {list(masks.object_ids)}, not {object_id}")
 
