@@ -108,6 +108,7 @@ def load(
     from masklet.checkpoints import key_names, read_tensors
     from masklet.checkpoints.hub import find_or_pull
 
+    parse_memory(memory)  # before anything is read
     if Path(model).is_dir():
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only; leave out runtime")
@@ -219,7 +220,8 @@ class Segmenter:
             ImageError: The image cannot be read.
         """
         by_object = group_by_object(prompts, "segment(image, {})")
-        return self.embed(read_image(image), lazy=True).predict(by_object, multimask=multimask)
+        embedded = EmbeddedImage.encode(self.backend, [read_image(image)], self.view, lazy=True)[0]
+        return embedded.predict(by_object, multimask=multimask)
 
     def tracker(self, video: Video | None = None, *, postprocessing: PostProcessing = NO_POSTPROCESSING) -> Tracker:
         """Create the tracker of a video, or of a stream whose frames are passed one by one.

@@ -14,7 +14,7 @@ import typer
 
 from masklet.cli.console import print_json, print_line, print_table, progress, say
 from masklet.cli.option_groups import expand_groups
-from masklet.cli.options import Json, Overwrite, ZoomModelOptions
+from masklet.cli.options import Json, Overwrite, VideoModelOptions, ZoomModelOptions
 from masklet.errors import ResourceError, SettingsError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def vos(
     ] = "mask",
     scoring: ScoringOptions,
     selection: SampleOptions,
-    model: ZoomModelOptions,
+    model: VideoModelOptions,
     report: ReportOptions,
 ) -> None:
     """Prompt each object once, track it through its clip and score the masks.
@@ -213,7 +213,7 @@ def interactive(
     ] = Mode.OFFLINE,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Number of prompted frames, with 3 clicks each.")] = 8,
     selection: SampleOptions,
-    model: ZoomModelOptions,
+    model: VideoModelOptions,
     report: ReportOptions,
 ) -> None:
     """Simulate a user who clicks and corrects: J&F by number of prompted frames, and the area under this curve."""

@@ -41,6 +41,7 @@ class ModelOptions:
     input_size: InputSize = None
     size: OldInputSize = None
     zoom: float | None = None
+    memory: str | None = None
     device: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +65,9 @@ class ModelOptions:
         from masklet.segmenter import load
 
         path = locate_model(self.model)
-        return load(path, input_size=self.input_size, device=self.device, dtype=self.dtype, zoom=self.zoom)
+        return load(
+            path, input_size=self.input_size, device=self.device, dtype=self.dtype, zoom=self.zoom, memory=self.memory
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -76,6 +79,19 @@ class ZoomModelOptions(ModelOptions):
         typer.Option(
             help="Crop each object with a side of ZOOM × its size before prediction. 0 disables cropping. "
             "Default: 2 for nano, 0 for other models."
+        ),
+    ] = None
+
+
+@dataclass(eq=False, repr=False)
+class VideoModelOptions(ZoomModelOptions):
+    """The model of a command on videos, with `--zoom` and `--memory`."""
+
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which memories a frame recalls: recent (as SAM 2), samurai, dam4sam or sam2long. Default: recent.",
         ),
     ] = None
 

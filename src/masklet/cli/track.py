@@ -10,7 +10,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.option_groups import expand_groups
-from masklet.cli.options import Json, Overwrite, ZoomModelOptions, parse_formats
+from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
 from masklet.cli.postprocessing_options import PostProcessingOptions
 from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.errors import SettingsError, VideoError
@@ -58,7 +58,7 @@ def track(
     start: Annotated[int, typer.Option(help="First frame. Frames are numbered from 0.", min=0)] = 0,
     stop: Annotated[int | None, typer.Option(help="Frame to stop before. Default: the end of the video.")] = None,
     every: Annotated[int, typer.Option(metavar="N", help="Track every N-th frame only.", min=1)] = 1,
-    model: ZoomModelOptions,
+    model: VideoModelOptions,
     postprocessing: PostProcessingOptions,
     autorotate: Annotated[
         bool, typer.Option("--autorotate/--no-autorotate", help="Rotate frames as the file declares.")

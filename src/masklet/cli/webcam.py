@@ -9,7 +9,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.option_groups import expand_groups
-from masklet.cli.options import Json, Overwrite, ZoomModelOptions, parse_formats
+from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
 from masklet.cli.postprocessing_options import PostProcessingOptions
 from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.errors import EXIT_STATUS, SettingsError
@@ -23,7 +23,7 @@ def webcam(
     *,
     prompts: VideoPromptOptions,
     stop: Annotated[int | None, typer.Option(help="Frame to stop before. Default: run until Ctrl-C.", min=1)] = None,
-    model: ZoomModelOptions,
+    model: VideoModelOptions,
     postprocessing: PostProcessingOptions,
     preview: Annotated[
         bool, typer.Option("--preview/--no-preview", help="Serve a local page that shows the frames and takes clicks.")

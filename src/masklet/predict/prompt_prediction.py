@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from masklet.backend import Backend, Decoded, Query, Recall, build_query
-from masklet.masks.crop import Crop
 from masklet.prompts import Prompt
 from masklet.views.encoded_frame import EncodedFrame
 from masklet.views.found_mask import FoundMask
 from masklet.views.mapping import map_prompt
-from masklet.views.view import View, group_by_region
+from masklet.views.view import Region, View, group_by_region
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class PredictedMask(NamedTuple):
 
     decoded: Decoded
     row: int
-    region: Crop | None
+    region: Region
 
     def select(self, backend: Backend) -> Decoded:
         """Return the object's result alone."""
@@ -85,72 +87,81 @@ def predict_prompts(
         rules: Rules of images or of videos.
         objects: The objects by id.
     """
+    call = _Call(frame, view, rules)
     regions = {key: view.place(one.prompt, one.found, frame.size) for key, one in objects.items()}
-    predicted = _predict_in(regions, frame, rules, objects)
+    predicted = call.predict(regions, objects)
     looking = {key: one for key, one in objects.items() if regions[key] is None}
     for _ in range(view.looks):
-        found = {key: _find_mask(predicted[key], frame, rules).keep_clicked(one.prompt) for key, one in looking.items()}
+        found = {key: call.find_mask(predicted[key]).keep_clicked(one.prompt) for key, one in looking.items()}
         regions = {key: view.zoom_in(looking[key].prompt, mask, frame.size) for key, mask in found.items()}
         looking = {key: replace(one, found=found[key]) for key, one in looking.items() if regions[key] is not None}
-        predicted |= _predict_in(regions, frame, rules, looking)
+        predicted |= call.predict(regions, looking)
     return {key: predicted[key] for key in objects}
 
 
-def _predict_in(
-    regions: Mapping[int, Crop | None], frame: EncodedFrame, rules: PromptRules, objects: Mapping[int, PromptedObject]
-) -> dict[int, PredictedMask]:
-    predicted: dict[int, PredictedMask] = {}
-    for region, group in group_by_region(objects, regions.__getitem__):
-        given = {key: one for key, one in group.items() if rules.use_masks and not one.prompt.point_count}
-        others = {key: one for key, one in group.items() if key not in given}
-        for part, predict in ((given, _use_masks), (others, _decode)):
-            if part:
-                decoded = predict(region, frame, rules, [*part.values()])
-                predicted |= {key: PredictedMask(decoded, row, region) for row, key in enumerate(part)}
-    return predicted
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Predictions on one frame by one view and set of rules."""
 
+    frame: EncodedFrame
+    view: View
+    rules: PromptRules
 
-def _use_masks(region: Crop | None, frame: EncodedFrame, rules: PromptRules, objects: list[PromptedObject]) -> Decoded:
-    masks = [_map(one.prompt, region, frame).mask for one in objects]
-    return frame.backend.use_masks(frame.encode(region), [mask for mask in masks if mask is not None])
+    def predict(self, regions: Mapping[int, Region], objects: Mapping[int, PromptedObject]) -> dict[int, PredictedMask]:
+        """Predict objects, each in its region."""
+        predicted: dict[int, PredictedMask] = {}
+        for region, group in group_by_region(objects, regions.__getitem__):
+            given = {key: one for key, one in group.items() if self.rules.use_masks and not one.prompt.point_count}
+            others = {key: one for key, one in group.items() if key not in given}
+            for part, predict in ((given, self._use_masks), (others, self._decode)):
+                if part:
+                    decoded = predict(region, [*part.values()])
+                    predicted |= {key: PredictedMask(decoded, row, region) for row, key in enumerate(part)}
+        return predicted
 
+    def find_mask(self, predicted: PredictedMask) -> FoundMask:
+        """Return a predicted mask as one that was found."""
+        backend, selected = self.frame.backend, predicted.select(self.frame.backend)
 
-def _decode(region: Crop | None, frame: EncodedFrame, rules: PromptRules, objects: list[PromptedObject]) -> Decoded:
-    """Decode prompts in a region. A prompt without a mask is decoded again with the mask that was predicted there."""
-    attended = frame.attend(region, [one.recall for one in objects])
-    queries = [_build_query(region, frame, rules, one) for one in objects]
-    decoded = frame.backend.decode(attended, queries, hide=rules.hide)
-    again = [one.prompt.mask is None and region is not None and not rules.multimask for one in objects]
-    if not any(again):
-        return decoded
-    selected = frame.backend.select(decoded, [(row, None) for row in range(len(objects))])
-    queries = [
-        query._replace(mask=one.logits, ambiguous=rules.is_ambiguous(prompted.prompt, True)) if repeated else query
-        for query, one, prompted, repeated in zip(queries, selected, objects, again, strict=True)
-    ]
-    return frame.backend.decode(attended, queries, hide=rules.hide)
+        def fetch_extent() -> NDArray[Any]:
+            return np.asarray(backend.fetch(predicted.select_three(backend)).logits.max(axis=0))
 
+        return FoundMask(
+            predicted.region,
+            self.frame.size,
+            selected.logits,
+            lambda: backend.fetch([selected]).logits[0],
+            fetch_extent if self.rules.multimask else None,
+        )
 
-def _build_query(region: Crop | None, frame: EncodedFrame, rules: PromptRules, one: PromptedObject) -> Query:
-    prompt = _map(one.prompt, region, frame)
-    mask = prompt.mask if prompt.mask is not None or one.found is None else one.found.cover(region)
-    points = prompt.normalize_points(frame.size if region is None else region.size)
-    return build_query(points, prompt.labels, mask, ambiguous=rules.is_ambiguous(one.prompt, mask is not None))
+    def _use_masks(self, region: Region, objects: list[PromptedObject]) -> Decoded:
+        masks = [self._map(one.prompt, region).mask for one in objects]
+        return self.frame.backend.use_masks(self.frame.encode(region), [mask for mask in masks if mask is not None])
 
+    def _decode(self, region: Region, objects: list[PromptedObject]) -> Decoded:
+        """Decode prompts in a region, twice those that are repeated from their own mask."""
+        backend, hide = self.frame.backend, self.rules.hide
+        attended = self.frame.attend(region, [one.recall for one in objects])
+        queries = [self._build_query(region, one) for one in objects]
+        decoded = backend.decode(attended, queries, hide=hide)
+        repeats = self.view.repeats and region is not None and not self.rules.multimask
+        repeated = [row for row, one in enumerate(objects) if repeats and one.prompt.mask is None]
+        if not repeated:
+            return decoded
+        selected = backend.select(decoded, [(row, None) for row in repeated])
+        for row, one in zip(repeated, selected, strict=True):
+            ambiguous = self.rules.is_ambiguous(objects[row].prompt, True)
+            queries[row] = queries[row]._replace(mask=one.logits, ambiguous=ambiguous)
+        return backend.decode(attended, queries, hide=hide)
 
-def _map(prompt: Prompt, region: Crop | None, frame: EncodedFrame) -> Prompt:
-    mapped = map_prompt(prompt, region, frame.size)
-    assert mapped is not None, "a region that is placed for a prompt contains some of it"
-    return mapped
+    def _build_query(self, region: Region, one: PromptedObject) -> Query:
+        prompt = self._map(one.prompt, region)
+        mask = prompt.mask if prompt.mask is not None or one.found is None else one.found.cover(region)
+        points = prompt.normalize_points(self.frame.size if region is None else region.size)
+        ambiguous = self.rules.is_ambiguous(one.prompt, mask is not None)
+        return build_query(points, prompt.labels, mask, ambiguous=ambiguous)
 
-
-def _find_mask(predicted: PredictedMask, frame: EncodedFrame, rules: PromptRules) -> FoundMask:
-    backend = frame.backend
-    selected = predicted.select(backend)
-    return FoundMask(
-        predicted.region,
-        frame.size,
-        selected.logits,
-        lambda: backend.fetch([selected]).logits[0],
-        (lambda: backend.fetch(predicted.select_three(backend)).logits.max(axis=0)) if rules.multimask else None,
-    )
+    def _map(self, prompt: Prompt, region: Region) -> Prompt:
+        mapped = map_prompt(prompt, region, self.frame.size)
+        assert mapped is not None, "a region that is placed for a prompt contains some of it"
+        return mapped

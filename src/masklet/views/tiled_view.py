@@ -37,6 +37,7 @@ class TiledView:
     """
 
     has_regions: ClassVar[bool] = True
+    repeats: ClassVar[bool] = False
     looks: ClassVar[int] = 0
 
     tile: int = 1024

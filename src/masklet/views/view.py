@@ -28,6 +28,10 @@ class View(Protocol):
         """Whether objects may be predicted in a part of the image, which is cut out of it later."""
 
     @property
+    def repeats(self) -> bool:
+        """Whether a prediction in a part of the image is repeated from its own mask."""
+
+    @property
     def looks(self) -> int:
         """How often an object that was prompted on the whole image is predicted again in a smaller region."""
 
@@ -55,6 +59,7 @@ class WholeView:
     """View of the whole image for every object, as in SAM 2."""
 
     has_regions: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
     looks: ClassVar[int] = 0
 
     def place(self, prompt: Prompt, found: FoundMask | None, size: tuple[int, int]) -> Region:

@@ -45,6 +45,7 @@ class ZoomView:
     """
 
     has_regions: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
     looks: ClassVar[int] = 2
 
     zoom: float
