@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +32,7 @@ def mix(*numbers: float) -> int:
 
 def signature(array: NDArray[Any]) -> int:
     """Hash the contents of an array."""
-    return mix(*np.asarray(array, np.float64).reshape(-1) * 16)
+    return crc32(np.ascontiguousarray(array, np.float64).tobytes()) % PRIME
 
 
 @dataclass
@@ -57,25 +60,22 @@ class FakeBackend:
             for r in recalls
         ]
         self.calls.append(("attend", recalled))
+        scales = [[1e6 * scale for part in recall.scales or () for scale in part] for recall in recalls]
+        numbers = [(*chain.from_iterable((*spatial, *pointers)),) for spatial, pointers in recalled]
         hashes = [
-            [mix(features.stride16[0, 0], *(n for pair in (*spatial, *pointers) for n in pair), recall.horizon)]
-            for (spatial, pointers), recall in zip(recalled, recalls, strict=True)
+            [mix(features.stride16[0, 0], *one, recall.horizon, *factors)]
+            for one, recall, factors in zip(numbers, recalls, scales, strict=True)
         ]
         return features._replace(stride16=np.array(hashes))
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
-        self.calls.append(("decode", [len(query.points) for query in queries]))
-        hashes = np.broadcast_to(features.stride16, (len(queries), 1))
-        keys = [
-            mix(number, *query.points.reshape(-1) * 1e4, *query.labels, _mask(query.mask), query.ambiguous, hide)
-            for number, query in zip(hashes[:, 0], queries, strict=True)
-        ]
+        keys = self._hash(features, queries, hide)
         logits = np.stack([self._logits(key) for key in keys])
         iou = np.array([[(key % 97) / 97] for key in keys], np.float32)
         score = np.array([[1.0 if key % 5 else -1.0] for key in keys], np.float32)
         if hide:
             logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
-        pointer = np.array([[key % PRIME] for key in keys], np.int64)
+        pointer = np.array([[key] for key in keys], np.int64)
         four = Candidates(logits.repeat(4, 1), iou.repeat(4, 1), score, pointer[:, None].repeat(4, 1))
         return Decoded(logits, iou, score, pointer, four)
 
@@ -101,14 +101,15 @@ class FakeBackend:
         ]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        absent = (np.full((1, 1, SIDE, SIDE), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT))
+        side = self.input_size // 4
+        absent = (np.full((1, 1, side, side), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT))
         logits, iou, score = zip(*(absent if result is None else result[:3] for result in decoded), strict=True)
         return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
 
     def fetch_candidates(self, decoded: Decoded) -> Predictions:
         assert decoded.candidates is not None
         logits, iou, score, _ = decoded.candidates
-        return Predictions(logits[:, 1:].reshape(-1, SIDE, SIDE), iou[:, 1:].reshape(-1), score.repeat(3))
+        return Predictions(logits[:, 1:].reshape(-1, *logits.shape[2:]), iou[:, 1:].reshape(-1), score.repeat(3))
 
     def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
         return [np.asarray(array) for array in arrays]
@@ -120,9 +121,56 @@ class FakeBackend:
         """The called methods, in order."""
         return [name for name, _ in self.calls]
 
+    def _hash(self, features: Features, queries: Sequence[Query], hide: bool) -> list[int]:
+        """Hash the arguments of `decode` for each query."""
+        self.calls.append(("decode", [len(query.points) for query in queries]))
+        hashes = np.broadcast_to(features.stride16, (len(queries), 1))
+        return [
+            mix(number, *query.points.reshape(-1) * 1e4, *query.labels, _mask(query.mask), query.ambiguous, hide)
+            for number, query in zip(hashes[:, 0], queries, strict=True)
+        ]
+
     @staticmethod
     def _logits(key: int) -> NDArray[np.float32]:
         return np.random.RandomState(key).standard_normal((1, SIDE, SIDE)).astype(np.float32)
+
+
+@dataclass
+class VariedBackend(FakeBackend):
+    """Backend whose four candidates differ: rectangles around one place, some with a second part, some empty.
+
+    An object is hidden on a sixth of the frames.
+    """
+
+    input_size: int = 32
+
+    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        keys = self._hash(features, queries, hide)
+        numbers = [random.Random(key) for key in keys]
+        logits = np.stack([_draw_logits(number, self.input_size // 4) for number in numbers])
+        iou = np.array([[round(number.uniform(0.3, 1), 2) for _ in range(4)] for number in numbers], np.float32)
+        score = np.array([[number.uniform(-1, 5)] for number in numbers], np.float32)
+        if hide:
+            logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
+        pointers = np.array([[[mix(key, row)] for row in range(4)] for key in keys], np.int64)
+        best = 1 + iou[:, 1:].argmax(axis=1)
+        chosen = [part[range(len(keys)), best] for part in (logits, iou, pointers)]
+        four = Candidates(logits, iou, score, pointers)
+        return Decoded(chosen[0][:, None], chosen[1][:, None], score, chosen[2], four)
+
+
+def _draw_logits(number: random.Random, side: int) -> NDArray[np.float32]:
+    """Draw four masks (4, side, side)."""
+    logits = np.full((4, side, side), np.float32(-4 - number.random()))
+    left, top = number.randrange(side - 5), number.randrange(side - 5)
+    for one in logits:
+        x, y = left + number.randrange(2), top + number.randrange(2)
+        one[y : y + number.randint(3, 4), x : x + number.randint(3, 4)] = 4 + number.random()
+        if number.random() < 0.3:
+            one[number.randrange(side), number.randrange(side)] = 3
+        if number.random() < 0.05:
+            one[:] = -5
+    return logits
 
 
 def _mask(mask: Any) -> int:

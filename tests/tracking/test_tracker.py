@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,25 @@ from numpy.typing import NDArray
 from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, absent, box, click, mask
+from masklet.tracking import tracker as tracker_module
 from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from masklet.views.zoom_view import ZoomView
 from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker
+from support.opaque_backend import ArrayUseError, OpaqueBackend
 
 LENGTH = 60
 CLIP = np.random.RandomState(0).randint(0, 256, (LENGTH, 4, 6, 3), np.uint8)
 
 
+def fake(**options: Any) -> Any:
+    """Return a backend whose arrays the tracker cannot read."""
+    return OpaqueBackend(FakeBackend(**options))
+
+
 def tracker(*, disk_cache: DiskCache | None = None, video: NDArray[np.uint8] | None = CLIP) -> Tracker:
-    return Tracker(FakeBackend(), video, disk_cache=disk_cache)
+    return Tracker(fake(), video, disk_cache=disk_cache)
 
 
 def same(a: Masks, b: Masks) -> bool:
@@ -34,6 +43,36 @@ def same(a: Masks, b: Masks) -> bool:
         and np.array_equal(a.scores, b.scores)
         and np.array_equal(a.object_scores, b.object_scores)
     )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda array: array[0],
+        lambda array: array[:, 1],
+        lambda array: [*array],
+        lambda array: array + 1,
+        lambda array: np.ones(3) * array,
+        lambda array: array > 0,
+        lambda array: array == array,
+        lambda array: len(array),
+        lambda array: array.shape,
+        float,
+        int,
+        bool,
+        np.asarray,
+        lambda array: np.concatenate([array, array]),
+    ],
+)
+def test_only_the_backend_can_use_its_arrays(use: Callable[[Any], Any]) -> None:
+    (features,) = fake().encode([CLIP[0]])
+    with pytest.raises(ArrayUseError):
+        use(features.stride16)
+
+
+def test_the_tracker_neither_places_regions_nor_computes() -> None:
+    source = Path(tracker_module.__file__).read_text()
+    assert not re.search("crop|numpy", source, re.IGNORECASE)
 
 
 class Action:
@@ -67,7 +106,7 @@ class Action:
 @pytest.mark.parametrize("seed", range(40))
 def test_the_disk_cache_changes_no_mask(seed: int) -> None:
     rng = random.Random(seed)
-    spilled, whole = tracker(), UnspilledTracker(FakeBackend(), CLIP)
+    spilled, whole = tracker(), UnspilledTracker(fake(), CLIP)
     for action in (Action(rng) for _ in range(25)):
         for a, b in zip(action.run(spilled), action.run(whole), strict=True):
             assert same(a, b)
@@ -89,7 +128,7 @@ def test_a_saved_session_continues_as_if_it_had_never_stopped(seed: int, tmp_pat
     for action in (Action(rng) for _ in range(12)):
         action.run(one)
     one.save(tmp_path / "session")
-    other = read_session(tmp_path / "session", FakeBackend(), CLIP)
+    other = read_session(tmp_path / "session", fake(), CLIP)
     assert other.object_ids == one.object_ids
     for action in (Action(rng) for _ in range(12)):
         for a, b in zip(action.run(one), action.run(other), strict=True):
@@ -99,7 +138,7 @@ def test_a_saved_session_continues_as_if_it_had_never_stopped(seed: int, tmp_pat
 @pytest.mark.parametrize("seed", range(20))
 def test_results_that_are_not_computed_again_would_be_the_same(seed: int) -> None:
     rng = random.Random(1000 + seed)
-    reusing, recomputing = tracker(), RecomputingTracker(FakeBackend(), CLIP)
+    reusing, recomputing = tracker(), RecomputingTracker(fake(), CLIP)
     for action in (Action(rng) for _ in range(20)):
         for a, b in zip(action.run(reusing), action.run(recomputing), strict=True):
             assert same(a, b)
@@ -294,7 +333,7 @@ def test_a_session_of_another_model_is_refused(tmp_path: Path) -> None:
     one.prompt(0, {1: click(1, 1)})
     one.save(tmp_path / "session")
     with pytest.raises(StateError, match="weights") as caught:
-        read_session(tmp_path / "session", FakeBackend(identity="another"))
+        read_session(tmp_path / "session", fake(identity="another"))
     assert caught.value.code == "resume-mismatch"
 
 
@@ -311,7 +350,7 @@ def test_a_broken_session_is_refused(damage: str, tmp_path: Path) -> None:
         ]
     )
     with pytest.raises(CheckpointError) as caught:
-        read_session(path, FakeBackend())
+        read_session(path, fake())
     assert caught.value.code == "session-broken"
 
 
@@ -335,13 +374,13 @@ def test_a_session_with_impossible_values_is_refused(written: str, instead: str,
     header = header.replace(written, instead, 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + arrays)
     with pytest.raises(CheckpointError) as caught:
-        read_session(path, FakeBackend())
+        read_session(path, fake())
     assert caught.value.code == "session-broken"
 
 
 def test_a_missing_session_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match="nowhere"):
-        read_session(tmp_path / "nowhere", FakeBackend())
+        read_session(tmp_path / "nowhere", fake())
 
 
 def test_every_error_of_the_tracker_is_a_masklet_error() -> None:
@@ -355,7 +394,7 @@ def test_every_error_of_the_tracker_is_a_masklet_error() -> None:
     [(click(1, 1), (1,)), ([click(1, 1), click(2, 2)], (1, 2)), ({7: click(1, 1)}, (7,))],
 )
 def test_a_tracker_takes_the_prompts_that_an_image_takes(prompts: Any, object_ids: tuple[int, ...]) -> None:
-    one, other = Tracker(FakeBackend()), Tracker(FakeBackend())
+    one, other = Tracker(fake()), Tracker(fake())
     by_object = dict(
         zip(object_ids, prompts.values() if isinstance(prompts, dict) else np.atleast_1d(prompts), strict=True)
     )
@@ -387,7 +426,7 @@ def test_a_tracker_refuses_the_arguments_of_sam2() -> None:
 
 
 def test_the_repr_of_a_tracker_is_one_line() -> None:
-    one = Tracker(FakeBackend(), view=ZoomView(2.0))
+    one = Tracker(fake(), view=ZoomView(2.0))
     assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, zoom 2, object_ids=[])"
     one = tracker()
     one.prompt(0, {7: click(1, 1), 4: click(2, 1)})
