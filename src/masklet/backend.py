@@ -36,34 +36,35 @@ _BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}  # of features by dtype; ot
 
 
 A = TypeVar("A", default=Any)
-"""Type of a backend's arrays."""
+A_co = TypeVar("A_co", default=Any, covariant=True)
+"""Type of a backend's arrays, in the protocol and in its records, which cannot be changed."""
 
 
-class Features(NamedTuple, Generic[A]):
+class Features(NamedTuple, Generic[A_co]):
     """Features of an image at three strides. With memories, `stride16` has one map per object, the others have one."""
 
-    stride4: Float[A, "B C4 4h 4w"]
-    stride8: Float[A, "B C8 2h 2w"]
-    stride16: Float[A, "N C h w"]
+    stride4: Float[A_co, "B C4 h4 w4"]
+    stride8: Float[A_co, "B C8 h8 w8"]
+    stride16: Float[A_co, "N C h16 w16"]
 
 
-class Candidates(NamedTuple, Generic[A]):
+class Candidates(NamedTuple, Generic[A_co]):
     """All outputs of the decoder for N objects: the single mask, then three masks for an ambiguous prompt."""
 
-    logits: Float[A, "N 4 h w"]  # low-res
-    iou: Float[A, "N 4"]  # predicted, in [0, 1]
-    object_score: Float[A, "N 1"]  # logit; > 0 is visible
-    pointers: Float[A, "N 4 C"]
+    logits: Float[A_co, "N 4 h w"]  # low-res
+    iou: Float[A_co, "N 4"]  # predicted, in [0, 1]
+    object_score: Float[A_co, "N 1"]  # logit; > 0 is visible
+    pointers: Float[A_co, "N 4 C"]
 
 
-class Decoded(NamedTuple, Generic[A]):
+class Decoded(NamedTuple, Generic[A_co]):
     """The selected mask of each of N objects, and all candidates."""
 
-    logits: Float[A, "N 1 h w"]  # low-res
-    iou: Float[A, "N 1"]
-    object_score: Float[A, "N 1"]
-    pointer: Float[A, "N C"]
-    candidates: Candidates[A] | None = None  # None where a given mask is used as it is
+    logits: Float[A_co, "N 1 h w"]  # low-res
+    iou: Float[A_co, "N 1"]
+    object_score: Float[A_co, "N 1"]
+    pointer: Float[A_co, "N C"]
+    candidates: Candidates[A_co] | None = None  # None where a given mask is used as it is
 
 
 class Query(NamedTuple):
@@ -107,15 +108,15 @@ class Predictions(NamedTuple):
     object_score: Float[NDArray[Any], " N"]
 
 
-class Memory(NamedTuple, Generic[A]):
+class Memory(NamedTuple, Generic[A_co]):
     """Memory of one object on one frame, as it is stored: backends without bfloat16 store its bits."""
 
-    features: Shaped[A, "1 c h w"]
-    pointer: Shaped[A, "1 C"]
+    features: Shaped[A_co, "1 c h w"]
+    pointer: Shaped[A_co, "1 C"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recall(Generic[A]):
+class Recall(Generic[A_co]):
     """Memories that one object recalls on one frame.
 
     Attributes:
@@ -125,8 +126,8 @@ class Recall(Generic[A]):
         scales: Factors of the attention keys of each memory in `spatial` and of each in `pointers`; None for 1.
     """
 
-    spatial: tuple[tuple[int, Memory[A]], ...] = ()
-    pointers: tuple[tuple[int, Memory[A]], ...] = ()
+    spatial: tuple[tuple[int, Memory[A_co]], ...] = ()
+    pointers: tuple[tuple[int, Memory[A_co]], ...] = ()
     horizon: int = MAX_POINTERS - 1
     scales: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 

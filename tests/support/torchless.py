@@ -11,7 +11,18 @@ from typing import NamedTuple
 
 import masklet
 
-ABSENT_PACKAGES = ("torch", "torchvision", "onnx", "scipy", "pycocotools", "psutil", "hypothesis", "pytest", "tomli")
+ABSENT_PACKAGES = (
+    "torch",
+    "torchvision",
+    "onnx",
+    "scipy",
+    "pycocotools",
+    "psutil",
+    "hypothesis",
+    "jaxtyping",
+    "pytest",
+    "tomli",
+)
 SERVER_CODE = """
 import contextlib, io, json, sys
 for name in json.loads(sys.argv[1]):

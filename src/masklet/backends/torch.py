@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from masklet.backend import (
     NO_OBJECT,
     NO_PROMPT,
     STABLE_OFFSET,
+    Backend,
     Candidates,
     Decoded,
     Features,
@@ -124,7 +126,7 @@ def _inference(method: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-class TorchBackend:
+class TorchBackend(Backend[Tensor]):
     """`Backend` over `Sam2` on one device."""
 
     runtime = "torch"
@@ -149,12 +151,12 @@ class TorchBackend:
         return self.model.no_pointer.dtype
 
     @_inference
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+    def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[Tensor]]:
         features = self.model.encode(torch.cat([self._normalize(image) for image in images]))
         return [Features(*(level[k : k + 1] for level in features)) for k in range(len(images))]
 
     @_inference
-    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+    def attend(self, features: Features[Tensor], recalls: Sequence[Recall[Tensor]]) -> Features[Tensor]:
         rows: list[Tensor | None] = [None] * len(recalls)
         for group in group_recalls(recalls, len(recalls)):
             attended = self.model.attend(features, *self._batch_memories([recalls[k] for k in group])).stride16
@@ -163,7 +165,7 @@ class TorchBackend:
         return features._replace(stride16=torch.cat([row for row in rows if row is not None]))
 
     @_inference
-    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+    def decode(self, features: Features[Tensor], queries: Sequence[Query], *, hide: bool = False) -> Decoded[Tensor]:
         batches = [
             self._decode_batch(_select_rows(features, rows), queries[rows])
             for rows in _split_batches(len(queries), MAX_PROMPTS_PER_BATCH)
@@ -175,7 +177,7 @@ class TorchBackend:
         return self._choose(candidates, [query.ambiguous for query in queries])
 
     @_inference
-    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features[Tensor], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]) -> Decoded[Tensor]:
         squares = torch.cat([self._resize_mask(mask) for mask in masks])
         logits = _resize(squares * MASK_SCALE + MASK_BIAS, self.input_size // MASK_STRIDE)
         points, labels, _ = self._batch_points([NO_PROMPT] * len(masks))
@@ -187,11 +189,13 @@ class TorchBackend:
         return Decoded(logits, torch.ones_like(score), score, pointer)
 
     @_inference
-    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+    def select(self, decoded: Decoded[Tensor], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Tensor]]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]
 
     @_inference
-    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
+    def memorize(
+        self, features: Features[Tensor], decoded: Sequence[Decoded[Tensor]], prompted: Sequence[bool]
+    ) -> list[Memory[Tensor]]:
         binarize = torch.tensor(list(prompted), device=self.device)
         logits = torch.cat([result.logits for result in decoded]).to(self.dtype)  # post-processed logits are float32
         scores = torch.cat([result.object_score for result in decoded])
@@ -204,42 +208,42 @@ class TorchBackend:
         return [Memory(maps[k : k + 1].clone(), result.pointer.clone()) for k, result in enumerate(decoded)]
 
     @_inference
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
+    def fetch(self, decoded: Sequence[Decoded[Tensor] | None]) -> Predictions:
         present = [self._hidden_object() if result is None else result[:3] for result in decoded]
         logits, iou, score = (torch.cat(parts)[:, 0] for parts in zip(*present, strict=True))
         return _to_predictions(logits, iou, score)
 
     @_inference
-    def fetch_candidates(self, decoded: Decoded) -> Predictions:
+    def fetch_candidates(self, decoded: Decoded[Tensor]) -> Predictions:
         assert decoded.candidates is not None, "a mask that is used as given has no candidates"
         logits, iou, score, _ = decoded.candidates
         three = logits[:, 1:].flatten(0, 1)
         return _to_predictions(three, iou[:, 1:].flatten(), score.expand(-1, NUM_MASKS - 1).flatten())
 
-    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
+    def store(self, arrays: Sequence[Tensor]) -> list[NDArray[Any]]:
         return [(x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).cpu().numpy() for x in arrays]
 
-    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
         tensors = (torch.from_numpy(array) for array in arrays)
         return [(x.view(torch.bfloat16) if x.dtype == torch.uint16 else x).to(self.device) for x in tensors]
 
-    def _hidden_object(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _hidden_object(self) -> tuple[Float[Tensor, "1 1 h w"], Float[Tensor, "1 1"], Float[Tensor, "1 1"]]:
         """Return the logits, IoU and score of an object that is not visible."""
         zero = self.model.no_pointer.new_zeros(1, 1)
         side = self.input_size // MASK_STRIDE
         logits = zero.new_full((1, 1, side, side), NO_OBJECT)
         return logits, zero, zero + NO_OBJECT
 
-    def _normalize(self, image: NDArray[np.uint8]) -> Tensor:
-        """Resize an image to the square by antialiased bilinear interpolation, and normalize it: (1, 3, S, S)."""
+    def _normalize(self, image: UInt8[NDArray[np.uint8], "H W 3"]) -> Float[Tensor, "1 3 S S"]:
+        """Resize an image to the square by antialiased bilinear interpolation, and normalize it."""
         x = torch.tensor(image, device=self.device)
         x = x.permute(2, 0, 1)[None].to(promote_to_float32(self.dtype)) / 255
         x = _resize(x, self.input_size)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
         return ((x - mean) / std).to(self.dtype)
 
-    def _resize_mask(self, mask: NDArray[np.bool_]) -> Tensor:
-        """Resize a mask (H, W) to the square: (1, 1, S, S) of zeros and ones."""
+    def _resize_mask(self, mask: Bool[NDArray[np.bool_], "H W"]) -> Float[Tensor, "1 1 S S"]:
+        """Resize a mask to the square, as zeros and ones."""
         x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
         if x.shape[-2:] != (self.input_size, self.input_size):
             x = _resize(x, self.input_size)
@@ -247,13 +251,15 @@ class TorchBackend:
         return x.to(self.dtype)
 
     def _batch_memories(
-        self, recalls: list[Recall]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-        """Stack recalls of one group.
-
-        Returns:
-            Maps (B, T, c, h, w), slots (B, T), pointers (B, P, C), times (B, P), and scales (B, T) and (B, P) or None.
-        """
+        self, recalls: list[Recall[Tensor]]
+    ) -> tuple[
+        Float[Tensor, "N T c h w"],
+        Int[Tensor, "N T"],
+        Float[Tensor, "N P C"],
+        Float[Tensor, "N P"],
+        tuple[Float[Tensor, "N T"], Float[Tensor, "N P"]] | None,
+    ]:
+        """Stack the maps, slots, pointers, times and scales of recalls of one group."""
         slots = torch.tensor([[slot for slot, _ in recall.spatial] for recall in recalls], dtype=torch.long)
         times = torch.tensor(
             [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls], dtype=torch.float64
@@ -270,7 +276,9 @@ class TorchBackend:
             self._batch_scales([recall.scales for recall in recalls if recall.scales is not None]),
         )
 
-    def _batch_scales(self, scales: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> tuple[Tensor, Tensor] | None:
+    def _batch_scales(
+        self, scales: list[tuple[tuple[float, ...], tuple[float, ...]]]
+    ) -> tuple[Float[Tensor, "N T"], Float[Tensor, "N P"]] | None:
         """Stack the scales of maps and of pointers; None without scales."""
         if not scales:
             return None
@@ -278,7 +286,7 @@ class TorchBackend:
         maps, pointers = (like.new_tensor(part) for part in zip(*scales, strict=True))
         return maps, pointers
 
-    def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
+    def _decode_batch(self, features: Features[Tensor], queries: Sequence[Query]) -> Candidates[Tensor]:
         points, labels, present = self._batch_points(queries)
         masks = [None if query.mask is None else self._encode_mask_prompt(query.mask) for query in queries]
         prompted = [mask for mask in masks if mask is not None]
@@ -290,8 +298,10 @@ class TorchBackend:
         )
         return self.model.decode(features, points, labels, filled, masked, present)
 
-    def _batch_points(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Pad points to (N, P, 2) and labels to (N, P); `present` (N, P) is None if all queries have P points."""
+    def _batch_points(
+        self, queries: Sequence[Query]
+    ) -> tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"], Bool[Tensor, "N P"] | None]:
+        """Pad points and labels to those of the longest query; `present` is None if all queries are as long."""
         counts = np.array([len(query.points) for query in queries])
         points, labels = np.zeros((len(counts), counts.max(), 2)), np.full((len(counts), counts.max()), NOT_A_POINT)
         for row, query in enumerate(queries):
@@ -301,8 +311,8 @@ class TorchBackend:
         present_on_device = None if present.all() else torch.from_numpy(present).to(self.device)
         return on_device, torch.from_numpy(labels).to(self.device), present_on_device
 
-    def _encode_mask_prompt(self, mask: Any) -> Tensor:
-        """Resize a mask or logits of any size to low-resolution logits (1, 1, S/4, S/4)."""
+    def _encode_mask_prompt(self, mask: Any) -> Float[Tensor, "1 1 h w"]:
+        """Resize a mask or logits of any size to low-resolution logits."""
         side = self.input_size // MASK_STRIDE
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             x = torch.tensor(mask, device=self.device)[None, None].to(promote_to_float32(self.dtype))
@@ -313,7 +323,7 @@ class TorchBackend:
             x = _resize(x, side)
         return x.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
-    def _choose(self, candidates: Candidates, ambiguous: list[bool]) -> Decoded:
+    def _choose(self, candidates: Candidates[Tensor], ambiguous: list[bool]) -> Decoded[Tensor]:
         """Choose one of the four masks of each object."""
         logits, iou, score, pointers = candidates
         single = logits[:, 0].flatten(1)
@@ -326,12 +336,14 @@ class TorchBackend:
         )
 
 
-def _resize(x: Tensor, side: int) -> Tensor:
-    """Resize maps (N, C, H, W) to (side, side) by antialiased bilinear interpolation."""
+def _resize(x: Float[Tensor, "N C H W"], side: int) -> Float[Tensor, "N C {side} {side}"]:
+    """Resize maps to a square by antialiased bilinear interpolation."""
     return F.interpolate(x, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
-def _to_predictions(logits: Tensor, iou: Tensor, score: Tensor) -> Predictions:
+def _to_predictions(
+    logits: Float[Tensor, "N h w"], iou: Float[Tensor, " N"], score: Float[Tensor, " N"]
+) -> Predictions:
     """Copy results to the host. Raises `BackendError` for NaN or infinity."""
     arrays = [x.to(promote_to_float32(x.dtype)).cpu().numpy() for x in (logits, iou, score)]
     if not all(np.isfinite(array).all() for array in arrays):
@@ -348,6 +360,6 @@ def _split_batches(count: int, at_once: int) -> Iterator[slice]:
         yield slice(start, start + at_once)
 
 
-def _select_rows(features: Features, rows: slice) -> Features:
+def _select_rows(features: Features[Tensor], rows: slice) -> Features[Tensor]:
     """Select the features of some objects; features that all objects share are returned unchanged."""
     return Features(*(level if len(level) == 1 else level[rows] for level in features))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+def scaled_dot_product_attention(
+    q: Float[Tensor, "B heads N c"],
+    k: Float[Tensor, "B heads M c"],
+    v: Float[Tensor, "B heads M d"],
+    mask: Bool[Tensor, "#B #heads #N #M"] | None = None,
+) -> Float[Tensor, "B heads N d"]:
     """Compute softmax(q kᵀ / √c) v with PyTorch's own attention.
 
     Under autocast to bfloat16 on a CPU the product is computed in float32: PyTorch's backward pass in bfloat16 takes
     four times as long there.
 
     Args:
-        q: Queries (B, heads, N, c).
-        k: Keys (B, heads, M, c).
-        v: Values (B, heads, M, d).
-        mask: True where a key counts, bool, broadcastable to (B, heads, N, M).
+        q: Queries.
+        k: Keys.
+        v: Values.
+        mask: True where a key counts.
 
     Returns:
-        Tensor (B, heads, N, d) of the dtype of `q`.
+        Averaged values, of the dtype of `q`.
     """
     if q.dtype != torch.bfloat16 or q.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -48,32 +54,38 @@ class AttentionProjections(nn.Module):
 
 
 class Attention(AttentionProjections):
-    """Multi-head attention with an optional inner width (reference-model §5.1). Tokens are (B, N, C)."""
+    """Multi-head attention with an optional inner width (reference-model §5.1)."""
 
     def __init__(self, channels: int, heads: int, inner: int | None = None) -> None:
         super().__init__(channels, inner)
         self.heads = heads
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, present: Tensor | None = None) -> Tensor:
-        """Attend from `queries` (B, N, C) to `keys` and `values` (B, M, C).
+    def forward(
+        self,
+        queries: Float[Tensor, "B N C"],
+        keys: Float[Tensor, "B M C"],
+        values: Float[Tensor, "B M C"],
+        present: Bool[Tensor, "B M"] | None = None,
+    ) -> Float[Tensor, "B N C"]:
+        """Attend from `queries` to `keys` and `values`.
 
         Args:
             queries: Tokens that attend.
             keys: Tokens that are attended to.
             values: Tokens that are averaged.
-            present: False for keys to leave out, (B, M) bool.
+            present: False for keys to leave out.
 
         Returns:
-            Tokens (B, N, C).
+            One token per query.
         """
         q, k, v = (self.split_heads(x) for x in (self.q(queries), self.k(keys), self.v(values)))
         mask = None if present is None else present[:, None, None, :]
         return self.out(self.merge_heads(scaled_dot_product_attention(q, k, v, mask)))
 
-    def split_heads(self, x: Tensor) -> Tensor:
-        """Reshape (B, N, heads · c) to (B, heads, N, c)."""
+    def split_heads(self, x: Float[Tensor, "B N C"]) -> Float[Tensor, "B heads N c"]:
+        """Split the channels by head."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def merge_heads(self, x: Tensor) -> Tensor:
-        """Reshape (B, heads, N, c) to (B, N, heads · c)."""
+    def merge_heads(self, x: Float[Tensor, "B heads N c"]) -> Float[Tensor, "B N heads*c"]:
+        """Merge the channels of all heads."""
         return x.transpose(1, 2).flatten(2)

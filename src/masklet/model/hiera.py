@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from masklet.config import LAYER_NORM_EPS, PATCH_SIZE, STRIDES, BlockConfig, ModelConfig
@@ -17,9 +18,14 @@ from masklet.model.attention import scaled_dot_product_attention
 from masklet.model.position_encoding import load_table
 from masklet.position_tables import compute_cubic_matrix
 
+TrunkMaps = tuple[
+    Float[Tensor, "B C1 h1 w1"], Float[Tensor, "B C2 h2 w2"], Float[Tensor, "B C3 h3 w3"], Float[Tensor, "B C4 h4 w4"]
+]
+"""Features of images at strides 4, 8, 16 and 32."""
+
 
 class Hiera(nn.Module):
-    """Image (B, 3, H, W) → features at strides 4, 8, 16 and 32, each (B, C, h, w)."""
+    """Images → features at four strides."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -31,7 +37,7 @@ class Hiera(nn.Module):
         self.stage_ends = config.stage_ends
         self.tokens_at_once: int | None = None  # limit of tokens in the tile stages at a time; None: all together
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> TrunkMaps:
         x = self.patches(image)
         across = x.shape[-1] // self.tile_size
         tiles = partition_windows((x + self._position_embedding(*x.shape[-2:])).permute(0, 2, 3, 1), self.tile_size)
@@ -53,8 +59,10 @@ class Hiera(nn.Module):
         """Index of the last block that is computed on tiles: the pooling block that opens the third stage."""
         return self.stage_ends[1] + 1
 
-    def _run_tile_stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute tiles (n, side, side, C) after the first stage, the second, and the last tile block."""
+    def _run_tile_stages(
+        self, x: Float[Tensor, "n side side C"]
+    ) -> tuple[Float[Tensor, "n s1 s1 C1"], Float[Tensor, "n s2 s2 C2"], Float[Tensor, "n s3 s3 C3"]]:
+        """Compute tiles after the first stage, the second, and the last tile block."""
         ends = []
         for index, block in enumerate(self.blocks[: self._last_tile_block + 1]):
             x = block(x)
@@ -62,8 +70,8 @@ class Hiera(nn.Module):
                 ends.append(x)
         return ends[0], ends[1], ends[2]
 
-    def _position_embedding(self, height: int, width: int) -> Tensor:
-        """Compute the position embedding (1, C, H, W): the resized coarse table plus the repeated window table."""
+    def _position_embedding(self, height: int, width: int) -> Float[Tensor, "1 C {height} {width}"]:
+        """Compute the position embedding: the resized coarse table plus the repeated window table."""
         coarse, dtype, device = self.positions.shape[-1], self.positions.dtype, self.positions.device
         rows, columns = (load_table(compute_cubic_matrix, (coarse, side), dtype, device) for side in (height, width))
         stretched = rows @ self.positions @ columns.mT
@@ -71,7 +79,7 @@ class Hiera(nn.Module):
 
 
 class HieraBlock(nn.Module):
-    """Attention and MLP on (B, H, W, C); a pooling block halves H and W and doubles C (reference-model §3.1)."""
+    """Attention and MLP; a pooling block halves H and W and doubles C (reference-model §3.1)."""
 
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
@@ -83,7 +91,7 @@ class HieraBlock(nn.Module):
         self.mlp = nn.ModuleDict({"up": nn.Linear(out, 4 * out), "down": nn.Linear(4 * out, out)})
         self.shortcut = nn.Linear(channels, out) if config.pools else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H2 W2 C2"]:
         normed = self.norm1(x)
         x = x if self.shortcut is None else _pool(self.shortcut(normed))  # of the normed tokens, as released
         x = x + self.attention(normed, self.window)
@@ -100,14 +108,14 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(channels, 3 * out)
         self.proj = nn.Linear(out, out)
 
-    def forward(self, x: Tensor, window: int) -> Tensor:
-        """Attend within windows of `window`² tokens of x (B, H, W, C); 0 is global attention.
+    def forward(self, x: Float[Tensor, "B H W C"], window: int) -> Float[Tensor, "B H2 W2 C2"]:
+        """Attend within windows of `window`² tokens; 0 is global attention.
 
         Windows that reach over the edge contain padding tokens whose keys and values are the biases alone. They are not
         masked, as in the released networks.
 
         Returns:
-            Tokens (B, H, W, C'), or (B, H/2, W/2, C') with pooling.
+            Tokens, of half the height and width with pooling.
         """
         height, width = x.shape[1:3]
         if not window or (height, width) == (window, window):
@@ -116,7 +124,7 @@ class WindowAttention(nn.Module):
             attended = self._attend_windows(x, window)
         return self.proj(attended)
 
-    def _attend_windows(self, x: Tensor, window: int) -> Tensor:
+    def _attend_windows(self, x: Float[Tensor, "B H W C"], window: int) -> Float[Tensor, "B H2 W2 C2"]:
         height, width = x.shape[1:3]
         below, right = -height % window, -width % window
         if below or right:  # pad before the bias is added: padding tokens are the bias alone
@@ -128,8 +136,8 @@ class WindowAttention(nn.Module):
         shrink = 2 if self.pooled else 1
         return attended[:, : height // shrink, : width // shrink]
 
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Attend among all tokens of each map of qkv (B, H, W, 3C)."""
+    def _attend(self, qkv: Float[Tensor, "B H W C3"]) -> Float[Tensor, "B H2 W2 C3//3"]:
+        """Attend among all tokens of each map."""
         batch, height, width, _ = qkv.shape
         q, k, v = qkv.chunk(3, dim=-1)
         if self.pooled:
@@ -139,20 +147,22 @@ class WindowAttention(nn.Module):
         return attended.transpose(1, 2).reshape(batch, height, width, -1)
 
 
-def _pool(x: Tensor) -> Tensor:
-    """Max-pool each 2 × 2 tokens of (B, H, W, C)."""
+def _pool(x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H//2 W//2 C"]:
+    """Max-pool each 2 × 2 tokens."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def partition_windows(x: Tensor, side: int) -> Tensor:
-    """Cut (B, H, W, C) into windows (B · windows, side, side, C), row by row. `side` divides H and W."""
+def partition_windows(x: Shaped[Tensor, "B H W C"], side: int) -> Shaped[Tensor, "B*H*W//{side}**2 {side} {side} C"]:
+    """Cut maps into windows, row by row. `side` divides H and W."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, channels).transpose(2, 3)
     return x.reshape(-1, side, side, channels)
 
 
-def unpartition_windows(windows: Tensor, across: int) -> Tensor:
-    """Join windows (B · windows, side, side, C) into square maps (B, H, W, C) with `across` windows in a row.
+def unpartition_windows(
+    windows: Shaped[Tensor, "n side side C"], across: int
+) -> Shaped[Tensor, "n//{across}**2 {across}*side {across}*side C"]:
+    """Join windows into square maps with `across` windows in a row.
 
     This is the inverse of `partition_windows`. Padding makes both sides of a map the same multiple of the window, so
     there are `across` rows of windows as well.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import LAYER_NORM_EPS
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, H, W), "LN2d" in reference-model §4."""
+    """Layer norm over the channels of maps, "LN2d" in reference-model §4."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=LAYER_NORM_EPS)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -28,7 +29,7 @@ class MLP(nn.Module):
         sizes = [channels, *[hidden] * (depth - 1), out]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch out"]:
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)

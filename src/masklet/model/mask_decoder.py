@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from masklet.backend import Features
@@ -30,19 +31,24 @@ class MaskDecoder(nn.Module):
         self.object_head = MLP(channels, channels, 1, 3)
 
     def forward(
-        self, features: Features, positions: Tensor, prompts: Tensor, dense: Tensor, present: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self,
+        features: Features[Tensor],
+        positions: Float[Tensor, "1 C h w"],
+        prompts: Float[Tensor, "B P C"],
+        dense: Float[Tensor, "#B C h w"],
+        present: Bool[Tensor, "B P"] | None = None,
+    ) -> tuple[Float[Tensor, "B 4 4*h 4*w"], Float[Tensor, "B 4"], Float[Tensor, "B 1"], Float[Tensor, "B 4 C"]]:
         """Decode B prompts.
 
         Args:
             features: Features of one image or of B objects.
-            positions: Position encoding of the features (1, C, h, w).
-            prompts: Prompt tokens (B, P, C).
-            dense: Encoded mask prompts (B or 1, C, h, w).
-            present: False for prompt tokens that only pad the batch, (B, P) bool.
+            positions: Position encoding of the features.
+            prompts: Prompt tokens.
+            dense: Encoded mask prompts.
+            present: False for prompt tokens that only pad the batch.
 
         Returns:
-            Logits (B, 4, 4h, 4w), IoU (B, 4) in [0, 1], object score (B, 1), mask tokens (B, 4, C).
+            Logits, IoU in [0, 1], object score, and mask tokens.
         """
         batch, learned = prompts.shape[0], torch.cat((self.object_token, self.iou_token, self.mask_tokens))
         tokens = torch.cat((learned.expand(batch, -1, -1), prompts), dim=1)
@@ -54,7 +60,9 @@ class MaskDecoder(nn.Module):
         logits = self._predict_logits(features, image, masks)
         return logits, self.iou_head(tokens[:, 1]).sigmoid(), self.object_head(tokens[:, 0]), masks
 
-    def _predict_logits(self, features: Features, image: Tensor, tokens: Tensor) -> Tensor:
+    def _predict_logits(
+        self, features: Features[Tensor], image: Float[Tensor, "B C h w"], tokens: Float[Tensor, "B 4 C"]
+    ) -> Float[Tensor, "B 4 4*h 4*w"]:
         x = F.gelu(self.upscale_norm(self.upscale1(image) + features.stride8))
         x = F.gelu(self.upscale2(x) + features.stride4)
         weights = torch.stack([head(tokens[:, index]) for index, head in enumerate(self.mask_heads)], dim=1)
@@ -72,9 +80,13 @@ class TwoWayTransformer(nn.Module):
         self.norm = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, positions: Tensor, present: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Update tokens (B, N, C) and image (B, C, h, w). The input tokens are the tokens' position encodings."""
+        self,
+        tokens: Float[Tensor, "B N C"],
+        image: Float[Tensor, "B C h w"],
+        positions: Float[Tensor, "1 C h w"],
+        present: Bool[Tensor, "B N"] | None,
+    ) -> tuple[Float[Tensor, "B N C"], Float[Tensor, "B C h w"]]:
+        """Update tokens and image. The input tokens are the tokens' position encodings."""
         shape = image.shape[-2:]
         image, positions = image.flatten(2).mT, positions.flatten(2).mT
         token_positions = tokens
@@ -104,8 +116,13 @@ class TwoWayLayer(nn.Module):
         self.norm4 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, token_positions: Tensor, positions: Tensor, present: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        tokens: Float[Tensor, "B N C"],
+        image: Float[Tensor, "B M C"],
+        token_positions: Float[Tensor, "B N C"],
+        positions: Float[Tensor, "1 M C"],
+        present: Bool[Tensor, "B N"] | None,
+    ) -> tuple[Float[Tensor, "B N C"], Float[Tensor, "B M C"]]:
         queries = tokens if self.is_first else tokens + token_positions
         attended = self.self_attention(queries, queries, tokens, present)
         tokens = self.norm1(attended if self.is_first else tokens + attended)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, ModelConfig
@@ -16,10 +17,10 @@ from masklet.model.rope import RotaryAttention, Rotation, compute_axial_rotation
 class MemoryTokens(NamedTuple):
     """The memories of B objects as M tokens each: maps of h · w tokens, in any order, then object pointers."""
 
-    keys: Tensor  # (B, M, c), with position encodings
-    values: Tensor  # (B, M, c)
+    keys: Float[Tensor, "B M c"]  # with position encodings
+    values: Float[Tensor, "B M c"]
     maps: int  # number of maps per object
-    scales: Tensor | None = None  # (B, M) factors of the projected keys; None: 1
+    scales: Float[Tensor, "B M"] | None = None  # factors of the projected keys; None: 1
 
     def of(self, index: int) -> MemoryTokens:
         """Return the tokens of one object, B = 1."""
@@ -37,17 +38,17 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(config.channels, ATTENTION_NORM_EPS)
         self.scores_at_once: int | None = None  # limit of scores in memory, with objects in turn; None: all together
 
-    def forward(self, image: Tensor, memories: MemoryTokens) -> Tensor:
+    def forward(self, image: Float[Tensor, "#B C h w"], memories: MemoryTokens) -> Float[Tensor, "B C h w"]:
         """Attend from the features of a frame to the memories of each of B objects.
 
         An image that all objects share passes the first self-attention once for all of them.
 
         Args:
-            image: Features (1 or B, C, h, w).
+            image: Features of one image, or of B.
             memories: The tokens of all memories of each object.
 
         Returns:
-            Features (B, C, h, w), one per object.
+            Features of each object.
         """
         channels, height, width = image.shape[1:]
         encoding = compute_sine_encoding(height, width, channels, image)
@@ -60,7 +61,7 @@ class MemoryAttention(nn.Module):
             attended = torch.cat([self._attend(x[k : k + 1], memories.of(k), rotation) for k in objects])
         return attended.mT.unflatten(2, (height, width))
 
-    def _attend(self, x: Tensor, memories: MemoryTokens, rotation: Rotation) -> Tensor:
+    def _attend(self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotation: Rotation) -> Float[Tensor, "B N C"]:
         """Run all layers on tokens that have passed the first self-attention."""
         for index, layer in enumerate(self._layers):
             x = x if index == 0 else layer.attend_self(x, rotation)
@@ -86,14 +87,14 @@ class MemoryAttentionLayer(nn.Module):
         self.up = nn.Linear(channels, config.attention_hidden)
         self.down = nn.Linear(config.attention_hidden, channels)
 
-    def attend_self(self, x: Tensor, rotation: Rotation) -> Tensor:
+    def attend_self(self, x: Float[Tensor, "B N C"], rotation: Rotation) -> Float[Tensor, "B N C"]:
         """Apply self-attention with its residual."""
         normed = self.norm1(x)
         return x + self.self_attention(normed, normed, normed, rotation)
 
     def attend_memories(
-        self, x: Tensor, memories: MemoryTokens, rotation: Rotation, scores_at_once: int | None
-    ) -> Tensor:
+        self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotation: Rotation, scores_at_once: int | None
+    ) -> Float[Tensor, "B N C"]:
         """Apply attention to memories and the MLP, each with its residual."""
         keys, values, maps, scales = memories
         x = x + self.to_memory(self.norm2(x), keys, values, rotation, maps, scores_at_once, scales)

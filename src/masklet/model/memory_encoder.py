@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import FUSER_BLOCKS, LAYER_NORM_EPS, ModelConfig
@@ -13,7 +14,7 @@ from masklet.model.layers import ChannelNorm
 
 
 class MemoryEncoder(nn.Module):
-    """Raw features (B, C, h, w) and a mask (B, 1, 16h, 16w) in [−10, 10] → memory (B, c, h, w)."""
+    """Raw features and masks in [−10, 10] → memory maps."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -23,7 +24,9 @@ class MemoryEncoder(nn.Module):
         self.fuser = nn.ModuleList(FuserBlock(channels) for _ in range(FUSER_BLOCKS))
         self.out = nn.Conv2d(channels, config.memory_channels, 1)
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "#B C h w"], mask: Float[Tensor, "B 1 16*h 16*w"]
+    ) -> Float[Tensor, "B c h w"]:
         x = self.image(image) + self.mask(mask)
         for block in self.fuser:
             x = block(x)
@@ -40,7 +43,7 @@ class MaskDownsampler(nn.Module):
         self.norms = nn.ModuleList(ChannelNorm(width) for width in widths[1:])
         self.out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H//16 W//16"]:
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.gelu(norm(conv(x)))
         return self.out(x)
@@ -57,7 +60,7 @@ class FuserBlock(nn.Module):
         self.down = nn.Linear(4 * channels, channels)
         self.gain = nn.Parameter(torch.full((channels,), 1e-6))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         y = self.gain * self.down(F.gelu(self.up(y)))
         return x + y.permute(0, 3, 1, 2)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.backend import Features
 from masklet.config import ModelConfig
+from masklet.model.hiera import TrunkMaps
 
 
 class Neck(nn.Module):
@@ -19,7 +21,7 @@ class Neck(nn.Module):
         self.stride4 = nn.Conv2d(channels, fine, 1)
         self.stride8 = nn.Conv2d(channels, medium, 1)
 
-    def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> Features:
+    def forward(self, maps: TrunkMaps) -> Features[Tensor]:
         stride16 = self.laterals[2](maps[2]) + F.interpolate(self.laterals[3](maps[3]), scale_factor=2, mode="nearest")
         return Features(
             _apply_merged(self.laterals[0], self.stride4, maps[0]),
@@ -28,7 +30,7 @@ class Neck(nn.Module):
         )
 
 
-def _apply_merged(first: nn.Module, second: nn.Conv2d, x: Tensor) -> Tensor:
+def _apply_merged(first: nn.Module, second: nn.Conv2d, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B out h w"]:
     """Apply two 1 × 1 convolutions as one: no other layer reads the result of the first at strides 4 and 8."""
     assert isinstance(first, nn.Conv2d)
     inner, outer = first.weight.flatten(1), second.weight.flatten(1)

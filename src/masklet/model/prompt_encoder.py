@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from masklet.config import MASK_PROMPT_CHANNELS, NOT_A_POINT, NUM_LABELS, ModelConfig
@@ -12,7 +13,7 @@ from masklet.model.position_encoding import FourierEncoding
 
 
 class PromptEncoder(nn.Module):
-    """Points → tokens (B, P, C); a mask → a map (B, C, h, w) that is added to the features."""
+    """Points → tokens; a mask → a map that is added to the features."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -27,16 +28,18 @@ class PromptEncoder(nn.Module):
         self.mask_norm2 = ChannelNorm(hidden)
         self.mask3 = nn.Conv2d(hidden, channels, 1)
 
-    def encode_points(self, points: Tensor, labels: Tensor, input_size: int) -> Tensor:
+    def encode_points(
+        self, points: Float[Tensor, "B P 2"], labels: Int[Tensor, "B P"], input_size: int
+    ) -> Float[Tensor, "B P C"]:
         """Encode points as tokens.
 
         Args:
-            points: Positions (B, P, 2), xy as fractions of the image.
-            labels: Labels (B, P): 0 negative, 1 positive, 2 and 3 the corners of a box, −1 (`NOT_A_POINT`) not a point.
+            points: Positions, xy as fractions of the image.
+            labels: 0 negative, 1 positive, 2 and 3 the corners of a box, −1 (`NOT_A_POINT`) not a point.
             input_size: Side of the network's square in pixels.
 
         Returns:
-            Tokens (B, P, C).
+            One token per point.
         """
         labels = labels[..., None]
         tokens = self.fourier(points + 0.5 / input_size).to(self.not_a_point.dtype)  # pixel centers
@@ -44,8 +47,8 @@ class PromptEncoder(nn.Module):
             tokens = torch.where(labels == label, tokens + embedding, tokens)
         return torch.where(labels == NOT_A_POINT, self.not_a_point, tokens)
 
-    def encode_mask(self, logits: Tensor) -> Tensor:
-        """Encode low-resolution logits (B, 1, 4h, 4w) as a map (B, C, h, w)."""
+    def encode_mask(self, logits: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H//4 W//4"]:
+        """Encode low-resolution logits as a map."""
         x = F.gelu(self.mask_norm1(self.mask1(logits)))
         x = F.gelu(self.mask_norm2(self.mask2(x)))
         return self.mask3(x)

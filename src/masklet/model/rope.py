@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from masklet.model.attention import AttentionProjections, scaled_dot_product_attention
@@ -13,13 +14,13 @@ from masklet.position_tables import compute_axial_angles
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines (tokens, channel pairs) of the angles by which tokens are rotated."""
+    """Cosines and sines of the angles by which the channel pairs of tokens are rotated."""
 
-    cos: Tensor
-    sin: Tensor
+    cos: Float[Tensor, "N pairs"]
+    sin: Float[Tensor, "N pairs"]
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """Rotate the channel pairs (2c, 2c + 1) of `x` (…, tokens, channels) in real arithmetic."""
+    def rotate(self, x: Float[Tensor, "*batch N C"]) -> Float[Tensor, "*batch N C"]:
+        """Rotate the channel pairs (2c, 2c + 1) of tokens in real arithmetic."""
         even, odd = x.to(self.cos.dtype).unflatten(-1, (-1, 2)).unbind(-1)
         rotated = torch.stack((even * self.cos - odd * self.sin, even * self.sin + odd * self.cos), dim=-1)
         return rotated.flatten(-2).to(x.dtype)
@@ -47,30 +48,30 @@ class RotaryAttention(AttentionProjections):
 
     def forward(
         self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        queries: Float[Tensor, "#B N C"],
+        keys: Float[Tensor, "B M c"],
+        values: Float[Tensor, "B M c"],
         rotation: Rotation,
         maps: int = 1,
         scores_at_once: int | None = None,
-        scales: Tensor | None = None,
-    ) -> Tensor:
+        scales: Float[Tensor, "B M"] | None = None,
+    ) -> Float[Tensor, "B N C"]:
         """Attend from the tokens of one feature map to those of `maps` feature maps and to object pointers.
 
         Values are projected after they are averaged. The result is the same, since attention weights add up to one,
         and costs less where there are more keys than queries.
 
         Args:
-            queries: Tokens (B or 1, h · w, C); one set of queries may serve all B sets of keys.
-            keys: Tokens (B, maps · h · w + pointers, c). Every map is rotated alike, pointers are not rotated.
-            values: Tokens (B, maps · h · w + pointers, c).
-            rotation: Rotations of the h · w tokens of one map.
+            queries: Tokens of the map; one set of queries may serve all B sets of keys.
+            keys: The N tokens of each map, then pointers. Every map is rotated alike, pointers are not rotated.
+            values: The values of the same tokens.
+            rotation: Rotations of the N tokens of one map.
             maps: Number of feature maps in `keys`.
             scores_at_once: Limit of the attention scores that are in memory at a time. None: all.
-            scales: Factors of the projected and rotated keys (B, maps · h · w + pointers). None: 1.
+            scales: Factors of the projected and rotated keys. None: 1.
 
         Returns:
-            Tokens (B, h · w, C).
+            One token per query.
         """
         q, k = self.q(queries), self.k(keys)
         spatial, pointers = k.tensor_split((maps * q.shape[-2],), dim=-2)
@@ -81,8 +82,10 @@ class RotaryAttention(AttentionProjections):
         return self.out(self.v(averaged))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, scores_at_once: int | None) -> Tensor:
-    """Compute softmax(q kᵀ / √c) v of (B, N, c), (B, M, c) and (B, M, d); the batch of `q` may be 1."""
+def _attend(
+    q: Float[Tensor, "#B N c"], k: Float[Tensor, "B M c"], v: Float[Tensor, "B M d"], scores_at_once: int | None
+) -> Float[Tensor, "B N d"]:
+    """Compute softmax(q kᵀ / √c) v."""
     if scores_at_once is None:
         q, k, v = q.expand(k.shape[0], -1, -1)[:, None], k[:, None], v[:, None]
         return scaled_dot_product_attention(q, k, v)[:, 0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
@@ -43,30 +44,30 @@ class Sam2(nn.Module):
         self.hidden = nn.Parameter(torch.zeros(1, memory)) if config.occlusion else None
         self.pointer_times = nn.Linear(channels, memory) if config.pointer_times else None
 
-    def encode(self, images: Tensor) -> Features:
-        """Encode normalized images (B, 3, S, S) as features at strides 4, 8 and 16 (reference-model §3)."""
+    def encode(self, images: Float[Tensor, "B 3 S S"]) -> Features[Tensor]:
+        """Encode normalized images as features at strides 4, 8 and 16 (reference-model §3)."""
         return self.neck(self.trunk(images))
 
     def attend(
         self,
-        features: Features,
-        memories: Tensor,
-        slots: Tensor,
-        pointers: Tensor,
-        times: Tensor,
-        scales: tuple[Tensor, Tensor] | None = None,
-    ) -> Features:
+        features: Features[Tensor],
+        memories: Float[Tensor, "B T c h w"],
+        slots: Int[Tensor, "B T"],
+        pointers: Float[Tensor, "B P C"],
+        times: Float[Tensor, "B P"],
+        scales: tuple[Float[Tensor, "B T"], Float[Tensor, "B P"]] | None = None,
+    ) -> Features[Tensor]:
         """Condition the features of a frame on the memories of each of B objects (reference-model §6.3).
 
         With T = 0 the learned "no memory" embedding is added instead.
 
         Args:
             features: Features of one frame, or of B.
-            memories: Memory maps (B, T, c, h, w).
-            slots: Temporal slots of the maps (B, T), int64.
-            pointers: Object pointers (B, P, C).
-            times: Ages of the pointers (B, P) as fractions of the longest age.
-            scales: Factors of the attention keys of the maps' tokens (B, T) and of the pointers' (B, P). None: 1.
+            memories: Memory maps.
+            slots: Temporal slots of the maps.
+            pointers: Object pointers.
+            times: Ages of the pointers as fractions of the longest age.
+            scales: Factors of the attention keys of the tokens of each map and of each pointer. None: 1.
 
         Returns:
             The features with a `stride16` of B objects.
@@ -92,22 +93,22 @@ class Sam2(nn.Module):
 
     def decode(
         self,
-        features: Features,
-        points: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        masked: Tensor | None = None,
-        present: Tensor | None = None,
-    ) -> Candidates:
+        features: Features[Tensor],
+        points: Float[Tensor, "N P 2"],
+        labels: Int[Tensor, "N P"],
+        mask: Float[Tensor, "N 1 H W"] | None = None,
+        masked: Bool[Tensor, " N"] | None = None,
+        present: Bool[Tensor, "N P"] | None = None,
+    ) -> Candidates[Tensor]:
         """Decode N prompts into masks (reference-model §4, §5).
 
         Args:
             features: Features of one image, or of N objects.
-            points: Positions (N, P, 2), xy as fractions of the image.
-            labels: Labels (N, P), see `PromptEncoder.encode_points`.
-            mask: Mask prompts (N, 1, 4h, 4w), low-resolution logits.
-            masked: True where `mask` is a prompt, (N,) bool. None: everywhere.
-            present: False for points that only pad the batch, (N, P) bool. None: all points count.
+            points: Positions, xy as fractions of the image.
+            labels: See `PromptEncoder.encode_points`.
+            mask: Mask prompts, low-resolution logits.
+            masked: True where `mask` is a prompt. None: everywhere.
+            present: False for points that only pad the batch. None: all points count.
 
         Returns:
             The four masks of each prompt.
@@ -122,17 +123,23 @@ class Sam2(nn.Module):
         logits, iou, score, tokens = self.mask_decoder(features, positions, prompts, dense, present)
         return Candidates(logits, iou, score, select_pointers(self, self.pointer_head(tokens), score[..., None]))
 
-    def memorize(self, features: Features, logits: Tensor, score: Tensor, binarize: Tensor) -> Tensor:
+    def memorize(
+        self,
+        features: Features[Tensor],
+        logits: Float[Tensor, "B 1 H W"],
+        score: Float[Tensor, "B 1"],
+        binarize: Bool[Tensor, " B"],
+    ) -> Float[Tensor, "B c H//4 W//4"]:
         """Encode masks as memories (reference-model §6.1).
 
         Args:
             features: Raw features of one frame, or of B.
-            logits: Low-resolution logits (B, 1, 4h, 4w).
-            score: Object scores (B, 1); positive: the object is visible.
-            binarize: True for masks of prompted frames, which are thresholded, (B,) bool.
+            logits: Low-resolution logits.
+            score: Object scores; positive: the object is visible.
+            binarize: True for masks of prompted frames, which are thresholded.
 
         Returns:
-            Memory maps (B, c, h, w).
+            Memory maps.
         """
         visible = score[..., None, None] > 0
         logits = torch.where(visible, logits, torch.full_like(logits, NO_OBJECT))
@@ -145,8 +152,10 @@ class Sam2(nn.Module):
             visible, torch.zeros_like(self.hidden[..., None, None]), self.hidden[..., None, None]
         )
 
-    def _encode_pointer_times(self, pointers: Tensor, times: Tensor) -> Tensor:
-        """Compute position encodings (B, P · C/c, c) of the pointers' tokens; zeros in SAM 2.0."""
+    def _encode_pointer_times(
+        self, pointers: Float[Tensor, "B P C"], times: Float[Tensor, "B P"]
+    ) -> Float[Tensor, "B tokens c"]:
+        """Compute position encodings of the pointers' tokens; zeros in SAM 2.0."""
         batch, count, channels = pointers.shape
         width = self.slots.shape[-1]
         if self.pointer_times is None:
@@ -155,6 +164,8 @@ class Sam2(nn.Module):
         return encoding.repeat_interleave(channels // width, dim=1)
 
 
-def select_pointers(model: Sam2, pointers: Tensor, score: Tensor) -> Tensor:
+def select_pointers(
+    model: Sam2, pointers: Float[Tensor, "*batch C"], score: Float[Tensor, "*#batch 1"]
+) -> Float[Tensor, "*batch C"]:
     """Replace the pointers of hidden objects with the learned "no pointer" (reference-model §5.5)."""
     return torch.where(score > 0, pointers, model.no_pointer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,37 +20,37 @@ from masklet.backend import (
     Query,
     Recall,
 )
+from masklet.backends.onnx.session import Array, to_numpy
 from masklet.config import MASK_STRIDE, NOT_A_POINT
 from masklet.images.resize import resize_antialiased
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Float64, Int64, Shaped, UInt8, UInt16
 
 Floats = NDArray[np.float32]
 
 
-def normalize_image(image: NDArray[np.uint8], side: int) -> Floats:
-    """Resize an image (H, W, 3) to the square by antialiased bilinear interpolation, and normalize it.
-
-    Returns:
-        Array (1, 3, side, side).
-    """
+def normalize_image(image: UInt8[NDArray[np.uint8], "H W 3"], side: int) -> Float32[Floats, "1 3 {side} {side}"]:
+    """Resize an image to the square by antialiased bilinear interpolation, and normalize it."""
     planes = np.stack([plane.astype(np.float32) for plane in cv2.split(image)])
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return np.asarray((resize_antialiased(planes, (side, side)) / np.float32(255) - mean) / std, np.float32)[None]
 
 
-def resize_mask(mask: NDArray[np.bool_], side: int) -> Floats:
-    """Resize a mask (H, W) to the square: (1, 1, side, side) of zeros and ones."""
+def resize_mask(mask: Bool[NDArray[np.bool_], "H W"], side: int) -> Float32[Floats, "1 1 {side} {side}"]:
+    """Resize a mask to the square, as zeros and ones."""
     values = mask.astype(np.float32)
     return (resize_antialiased(values, (side, side)) >= MASK_THRESHOLD).astype(np.float32)[None, None]
 
 
-def masks_to_logits(squares: Floats) -> Floats:
-    """Convert masks (N, 1, S, S) of zeros and ones to low-resolution logits (N, 1, S/4, S/4)."""
+def masks_to_logits(squares: Float32[Floats, "N 1 S S"]) -> Float32[Floats, "N 1 S//4 S//4"]:
+    """Convert masks of zeros and ones to low-resolution logits."""
     side = squares.shape[-1] // MASK_STRIDE
     return resize_antialiased(squares * np.float32(MASK_SCALE) + np.float32(MASK_BIAS), (side, side))
 
 
-def encode_mask_prompt(mask: NDArray[Any], side: int) -> Floats:
-    """Resize a mask or logits of any size to low-resolution logits (1, 1, side, side)."""
+def encode_mask_prompt(mask: Shaped[NDArray[Any], "*single H W"], side: int) -> Float32[Floats, "1 1 {side} {side}"]:
+    """Resize a mask or logits of any size to low-resolution logits."""
     if mask.dtype == np.bool_:
         fractions = resize_antialiased(mask.astype(np.float32)[None, None], (side, side))
         return np.asarray(fractions * np.float32(MASK_SCALE) + np.float32(MASK_BIAS))
@@ -61,9 +61,9 @@ def encode_mask_prompt(mask: NDArray[Any], side: int) -> Floats:
 class PointBatch(NamedTuple):
     """The points of N queries, padded to the same number P."""
 
-    points: Floats  # (N, P, 2) xy as fractions of the image
-    labels: NDArray[np.int64]  # (N, P)
-    present: NDArray[np.bool_]  # (N, P): false for padding
+    points: Float32[Floats, "N P 2"]  # xy as fractions of the image
+    labels: Int64[NDArray[np.int64], "N P"]
+    present: Bool[NDArray[np.bool_], "N P"]  # false for padding
 
 
 def batch_points(queries: Sequence[Query]) -> PointBatch:
@@ -76,17 +76,17 @@ def batch_points(queries: Sequence[Query]) -> PointBatch:
     return PointBatch(points, labels, np.arange(shape[1]) < counts[:, None])
 
 
-def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
+def batch_memories(recalls: Sequence[Recall[Array]]) -> dict[str, NDArray[Any]]:
     """Stack recalls of one group.
 
     Returns:
         `memories` (N, T, c, h, w), `slots` (N, T), `pointers` (N, P, C) and `times` (N, P), and for recalls with scales
         `map_scales` (N, T) and `pointer_scales` (N, P).
     """
-    maps = [from_bfloat16(memory.features) for recall in recalls for _, memory in recall.spatial]
-    pointers = [from_bfloat16(memory.pointer) for recall in recalls for _, memory in recall.pointers]
+    maps = [from_bfloat16(to_numpy(memory.features)) for recall in recalls for _, memory in recall.spatial]
+    pointers = [from_bfloat16(to_numpy(memory.pointer)) for recall in recalls for _, memory in recall.pointers]
     times = [[ago / max(recall.horizon, 1) for ago, _ in recall.pointers] for recall in recalls]
-    channels = recalls[0].spatial[0][1].pointer.shape[-1]
+    channels = to_numpy(recalls[0].spatial[0][1].pointer).shape[-1]
     scales = [recall.scales for recall in recalls if recall.scales is not None]
     names = ("map_scales", "pointer_scales") if scales else ()
     return {
@@ -98,20 +98,20 @@ def batch_memories(recalls: Sequence[Recall]) -> dict[str, NDArray[Any]]:
     }
 
 
-def compute_stability(single: Floats) -> NDArray[np.float64]:
-    """Compute the stability (N,) of logits (N, h, w): the IoU of high and low thresholds (reference-model §5.4)."""
+def compute_stability(single: Float32[Floats, "N h w"]) -> Float64[NDArray[np.float64], " N"]:
+    """Compute the stability of logits: the IoU of high and low thresholds (reference-model §5.4)."""
     inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
     return np.where(around > 0, inside / np.maximum(around, 1), 1.0)
 
 
-def to_bfloat16(values: Floats) -> NDArray[np.uint16]:
+def to_bfloat16(values: Float32[Floats, "*shape"]) -> UInt16[NDArray[np.uint16], "*shape"]:
     """Round to bfloat16, ties to even, and return the bits (reference-model §7.4)."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
 
 
-def from_bfloat16(bits: NDArray[Any]) -> Floats:
+def from_bfloat16(bits: Shaped[NDArray[Any], "*shape"]) -> Float32[Floats, "*shape"]:
     """Convert bits of bfloat16 (uint16) or numbers of any other dtype to float32.
 
     Any array of a session that the PyTorch backend wrote may be bfloat16.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from masklet.backend import (
     MAX_PROMPTS_PER_BATCH,
     NO_OBJECT,
     NO_PROMPT,
+    Backend,
     Candidates,
     Decoded,
     Features,
@@ -26,18 +27,22 @@ from masklet.backend import (
     pick_mask,
 )
 from masklet.backends.onnx import arrays
-from masklet.backends.onnx.session import to_numpy
+from masklet.backends.onnx.session import Array, to_numpy
 from masklet.config import MASK_STRIDE, NUM_MASKS, STRIDE, STRIDES, ModelConfig
 from masklet.errors import BackendError, CheckpointError, SettingsError
 from masklet.onnx_graphs import GraphName
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Float32, UInt8
+
 MAX_OBJECTS_PER_BATCH = 4  # that attend together on a CPU; more are no faster and take more memory
 
 
+@runtime_checkable
 class Graph(Protocol):
     """A graph that is called like a function, such as a `Session`."""
 
-    def __call__(self, **inputs: Any) -> dict[str, Any]: ...
+    def __call__(self, **inputs: Array) -> Mapping[str, Array]: ...
 
 
 class RuntimeInfo(NamedTuple):
@@ -47,7 +52,7 @@ class RuntimeInfo(NamedTuple):
     dtype: str = "float32"
 
 
-class OnnxBackend:
+class OnnxBackend(Backend[Array]):
     """`Backend` over the graphs of one model and its tables (`masklet.onnx_graphs.extract_tables`)."""
 
     runtime = "onnx"
@@ -65,15 +70,25 @@ class OnnxBackend:
         self.input_size = input_size
         self.identity = identity
         self.graphs, self.tables = graphs, tables
-        self.device, self.dtype = runtime_info or RuntimeInfo()
+        self._runtime_info = runtime_info or RuntimeInfo()
 
     def __repr__(self) -> str:
         return f"OnnxBackend({describe(self)})"
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Features]:
+    @property
+    def device(self) -> str:
+        """Name of the device that the graphs run on."""
+        return self._runtime_info.device
+
+    @property
+    def dtype(self) -> str:
+        """Name of the graphs' number format."""
+        return self._runtime_info.dtype
+
+    def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[Array]]:
         return [self._encode_image(image) for image in images]
 
-    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
+    def attend(self, features: Features[Array], recalls: Sequence[Recall[Array]]) -> Features[Array]:
         groups = group_recalls(recalls, MAX_OBJECTS_PER_BATCH if self.device == "cpu" else len(recalls))
         parts = [self._attend_group(features, [recalls[k] for k in group]) for group in groups]
         if len(parts) == 1:
@@ -84,7 +99,7 @@ class OnnxBackend:
         ]
         return features._replace(stride16=np.concatenate(rows)[np.argsort(np.concatenate(groups))])
 
-    def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+    def decode(self, features: Features[Array], queries: Sequence[Query], *, hide: bool = False) -> Decoded[Array]:
         batches = [self._decode_batch(*batch) for batch in _split_batches(features, queries)]
         logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if hide:
@@ -100,7 +115,7 @@ class OnnxBackend:
             Candidates(logits, iou, score, pointers),
         )
 
-    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+    def use_masks(self, features: Features[Array], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]) -> Decoded[Array]:
         squares = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
         side = self.input_size // MASK_STRIDE
         blocks = squares.reshape(len(squares), side, MASK_STRIDE, side, MASK_STRIDE)
@@ -113,41 +128,44 @@ class OnnxBackend:
         pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])
         return Decoded(arrays.masks_to_logits(squares), np.ones_like(score), score, pointer)
 
-    def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
+    def select(self, decoded: Decoded[Array], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Array]]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]
 
-    def memorize(self, features: Features, decoded: Sequence[Decoded], prompted: Sequence[bool]) -> list[Memory]:
+    def memorize(
+        self, features: Features[Array], decoded: Sequence[Decoded[Array]], prompted: Sequence[bool]
+    ) -> list[Memory[Array]]:
         maps = self.graphs["memorize"](
             stride16=features.stride16,
-            logits=np.concatenate([result.logits for result in decoded]),
-            score=np.concatenate([result.object_score for result in decoded]),
+            logits=np.concatenate([to_numpy(result.logits) for result in decoded]),
+            score=np.concatenate([to_numpy(result.object_score) for result in decoded]),
             binarize=np.array(prompted, bool),
         )["memories"]
         side = self.input_size // STRIDE
         _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
         stored = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
-        return [Memory(stored[k : k + 1].copy(), result.pointer.copy()) for k, result in enumerate(decoded)]
+        return [Memory(stored[k : k + 1].copy(), to_numpy(result.pointer).copy()) for k, result in enumerate(decoded)]
 
-    def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
+    def fetch(self, decoded: Sequence[Decoded[Array] | None]) -> Predictions:
         present = [
-            self._hidden_object() if result is None else map(arrays.from_bfloat16, result[:3]) for result in decoded
+            self._hidden_object() if result is None else [arrays.from_bfloat16(to_numpy(part)) for part in result[:3]]
+            for result in decoded
         ]
         logits, iou, score = (np.concatenate(parts)[:, 0] for parts in zip(*present, strict=True))
         return _to_predictions(logits, iou, score)
 
-    def fetch_candidates(self, decoded: Decoded) -> Predictions:
+    def fetch_candidates(self, decoded: Decoded[Array]) -> Predictions:
         assert decoded.candidates is not None, "a mask that is used as given has no candidates"
-        logits, iou, score, _ = decoded.candidates
+        logits, iou, score, _ = map(to_numpy, decoded.candidates)
         three = logits[:, 1:].reshape(-1, *logits.shape[2:])
         return _to_predictions(three, iou[:, 1:].ravel(), score.repeat(NUM_MASKS - 1))
 
-    def store(self, arrays: Sequence[Any]) -> list[NDArray[Any]]:
-        return [np.asarray(array) for array in arrays]
+    def store(self, arrays: Sequence[Array]) -> list[NDArray[Any]]:
+        return [to_numpy(array) for array in arrays]
 
-    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Array]:
         return list(arrays)
 
-    def _encode_image(self, image: NDArray[np.uint8]) -> Features:
+    def _encode_image(self, image: UInt8[NDArray[np.uint8], "H W 3"]) -> Features[Array]:
         outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
         features = Features(*(outputs[name] for name in Features._fields))
         levels = zip(Features._fields, features, STRIDES, self.config.feature_channels, strict=True)
@@ -155,8 +173,8 @@ class OnnxBackend:
             _check_shape(name, level, 1, channels, self.input_size // stride, self.input_size // stride)
         return features
 
-    def _attend_group(self, features: Features, recalls: Sequence[Recall]) -> Any:
-        """Attend for objects with equal numbers of memories: (N, C, h, w), or (1, C, h, w) without memories."""
+    def _attend_group(self, features: Features[Array], recalls: Sequence[Recall[Array]]) -> Array:
+        """Attend for objects of one group: (N, C, h, w), or (1, C, h, w) without memories."""
         if not recalls[0]:
             return to_numpy(features.stride16) + self.tables["no_memory"]
         attend = self.graphs["attend"] if recalls[0].scales is None else self._scaled_graph()
@@ -174,7 +192,7 @@ class OnnxBackend:
             )
         return self.graphs["attend_scaled"]
 
-    def _decode_batch(self, features: Features, queries: Sequence[Query]) -> Candidates:
+    def _decode_batch(self, features: Features[Array], queries: Sequence[Query]) -> Candidates[NDArray[np.float32]]:
         side, has_mask = self.input_size // MASK_STRIDE, [query.mask is not None for query in queries]
         empty = np.zeros((1, 1, side, side), np.float32)
         if not any(has_mask):  # with one mask for all prompts, the graph computes their common part once
@@ -183,31 +201,37 @@ class OnnxBackend:
         return self._run_decode(features, arrays.batch_points(queries), np.concatenate(masks), np.array(has_mask))
 
     def _run_decode(
-        self, features: Features, points: arrays.PointBatch, mask: NDArray[np.float32], masked: NDArray[np.bool_]
-    ) -> Candidates:
+        self,
+        features: Features[Array],
+        points: arrays.PointBatch,
+        mask: Float32[NDArray[np.float32], "masks 1 h w"],
+        masked: Bool[NDArray[np.bool_], " masks"],
+    ) -> Candidates[NDArray[np.float32]]:
         """Run the graph `decode` and copy its outputs to the host."""
         outputs = self.graphs["decode"](**features._asdict(), **points._asdict(), mask=mask, masked=masked)
         count, side, channels = len(points.labels), self.input_size // MASK_STRIDE, self.tables["no_pointer"].shape[1]
-        shapes = Candidates((NUM_MASKS, side, side), (NUM_MASKS,), (1,), (NUM_MASKS, channels))
-        for name, shape in shapes._asdict().items():
+        shapes = ((NUM_MASKS, side, side), (NUM_MASKS,), (1,), (NUM_MASKS, channels))
+        for name, shape in zip(Candidates._fields, shapes, strict=True):
             _check_shape(name, outputs[name], count, *shape)
         return Candidates(*(to_numpy(outputs[name]).astype(np.float32, copy=False) for name in Candidates._fields))
 
-    def _hidden_object(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the logits, IoU and score of an object that is not visible."""
+    def _hidden_object(self) -> list[NDArray[np.float32]]:
+        """Return the logits (1, 1, h, w), IoU (1, 1) and score (1, 1) of an object that is not visible."""
         side = self.input_size // MASK_STRIDE
         zero = np.zeros((1, 1), np.float32)
-        return np.full((1, 1, side, side), NO_OBJECT, np.float32), zero, zero + np.float32(NO_OBJECT)
+        return [np.full((1, 1, side, side), NO_OBJECT, np.float32), zero, zero + np.float32(NO_OBJECT)]
 
 
-def _check_shape(name: str, value: Any, *shape: int) -> None:
+def _check_shape(name: str, value: Array, *shape: int) -> None:
     """Raise `CheckpointError` unless the output `name` of a graph has the given shape."""
     actual = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
     if actual != shape:
         raise CheckpointError("onnx-broken", f"not a graph of a model: {name} has shape {actual}, not {shape}")
 
 
-def _to_predictions(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]) -> Predictions:
+def _to_predictions(
+    logits: Float[NDArray[Any], "N h w"], iou: Float[NDArray[Any], " N"], score: Float[NDArray[Any], " N"]
+) -> Predictions:
     """Make predictions. Raises `BackendError` for NaN or infinity."""
     if not all(np.isfinite(array).all() for array in (logits, iou, score)):
         raise BackendError(
@@ -218,7 +242,9 @@ def _to_predictions(logits: NDArray[Any], iou: NDArray[Any], score: NDArray[Any]
     return Predictions(logits, iou, score)
 
 
-def _split_batches(features: Features, queries: Sequence[Query]) -> Iterator[tuple[Features, Sequence[Query]]]:
+def _split_batches(
+    features: Features[Array], queries: Sequence[Query]
+) -> Iterator[tuple[Features[Array], Sequence[Query]]]:
     """Split queries into batches, with the features of each batch's objects where these differ."""
     if len(queries) <= MAX_PROMPTS_PER_BATCH:
         yield features, queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime
@@ -15,8 +15,20 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from masklet.checkpoints.hub import get_home
 from masklet.errors import BackendError, CheckpointError, MaskletError, ResourceError, SettingsError
 
-Value = Any  # onnxruntime.OrtValue: an array on a device
-Input = Value | NDArray[Any]
+
+@runtime_checkable
+class Value(Protocol):
+    """An array on a device, such as `onnxruntime.OrtValue`."""
+
+    def numpy(self) -> NDArray[Any]:
+        """Copy the array to the host."""
+
+    def shape(self) -> Sequence[int]:
+        """Return the sizes of the array's dimensions."""
+
+
+Array = Value | NDArray[Any]
+"""An array on a device or on the host."""
 
 
 class DeviceType(NamedTuple):
@@ -106,7 +118,7 @@ class Session:
         self.name, self._read, self._device = name, read, device or Device()
         self._session: Any = None
 
-    def __call__(self, **inputs: Input) -> dict[str, Value]:
+    def __call__(self, **inputs: Array) -> dict[str, Value]:
         """Run the graph.
 
         Args:
@@ -150,7 +162,7 @@ class Session:
             self._session = session
         return self._session
 
-    def _run(self, session: Any, inputs: Mapping[str, Input]) -> dict[str, Value]:
+    def _run(self, session: Any, inputs: Mapping[str, Array]) -> dict[str, Value]:
         values = {entry.name: self._to_value(inputs[entry.name], _DTYPES[entry.type]) for entry in session.get_inputs()}
         names = [output.name for output in session.get_outputs()]
         binding = session.io_binding()
@@ -168,11 +180,12 @@ class Session:
             return _unavailable_error(self._device, _first_line(cause))
         return CheckpointError("onnx-broken", f"{self.name}: onnxruntime rejects the graph: {_first_line(cause)}")
 
-    def _to_value(self, value: Input, dtype: type) -> Value:
+    def _to_value(self, value: Array, dtype: type) -> Value:
         if not isinstance(value, np.ndarray):
             return value
         array: NDArray[Any] = np.ascontiguousarray(value, dtype)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.type.memory, self._device.device_id)
+        copy: Value = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device.type.memory, self._device.device_id)
+        return copy
 
 
 class _NamedTensors(dict[str, Any]):
@@ -212,7 +225,7 @@ def describe_graph(name: str, content: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
-def to_numpy(value: Any) -> NDArray[Any]:
+def to_numpy(value: Array) -> NDArray[Any]:
     """Copy a value to the host as a NumPy array, if it is not one already."""
     return value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
 
