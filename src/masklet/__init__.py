@@ -36,10 +36,12 @@ _HOMES = {
     "Prompt": "prompts",
     "PromptError": "errors",
     "Prompts": "prompts",
+    "References": "predict.references",
     "ResourceError": "errors",
     "Segmenter": "segmenter",
     "SettingsError": "errors",
     "StateError": "errors",
+    "TiledView": "views.tiled_view",
     "TrackedFrame": "masks.tracked_frame",
     "Tracker": "tracking.tracker",
     "Video": "video",
@@ -88,10 +90,12 @@ __all__ = [
     "Prompt",
     "PromptError",
     "Prompts",
+    "References",
     "ResourceError",
     "Segmenter",
     "SettingsError",
     "StateError",
+    "TiledView",
     "TrackedFrame",
     "Tracker",
     "Video",
@@ -140,6 +144,7 @@ if TYPE_CHECKING:
     from masklet.predict.embedded_image import EmbeddedImage
     from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
     from masklet.predict.mask_generator import MaskGeneratorOptions
+    from masklet.predict.references import References
     from masklet.prompts import Prompt, Prompts, absent, box, click, clicks, mask
     from masklet.segmenter import Segmenter, load
     from masklet.tracking.auto_tracker import AutoTrackOptions
@@ -147,6 +152,7 @@ if TYPE_CHECKING:
     from masklet.tracking.tracker import Tracker
     from masklet.video import Frame, LiveVideo, Video, VideoOptions, camera, open_video, stream
     from masklet.video.cameras import CameraOptions
+    from masklet.views.tiled_view import TiledView
 
 
 def __getattr__(name: str) -> object:

@@ -27,6 +27,7 @@ from masklet.memory.recent_memory import RecentMemory
 from masklet.predict.embedded_image import EmbeddedImage
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from masklet.predict.references import References
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompts, group_by_object
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
@@ -222,6 +223,16 @@ class Segmenter:
         by_object = group_by_object(prompts, "segment(image, {})")
         embedded = EmbeddedImage.encode(self.backend, [read_image(image)], self.view, lazy=True)[0]
         return embedded.predict(by_object, multimask=multimask)
+
+    def references(self) -> References:
+        """Create an empty set of reference images, on which objects are marked that other images are searched for.
+
+        Example:
+            >>> references = model.references()
+            >>> references.add("shelf_1.jpg", box(120, 80, 210, 190, label="cup"))
+            >>> masks = references.segment("shelf_2.jpg")
+        """
+        return References(self.backend, self.view)
 
     def tracker(self, video: Video | None = None, *, postprocessing: PostProcessing = NO_POSTPROCESSING) -> Tracker:
         """Create the tracker of a video, or of a stream whose frames are passed one by one.

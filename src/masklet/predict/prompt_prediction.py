@@ -39,6 +39,10 @@ class PromptRules:
     multimask: bool = False
 
 
+VIDEO_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, hide=True, use_masks=True)
+"""Rules of frames that are memorized."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromptedObject:
     """Object that is predicted from a prompt.

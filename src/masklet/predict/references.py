@@ -19,14 +19,12 @@ from masklet.images.image_source import ImageSource
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.memory.memory_bank import MemoryBank
 from masklet.memory.reference_memory import ReferenceMemory
-from masklet.predict.prompt_prediction import PromptedObject, PromptRules, predict_prompts
+from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompts, group_by_object
 from masklet.views.encoded_frame import EncodedFrame, FeatureCache
 from masklet.views.found_mask import FoundMask
 from masklet.views.view import WHOLE_VIEW, Region, View, group_by_region
-
-_PROMPT_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, hide=True, use_masks=True)
 
 
 class References:
@@ -81,7 +79,7 @@ class References:
         for prompt in by_object.values():
             prompt.normalize_points(frame.size)  # before any object changes
         objects = {key: PromptedObject(prompt) for key, prompt in by_object.items()}
-        predicted = predict_prompts(frame, self._view, _PROMPT_RULES, objects)
+        predicted = predict_prompts(frame, self._view, VIDEO_RULES, objects)
         found = {key: _FoundObject(one.select(self._backend), one.region) for key, one in predicted.items()}
         for key, prompt in by_object.items():
             known = self._objects.setdefault(key, _KnownObject())

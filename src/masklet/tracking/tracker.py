@@ -13,7 +13,7 @@ from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RecentMemory
-from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
+from masklet.predict.prompt_prediction import VIDEO_RULES, PredictedMask, PromptedObject, predict_prompts
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompt, Prompts, group_by_object
 from masklet.tracking.disk_cache import DiskCache
@@ -28,7 +28,6 @@ from masklet.views.view import WHOLE_VIEW, Region, View, check_view, group_by_re
 Image = Any  # (H, W, 3) uint8 RGB
 
 _SUGGESTION_DISTANCE = 5  # frames: masks this close to a prompt are not suggested
-_PROMPT_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, hide=True, use_masks=True)
 
 
 class Frames(Protocol):
@@ -126,7 +125,7 @@ class Tracker:
         for prompt in by_object.values():
             prompt.normalize_points(opened.size)  # before any object changes
         objects = {key: self._find_prompted(frame, key, prompt) for key, prompt in by_object.items()}
-        self._add_prompted(frame, by_object, predict_prompts(opened, self.view, _PROMPT_RULES, objects))
+        self._add_prompted(frame, by_object, predict_prompts(opened, self.view, VIDEO_RULES, objects))
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
