@@ -8,37 +8,31 @@ python segment-anything-2.py -v demo
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 from PIL import Image
 
 import masklet
-from masklet import MaskletError, Prompt, Segmenter
-from masklet.backend import MEMORY_SLOTS, Features, Recall
-from masklet.cli.console import print_error, say
-from masklet.cli.live_output import Recording
-from masklet.cli.options import locate_model
-from masklet.errors import SettingsError
-from masklet.files.atomic import atomic_write
-from masklet.files.error_translation import translate_write_errors
-from masklet.masks import overlay, rle
-from masklet.predict.mask_generator import MaskGeneratorOptions
-from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.tracker import Tracker
-from masklet.video import open_video
+from masklet import MaskletError, Prompt, ResourceError, Segmenter, SettingsError
 
 MODELS = {"hiera_t": "tiny", "hiera_s": "small", "hiera_b+": "base-plus", "hiera_l": "large"}
 IMAGE_OUTPUT, VIDEO_OUTPUT = "output.png", "output.mp4"
 DEFAULT_POINTS, DEMO_POINTS = [(500, 375)], [(210, 350), (250, 220)]  # without a prompt
 IGNORED = {"env_id": None, "env_list": False, "ftype": None, "profile": False, "memory_mode": None, "required": None}
 DEFAULT_FPS = 30  # for sources without timestamps
+BITS_PER_PIXEL = 1  # of recorded videos
+TIME_BASE = Fraction(1, 1000)  # of recorded videos, in seconds
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,9 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MaskletError as error:
         if options.debug:
             raise
-        print_error(error)
+        say(f"error: {error.message} [{error.code}]")
         return error.exit_status
     return 0
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    print(text, file=sys.stderr)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -108,7 +107,7 @@ def _check_options(options: argparse.Namespace) -> None:
 def _load_model(options: argparse.Namespace) -> Segmenter:
     release = "sam2.1" if options.version == "2.1" else "sam2"
     name = f"{release}-{MODELS[options.model_type]}" if options.model_type in MODELS else options.model_type
-    return masklet.load(locate_model(name), runtime="onnx" if options.onnx else None)
+    return masklet.load(name, runtime="onnx" if options.onnx else None)
 
 
 def _make_prompt(options: argparse.Namespace, default: Sequence[tuple[int, int]]) -> Prompt:
@@ -149,34 +148,31 @@ def _draw_prompted(model: Segmenter, image: Any, options: argparse.Namespace) ->
 
 def _draw_all(model: Segmenter, image: Any, options: argparse.Namespace) -> Any:
     """Draw the masks of all objects, small ones over large ones."""
-    generator_options = MaskGeneratorOptions(
+    generator_options = masklet.MaskGeneratorOptions(
         points_per_side=options.points_per_side,
         points_per_batch=options.points_per_batch,
         pred_iou_thresh=options.pred_iou_thresh,
         stability_score_thresh=options.stability_score_thresh,
         box_nms_thresh=options.box_nms_thresh,
     )
-    masks = sorted(model.generate_masks(image, generator_options), key=lambda mask: -mask.area)
-    say(f"found {len(masks)} masks")
-    return overlay.draw_overlay(image, (rle.decode(mask.rle) for mask in masks), range(1, len(masks) + 1))
+    generated = model.generate_masks(image, generator_options)
+    say(f"found {len(generated)} masks")
+    return generated.overlay(image)
 
 
 def _track_video(options: argparse.Namespace) -> None:
     demo = options.video == "demo"
-    source: Any = open_video(int(options.video) if options.video.isdecimal() else options.video)
+    source: Any = masklet.open_video(int(options.video) if options.video.isdecimal() else options.video)
     prompt = _make_prompt(options, DEMO_POINTS if demo else DEFAULT_POINTS)
     prompt.normalize_points(source.size)  # refuses points outside before anything is written
-    backend: Any = ShortMemory(_load_model(options).backend, options.num_mask_mem, options.max_obj_ptrs_in_encoder)
-    tracker = Tracker(backend, disk_cache=DiskCache(0))
-    target, started, count = (
-        Path(VIDEO_OUTPUT if options.savepath == IMAGE_OUTPUT else options.savepath),
-        time.monotonic(),
-        0,
-    )
+    target = Path(VIDEO_OUTPUT if options.savepath == IMAGE_OUTPUT else options.savepath)
     if target.exists() and Path(options.video).exists() and target.samefile(options.video):
         raise SettingsError(
             "bad-usage", f"{target} is also the input, which would be overwritten; choose another --savepath"
         )
+    model = _load_model(options)
+    memory = ShortMemory(model.memory, options.num_mask_mem, options.max_obj_ptrs_in_encoder)
+    tracker, started, count = replace(model, memory=memory).tracker(), time.monotonic(), 0
     with closing(Recording(target, source.size)) as recording:
         for frame in source:
             if frame.index == 0:
@@ -194,29 +190,51 @@ def _track_video(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class ShortMemory:
-    """A backend whose memory attention takes at most `frames` maps, with the prompted one, and `pointers` pointers."""
+    """A memory policy that recalls at most `frames` maps, with the prompted one, and the last `pointers` pointers."""
 
-    backend: Any
+    policy: Any
     frames: int
     pointers: int
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
+        return getattr(self.policy, name)
 
-    def attend(self, features: Features, recalls: Sequence[Recall]) -> Features:
-        """Attend to a part of the memories of each object."""
-        return self.backend.attend(features, [self._shorten(recall) for recall in recalls])
+    def select(self, past: Any, frame: int, direction: int) -> Any:
+        """Select a part of the memories that the policy selects."""
+        selected = self.policy.select(past, frame, direction)
+        slots = [(slot, t) for slot, t in selected.slots if t in past.prompted or slot < self.frames - 1]
+        near = [(ago, t) for ago, t in selected.pointers if t in past.prompted or ago < self.pointers]
+        return selected._replace(
+            slots=tuple(slots if self.frames else ()),
+            pointers=tuple(near if self.frames and self.pointers else ()),
+            horizon=max(1, min(selected.horizon, self.pointers - 1)),
+        )
 
-    def _shorten(self, recall: Recall) -> Recall:
-        if not self.frames:
-            return Recall()
-        spatial = [
-            (slot, memory) for slot, memory in recall.spatial if slot in (MEMORY_SLOTS - 1, *range(self.frames - 1))
-        ]
-        prompted = {id(memory) for slot, memory in recall.spatial if slot == MEMORY_SLOTS - 1}
-        near = [(ago, memory) for ago, memory in recall.pointers if ago < self.pointers or id(memory) in prompted]
-        horizon = max(1, min(recall.horizon, self.pointers - 1))
-        return replace(recall, spatial=tuple(spatial), pointers=tuple(near if self.pointers else ()), horizon=horizon)
+
+class Recording:
+    """A video file with the time of each frame."""
+
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        self._path = path
+        with _writing(path):
+            self._container = av.open(str(path), "w")
+        self._stream: Any = self._container.add_stream("mpeg4", rate=DEFAULT_FPS)
+        self._stream.height, self._stream.width = size
+        self._stream.pix_fmt, self._stream.codec_context.time_base = "yuv420p", TIME_BASE
+        self._stream.bit_rate = BITS_PER_PIXEL * DEFAULT_FPS * size[0] * size[1]
+
+    def add(self, image: Any, seconds: float) -> None:
+        """Append an image (H, W, 3) uint8 RGB."""
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame.pts, frame.time_base = round(seconds / TIME_BASE), TIME_BASE
+        with _writing(self._path):
+            self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        with _writing(self._path):
+            self._container.mux(self._stream.encode())
+            self._container.close()
 
 
 def _draw_prompt(image: Any, prompt: Prompt) -> Any:
@@ -250,14 +268,23 @@ def _run_timed(options: argparse.Namespace, work: Callable[[], Any]) -> Any:
 
 
 def _save(drawn: Any, target: Path) -> None:
-    with atomic_write(target) as handle:
-        Image.fromarray(drawn).save(handle, "PNG")
+    with _writing(target):
+        Image.fromarray(drawn).save(target, "PNG")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raise `ResourceError` if a file or folder cannot be written."""
+    try:
+        yield
+    except OSError as cause:
+        raise ResourceError("output-unwritable", f"{path}: cannot be written: {cause.strerror}") from cause
 
 
 def _list_files(path: Path) -> list[Path]:
-    from masklet.video.frame_folder import list_images
-
-    return list_images(path) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _choose_output(options: argparse.Namespace, path: Path, count: int) -> Path:
@@ -267,7 +294,7 @@ def _choose_output(options: argparse.Namespace, path: Path, count: int) -> Path:
         return given.with_suffix(".png")
     default = path.parent.with_name(f"{path.parent.name}_results") if path.parent.name else Path("results")
     folder = default if given.suffix else given
-    with translate_write_errors(folder):
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}_res.png"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from masklet.backend import Memory, Recall
+import masklet
+from masklet.memory.policy import Past, Record, Selection
 from masklet.video.camera_connection import CameraImage
 from masklet.video.cameras import Camera, CameraOptions
 
@@ -138,7 +140,7 @@ def test_a_camera_is_tracked_and_recorded(
 
     opened: list[Any] = []
     fake = Camera("the fake", FakeSource, CameraOptions())
-    monkeypatch.setattr(sample, "open_video", lambda source: (opened.append(source), fake)[1])
+    monkeypatch.setattr(sample.masklet, "open_video", lambda source: (opened.append(source), fake)[1])
     assert run("--pos", "40", "30", "-v", "0", "-s", "seen.mp4", "-b") == 0
     assert opened == [0] and count_frames("seen.mp4") == 4
     assert "for 4 frames" in capsys.readouterr().err
@@ -160,7 +162,7 @@ def test_the_processing_time_is_reported(run: Callable[..., int], capsys: pytest
         (["-v", "demo", "--auto"], 2, "for images"),
         (["-v", "demo", "-s", "no/where.mp4"], 73, "where.mp4"),
         (["-s", "no/where.png"], 73, "where.png"),
-        (["-i", "demo", "-s", "truck.jpg/folder"], 74, "truck.jpg/folder"),
+        (["-i", "demo", "-s", "truck.jpg/folder"], 73, "truck.jpg/folder"),
     ],
 )
 def test_wrong_use_has_its_status(
@@ -171,8 +173,7 @@ def test_wrong_use_has_its_status(
 
 def test_released_names_follow_model_and_version(sample: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    monkeypatch.setattr(sample, "locate_model", lambda name: (names.append(name), name)[1])
-    monkeypatch.setattr(sample.masklet, "load", lambda name, runtime: None)
+    monkeypatch.setattr(sample.masklet, "load", lambda name, runtime: names.append(name))
     for arguments in (["-m", "hiera_b+"], ["-m", "hiera_t", "--version", "2.1"], []):
         sample._load_model(sample._make_parser().parse_args(arguments))
     assert names == ["sam2-base-plus", "sam2.1-tiny", "sam2-large"]
@@ -185,8 +186,24 @@ def test_released_names_follow_model_and_version(sample: ModuleType, monkeypatch
 def test_memory_is_limited_by_its_flags(
     sample: ModuleType, frames_: int, pointers: int, slots: list[int], agos: list[int]
 ) -> None:
-    prompted, *near = (Memory(number, number) for number in range(4))
-    spatial = ((6, prompted), (2, near[2]), (1, near[1]), (0, near[0]))
-    recall = Recall(spatial, ((9, prompted), (1, near[0]), (2, near[1]), (3, near[2])))
-    short = sample.ShortMemory(None, frames_, pointers)._shorten(recall)
-    assert [slot for slot, _ in short.spatial] == slots and [ago for ago, _ in short.pointers] == agos
+    class Everything:
+        name = "everything"
+
+        def select(self, *_: object) -> Selection:
+            return Selection(((6, 0), (2, 6), (1, 7), (0, 8)), ((9, 0), (1, 8), (2, 7), (3, 6)), horizon=15)
+
+    past = Past({0: Record(1.0, 1.0)}, lambda: iter(()))
+    policy = sample.ShortMemory(Everything(), frames_, pointers)
+    selected = policy.select(past, 9, 1)
+    assert policy.name == "everything" and selected.horizon == max(1, pointers - 1)
+    assert [slot for slot, _ in selected.slots] == slots and [ago for ago, _ in selected.pointers] == agos
+
+
+def test_it_uses_public_names_only() -> None:
+    if not SCRIPT.exists():
+        pytest.skip("the sample's command line is not part of this copy")
+    text = SCRIPT.read_text()
+    assert re.findall(r"\bmasklet\.(\w+)", text) and not re.search(r"^(from|import) masklet\.", text, re.MULTILINE)
+    imported = re.search(r"^from masklet import (.+)$", text, re.MULTILINE)
+    assert imported is not None
+    assert {*re.findall(r"\bmasklet\.(\w+)", text), *imported[1].split(", ")} <= set(masklet.__all__)
