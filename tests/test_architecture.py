@@ -208,3 +208,38 @@ def _files_with_word() -> dict[str, set[str]]:
 
 def _used_elsewhere(module: str, name: str) -> bool:
     return bool(_files_with_word().get(name, set()) - {str(MODULES[module])})
+
+
+def test_the_path_of_a_prompt_has_eight_files_each_of_which_defines_its_function() -> None:
+    text = ARCHITECTURE.partition("<!-- path -->")[2].partition("<!-- end of path -->")[0]
+    steps = re.findall(r"^\d\. `(\w+)` in `([\w/.]+)`", text, flags=re.MULTILINE)
+    files = [file for _, file in steps]
+    assert len(files) == len(set(files)) == 8
+    for function, file in steps:
+        defined = {node.name for node in ast.walk(ast.parse((PACKAGE / file).read_text()))
+                   if isinstance(node, ast.FunctionDef)}  # fmt: skip
+        assert function in defined, (function, file)
+
+
+def test_one_loop_drives_the_tracker() -> None:
+    looping = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES.values()
+        for loop in ast.walk(ast.parse(path.read_text()))
+        if isinstance(loop, ast.For | ast.While | ast.GeneratorExp | ast.ListComp)
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Attribute) and node.attr == "step" and "tracker" in ast.unparse(node.value)
+    }
+    assert looping == set()  # propagate() calls it in a function of its own, once per frame
+    calling = {path.relative_to(PACKAGE).as_posix() for path in MODULES.values() if "tracker.step(" in _code(path)}
+    assert calling == {"tracking/propagate.py", "tracking/auto_tracker.py", "evaluate/interactive.py"}  # and two hooks
+
+
+def _code(path: Path) -> str:
+    """The module without docstrings and comments."""
+    return ast.unparse(_DropDocstrings().visit(ast.parse(path.read_text())))
+
+
+class _DropDocstrings(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return ast.Pass() if isinstance(node.value, ast.Constant) else node

@@ -229,8 +229,8 @@ class Segmenter:
 
         Example:
             >>> references = model.references()
-            >>> references.add("shelf_1.jpg", box(120, 80, 210, 190, label="cup"))
-            >>> masks = references.segment("shelf_2.jpg")
+            >>> references.add("desk_1.jpg", box(120, 80, 210, 190, label="cup"))
+            >>> masks = references.segment("desk_2.jpg")
         """
         return References(self.backend, self.view)
 
