@@ -17,7 +17,7 @@ from typing_extensions import NamedTuple, TypeVar
 
 from masklet.config import CERTAIN_LOGIT, NOT_A_POINT, STRIDES, ModelConfig
 
-if TYPE_CHECKING:  # the default installation has no jaxtyping; tests/backends/test_shapes.py checks the shapes
+if TYPE_CHECKING:  # tests/backends/test_shapes.py checks the shapes, and only the tests need jaxtyping
     from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 NO_OBJECT = -1024.0  # logits of a hidden object, everywhere (reference-model §5.5)

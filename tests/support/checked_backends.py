@@ -1,6 +1,6 @@
 """Runs both backends with the shapes of their arrays checked. It is a script: a hook decorates modules while they load.
 
-Modules that the default installation has import jaxtyping for type checkers only, so this process poses as one.
+The package imports jaxtyping for type checkers only, so this process poses as one.
 """
 
 from __future__ import annotations

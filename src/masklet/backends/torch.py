@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,6 +44,9 @@ from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import Sam2, select_pointers
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
 
 MEMORY_DTYPE = torch.bfloat16  # of stored memories, independent of the dtype of the model (reference-model §7.4)
 # Limits that keep the working set in a CPU's caches: tokens of the trunk's tile stages, scores of memory attention, and

@@ -8,9 +8,10 @@ of a CPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from masklet.config import LAYER_NORM_EPS, PATCH_SIZE, STRIDES, BlockConfig, ModelConfig
@@ -18,10 +19,16 @@ from masklet.model.attention import scaled_dot_product_attention
 from masklet.model.position_encoding import load_table
 from masklet.position_tables import compute_cubic_matrix
 
-TrunkMaps = tuple[
-    Float[Tensor, "B C1 h1 w1"], Float[Tensor, "B C2 h2 w2"], Float[Tensor, "B C3 h3 w3"], Float[Tensor, "B C4 h4 w4"]
-]
-"""Features of images at strides 4, 8, 16 and 32."""
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
+
+    TrunkMaps = tuple[
+        Float[Tensor, "B C1 h1 w1"],
+        Float[Tensor, "B C2 h2 w2"],
+        Float[Tensor, "B C3 h3 w3"],
+        Float[Tensor, "B C4 h4 w4"],
+    ]
+    """Features of images at strides 4, 8, 16 and 32."""
 
 
 class Hiera(nn.Module):

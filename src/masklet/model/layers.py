@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import LAYER_NORM_EPS
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class ChannelNorm(nn.LayerNorm):

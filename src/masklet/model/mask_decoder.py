@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from masklet.backend import Features
 from masklet.config import ATTENTION_NORM_EPS, DECODER_HEADS, DECODER_LAYERS, NUM_MASKS, ModelConfig
 from masklet.model.attention import Attention
 from masklet.model.layers import MLP, ChannelNorm
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
 
 
 class MaskDecoder(nn.Module):

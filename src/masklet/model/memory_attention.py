@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, ModelConfig
 from masklet.model.position_encoding import compute_sine_encoding
 from masklet.model.rope import RotaryAttention, Rotation, compute_axial_rotation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class MemoryTokens(NamedTuple):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.config import FUSER_BLOCKS, LAYER_NORM_EPS, ModelConfig
 from masklet.model.layers import ChannelNorm
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class MemoryEncoder(nn.Module):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.backend import Features
 from masklet.config import ModelConfig
-from masklet.model.hiera import TrunkMaps
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from masklet.model.hiera import TrunkMaps
 
 
 class Neck(nn.Module):

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from masklet.position_tables import Table, compute_cell_centers, compute_sine_table, compute_wavelengths
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MAX_TABLES = 32  # on devices at a time
 

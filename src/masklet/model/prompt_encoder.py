@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from masklet.config import MASK_PROMPT_CHANNELS, NOT_A_POINT, NUM_LABELS, ModelConfig
 from masklet.model.layers import ChannelNorm
 from masklet.model.position_encoding import FourierEncoding
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 
 class PromptEncoder(nn.Module):

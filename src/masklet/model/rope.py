@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from masklet.model.attention import AttentionProjections, scaled_dot_product_attention
 from masklet.model.position_encoding import load_table, promote_to_float32
 from masklet.position_tables import compute_axial_angles
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Rotation(NamedTuple):

@@ -5,9 +5,10 @@ Start reading here. Every method is a pure function of its arguments and the wei
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
@@ -20,6 +21,9 @@ from masklet.model.memory_encoder import MemoryEncoder
 from masklet.model.neck import Neck
 from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
 from masklet.model.prompt_encoder import PromptEncoder
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 
 class Sam2(nn.Module):
