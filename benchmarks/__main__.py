@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, describe_machine
 
-KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references")
+KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references", "memory")
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
     machine = describe_machine(rows[0]["device"])
     table = render_markdown(rows, kind.columns())
     facts = ", ".join(f"{key} {value}" for key, value in machine.items())
-    command = f"scripts/bench {' '.join(sys.argv[1:])}"
+    command = f"scripts/bench {' '.join(map(_hide_folder, sys.argv[1:]))}"
     text = f"# {sys.argv[1].capitalize()} on {machine['device']}\n\n`{command}`: {facts}\n\n{kind.__doc__}\n{table}\n"
     print(text)
     name = f"{sys.argv[1]}-{rows[0]['device'].split(':')[0]}"
@@ -39,6 +40,11 @@ def render_markdown(rows: list[dict[str, Any]], columns: list[tuple[str, str, st
     lines = ["| " + " | ".join(heading for _, heading, _ in columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(spec.format(row[key]) for key, _, spec in columns) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def _hide_folder(argument: str) -> str:
+    """Return an argument without the folder, if it is a path: data lies elsewhere on each machine."""
+    return f"DATA/{Path(argument).name}" if "/" in argument and Path(argument).exists() else argument
 
 
 sys.exit(main())
