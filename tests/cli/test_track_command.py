@@ -23,6 +23,7 @@ from masklet.cli.track import FORMATS as NAMED
 from masklet.formats import FORMATS, FolderFormat, read_masks
 from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import Masks
+from masklet.memory.policies import parse_memory
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
 from masklet.views.views import view_of_zoom
@@ -47,9 +48,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a backend without a network, and do not wait for the disk."""
-    monkeypatch.setattr(
-        options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0))
-    )
+
+    def load(self: options.ModelOptions) -> Segmenter:
+        return Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0), parse_memory(self.memory))
+
+    monkeypatch.setattr(options.ModelOptions, "load", load)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -438,6 +441,18 @@ def test_masks_with_zoom_are_another_job_and_resume_exactly(
 
 
 @pytest.mark.usefixtures("quick")
+def test_masks_with_another_memory_are_another_job(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [folder, "--box", "10,10,40,40", "--format", "npz", "--stop", "6", "--out", tmp_path]
+    assert track(*words, "--memory", "sam2long") == 0
+    assert track(*words, "--memory", "sam2long", "--resume") == 0
+    assert track(*words, "--resume") == 78
+    assert "memory" in capsys.readouterr().err
+    assert track(*words, "--memory", "recent", "--resume") == 78
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_invalid_zoom_is_refused_before_anything_is_replaced(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -488,9 +503,11 @@ class Faults:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
     stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        options.ModelOptions, "load", lambda self: Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0))
-    )
+
+    def load(self: options.ModelOptions) -> Segmenter:
+        return Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0), parse_memory(self.memory))
+
+    monkeypatch.setattr(options.ModelOptions, "load", load)
     faults = Faults(monkeypatch, fault)
     words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
     assert track(*words, tmp_path / "whole") == 0

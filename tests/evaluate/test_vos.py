@@ -31,9 +31,13 @@ from masklet.evaluate.vos import FirstPrompt, track_clip
 from masklet.evaluate.vos_report import build_vos_report
 from masklet.files.lock import Lock
 from masklet.masks import rle
+from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.sam2long import Sam2LongMemory
+from masklet.memory.samurai import SamuraiMemory
 from masklet.segmenter import Segmenter
 from masklet.views.zoom_view import ZoomView
 from support.color_backend import ColorBackend
+from support.gray_world import GrayWorld
 
 SIZE = (16, 24)
 Labels = NDArray[np.uint8]
@@ -166,6 +170,24 @@ def test_a_record_without_a_zoom_is_of_a_run_without_zoom(tmp_path: Path) -> Non
     assert list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels")) == []
     with pytest.raises(StateError, match="holds predictions for zoom '0', not '2'"):
         list(predict_clips(Segmenter(ColorBackend(), ZoomView(2)), clips, MASK, tmp_path / "out", "labels"))
+
+
+def test_a_run_does_not_mix_predictions_with_different_memories(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path / "data", MovingObject(0, [50] * 3))
+    list(predict_clips(model(), clips, MASK, tmp_path / "out", "labels"))
+    other = Segmenter(ColorBackend(), memory=SamuraiMemory())
+    with pytest.raises(StateError, match="memory"):
+        list(predict_clips(other, clips, MASK, tmp_path / "out", "labels"))
+
+
+def test_several_hypotheses_end_with_the_best_one(tmp_path: Path) -> None:
+    clip = clips_of(tmp_path / "data", MovingObject(0, [50] * 4))["clip"]
+    plain, settled = (
+        [masks.binary for _, masks in track_clip(Segmenter(GrayWorld(), memory=policy), clip, MASK)]
+        for policy in (RecentMemory(), Sam2LongMemory())
+    )
+    assert len(plain) == 4
+    assert all(np.array_equal(a, b) for a, b in zip(plain, settled, strict=True))  # the three candidates are equal
 
 
 def test_a_restart_removes_nothing_while_another_run_holds_the_lock(tmp_path: Path) -> None:

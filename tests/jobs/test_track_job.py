@@ -15,11 +15,14 @@ from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.track_job import TrackJob, run_job
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
+from masklet.memory.policy import MemoryPolicy
+from masklet.memory.sam2long import Sam2LongMemory
+from masklet.memory.samurai import SamuraiMemory
 from masklet.prompts import Prompt, box, click
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import Direction, plan_traversal
 from masklet.video import Video, open_video
-from support.fake_backend import FakeBackend
+from support.fake_backend import FakeBackend, VariedBackend
 
 LENGTH = 26
 SCHEDULES: list[Mapping[int, Mapping[int, Prompt]]] = [
@@ -51,7 +54,7 @@ def run(job: TrackJob, folder: Path, frames: int | None = None) -> list[RleFrame
         for number, frame in enumerate(run_job(job, journal)):
             if number == frames:
                 break
-            journal.append(frame)
+            (journal.revise if frame.index in journal else journal.append)(frame)
         return list(journal)
 
 
@@ -95,6 +98,42 @@ def test_stopping_anywhere_changes_no_mask(
             while done < len(whole):
                 done = len(run(create_job(video, number, direction, every), folder, chance.randint(0, 9)))
             assert run(create_job(video, number, direction, every), folder) == whole
+
+
+def create_job_with(policy: MemoryPolicy, video: Video, direction: Direction) -> TrackJob:
+    schedule = SCHEDULES[1]
+    traversal = plan_traversal(LENGTH, schedule, direction=direction)
+    return TrackJob(VariedBackend(), video, schedule, traversal, memory=policy)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("policy", [SamuraiMemory(stable_frames=2), Sam2LongMemory()], ids=lambda one: one.name)
+def test_stopping_anywhere_changes_no_mask_with_a_memory_policy(
+    policy: MemoryPolicy, direction: Direction, video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, "SAVE_TIME_SHARE", 1e9)
+    chance = random.Random(direction)
+    whole = run(create_job_with(policy, video, direction), tmp_path / "whole")
+    for _ in range(LENGTH):
+        run(create_job_with(policy, video, direction), tmp_path / "parts", chance.randint(1, 9))
+    assert run(create_job_with(policy, video, direction), tmp_path / "parts") == whole
+    finished = create_job_with(policy, video, direction)
+    assert run(finished, tmp_path / "parts") == whole
+    assert isinstance(finished.backend, VariedBackend) and not finished.backend.calls
+
+
+def test_a_job_with_several_hypotheses_ends_with_the_best_path(video: Video, tmp_path: Path) -> None:
+    job = create_job_with(Sam2LongMemory(), video, "forward")
+    tracker = job.start_tracker()
+    first = tracker.masks  # results so far, as a stream shows them
+    start = job.traversal.prompted[0]
+    shown = {t: tracker.step(t).binary.tobytes() for t in range(start, LENGTH)}
+    changed = tracker.settle(LENGTH - 1)
+    assert changed and set(changed) <= set(range(start, LENGTH))
+    frames = run(job, tmp_path)
+    for t in range(start, LENGTH):
+        assert np.array_equal(frames[t].decode().masks.binary, first(t).binary), t
+        assert (first(t).binary.tobytes() != shown[t]) <= (t in changed), t
 
 
 def test_with_a_state_finished_frames_are_not_tracked_again(
