@@ -28,6 +28,7 @@ from masklet.evaluate.plots import draw_line_plot
 from masklet.segmenter import Segmenter
 from masklet.train.metrics_log import LOG_FILE
 from masklet.train.run_state import WEIGHTS_FILE
+from masklet.views.views import view_of_zoom
 
 SHAPES = {
     "width 40, blocks 1 1 4 1": {"width": 40, "stages": (1, 1, 4, 1), "global_blocks": (4, 5)},
@@ -85,7 +86,7 @@ def _measure_shape(options: argparse.Namespace, name: str, out: Path, arguments:
     subprocess.run([*command, *arguments, "--train", name, str(out)], check=True, stdout=subprocess.DEVNULL)
     tensors = read_tensors(out / WEIGHTS_FILE)
     backend = build(_make_config(name), tensors, device=options.device, input_size=options.size)
-    model = Segmenter(backend, ModelDefaults.of(EMBEDDED_MODEL).zoom)
+    model = Segmenter(backend, view_of_zoom(ModelDefaults.of(EMBEDDED_MODEL).zoom))
     data = open_images(options.judge)
     results = [result for record in data.names for result in evaluate_image(model, data[record], PROMPTS)]
     lines = [json.loads(line) for line in (out / LOG_FILE).read_text().splitlines()]

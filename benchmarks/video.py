@@ -124,6 +124,5 @@ class _TimedBackend:
     def fill(self, tracker: Any) -> None:
         """Fill the memory bank of every object as if `WARMUP_FRAMES` frames had been tracked."""
         for track in tracker.tracks.values():
-            memory = track.bank.prompted[0]
             for frame in range(1, WARMUP_FRAMES):
-                track.bank.remember(frame, memory)
+                track.add_tracked(frame, track.results[0], (track.prompted[0],), ())
