@@ -17,9 +17,11 @@ from typer.main import get_command
 import masklet
 from masklet.cli.main import app
 from masklet.formats import FORMATS
+from masklet.memory.policies import parse_memory
 from masklet.segmenter import Segmenter
 from masklet.video import cameras
 from masklet.video.camera_connection import CameraImage
+from masklet.views.view import View
 from masklet.views.views import view_of_zoom
 from parity.inputs import frames as drawn
 from support.clips import write_clip
@@ -38,6 +40,11 @@ def blocks(language: str, text: str) -> list[str]:
 
 def pages_with(language: str) -> list[str]:
     return [name for name, text in TEXTS.items() if name not in RECORDS and blocks(language, text)]
+
+
+def check_images(names: dict[str, Any], folder: Path) -> None:
+    assert names["references"].object_ids == (1,) and names["masks"].labels == ("car",)
+    assert max(names["found"].crops[0].size) == 1024
 
 
 def check_video(names: dict[str, Any], folder: Path) -> None:
@@ -69,6 +76,7 @@ class Guide:
 
 
 GUIDES = {
+    "images": Guide(check=check_images),
     "video": Guide(check=check_video),
     "everything": Guide(frames=3, size=(96, 128), check=check_everything),
     "evaluation": Guide(check=check_evaluation),
@@ -99,7 +107,8 @@ def fill(folder: Path, guide: Guide) -> None:
     for name in ("dog.mp4", "clip.mp4"):
         write_clip(folder / name, guide.frames, size=guide.size)
     image = Image.fromarray(drawn(1, 96, 128, 3)[0])
-    image.save(folder / "street.jpg")
+    for name, size in (("street.jpg", (128, 96)), ("crossing.jpg", (120, 90)), ("aerial.jpg", (1600, 1200))):
+        image.resize(size).save(folder / name)
     labels = np.zeros((96, 128), np.uint8)
     labels[20:60, 30:90] = 7
     for part, content in (("images", image), ("masks", Image.fromarray(labels))):
@@ -113,9 +122,13 @@ def test_the_python_of_the_page_runs(
 ) -> None:
     guide = GUIDES.get(page, Guide())
     small = masklet.load(checkpoint("sam2.1-micro", 1), device="cpu", input_size=64)
-    monkeypatch.setattr(
-        masklet, "load", lambda *name, zoom=0.0, **options: Segmenter(small.backend, view_of_zoom(zoom))
-    )
+
+    def load(
+        *name: str, zoom: float = 0.0, view: View | None = None, memory: str | None = None, **runtime: str
+    ) -> Segmenter:
+        return Segmenter(small.backend, view or view_of_zoom(zoom), parse_memory(memory))
+
+    monkeypatch.setattr(masklet, "load", load)
     monkeypatch.setattr(cameras, "OpenCvSource", FewFrames)
     monkeypatch.chdir(tmp_path)
     fill(tmp_path, guide)
