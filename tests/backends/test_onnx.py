@@ -17,6 +17,7 @@ from masklet.backend import NO_PROMPT, Backend, Recall
 from masklet.backends import onnx
 from masklet.backends.onnx import arrays
 from masklet.errors import BackendError, CheckpointError, SettingsError
+from masklet.memory.policies import parse_memory
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
@@ -84,6 +85,17 @@ def run_session(one: Tracker, length: int) -> Iterator[Masks]:
 def test_three_objects_get_the_same_masks_with_a_correction_and_backward(name: str) -> None:
     trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
     assert all(agree(*pair) for pair in zip(*(run_session(one, 6) for one in trackers), strict=True))
+
+
+@pytest.mark.parametrize("memory", ["samurai", "dam4sam", "sam2long"])
+def test_memory_policies_give_the_same_masks(memory: str) -> None:
+    trackers = [Tracker(backend(runtime, "nano"), CLIP, memory=parse_memory(memory)) for runtime in BUILD]
+    for one in trackers:
+        one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)})
+    for frame in range(1, 5):
+        assert agree(*(one.step(frame) for one in trackers)), frame
+    assert agree(*(one.prompt(3, {2: click(190, 70)}) for one in trackers))
+    assert agree(*(one.step(4) for one in trackers))
 
 
 @pytest.mark.slow
