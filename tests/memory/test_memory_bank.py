@@ -10,28 +10,7 @@ from masklet.backend import Memory
 from masklet.memory.memory_bank import NO_RECORD, MemoryBank
 from masklet.memory.policy import Past
 from masklet.memory.recent_memory import RecentMemory
-
-
-def reference_recall(
-    prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
-    direction = -1 if reverse else 1
-    entries = [(0, t) for t in prompted]
-    for t_pos in range(1, 7):
-        t_rel = 7 - t_pos
-        previous = frame + t_rel if reverse else frame - t_rel
-        if previous in tracked:
-            entries.append((t_pos, previous))
-    spatial = [(7 - t_pos - 1, t) for t_pos, t in entries]
-    pointers = [((frame - t) * direction, t) for t in prompted if (t >= frame if reverse else t <= frame)]
-    for distance in range(1, min(length, 16)):
-        t = frame + distance if reverse else frame - distance
-        if t < 0 or t >= length:
-            break
-        if t in tracked:
-            pointers.append((distance, t))
-    return spatial, pointers
+from support.memory_run import transcribe_recall
 
 
 def test_recall_equals_the_reference_on_20000_random_banks() -> None:
@@ -44,7 +23,7 @@ def test_recall_equals_the_reference_on_20000_random_banks() -> None:
         bank = MemoryBank(prompted={t: Memory(t, t) for t in prompted}, recent={t: Memory(t, t) for t in tracked})
         frame, reverse = rng.choice(frames), rng.random() < 0.5
         recall = bank.recall(frame, -1 if reverse else 1, length=length)
-        spatial, pointers = reference_recall(prompted, tracked, frame, length, reverse)
+        spatial, pointers = transcribe_recall(prompted, tracked, frame, length, reverse)
         assert [(slot, memory.features) for slot, memory in recall.spatial] == spatial
         assert [(since, memory.pointer) for since, memory in recall.pointers] == pointers
         assert recall.horizon == min(length, 16) - 1

@@ -9,30 +9,9 @@ import pytest
 
 from masklet.memory.policy import Choice, Record
 from masklet.memory.recent_memory import RecentMemory
-from support.memory_run import MemoryRun, load_candidates
+from support.memory_run import MemoryRun, load_candidates, transcribe_recall
 
 POLICY = RecentMemory()
-
-
-def transcribe(
-    prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
-    maps = [(6, t) for t in prompted]
-    for t_pos in range(1, 7):
-        t_rel = 7 - t_pos
-        previous = frame + t_rel if reverse else frame - t_rel
-        if previous in tracked:
-            maps.append((7 - t_pos - 1, previous))
-    sign = -1 if reverse else 1
-    pointers = [((frame - t) * sign, t) for t in prompted if (t >= frame if reverse else t <= frame)]
-    for distance in range(1, min(length, 16)):
-        t = frame + distance if reverse else frame - distance
-        if t < 0 or t >= length:
-            break
-        if t in tracked:
-            pointers.append((distance, t))
-    return maps, pointers
 
 
 def test_the_selection_equals_the_transcription_on_random_pasts() -> None:
@@ -46,7 +25,7 @@ def test_the_selection_equals_the_transcription_on_random_pasts() -> None:
         run.prompted = dict.fromkeys(prompted, Record(1, 1))
         run.tracked = dict.fromkeys(tracked, Record(1, 1))
         selection = POLICY.select(run.past(frame), frame, run.direction)
-        maps, pointers = transcribe(prompted, tracked, frame, length, reverse)
+        maps, pointers = transcribe_recall(prompted, tracked, frame, length, reverse)
         assert [*selection.slots] == maps
         assert [*selection.pointers] == pointers
         assert selection.horizon == min(length, 16) - 1

@@ -123,3 +123,24 @@ def run_on(
             run.prompt(frame)
         elif distance not in gaps:
             yield frame, candidates[distance], *run.step(frame, candidates[distance])
+
+
+def transcribe_recall(
+    prompted: list[int], tracked: set[int], frame: int, length: int, reverse: bool
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(slot, frame) of maps and (distance, frame) of pointers, as in reference-model §6.3 with released settings."""
+    maps = [(6, t) for t in prompted]
+    for t_pos in range(1, 7):
+        t_rel = 7 - t_pos
+        previous = frame + t_rel if reverse else frame - t_rel
+        if previous in tracked:
+            maps.append((7 - t_pos - 1, previous))
+    sign = -1 if reverse else 1
+    pointers = [((frame - t) * sign, t) for t in prompted if (t >= frame if reverse else t <= frame)]
+    for distance in range(1, min(length, 16)):
+        t = frame + distance if reverse else frame - distance
+        if t < 0 or t >= length:
+            break
+        if t in tracked:
+            pointers.append((distance, t))
+    return maps, pointers

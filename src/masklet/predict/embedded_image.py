@@ -12,6 +12,7 @@ from masklet.backend import Backend, Features, Recall
 from masklet.errors import PromptError
 from masklet.masks.masks import Masks
 from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
+from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object
 from masklet.views.encoded_frame import EncodedFrame, FeatureCache
@@ -114,17 +115,9 @@ class EmbeddedImage:
             for mask in predicted.values()
             for one in (mask.select_three(backend) if rules.multimask else [mask.select(backend)])
         ]
-        predictions = backend.fetch(results)
         keys = [key for key in predicted for _ in range(count)]
-        return Masks(
-            low_res=predictions.logits,
-            size=self.size,
-            scores=predictions.iou.astype(np.float32),
-            object_ids=tuple(keys),
-            object_scores=predictions.object_score.astype(np.float32),
-            crops=tuple(predicted[key].region for key in keys),
-            labels=tuple(labels[key] for key in keys),
-        )
+        regions, labels_of_keys = [predicted[key].region for key in keys], [labels[key] for key in keys]
+        return build_masks(backend, self.size, keys, results, regions, labels_of_keys)
 
 
 def _find_mask(refined: Masks, size: tuple[int, int]) -> FoundMask:

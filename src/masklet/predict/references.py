@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from masklet.backend import NO_PROMPT, Backend, Decoded, Recall
 from masklet.errors import StateError
 from masklet.images import read_image
@@ -20,6 +18,7 @@ from masklet.masks.masks import Masks, format_object_ids
 from masklet.memory.memory_bank import MemoryBank
 from masklet.memory.reference_memory import ReferenceMemory
 from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
+from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompts, group_by_object
 from masklet.views.encoded_frame import EncodedFrame, FeatureCache
@@ -115,7 +114,8 @@ class References:
 
     def _follow(self, found: _FoundObject, frame: EncodedFrame) -> Region:
         """Place the region in which an object is searched for again; None if that is the whole image."""
-        return self._view.follow(found.find_mask(self._backend, frame.size), frame.size)
+        mask = FoundMask.of(self._backend, found.decoded, found.region, frame.size)
+        return self._view.follow(mask, frame.size)
 
     def _remember(self, known: _KnownObject, found: _FoundObject, frame: EncodedFrame) -> None:
         """Remember an object in its region of a reference image, and in the whole image."""
@@ -139,16 +139,9 @@ class References:
         return found
 
     def _build_masks(self, found: Mapping[int, _FoundObject], frame: EncodedFrame) -> Masks:
-        predictions = self._backend.fetch([one.decoded for one in found.values()])
-        return Masks(
-            low_res=predictions.logits,
-            size=frame.size,
-            scores=predictions.iou.astype(np.float32),
-            object_ids=tuple(found),
-            object_scores=predictions.object_score.astype(np.float32),
-            crops=tuple(one.region for one in found.values()),
-            labels=tuple(self._objects[key].label for key in found),
-        )
+        decoded, regions = [one.decoded for one in found.values()], [one.region for one in found.values()]
+        labels = [self._objects[key].label for key in found]
+        return build_masks(self._backend, frame.size, found, decoded, regions, labels)
 
 
 @dataclass(slots=True)
@@ -169,7 +162,3 @@ class _FoundObject(NamedTuple):
 
     decoded: Decoded
     region: Region
-
-    def find_mask(self, backend: Backend, size: tuple[int, int]) -> FoundMask:
-        """Return the mask as it was found in an image of `size` (H, W)."""
-        return FoundMask(self.region, size, self.decoded.logits, lambda: backend.fetch([self.decoded]).logits[0])

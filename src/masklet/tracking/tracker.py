@@ -14,10 +14,10 @@ from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RecentMemory
 from masklet.predict.prompt_prediction import VIDEO_RULES, PredictedMask, PromptedObject, predict_prompts
+from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompt, Prompts, group_by_object
 from masklet.tracking.disk_cache import DiskCache
-from masklet.tracking.frame_masks import build_masks
 from masklet.tracking.hypotheses import choose_hypotheses, start_record
 from masklet.tracking.object_track import ObjectResult, ObjectTrack
 from masklet.tracking.outdated_results import compute_basis, select_outdated
@@ -182,7 +182,16 @@ class Tracker:
         """
         if self.size is None:
             raise StateError("no-prompts", "nothing to show; prompt an object first")
-        return build_masks(self.backend, self.tracks, frame, self.size, self.postprocessing)
+        results = [track.results.get(frame) for track in self.tracks.values()]
+        masks = build_masks(
+            self.backend,
+            self.size,
+            self.tracks,
+            [one and one.decoded for one in results],
+            [one and one.region for one in results],
+            [track.label for track in self.tracks.values()],
+        )
+        return self.postprocessing.separate(self.postprocessing.fill_and_remove(masks))
 
     def settle(self, frame: int, direction: int = 1) -> list[int]:
         """Make the best hypothesis of each object on a frame the result of the frames that led to it.

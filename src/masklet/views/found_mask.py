@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.backend import Backend, Decoded
 from masklet.masks.connected_components import keep_components_at
 from masklet.masks.crop import Crop, full_crop
 from masklet.prompts import POSITIVE, Prompt
@@ -37,6 +38,11 @@ class FoundMask:
     ) -> None:
         self.region, self._size, self._array = region, size, array
         self._fetch, self._fetch_extent = fetch, extent
+
+    @staticmethod
+    def of(backend: Backend, decoded: Decoded, region: Crop | None, size: tuple[int, int]) -> FoundMask:
+        """Return the mask of a result in a region of an image of `size` (H, W)."""
+        return FoundMask(region, size, decoded.logits, lambda: backend.fetch([decoded]).logits[0])
 
     @cached_property
     def logits(self) -> NDArray[Any]:
