@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from typing import Any
 from zlib import crc32
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,25 +144,29 @@ class VariedBackend(FakeBackend):
     An object is hidden on a sixth of the frames.
     """
 
-    input_size: int = 32
+    input_size: int = 64
 
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
         keys = self._hash(features, queries, hide)
-        numbers = [random.Random(key) for key in keys]
-        logits = np.stack([_draw_logits(number, self.input_size // 4) for number in numbers])
-        iou = np.array([[round(number.uniform(0.3, 1), 2) for _ in range(4)] for number in numbers], np.float32)
-        score = np.array([[number.uniform(-1, 5)] for number in numbers], np.float32)
+        drawn = [_draw_candidates(key, self.input_size // 4) for key in keys]
+        logits, iou, score, pointers = (np.stack(part) for part in zip(*drawn, strict=True))
         if hide:
             logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
-        pointers = np.array([[[mix(key, row)] for row in range(4)] for key in keys], np.int64)
         best = 1 + iou[:, 1:].argmax(axis=1)
-        chosen = [part[range(len(keys)), best] for part in (logits, iou, pointers)]
-        four = Candidates(logits, iou, score, pointers)
-        return Decoded(chosen[0][:, None], chosen[1][:, None], score, chosen[2], four)
+        masks, ious, own_pointers = (part[range(len(keys)), best] for part in (logits, iou, pointers))
+        return Decoded(masks[:, None], ious[:, None], score, own_pointers, Candidates(logits, iou, score, pointers))
+
+    def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
+        side = self.input_size // 4
+        resized = [cv2.resize(np.float32(one), (side, side), interpolation=cv2.INTER_AREA) for one in masks]
+        logits = np.where(np.stack(resized)[:, None] > 0.25, np.float32(4), np.float32(-4))
+        return super().use_masks(features, masks)._replace(logits=logits)
 
 
-def _draw_logits(number: random.Random, side: int) -> NDArray[np.float32]:
-    """Draw four masks (4, side, side)."""
+@cache
+def _draw_candidates(key: int, side: int) -> tuple[NDArray[Any], ...]:
+    """Draw logits (4, side, side), predicted IoUs (4,), an object score (1,) and pointers (4, 1)."""
+    number = random.Random(key)
     logits = np.full((4, side, side), np.float32(-4 - number.random()))
     left, top = number.randrange(side - 5), number.randrange(side - 5)
     for one in logits:
@@ -170,7 +176,8 @@ def _draw_logits(number: random.Random, side: int) -> NDArray[np.float32]:
             one[number.randrange(side), number.randrange(side)] = 3
         if number.random() < 0.05:
             one[:] = -5
-    return logits
+    iou = np.float32([round(number.uniform(0.3, 1), 2) for _ in range(4)])
+    return logits, iou, np.float32([number.uniform(-1, 5)]), np.int64([[mix(key, row)] for row in range(4)])
 
 
 def _mask(mask: Any) -> int:

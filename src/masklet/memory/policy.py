@@ -20,13 +20,19 @@ class Record(NamedTuple):
         iou: Predicted IoU of its mask.
         object_score: Logit that is positive where the object is visible.
         state: Numbers that the policy needs on later frames.
-        parent: Position, among the hypotheses of the frame that was tracked before, of the one that it continues.
+        parent: Position, among the hypotheses of the frame before, of the one that it continues.
+        direction: Direction of tracking in which that frame is before, 1 or −1; 0 for a prompt, which continues none.
     """
 
     iou: float
     object_score: float
     state: tuple[float, ...] = ()
     parent: int = 0
+    direction: int = 0
+
+    def find_parent(self, direction: int) -> int:
+        """Return the position of the parent on the frame before in a direction; 0, the best, if it has none there."""
+        return self.parent if self.direction == direction else 0
 
 
 @dataclass(frozen=True, slots=True)

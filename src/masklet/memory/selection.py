@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 
 from masklet.backend import MAX_POINTERS, MEMORY_SLOTS
 from masklet.errors import SettingsError
@@ -32,7 +31,10 @@ def list_pointers(past: Past, frame: int, direction: int, tracked: Iterable[int]
 
 def iterate_window(past: Past, frame: int, direction: int) -> Iterator[tuple[int, Record]]:
     """Iterate over the tracked frames whose pointers SAM 2 recalls: those at most 15 frames before, nearest first."""
-    return takewhile(lambda item: (frame - item[0]) * direction < MAX_POINTERS, past.tracked())
+    for t, record in past.tracked():
+        if (frame - t) * direction >= MAX_POINTERS:
+            break
+        yield t, record
 
 
 def retain_window(past: Past, frame: int, direction: int) -> set[int]:

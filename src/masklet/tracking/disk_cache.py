@@ -136,6 +136,13 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
         """Move the value of a frame to the disk cache."""
         self.spill_packed(frame, self.get_packed(frame))
 
+    def replace(self, frame: int, value: Value) -> None:
+        """Replace the value of a frame where it is, in memory or in the disk cache."""
+        if frame in self.in_memory:
+            self.in_memory[frame] = value
+        else:
+            self.spill_packed(frame, self.pack(value))
+
     def spill_packed(self, frame: int, arrays: Arrays) -> None:
         """Store the packed value of a frame in the disk cache."""
         self.in_memory.pop(frame, None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masklet.backend import Backend, Decoded, Predictions
 from masklet.masks.crop import full_crop
 from masklet.masks.iou import masks_to_boxes
-from masklet.memory.policy import MemoryPolicy, Record
+from masklet.memory.policy import Choice, MemoryPolicy, Record
 from masklet.tracking.object_track import Hypothesis, ObjectResult
 from masklet.views.view import Region
 
@@ -59,10 +59,7 @@ def choose_hypotheses(
         one = of_object[0]
         choices = policy.choose([other.last for other in of_object], candidates, one.frame, one.direction)
         picks = [(first + choice.hypothesis, choice.candidate) for choice in choices]
-        records = tuple(
-            _build_record(candidates[choice.hypothesis], choice.candidate, choice.state, choice.hypothesis)
-            for choice in choices
-        )
+        records = tuple(_build_record(candidates[choice.hypothesis], choice, one.direction) for choice in choices)
         chosen.append(ChosenMasks(picks, records))
         first += len(of_object)
     return chosen
@@ -111,6 +108,7 @@ def _measure(
     return np.where(areas[:, None] > 0, boxes + np.tile(crop[:2], 2), 0.0), areas
 
 
-def _build_record(candidates: _Candidates, candidate: int | None, state: tuple[float, ...], parent: int) -> Record:
-    position = int(candidates.iou.argmax()) if candidate is None else candidate
-    return Record(float(candidates.iou[position]), candidates.object_score, state, parent)
+def _build_record(candidates: _Candidates, choice: Choice, direction: int) -> Record:
+    position = int(candidates.iou.argmax()) if choice.candidate is None else choice.candidate
+    iou = float(candidates.iou[position])
+    return Record(iou, candidates.object_score, choice.state, choice.hypothesis, direction)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +60,7 @@ class ObjectTrack:
         records: Records of the hypotheses by frame, if the policy keeps them.
         uncertainties: Uncertainty of the most uncertain masks, by frame.
         label: Label of the object, the name of its class.
-        span: From the first to the last tracked frame.
+        frames: Frames that were prompted or tracked, sorted.
     """
 
     policy: MemoryPolicy
@@ -69,7 +72,9 @@ class ObjectTrack:
     records: dict[int, tuple[Record, ...]] = field(default_factory=dict)
     uncertainties: dict[int, float] = field(default_factory=dict)
     label: str | None = None
-    span: range = range(0)
+    frames: list[int] = field(default_factory=list)
+    _hypotheses: list[Hypothesis] = field(default_factory=list, init=False, repr=False)
+    _listed_for: tuple[int, int] | None = field(default=None, init=False, repr=False)  # their frame and direction
 
     @classmethod
     def create(
@@ -105,10 +110,12 @@ class ObjectTrack:
         self, frame: int, result: ObjectResult, memories: tuple[Memory, ...], records: tuple[Record, ...]
     ) -> None:
         """Add the result of a tracked frame and the memories of its hypotheses."""
+        if self._listed_for != (frame, result.direction):
+            self._listed_for = None  # they may recall the frame
         self.results[frame] = result
         self.recent[frame] = memories
         self.records |= {frame: records} if records else {}
-        self.extend(frame)
+        self.add_frame(frame)
 
     def add_prompted(
         self, frame: int, prompt: Prompt, result: ObjectResult, memory: Memory, record: Record | None
@@ -118,19 +125,19 @@ class ObjectTrack:
         self.recent.pop(frame, None)
         self.records |= {} if record is None else {frame: (record,)}
         self.label = prompt.label or self.label
+        self.add_frame(frame)
+        self._listed_for = None
+
+    def add_frame(self, frame: int) -> None:
+        """Note that a frame was prompted or tracked."""
+        position = bisect_left(self.frames, frame)
+        if position == len(self.frames) or self.frames[position] != frame:
+            self.frames.insert(position, frame)
 
     def forget(self, frame: int) -> None:
-        """Drop the memories and the result of a frame."""
+        """Forget the prompt of a frame, its memories and its result."""
         self.prompted.pop(frame, None)
-        self.recent.pop(frame, None)
-        self.results.pop(frame, None)
-        self.records.pop(frame, None)
-
-    def extend(self, frame: int) -> None:
-        """Extend the span of tracked frames."""
-        self.span = (
-            range(min(self.span.start, frame), max(self.span.stop, frame + 1)) if self.span else range(frame, frame + 1)
-        )
+        self._remove_frame(frame)
 
     def memory_of(self, frame: int, hypothesis: int = 0) -> Memory:
         """Return the memory of a prompted frame, or of a hypothesis on a tracked one."""
@@ -138,43 +145,53 @@ class ObjectTrack:
 
     def list_hypotheses(self, frame: int, direction: int) -> list[Hypothesis]:
         """List the hypotheses that a frame continues, tracked in a direction; the best is the first."""
-        past = Hypothesis(self, frame, direction, 0)
-        if not self.policy.chooses:
-            return [past]
-        return [Hypothesis(self, frame, direction, index) for index in range(len(past.last_records))]
+        if self._listed_for != (frame, direction):
+            best = Hypothesis(self, frame, direction, 0)
+            others = range(1, len(best.last_records) if self.policy.chooses else 1)
+            self._hypotheses = [best, *(Hypothesis(self, frame, direction, position) for position in others)]
+            self._listed_for = (frame, direction)
+        return self._hypotheses
 
     def nearest_frame(self, frame: int, direction: int) -> int:
         """Return the nearest frame that `frame` would recall; of two, the one that was tracked before it."""
-        hypothesis = Hypothesis(self, frame, direction, 0)
-        frames = {*hypothesis.recalled_frames, *(hypothesis.last_frames if self.policy.chooses else ())}
-        known = [t for t in frames if t in self.results]
-        nearest: int = min(known, key=lambda t: (abs(frame - t), (t - frame) * direction))
-        return nearest
+        known = (t for t, _ in self.list_hypotheses(frame, direction)[0].sources if t in self.results)
+        return min(known, key=lambda t: (abs(frame - t), (t - frame) * direction))
 
     def compute_basis(self, frame: int, direction: int) -> int:
         """Return a hash of the results whose memories `frame` would recall."""
-        frames = dict.fromkeys(
-            t
-            for hypothesis in self.list_hypotheses(frame, direction)
-            for t in (*hypothesis.recalled_frames, *(hypothesis.last_frames if self.policy.chooses else ()))
-        )
-        return hash(tuple((t, self.results[t].stamp) for t in frames if t in self.results))
+        sources = dict.fromkeys(source for one in self.list_hypotheses(frame, direction) for source in one.sources)
+        return hash(tuple((t, position, self.results[t].stamp) for t, position in sources if t in self.results))
+
+    def list_retained(self, frame: int, direction: int) -> set[int]:
+        """List the tracked frames on which later frames depend once tracking in a direction has reached `frame`."""
+        hypotheses = self.list_hypotheses(frame + direction, direction)
+        return {t for one in hypotheses for t in (*one.last_frames, *one.retained_frames(frame))}
 
     def list_unreachable(self, frames: Iterable[int], frame: int, direction: int) -> list[int]:
-        """List those of some frames that no later frame recalls once tracking in a direction has reached `frame`."""
-        retained = {t for one in self.list_hypotheses(frame + direction, direction) for t in one.retained_frames(frame)}
+        """List those of some frames that can be dropped once tracking in a direction has reached `frame`."""
+        retained = self.list_retained(frame, direction)
         return [t for t in frames if (frame - t) * direction > 0 and t not in retained and t not in self.prompts]
+
+    def iterate_behind(self, frame: int, direction: int) -> Iterator[int]:
+        """Iterate over the prompted and tracked frames behind a frame, the nearest first."""
+        if direction > 0:
+            return islice(reversed(self.frames), len(self.frames) - bisect_left(self.frames, frame), None)
+        return islice(self.frames, bisect_right(self.frames, frame), None)
 
     def drop(self, frame: int) -> None:
         """Drop the result and the memories of a tracked frame that is not recalled again."""
-        for values in (self.recent, self.results, self.records):
-            values.pop(frame, None)
+        for direction in (1, -1) if frame in self.records else ():
+            self._map_parents(frame, direction, [record.find_parent(direction) for record in self.records[frame]])
+        self._remove_frame(frame)
 
     def spill(self, frame: int, direction: int) -> None:
-        """Move what frames after `frame` do not recall to the disk cache."""
-        for values in (self.recent, self.results):
-            for other in self.list_unreachable(values.in_memory, frame, direction):
-                values.spill(other)
+        """Move what neither `frame` nor later frames recall to the disk cache."""
+        in_memory = {*self.recent.in_memory, *self.results.in_memory}
+        for other in self.list_unreachable(in_memory, frame - direction, direction):
+            for values in (self.recent, self.results):
+                if other in values.in_memory:
+                    values.spill(other)
+        self._listed_for = None  # other objects may drop from the disk cache what these recall
 
     def note_uncertainty(self, frame: int, uncertainty: float) -> None:
         """Keep the uncertainty of the mask on a frame, if it is among the highest ones."""
@@ -185,55 +202,70 @@ class ObjectTrack:
     def settle(self, frame: int, direction: int, stamps: Iterator[int]) -> list[int]:
         """Make the best hypothesis on a frame the result of the frames that led to it, and return those that change."""
         changed = []
-        for other, _, index in Hypothesis(self, frame + direction, direction, 0).list_path():
-            result = self.results.get(other)
-            if index and result is not None:
-                decoded = (result.decoded, *result.others)
-                order = [index, *(k for k in range(len(decoded)) if k != index)]
-                best, *others = (decoded[k] for k in order)
-                self.results[other] = result._replace(decoded=best, others=tuple(others), stamp=next(stamps))
-                self.recent[other] = tuple(self.recent[other][k] for k in order)
-                self.records[other] = tuple(self.records[other][k] for k in order)
+        best_path = Hypothesis(self, frame + direction, direction, 0)
+        for other, _ in best_path.iterate_tracked():
+            position = best_path.position_at(other)
+            if position and other in self.results:
+                records, memories, result = self.records[other], self.recent[other], self.results[other]
+                order = [position, *(k for k in range(len(records)) if k != position)]
+                best, *others = ((result.decoded, *result.others)[k] for k in order)
+                self.results.replace(other, result._replace(decoded=best, others=tuple(others), stamp=next(stamps)))
+                self.recent.replace(other, tuple(memories[k] for k in order))
+                self.records[other] = tuple(records[k] for k in order)
+                self._map_parents(other, direction, [order.index(k) for k in range(len(order))])
                 changed.append(other)
+        self._listed_for = None
         return changed
+
+    def _remove_frame(self, frame: int) -> None:
+        """Remove everything that tracking gave a frame."""
+        for values in (self.recent, self.results, self.records):
+            values.pop(frame, None)
+        del self.frames[bisect_left(self.frames, frame) : bisect_right(self.frames, frame)]
+        self._listed_for = None
+
+    def _map_parents(self, frame: int, direction: int, positions: Sequence[int]) -> None:
+        """Change the parents of the hypotheses that continue those of a frame to `positions[parent]`."""
+        later = next(self.iterate_behind(frame, -direction), frame)
+        parents = dict(enumerate(positions))
+        if later != frame and later in self.records:
+            self.records[later] = tuple(
+                record._replace(parent=parents.get(record.parent, positions[0]), direction=direction)
+                if record.direction == direction or (not record.direction and positions[0])
+                else record
+                for record in self.records[later]
+            )
 
 
 class Hypothesis:
     """Past of a track as a frame sees it, along one of the hypotheses of the frame before."""
 
-    def __init__(self, track: ObjectTrack, frame: int, direction: int, index: int) -> None:
+    def __init__(self, track: ObjectTrack, frame: int, direction: int, position: int) -> None:
         self.frame, self.direction = frame, direction
-        self._track, self._index = track, index
-        self._indices: dict[int, int] = {}  # hypothesis by visited frame
-        records = track.records
-        self._past = Past(
-            {t: records[t][0] if t in records else NO_RECORD for t in track.prompted}, self._list_tracked, track.length
-        )
-        self._selection: Selection | None = None
+        self._track, self._position = track, position
+        self._positions: dict[int, int] = {}  # among the hypotheses of each visited frame
 
-    @property
+    @cached_property
     def selection(self) -> Selection:
         """What the policy selects."""
-        if self._selection is None:
-            self._selection = self._track.policy.select(self._past, self.frame, self.direction)
-        return self._selection
+        return self._track.policy.select(self._see_past(), self.frame, self.direction)
 
-    @property
-    def recalled_frames(self) -> list[int]:
-        """Frames whose memories are recalled: the prompted ones, then the others, the nearest first."""
-        frames = {t for _, t in (*self.selection.slots, *self.selection.pointers)}
-        tracked = sorted((t for t in frames if t not in self._track.prompted), key=lambda t: abs(self.frame - t))
-        return [*(t for t in self._track.prompted if t in frames), *tracked]
+    @cached_property
+    def sources(self) -> list[tuple[int, int]]:
+        """Frames on whose results the frame depends, each with the position of the hypothesis there."""
+        frames = [t for _, t in (*self.selection.slots, *self.selection.pointers)]
+        frames += self.last_frames if self._track.policy.chooses else []
+        return [(t, self._positions.get(t, 0)) for t in dict.fromkeys(frames)]
 
-    @property
+    @cached_property
     def last_frames(self) -> list[int]:
         """The nearest frame behind this one, tracked or prompted, or else the nearest prompted one."""
         behind = [t for t in self._track.prompted if (self.frame - t) * self.direction > 0]
-        tracked = next((t for t, _ in self._list_tracked()), None)
+        tracked = next((t for t, _ in self.iterate_tracked()), None)
         frames = [*behind, *([] if tracked is None else [tracked])] or [*self._track.prompted]
         return [min(frames, key=lambda t: abs(self.frame - t))] if frames else []
 
-    @property
+    @cached_property
     def last_records(self) -> tuple[Record, ...]:
         """Records of the hypotheses on the last frame."""
         return next((self._track.records[t] for t in self.last_frames if t in self._track.records), (NO_RECORD,))
@@ -241,39 +273,38 @@ class Hypothesis:
     @property
     def last(self) -> Record:
         """Record of this hypothesis on the last frame."""
-        return self.last_records[self._index]
+        return self.last_records[self._position]
 
     def retained_frames(self, frame: int) -> set[int]:
         """Return the tracked frames that frames after `frame` may recall."""
-        return self._track.policy.retain(self._past, frame, self.direction)
+        return self._track.policy.retain(self._see_past(), frame, self.direction)
 
     def recall(self) -> Recall:
         """Return the selected memories."""
-        return build_recall(self.selection, lambda t: self._track.memory_of(t, self._indices.get(t, 0)))
+        frames = {t for _, t in (*self.selection.slots, *self.selection.pointers)}
+        memories = {t: self._track.memory_of(t, self._positions.get(t, 0)) for t in frames}
+        return build_recall(self.selection, memories.__getitem__)
 
-    def list_path(self) -> Iterator[tuple[int, Record, int]]:
-        """Walk back over the tracked frames with memories: frame, record, and position of the hypothesis there."""
-        track, index = self._track, self._index
-        span = track.span
-        frames = (
-            range(min(self.frame, span.stop) - 1, span.start - 1, -1)
-            if self.direction > 0
-            else range(max(self.frame + 1, span.start), span.stop)
-        )
-        for frame in frames:
-            if frame in track.recent:
-                records = track.records.get(frame, ())
-                index = index if index < len(records) else 0
-                record = records[index] if records else NO_RECORD
-                yield frame, record, index
-                index = record.parent
-            elif frame in track.prompted:
-                index = 0
+    def position_at(self, frame: int) -> int:
+        """Return the position of the hypothesis on a frame that was visited."""
+        return self._positions.get(frame, 0)
 
-    def _list_tracked(self) -> Iterator[tuple[int, Record]]:
-        for frame, record, index in self.list_path():
-            self._indices[frame] = index
-            yield frame, record
+    def iterate_tracked(self) -> Iterator[tuple[int, Record]]:
+        """Walk back over the tracked frames that have memories, each with the record of the hypothesis there."""
+        track, direction, position = self._track, self.direction, self._position
+        for frame in track.iterate_behind(self.frame, direction):
+            records = track.records.get(frame, (NO_RECORD,))
+            position = position if position < len(records) else 0
+            record = records[position]
+            if frame in track.recent.in_memory or frame in track.recent:
+                self._positions[frame] = position
+                yield frame, record
+            position = record.find_parent(direction)
+
+    def _see_past(self) -> Past:
+        records = self._track.records
+        prompted = {t: records[t][0] if t in records else NO_RECORD for t in self._track.prompted}
+        return Past(prompted, self.iterate_tracked, self._track.length)
 
 
 def _split(values: list[Any], size: int) -> list[list[Any]]:

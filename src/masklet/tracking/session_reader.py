@@ -81,8 +81,9 @@ def _check_model(header: dict[str, Any], backend: Backend, path: Path) -> None:
 
 
 def _read_record(row: list[Any]) -> Record:
-    iou, object_score, state, parent = row
-    return Record(float(iou), float(object_score), tuple(map(float, state)), _check_integer(parent))
+    iou, object_score, state, parent, direction = row
+    numbers = tuple(map(float, state))
+    return Record(float(iou), float(object_score), numbers, _check_integer(parent), _check_integer(direction))
 
 
 def _check_integer(value: Any) -> int:
@@ -114,9 +115,10 @@ def _read_track(tracker: Tracker, entry: dict[str, Any], file: Any) -> ObjectTra
         track.prompts[int(frame)] = Prompt(points, labels, mask)
     for frame in map(_check_integer, entry["prompted"]):
         (track.prompted[frame],) = track.recent.unpack(read_arrays("prompted", frame))
+        track.add_frame(frame)
     for frame in map(_check_integer, entry["recent"]):
         track.recent.spill_packed(frame, read_arrays("recent", frame))
-        track.extend(frame)
+        track.add_frame(frame)
     for frame in map(_check_integer, entry["answers"]):
         if frame in track.prompts:
             track.results[frame] = track.results.unpack(read_arrays("answers", frame))
