@@ -110,17 +110,17 @@ def test_a_corrupt_frame_ends_a_propagation_that_refuses_it() -> None:
     assert caught.value.code == "frame-corrupt"
 
 
-def test_stop_is_asked_before_each_frame_and_progress_counts_the_finished_ones() -> None:
+def test_stop_is_called_before_each_frame_and_progress_counts_the_finished_ones() -> None:
     events: list[Any] = []
 
     def stop() -> bool:
-        events.append("stop?")
+        events.append("stop")
         return len(events) > 8
 
     for frame in propagate(create_tracker(0), visit(), progress=events.append, stop=stop):
         events.append(frame)
     frames = [event.index if isinstance(event, TrackedFrame) else event for event in events]
-    assert frames == ["stop?", 0, 1, "stop?", 1, 2, "stop?", 2, 3, "stop?"]
+    assert frames == ["stop", 0, 1, "stop", 1, 2, "stop", 2, 3, "stop"]
 
 
 def test_hooks_prompt_a_frame_before_it_is_tracked_and_correct_it_afterwards() -> None:
