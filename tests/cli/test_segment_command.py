@@ -187,6 +187,18 @@ def test_images_with_equal_stems_are_refused_by_name(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_that_is_given_twice_is_segmented_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    (folder / "c.png").symlink_to("b2.png")  # an image of its own, by its name
+    words = ["photos/b10.png", "photos", folder / "a.PNG", "link/b2.png", "photos/../photos/b10.png"]
+    assert run(*words, "--point", "5,5", "--out", tmp_path / "out", "--json") == 0
+    names = [record["picture"] for record in read_json(capsys)["pictures"]]
+    assert names == [str(Path("photos", name)) for name in ("b10.png", "a.PNG", "b2.png", "c.png")]
+
+
 def test_masks_never_replace_the_images_themselves(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,7 +402,6 @@ def test_wrong_references_are_refused_before_anything_is_written(
         (["one.png", "--box", "30,30,10,50"], 65, "bad-prompt"),
         (["one.png", "--point", "40,30", "--format", "gif"], 2, "bad-usage"),
         (["one.png", "--point", "40,30", "--size", "1000"], 78, "bad-size"),
-        (["one.png", "one.png", "--point", "40,30"], 2, "bad-usage"),
         (["one.png", "--pont", "40,30"], 2, "bad-usage"),
         (["one.png", "--point", "40,30", "--model", "one.png"], 65, "checkpoint-unknown-format"),
         (["one.png", "--point", "40,30", "--model", "sam2.1-huge"], 78, "unknown-model"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from masklet.cli import console
+from masklet.cli.image_input import resolve_folder
 from masklet.cli.options import check_free
 from masklet.errors import MaskletError, SettingsError
 
@@ -60,10 +61,10 @@ class SegmentRequest:
 
 def check_inputs_remain(request: SegmentRequest) -> None:
     """Raise `SettingsError` if the masks of an image would replace one of the images."""
-    inputs = {_resolve_folder(image) for image in (*request.images, *request.prompts)}
+    inputs = {resolve_folder(image) for image in (*request.images, *request.prompts)}
     for image in request.images:
         for file in request.files(image).values():
-            if _resolve_folder(file) in inputs:
+            if resolve_folder(file) in inputs:
                 message = f"the masks of {str(image)!r} would replace the image {str(file)!r}"
                 raise SettingsError("bad-usage", f"{message}; write to another folder with --out")
 
@@ -84,10 +85,6 @@ def run(segmenter: Segmenter, request: SegmentRequest) -> list[dict[str, Any]]:
                 records.append(console.record_failed_image(str(path), error, only=count == 1))
             progress(done, count)
     return records
-
-
-def _resolve_folder(file: Path) -> Path:
-    return file.parent.resolve() / file.name
 
 
 class _Prediction(NamedTuple):
