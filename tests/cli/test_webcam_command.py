@@ -296,7 +296,7 @@ def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
 
 def test_a_label_that_is_given_late_is_in_the_files_of_all_frames(tmp_path: Path) -> None:
     camera = SimpleNamespace(name="camera", size=SIZE)
-    writer = MaskWriter(tmp_path, find_formats(["yolo", "labelme", "coco"]), camera, [1])
+    writer = MaskWriter(tmp_path, find_formats(["yolo", "labelme", "coco"]), camera, [1], {})
     square = np.zeros(SIZE, bool)
     square[4:12, 4:12] = True
     for index, label in enumerate([None, "dog", "dog"]):
@@ -304,3 +304,17 @@ def test_a_label_that_is_given_late_is_in_the_files_of_all_frames(tmp_path: Path
     writer.finish()
     for path in writer.files.values():
         assert [frame.masks.labels for frame in read_masks(path)] == [("dog",)] * 3
+
+
+def test_labels_of_the_prompts_are_in_the_files_of_the_first_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug(monkeypatch, lambda: FakeCamera(make_numbered_image(place, (16, 64)) for place in range(200)))
+    words = ["--point", "14,10", "--point", "40,10@2#2", "--label", "dog", "--label", "cat#2", "--no-preview"]
+    assert webcam(*words, "--stop", "4", "--out", tmp_path, "--format", "yolo,png,coco") == 0
+    rewritten = [line for line in capsys.readouterr().err.splitlines() if line.startswith("writing ")]
+    assert rewritten == [f"writing {tmp_path / 'coco.json'}"]
+    labels = {1: "dog", 2: "cat"}
+    for name in ("yolo", "png"):
+        found = [dict(zip(f.masks.object_ids, f.masks.labels, strict=True)) for f in read_masks(tmp_path / name)]
+        assert len(found) == 4 and found[-1] == labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,21 @@ class MaskWriter:
     """Writes the masks of a live video to the folder `out`.
 
     Each frame is appended to a log and to the formats that are folders; formats that are files are written from the
-    log at the end. An earlier session in `out` is removed. `object_ids` are the objects that have prompts in advance.
+    log at the end. An earlier session in `out` is removed.
+
+    Args:
+        out: The folder.
+        formats: The formats to write.
+        video: The camera, which has a name and the size of the frames.
+        object_ids: The objects that have prompts in advance.
+        labels: Their labels by object id.
     """
 
-    def __init__(self, out: Path, formats: Sequence[Format], video: Any, object_ids: Sequence[int]) -> None:
+    def __init__(
+        self, out: Path, formats: Sequence[Format], video: Any, object_ids: Sequence[int], labels: Mapping[int, str]
+    ) -> None:
         self._formats, self._name, self._size = formats, "webcam", video.size
-        self._out, self._known, self._labels = out, [*object_ids], dict[int, str]()
+        self._out, self._known, self._labels = out, [*object_ids], dict(labels)
         self._first = self._clip()
         remove_job(out)
         self._log = FrameLog(out / FOLDER, {"camera": video.name, "begun": time.time()})

@@ -126,7 +126,7 @@ class _JobRun:
             video=job.video,
             path=request.source,
             names=_file_names(find_frame_files(str(request.source)) or []),
-            labels=_collect_labels(job.schedule),
+            labels=collect_prompt_labels(job.schedule),
         )
         self._out = request.out
         self._output = Output(self._out, self._clip)
@@ -201,7 +201,7 @@ class _JobRun:
         }
 
 
-def _collect_labels(schedule: Schedule) -> dict[int, str]:
+def collect_prompt_labels(schedule: Schedule) -> dict[int, str]:
     """Collect the labels of the objects by object id."""
     prompts = (item for by_object in schedule.values() for item in by_object.items())
     return {object_id: prompt.label for object_id, prompt in prompts if prompt.label}

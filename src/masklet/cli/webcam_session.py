@@ -18,7 +18,7 @@ from masklet.cli import console
 from masklet.cli.live_output import MaskWriter, Recording, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
-from masklet.cli.track_run import check_prompts, check_zoom
+from masklet.cli.track_run import check_prompts, check_zoom, collect_prompt_labels
 from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
@@ -106,7 +106,8 @@ class _Session:
         self._next_id = max(ids, default=0) + 1
         self._image: Any = None  # of the frame in progress
         self._recording = Recording(request.record, video.size) if request.record else None
-        self._masks = MaskWriter(request.out, request.formats, video, sorted(ids)) if request.out else None
+        labels = collect_prompt_labels(request.schedule)
+        self._masks = MaskWriter(request.out, request.formats, video, sorted(ids), labels) if request.out else None
 
     def run(self) -> dict[str, Any]:
         """Track, save and return the summary."""
