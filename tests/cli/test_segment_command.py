@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from masklet.cli.main import main
+from masklet.formats import masks_at
+from masklet.masks.crop import Crop
 from support.dataset_layouts import write_json
 from support.gray_world import draw_boxes
 
@@ -91,10 +93,9 @@ def test_with_zoom_masks_have_the_resolution_of_the_crop(
 ) -> None:
     words = (images[0], "--box", "30,20,46,36", "--model", model, "--format", "npz", "--json")
     assert run(*words, "--zoom", "2", "--out", str(tmp_path / "m")) == 0
-    found = np.load(read_json(capsys)["pictures"][0]["files"]["npz"])["low_res"][0]
-    assert found.shape == (60, 80)
-    assert (found[:12] == -10).all()  # outside the crop, whose side is 32 pixels
-    assert (found[12:44, 22:54] != -10).all()
+    file = read_json(capsys)["pictures"][0]["files"]["npz"]
+    assert np.load(file)["crops"].tolist() == [[22, 12, 54, 44]]  # its side is twice that of the box
+    assert masks_at(file).crops == (Crop(22, 12, 54, 44),)
     assert run(*words, "--zoom", "0.5", "--out", str(tmp_path / "n")) == 2
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from masklet.errors import FormatError, InputNotFound, MaskletError, PromptError, SettingsError
 from masklet.formats import FORMATS, Clip, FileFormat, find_formats, masks_at, read_masks, save_masks
+from masklet.masks.crop import Crop
 from masklet.masks.label_map import make_davis_palette
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame, encode_frame
@@ -218,6 +219,48 @@ def test_masks_saved_one_by_one_are_read_as_well(tmp_path: Path) -> None:
     for suffix in (".png", ".json", ".npz"):
         masks.save(tmp_path / f"one{suffix}")
         assert (masks_at(tmp_path / f"one{suffix}", frame=9).binary == masks.binary).all()
+
+
+def cropped(crops: tuple[Crop | None, ...], size: tuple[int, int] = SIZE) -> Masks:
+    """Masks of random blobs, of which each covers its crop."""
+    logits = np.random.default_rng(5).normal(size=(len(crops), 16, 16)).astype(np.float32)
+    masks = Masks.from_logits(logits, size, object_ids=range(3, 3 + len(crops)), scores=np.full(len(crops), 0.5))
+    return replace(masks, crops=crops)
+
+
+def test_masks_in_crops_come_back_without_being_enlarged(tmp_path: Path) -> None:
+    masks = replace(cropped((Crop(10, 5, 50, 45), None, Crop(0, 0, 81, 60))), labels=("dog", None, None))
+    masks.save(tmp_path / "masks.npz")
+    back = masks_at(tmp_path / "masks.npz")
+    assert back.crops == masks.crops and np.array_equal(back.low_res, masks.low_res)
+    assert np.array_equal(back.binary, masks.binary) and masks.binary.any(axis=(1, 2)).all()
+    assert (back.object_ids, back.labels) == (masks.object_ids, masks.labels)
+    arrays = np.load(tmp_path / "masks.npz")
+    assert arrays["crops"].dtype == np.int64
+    assert arrays["crops"].tolist() == [[10, 5, 50, 45], [-1, -1, -1, -1], [0, 0, 81, 60]]
+
+
+def test_the_file_of_a_mask_in_a_huge_image_is_as_small_as_its_logits(tmp_path: Path) -> None:
+    tracemalloc.start()
+    cropped((Crop(8000, 6000, 8040, 6040),), (9000, 12000)).save(tmp_path / "mask.npz")
+    (_, peak), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+    assert (tmp_path / "mask.npz").stat().st_size < 4_000 and peak < 2**20
+
+
+def test_the_file_of_masks_of_the_whole_image_has_no_crops(tmp_path: Path) -> None:
+    cropped((None, None)).save(tmp_path / "masks.npz")
+    assert "crops" not in np.load(tmp_path / "masks.npz")
+
+
+@pytest.mark.parametrize(
+    "crop", [(-1, -1, -1, 5), (-1, 0, 9, 9), (0, 0, 82, 9), (0, 0, 9, 61), (9, 0, 9, 9), (0, 9, 9, 3)]
+)
+def test_a_crop_outside_the_image_is_refused(crop: tuple[int, ...], tmp_path: Path) -> None:
+    cropped((Crop(0, 0, 9, 9), None)).save(tmp_path / "masks.npz")
+    arrays = {**np.load(tmp_path / "masks.npz"), "crops": np.array([[-1] * 4, crop], np.int64)}
+    np.savez(tmp_path / "masks.npz", **arrays)
+    with pytest.raises(FormatError, match=r"masks\.npz.*crop 1 of an image of 60 × 81 pixels"):
+        masks_at(tmp_path / "masks.npz")
 
 
 @pytest.mark.parametrize("name", EXACT + OUTLINED)

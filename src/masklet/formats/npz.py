@@ -23,6 +23,7 @@ from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import check_size
 from masklet.masks import rle
 from masklet.masks.labels import read_label
+from masklet.masks.mask_files import crops_from_array
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
@@ -131,14 +132,18 @@ def _saved_masks(archive: zipfile.ZipFile) -> Masks:
     height, width = _array(archive, "size", "<i[48]", (2,)).tolist()
     objects = len(low_res)
     _check_room((objects, height, width), 1)
-    return Masks.from_logits(
+    size = check_size((height, width))
+    masks = Masks.from_logits(
         low_res,
-        check_size((height, width)),
+        size,
         object_ids=_array(archive, "object_ids", "<i8", (objects,)).tolist(),
         scores=_array(archive, "scores", "<f4", (objects,)),
         object_scores=_array(archive, "object_scores", "<f4", (objects,)),
         labels=_labels(archive, objects),
     )
+    if "crops.npy" not in archive.namelist():
+        return masks
+    return replace(masks, crops=crops_from_array(_array(archive, "crops", "<i8", (objects, 4)), size))
 
 
 def _labels(archive: zipfile.ZipFile, objects: int) -> list[str | None]:

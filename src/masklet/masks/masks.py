@@ -435,7 +435,8 @@ class Masks:
         - `.png`: one mask in black and white; several as a label map with the palette of DAVIS, where the smallest id
           wins overlaps, with 16 bits per pixel if an id is above 255;
         - `.json`: `size`, and for each mask its object id, scores, area, box (xyxy) and COCO's RLE;
-        - `.npz`: the fields as NumPy arrays.
+        - `.npz`: the fields as NumPy arrays, logits as they are in `low_res`. If masks have crops, which their logits
+          cover, `crops` (N, 4) int64 are their left, top, right and bottom, with a row of −1 for the whole image.
 
         Labels are written if there are any: in a PNG as JSON by object id in the text chunk `masklet:labels`, in the
         other formats as `label` of each mask and as the array `labels`, where "" is None.
@@ -457,15 +458,18 @@ class Masks:
             elif suffix == ".json":
                 mask_files.write_json(handle, self.size, self._list_columns())
             else:
-                mask_files.write_npz(
-                    handle,
-                    low_res=self._compute_logits() if any(self.crops) else self.low_res,
-                    size=np.array(self.size),
-                    scores=self.scores,
-                    object_ids=np.array(self.object_ids, np.int64),
-                    object_scores=self.object_scores,
-                    **({"labels": np.array([label or "" for label in self.labels])} if any(self.labels) else {}),
-                )
+                mask_files.write_npz(handle, **self._list_arrays())
+
+    def _list_arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "low_res": self.low_res,
+            "size": np.array(self.size),
+            "scores": self.scores,
+            "object_ids": np.array(self.object_ids, np.int64),
+            "object_scores": self.object_scores,
+            **({"crops": mask_files.crops_to_array(self.crops)} if any(self.crops) else {}),
+            **({"labels": np.array([label or "" for label in self.labels])} if any(self.labels) else {}),
+        }
 
     def _list_columns(self) -> dict[str, Sequence[Any]]:
         return {
