@@ -58,7 +58,8 @@ class PromptOptions:
         if frames := {part.frame for part in options} - {0}:
             raise SettingsError("bad-usage", f"an image has no frames, got @{max(frames)}; remove it")
         everywhere = [(image, part.object_id, part.prompt) for image in images for part in options]
-        by_image = _join([*self._read_image_prompts(images), *everywhere], "of")
+        listed = _read_image_prompts(self.prompt_file, images) if self.prompt_file else []
+        by_image = _join([*listed, *everywhere], "of")
         by_image = {image: by_image[image] for image in images if image in by_image}
         return self._add_labels(by_image)
 
@@ -75,27 +76,12 @@ class PromptOptions:
             SettingsError: `bad-usage` for prompts in options, or for a label of an object that has no prompt.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
-        from masklet.cli.prompt_file import read_image_prompts
-
         options = {"point": self.point, "negative": self.negative, "box": self.box, "mask": self.mask}
         if given := [name for name, value in {**options, "prompts": self.prompt_file}.items() if value]:
             message = f"--{given[0]} cannot be combined with --references; add its prompts to {file}"
             raise SettingsError("bad-usage", message)
-        names = _ImageNames(images)
-        entries = [
-            (names.find(name, file, or_beside=True), object_id, prompt)
-            for name, object_id, prompt in read_image_prompts(file)
-        ]
-        return _check_labels(self._add_labels(_join(entries, "of")))
-
-    def _read_image_prompts(self, images: Sequence[Path]) -> list[tuple[Path, int, Prompt]]:
-        from masklet.cli.prompt_file import read_image_prompts
-
-        file = self.prompt_file
-        if file is None:
-            return []
-        found = _ImageNames(images)
-        return [(found.find(name, file), object_id, prompt) for name, object_id, prompt in read_image_prompts(file)]
+        listed = _read_image_prompts(file, images, or_beside=True)
+        return _check_labels(self._add_labels(_join(listed, "of")))
 
     def _add_labels(self, prompts: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
         """Return the prompts with the labels of `--label`, which replace those of files, on all prompts of an object.
@@ -192,6 +178,25 @@ class _ImageNames:
         places = f"neither the input nor {file.parent} has" if or_beside else "the input does not have"
         message = f"{file}: {places} an image {name!r}; name images by the end of their path, such as 'cat.jpg'"
         raise FormatError("annotation-broken", message, path=str(file))
+
+
+def _read_image_prompts(
+    file: Path, images: Iterable[Path], *, or_beside: bool = False
+) -> list[tuple[Path, int, Prompt]]:
+    """Read image, object id and prompt of each entry of a prompt file.
+
+    Args:
+        file: The prompt file.
+        images: The images that it may name.
+        or_beside: It may also name images in its own folder.
+    """
+    from masklet.cli.prompt_file import read_image_prompts
+
+    names = _ImageNames(images)
+    return [
+        (names.find(name, file, or_beside=or_beside), object_id, prompt)
+        for name, object_id, prompt in read_image_prompts(file)
+    ]
 
 
 def _join(entries: Iterable[tuple[Place, int, Prompt]], relation: str) -> dict[Place, dict[int, Prompt]]:

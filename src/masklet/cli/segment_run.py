@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from masklet.cli import console
 from masklet.cli.image_input import resolve_folder
@@ -88,19 +88,16 @@ def run(segmenter: Segmenter, request: SegmentRequest) -> list[dict[str, Any]]:
 
 
 class _Prediction(NamedTuple):
-    """Masks of an image and the seconds that they took."""
+    """Masks of an image and the seconds that they took.
+
+    Attributes:
+        reference: Whether the image is a reference image; None if there are none.
+    """
 
     masks: Masks
     encode_seconds: float
     decode_seconds: float
-
-
-class _Predictor(Protocol):
-    """Prediction of the masks of an image, with fields of its own in the record."""
-
-    def predict(self, path: Path, image: Any) -> _Prediction: ...
-
-    def describe(self, path: Path) -> dict[str, Any]: ...
+    reference: bool | None = None
 
 
 class _Prompted:
@@ -117,29 +114,21 @@ class _Prompted:
         encode_seconds = 0.0 if self._segmenter.view.has_regions else encoding[0]  # with regions, `predict` encodes
         return _Prediction(masks, encode_seconds, decoding[0])
 
-    def describe(self, path: Path) -> dict[str, Any]:
-        return {}
-
 
 class _Referenced:
     """Prediction from reference images. These keep the masks of their prompts."""
 
     def __init__(self, segmenter: Segmenter, request: SegmentRequest) -> None:
-        from masklet.predict.references import References
-
-        self._references = References(segmenter.backend, segmenter.view)
+        self._references = segmenter.references()
         self._marked = {path: self._references.add(path, prompts) for path, prompts in request.prompts.items()}
 
     def predict(self, path: Path, image: Any) -> _Prediction:
         with _timer() as seconds:
             masks = self._marked[path] if path in self._marked else self._references.segment(image)
-        return _Prediction(masks, 0.0, seconds[0])
-
-    def describe(self, path: Path) -> dict[str, Any]:
-        return {"reference": path in self._marked}
+        return _Prediction(masks, 0.0, seconds[0], reference=path in self._marked)
 
 
-def _segment(predictor: _Predictor, path: Path, request: SegmentRequest) -> dict[str, Any]:
+def _segment(predictor: _Prompted | _Referenced, path: Path, request: SegmentRequest) -> dict[str, Any]:
     from masklet.files.atomic import make_folder
     from masklet.images import read_image
 
@@ -147,7 +136,7 @@ def _segment(predictor: _Predictor, path: Path, request: SegmentRequest) -> dict
     check_free(files.values(), overwrite=request.overwrite)
     make_folder(request.folder)
     image = read_image(path)
-    masks, encode_seconds, decode_seconds = predictor.predict(path, image)
+    masks, encode_seconds, decode_seconds, reference = predictor.predict(path, image)
     if request.holes or request.islands:
         masks = masks.postprocess(fill_holes=request.holes, remove_islands=request.islands)
     for name, file in files.items():
@@ -155,7 +144,7 @@ def _segment(predictor: _Predictor, path: Path, request: SegmentRequest) -> dict
     return {
         "picture": str(path),
         "size": list(masks.size),
-        **predictor.describe(path),
+        **({} if reference is None else {"reference": reference}),
         "encode_seconds": round(encode_seconds, 4),
         "decode_seconds": round(decode_seconds, 4),
         "objects": [_describe_object(object_mask) for object_mask in masks],
