@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from masklet.config import CERTAIN_LOGIT
 from masklet.errors import FormatError
 from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
@@ -29,7 +30,7 @@ from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 
 _FIXED_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # so that equal masks give equal bytes
-_HIDDEN_SCORE = -10.0  # object score of an object that is not on the frame
+_HIDDEN_SCORE = -CERTAIN_LOGIT  # object score of an object that is not on the frame
 _CHARACTER_BYTES = 4  # of NumPy's text
 _MAX_BYTES = 2**29  # of one array, or of the masks of one frame
 
