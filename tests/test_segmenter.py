@@ -164,6 +164,8 @@ def test_refining_an_object_without_a_mask_is_refused(embedded: EmbeddedImage) -
     first = embedded.predict({1: click(30, 40), 2: click(90, 20)})
     with pytest.raises(PromptError, match="no mask of object 3"):
         embedded.predict({1: click(1, 1), 3: click(1, 1)}, refine=first)
+    with pytest.raises(PromptError, match="cannot also refine"):
+        embedded.predict(mask(np.ones((90, 160), bool)) + click(1, 1), refine=first[0])
 
 
 @pytest.mark.parametrize("input_size", [64, 96, 128, 160, 512])

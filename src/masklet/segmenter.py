@@ -31,7 +31,7 @@ from masklet.predict.references import References
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompts, group_by_object
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.schedule import PromptsByFrame, Schedule, as_schedule
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
@@ -381,7 +381,7 @@ class Segmenter:
         """Track everything in frames that arrive once and in order."""
         tracker = Tracker(self.backend, length=length, memory=self.memory)
         visits = (replace(visit, position=position) for position, visit in enumerate(visit_in_order(frames)))
-        return propagate(tracker, visits, after=AutoTracker(tracker, options).update, needed=_need_nothing)
+        return propagate(tracker, visits, after=AutoTracker(tracker, options).update, needed=need_nothing)
 
     def _create_tracker(self, video: Any, length: int | None, postprocessing: PostProcessing) -> Tracker:
         return Tracker(
@@ -389,10 +389,9 @@ class Segmenter:
         )
 
     def _read_unshared(self, source: ImageSource) -> NDArray[np.uint8]:
-        """Read an image. An array that the caller may change later is copied if regions are cut out of it later."""
+        """Read an image. What the caller may change later is copied if regions are cut out of it later."""
         image = read_image(source)
-        shared = isinstance(source, np.ndarray) and np.may_share_memory(image, source)
-        return image.copy() if shared and self.view.has_regions else image
+        return image if isinstance(source, str | os.PathLike | bytes) or not self.view.has_regions else image.copy()
 
 
 def _track_video(tracker: Tracker, video: Video, schedule: Schedule, traversal: Traversal) -> Iterator[TrackedFrame]:
@@ -415,14 +414,10 @@ def _track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule)
         if visit.index in waiting and visit.frame is not None:
             tracker.prompt(visit.position, waiting.pop(visit.index), visit.frame.image)
 
-    tracked = propagate(tracker, visit_in_order(frames), before=prompt, needed=_need_nothing)
+    tracked = propagate(tracker, visit_in_order(frames), before=prompt, needed=need_nothing)
     yield from dropwhile(lambda frame: not len(frame.masks), tracked)
     if waiting:
         raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
-
-
-def _need_nothing(visit: VisitedFrame) -> tuple[int, ...]:
-    return ()
 
 
 def _open(source: Any) -> Any:
@@ -433,6 +428,8 @@ def _open(source: Any) -> Any:
 def _build_segmenter(
     backend: Backend, zoom: float | None, view: View | None, memory: str | MemoryPolicy | None
 ) -> Segmenter:
+    if view is not None and (isinstance(view, type) or not callable(getattr(view, "place", None))):
+        raise SettingsError("bad-usage", f"view must be a view such as TiledView(1024), got {view!r}")
     if view is not None and zoom:
         raise SettingsError("bad-usage", f"zoom={zoom:g} and view={view} exclude each other; give one of them")
     if view is None:

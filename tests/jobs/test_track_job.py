@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from masklet.errors import SettingsError
 from masklet.jobs import resume
 from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.track_job import TrackJob, run_job
@@ -19,6 +20,7 @@ from masklet.memory.policy import MemoryPolicy
 from masklet.memory.sam2long import Sam2LongMemory
 from masklet.memory.samurai import SamuraiMemory
 from masklet.prompts import Prompt, box, click
+from masklet.tracking.auto_tracker import AutoTrackOptions
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import Direction, plan_traversal
 from masklet.video import Video, open_video
@@ -134,6 +136,26 @@ def test_a_job_with_several_hypotheses_ends_with_the_best_path(video: Video, tmp
     for t in range(start, LENGTH):
         assert np.array_equal(frames[t].decode().masks.binary, first(t).binary), t
         assert (first(t).binary.tobytes() != shown[t]) <= (t in changed), t
+
+
+def test_frames_that_carry_masks_are_revised_with_them(tmp_path: Path) -> None:
+    video, schedule = open_damaged(tmp_path, {3, 4}), SCHEDULES[0]
+    job = TrackJob(VariedBackend(), video, schedule, plan_traversal(6, schedule), carry=True, memory=Sam2LongMemory())
+    tracker = job.start_tracker()
+    for t in (0, 1, 2, 5):
+        tracker.step(t)
+    tracker.settle(5)
+    with pytest.warns(match="frame-corrupt"):
+        frames = run(job, tmp_path / "out")
+    assert [frame.corrupt for frame in frames] == [False, False, False, True, True, False]
+    assert frames[2].counts == frames[3].counts == frames[4].counts == encode_frame(
+        TrackedFrame(2, None, tracker.masks(2))).counts  # fmt: skip
+
+
+def test_automatic_tracking_with_several_hypotheses_is_refused(video: Video) -> None:
+    with pytest.raises(SettingsError, match="sam2long"):
+        TrackJob(VariedBackend(), video, {}, plan_traversal(LENGTH, [0]),
+                 auto_track=AutoTrackOptions(), memory=Sam2LongMemory())  # fmt: skip
 
 
 def test_with_a_state_finished_frames_are_not_tracked_again(

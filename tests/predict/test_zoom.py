@@ -6,6 +6,7 @@ import random
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from masklet.masks.crop import Crop
 from masklet.masks.postprocessing import PostProcessing
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
+from masklet.views.encoded_frame import FeatureCache
 from masklet.views.mapping import map_prompt
 from masklet.views.views import view_of_zoom
 from masklet.views.zoom_view import MAX_CROP_SHARE, MIN_CROP_PX, ZoomView, crop_around, widen_crop
@@ -300,6 +302,26 @@ def test_features_of_a_stream_are_held_for_one_frame() -> None:
         assert any(one() is not None for one in references[before:])
 
 
+def test_each_of_many_crops_is_encoded_once() -> None:
+    backend = LowResBackend()
+    image, prompts = draw(disc(140, 100, 7)), {k: box(30 * k, 20, 30 * k + 9, 30) for k in range(1, 9)}
+    tracker = Tracker(backend, view=ZoomView(2.0))
+    tracker._features = FeatureCache(backend, 0)
+    tracker.prompt(0, prompts, image)
+    assert backend.encoded == len(prompts)
+
+
+def test_another_image_of_a_frame_is_encoded_again() -> None:
+    frames = np.stack([draw(disc(60 + 20 * t, 100, 9)) for t in range(3)])
+    tracker = Tracker(LowResBackend(), frames, view=ZoomView(2.0))
+    tracker.prompt(0, {1: box(50, 90, 70, 110)})
+    for t in (1, 2):
+        tracker.step(t)
+    target = disc(200, 60, 9)
+    masks = tracker.prompt(0, {2: box(190, 50, 210, 70)}, draw(target))
+    assert compute_region_similarity(target, masks.of(2).binary[0]) > 0.8
+
+
 PATH = [(40 + 5 * t, 60 + 3 * t) for t in range(24)]
 TARGETS = [disc(x, y, 7 + t / 8) for t, (x, y) in enumerate(PATH)]
 
@@ -571,7 +593,12 @@ def test_a_repeated_click_encodes_nothing() -> None:
 def test_changing_an_image_after_embed_does_not_change_its_masks() -> None:
     target = disc(140, 100, 12)
     given = draw(target)
-    images = [Segmenter(LowResBackend(), view_of_zoom(2.0)).embed(given, lazy=lazy) for lazy in (False, True)]
+    model = Segmenter(LowResBackend(), view_of_zoom(2.0))
+    images = [model.embed(given, lazy=lazy) for lazy in (False, True)]
+    if find_spec("torch"):
+        import torch
+
+        images.append(model.embed(torch.from_numpy(given).permute(2, 0, 1)))
     given[:] = 0
     for image in images:
         assert compute_region_similarity(target, image.predict(box(128, 88, 152, 112)).binary[0]) > 0.8

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,18 @@ def test_negative_clicks_do_not_place_the_tile() -> None:
     assert place(click(100, 100) + click(9_000, 8_000, positive=False)) == place(click(100, 100))
 
 
+def test_a_negative_click_far_from_the_object_lies_in_its_tile() -> None:
+    image = np.zeros((600, 900, 3), np.uint8)
+    image[300:320, 300:320] = 200
+    embedded = Segmenter(ColorBackend(), TiledView(128)).embed(image)
+    masks = embedded.predict(click(310, 310))
+    corrected = embedded.predict(click(700, 100, positive=False), refine=masks)
+    assert corrected.crops[0] is None or corrected.crops[0].right > 700
+    tracker = Tracker(ColorBackend(), image[None], view=TiledView(128))
+    tracker.prompt(0, {1: click(310, 310)})
+    assert tracker.prompt(0, {1: click(700, 100, positive=False)}).areas.shape == (1,)
+
+
 def test_an_object_over_half_a_tile_gets_a_larger_one_up_to_the_whole_image() -> None:
     large = place(box(4_000, 4_000, 4_700, 4_100))
     assert large is not None and large.size == (2048, 2048)
@@ -115,6 +128,12 @@ def test_a_video_is_tracked_in_tiles_as_on_its_crop() -> None:
 def test_a_tile_that_is_no_size_is_refused(tile: int) -> None:
     with pytest.raises(SettingsError, match="at least 32"):
         TiledView(tile)
+
+
+@pytest.mark.parametrize("view", [2, TiledView, "tiles"])
+def test_what_is_no_view_is_refused(view: Any) -> None:
+    with pytest.raises(SettingsError, match="view must be a view"):
+        masklet.load(view=view, runtime="onnx")
 
 
 def test_zoom_and_view_exclude_each_other() -> None:

@@ -28,7 +28,7 @@ from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt, click
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
@@ -84,7 +84,7 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         model = request.model.load()
         check_zoom(model, request.postprocessing)
         model.warm_up()  # otherwise the first frames would be dropped
-        tracker = Tracker(model.backend, postprocessing=request.postprocessing, view=model.view, memory=model.memory)
+        tracker = model.tracker(postprocessing=request.postprocessing)
         page = Page(request.port) if request.port is not None else None
         if page:
             stack.callback(page.close)
@@ -132,7 +132,7 @@ class _Session:
     def _track(self) -> None:
         console.say(f"tracking {self._video.name}; frames that arrive during inference are dropped; Ctrl-C stops")
         with _delay_interrupts() as busy, show_live_status() as report:
-            for frame in propagate(self._tracker, self._visits(busy), after=self._update, needed=lambda visit: ()):
+            for frame in propagate(self._tracker, self._visits(busy), after=self._update, needed=need_nothing):
                 self._show(frame)
                 report(self._status_line())
                 if frame.index + 1 == self._stop or (self._page and self._page.stopped):
@@ -145,7 +145,6 @@ class _Session:
         """Visit the camera's frames. Ctrl-C waits until a frame is finished, but does not wait for the next one."""
         for visit in visit_in_order(self._video):
             with busy:
-                self._image = visit.frame.image if visit.frame else None
                 yield visit
 
     def _show(self, frame: TrackedFrame) -> None:
@@ -166,6 +165,7 @@ class _Session:
         """Return the masks of a tracked frame, updated by the prompts for it."""
         tracker, frame = self._tracker, visit.frame
         assert frame is not None, "a camera's frames are decoded"
+        self._image = frame.image
         prompts = dict(self._pending.pop(frame.index, {}))
         for action in self._page.take_actions() if self._page else ():
             self._apply(action, prompts)

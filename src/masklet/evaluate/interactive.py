@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip
 from masklet.evaluate.j_and_f import JAndF, compute_j_and_f
-from masklet.evaluate.vos import add_clicks
+from masklet.evaluate.vos import add_clicks, name_clip
 from masklet.masks import rle
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt
 from masklet.segmenter import Segmenter
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
 
@@ -90,7 +90,7 @@ def evaluate_clip(
     """
     run = _run_offline if mode == "offline" else _run_online
     results: list[ObjectRounds] = []
-    with closing(clip.video()) as video:
+    with name_clip(clip), closing(clip.video()) as video:
         for start, masks in clip.first_masks().items():
             results += run(model, _ClipPart(clip, video, start, tuple(masks), on_frame), rounds)
     return sorted(results, key=lambda result: result.object_id)
@@ -225,6 +225,6 @@ def _run_online_pass(model: Segmenter, part: _ClipPart, max_prompted: int, log: 
             prompted[key].append(frame)
         return corrected
 
-    for _ in propagate(tracker, part.visits(), after=correct, on_corrupt="raise", needed=lambda visit: ()):
+    for _ in propagate(tracker, part.visits(), after=correct, on_corrupt="raise", needed=need_nothing):
         part.on_frame()
     return prompted

@@ -103,6 +103,7 @@ def _describe_run(
         "data": f"{clips.kind} {clips.split}",
         "prompt": first_prompt.name,
         "zoom": f"{model.zoom:g}",
+        "tile": str(model.view.to_fields().get("tile", 0)),
         "memory": model.memory.name if model.memory == RecentMemory() else str(model.memory),
         "files": layout,
     }
@@ -134,7 +135,12 @@ def _check_run(folder: Path, description: Mapping[str, str]) -> None:
         with atomic_write(path) as handle:
             handle.write(json.dumps(description, indent=1).encode())
         return
-    recorded = {"zoom": "0", "memory": "recent", **read_fields(path).value}  # older records have no such keys
+    recorded = {
+        "zoom": "0",
+        "tile": "0",
+        "memory": "recent",
+        **read_fields(path).value,
+    }  # older records have no such keys
     different = [key for key, value in description.items() if recorded.get(key) != value]
     if different:
         key = different[0]

@@ -35,10 +35,10 @@ def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
         name: The name by which the model was loaded.
     """
     backend = model.backend
-    zoom = f", zoom {model.zoom:g}" if model.zoom else ""
-    memory = "" if model.memory == RecentMemory() else f", memory {model.memory.name}"
+    view = f", {model.view}" if model.view.has_regions else ""
+    memory = "" if model.memory == RecentMemory() else f", memory {model.memory}"
     return {
-        "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{zoom}{memory})",
+        "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{view}{memory})",
         "weights": backend.identity,
         "run on": _describe_runtime(backend),
     }

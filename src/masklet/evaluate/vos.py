@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip
-from masklet.errors import SettingsError
+from masklet.errors import SettingsError, VideoError
 from masklet.evaluate.click_simulator import simulate_box, simulate_click
+from masklet.files.error_translation import translate_errors
 from masklet.masks.masks import Masks
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
 
@@ -64,7 +65,7 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
     """
     starts = clip.first_masks()
     object_ids = sorted(key for masks in starts.values() for key in masks)
-    with closing(clip.video()) as video:
+    with name_clip(clip), closing(clip.video()) as video:
         tracker = Tracker(model.backend, length=len(clip), view=model.view, memory=model.memory)
 
         def prompt(visit: VisitedFrame) -> None:
@@ -73,13 +74,18 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
 
         visits = visit_in_order(video.frames(range(len(clip))))
         revises = model.memory.revises
-        needed = None if revises else lambda visit: ()
+        needed = None if revises else need_nothing
         for frame in propagate(tracker, visits, before=prompt, on_corrupt="raise", needed=needed):
             if not revises:
                 yield frame.index, _add_absent_objects(frame.masks, object_ids)
         if revises:
             tracker.settle(len(clip) - 1)
             yield from ((index, _add_absent_objects(tracker.masks(index), object_ids)) for index in range(len(clip)))
+
+
+def name_clip(clip: AnnotatedClip) -> AbstractContextManager[None]:
+    """Prepend the name of a clip to the message of a `VideoError`."""
+    return translate_errors(VideoError, into=lambda error: VideoError(error.code, f"{clip.name}: {error.message}"))
 
 
 def _prompt_objects(

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,12 @@ class FrameLog:
         return len(self._lines)
 
     def __iter__(self) -> Iterator[RleFrame]:
+        return self.read(sorted(self._lines))
+
+    def read(self, indices: Iterable[int]) -> Iterator[RleFrame]:
+        """Read finished frames by their numbers."""
         with self.path.open("rb") as file:
-            for index in sorted(self._lines):
+            for index in indices:
                 start, length = self._lines[index]
                 file.seek(start)
                 yield _record_to_frame(_check_line(file.read(length)) or {})

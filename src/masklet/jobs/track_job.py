@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from masklet.backend import Backend
+from masklet.errors import SettingsError
 from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.resume import TrackerStates
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
@@ -44,7 +45,8 @@ class TrackJob:
         memory: Memory policy; None is SAM 2's.
 
     Raises:
-        SettingsError: A view of parts of the frame is combined with non-overlapping memories.
+        SettingsError: A view of parts of the frame is combined with non-overlapping memories, or automatic tracking
+            with a memory policy that keeps several hypotheses.
     """
 
     backend: Backend
@@ -59,6 +61,11 @@ class TrackJob:
 
     def __post_init__(self) -> None:
         check_view(self.view, self.postprocessing)
+        if self.auto_track and self.memory is not None and self.memory.revises:
+            message = (
+                f"automatic tracking drops objects, and {self.memory.name} would revise them; choose another memory"
+            )
+            raise SettingsError("bad-usage", message)
 
     @property
     def images(self) -> TraversedVideo:
@@ -110,17 +117,20 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
             yield encode_frame(frame)
             assert frame.index in log, "a frame is appended to the log before the next one is taken"
         if revises and number in job.traversal.ends:
-            yield from _revise(job, tracker, *job.traversal.ends[number])
+            yield from _revise(job, log, tracker, *job.traversal.ends[number])
     if revises:
         log.add_note(**_SETTLED)
     states.clear()
 
 
-def _revise(job: TrackJob, tracker: Tracker, last: int, direction: int) -> Iterator[RleFrame]:
+def _revise(job: TrackJob, log: FrameLog, tracker: Tracker, last: int, direction: int) -> Iterator[RleFrame]:
     """Settle the hypotheses at the last position of a direction, and yield the frames that change."""
     for position in tracker.settle(last, direction):
-        index = job.traversal.frames[position]
-        yield encode_frame(TrackedFrame(index, job.video.times[index], tracker.masks(position)))
+        masks, index = tracker.masks(position), job.traversal.frames[position]
+        yield encode_frame(TrackedFrame(index, job.video.times[index], masks))
+        later = (job.traversal.frames[t] for t in range(position + direction, last + direction, direction))
+        carried = takewhile(lambda frame: job.carry and frame.corrupt, log.read(later))
+        yield from (encode_frame(TrackedFrame(frame.index, frame.time, masks, corrupt=True)) for frame in carried)
 
 
 def _follow_automatically(job: TrackJob, tracker: Tracker, finished: Iterable[RleFrame]) -> AfterFrame | None:

@@ -30,9 +30,7 @@ class Crop(NamedTuple):
 
     def paste(self, logits: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         """Resize logits (h, w) to the crop and paste them into an image of `size` (H, W) that is empty elsewhere."""
-        full = np.full(size, -CERTAIN_LOGIT, logits.dtype)
-        full[self.top : self.bottom, self.left : self.right] = resize_logits(logits, self.size)
-        return full
+        return self.resample(logits, full_crop(size))
 
     def paste_mask(self, logits: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask of logits (h, w) that cover the crop, in an image of `size` (H, W)."""
@@ -42,8 +40,6 @@ class Crop(NamedTuple):
 
     def resample(self, logits: NDArray[Any], other: Crop) -> NDArray[Any]:
         """Resample logits (h, w) that cover this crop to another crop, one value per pixel of the image."""
-        if self == other:
-            return resize_logits(logits, self.size)
         resampled = np.full(other.size, -CERTAIN_LOGIT, logits.dtype)
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)

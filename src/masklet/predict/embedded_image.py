@@ -50,9 +50,9 @@ class EmbeddedImage:
             backend: Backend with the model.
             images: The images, which must not change if the view has regions.
             view: Rule that places the regions in which objects are predicted.
-            lazy: Encode a whole image only when a prompt first needs it.
+            lazy: Encode a whole image only when a prompt first needs it, as a view without a first look always does.
         """
-        if lazy and view.has_regions:
+        if view.has_regions and (lazy or not view.looks):
             frames = [EncodedFrame(backend, image, FeatureCache(backend)) for image in images]
         else:
             frames = EncodedFrame.encode_all(backend, images, keep_images=view.has_regions)
@@ -101,7 +101,9 @@ class EmbeddedImage:
             return prompt.point_count <= 1 and not has_mask if multimask is None else multimask
 
         rules = PromptRules(is_ambiguous, multimask=bool(multimask))
-        predicted = predict_prompts(self._frame, self._view, rules, objects)
+        batches = predict_prompts(self._frame, self._view, rules, objects)
+        by_key = {key: one for _, batch in batches for key, one in batch.items()}
+        predicted = {key: by_key[key] for key in objects}
         labels = {key: prompt.label or (refined[key].labels[0] if key in refined else None)
                   for key, prompt in by_object.items()}  # fmt: skip
         return self._build_masks(predicted, labels, rules)
@@ -143,6 +145,8 @@ def _select_refined(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -
             f"refine takes the Masks of an earlier call, got {type(refine).__name__}; "
             f"write predict({EXAMPLE}, refine=masks)",
         )
+    if any(prompt.mask is not None for prompt in prompts.values()):
+        raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
     if len(prompts) == 1 and len(set(refine.object_ids)) == 1:
         return dict.fromkeys(prompts, refine)
     unknown = [key for key in prompts if key not in refine.object_ids]
@@ -150,6 +154,4 @@ def _select_refined(prompts: Mapping[int, Prompt], refine: Masks | Any | None) -
         raise PromptError(
             "bad-prompt", f"refine has no mask of object {unknown[0]}, only of {sorted(set(refine.object_ids))}"
         )
-    if any(prompt.mask is not None for prompt in prompts.values()):
-        raise PromptError("bad-prompt", "a prompt with a mask cannot also refine one; leave one of them out")
     return {key: refine.of(key) for key in prompts}

@@ -6,7 +6,7 @@ in it, and zoom in where the view asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -28,18 +28,17 @@ class PromptRules:
     Attributes:
         is_ambiguous: Returns whether a prompt gets the best of the three masks, from the prompt and whether it has a
             mask to refine.
-        hide: Hide objects whose score is not positive.
-        use_masks: Use a mask without points as it is, instead of refining it.
+        video: The results are memorized: a mask without points is used as it is, instead of being refined, and objects
+            whose score is not positive are hidden.
         multimask: Three masks are wanted, so that a prediction is not refined by itself.
     """
 
     is_ambiguous: Callable[[Prompt, bool], bool]
-    hide: bool = False
-    use_masks: bool = False
+    video: bool = False
     multimask: bool = False
 
 
-VIDEO_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, hide=True, use_masks=True)
+VIDEO_RULES = PromptRules(lambda prompt, has_mask: prompt.point_count <= 1, video=True)
 """Rules of frames that are memorized."""
 
 
@@ -82,7 +81,7 @@ class PredictedMask(NamedTuple):
 
 def predict_prompts(
     frame: EncodedFrame, view: View, rules: PromptRules, objects: Mapping[int, PromptedObject]
-) -> dict[int, PredictedMask]:
+) -> Iterator[tuple[Region, dict[int, PredictedMask]]]:
     """Predict the masks of prompted objects, those in one region in one decoder call.
 
     Args:
@@ -90,17 +89,25 @@ def predict_prompts(
         view: Rule that places the regions.
         rules: Rules of images or of videos.
         objects: The objects by id.
+
+    Yields:
+        Each region with the final masks of the objects in it, while its features are in the frame's cache.
     """
     call = _Call(frame, view, rules)
     regions = {key: view.place(one.prompt, one.found, frame.size) for key, one in objects.items()}
-    predicted = call.predict(regions, objects)
-    looking = {key: one for key, one in objects.items() if regions[key] is None}
-    for _ in range(view.looks):
-        found = {key: call.find_mask(predicted[key]).keep_clicked(one.prompt) for key, one in looking.items()}
-        regions = {key: view.zoom_in(looking[key].prompt, mask, frame.size) for key, mask in found.items()}
-        looking = {key: replace(one, found=found[key]) for key, one in looking.items() if regions[key] is not None}
-        predicted |= call.predict(regions, looking)
-    return {key: predicted[key] for key in objects}
+    in_whole = {key for key, region in regions.items() if region is None}
+    for look in range(view.looks + 1):
+        zoomed: dict[int, PromptedObject] = {}
+        next_regions: dict[int, Region] = {}
+        for region, group in group_by_region(objects, regions.__getitem__):
+            predicted = call.predict(region, group)
+            for key in in_whole & group.keys() if look < view.looks else ():
+                found = call.find_mask(predicted[key]).keep_clicked(group[key].prompt)
+                next_regions[key] = view.zoom_in(group[key].prompt, found, frame.size)
+                if next_regions[key] is not None:
+                    zoomed[key] = replace(group[key], found=found)
+            yield region, {key: one for key, one in predicted.items() if key not in zoomed}
+        objects, regions = zoomed, next_regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +118,26 @@ class _Call:
     view: View
     rules: PromptRules
 
-    def predict(self, regions: Mapping[int, Region], objects: Mapping[int, PromptedObject]) -> dict[int, PredictedMask]:
-        """Predict objects, each in its region."""
+    def predict(self, region: Region, group: Mapping[int, PromptedObject]) -> dict[int, PredictedMask]:
+        """Predict objects in one region."""
         predicted: dict[int, PredictedMask] = {}
-        for region, group in group_by_region(objects, regions.__getitem__):
-            given = {key: one for key, one in group.items() if self.rules.use_masks and not one.prompt.point_count}
-            others = {key: one for key, one in group.items() if key not in given}
-            for part, predict in ((given, self._use_masks), (others, self._decode)):
-                if part:
-                    decoded = predict(region, [*part.values()])
-                    predicted |= {key: PredictedMask(decoded, row, region) for row, key in enumerate(part)}
+        given = {key: one for key, one in group.items() if self.rules.video and not one.prompt.point_count}
+        others = {key: one for key, one in group.items() if key not in given}
+        for part, predict in ((given, self._use_masks), (others, self._decode)):
+            if part:
+                decoded = predict(region, [*part.values()])
+                predicted |= {key: PredictedMask(decoded, row, region) for row, key in enumerate(part)}
         return predicted
 
     def find_mask(self, predicted: PredictedMask) -> FoundMask:
-        """Return a predicted mask as one that was found."""
-        backend, selected = self.frame.backend, predicted.select(self.frame.backend)
+        """Return a predicted mask as one that was found; of three candidates, all together measure the object."""
+        backend = self.frame.backend
 
         def fetch_extent() -> NDArray[Any]:
             return np.asarray(backend.fetch(predicted.select_three(backend)).logits.max(axis=0))
 
-        return FoundMask(
-            predicted.region,
-            self.frame.size,
-            selected.logits,
-            lambda: backend.fetch([selected]).logits[0],
-            fetch_extent if self.rules.multimask else None,
-        )
+        extent = fetch_extent if self.rules.multimask else None
+        return FoundMask.of(backend, predicted.select(backend), predicted.region, self.frame.size, extent)
 
     def _use_masks(self, region: Region, objects: list[PromptedObject]) -> Decoded:
         masks = [self._map(one.prompt, region).mask for one in objects]
@@ -144,7 +145,7 @@ class _Call:
 
     def _decode(self, region: Region, objects: list[PromptedObject]) -> Decoded:
         """Decode prompts in a region, twice those that are repeated from their own mask."""
-        backend, hide = self.frame.backend, self.rules.hide
+        backend, hide = self.frame.backend, self.rules.video
         attended = self.frame.attend(region, [one.recall for one in objects])
         queries = [self._build_query(region, one) for one in objects]
         decoded = backend.decode(attended, queries, hide=hide)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from masklet.backend import NO_PROMPT, Backend, Decoded, Recall
+from masklet.backend import NO_PROMPT, Backend, Decoded, Memory, Recall
 from masklet.errors import StateError
 from masklet.images import read_image
 from masklet.images.image_source import ImageSource
@@ -78,12 +78,14 @@ class References:
         for prompt in by_object.values():
             prompt.normalize_points(frame.size)  # before any object changes
         objects = {key: PromptedObject(prompt) for key, prompt in by_object.items()}
-        predicted = predict_prompts(frame, self._view, VIDEO_RULES, objects)
-        found = {key: _FoundObject(one.select(self._backend), one.region) for key, one in predicted.items()}
+        found: dict[int, _FoundObject] = {}
+        for region, predicted in predict_prompts(frame, self._view, VIDEO_RULES, objects):
+            batch = {key: _FoundObject(one.select(self._backend), region) for key, one in predicted.items()}
+            self._remember(batch, region, frame)
+            found |= batch
         for key, prompt in by_object.items():
-            known = self._objects.setdefault(key, _KnownObject())
-            known.label = prompt.label or known.label
-            self._remember(known, found[key], frame)
+            self._objects[key].label = prompt.label or self._objects[key].label
+        found = {key: found[key] for key in by_object}
         self._count += 1
         return self._build_masks(found, frame)
 
@@ -117,16 +119,23 @@ class References:
         mask = FoundMask.of(self._backend, found.decoded, found.region, frame.size)
         return self._view.follow(mask, frame.size)
 
-    def _remember(self, known: _KnownObject, found: _FoundObject, frame: EncodedFrame) -> None:
-        """Remember an object in its region of a reference image, and in the whole image."""
+    def _remember(self, found: Mapping[int, _FoundObject], region: Region, frame: EncodedFrame) -> None:
+        """Remember objects in their region of a reference image, and in the whole image."""
         backend, number = self._backend, self._count
-        memory = backend.memorize(frame.encode(found.region), [found.decoded], [True])[0]
-        known.in_region.remember(number, memory, prompted=True)
-        if found.region is not None:
-            mask = found.region.paste_mask(backend.fetch([found.decoded]).logits[0], frame.size)
-            features = frame.encode(None)
-            memory = backend.memorize(features, [backend.use_masks(features, [mask])], [True])[0]
-        known.in_image.remember(number, memory, prompted=True)
+        results = [one.decoded for one in found.values()]
+        in_region = self._memorize(frame, region, results)
+        if region is not None and results:
+            masks = [region.paste_mask(one, frame.size) for one in backend.fetch(results).logits]
+            used = backend.use_masks(frame.encode(None), masks)
+            results = backend.select(used, [(row, None) for row in range(len(results))])
+        in_image = in_region if region is None else self._memorize(frame, None, results)
+        for key, one, other in zip(found, in_region, in_image, strict=True):
+            known = self._objects.setdefault(key, _KnownObject())
+            known.in_region.remember(number, one, prompted=True)
+            known.in_image.remember(number, other, prompted=True)
+
+    def _memorize(self, frame: EncodedFrame, region: Region, results: list[Decoded]) -> list[Memory]:
+        return self._backend.memorize(frame.encode(region), results, [True] * len(results)) if results else []
 
     def _search(self, frame: EncodedFrame, regions: Mapping[int, Region]) -> dict[int, _FoundObject]:
         """Search for objects, each in its region of an image."""

@@ -14,7 +14,8 @@ from masklet.tracking.traversal import VisitedFrame
 
 OnCorrupt: TypeAlias = Literal["track", "skip", "carry", "raise"]
 """What happens at a frame that could not be decoded completely: it is tracked as it is, has no masks, or has the masks
-of the nearest frame before it, or propagation ends with an error. A frame with a prompt is always tracked."""
+of the nearest frame before it, or propagation ends with an error. With "skip" and "carry", a frame that was prompted
+before is tracked."""
 
 BeforeFrame: TypeAlias = Callable[[VisitedFrame], object]
 AfterFrame: TypeAlias = Callable[[VisitedFrame, Masks], Masks]
@@ -64,16 +65,20 @@ def propagate(
             progress(done)
 
 
+def need_nothing(visit: VisitedFrame) -> tuple[int, ...]:
+    """Return no frames: `needed` where frames are tracked once and in one direction."""
+    return ()
+
+
 def _track_frame(
     tracker: Tracker, visit: VisitedFrame, before: BeforeFrame | None, after: AfterFrame | None, on_corrupt: OnCorrupt
 ) -> TrackedFrame:
     frame = visit.frame
     if frame is None:
         return TrackedFrame(visit.index, visit.time, Masks.empty(visit.size))
+    if frame.corrupt and on_corrupt == "raise":
+        raise VideoError("frame-corrupt", f"frame {visit.index} cannot be decoded; results would be wrong")
     if frame.corrupt and on_corrupt != "track" and not _is_prompted(tracker, visit):
-        if on_corrupt == "raise":
-            message = f"frame {visit.index} cannot be decoded completely; results would be wrong"
-            raise VideoError("frame-corrupt", message)
         masks = _find_last_masks(tracker, visit) if on_corrupt == "carry" else Masks.empty(visit.size)
         return TrackedFrame(visit.index, visit.time, masks, corrupt=True)
     if before:
@@ -92,14 +97,14 @@ def _is_prompted(tracker: Tracker, visit: VisitedFrame) -> bool:
 
 def _find_last_masks(tracker: Tracker, visit: VisitedFrame) -> Masks:
     """Return the masks of the nearest tracked frame before a visit."""
+    if not tracker.tracks:
+        return Masks.empty(visit.size)
     before = {
         frame
         for track in tracker.tracks.values()
         for frame in track.results
         if (visit.position - frame) * visit.direction > 0
     }
-    if not tracker.tracks:
-        return Masks.empty(visit.size)
     return tracker.masks(min(before, key=lambda frame: abs(visit.position - frame), default=visit.position))
 
 

@@ -13,7 +13,7 @@ from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RecentMemory
-from masklet.predict.prompt_prediction import VIDEO_RULES, PredictedMask, PromptedObject, predict_prompts
+from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompt, Prompts, group_by_object
@@ -125,7 +125,17 @@ class Tracker:
         for prompt in by_object.values():
             prompt.normalize_points(opened.size)  # before any object changes
         objects = {key: self._find_prompted(frame, key, prompt) for key, prompt in by_object.items()}
-        self._add_prompted(frame, by_object, predict_prompts(opened, self.view, VIDEO_RULES, objects))
+        tracks = {key: self.tracks.get(key) or self._create_track(key) for key in by_object}
+        for region, predicted in predict_prompts(opened, self.view, VIDEO_RULES, objects):
+            results = self._postprocess(frame, predicted, [one.select(self.backend) for one in predicted.values()])
+            memories = self.backend.memorize(opened.encode(region), results, [True] * len(results)) if results else []
+            for key, decoded, memory in zip(predicted, results, memories, strict=True):
+                earlier = tracks[key].results.get(frame)
+                direction = earlier.direction if earlier else 0
+                result = ObjectResult(decoded, direction, 0, next(self.stamps), region)
+                record = start_record(self.backend, self.memory, result, opened.size)
+                tracks[key].add_prompted(frame, by_object[key], result, memory, record)
+        self.tracks |= tracks
         return self.masks(frame)
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
@@ -242,6 +252,7 @@ class Tracker:
 
         Raises:
             ResourceError: The file cannot be written.
+            SettingsError: The view or the memory policy is not one of masklet's.
         """
         session = Session(
             self.backend, self.tracks, self.size, self.length, self.postprocessing, self.view, self.memory,
@@ -267,23 +278,6 @@ class Tracker:
         if earlier.direction:
             recall = track.list_hypotheses(frame, earlier.direction)[0].recall()
         return PromptedObject(prompt, earlier.find_mask(self.backend, self._opened.size), recall)
-
-    def _add_prompted(self, frame: int, prompts: Mapping[int, Prompt], predicted: Mapping[int, PredictedMask]) -> None:
-        """Add the results of prompts, and memorize them at once."""
-        opened = self._opened
-        tracks = {key: self.tracks.get(key) or self._create_track(key) for key in prompts}
-        selected = [predicted[key].select(self.backend) for key in prompts]
-        decoded = dict(zip(prompts, self._postprocess(frame, prompts, selected), strict=True))
-        for region, group in group_by_region(prompts, lambda key: predicted[key].region):
-            results = [decoded[key] for key in group]
-            memories = self.backend.memorize(opened.encode(region), results, [True] * len(group))
-            for key, memory in zip(group, memories, strict=True):
-                earlier = tracks[key].results.get(frame)
-                direction = earlier.direction if earlier else 0
-                result = ObjectResult(decoded[key], direction, 0, next(self.stamps), region)
-                record = start_record(self.backend, self.memory, result, opened.size)
-                tracks[key].add_prompted(frame, prompts[key], result, memory, record)
-        self.tracks |= tracks
 
     def _track(self, frame: int, tracks: Mapping[int, ObjectTrack], opened: EncodedFrame, direction: int) -> None:
         """Track objects to a frame, those in one region of it in one call of each network."""
@@ -332,14 +326,15 @@ class Tracker:
         """Make a frame the current one. Once it is encoded, its image does not change."""
         if self._frame is not None and self._frame.index == frame and (image is None or self._frame.is_encoded):
             return self._frame
+        given = image is not None
         image = self._read_image(frame) if image is None else image
         image = image.copy() if self.view.has_regions else image  # regions are cut out of it later
         opened = EncodedFrame(self.backend, image, self._features, frame)
         if self.size is not None and opened.size != self.size:
             message = f"frame {frame} has size {opened.size}, the frames before it {self.size}"
             raise VideoError("resolution-changed", message)
-        if self.video is None:
-            self._features.clear()  # a stream may use the number of a frame again
+        if given:
+            self._features.clear()  # another image may have been given for this frame before
         self.size, self._frame = opened.size, opened
         return opened
 

@@ -10,7 +10,7 @@ from masklet.backend import Backend, Features, Recall, count_feature_bytes
 from masklet.masks.crop import Crop
 
 MAX_FEATURE_BYTES = 128 << 20
-"""Budget of a cache of encoded regions: 8 regions with a released model at 1024 pixels, 260 with nano at 256."""
+"""Budget of a cache of encoded regions: 8 regions with a released model at 1024 pixels, 256 with nano at 256."""
 
 
 class FeatureCache:
@@ -24,9 +24,6 @@ class FeatureCache:
     def __init__(self, backend: Backend, max_bytes: int = MAX_FEATURE_BYTES) -> None:
         self._max_regions = max(1, max_bytes // count_feature_bytes(backend))
         self._regions: OrderedDict[Hashable, Features] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._regions)
 
     def clear(self) -> None:
         """Drop all features."""

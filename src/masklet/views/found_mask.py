@@ -40,9 +40,15 @@ class FoundMask:
         self._fetch, self._fetch_extent = fetch, extent
 
     @staticmethod
-    def of(backend: Backend, decoded: Decoded, region: Crop | None, size: tuple[int, int]) -> FoundMask:
+    def of(
+        backend: Backend,
+        decoded: Decoded,
+        region: Crop | None,
+        size: tuple[int, int],
+        extent: Callable[[], NDArray[Any]] | None = None,
+    ) -> FoundMask:
         """Return the mask of a result in a region of an image of `size` (H, W)."""
-        return FoundMask(region, size, decoded.logits, lambda: backend.fetch([decoded]).logits[0])
+        return FoundMask(region, size, decoded.logits, lambda: backend.fetch([decoded]).logits[0], extent)
 
     @cached_property
     def logits(self) -> NDArray[Any]:

@@ -12,13 +12,15 @@ from masklet.errors import SettingsError
 from masklet.masks.crop import Crop
 from masklet.prompts import NEGATIVE, Prompt
 from masklet.views.found_mask import FoundMask
+from masklet.views.mapping import map_prompt
+from masklet.views.view import View
 from masklet.views.zoom_view import prompt_box
 
 _MIN_TILE_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
-class TiledView:
+class TiledView(View):
     """View of each object in the tile of a fixed grid that holds its prompt, or in the next larger one.
 
     Tiles of one size overlap by half a side, so that each object up to half a tile lies well inside one of them. An
@@ -53,38 +55,43 @@ class TiledView:
     def place(self, prompt: Prompt, found: FoundMask | None, size: tuple[int, int]) -> Crop | None:
         """Place the tile around the box or the points of the prompt, and around the mask so far."""
         boxes = [prompt_box(prompt, size), None if found is None else found.find_box(), _find_point_box(prompt)]
-        known = np.array([box for box in boxes if box is not None])
-        if not len(known):
-            return None
-        return self._find_tile(np.concatenate([known[:, :2].min(axis=0), known[:, 2:].max(axis=0)]), size)
-
-    def zoom_in(self, prompt: Prompt, found: FoundMask, size: tuple[int, int]) -> Crop | None:
-        """Return None: the tile is placed by the prompt."""
-        return None
+        known = [box for box in boxes if box is not None]
+        tile = self._find_tile(known, size)
+        if tile is None or map_prompt(prompt, tile, size) is not None:
+            return tile
+        return self._find_tile([*known, _box_of(prompt.points)], size)  # negative clicks far from the object
 
     def follow(self, found: FoundMask, size: tuple[int, int]) -> Crop | None:
         """Place the tile around the mask on the nearest frame, or stay in its tile if that mask is empty."""
         box = found.find_box()
-        return found.region if box is None else self._find_tile(box, size)
+        return found.region if box is None else self._find_tile([box], size)
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields of session files."""
         return {"zoom": 0.0, "tile": self.tile}
 
-    def _find_tile(self, box: NDArray[np.float64], size: tuple[int, int]) -> Crop | None:
-        """Find the tile whose middle is nearest to that of a box (x0, y0, x1, y1), at least twice as large."""
+    def _find_tile(self, boxes: list[NDArray[np.float64]], size: tuple[int, int]) -> Crop | None:
+        """Find the tile at least twice as large as boxes (x0, y0, x1, y1) whose middle is nearest to theirs."""
+        if not boxes:
+            return None
+        start, stop = np.min([box[:2] for box in boxes], axis=0), np.max([box[2:] for box in boxes], axis=0)
         side = self.tile
-        while max(box[2:] - box[:2]) > side / 2:
+        while max(stop - start) > side / 2:
             side *= 2
         limit = np.array(size[::-1])
         if (side >= limit).all():
             return None
         step = side // 2
-        corner = (np.round((box[:2] + box[2:] - side) / 2 / step) * step).astype(int)
+        corner = (np.round((start + stop - side) / 2 / step) * step).astype(int)
         corner = np.clip(corner, 0, np.maximum(limit - side, 0))
         return Crop(*corner.tolist(), *np.minimum(corner + side, limit).tolist())
 
 
 def _find_point_box(prompt: Prompt) -> NDArray[np.float64] | None:
     points = prompt.points[prompt.labels != NEGATIVE]
-    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64) if len(points) else None
+    return _box_of(points) if len(points) else None
+
+
+def _box_of(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the box (x0, y0, x1, y1) around points (P, 2) xy."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)

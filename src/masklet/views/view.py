@@ -45,7 +45,8 @@ class View(Protocol):
         """
 
     def zoom_in(self, prompt: Prompt, found: FoundMask, size: tuple[int, int]) -> Region:
-        """Place a smaller region after a prediction; None if it needs none."""
+        """Place a smaller region after a prediction; None, as by default, if it needs none."""
+        return None
 
     def follow(self, found: FoundMask, size: tuple[int, int]) -> Region:
         """Place the region in which an object is searched for, from its mask on the nearest frame."""
@@ -55,7 +56,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class WholeView:
+class WholeView(View):
     """View of the whole image for every object, as in SAM 2."""
 
     has_regions: ClassVar[bool] = False
@@ -63,10 +64,6 @@ class WholeView:
     looks: ClassVar[int] = 0
 
     def place(self, prompt: Prompt, found: FoundMask | None, size: tuple[int, int]) -> Region:
-        """Return None, the whole image."""
-        return None
-
-    def zoom_in(self, prompt: Prompt, found: FoundMask, size: tuple[int, int]) -> Region:
         """Return None, the whole image."""
         return None
 
