@@ -22,7 +22,7 @@ from masklet.segmenter import Segmenter
 from masklet.video import cameras
 from masklet.video.camera_connection import CameraImage
 from masklet.views.view import View
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 from parity.inputs import frames as drawn
 from support.clips import write_clip
 

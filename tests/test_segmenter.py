@@ -20,7 +20,7 @@ from masklet.masks.rle_frame import encode_frame
 from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.tracking.tracker import Tracker
 from masklet.video import open_video
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 from support.fake_backend import FakeBackend
 
 torch = pytest.importorskip("torch")

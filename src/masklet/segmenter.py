@@ -46,7 +46,7 @@ from masklet.tracking.traversal import (
 )
 from masklet.video import open_video
 from masklet.views.view import WHOLE_VIEW, View
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 from masklet.views.zoom_view import ZoomView
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from masklet.masks.masks import Masks
 from masklet.memory.policies import parse_memory
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
 from support.zygote import Zygote, count_frames

@@ -27,7 +27,7 @@ from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
 from masklet.views.encoded_frame import FeatureCache
 from masklet.views.mapping import map_prompt
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 from masklet.views.zoom_view import MAX_CROP_SHARE, MIN_CROP_PX, ZoomView, crop_around, widen_crop
 from support.color_backend import ColorBackend
 from support.fake_backend import FakeBackend, RecomputingTracker, UnspilledTracker

@@ -35,6 +35,7 @@ from masklet.tracking.traversal import plan_traversal
 from masklet.video import VideoOptions, open_video
 from masklet.video.frame_folder import find_frame_files, name_video
 from masklet.video.image_sequence import ImageSequence
+from masklet.views.view_fields import write_view
 
 
 def run(request: TrackRequest) -> dict[str, Any]:
@@ -236,7 +237,7 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
     policy = request.policy
     return {
         **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
-        **{name: value for name, value in job.view.to_fields().items() if value},
+        **{name: value for name, value in write_view(job.view).items() if value},
         **({"memory": policy_to_fields(job.memory)} if job.memory not in (None, RecentMemory()) else {}),
         "video": fingerprint.fingerprint_source(request.source),
         "prompts": fingerprint.fingerprint_prompts(request.schedule),

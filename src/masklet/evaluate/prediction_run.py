@@ -19,6 +19,7 @@ from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_partial_folders
 from masklet.memory.recent_memory import RecentMemory
 from masklet.segmenter import Segmenter
+from masklet.views.view_fields import write_view
 
 RUN_FILE = "run.json"
 _FOLDER = "predictions"
@@ -103,7 +104,7 @@ def _describe_run(
         "data": f"{clips.kind} {clips.split}",
         "prompt": first_prompt.name,
         "zoom": f"{model.zoom:g}",
-        "tile": str(model.view.to_fields().get("tile", 0)),
+        "tile": str(write_view(model.view).get("tile", 0)),
         "memory": model.memory.name if model.memory == RecentMemory() else str(model.memory),
         "files": layout,
     }

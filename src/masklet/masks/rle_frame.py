@@ -105,7 +105,7 @@ def list_object_ids(frames: Iterable[RleFrame]) -> list[int]:
 
 
 def collect_labels(frames: Iterable[RleFrame]) -> dict[int, str]:
-    """Collect the labels of the objects of a video, by object id. An object has the label of the last frame with one."""
+    """Collect the labels of the objects of a video, by object id. The last frame with a label of an object counts."""
     return {
         object_id: label
         for frame in frames

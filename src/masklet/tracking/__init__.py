@@ -1,1 +1,1 @@
-"""Objects tracked through video: tracker, memory bank, propagation, sessions."""
+"""Objects tracked through video: tracker, propagation, sessions."""

@@ -131,6 +131,7 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
         self.in_memory: dict[int, Value] = {}
         self.pack, self.unpack = pack, unpack
         self._cache, self._name = disk_cache, name
+        self._spilled: set[int] = set()  # frames in the cache, and some that it dropped
 
     def spill(self, frame: int) -> None:
         """Move the value of a frame to the disk cache."""
@@ -146,6 +147,7 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
     def spill_packed(self, frame: int, arrays: Arrays) -> None:
         """Store the packed value of a frame in the disk cache."""
         self.in_memory.pop(frame, None)
+        self._spilled.add(frame)
         self._cache.put((self._name, frame), arrays)
 
     def get_packed(self, frame: int) -> Arrays:
@@ -171,7 +173,8 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
         return frame in self.in_memory or (self._name, frame) in self._cache
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted({*self.in_memory, *(frame for name, frame in self._cache if name == self._name)}))
+        self._spilled = {frame for frame in self._spilled if (self._name, frame) in self._cache}
+        return iter(sorted(self._spilled | self.in_memory.keys()))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

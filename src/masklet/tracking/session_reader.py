@@ -21,7 +21,7 @@ from masklet.tracking.disk_cache import DiskCache
 from masklet.tracking.object_track import ObjectTrack
 from masklet.tracking.session_writer import VERSION
 from masklet.tracking.tracker import Frames, Tracker
-from masklet.views.views import read_view
+from masklet.views.view_fields import read_view
 
 
 def read_session(

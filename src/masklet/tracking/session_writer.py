@@ -22,6 +22,7 @@ from masklet.memory.policies import policy_to_fields
 from masklet.memory.policy import MemoryPolicy
 from masklet.tracking.object_track import ObjectTrack
 from masklet.views.view import View
+from masklet.views.view_fields import write_view
 
 VERSION = 1
 
@@ -69,7 +70,7 @@ def _build_header(session: Session) -> dict[str, Any]:
         "picture": session.size,
         "length": session.length,
         "cleaning": session.postprocessing.to_fields(),
-        **session.view.to_fields(),
+        **write_view(session.view),
         "memory": policy_to_fields(session.memory),
         "stamp": session.stamp,
         "objects": [

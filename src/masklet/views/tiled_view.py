@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +65,6 @@ class TiledView(View):
         """Place the tile around the mask on the nearest frame, or stay in its tile if that mask is empty."""
         box = found.find_box()
         return found.region if box is None else self._find_tile([box], size)
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields of session files."""
-        return {"zoom": 0.0, "tile": self.tile}
 
     def _find_tile(self, boxes: list[NDArray[np.float64]], size: tuple[int, int]) -> Crop | None:
         """Find the tile at least twice as large as boxes (x0, y0, x1, y1) whose middle is nearest to theirs."""

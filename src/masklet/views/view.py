@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
 from masklet.errors import SettingsError
 from masklet.masks.crop import Crop
@@ -51,9 +51,6 @@ class View(Protocol):
     def follow(self, found: FoundMask, size: tuple[int, int]) -> Region:
         """Place the region in which an object is searched for, from its mask on the nearest frame."""
 
-    def to_fields(self) -> dict[str, Any]:
-        """Return the view as JSON values for session files and job logs; `views.from_fields` reads them."""
-
 
 @dataclass(frozen=True, slots=True)
 class WholeView(View):
@@ -70,10 +67,6 @@ class WholeView(View):
     def follow(self, found: FoundMask, size: tuple[int, int]) -> Region:
         """Return None, the whole image."""
         return None
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields of session files."""
-        return {"zoom": 0.0}
 
 
 WHOLE_VIEW: View = WholeView()

@@ -74,10 +74,6 @@ class ZoomView:
         box = found.find_box()
         return widen_crop(found.region, size) if box is None else crop_around(box, size, self.zoom, found.region)
 
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields of session files."""
-        return {"zoom": self.zoom}
-
     def _crop_for_prompt(self, box: NDArray[np.float64] | None, prompt: Prompt, size: tuple[int, int]) -> Crop | None:
         crop = None if box is None else crop_around(_include_points(box, prompt), size, self.zoom)
         return crop if crop and map_prompt(prompt, crop, size) else None
