@@ -286,6 +286,21 @@ def test_a_disk_cache_of_0_bytes_stores_nothing() -> None:
     assert len(one.tracks[1].results) <= 17
 
 
+def test_trackers_share_a_disk_cache_without_sharing_memories() -> None:
+    disk_cache = DiskCache()
+    trackers = [tracker(disk_cache=disk_cache) for _ in range(2)]
+    for x, one in enumerate(trackers):
+        one.prompt(0, {1: click(x, 1)})
+        for frame in range(LENGTH):
+            one.step(frame)
+    alone = tracker()
+    alone.prompt(0, {1: click(0, 1)})
+    for frame in range(LENGTH):
+        alone.step(frame)
+    trackers[1].remove_object(1)
+    assert all(same(trackers[0].masks(frame), alone.masks(frame)) for frame in range(LENGTH))
+
+
 def test_a_full_disk_cache_drops_its_oldest_entries() -> None:
     disk_cache = DiskCache(100)
     for key in range(5):

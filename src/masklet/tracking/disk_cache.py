@@ -116,7 +116,7 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
 
     Args:
         disk_cache: The cache, which may be shared.
-        name: First part of the keys in the cache.
+        name: Part of the keys in the cache.
         pack: Converts a value to arrays.
         unpack: Converts arrays to a value.
     """
@@ -130,7 +130,7 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
     ) -> None:
         self.in_memory: dict[int, Value] = {}
         self.pack, self.unpack = pack, unpack
-        self._cache, self._name = disk_cache, name
+        self._cache, self._name = disk_cache, (name, object())  # two trackers may have objects with the same id
         self._spilled: set[int] = set()  # frames in the cache, and some that it dropped
 
     def spill(self, frame: int) -> None:
@@ -168,6 +168,11 @@ class SpilledDict(MutableMapping[int, Value], Generic[Value]):
             raise KeyError(frame)
         self.in_memory.pop(frame, None)
         self._cache.drop((self._name, frame))
+
+    def clear(self) -> None:
+        """Drop all values."""
+        for frame in self:
+            del self[frame]
 
     def __contains__(self, frame: object) -> bool:
         return frame in self.in_memory or (self._name, frame) in self._cache
