@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import dropwhile
 from pathlib import Path
@@ -23,7 +23,7 @@ from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.memory.policies import parse_memory
 from masklet.memory.policy import MemoryPolicy
-from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.predict.embedded_image import EmbeddedImage
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
@@ -141,7 +141,7 @@ class Segmenter:
 
     backend: Backend
     view: View = WHOLE_VIEW
-    memory: MemoryPolicy = field(default_factory=RecentMemory)
+    memory: MemoryPolicy = RECENT_MEMORY
 
     def __repr__(self) -> str:
         view = f", {self.view}" if self.view.has_regions else ""

@@ -28,7 +28,7 @@ from masklet.masks.label_map import check_object_ids
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, list_object_ids
 from masklet.memory.policies import policy_to_fields
-from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.segmenter import Segmenter
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.traversal import plan_traversal
@@ -238,7 +238,7 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
     return {
         **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
         **{name: value for name, value in write_view(job.view).items() if value},
-        **({"memory": policy_to_fields(job.memory)} if job.memory not in (None, RecentMemory()) else {}),
+        **({"memory": policy_to_fields(job.memory)} if job.memory != RECENT_MEMORY else {}),
         "video": fingerprint.fingerprint_source(request.source),
         "prompts": fingerprint.fingerprint_prompts(request.schedule),
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.input_size},

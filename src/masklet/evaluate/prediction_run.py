@@ -17,7 +17,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.files.json_fields import read_fields
 from masklet.files.lock import Lock
 from masklet.files.outputs import remove_folder, remove_partial_folders
-from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.segmenter import Segmenter
 from masklet.views.view_fields import write_view
 
@@ -105,7 +105,7 @@ def _describe_run(
         "prompt": first_prompt.name,
         "zoom": f"{model.zoom:g}",
         "tile": str(write_view(model.view).get("tile", 0)),
-        "memory": model.memory.name if model.memory == RecentMemory() else str(model.memory),
+        "memory": model.memory.name if model.memory == RECENT_MEMORY else str(model.memory),
         "files": layout,
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import masklet
 from masklet.backend import Backend
-from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.segmenter import Segmenter
 
 
@@ -36,7 +36,7 @@ def collect_model_facts(model: Segmenter, name: str) -> dict[str, str]:
     """
     backend = model.backend
     view = f", {model.view}" if model.view.has_regions else ""
-    memory = "" if model.memory == RecentMemory() else f", memory {model.memory}"
+    memory = "" if model.memory == RECENT_MEMORY else f", memory {model.memory}"
     return {
         "model": f"{name} ({model.config.name}, {model.input_size} × {model.input_size} pixels{view}{memory})",
         "weights": backend.identity,

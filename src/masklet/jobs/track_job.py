@@ -18,6 +18,7 @@ from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.memory.policy import MemoryPolicy
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
 from masklet.tracking.propagate import AfterFrame, propagate
 from masklet.tracking.schedule import Schedule
@@ -42,7 +43,7 @@ class TrackJob:
         carry: Give a frame that could not be decoded the masks of the frame before it; without, it has no masks.
         auto_track: Options of automatic tracking, or None to track the prompts.
         view: Rule that places the part of a frame in which each object is predicted.
-        memory: Memory policy; None is SAM 2's.
+        memory: Memory policy.
 
     Raises:
         SettingsError: A view of parts of the frame is combined with non-overlapping memories, or automatic tracking
@@ -57,11 +58,11 @@ class TrackJob:
     carry: bool = False
     auto_track: AutoTrackOptions | None = None
     view: View = WHOLE_VIEW
-    memory: MemoryPolicy | None = None
+    memory: MemoryPolicy = RECENT_MEMORY
 
     def __post_init__(self) -> None:
         check_view(self.view, self.postprocessing)
-        if self.auto_track and self.memory is not None and self.memory.revises:
+        if self.auto_track and self.memory.revises:
             message = (
                 f"automatic tracking drops objects, and {self.memory.name} would revise them; choose another memory"
             )
@@ -99,7 +100,7 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
         log: Its frame log. The caller appends each frame, or revises it, before it takes the next one.
     """
     states = TrackerStates(log.path.parent)
-    revises = job.memory is not None and job.memory.revises
+    revises = job.memory.revises
     if len(log) == len(job.traversal) and (not revises or _SETTLED in log.notes):
         states.clear()
         return

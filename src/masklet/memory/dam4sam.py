@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from masklet.backend import MEMORY_SLOTS
 from masklet.masks.connected_components import keep_largest_component
 from masklet.masks.iou import masks_to_boxes
-from masklet.memory.policy import Choice, MaskCandidates, Past, Record, Selection
+from masklet.memory.policy import Choice, MaskCandidates, MemoryPolicy, Past, Record, Selection
 from masklet.memory.selection import (
     PROMPT_SLOT,
     RECENT_SLOTS,
@@ -56,7 +56,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dam4SamMemory:
+class Dam4SamMemory(MemoryPolicy):
     """DAM4SAM's distractor-aware memory (arXiv 2411.17576), for each object and in both directions.
 
     The mask with the highest predicted IoU is chosen. Seven maps are recalled, which are of two kinds.
@@ -107,7 +107,6 @@ class Dam4SamMemory:
 
     name: ClassVar[str] = "dam4sam"
     chooses: ClassVar[bool] = True
-    revises: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, low in (("stride", 1), ("area_frames", 1), ("area_window", 1), ("min_interval", 0)):

@@ -107,7 +107,10 @@ class Choice(NamedTuple):
 
 
 class MemoryPolicy(Protocol):
-    """Rules of a tracker's memory. All methods are pure functions of their arguments."""
+    """Rules of a tracker's memory. All methods are pure functions of their arguments.
+
+    A subclass that keeps the decoder's choice needs a `name`, `select` and `retain`.
+    """
 
     @property
     def name(self) -> str:
@@ -115,11 +118,13 @@ class MemoryPolicy(Protocol):
 
     @property
     def chooses(self) -> bool:
-        """Whether `choose` is called; otherwise the decoder's choice is kept, and there is one hypothesis."""
+        """Whether `choose` is called; otherwise, as by default, the decoder's choice is used: one hypothesis."""
+        return False
 
     @property
     def revises(self) -> bool:
         """Whether there are several hypotheses, so that the best one at the end may differ from earlier masks."""
+        return False
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memories that a hypothesis recalls on a frame, tracked forward (1) or backward (−1)."""
@@ -131,12 +136,16 @@ class MemoryPolicy(Protocol):
         """
 
     def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
-        """Return the state after a prompt, from the box (4,) xyxy and the area of its mask in pixels of the frame."""
+        """Return the state after a prompt, from the box (4,) xyxy and the area of its mask in pixels of the frame.
+
+        By default it is empty.
+        """
+        return ()
 
     def choose(
         self, last: Sequence[Record], candidates: Sequence[MaskCandidates], frame: int, direction: int
     ) -> list[Choice]:
-        """Choose the hypotheses of an object on a frame, the best first.
+        """Choose the hypotheses of an object on a frame, the best first; by default, the decoder's choice.
 
         Args:
             last: Record of each hypothesis on the frame before.
@@ -144,3 +153,4 @@ class MemoryPolicy(Protocol):
             frame: Number of the frame.
             direction: 1 forward, −1 backward.
         """
+        return [Choice(0, None)]

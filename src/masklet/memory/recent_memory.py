@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from numpy.typing import NDArray
-
-from masklet.memory.policy import Choice, MaskCandidates, Past, Record, Selection
+from masklet.memory.policy import MemoryPolicy, Past, Selection
 from masklet.memory.selection import (
     PROMPT_SLOT,
     RECENT_SLOTS,
@@ -20,7 +17,7 @@ from masklet.memory.selection import (
 
 
 @dataclass(frozen=True)
-class RecentMemory:
+class RecentMemory(MemoryPolicy):
     """SAM 2's memory (arXiv 2408.00714, reference-model §6.3).
 
     A frame recalls the memory maps of all prompted frames, in slot 6, and of the six frames before it, in slots by
@@ -28,8 +25,6 @@ class RecentMemory:
     """
 
     name: ClassVar[str] = "recent"
-    chooses: ClassVar[bool] = False
-    revises: ClassVar[bool] = False
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the memories of the frames before; see `MemoryPolicy`."""
@@ -46,12 +41,6 @@ class RecentMemory:
         """Return the frames less than 15 frames behind; see `MemoryPolicy`."""
         return retain_window(past, frame, direction)
 
-    def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
-        """Return the empty state."""
-        return ()
 
-    def choose(
-        self, last: Sequence[Record], candidates: Sequence[MaskCandidates], frame: int, direction: int
-    ) -> list[Choice]:
-        """Return the decoder's choice."""
-        return [Choice(0, None)]
+RECENT_MEMORY: MemoryPolicy = RecentMemory()
+"""SAM 2's memory, which is the default."""

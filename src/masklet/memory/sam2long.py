@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import MAX_POINTERS
-from masklet.memory.policy import Choice, MaskCandidates, Past, Record, Selection
+from masklet.memory.policy import Choice, MaskCandidates, MemoryPolicy, Past, Record, Selection
 from masklet.memory.selection import (
     RECENT_SLOTS,
     check_count,
     check_number,
     compute_horizon,
-    is_last_frame,
     list_pointers,
     list_slots,
+    retain_reliable,
+    select_reliable,
 )
 
 _EPSILON = 1e-5  # added to the predicted IoU before its logarithm is taken
@@ -43,7 +44,7 @@ class _Branch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sam2LongMemory:
+class Sam2LongMemory(MemoryPolicy):
     """SAM2Long's constrained memory tree (arXiv 2410.16268), in both directions; written from the paper.
 
     *Choice of the hypotheses.* An object has up to `hypotheses` of them, and one on a prompted frame. Each candidate of
@@ -93,12 +94,8 @@ class Sam2LongMemory:
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the frame before, and the nearest frames with high scores, and scale them; see `MemoryPolicy`."""
         prompted = {t: (True, record.object_score) for t, record in past.prompted.items()}
-        recent: dict[int, tuple[bool, float]] = {}
-        for rank, (t, record) in enumerate(past.tracked()):
-            if self._is_reliable(record) or (rank == 0 and is_last_frame(past, t, frame, direction)):
-                recent[t] = (False, record.object_score)
-            if len(recent) == MAX_POINTERS - 1:
-                break
+        selected = select_reliable(past, self._is_reliable, MAX_POINTERS - 1, frame, direction)
+        recent = {t: (False, record.object_score) for t, record in selected}
         slots = list_slots(past, [*recent][:RECENT_SLOTS])
         pointers = list_pointers(past, frame, direction, recent)
         ranks = {t: (*score, -abs(frame - t)) for t, score in (prompted | recent).items()}
@@ -107,15 +104,7 @@ class Sam2LongMemory:
 
     def retain(self, past: Past, frame: int, direction: int) -> set[int]:
         """Return the last frame and the nearest 15 frames with high scores; see `MemoryPolicy`."""
-        retained: set[int] = set()
-        reliable = 0
-        for rank, (t, record) in enumerate(past.tracked()):
-            if rank == 0 or self._is_reliable(record):
-                retained.add(t)
-                reliable += self._is_reliable(record)
-            if reliable == MAX_POINTERS - 1:
-                break
-        return retained
+        return retain_reliable(past, self._is_reliable, MAX_POINTERS - 1)
 
     def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
         """Return the score 0."""

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from masklet.masks.iou import box_iou
 from masklet.memory.kalman import BoxFilter
-from masklet.memory.policy import Choice, MaskCandidates, Past, Record, Selection
+from masklet.memory.policy import Choice, MaskCandidates, MemoryPolicy, Past, Record, Selection
 from masklet.memory.selection import (
     RECENT_SLOTS,
     check_count,
     check_number,
     compute_horizon,
-    is_last_frame,
     iterate_window,
     list_pointers,
     list_slots,
+    retain_reliable,
     retain_window,
+    select_reliable,
 )
 
 _NO_MOTION_SCORE = -1.0  # of a frame whose mask was chosen by its predicted IoU alone
@@ -53,7 +54,7 @@ class _State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SamuraiMemory:
+class SamuraiMemory(MemoryPolicy):
     """SAMURAI's motion-aware memory (arXiv 2411.11922), for each object and in both directions.
 
     *Choice of the mask.* A Kalman filter follows the object's box in pixels of the frame. It starts at the first
@@ -93,7 +94,6 @@ class SamuraiMemory:
 
     name: ClassVar[str] = "samurai"
     chooses: ClassVar[bool] = True
-    revises: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("motion_weight", "stable_iou", "memory_iou", "memory_motion_score"):
@@ -104,27 +104,14 @@ class SamuraiMemory:
 
     def select(self, past: Past, frame: int, direction: int) -> Selection:
         """Select the frame before, and the nearest frames with high scores; see `MemoryPolicy`."""
-        recent: list[int] = []
-        for rank, (t, record) in enumerate(past.tracked()):
-            if self._is_reliable(record) or (rank == 0 and is_last_frame(past, t, frame, direction)):
-                recent.append(t)
-            if len(recent) == RECENT_SLOTS:
-                break
+        recent = [t for t, _ in select_reliable(past, self._is_reliable, RECENT_SLOTS, frame, direction)]
         window = [t for t, _ in iterate_window(past, frame, direction)]
         pointers = list_pointers(past, frame, direction, window)
         return Selection(list_slots(past, recent), pointers, compute_horizon(past.length))
 
     def retain(self, past: Past, frame: int, direction: int) -> set[int]:
         """Return the window of pointers and the nearest six frames with high scores; see `MemoryPolicy`."""
-        retained = retain_window(past, frame, direction)
-        reliable = 0
-        for rank, (t, record) in enumerate(past.tracked()):
-            if rank == 0 or self._is_reliable(record):
-                retained.add(t)
-                reliable += self._is_reliable(record)
-            if reliable == RECENT_SLOTS:
-                break
-        return retained
+        return retain_window(past, frame, direction) | retain_reliable(past, self._is_reliable, RECENT_SLOTS)
 
     def start(self, box: NDArray[Any], area: int) -> tuple[float, ...]:
         """Return the empty state: the first tracked frame starts the filter."""

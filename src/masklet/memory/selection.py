@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from masklet.backend import MAX_POINTERS, MEMORY_SLOTS
 from masklet.errors import SettingsError
@@ -46,6 +47,31 @@ def is_last_frame(past: Past, tracked: int, frame: int, direction: int) -> bool:
     """Tell whether no prompted frame lies between the nearest tracked frame and the frame."""
     distance = (frame - tracked) * direction
     return not any(0 < (frame - t) * direction < distance for t in past.prompted)
+
+
+def select_reliable(
+    past: Past, is_reliable: Callable[[Record], bool], limit: int, frame: int, direction: int
+) -> list[tuple[int, Record]]:
+    """Select the frame before, and the nearest reliable frames, at most `limit` in all."""
+    selected = (
+        (t, record)
+        for rank, (t, record) in enumerate(past.tracked())
+        if is_reliable(record) or (rank == 0 and is_last_frame(past, t, frame, direction))
+    )
+    return [*islice(selected, limit)]
+
+
+def retain_reliable(past: Past, is_reliable: Callable[[Record], bool], limit: int) -> set[int]:
+    """Return the nearest frame and the nearest `limit` reliable frames."""
+    retained: set[int] = set()
+    reliable = 0
+    for rank, (t, record) in enumerate(past.tracked()):
+        if rank == 0 or is_reliable(record):
+            retained.add(t)
+            reliable += is_reliable(record)
+        if reliable == limit:
+            break
+    return retained
 
 
 def compute_horizon(length: int | None) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import Backend, Features, Recall
+from masklet.config import NUM_CANDIDATES
 from masklet.errors import PromptError
 from masklet.masks.masks import Masks
 from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
@@ -111,7 +112,7 @@ class EmbeddedImage:
     def _build_masks(
         self, predicted: Mapping[int, PredictedMask], labels: Mapping[int, str | None], rules: PromptRules
     ) -> Masks:
-        backend, count = self._frame.backend, 3 if rules.multimask else 1
+        backend, count = self._frame.backend, NUM_CANDIDATES if rules.multimask else 1
         results = [
             one
             for mask in predicted.values()

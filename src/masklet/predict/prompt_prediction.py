@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import Backend, Decoded, Query, Recall, build_query
+from masklet.config import NUM_CANDIDATES
 from masklet.prompts import Prompt
 from masklet.views.encoded_frame import EncodedFrame
 from masklet.views.found_mask import FoundMask
@@ -76,7 +77,7 @@ class PredictedMask(NamedTuple):
 
     def select_three(self, backend: Backend) -> list[Decoded]:
         """Return the three candidates."""
-        return backend.select(self.decoded, [(self.row, candidate) for candidate in range(3)])
+        return backend.select(self.decoded, [(self.row, candidate) for candidate in range(NUM_CANDIDATES)])
 
 
 def predict_prompts(

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import Backend, Decoded, Predictions
+from masklet.config import NUM_CANDIDATES
 from masklet.masks.crop import full_crop
 from masklet.masks.iou import masks_to_boxes
 from masklet.memory.policy import Choice, MemoryPolicy, Record
 from masklet.tracking.object_track import Hypothesis, ObjectResult
 from masklet.views.view import Region
-
-_CANDIDATES = 3  # of each decoded row
 
 
 class ChosenMasks(NamedTuple):
@@ -78,7 +77,7 @@ class _Candidates:
     """`MaskCandidates` of one row of the decoder's result."""
 
     def __init__(self, predictions: Predictions, row: int, region: Region, size: tuple[int, int]) -> None:
-        rows = slice(_CANDIDATES * row, _CANDIDATES * (row + 1))
+        rows = slice(NUM_CANDIDATES * row, NUM_CANDIDATES * (row + 1))
         self.logits, self.iou = predictions.logits[rows], predictions.iou[rows]
         self.object_score = float(predictions.object_score[rows][0])
         self._region, self._size = region, size

@@ -12,7 +12,7 @@ from masklet.errors import PromptError, StateError, VideoError
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
-from masklet.memory.recent_memory import RecentMemory
+from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
@@ -73,7 +73,7 @@ class Tracker:
         disk_cache: DiskCache | None = None,
         postprocessing: PostProcessing = NO_POSTPROCESSING,
         view: View = WHOLE_VIEW,
-        memory: MemoryPolicy | None = None,
+        memory: MemoryPolicy = RECENT_MEMORY,
     ) -> None:
         self.backend = backend
         self.video = video
@@ -81,7 +81,7 @@ class Tracker:
         self.disk_cache = DiskCache() if disk_cache is None else disk_cache
         self.postprocessing = postprocessing
         self.view = check_view(view, postprocessing)
-        self.memory = RecentMemory() if memory is None else memory
+        self.memory = memory
         self.tracks: dict[int, ObjectTrack] = {}
         self.size: tuple[int, int] | None = None
         self.stamps = count(1)
