@@ -232,7 +232,7 @@ def test_objects_attend_to_their_own_memories_together_as_alone(
 def recall(backend: Backend, features: Features, seen: Features) -> Recall:
     """Memories of two frames and the pointers of three."""
     if backend.runtime == "fake":
-        pytest.skip("the fake backend ignores scales")
+        pytest.skip("the fake backend does not attend")
     first, second = backend.memorize(features, select_all(backend, backend.decode(seen, queries()), 2), [True, False])
     return Recall(((6, first), (0, second)), ((5, first), (1, second), (2, first)))
 
