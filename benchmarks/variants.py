@@ -28,7 +28,7 @@ from masklet.evaluate.plots import draw_line_plot
 from masklet.segmenter import Segmenter
 from masklet.train.metrics_log import LOG_FILE
 from masklet.train.run_state import WEIGHTS_FILE
-from masklet.views.views import view_of_zoom
+from masklet.views.view_fields import view_of_zoom
 
 SHAPES = {
     "width 40, blocks 1 1 4 1": {"width": 40, "stages": (1, 1, 4, 1), "global_blocks": (4, 5)},
