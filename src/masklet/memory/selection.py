@@ -43,7 +43,7 @@ def retain_window(past: Past, frame: int, direction: int) -> set[int]:
     return {t for t, _ in iterate_window(past, frame + direction, direction)}
 
 
-def is_last_frame(past: Past, tracked: int, frame: int, direction: int) -> bool:
+def _is_last_frame(past: Past, tracked: int, frame: int, direction: int) -> bool:
     """Tell whether no prompted frame lies between the nearest tracked frame and the frame."""
     distance = (frame - tracked) * direction
     return not any(0 < (frame - t) * direction < distance for t in past.prompted)
@@ -56,7 +56,7 @@ def select_reliable(
     selected = (
         (t, record)
         for rank, (t, record) in enumerate(past.tracked())
-        if is_reliable(record) or (rank == 0 and is_last_frame(past, t, frame, direction))
+        if is_reliable(record) or (rank == 0 and _is_last_frame(past, t, frame, direction))
     )
     return [*islice(selected, limit)]
 
