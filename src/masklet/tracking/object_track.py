@@ -296,7 +296,7 @@ class Hypothesis:
             records = track.records.get(frame, (NO_RECORD,))
             position = position if position < len(records) else 0
             record = records[position]
-            if frame in track.recent.in_memory or frame in track.recent:
+            if frame in track.recent:
                 self._positions[frame] = position
                 yield frame, record
             position = record.find_parent(direction)
