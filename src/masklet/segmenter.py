@@ -32,6 +32,7 @@ from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import Prompts, group_by_object
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
 from masklet.tracking.propagate import need_nothing, propagate
+from masklet.tracking.retention import retain_for_turn
 from masklet.tracking.schedule import PromptsByFrame, Schedule, as_schedule
 from masklet.tracking.session_reader import read_session
 from masklet.tracking.tracker import Tracker
@@ -399,7 +400,7 @@ def _track_video(tracker: Tracker, video: Video, schedule: Schedule, traversal: 
     for frame, prompts in sorted(schedule.items()):
         tracker.prompt(traversal.position_of(frame), prompts)
     visits = (visit for visit in traversal.visits(video) if visit.frame is not None)
-    yield from propagate(tracker, visits, needed=traversal.needed_back)
+    yield from propagate(tracker, visits, needed=retain_for_turn(tracker, traversal))
 
 
 def _track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule) -> Iterator[TrackedFrame]:

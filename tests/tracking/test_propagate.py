@@ -179,3 +179,11 @@ def test_a_closed_propagation_leaves_a_tracker_that_continues() -> None:
     expected = step_all(create_tracker(0))
     assert all(same(tracker.masks(t), expected[t]) for t in range(5))
     assert all(same(frame.masks, expected[frame.index]) for frame in propagate(tracker, visit(start=5)))
+
+
+@pytest.mark.parametrize("prompted", [0, 4])
+def test_with_raise_a_corrupt_frame_is_an_error_even_if_it_is_prompted(prompted: int) -> None:
+    frames = propagate(create_tracker(prompted), visit({4}), on_corrupt="raise")
+    assert [next(frames).index for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(VideoError, match="frame 4 cannot be decoded"):
+        next(frames)

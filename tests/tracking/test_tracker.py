@@ -12,8 +12,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.errors import CheckpointError, InputNotFound, MaskletError, PromptError, StateError, VideoError
+from masklet.errors import (
+    CheckpointError,
+    InputNotFound,
+    MaskletError,
+    PromptError,
+    SettingsError,
+    StateError,
+    VideoError,
+)
 from masklet.masks.masks import Masks
+from masklet.masks.postprocessing import PostProcessing
+from masklet.memory.sam2long import Sam2LongMemory
 from masklet.prompts import Prompt, absent, box, click, mask
 from masklet.tracking import tracker as tracker_module
 from masklet.tracking.disk_cache import DiskCache
@@ -446,3 +456,17 @@ def test_the_repr_of_a_tracker_is_one_line() -> None:
     one = tracker()
     one.prompt(0, {7: click(1, 1), 4: click(2, 1)})
     assert repr(one) == "Tracker(sam2.1-micro, fake, cpu, float32, 16 px, object_ids=[7, 4])"
+
+
+@pytest.mark.parametrize("settings", [{"view": ZoomView(2.0)}, {"memory": Sam2LongMemory()}])
+def test_non_overlapping_memories_of_parts_or_hypotheses_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="cannot be combined with non-overlapping memories"):
+        Tracker(FakeBackend(), postprocessing=PostProcessing(non_overlapping=True, in_memory=True), **settings)
+
+
+def test_a_frame_that_is_stepped_to_can_be_prompted_without_its_image() -> None:
+    one = tracker(video=None)
+    one.prompt(0, {1: click(1, 1)}, CLIP[0])
+    for frame in (1, 2, 1):  # the last one computes nothing
+        one.step(frame, CLIP[frame])
+    assert same(one.prompt(1, {2: click(2, 2)}), one.masks(1))

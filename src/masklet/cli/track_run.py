@@ -54,7 +54,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
         check_prompts(request.schedule, video.size, request.formats)
         _check_output(request)
         model = request.model.load()
-        check_zoom(model, request.postprocessing)
+        check_model(model, request.postprocessing)
         job = TrackJob(
             model.backend,
             video,
@@ -92,10 +92,15 @@ def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[F
             check_object_ids(prompts)
 
 
-def check_zoom(model: Segmenter, postprocessing: PostProcessing) -> None:
-    """Raise `SettingsError` if a zoom cannot be combined with the post-processing, in the names of the options."""
-    if model.zoom and postprocessing.non_overlapping and postprocessing.in_memory:
+def check_model(model: Segmenter, postprocessing: PostProcessing) -> None:
+    """Raise `SettingsError` if the model cannot be combined with the post-processing, in the names of the options."""
+    if not (postprocessing.non_overlapping and postprocessing.in_memory):
+        return
+    if model.zoom:
         message = f"--apart with --remember-cleaned cannot be combined with a zoom of {model.zoom:g}; add --zoom 0"
+        raise SettingsError("bad-usage", message)
+    if model.memory.revises:
+        message = f"--apart with --remember-cleaned cannot be combined with --memory {model.memory.name}; leave it out"
         raise SettingsError("bad-usage", message)
 
 

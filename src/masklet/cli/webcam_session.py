@@ -18,7 +18,7 @@ from masklet.cli import console
 from masklet.cli.live_output import MaskWriter, Recording, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
-from masklet.cli.track_run import check_prompts, check_zoom, collect_prompt_labels
+from masklet.cli.track_run import check_model, check_prompts, collect_prompt_labels
 from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
@@ -82,7 +82,7 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         video = stack.enter_context(open_source(request.source))
         check_prompts(request.schedule, video.size, request.formats)
         model = request.model.load()
-        check_zoom(model, request.postprocessing)
+        check_model(model, request.postprocessing)
         model.warm_up()  # otherwise the first frames would be dropped
         tracker = model.tracker(postprocessing=request.postprocessing)
         page = Page(request.port) if request.port is not None else None

@@ -21,11 +21,12 @@ from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
 from masklet.tracking.propagate import AfterFrame, propagate
+from masklet.tracking.retention import retain_for_turn
 from masklet.tracking.schedule import Schedule
-from masklet.tracking.tracker import Tracker
+from masklet.tracking.tracker import Tracker, check_settings
 from masklet.tracking.traversal import Traversal, TraversedVideo
 from masklet.video import Video
-from masklet.views.view import WHOLE_VIEW, View, check_view
+from masklet.views.view import WHOLE_VIEW, View
 
 _SETTLED = {"settled": True}  # note of a log whose frames are those of the best hypotheses
 
@@ -46,8 +47,8 @@ class TrackJob:
         memory: Memory policy.
 
     Raises:
-        SettingsError: A view of parts of the frame is combined with non-overlapping memories, or automatic tracking
-            with a memory policy that keeps several hypotheses.
+        SettingsError: Non-overlapping memories are combined with a view of parts of the frame or with several
+            hypotheses, or automatic tracking with several hypotheses.
     """
 
     backend: Backend
@@ -61,7 +62,7 @@ class TrackJob:
     memory: MemoryPolicy = RECENT_MEMORY
 
     def __post_init__(self) -> None:
-        check_view(self.view, self.postprocessing)
+        check_settings(self.view, self.memory, self.postprocessing)
         if self.auto_track and self.memory.revises:
             message = (
                 f"automatic tracking drops objects, and {self.memory.name} would revise them; choose another memory"
@@ -110,7 +111,7 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
         job.traversal.visits(job.video, start),
         after=_follow_automatically(job, tracker, islice(log, start)),
         on_corrupt="carry" if job.carry else "skip",
-        needed=(lambda visit: range(len(job.traversal))) if revises else job.traversal.needed_back,
+        needed=None if revises else retain_for_turn(tracker, job.traversal),
         progress=lambda done: states.save_sometimes(tracker, start + done),
     )
     for number, frame in enumerate(frames, start=start + 1):

@@ -160,7 +160,8 @@ class ObjectTrack:
     def compute_basis(self, frame: int, direction: int) -> int:
         """Return a hash of the results whose memories `frame` would recall."""
         sources = dict.fromkeys(source for one in self.list_hypotheses(frame, direction) for source in one.sources)
-        return hash(tuple((t, position, self.results[t].stamp) for t, position in sources if t in self.results))
+        known = ((t, position, self.results[t].stamp) for t, position in sources if t in self.results)
+        return hash(tuple(known if self.policy.chooses else ((t, stamp) for t, _, stamp in known)))
 
     def list_retained(self, frame: int, direction: int) -> set[int]:
         """List the tracked frames on which later frames depend once tracking in a direction has reached `frame`."""

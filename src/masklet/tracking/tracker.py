@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Recall, describe
-from masklet.errors import PromptError, StateError, VideoError
+from masklet.errors import PromptError, SettingsError, StateError, VideoError
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
@@ -23,7 +23,7 @@ from masklet.tracking.object_track import ObjectResult, ObjectTrack
 from masklet.tracking.outdated_results import compute_basis, select_outdated
 from masklet.tracking.session_writer import Session, write_session
 from masklet.views.encoded_frame import EncodedFrame, FeatureCache
-from masklet.views.view import WHOLE_VIEW, Region, View, check_view, group_by_region
+from masklet.views.view import WHOLE_VIEW, Region, View, group_by_region
 
 Image = Any  # (H, W, 3) uint8 RGB
 
@@ -34,6 +34,22 @@ class Frames(Protocol):
     """Images by frame number, such as a `Video`."""
 
     def __getitem__(self, index: int) -> Image: ...
+
+
+def check_settings(view: View, memory: MemoryPolicy, postprocessing: PostProcessing) -> None:
+    """Check that settings of a tracker can be combined.
+
+    Raises:
+        SettingsError: Non-overlapping memories are combined with a view of parts of the frame or with several
+            hypotheses.
+    """
+    if not (postprocessing.non_overlapping and postprocessing.in_memory):
+        return
+    advice = "leave out one of them, non_overlapping or in_memory"
+    if view.has_regions:
+        raise SettingsError("bad-usage", f"{view} cannot be combined with non-overlapping memories; {advice}")
+    if memory.revises:
+        raise SettingsError("bad-usage", f"{memory.name} cannot be combined with non-overlapping memories; {advice}")
 
 
 class Tracker:
@@ -54,7 +70,8 @@ class Tracker:
         memory: Rules that select the memories which a frame recalls.
 
     Raises:
-        SettingsError: A view of parts of the frame is combined with non-overlapping memories.
+        SettingsError: Non-overlapping memories are combined with a view of parts of the frame or with several
+            hypotheses.
 
     Example:
         >>> tracker = model.tracker(masklet.open_video("dog.mp4"))
@@ -80,8 +97,8 @@ class Tracker:
         self.length = length
         self.disk_cache = DiskCache() if disk_cache is None else disk_cache
         self.postprocessing = postprocessing
-        self.view = check_view(view, postprocessing)
-        self.memory = memory
+        check_settings(view, memory, postprocessing)
+        self.view, self.memory = view, memory
         self.tracks: dict[int, ObjectTrack] = {}
         self.size: tuple[int, int] | None = None
         self.stamps = count(1)
@@ -158,7 +175,7 @@ class Tracker:
         if not self.tracks:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
         outdated = select_outdated(self.tracks, frame, direction, dependent=self._memories_depend_on_others)
-        if outdated:
+        if outdated or image is not None:
             self._track(frame, outdated, self._open(frame, image), direction)
         for track in self.tracks.values():
             if frame in track.prompts:
@@ -283,6 +300,8 @@ class Tracker:
         """Track objects to a frame, those in one region of it in one call of each network."""
 
         def follow(key: int) -> Region:
+            if not self.view.has_regions:
+                return None
             nearest = tracks[key].results[tracks[key].nearest_frame(frame, direction)]
             return self.view.follow(nearest.find_mask(self.backend, opened.size), opened.size)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from masklet.backend import MAX_POINTERS
 from masklet.errors import PromptError, SettingsError, StateError
 
 if TYPE_CHECKING:
@@ -91,11 +90,6 @@ class Traversal:
     def position_of(self, frame: int) -> int:
         """Return the position of a frame of the traversal."""
         return bisect_left(self.frames, frame)
-
-    def needed_back(self, visit: VisitedFrame) -> range:
-        """Return the positions that frames recall after the turn, while tracking still goes forward."""
-        first = self.prompted[0]
-        return range(first, first + MAX_POINTERS) if self.turn is not None and visit.direction > 0 else range(0)
 
     def visits(self, video: Video, start: int = 0) -> Iterator[VisitedFrame]:
         """Visit all frames after the first `start` ones, and decode those that are tracked."""

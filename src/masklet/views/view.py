@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
-from masklet.errors import SettingsError
 from masklet.masks.crop import Crop
-from masklet.masks.postprocessing import PostProcessing
 from masklet.prompts import Prompt
 from masklet.views.found_mask import FoundMask
 
@@ -71,20 +69,6 @@ class WholeView(View):
 
 WHOLE_VIEW: View = WholeView()
 """View of the whole image."""
-
-
-def check_view(view: View, postprocessing: PostProcessing) -> View:
-    """Return a view after checking it together with post-processing.
-
-    Raises:
-        SettingsError: A view of parts of the frame is combined with non-overlapping memories.
-    """
-    if view.has_regions and postprocessing.non_overlapping and postprocessing.in_memory:
-        message = (
-            "a zoom cannot be combined with non-overlapping memories; leave out zoom, non_overlapping or in_memory"
-        )
-        raise SettingsError("bad-usage", message)
-    return view
 
 
 def group_by_region(
