@@ -18,6 +18,7 @@ _HOMES = {
     "BackendError": "errors",
     "CameraOptions": "video.cameras",
     "CheckpointError": "errors",
+    "Dam4SamMemory": "memory.dam4sam",
     "Dataset": "datasets.dataset",
     "DiskCache": "tracking.disk_cache",
     "EmbeddedImage": "predict.embedded_image",
@@ -32,12 +33,15 @@ _HOMES = {
     "MaskletError": "errors",
     "MaskletWarning": "errors",
     "Masks": "masks.masks",
+    "MemoryPolicy": "memory.policy",
     "PostProcessing": "masks.postprocessing",
     "Prompt": "prompts",
     "PromptError": "errors",
     "Prompts": "prompts",
     "References": "predict.references",
     "ResourceError": "errors",
+    "Sam2LongMemory": "memory.sam2long",
+    "SamuraiMemory": "memory.samurai",
     "Segmenter": "segmenter",
     "SettingsError": "errors",
     "StateError": "errors",
@@ -72,6 +76,7 @@ __all__ = [
     "BackendError",
     "CameraOptions",
     "CheckpointError",
+    "Dam4SamMemory",
     "Dataset",
     "DiskCache",
     "EmbeddedImage",
@@ -86,12 +91,15 @@ __all__ = [
     "MaskletError",
     "MaskletWarning",
     "Masks",
+    "MemoryPolicy",
     "PostProcessing",
     "Prompt",
     "PromptError",
     "Prompts",
     "References",
     "ResourceError",
+    "Sam2LongMemory",
+    "SamuraiMemory",
     "Segmenter",
     "SettingsError",
     "StateError",
@@ -141,6 +149,10 @@ if TYPE_CHECKING:
     from masklet.masks.masks import Masks
     from masklet.masks.postprocessing import PostProcessing
     from masklet.masks.tracked_frame import TrackedFrame
+    from masklet.memory.dam4sam import Dam4SamMemory
+    from masklet.memory.policy import MemoryPolicy
+    from masklet.memory.sam2long import Sam2LongMemory
+    from masklet.memory.samurai import SamuraiMemory
     from masklet.predict.embedded_image import EmbeddedImage
     from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
     from masklet.predict.mask_generator import MaskGeneratorOptions

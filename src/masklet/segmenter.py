@@ -40,7 +40,6 @@ from masklet.tracking.traversal import (
     Direction,
     Traversal,
     TraversedVideo,
-    VisitedFrame,
     check_direction,
     plan_traversal,
     visit_in_order,
@@ -411,9 +410,9 @@ def _track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule)
     """
     waiting = dict(schedule)
 
-    def prompt(visit: VisitedFrame) -> None:
-        if visit.index in waiting and visit.frame is not None:
-            tracker.prompt(visit.position, waiting.pop(visit.index), visit.frame.image)
+    def prompt(position: int, frame: Frame) -> None:
+        if position in waiting:
+            tracker.prompt(position, waiting.pop(position), frame.image)
 
     tracked = propagate(tracker, visit_in_order(frames), before=prompt, needed=need_nothing)
     yield from dropwhile(lambda frame: not len(frame.masks), tracked)

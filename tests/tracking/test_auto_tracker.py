@@ -22,7 +22,7 @@ from masklet.masks.tracked_frame import TrackedFrame
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import visit_in_order
 from masklet.video.frames import Frame
@@ -38,7 +38,7 @@ def auto_track(
 ) -> Iterator[TrackedFrame]:
     tracker = tracker or Tracker(backend)
     after = AutoTracker(tracker, options).update
-    return propagate(tracker, visit_in_order(frames), after=after, needed=lambda visit: ())
+    return propagate(tracker, visit_in_order(frames), after=after, needed=need_nothing)
 
 
 def track(clip: Sequence[Mapping[int, Box]], options: AutoTrackOptions = QUICK) -> list[TrackedFrame]:

@@ -127,14 +127,15 @@ def test_hooks_prompt_a_frame_before_it_is_tracked_and_correct_it_afterwards() -
     tracker, expected = create_tracker(), create_tracker()
     calls: list[tuple[str, int]] = []
 
-    def before(visited: VisitedFrame) -> None:
-        calls.append(("before", visited.position))
-        if visited.position == 3:
+    def before(position: int, frame: Frame) -> None:
+        calls.append(("before", position))
+        if position == 3:
             tracker.prompt(3, {7: click(1, 1)})
 
-    def after(visited: VisitedFrame, masks: Masks) -> Masks:
-        calls.append(("after", visited.position))
-        return tracker.prompt(6, {7: click(4, 2)}) if visited.position == 6 else masks
+    def after(position: int, frame: Frame, masks: Masks) -> Masks:
+        assert frame.index == position
+        calls.append(("after", position))
+        return tracker.prompt(6, {7: click(4, 2)}) if position == 6 else masks
 
     masks = collect(propagate(tracker, visit({5}), before=before, after=after, on_corrupt="skip"))
     assert calls == [(name, t) for t in range(LENGTH) if t != 5 for name in ("before", "after")]

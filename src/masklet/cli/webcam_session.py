@@ -32,7 +32,7 @@ from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
-from masklet.video import camera, stream
+from masklet.video import Frame, camera, stream
 from masklet.video.cameras import Camera
 
 MAX_OBJECTS = 256  # objects that clicks on the page can create
@@ -161,17 +161,16 @@ class _Session:
             status = {"line": self._status_line(), "objects": _list_objects(masks), "message": self._message}
             self._page.show(overlay, status)
 
-    def _update(self, visit: VisitedFrame, masks: Masks) -> Masks:
+    def _update(self, index: int, frame: Frame, masks: Masks) -> Masks:
         """Return the masks of a tracked frame, updated by the prompts for it."""
-        tracker, frame = self._tracker, visit.frame
-        assert frame is not None, "a camera's frames are decoded"
+        tracker = self._tracker
         self._image = frame.image
-        prompts = dict(self._pending.pop(frame.index, {}))
+        prompts = dict(self._pending.pop(index, {}))
         for action in self._page.take_actions() if self._page else ():
             self._apply(action, prompts)
         if prompts:
-            return tracker.prompt(frame.index, prompts, frame.image)
-        return masks if masks.object_ids == tracker.object_ids else tracker.masks(frame.index)
+            return tracker.prompt(index, prompts, frame.image)
+        return masks if masks.object_ids == tracker.object_ids else tracker.masks(index)
 
     def _apply(self, action: Click | Removal, prompts: dict[int, Prompt]) -> None:
         """Remove an object, or add a click to the `prompts` of its object."""

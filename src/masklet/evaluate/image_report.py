@@ -30,7 +30,7 @@ def build_image_report(
     num_images = len({result.image for result in results})
     return Report(
         title=title,
-        facts={**facts, "pictures": str(num_images), "masks": str(len(results))},
+        facts={**facts, "images": str(num_images), "masks": str(len(results))},
         tables=[_build_iou_table(results, names), *([_build_click_table(results)] if plan.clicks else [])],
         numbers={
             "summary": summarize(results),

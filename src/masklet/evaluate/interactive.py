@@ -27,7 +27,7 @@ from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
 
 if TYPE_CHECKING:
-    from masklet.video import Video
+    from masklet.video import Frame, Video
 
 Mask = NDArray[np.bool_]
 OnFrame = Callable[[], object]
@@ -191,6 +191,9 @@ def _run_offline(model: Segmenter, part: _ClipPart, rounds: int) -> list[ObjectR
             if tracked.index in part.clip.annotations:
                 log.record(tracked.index, tracked.masks)
             part.on_frame()
+        for frame in tracker.settle(part.frames[-1]):
+            if frame in part.clip.annotations:
+                log.record(frame, tracker.masks(frame))
         log.end_round()
         pending = {key: log.find_worst_frame(key) for key in part.keys}
     return log.build_results()
@@ -210,16 +213,15 @@ def _run_online_pass(model: Segmenter, part: _ClipPart, max_prompted: int, log: 
     tracker = part.create_tracker(model)
     prompted: dict[int, list[int]] = {key: [] for key in part.keys}
 
-    def correct(visit: VisitedFrame, masks: Masks) -> Masks:
-        frame = visit.index
+    def correct(frame: int, decoded: Frame, masks: Masks) -> Masks:
         bad = list(part.keys) if frame == part.start else []
         if len(masks) and frame in part.clip.annotations:
             j = log.record(frame, masks)
             bad = [key for key in part.keys if j[key] < MIN_IOU and len(prompted[key]) < max_prompted]
-        if not bad or visit.frame is None:
+        if not bad:
             return masks
-        add_clicks(tracker, frame, visit.frame.image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
-        corrected = tracker.step(frame, visit.frame.image)
+        add_clicks(tracker, frame, decoded.image, part.read_masks(frame, bad), {}, CLICKS_PER_FRAME)
+        corrected = tracker.step(frame, decoded.image)
         log.record(frame, corrected)
         for key in bad:
             prompted[key].append(frame)

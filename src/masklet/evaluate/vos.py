@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
 from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import VisitedFrame, visit_in_order
+from masklet.tracking.traversal import visit_in_order
+
+if TYPE_CHECKING:
+    from masklet.video import Frame
 
 Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
@@ -68,9 +72,9 @@ def track_clip(model: Segmenter, clip: AnnotatedClip, first_prompt: FirstPrompt)
     with name_clip(clip), closing(clip.video()) as video:
         tracker = Tracker(model.backend, length=len(clip), view=model.view, memory=model.memory)
 
-        def prompt(visit: VisitedFrame) -> None:
-            if visit.index in starts and visit.frame is not None:
-                _prompt_objects(tracker, visit.index, visit.frame.image, starts[visit.index], first_prompt)
+        def prompt(index: int, frame: Frame) -> None:
+            if index in starts:
+                _prompt_objects(tracker, index, frame.image, starts[index], first_prompt)
 
         visits = visit_in_order(video.frames(range(len(clip))))
         revises = model.memory.revises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from masklet.masks.rle_frame import RleFrame
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
 from masklet.prompts import Prompt, mask
 from masklet.tracking.tracker import Tracker
-from masklet.tracking.traversal import VisitedFrame
+
+if TYPE_CHECKING:
+    from masklet.video import Frame
 
 Image = NDArray[np.uint8]
 
@@ -91,24 +93,23 @@ class AutoTracker:
                 self._count({mask.object_id: rle.compute_area(mask.rle) > 0 for mask in frame})
         self._hidden_frames = {key: count for key, count in self._hidden_frames.items() if key in tracker.tracks}
 
-    def update(self, visit: VisitedFrame, masks: Masks) -> Masks:
+    def update(self, position: int, frame: Frame, masks: Masks) -> Masks:
         """Drop objects after a tracked frame, and every `every` frames add the objects of generated masks.
 
         If such a frame cannot be decoded, masks are generated on the next frame that can be.
 
         Args:
-            visit: The frame. Positions count from 0.
+            position: Position of the frame, from 0 for the first one.
+            frame: The frame.
             masks: The masks of all objects on the frame.
 
         Returns:
             The masks of the objects that are tracked on, with new ones.
         """
-        assert visit.frame is not None, "a tracked frame is decoded"
-        position, image = visit.position, visit.frame.image
         self._count(_list_visible(masks))
         self._drop(key for key in masks.object_ids if self._hidden_frames[key] >= self._options.patience)
         masks = self._select_tracked(masks)
-        if visit.frame.corrupt:
+        if frame.corrupt:
             return masks
         generates = position // self._options.every > self._last // self._options.every
         self._last = position
@@ -116,11 +117,11 @@ class AutoTracker:
             return masks
         self._drop(_find_duplicates(masks))
         masks = self._select_tracked(masks)
-        prompts = self._generate_prompts(masks, image)
+        prompts = self._generate_prompts(masks, frame.image)
         if not prompts:
             return masks
-        self._tracker.prompt(position, prompts, image)
-        masks = self._tracker.step(position, image)  # computes nothing: all results on this frame are current
+        self._tracker.prompt(position, prompts, frame.image)
+        masks = self._tracker.step(position, frame.image)  # computes nothing: all results on this frame are current
         self._count({key: visible for key, visible in _list_visible(masks).items() if key in prompts})
         return masks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import count
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from masklet.errors import VideoError
 from masklet.masks.masks import Masks
@@ -12,13 +12,16 @@ from masklet.masks.tracked_frame import TrackedFrame
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame
 
+if TYPE_CHECKING:
+    from masklet.video import Frame
+
 OnCorrupt: TypeAlias = Literal["track", "skip", "carry", "raise"]
 """What happens at a frame that could not be decoded completely: it is tracked as it is, has no masks, or has the masks
 of the nearest frame before it, or propagation ends with an error. With "skip" and "carry", a frame that was prompted
 before is tracked."""
 
-BeforeFrame: TypeAlias = Callable[[VisitedFrame], object]
-AfterFrame: TypeAlias = Callable[[VisitedFrame, Masks], Masks]
+BeforeFrame: TypeAlias = "Callable[[int, Frame], object]"
+AfterFrame: TypeAlias = "Callable[[int, Frame, Masks], Masks]"
 
 
 def propagate(
@@ -40,9 +43,10 @@ def propagate(
     Args:
         tracker: The tracker. It may have no objects at first; until it has some, frames have no masks.
         visits: The frames, in the order and direction of tracking.
-        before: Called with each decoded frame before it is tracked, for instance to prompt objects on it.
-        after: Called with each decoded frame and its masks, for instance to correct them. It returns the masks to
-            yield.
+        before: Called with the tracker's number of each decoded frame and the frame before it is tracked, for instance
+            to prompt objects on it.
+        after: Called with number, frame and masks after it is tracked, for instance to correct them. It returns the
+            masks to yield.
         on_corrupt: What happens at a frame that could not be decoded.
         needed: Returns the numbers of frames that will be recalled later although they are out of reach of the next
             frame. With it, memories and results are dropped once no later frame recalls them; without it all are kept,
@@ -82,12 +86,12 @@ def _track_frame(
         masks = _find_last_masks(tracker, visit) if on_corrupt == "carry" else Masks.empty(visit.size)
         return TrackedFrame(visit.index, visit.time, masks, corrupt=True)
     if before:
-        before(visit)
+        before(visit.position, frame)
     masks = Masks.empty(visit.size)
     if tracker.tracks:
         masks = tracker.step(visit.position, frame.image, direction=visit.direction)
     if after:
-        masks = after(visit, masks)
+        masks = after(visit.position, frame, masks)
     return TrackedFrame(visit.index, visit.time, masks, corrupt=frame.corrupt)
 
 
