@@ -470,3 +470,14 @@ def test_a_frame_that_is_stepped_to_can_be_prompted_without_its_image() -> None:
     for frame in (1, 2, 1):  # the last one computes nothing
         one.step(frame, CLIP[frame])
     assert same(one.prompt(1, {2: click(2, 2)}), one.masks(1))
+
+
+def test_the_label_of_a_prompt_belongs_to_its_object_on_every_frame_and_in_sessions(tmp_path: Path) -> None:
+    one = tracker()
+    one.prompt(0, {1: click(1, 1, label="dog"), 2: click(4, 2)})
+    assert one.step(1).labels == ("dog", None)
+    one.prompt(1, {1: click(2, 1)})  # keeps the label
+    one.prompt(1, {2: click(4, 3, label="cat")})
+    one.save(tmp_path / "session")
+    other = read_session(tmp_path / "session", fake(), CLIP)
+    assert one.masks(0).labels == other.masks(0).labels == other.step(2).labels == ("dog", "cat")
