@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from masklet.datasets.dataset import AnnotatedImage
 from masklet.errors import SettingsError
 from masklet.evaluate.click_simulator import simulate_box, simulate_click
-from masklet.evaluate.j_and_f import compute_region_similarity
+from masklet.evaluate.object_sizes import find_size_group
+from masklet.evaluate.prompted_objects import PromptedObjects, embed_objects
 from masklet.masks.masks import Masks
-from masklet.predict.embedded_image import EmbeddedImage
 from masklet.prompts import Prompt, mask
 from masklet.segmenter import Segmenter
 
@@ -23,8 +23,6 @@ Baseline = Callable[[NDArray[np.uint8], Mask], Mask]
 
 MAX_CLICKS = 20  # limit of NoC, the number of clicks to an IoU (RITM and its predecessors)
 IOU_TARGETS = (0.85, 0.90)  # of NoC@85 and NoC@90
-MAX_OBJECTS_PER_CALL = 32  # objects of one image in one prediction; bounds the memory for their masks
-SIZE_LIMITS_PX = {"small": 32**2, "medium": 96**2}  # areas below these are small and medium (COCO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class ObjectIous:
     @property
     def size_group(self) -> str:
         """The size of the object by COCO's limits: small, medium or large."""
-        return next((name for name, limit in SIZE_LIMITS_PX.items() if self.area < limit), "large")
+        return find_size_group(self.area)
 
     def count_clicks_to(self, target: float) -> int:
         """Count the clicks until the IoU reaches `target`, at most `MAX_CLICKS`."""
@@ -103,16 +101,12 @@ def evaluate_image(
     Raises:
         MaskletError: The image or its annotation cannot be read.
     """
-    image, annotation = record.read()
-    embedded = model.embed(image, lazy=True)
     results = []
-    for start in range(0, len(annotation.object_ids), MAX_OBJECTS_PER_CALL):
-        masks = {key: annotation.mask(key) for key in annotation.object_ids[start : start + MAX_OBJECTS_PER_CALL]}
-        objects = _PromptedObjects(embedded, {key: mask for key, mask in masks.items() if mask.any()}, annotation.void)
+    for objects in embed_objects(model, record):
         ious, clicks = _compute_ious(objects, plan)
         for key, ground_truth in objects.ground_truths.items():
             others = {
-                name: objects.compute_iou(key, baseline(image, ground_truth))
+                name: objects.compute_iou(key, baseline(objects.image, ground_truth))
                 for name, baseline in (baselines or {}).items()
             }
             area = int(ground_truth.sum())
@@ -120,27 +114,7 @@ def evaluate_image(
     return results
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _PromptedObjects:
-    """Objects of one image that are prompted together, none of them empty; `void` pixels belong to no object."""
-
-    embedded: EmbeddedImage
-    ground_truths: Mapping[int, Mask]
-    void: Mask | None = None
-
-    def get_masks(self, masks: Masks) -> dict[int, Mask]:
-        """Return the mask of each object without void pixels."""
-        pairs = zip(masks.object_ids, masks.binary, strict=True)
-        return {key: mask if self.void is None else mask & ~self.void for key, mask in pairs}
-
-    def compute_iou(self, key: int, prediction: Mask) -> float:
-        """Compute the IoU of a prediction with the ground truth of the object."""
-        return compute_region_similarity(
-            self.ground_truths[key], prediction if self.void is None else prediction & ~self.void
-        )
-
-
-def _simulate_clicks(objects: _PromptedObjects, min_clicks: int) -> dict[int, tuple[float, ...]]:
+def _simulate_clicks(objects: PromptedObjects, min_clicks: int) -> dict[int, tuple[float, ...]]:
     """Return the IoUs of each object after each click. Every prediction refines the previous mask.
 
     Each object gets `min_clicks` clicks, then more until its IoU reaches the highest of `IOU_TARGETS`, at most
@@ -167,7 +141,7 @@ def _simulate_clicks(objects: _PromptedObjects, min_clicks: int) -> dict[int, tu
 
 
 def _compute_ious(
-    objects: _PromptedObjects, plan: PromptPlan
+    objects: PromptedObjects, plan: PromptPlan
 ) -> tuple[dict[int, dict[str, float]], dict[int, tuple[float, ...]]]:
     """Return by object the IoU of each prompt of the plan, and the IoUs after each click."""
     ious: dict[int, dict[str, float]] = {key: {} for key in objects.ground_truths}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from masklet.evaluate.error_images import CLICKS_LEGEND, LEGEND
-from masklet.evaluate.image_protocol import IOU_TARGETS, MAX_CLICKS, SIZE_LIMITS_PX, ObjectIous, PromptPlan
+from masklet.evaluate.image_protocol import IOU_TARGETS, MAX_CLICKS, ObjectIous, PromptPlan
+from masklet.evaluate.object_sizes import SIZE_GROUPS, SIZE_NOTE, select_group
 from masklet.evaluate.plots import Points, draw_line_plot
 from masklet.evaluate.report import CaptionedImage, Plot, Report, Table, format_count, format_percent
 
-SIZE_GROUPS = ("all", *SIZE_LIMITS_PX, "large")
 PER_IMAGE = " ".join(("per", "picture"))  # key in report.json, as version 0.1 wrote it
 
 
@@ -51,7 +51,7 @@ def summarize(results: Sequence[ObjectIous]) -> dict[str, Any]:
     """
     table: dict[str, Any] = {}
     for name in results[0].ious:
-        table[name] = {group: _average_iou(_select_group(results, group), name) for group in SIZE_GROUPS}
+        table[name] = {group: _average_iou(select_group(results, group), name) for group in SIZE_GROUPS}
         table[name][PER_IMAGE] = _average_per_image(results, name)
     if results[0].clicks:
         table["noc"] = {
@@ -63,7 +63,7 @@ def summarize(results: Sequence[ObjectIous]) -> dict[str, Any]:
 
 def _build_iou_table(results: Sequence[ObjectIous], names: Iterable[str]) -> Table:
     means = summarize(results)
-    counts = {group: len(_select_group(results, group)) for group in SIZE_GROUPS}
+    counts = {group: len(select_group(results, group)) for group in SIZE_GROUPS}
     header = ["prompt", "mIoU", "mean of images", *(f"{group} ({counts[group]})" for group in SIZE_GROUPS[1:])]
     rows = [
         [name, format_percent(means[name]["all"]), format_percent(means[name][PER_IMAGE])]
@@ -74,14 +74,14 @@ def _build_iou_table(results: Sequence[ObjectIous], names: Iterable[str]) -> Tab
         "Mean IoU, in percent",
         header,
         rows,
-        f"mIoU is the mean over all {len(results)} masks. small is below 32² pixels, medium below 96².",
+        f"mIoU is the mean over all {len(results)} masks. {SIZE_NOTE}",
     )
 
 
 def _build_click_table(results: Sequence[ObjectIous]) -> Table:
     rows = []
     for group in SIZE_GROUPS:
-        chosen = _select_group(results, group)
+        chosen = select_group(results, group)
         if chosen:
             counts = [np.mean([result.count_clicks_to(target) for result in chosen]) for target in IOU_TARGETS]
             failed = [
@@ -103,21 +103,17 @@ def _draw_click_plot(results: Sequence[ObjectIous], plan: PromptPlan) -> str:
     counts = range(1, plan.clicks[-1] + 1)
     series: dict[str, Points] = {
         group: [
-            (count, 100 * float(np.mean([_iou_after(result, count) for result in _select_group(results, group)])))
+            (count, 100 * float(np.mean([_iou_after(result, count) for result in select_group(results, group)])))
             for count in counts
         ]
         for group in SIZE_GROUPS
-        if _select_group(results, group)
+        if select_group(results, group)
     }
     return draw_line_plot(series, "clicks", "mean IoU, percent")
 
 
 def _iou_after(result: ObjectIous, count: int) -> float:
     return result.clicks[min(count, len(result.clicks)) - 1]
-
-
-def _select_group(results: Sequence[ObjectIous], group: str) -> list[ObjectIous]:
-    return [result for result in results if group in ("all", result.size_group)]
 
 
 def _average_iou(results: Sequence[ObjectIous], name: str) -> float | None:
