@@ -37,6 +37,33 @@ def test_images_writes_a_report_with_baselines(
     assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["prompt", "mIoU"]
 
 
+def test_clicks_reads_clicks_from_a_file_or_samples_them(
+    tmp_path: Path, model: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset_layouts.write_coco(tmp_path / "data")
+    command = ["evaluate", "clicks", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--json", *model]
+    assert main([*command, "--random", "2"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["facts"]["positions"] == "2 at random pixels of each object, seed 0"
+    assert (printed["summary"]["all"]["objects"], printed["summary"]["all"]["clicks"]) == (2, 4)
+    clicks = [{"image": "a.jpg", "object": 31, "points": [[5, 4, 1]]}]
+    file = dataset_layouts.write_json(tmp_path / "clicks.json", {"prompts": clicks})
+    assert main([*command, "--clicks", str(file), "--overwrite"]) == 0
+    assert [found["clicks"] for found in report(tmp_path / "out")["objects"]] == [[[5.0, 4.0]]]  # type: ignore[attr-defined]
+    assert main([*command, "--clicks", str(file), "--random", "2", "--overwrite"]) == 2
+    assert "replaces --random 2" in capsys.readouterr().err
+
+
+def test_everything_writes_a_report_with_the_options_of_the_generator(tmp_path: Path, model: Sequence[str]) -> None:
+    dataset_layouts.write_large_object(tmp_path / "data")
+    options = ["--points-per-side", "2", "--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
+    out = tmp_path / "out"
+    assert main(["evaluate", "everything", str(tmp_path / "data"), *options, "--out", str(out), *model]) == 0
+    found = report(out)
+    assert "points_per_side=2" in found["facts"]["mask generator"]  # type: ignore[index]
+    assert found["summary"]["all"]["objects"] == 1  # type: ignore[index, call-overload]
+
+
 def test_vos_predicts_scores_and_resumes(tmp_path: Path, model: Sequence[str]) -> None:
     dataset_layouts.write_davis(tmp_path / "data")
     command = ["evaluate", "vos", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--workers", "1", *model]
@@ -131,6 +158,7 @@ def test_score_reads_unseen_names_from_a_file(tmp_path: Path) -> None:
         (["images", "nowhere"], 66, "nowhere: no such dataset"),
         (["images", ".", "--prompts", "box,circle"], 2, "prompts must be 1-click"),
         (["vos", ".", "--prompt", "circle"], 2, "the prompt must be mask, box"),
+        (["everything", "coco", "--points-per-batch", "1", "--crop-n-layers", "9"], 2, "crop_n_layers must be at most"),
         (["images", "coco", "--split", "test"], 2, "coco has no split 'test'; splits are instances"),
         (["score", "nowhere", "nowhere"], 66, "nowhere: no such dataset"),
     ],

@@ -172,6 +172,16 @@ def write_coco(root: Path) -> Path:
     return write_json(root / "instances.json", {"images": images, "annotations": entries, "categories": categories})
 
 
+def write_large_object(root: Path) -> Path:
+    """Write a folder of one image with a mask of one object, 1200 pixels of it: larger than COCO's limit of small."""
+    labels = np.zeros((50, 60), np.uint8)
+    labels[5:45, 10:40] = 1
+    (root / "images").mkdir(parents=True)
+    Image.fromarray(labels[..., None].repeat(3, -1) * 200).save(root / "images/a.png")
+    write_label_map(root / "masks/a.png", labels)
+    return root
+
+
 def make_sa1b_json(number: int) -> dict[str, Any]:
     """Make the annotations of an SA-1B image with two objects."""
     rles = [rle.encode(make_labels(column) == 1) for column in (0, 5)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from masklet.cli.console import print_json, print_line, print_table, progress, say
+from masklet.cli.mask_generator_options import MaskGeneratorArguments
 from masklet.cli.option_groups import expand_groups
-from masklet.cli.options import Json, Overwrite, VideoModelOptions, ZoomModelOptions
+from masklet.cli.options import Json, ModelOptions, Overwrite, VideoModelOptions, ZoomModelOptions
 from masklet.errors import ResourceError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.datasets.dataset import Clips, Dataset
+    from masklet.datasets.dataset import AnnotatedImage, Clips, Dataset, Images
     from masklet.evaluate.aggregation import ObjectScores
     from masklet.evaluate.benchmarks import Benchmark
+    from masklet.evaluate.click_protocol import FixedClicks
     from masklet.evaluate.predictions import PredictionFolder
     from masklet.evaluate.report import Report
     from masklet.evaluate.vos import FirstPrompt
@@ -31,6 +34,7 @@ app = typer.Typer(
 )
 
 Record = TypeVar("Record")
+Result = TypeVar("Result")
 Baselines = Annotated[bool, typer.Option("--baselines", help="Add baselines that need no network.")]
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="Dataset folder. Its layout is detected.", show_default=False)
@@ -146,22 +150,97 @@ def images(
     from masklet.evaluate.image_baselines import IMAGE_BASELINES
     from masklet.evaluate.image_protocol import PromptPlan, evaluate_image
     from masklet.evaluate.image_report import build_image_report
-    from masklet.evaluate.report import format_count
 
     plan = PromptPlan.parse(prompts)
     dataset = selection.select(open_images(data, selection.split))
     report.prepare()
     segmenter = model.load()
-    results = []
-    with progress(format_count(len(dataset), "image"), unit="images") as done:
-        for number, record in enumerate(dataset, start=1):
-            results += evaluate_image(segmenter, record, plan, IMAGE_BASELINES if baselines else None)
-            done(number, len(dataset))
+    added = IMAGE_BASELINES if baselines else None
+    results = _evaluate_images(dataset, lambda record: evaluate_image(segmenter, record, plan, added))
     if not results:
-        raise SettingsError("bad-usage", f"{data}: the {len(dataset)} selected images have no object; select others")
+        raise _no_objects(data, dataset)
     failures = draw_worst_objects(segmenter, dataset, results, plan.names[0])
     facts = _collect_facts(dataset, segmenter, model.model)
     report.publish(build_image_report(_make_title("Images", dataset), facts, results, plan, failures))
+
+
+@app.command()
+@expand_groups
+def clicks(
+    data: Data,
+    *,
+    random: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=1000, help="Random clicks on each object.", show_default="10"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random clicks.")] = 0,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--clicks", metavar="FILE.json", help="Clicks to use instead: a prompt file with one click in each entry."
+        ),
+    ] = None,
+    selection: SampleOptions,
+    model: ZoomModelOptions,
+    report: ReportOptions,
+) -> None:
+    """Measure the IoU of lone clicks, at random pixels of each object or at given positions, on annotated images.
+
+    A prompt file is that of `masklet segment`: {"prompts": [{"image": NAME, "object": ID, "points": [[X, Y, 1]]}]}.
+    Only the objects in it are evaluated.
+    """
+    from masklet.datasets.layouts import open_images
+    from masklet.evaluate.click_protocol import ClickSource, RandomClicks, evaluate_clicks
+    from masklet.evaluate.click_report import build_click_report
+    from masklet.evaluate.failure_cases import draw_worst_clicks
+
+    dataset = selection.select(open_images(data, selection.split))
+    source: ClickSource
+    if prompts is None:
+        source = RandomClicks(10 if random is None else random, seed)
+        described = f"{source.count} at random pixels of each object, seed {seed}"
+    else:
+        if random is not None:
+            raise SettingsError("bad-usage", f"--clicks {prompts} replaces --random {random}; give one of them")
+        source, dataset = _read_clicks(prompts, dataset)
+        described = f"read from {prompts.name}"
+    report.prepare()
+    segmenter = model.load()
+    results = _evaluate_images(dataset, lambda record: evaluate_clicks(segmenter, record, source))
+    if not results:
+        raise _no_objects(data, dataset)
+    failures = draw_worst_clicks(segmenter, dataset, results)
+    facts = {**_collect_facts(dataset, segmenter, model.model), "positions": described}
+    report.publish(build_click_report(_make_title("Clicks", dataset), facts, results, failures))
+
+
+@app.command()
+@expand_groups
+def everything(
+    data: Data,
+    *,
+    generator: MaskGeneratorArguments,
+    selection: SampleOptions,
+    model: ModelOptions,
+    report: ReportOptions,
+) -> None:
+    """Measure how many objects of annotated images the mask generator finds, and how its predicted IoU ranks masks."""
+    from masklet.datasets.layouts import open_images
+    from masklet.evaluate.failure_cases import draw_missed_objects
+    from masklet.evaluate.generator_protocol import evaluate_generator
+    from masklet.evaluate.generator_report import build_generator_report
+
+    options = generator.parse()
+    dataset = selection.select(open_images(data, selection.split))
+    report.prepare()
+    segmenter = model.load()
+    results = _evaluate_images(dataset, lambda record: [evaluate_generator(segmenter, record, options)])
+    if not any(result.objects for result in results):
+        raise _no_objects(data, dataset)
+    described = repr(options.for_model(segmenter.config.name))
+    facts = {**_collect_facts(dataset, segmenter, model.model), "mask generator": described}
+    failures = draw_missed_objects(dataset, results)
+    report.publish(build_generator_report(_make_title("Automatic masks", dataset), facts, results, failures))
 
 
 @app.command()
@@ -259,6 +338,31 @@ def score(
     report.prepare()
     facts = {**_collect_facts(clips), "results": str(results)}
     _score(PredictionFolder(results), clips, facts, rules, scoring, report)
+
+
+def _evaluate_images(dataset: Images, evaluate: Callable[[AnnotatedImage], Sequence[Result]]) -> list[Result]:
+    """Evaluate one image after the other, with a progress bar. Returns the results of all."""
+    from masklet.evaluate.report import format_count
+
+    results: list[Result] = []
+    with progress(format_count(len(dataset), "image"), unit="images") as done:
+        for number, record in enumerate(dataset, start=1):
+            results += evaluate(record)
+            done(number, len(dataset))
+    return results
+
+
+def _read_clicks(file: Path, dataset: Images) -> tuple[FixedClicks, Images]:
+    """Read clicks from a prompt file. Returns them with the images that have clicks."""
+    from masklet.cli.prompt_file import read_image_prompts
+    from masklet.evaluate.click_protocol import FixedClicks
+
+    source = FixedClicks.from_prompts(read_image_prompts(file))
+    return source, source.select(dataset)
+
+
+def _no_objects(data: Path, dataset: Images) -> SettingsError:
+    return SettingsError("bad-usage", f"{data}: the {len(dataset)} selected images have no object; select others")
 
 
 def _predict(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, report: ReportOptions) -> str:

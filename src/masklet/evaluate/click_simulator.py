@@ -1,4 +1,4 @@
-"""Click simulator of the SAM papers, deterministic, and box prompts from ground-truth masks."""
+"""Click simulator of the SAM papers, deterministic; random clicks and box prompts from ground-truth masks."""
 
 from __future__ import annotations
 
@@ -42,6 +42,27 @@ def simulate_click(ground_truth: Mask, prediction: Mask | None = None) -> Prompt
         return None
     positive = deepest_missing > deepest_surplus
     return click(*(missing if positive else surplus), positive=positive)
+
+
+def sample_clicks(ground_truth: Mask, count: int, random: np.random.Generator) -> list[Prompt]:
+    """Sample positive clicks at random pixels of an object, uniformly and with replacement.
+
+    Args:
+        ground_truth: The mask of the object, (H, W) bool.
+        count: The number of clicks.
+        random: The source of random numbers.
+
+    Returns:
+        The clicks, each a prompt of its own at (x, y) in pixels.
+
+    Raises:
+        PromptError: The mask is empty.
+    """
+    pixels = np.flatnonzero(ground_truth)
+    if not len(pixels):
+        raise PromptError("bad-prompt", "an empty mask has no pixel to click; leave out objects that are not visible")
+    rows, columns = np.divmod(pixels[random.integers(len(pixels), size=count)], ground_truth.shape[1])
+    return [click(x, y) for x, y in zip(columns.tolist(), rows.tolist(), strict=True)]
 
 
 def simulate_box(ground_truth: Mask) -> Prompt:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from masklet.datasets.dataset import AnnotatedClip, Clips, Images
 from masklet.evaluate.aggregation import ObjectScores
+from masklet.evaluate.click_protocol import ObjectClicks
 from masklet.evaluate.click_simulator import simulate_box, simulate_click
 from masklet.evaluate.error_images import draw_comparison
+from masklet.evaluate.generator_protocol import ImageProposals
 from masklet.evaluate.image_protocol import ObjectIous
 from masklet.evaluate.interactive import ObjectRounds
 from masklet.evaluate.j_and_f import compute_region_similarity
@@ -22,7 +24,7 @@ from masklet.evaluate.report import CaptionedImage
 from masklet.masks import rle
 from masklet.masks.masks import Masks
 from masklet.predict.embedded_image import EmbeddedImage
-from masklet.prompts import Prompt, mask
+from masklet.prompts import Prompt, click, mask
 from masklet.segmenter import Segmenter
 
 MAX_IMAGES = 12
@@ -47,6 +49,36 @@ def draw_worst_objects(
         caption = f"{result.image}, object {result.object_id} {category}".strip()
         jpeg = draw_comparison(image, ground_truth, prediction, prompt)
         images.append(CaptionedImage(f"{caption}: {prompt_name}, IoU {100 * result.ious[prompt_name]:.1f}", jpeg))
+    return images
+
+
+def draw_worst_clicks(model: Segmenter, data: Images, results: Sequence[ObjectClicks]) -> list[CaptionedImage]:
+    """Draw the worst click on each of the objects with the lowest medians, which is predicted again for the drawing."""
+    images = []
+    ordered = sorted(results, key=lambda result: result.median)
+    for result in _spread_over_scenes(ordered, lambda result: result.image):
+        image, annotation = data[result.image].read()
+        worst = result.ious.index(min(result.ious))
+        prompt = click(*result.clicks[worst])
+        prediction = model.embed(image).predict(prompt).binary[0]
+        caption = f"{result.image}, object {result.object_id} {result.category}".strip()
+        jpeg = draw_comparison(image, annotation.mask(result.object_id), prediction, prompt)
+        details = f"median IoU {100 * result.median:.1f}, worst click {100 * result.ious[worst]:.1f}"
+        images.append(CaptionedImage(f"{caption}: {details}", jpeg))
+    return images
+
+
+def draw_missed_objects(data: Images, results: Sequence[ImageProposals]) -> list[CaptionedImage]:
+    """Draw the objects that the mask generator found worst, each with the proposed mask of the highest IoU."""
+    images = []
+    pairs = [(result.image, match) for result in results for match in result.objects]
+    for name, match in _spread_over_scenes(sorted(pairs, key=lambda pair: pair[1].iou), lambda pair: pair[0]):
+        image, annotation = data[name].read()
+        ground_truth = annotation.mask(match.object_id)
+        proposed = np.zeros_like(ground_truth) if match.rle is None else rle.decode(dict(match.rle))
+        caption = f"{name}, object {match.object_id} {match.category}".strip()
+        jpeg = draw_comparison(image, ground_truth, proposed)
+        images.append(CaptionedImage(f"{caption}: best IoU {100 * match.iou:.1f}", jpeg))
     return images
 
 
