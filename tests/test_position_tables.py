@@ -25,6 +25,13 @@ def test_axial_angles_grow_with_x_in_the_first_half_and_with_y_in_the_second() -
     np.testing.assert_allclose(angles[5 * y + x], expected, atol=1e-12)
 
 
+def test_position_waves_are_sines_and_cosines_along_x_and_y_at_pixel_centers() -> None:
+    waves = position_tables.compute_position_waves(4, 8)
+    y, x = math.pi * (2 * 2.5 / 4 - 1), math.pi * (2 * 6.5 / 8 - 1)  # row 2, column 6
+    expected = [wave(cycles * angle) for cycles in (0.5, 2, 6) for wave in (math.sin, math.cos) for angle in (x, y)]
+    np.testing.assert_allclose(waves[:, 2, 6], expected, atol=1e-12)
+
+
 def test_cell_centers_are_xy_fractions() -> None:
     centers = position_tables.compute_cell_centers(2, 4)
     np.testing.assert_allclose(centers[4 + 1], (1.5 / 4, 1.5 / 2))

@@ -26,6 +26,7 @@ MASK_SCALE, MASK_BIAS = 2 * CERTAIN_LOGIT, -CERTAIN_LOGIT  # scale masks in [0, 
 MASK_THRESHOLD = 0.5  # share of a pixel that a mask covers from which on the pixel belongs to the resized mask
 GIVEN_MASK_SCORE = CERTAIN_LOGIT  # object score of a mask that is used as given; negative for an empty mask
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of the images the networks were trained on
+GRAY = tuple((127 / 255 - mean) / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD, strict=True))  # EfficientNet's zero
 STABILITY_THRESHOLD, STABLE_OFFSET = 0.98, 0.05  # from this stability on the single mask is used (reference-model §5.4)
 
 MAX_PROMPTS_PER_BATCH = 16  # limits the memory that decoding takes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from masklet.errors import SettingsError
 
 
 class BlockConfig(NamedTuple):
-    """A block of the image encoder."""
+    """A block of Hiera."""
 
     name: str  # prefix of the keys of its weights
     channels: int  # of its input
@@ -23,15 +24,68 @@ class BlockConfig(NamedTuple):
         return self.out != self.channels
 
 
+class MBConvConfig(NamedTuple):
+    """A block of EfficientNet-Lite: an inverted residual that expands, filters each channel, and projects."""
+
+    name: str  # prefix of the keys of its weights
+    channels: int  # of its input
+    expansion: int  # factor of the channels inside the block; with 1 no layer expands
+    kernel: int  # side of the depthwise convolution's kernel
+    stride: int  # of the depthwise convolution
+    out: int  # channels of its output
+
+    @property
+    def hidden(self) -> int:
+        """Channels inside the block."""
+        return self.channels * self.expansion
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the block adds its input to its output."""
+        return self.stride == 1 and self.channels == self.out
+
+
+class LiteScale(NamedTuple):
+    """Factors of EfficientNet-Lite 0 that give another of the family."""
+
+    width: float  # of the channels
+    depth: float  # of the number of blocks per stage
+
+
+HIERA = "hiera"
+LITE_SCALES = {
+    "efficientnet-lite0": LiteScale(1.0, 1.0),
+    "efficientnet-lite1": LiteScale(1.0, 1.1),
+    "efficientnet-lite2": LiteScale(1.1, 1.2),
+    "efficientnet-lite-micro": LiteScale(0.25, 0.3),  # for tests
+}
+TRUNKS = (HIERA, *LITE_SCALES)
+"""The trunks that a model can have."""
+
+LITE_STEM_CHANNELS = 32  # of the first convolution, at every scale
+_LITE_STAGES = (  # number of blocks, expansion, kernel, stride of the first block, channels
+    (1, 1, 3, 1, 16),
+    (2, 6, 3, 2, 24),
+    (2, 6, 5, 2, 40),
+    (3, 6, 3, 2, 80),
+    (3, 6, 5, 1, 112),
+    (4, 6, 5, 2, 192),
+    (1, 6, 3, 1, 320),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Architecture of a network, without files, devices and runtimes (reference-model §1)."""
+    """Architecture of a network, without files, devices and runtimes (reference-model §1).
+
+    The fields from `width` to `background` describe Hiera. Other trunks are described by their names alone.
+    """
 
     name: str
-    width: int  # channels of the first stage; they double at each later one
-    heads: int  # of the first stage; they double at each later one
-    stages: tuple[int, int, int, int]  # blocks per stage
-    global_blocks: tuple[int, ...]  # blocks that attend to the whole image
+    width: int = 0  # channels of the first stage; they double at each later one
+    heads: int = 0  # of the first stage; they double at each later one
+    stages: tuple[int, int, int, int] = (0, 0, 0, 0)  # blocks per stage
+    global_blocks: tuple[int, ...] = ()  # blocks that attend to the whole image
     windows: tuple[int, int, int, int] = (8, 4, 14, 7)  # side of the attention windows per stage
     background: int = 7  # side of the coarse grid of position embeddings
     input_size: int = 1024  # side of the square input that the weights were trained for
@@ -42,10 +96,20 @@ class ModelConfig:
     attention_hidden: int = 2048
     occlusion: bool = True  # 2.1: an embedding marks the memories of hidden objects
     pointer_times: bool = True  # 2.1: pointers carry the number of frames since they were made
+    trunk: str = HIERA  # one of `TRUNKS`
+
+    @property
+    def levels(self) -> dict[int, int]:
+        """Channels of the trunk's maps by stride, finest first."""
+        if self.trunk == HIERA:
+            return dict(zip((*STRIDES, COARSEST_STRIDE), self.widths, strict=True))
+        blocks = self.mbconv_blocks
+        levels = {stride: blocks[end].out for stride, end in self.mbconv_ends.items()}
+        return levels | {MASK_STRIDE: levels[MASK_STRIDE] + POSITION_WAVES}
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
-        """Channels per stage."""
+        """Channels per stage of Hiera."""
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
     @property
@@ -60,17 +124,17 @@ class ModelConfig:
 
     @property
     def depth(self) -> int:
-        """Number of blocks of the image encoder."""
-        return sum(self.stages)
+        """Number of blocks of the trunk."""
+        return sum(self.stages) if self.trunk == HIERA else len(self.mbconv_blocks)
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
-        """Index of the last block of each stage."""
+        """Index of the last block of each stage of Hiera."""
         return tuple(sum(self.stages[: stage + 1]) - 1 for stage in range(len(self.stages)))
 
     @property
     def blocks(self) -> tuple[BlockConfig, ...]:
-        """The blocks of the image encoder. A block that opens a stage has the windows of the stage before."""
+        """The blocks of Hiera. A block that opens a stage has the windows of the stage before."""
         blocks: list[BlockConfig] = []
         for stage, count in enumerate(self.stages):
             out, heads = self.width << stage, self.heads << stage
@@ -80,6 +144,35 @@ class ModelConfig:
                 window = 0 if index in self.global_blocks else window
                 blocks.append(BlockConfig(f"trunk.blocks.{index}", channels, out, heads, window))
         return tuple(blocks)
+
+    @property
+    def mbconv_blocks(self) -> tuple[MBConvConfig, ...]:
+        """The blocks of EfficientNet-Lite."""
+        scale, channels, blocks = LITE_SCALES[self.trunk], LITE_STEM_CHANNELS, list[MBConvConfig]()
+        for stage, (count, expansion, kernel, stride, width) in enumerate(_LITE_STAGES):
+            is_scaled = 0 < stage < len(_LITE_STAGES) - 1
+            out = _scale_channels(width, scale.width)
+            for position in range(math.ceil(count * scale.depth) if is_scaled else count):
+                name, step = f"trunk.blocks.{len(blocks)}", 1 if position else stride
+                blocks.append(MBConvConfig(name, channels, expansion, kernel, step, out))
+                channels = out
+        return tuple(blocks)
+
+    @property
+    def mbconv_ends(self) -> dict[int, int]:
+        """Index of the last block of EfficientNet-Lite at each stride from 4 on."""
+        stride, ends = 2, {}
+        for index, block in enumerate(self.mbconv_blocks):
+            stride *= block.stride
+            ends[stride] = index
+        return {stride: end for stride, end in ends.items() if stride >= MASK_STRIDE}
+
+
+def _scale_channels(channels: int, factor: float) -> int:
+    """Scale a number of channels to a multiple of 8 that is at most a tenth less, as EfficientNet does."""
+    scaled = channels * factor
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 _RELEASED = (
@@ -115,7 +208,18 @@ CONFIGS[EMBEDDED_MODEL] = ModelConfig(
     attention_layers=2,
     attention_hidden=512,
 )
-"""Every configuration by name: the eight released ones, `micro` in both releases, and the embedded model's `nano`."""
+
+_LITE = ModelConfig("", input_size=384, channels=128, decoder_hidden=512, attention_layers=2, attention_hidden=512)
+CONFIGS.update(
+    {
+        "lite0": replace(_LITE, name="lite0", trunk="efficientnet-lite0"),
+        "lite1": replace(_LITE, name="lite1", trunk="efficientnet-lite1"),
+        "lite2": replace(_LITE, name="lite2", trunk="efficientnet-lite2"),
+        "lite-micro": replace(_LITE, name="lite-micro", trunk="efficientnet-lite-micro", input_size=128),
+    }
+)
+"""Every configuration by name: the eight released ones, `micro` in both releases, the embedded model's `nano`, and
+those with a trunk of EfficientNet-Lite."""
 
 
 class ModelDefaults(NamedTuple):
@@ -149,7 +253,9 @@ STRIDES = (4, 8, 16)  # of the features, in pixels of the input
 MASK_STRIDE, STRIDE = STRIDES[0], STRIDES[2]  # of low-resolution logits; of the features that become memories and masks
 COARSEST_STRIDE = 32  # of the trunk's last stage; the side of the input must be a multiple of it
 MAX_INPUT_SIZE = 4096
-PATCH_SIZE = 7  # side of the overlapping patches that the trunk embeds
+PATCH_SIZE = 7  # side of the overlapping patches that Hiera embeds
+WAVE_CYCLES = (0.5, 2.0, 6.0)  # cycles per image of the waves that EfficientNet-Lite appends to its finest map
+POSITION_WAVES = 4 * len(WAVE_CYCLES)  # sines and cosines, along x and along y
 LAYER_NORM_EPS = 1e-6
 ATTENTION_NORM_EPS = 1e-5  # of the layer norms in memory attention and in the mask decoder's transformer
 POSITION_WEIGHT = 0.1  # factor of the features' own position encoding in memory attention, as released

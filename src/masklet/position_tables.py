@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.config import WAVE_CYCLES
+
 _TEMPERATURE = 10_000.0  # of the sine and rotary encodings, as released
 _CUBIC_A = -0.75  # of the kernel of bicubic resizing, as in PyTorch
 Table = NDArray[np.float64]
@@ -49,6 +51,21 @@ def compute_cell_centers(height: int, width: int) -> Table:
     """Compute the cell centers (height · width, 2) of a grid, xy as fractions of the image."""
     x, y = np.meshgrid(*((np.arange(side) + 0.5) / side for side in (width, height)))
     return np.stack((x, y), axis=-1).reshape(-1, 2)
+
+
+def compute_position_waves(height: int, width: int) -> Table:
+    """Compute waves over a map, (`POSITION_WAVES`, height, width): for each of `WAVE_CYCLES` sines, then cosines.
+
+    Waves along x and along y alternate.
+    """
+    y, x = (np.pi * ((2 * np.arange(side) + 1) / side - 1) for side in (height, width))
+    waves = [
+        np.broadcast_to(wave(cycles * angle), (height, width))
+        for cycles in WAVE_CYCLES
+        for wave in (np.sin, np.cos)
+        for angle in (x, y[:, None])
+    ]
+    return np.stack(waves)
 
 
 def compute_cubic_matrix(source: int, target: int) -> Table:

@@ -87,6 +87,12 @@ def test_three_objects_get_the_same_masks_with_a_correction_and_backward(name: s
     assert all(agree(*pair) for pair in zip(*(run_session(one, 6) for one in trackers), strict=True))
 
 
+def test_a_network_with_efficientnet_lite_gives_the_same_masks() -> None:
+    trackers = [Tracker(backend(runtime, "lite-micro"), CLIP) for runtime in BUILD]
+    assert agree(*(one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)}) for one in trackers))
+    assert agree(*(one.step(1) for one in trackers))
+
+
 @pytest.mark.parametrize("memory", ["samurai", "dam4sam", "sam2long"])
 def test_memory_policies_give_the_same_masks(memory: str) -> None:
     trackers = [Tracker(backend(runtime, "nano"), CLIP, memory=parse_memory(memory)) for runtime in BUILD]

@@ -21,6 +21,7 @@ from masklet.checkpoints.key_names import (
 )
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError
+from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 from support.recorded import load_shapes
 
 NAMES = sorted(load_shapes())
@@ -66,6 +67,24 @@ def test_the_model_has_exactly_the_released_entries(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_is_identified_by_the_shapes(name: str) -> None:
     assert identify_config(load_shapes()[name]).name == name.replace("base_plus", "base-plus")
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite1", "lite2", "lite-micro"])
+@pytest.mark.parametrize("target", ["released", "transformers"])
+def test_networks_with_efficientnet_lite_are_identified_in_every_layout(name: str, target: key_names.Layout) -> None:
+    shapes = list_tensor_shapes(CONFIGS[name])
+    renamed = {rename_key(key, "masklet", target) or "": shape for key, shape in shapes.items()}
+    assert len(renamed) == len(shapes)
+    assert [rename_key(key, target, "masklet") for key in renamed] == list(shapes)
+    assert identify_config(shapes) == identify_config(renamed) == CONFIGS[name]
+
+
+def test_an_efficientnet_lite_of_unknown_size_is_refused() -> None:
+    shapes = list_tensor_shapes(CONFIGS["lite0"])
+    odd = {key: shape for key, shape in shapes.items() if ".blocks.15." not in key}
+    with pytest.raises(CheckpointError, match="15 blocks that ends with 192 channels") as caught:
+        identify_config(odd)
+    assert caught.value.code == "checkpoint-mismatch"
 
 
 @pytest.mark.parametrize("name", ["sam2.1-tiny", "sam2-micro"])

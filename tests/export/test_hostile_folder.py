@@ -67,6 +67,17 @@ def error_code(folder: Path) -> str:
     return caught.value.code
 
 
+def test_a_manifest_of_an_older_version_states_no_trunk(copy: Path) -> None:
+    change_manifest(copy, lambda manifest: manifest["model"].pop("trunk"))
+    assert masklet.load(copy).backend.config.trunk == "hiera"
+
+
+@pytest.mark.parametrize("trunk", ["vgg", None])
+def test_a_manifest_with_an_unknown_trunk_is_refused(copy: Path, trunk: object) -> None:
+    change_manifest(copy, lambda manifest: manifest["model"].update(trunk=trunk))
+    assert error_code(copy) == "manifest-broken"
+
+
 def track(segmenter: Segmenter) -> list[NDArray[np.float32]]:
     tracker = Tracker(segmenter.backend, CLIP)
     tracker.prompt(0, {1: box(30, 20, 90, 70), 2: box(90, 10, 150, 60)})

@@ -103,6 +103,22 @@ def test_encode_equals_its_method_with_and_without_padded_windows(size: int) -> 
     assert_close(exact("sam2.1-micro", size, "encode").run(None, given), expected, TOLERANCE_FLOAT64)
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_encode_with_efficientnet_lite_equals_its_method(images: int) -> None:
+    given = make_inputs("encode", "lite-micro", 64, Counts(images=images))
+    expected = run_method(load_network("lite-micro", 64), "encode", given)
+    assert_close(exact("lite-micro", 64, "encode").run(None, given), expected, TOLERANCE_FLOAT64)
+    found = [to_numpy(value) for value in session("lite-micro", "encode")(**given).values()]
+    expected = run_method(load_network("lite-micro", 64, "float32", calm=True), "encode", given)
+    assert_close(found, expected, TOLERANCE_FLOAT32)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_encode_with_efficientnet_lite_passes_the_onnx_checker(dtype: str) -> None:
+    proto = onnx.load_from_string(write_graph("encode", make_model("lite-micro"), dtype))
+    onnx.checker.check_model(proto, full_check=True)
+
+
 def test_encode_is_written_for_attention_chunks_of_different_sizes() -> None:
     assert (
         describe_graph("encode", write_graph("encode", make_model("nano", 2784)))["outputs"]["stride16"]["shape"][2]

@@ -20,7 +20,7 @@ SIDE = 256
 ELLIPSE, DISC = (0.45, 0.4), (0.75, 0.8)  # centers of the objects
 
 
-@pytest.fixture(scope="module", params=[EMBEDDED_MODEL, "sam2.1-micro"])
+@pytest.fixture(scope="module", params=[EMBEDDED_MODEL, "sam2.1-micro", "lite-micro"])
 def model(request: pytest.FixtureRequest) -> Sam2:
     return create_model(CONFIGS[request.param], seed=1).eval()
 

@@ -133,6 +133,21 @@ def test_low_rank_updates_freeze_the_weights_of_the_trunk() -> None:
     assert all(name.endswith((".up", ".down")) and "parametrizations" in name for name in trained)
 
 
+def test_low_rank_updates_need_a_trunk_with_attention() -> None:
+    with pytest.raises(SettingsError, match="lora_rank must be 0 for lite-micro"):
+        build_network(Settings(model="lite-micro", lora_rank=2), CPU)
+
+
+def test_a_network_with_efficientnet_lite_trains_with_drop_path() -> None:
+    model = build_network(Settings(model="lite-micro", drop_path=0.9), CPU)
+    with torch.no_grad():
+        whole = model.eval().trunk(IMAGES)[3]
+        shortened = model.train().trunk(IMAGES)[3]  # what remains is scaled, so each image differs in any case
+    assert (whole - shortened).abs().amax(dim=(1, 2, 3)).min() > 0
+    rate = learning_rate_factor(model, "trunk.stem.weight", Settings(layer_decay=0.5))
+    assert rate == pytest.approx(0.5**9)  # eight blocks and one
+
+
 def test_drop_path_works_in_training_mode_only() -> None:
     model = create_model(NANO, 1)
     add_drop_path(model.trunk, 0.9)

@@ -42,6 +42,7 @@ from masklet.checkpoints import key_names
 from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, STRIDE, ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
+from masklet.model.hiera import Hiera
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import Sam2, select_pointers
 
@@ -100,7 +101,8 @@ def build(
     # positions need more precision than bfloat16 has
     fourier.gaussian = gaussian.to(device=fourier.gaussian.device, dtype=promote_to_float32(torch_dtype))
     if model.no_pointer.device.type == "cpu":
-        model.trunk.tokens_at_once = MAX_TILE_TOKENS
+        if isinstance(model.trunk, Hiera):
+            model.trunk.tokens_at_once = MAX_TILE_TOKENS
         model.memory_attention.scores_at_once = MAX_ATTENTION_SCORES
     return TorchBackend(
         model.eval().requires_grad_(False),

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import CONFIGS, ModelConfig
+from masklet.config import CONFIGS, HIERA, ModelConfig
 from masklet.errors import CheckpointError
 
 Layout = Literal["masklet", "released", "transformers"]
@@ -50,6 +50,8 @@ def _list_trunk() -> Iterator[tuple[str, str, str]]:
         ("mlp.down", "mlp.layers.1", "mlp.proj_out"),
     ):
         yield f"trunk.blocks.#.{masklet}.*", f"{released}.blocks.#.{name}.*", f"{hf}.blocks.#.{hf_name}.*"
+    for name in ("stem", "blocks.#.expand", "blocks.#.depthwise", "blocks.#.project"):  # of EfficientNet-Lite
+        yield f"trunk.{name}.*", f"{released}.{name}.*", f"{hf}.{name}.*"
     for index in range(4):  # the released order is coarsest first, masklet's finest first
         yield (
             f"neck.laterals.{3 - index}.*",
@@ -264,18 +266,38 @@ def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
     """
     source = detect_layout(shapes)
     renamed = {rename_key(name, source, "masklet") or name: shape for name, shape in shapes.items()}
-    width, side = (renamed.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
     depth = len({name.split(".")[2] for name in renamed if name.startswith("trunk.blocks.")})
+    if "trunk.stem.weight" in renamed:
+        return _identify_lite_config(renamed, depth)
+    width, side = (renamed.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
     for config in CONFIGS.values():
         expected = (config.width, config.background, config.depth, config.occlusion)
-        if expected == (width[0], side[-1], depth, "hidden" in renamed):
+        if config.trunk == HIERA and expected == (width[0], side[-1], depth, "hidden" in renamed):
             return config
-    known = ", ".join(CONFIGS)
+    known = ", ".join(name for name, config in CONFIGS.items() if config.trunk == HIERA)
     raise CheckpointError(
         "checkpoint-mismatch",
         f"no SAM 2 model has a trunk of {depth} blocks with {width[0]} channels; the known models are {known}",
         depth=depth,
         width=width[0],
+    )
+
+
+def _identify_lite_config(shapes: Mapping[str, Shape], depth: int) -> ModelConfig:
+    """Identify the configuration of a state dict whose trunk is EfficientNet-Lite."""
+    last = shapes.get(f"trunk.blocks.{depth - 1}.project.weight", (0,))[0]
+    channels = shapes.get("no_pointer", (0, 0))[-1]
+    configs = [config for config in CONFIGS.values() if config.trunk != HIERA]
+    for config in configs:
+        expected = (config.depth, config.mbconv_blocks[-1].out, config.channels, config.occlusion)
+        if expected == (depth, last, channels, "hidden" in shapes):
+            return config
+    raise CheckpointError(
+        "checkpoint-mismatch",
+        f"no model has an EfficientNet-Lite of {depth} blocks that ends with {last} channels, and features with "
+        f"{channels}; the known models are {', '.join(config.name for config in configs)}",
+        depth=depth,
+        width=last,
     )
 
 

@@ -1,4 +1,4 @@
-"""Hiera, the image encoder's trunk: an image → features at four strides (reference-model §3.1).
+"""Hiera, the trunk of the released networks: an image → features at four strides (reference-model §3.1).
 
 The first two stages attend only within windows of at most 8 × 8 tokens that pooling halves exactly. They are computed
 on tiles: each tile is treated as an image of its own, and windows are partitioned and unpartitioned only from the third
@@ -22,13 +22,7 @@ from masklet.position_tables import compute_cubic_matrix
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
 
-    TrunkMaps = tuple[
-        Float[Tensor, "B C1 h1 w1"],
-        Float[Tensor, "B C2 h2 w2"],
-        Float[Tensor, "B C3 h3 w3"],
-        Float[Tensor, "B C4 h4 w4"],
-    ]
-    """Features of images at strides 4, 8, 16 and 32."""
+    from masklet.model.trunk import TrunkMaps
 
 
 class Hiera(nn.Module):
@@ -36,6 +30,7 @@ class Hiera(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.levels = config.levels
         self.tile_size = config.windows[0]
         self.patches = nn.Conv2d(3, config.width, PATCH_SIZE, stride=STRIDES[0], padding=PATCH_SIZE // 2)
         self.positions = nn.Parameter(torch.zeros(1, config.width, config.background, config.background))

@@ -13,7 +13,7 @@ from masklet.config import ModelConfig
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from masklet.model.hiera import TrunkMaps
+    from masklet.model.trunk import TrunkMaps
 
 
 class Neck(nn.Module):
@@ -22,7 +22,7 @@ class Neck(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         fine, medium, channels = config.feature_channels
-        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in config.widths)  # finest first
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in config.levels.values())  # finest first
         self.stride4 = nn.Conv2d(channels, fine, 1)
         self.stride8 = nn.Conv2d(channels, medium, 1)
 

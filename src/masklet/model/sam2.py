@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
-from masklet.config import MASK_STRIDE, STRIDE, ModelConfig
+from masklet.config import HIERA, MASK_STRIDE, STRIDE, ModelConfig
+from masklet.model.efficientnet_lite import EfficientNetLite
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder
@@ -33,7 +34,7 @@ class Sam2(nn.Module):
         super().__init__()
         channels, memory = config.channels, config.memory_channels
         self.config = config
-        self.trunk = Hiera(config)
+        self.trunk = Hiera(config) if config.trunk == HIERA else EfficientNetLite(config)
         self.neck = Neck(config)
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config)

@@ -1,8 +1,8 @@
-"""Graph `encode`: Hiera and the neck (reference-model §3).
+"""Graph `encode`: the trunk and the neck (reference-model §3). EfficientNet-Lite has a module of its own.
 
-Tokens are (maps, tokens, channels) throughout. In the first two stages every window lies within a tile that pooling
-halves exactly. A tile's tokens are ordered so that the four tokens that are pooled together are neighbors: windows are
-partitioned and unpartitioned only from the third stage on, and pooling is a maximum of neighbors.
+In Hiera, tokens are (maps, tokens, channels) throughout. In the first two stages every window lies within a tile that
+pooling halves exactly. A tile's tokens are ordered so that the four tokens that are pooled together are neighbors:
+windows are partitioned and unpartitioned only from the third stage on, and pooling is a maximum of neighbors.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from masklet.backend import Features
-from masklet.config import COARSEST_STRIDE, PATCH_SIZE, STRIDE, STRIDES, BlockConfig, ModelConfig
+from masklet.config import COARSEST_STRIDE, HIERA, PATCH_SIZE, STRIDE, STRIDES, BlockConfig, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
+from masklet.onnx_graphs.encode_lite import encode_with_lite
 from masklet.position_tables import compute_cubic_matrix
 
 MAX_ATTENTION_SCORES = 1 << 24  # of global attention at a time: 64 MiB at any input size
@@ -30,6 +31,8 @@ def write_encode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> N
 
 def encode_images(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
     """Encode `images` (B, 3, S, S) float32 as features, each (B, C, h, w)."""
+    if config.trunk != HIERA:
+        return encode_with_lite(graph, config, input_size, images)
     fine, medium, channels = config.feature_channels
     coarse, half = input_size // STRIDE, input_size // COARSEST_STRIDE
     tiles = TileLayout(input_size // STRIDES[0] // config.windows[0], config.windows[0] // 4, 2)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD
-from masklet.config import MASK_STRIDE, ModelConfig, check_input_size
+from masklet.config import HIERA, MASK_STRIDE, TRUNKS, ModelConfig, check_input_size
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.hashing import sha256
 from masklet.files.names import check_name
@@ -155,13 +155,15 @@ def _config_to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def _config_from_json(values: Mapping[str, Any]) -> ModelConfig:
-    """Return the configuration with these fields; lists become tuples."""
+    """Return the configuration with these fields; lists become tuples. Older manifests state no trunk."""
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in {"trunk": HIERA, **values}.items()
     }
     types = {name: type(value) for name, value in _config_to_json(_EXAMPLE_CONFIG).items()}
     if fields.keys() != types.keys() or any(type(fields[name]) is not kind for name, kind in types.items()):
         raise ValueError("the fields of the model are incomplete, unknown or of the wrong type")
+    if fields["trunk"] not in TRUNKS:
+        raise ValueError(f"unknown trunk {fields['trunk']!r}")
     return ModelConfig(input_size=fields.pop("size"), **fields)
 
 

@@ -9,6 +9,8 @@ from masklet.backend import MEMORY_SLOTS
 from masklet.config import (
     DECODER_LAYERS,
     FUSER_BLOCKS,
+    HIERA,
+    LITE_STEM_CHANNELS,
     MASK_PROMPT_CHANNELS,
     MASK_STRIDE,
     NUM_LABELS,
@@ -23,7 +25,8 @@ Entry = tuple[str, Shape]
 
 def list_tensor_shapes(config: ModelConfig) -> dict[str, Shape]:
     """List every entry of the network's state dict (reference-model §9)."""
-    return dict([*_trunk(config), *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
+    trunk = _hiera(config) if config.trunk == HIERA else _efficientnet_lite(config)
+    return dict([*trunk, *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
 
 
 def _layer(name: str, out: int, *inner: int) -> Iterator[Entry]:
@@ -49,7 +52,7 @@ def _attention(name: str, channels: int, inner: int, memory: int) -> Iterator[En
     yield from _layer(f"{name}.out", channels, inner)
 
 
-def _trunk(config: ModelConfig) -> Iterator[Entry]:
+def _hiera(config: ModelConfig) -> Iterator[Entry]:
     width, background, tile = config.width, config.background, config.windows[0]
     yield "trunk.positions", (1, width, background, background)
     yield "trunk.window_positions", (1, width, tile, tile)
@@ -66,8 +69,18 @@ def _trunk(config: ModelConfig) -> Iterator[Entry]:
             yield from _layer(f"{name}.shortcut", block.out, block.channels)
 
 
+def _efficientnet_lite(config: ModelConfig) -> Iterator[Entry]:
+    yield from _layer("trunk.stem", LITE_STEM_CHANNELS, 3, 3, 3)
+    for block in config.mbconv_blocks:
+        name, kernel = block.name, block.kernel
+        if block.expansion > 1:
+            yield from _layer(f"{name}.expand", block.hidden, block.channels, 1, 1)
+        yield from _layer(f"{name}.depthwise", block.hidden, 1, kernel, kernel)
+        yield from _layer(f"{name}.project", block.out, block.hidden, 1, 1)
+
+
 def _neck(config: ModelConfig) -> Iterator[Entry]:
-    for level, width in enumerate(config.widths):
+    for level, width in enumerate(config.levels.values()):
         yield from _layer(f"neck.laterals.{level}", config.channels, width, 1, 1)
     fine, medium, channels = config.feature_channels
     yield from _layer("neck.stride4", fine, channels, 1, 1)

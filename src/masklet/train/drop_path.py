@@ -5,20 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from masklet.model.efficientnet_lite import EfficientNetLite, MBConv
 from masklet.model.hiera import Hiera, HieraBlock
 
 
-def add_drop_path(trunk: Hiera, max_probability: float) -> None:
+def add_drop_path(trunk: Hiera | EfficientNetLite, max_probability: float) -> None:
     """Leave out blocks in training mode, with a probability that grows with depth up to `max_probability`.
 
     Blocks are drawn separately for each image of a batch. The remaining residuals are scaled to keep their mean.
-    Blocks that change the width are never left out, nor those of the first two stages, where a row of the batch is a
-    tile of an image.
+    Blocks that change the width are never left out, nor those of Hiera's first two stages, where a row of the batch is
+    a tile of an image.
     """
     last = max(1, len(trunk.blocks) - 1)
     for index, block in enumerate(trunk.blocks):
-        assert isinstance(block, HieraBlock)
-        if block.shortcut is None and index > trunk.stage_ends[1]:
+        if isinstance(trunk, Hiera):
+            assert isinstance(block, HieraBlock)
+            can_be_left_out = block.shortcut is None and index > trunk.stage_ends[1]
+        else:
+            assert isinstance(block, MBConv)
+            can_be_left_out = block.is_residual
+        if can_be_left_out:
             block.register_forward_hook(_DropPath(max_probability * index / last))
 
 

@@ -19,7 +19,9 @@ from typing import TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from masklet.config import POSITION_WAVES, WAVE_CYCLES
 from masklet.model.attention import Attention
+from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder, TwoWayLayer
 from masklet.model.memory_attention import MemoryAttentionLayer
@@ -34,7 +36,6 @@ USED_WAVES = 0.85  # fraction of the waves that are used, coarsest first; finer 
 RANDOM_FRACTION = 0.3
 PLACE_GAIN, FAST_PAIRS = 5.0, 8  # gain and number of the rotary pairs that memory attention compares places with
 POINTER_LOGIT_GAP = 5.0  # how much lower the attention logit of a pointer is than that of the same place
-POSITION_CYCLES = (0.5, 2.0, 6.0)  # cycles per image of the waves in the finest features, where the table resolves them
 CARRIER_RANDOM_FRACTION = 0.1  # in layers that carry masks
 PARTS_PER_SIDE = 4  # parts of a cell's mask along each side
 MASK_CHANNELS = PARTS_PER_SIDE**2
@@ -113,14 +114,27 @@ def init_position_waves(model: Sam2) -> None:
     """
     trunk, finest = model.trunk, model.neck.stride4
     lateral = _of_type(model.neck.laterals, nn.Conv2d)[0]
-    for channel, wave in enumerate(_position_waves(trunk.positions.shape[-1])):
+    if isinstance(trunk, Hiera):
+        count = _init_position_table(trunk, lateral)
+    else:
+        count = POSITION_WAVES
+        _zero_channels(lateral, slice(count))
+        lateral.weight[:count, -count:] = torch.eye(count)[..., None, None]
+    for channel in range(count):
+        finest.weight[channel] *= RANDOM_FRACTION
+        finest.weight[channel, channel] += 1
+        _bias(finest)[channel] += 1  # shifts the values to where gelu is nearly linear
+
+
+def _init_position_table(trunk: Hiera, lateral: nn.Conv2d) -> int:
+    """Write waves into the position embedding and let the neck read them. Returns the number of waves."""
+    waves = _position_waves(trunk.positions.shape[-1])
+    for channel, wave in enumerate(waves):
         for layer in (trunk.patches, lateral):
             _zero_channels(layer, slice(channel, channel + 1))
         trunk.positions[0, channel] = wave / 2
         lateral.weight[channel, channel] = 2
-        finest.weight[channel] *= RANDOM_FRACTION
-        finest.weight[channel, channel] += 1
-        _bias(finest)[channel] += 1  # shifts the values to where gelu is nearly linear
+    return len(waves)
 
 
 @torch.no_grad()
@@ -157,9 +171,9 @@ def init_click_response(model: Sam2, generator: Generator) -> None:
 
 
 def _position_waves(side: int) -> list[Tensor]:
-    """Return sines and cosines along x and along y, each (side, side)."""
+    """Return the sines and cosines along x and along y that a table of this side resolves, each (side, side)."""
     positions = (torch.arange(side) + 0.5) / side * 2 - 1
-    angles = [torch.pi * cycles * positions for cycles in POSITION_CYCLES if 4 * cycles <= side]
+    angles = [torch.pi * cycles * positions for cycles in WAVE_CYCLES if 4 * cycles <= side]
     lines = [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
     return [map_ for line in lines for map_ in (line.expand(side, side), line[:, None].expand(side, side))]
 

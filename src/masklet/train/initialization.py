@@ -10,6 +10,7 @@ from torch import Generator, nn
 
 from masklet.config import ModelConfig
 from masklet.model.attention import Attention
+from masklet.model.hiera import Hiera
 from masklet.model.sam2 import Sam2
 from masklet.train.hand_designed_init import (
     init_click_response,
@@ -59,7 +60,8 @@ def _initialize_weights(model: Sam2, generator: Generator) -> None:
     for name, module in decoder.named_modules():
         if isinstance(module, Attention) and name.endswith(("to_image", "to_tokens")):
             init_decoder_attention(module, prompts.fourier.gaussian)
-    tables = (prompts.no_mask, model.trunk.positions, model.trunk.window_positions, model.slots, model.no_memory)
+    trunk_tables = (model.trunk.positions, model.trunk.window_positions) if isinstance(model.trunk, Hiera) else ()
+    tables = (prompts.no_mask, *trunk_tables, model.slots, model.no_memory)
     for table in (*tables, model.no_memory_position, model.no_pointer, model.hidden):
         if table is not None:
             nn.init.trunc_normal_(table, std=INIT_STD, generator=generator)

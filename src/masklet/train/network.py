@@ -6,7 +6,7 @@ import torch
 
 from masklet.checkpoints import key_names, read_tensors
 from masklet.checkpoints.hub import find_or_pull
-from masklet.config import CONFIGS, ModelConfig
+from masklet.config import CONFIGS, HIERA, ModelConfig
 from masklet.errors import SettingsError
 from masklet.model.sam2 import Sam2
 from masklet.train.drop_path import add_drop_path
@@ -19,10 +19,13 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
     """Build the network of the settings, in training mode, with gradients only for trained parameters.
 
     Raises:
-        SettingsError: A prefix in `trainable` fits no parameter.
+        SettingsError: A prefix in `trainable` fits no parameter, or the trunk has no attention for `lora_rank`.
         CheckpointError: The initial weights do not fit the model.
     """
     config = CONFIGS[settings.model]
+    if settings.lora_rank and config.trunk != HIERA:
+        message = f"lora_rank must be 0 for {config.name}: its trunk {config.trunk} has no attention to update"
+        raise SettingsError("bad-settings", message)
     if settings.initial_weights:
         model = load_network(settings.initial_weights, config)
     else:

@@ -1,0 +1,80 @@
+"""Graph `encode` of networks with EfficientNet-Lite: convolutions throughout, in maps (B, C, H, W)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.backend import GRAY, Features
+from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, MBConvConfig, ModelConfig
+from masklet.onnx_graphs.builder import GraphBuilder
+from masklet.position_tables import compute_position_waves
+
+
+def encode_with_lite(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
+    """Encode `images` (B, 3, S, S) as features, each (B, C, h, w)."""
+    first, second, third, fourth = _encode_trunk(graph, config, images)
+    coarse, half, channels = input_size // STRIDE, input_size // COARSEST_STRIDE, config.channels
+    level = graph.reshape(graph.conv(third, "neck.laterals.2"), -1, channels, half, 2, half, 2)
+    deeper = graph.reshape(graph.conv(fourth, "neck.laterals.3"), -1, channels, half, 1, half, 1)
+    both = graph.reshape(graph.add(level, deeper), -1, channels, coarse, coarse)  # nearest-neighbor upsampling
+    matrix, offset = _merge_lateral(graph, 0, "stride4")
+    stride4 = _apply_matrix(graph, first, matrix[:, :-POSITION_WAVES], offset, "neck.stride4")
+    waves = compute_position_waves(input_size // MASK_STRIDE, input_size // MASK_STRIDE)
+    stride4 = graph.add(stride4, _project_waves(graph, matrix[:, -POSITION_WAVES:], waves))
+    stride8 = _apply_matrix(graph, second, *_merge_lateral(graph, 1, "stride8"), "neck.stride8")
+    return Features(stride4, stride8, both)
+
+
+def _encode_trunk(graph: GraphBuilder, config: ModelConfig, images: str) -> list[str]:
+    """Compute the maps of the four levels, without the position waves."""
+    gray = graph.constant(np.array(GRAY)[:, None, None])
+    x = _convolve(graph, graph.op("Sub", graph.to_graph_dtype(images), gray), "trunk.stem", kernel=3, stride=2)
+    x, outputs, ends = _relu6(graph, x), [], config.mbconv_ends.values()
+    for index, block in enumerate(config.mbconv_blocks):
+        x = _write_block(graph, x, block)
+        if index in ends:
+            outputs.append(x)
+    return outputs
+
+
+def _write_block(graph: GraphBuilder, x: str, block: MBConvConfig) -> str:
+    hidden = x
+    if block.expansion > 1:
+        hidden = _relu6(graph, graph.conv(x, f"{block.name}.expand"))
+    hidden = _convolve(graph, hidden, f"{block.name}.depthwise", block.kernel, block.stride, group=block.hidden)
+    out = graph.conv(_relu6(graph, hidden), f"{block.name}.project")
+    return graph.add(x, out) if block.is_residual else out
+
+
+def _convolve(graph: GraphBuilder, x: str, name: str, kernel: int, stride: int, group: int = 1) -> str:
+    """Apply a convolution with TensorFlow's "same" padding to a map of even sides."""
+    total = kernel - stride
+    pads = [total // 2] * 2 + [total - total // 2] * 2
+    return graph.conv(x, name, strides=[stride] * 2, pads=pads, group=group)
+
+
+def _relu6(graph: GraphBuilder, x: str) -> str:
+    return graph.op("Clip", x, graph.constant(0.0), graph.constant(6.0))
+
+
+def _merge_lateral(graph: GraphBuilder, level: int, last: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Merge two layers of the neck into one matrix and offset."""
+    inner, outer = (graph.array(f"neck.{name}.weight")[..., 0, 0] for name in (f"laterals.{level}", last))
+    return outer @ inner, outer @ graph.array(f"neck.laterals.{level}.bias") + graph.array(f"neck.{last}.bias")
+
+
+def _apply_matrix(
+    graph: GraphBuilder, x: str, matrix: NDArray[np.float64], offset: NDArray[np.float64], name: str
+) -> str:
+    """Apply a matrix (out, C) to the channels of a map."""
+    weight, bias = graph.constant(matrix[..., None, None], f"{name}.matrix"), graph.constant(offset, f"{name}.offset")
+    return graph.op("Conv", x, weight, bias, name=name)
+
+
+def _project_waves(graph: GraphBuilder, matrix: NDArray[np.float64], waves: NDArray[np.float64]) -> str:
+    """Return what the waves add to the finest features, (1, C, h, w), as a sum of a row and a column."""
+    along_x, along_y = np.arange(0, len(waves), 2), np.arange(1, len(waves), 2)
+    row = matrix[:, along_x] @ waves[along_x, 0]
+    column = matrix[:, along_y] @ waves[along_y, :, 0]
+    return graph.add(graph.constant(row[None, :, None]), graph.constant(column[None, :, :, None]))
