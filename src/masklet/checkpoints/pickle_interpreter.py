@@ -144,7 +144,9 @@ class _Interpreter:
 
     def push_storage(self, _: Any) -> None:
         match self.stack.pop():
-            case ("storage", _Global(name), str(key), str(), int(length)) if name in DTYPES_BY_TORCH_STORAGE:
+            case ("storage", _Global(name), str(key), str(), int(length), *views) if (
+                name in DTYPES_BY_TORCH_STORAGE and views in ([], [None])  # None: PyTorch before 1.6, no view
+            ):
                 self.stack.append(Storage(key, DTYPES_BY_TORCH_STORAGE[name], length))
             case _:
                 raise ValueError("the description of a storage is invalid")

@@ -38,7 +38,7 @@ def read_torch(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dty
     storages = _collect_storages(file, tensors, members)
     suspects = _check_members(file, members, storages)
     values = {key: storage.dtype.decode(members[f"data/{key}"].raw(file)) for key, storage in storages.items()}
-    arrays = {name: _view(file, name, tensor, values[tensor.storage.key]) for name, tensor in tensors.items()}
+    arrays = {name: view_tensor(file, name, tensor, values[tensor.storage.key]) for name, tensor in tensors.items()}
     require_finite(file, {name: arrays[name] for name, tensor in tensors.items() if tensor.storage.key in suspects})
     return arrays, {name: tensor.storage.dtype for name, tensor in tensors.items()}
 
@@ -102,8 +102,12 @@ def _check_members(file: MappedFile, members: Mapping[str, Member], storages: Ma
     return {key for key in storages if not checks[f"data/{key}"].is_finite}
 
 
-def _view(file: MappedFile, name: str, tensor: Tensor, values: NDArray[Any]) -> NDArray[Any]:
-    """Return a tensor as a view of the values of its storage."""
+def view_tensor(file: MappedFile, name: str, tensor: Tensor, values: NDArray[Any]) -> NDArray[Any]:
+    """Return a tensor as a view of the values of its storage.
+
+    Raises:
+        CheckpointError: `checkpoint-corrupt`. It does not lie inside its storage.
+    """
     label = f"{name} of shape {str(tensor.shape)[:80]}"
     if not _fits(tensor, len(values)):
         raise file.make_error("checkpoint-corrupt", f"{label} does not fit its storage of {len(values)} values")

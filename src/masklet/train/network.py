@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from masklet.checkpoints import key_names, read_tensors
@@ -20,7 +22,7 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
 
     Raises:
         SettingsError: A prefix in `trainable` fits no parameter, or the trunk has no attention for `lora_rank`.
-        CheckpointError: The initial weights do not fit the model.
+        CheckpointError: The initial weights or the initial trunk do not fit the model.
     """
     config = CONFIGS[settings.model]
     if settings.lora_rank and config.trunk != HIERA:
@@ -30,6 +32,8 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
         model = load_network(settings.initial_weights, config)
     else:
         model = create_model(config, settings.seed)
+    if settings.initial_trunk:
+        _load_trunk(model, Path(settings.initial_trunk))
     model.to(device)
     if settings.lora_rank:
         add_low_rank(model, settings.lora_rank)
@@ -49,6 +53,14 @@ def load_network(name: str, config: ModelConfig) -> Sam2:
     key_names.check_entries({key: value.shape for key, value in tensors.items()}, expected, config)
     model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})
     return model
+
+
+def _load_trunk(model: Sam2, path: Path) -> None:
+    """Load the weights of the trunk alone."""
+    tensors = read_tensors(path)
+    expected = {f"trunk.{key}": tuple(value.shape) for key, value in model.trunk.state_dict().items()}
+    key_names.check_entries({key: value.shape for key, value in tensors.items()}, expected, model.config)
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()}, strict=False)
 
 
 def _require_gradients(model: Sam2, settings: Settings) -> None:

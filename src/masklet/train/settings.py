@@ -21,6 +21,7 @@ class Settings:
     # network
     model: str = "nano"  # a configuration of `masklet.config`
     initial_weights: str = ""  # a checkpoint file or a model name; empty: random weights
+    initial_trunk: str = ""  # a file of `masklet models import-trunk`, which replaces the trunk's initial weights
     trainable: tuple[str, ...] = ()  # prefixes of the parameter names to train; empty: all
     lora_rank: int = 0  # rank of low-rank updates in the trunk, which replace training its weights; 0: none
     drop_path: float = 0.0  # stochastic depth: probability for the last block of the trunk, less for earlier ones
