@@ -137,10 +137,31 @@ def test_training_starts_from_an_imported_trunk(
     fresh = build_network(Settings(model="lite-micro"), CPU).state_dict()
     tensors = read_tensors(out)
     for name, value in model.state_dict().items():
-        expected = torch.from_numpy(tensors[name]) if name.startswith("trunk.") else fresh[name]
-        assert torch.equal(value, expected), name
+        if not name.startswith("neck.laterals."):  # they are scaled to the maps
+            expected = torch.from_numpy(tensors[name]) if name.startswith("trunk.") else fresh[name]
+            assert torch.equal(value, expected), name
     assert main(["models", "import-trunk", str(published), str(out)]) == 73
     assert main(["models", "import-trunk", str(published), str(tmp_path / "trunk.pt")]) == 2
+
+
+def test_a_new_neck_is_scaled_to_a_pretrained_trunk_but_not_its_waves(published: Path, tmp_path: Path) -> None:
+    out = tmp_path / "trunk.safetensors"
+    write_tensors(out, import_trunk(published)[1])
+    scaled, fresh = (
+        build_network(Settings(model="lite-micro", initial_trunk=trunk), CPU).neck for trunk in (str(out), "")
+    )
+    maps = [torch.randn(1, count, 4, 4) for count in MICRO.levels.values()]
+    maps[2:] = [torch.zeros(1, MICRO.levels[16], 4, 4), torch.zeros(1, MICRO.levels[32], 2, 2)]
+    without_waves = torch.cat((maps[0][:, :-12], torch.zeros(1, 12, 4, 4)), dim=1)
+    only_waves = maps[0] - without_waves
+    with torch.no_grad():
+        for first, is_scaled in ((without_waves, True), (only_waves, False)):
+            offset, one, other = (
+                neck((level, *maps[1:])).stride4
+                for neck, level in ((fresh, torch.zeros_like(first)), (fresh, first), (scaled, first))
+            )
+            assert torch.allclose(one, other, atol=1e-6) != is_scaled
+            assert ((other - offset).std() < 0.5 * (one - offset).std()) == is_scaled
 
 
 def test_a_trunk_of_another_model_is_refused(tmp_path: Path) -> None:

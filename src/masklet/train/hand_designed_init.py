@@ -39,6 +39,7 @@ POINTER_LOGIT_GAP = 5.0  # how much lower the attention logit of a pointer is th
 CARRIER_RANDOM_FRACTION = 0.1  # in layers that carry masks
 PARTS_PER_SIDE = 4  # parts of a cell's mask along each side
 MASK_CHANNELS = PARTS_PER_SIDE**2
+PRETRAINED_SCALES = (6.0, 8.0, 4.0, 4.0)  # by which the weights of the neck are divided, for the levels of the trunk
 MASK_FEATURE = 12  # index of the mask's channel in the finest features, after the waves; the next is its negative
 PROMPT_GAIN, MEMORY_GAIN, OUTPUT_GAIN = 3.0, 6.0, 2.0  # gains of masks from prompts, from memory, and at the output
 SELF_ATTENTION_GAIN = 1.2  # gain of the orthogonal queries and keys of the first self-attention
@@ -135,6 +136,18 @@ def _init_position_table(trunk: Hiera, lateral: nn.Conv2d) -> int:
         trunk.positions[0, channel] = wave / 2
         lateral.weight[channel, channel] = 2
     return len(waves)
+
+
+@torch.no_grad()
+def init_pretrained_laterals(model: Sam2) -> None:
+    """Scale a new neck down to the maps of a pretrained EfficientNet-Lite, whose standard deviations are 3 to 7.
+
+    The decoder needs features with values around one or less, or the prompts have no effect (docs/log.md).
+    """
+    laterals = _of_type(model.neck.laterals, nn.Conv2d)
+    for lateral, scale in zip(laterals, PRETRAINED_SCALES, strict=True):
+        lateral.weight /= scale
+    laterals[0].weight[:, -POSITION_WAVES:] *= PRETRAINED_SCALES[0]  # waves are not part of the pretrained maps
 
 
 @torch.no_grad()

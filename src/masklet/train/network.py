@@ -12,6 +12,7 @@ from masklet.config import CONFIGS, HIERA, ModelConfig
 from masklet.errors import SettingsError
 from masklet.model.sam2 import Sam2
 from masklet.train.drop_path import add_drop_path
+from masklet.train.hand_designed_init import init_pretrained_laterals
 from masklet.train.initialization import create_model
 from masklet.train.lora import LowRank, add_low_rank
 from masklet.train.settings import Settings
@@ -34,6 +35,8 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
         model = create_model(config, settings.seed)
     if settings.initial_trunk:
         _load_trunk(model, Path(settings.initial_trunk))
+        if not settings.initial_weights and config.trunk != HIERA:
+            init_pretrained_laterals(model)
     model.to(device)
     if settings.lora_rank:
         add_low_rank(model, settings.lora_rank)
