@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +24,6 @@ from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import natural_key
 from masklet.files.json_fields import name_errors, read_fields
 from masklet.files.names import check_name
-from masklet.masks import rle
 
 LICENSE = "CC BY 4.0"
 FRAMES_FOLDER, MASKS_FOLDER = "JPEGImages_24fps", "Annotations_6fps"
@@ -50,21 +47,6 @@ class Masklets:
     stride: int
     object_ids: tuple[int, ...]
     rows: Sequence[Sequence[Code | None]]
-
-    def areas(self, position: int) -> list[int]:
-        """Return the area of one object on each frame on which it is annotated, in pixels."""
-        codes = (row[position] for row in self.rows)
-        return [rle.compute_area(code) for code in codes if code is not None]
-
-    def visibility_changes(self, position: int) -> int:
-        """Count how often one object disappears or reappears after its first appearance."""
-        visible = [area > 0 for area in dropwhile(operator.not_, self.areas(position))]
-        return sum(before != after for before, after in pairwise(visible))
-
-    def mean_area(self, position: int) -> float:
-        """Return the mean area of one object over the frames on which it is visible, 0 without any."""
-        visible_areas = [area for area in self.areas(position) if area]
-        return sum(visible_areas) / len(visible_areas) if visible_areas else 0.0
 
 
 def open_sav_train(root: Path, kind: Literal["manual", "auto"] = "manual") -> Clips:
