@@ -306,7 +306,7 @@ class Segmenter:
         if direction != "forward":
             message = f"a camera or an iterator delivers frames once; direction must be forward, got {direction!r}"
             raise SettingsError("bad-usage", message)
-        return _track_stream(self._create_tracker(None, None, postprocessing), video, schedule)
+        return _track_stream(self.tracker(postprocessing=postprocessing), video, schedule)
 
     def generate_masks(
         self,

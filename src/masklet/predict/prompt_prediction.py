@@ -107,7 +107,8 @@ def predict_prompts(
                 next_regions[key] = view.zoom_in(group[key].prompt, found, frame.size)
                 if next_regions[key] is not None:
                     zoomed[key] = replace(group[key], found=found)
-            yield region, {key: one for key, one in predicted.items() if key not in zoomed}
+            if final := {key: one for key, one in predicted.items() if key not in zoomed}:
+                yield region, final
         objects, regions = zoomed, next_regions
 
 

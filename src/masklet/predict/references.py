@@ -124,7 +124,7 @@ class References:
         backend, number = self._backend, self._count
         results = [one.decoded for one in found.values()]
         in_region = self._memorize(frame, region, results)
-        if region is not None and results:
+        if region is not None:
             masks = [region.paste_mask(one, frame.size) for one in backend.fetch(results).logits]
             used = backend.use_masks(frame.encode(None), masks)
             results = backend.select(used, [(row, None) for row in range(len(results))])
@@ -135,7 +135,7 @@ class References:
             known.in_image.remember(number, other, prompted=True)
 
     def _memorize(self, frame: EncodedFrame, region: Region, results: list[Decoded]) -> list[Memory]:
-        return self._backend.memorize(frame.encode(region), results, [True] * len(results)) if results else []
+        return self._backend.memorize(frame.encode(region), results, [True] * len(results))
 
     def _search(self, frame: EncodedFrame, regions: Mapping[int, Region]) -> dict[int, _FoundObject]:
         """Search for objects, each in its region of an image."""

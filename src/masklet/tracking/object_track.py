@@ -43,7 +43,7 @@ class ObjectResult(NamedTuple):
 
     def find_mask(self, backend: Backend, size: tuple[int, int]) -> FoundMask:
         """Return the mask as it was found on a frame of `size` (H, W)."""
-        return FoundMask(self.region, size, self.decoded.logits, lambda: backend.fetch([self.decoded]).logits[0])
+        return FoundMask.of(backend, self.decoded, self.region, size)
 
 
 @dataclass(slots=True)

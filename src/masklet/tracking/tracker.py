@@ -145,7 +145,7 @@ class Tracker:
         tracks = {key: self.tracks.get(key) or self._create_track(key) for key in by_object}
         for region, predicted in predict_prompts(opened, self.view, VIDEO_RULES, objects):
             results = self._postprocess(frame, predicted, [one.select(self.backend) for one in predicted.values()])
-            memories = self.backend.memorize(opened.encode(region), results, [True] * len(results)) if results else []
+            memories = self.backend.memorize(opened.encode(region), results, [True] * len(results))
             for key, decoded, memory in zip(predicted, results, memories, strict=True):
                 earlier = tracks[key].results.get(frame)
                 direction = earlier.direction if earlier else 0
