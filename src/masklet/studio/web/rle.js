@@ -1,0 +1,100 @@
+/**
+ * Runs of masks: the lengths of alternating runs of background and object, in rows from the top-left corner, background
+ * first.
+ *
+ * @module
+ */
+
+/** A size as [height, width] in pixels. @typedef {readonly [number, number]} Size */
+
+/**
+ * Decode runs to a mask.
+ *
+ * @param {Uint32Array} runs Lengths of runs, background first. Runs beyond the last pixel are ignored.
+ * @param {number} height
+ * @param {number} width
+ * @returns {Uint8Array} height × width values in rows, 1 where the object is.
+ */
+export function decodeRuns(runs, height, width) {
+  const mask = new Uint8Array(height * width);
+  forEachRun(runs, (start, end) => mask.fill(1, start, end));
+  return mask;
+}
+
+/**
+ * Encode a mask as runs.
+ *
+ * @param {ArrayLike<number>} mask height × width values in rows; the object is where they are not 0.
+ * @param {number} height
+ * @param {number} width
+ * @returns {Uint32Array} Runs that end with the last pixel.
+ */
+export function encodeRuns(mask, height, width) {
+  const pixels = height * width;
+  /** @type {Uint32Array} */
+  let runs = new Uint32Array(256);
+  let count = 0;
+  let start = 0;
+  let inside = false;
+  for (let index = 0; index < pixels; index++) {
+    if ((mask[index] !== 0) === inside) continue;
+    if (count === runs.length) runs = grow(runs);
+    runs[count++] = index - start;
+    start = index;
+    inside = !inside;
+  }
+  if (count === runs.length) runs = grow(runs);
+  runs[count++] = pixels - start;
+  return runs.slice(0, count);
+}
+
+/**
+ * Call a function with the first pixel of each run of the object, and the pixel after the last.
+ *
+ * @param {Uint32Array} runs
+ * @param {(start: number, end: number) => void} visit
+ */
+export function forEachRun(runs, visit) {
+  let position = 0;
+  for (let index = 0; index < runs.length; index++) {
+    const end = position + runs[index];
+    if (index % 2 === 1 && end > position) visit(position, end);
+    position = end;
+  }
+}
+
+/**
+ * Count the pixels of a mask.
+ *
+ * @param {Uint32Array} runs
+ * @returns {number}
+ */
+export function countPixels(runs) {
+  let count = 0;
+  for (let index = 1; index < runs.length; index += 2) count += runs[index];
+  return count;
+}
+
+/**
+ * Whether two masks of one size have the same runs.
+ *
+ * @param {Uint32Array} left
+ * @param {Uint32Array} right
+ * @returns {boolean}
+ */
+export function equalRuns(left, right) {
+  if (left === right) return true;
+  if (left.length !== right.length) return false;
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
+}
+
+/**
+ * @param {Uint32Array} runs
+ * @returns {Uint32Array} The runs in an array of twice the length.
+ */
+function grow(runs) {
+  const larger = new Uint32Array(runs.length * 2);
+  larger.set(runs);
+  return larger;
+}
