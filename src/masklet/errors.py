@@ -107,6 +107,8 @@ EXIT_STATUS: dict[str, int] = {
     "network-unavailable": 69,
     "download-failed": 75,
     "port-taken": 69,
+    # studio
+    "bad-request": 65,
     # command line
     "bad-usage": 2,
     "internal": 70,

@@ -1,0 +1,1 @@
+"""The studio: a local server and a page in the browser that segments, tracks, corrects and exports."""

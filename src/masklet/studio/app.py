@@ -1,0 +1,204 @@
+"""HTTP resources of the studio, as `docs/studio-protocol.md` lists them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from masklet.errors import MaskletError
+from masklet.studio.connection import Clients, Commands, FrameRequest
+from masklet.studio.problems import problem, problem_of
+from masklet.studio.security import Access, Guard
+from masklet.studio.static_files import serve_file
+from masklet.studio.websocket import Socket
+
+MAX_FORM_BYTES, MAX_IMPORT_BYTES = 4096, 64 << 20
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_REGION = re.compile(r"[0-9]{1,6}(?:,[0-9]{1,6}){3}", re.ASCII)
+_EXPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+
+_ENTERED = """<!doctype html>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=/">
+<title>masklet</title>
+<p><a href="/">Open masklet</a></p>
+"""
+_FORM = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>masklet</title>
+<form method="post" action="/enter">
+<p><label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
+<button>Open</button></p>
+</form>
+</html>
+"""
+
+
+def build_app(commands: Commands, clients: Clients, access: Access, page: str = "index.html") -> ASGIApp:
+    """Return the ASGI application of a studio.
+
+    Args:
+        commands: What handles commands, frames, exports and imports.
+        clients: The connected clients; the application adds and removes them.
+        access: Who may use it.
+        page: The file of the folder `web` that is served at `/`.
+    """
+    resources = _Resources(commands, clients, access, page)
+    routes = [
+        Route("/", resources.show_page),
+        Route("/enter", resources.enter, methods=["GET", "POST"]),
+        Route("/static/{name:path}", resources.serve_static),
+        Route("/frames/{medium}/{frame}", resources.serve_frame),
+        Route("/exports/{name}.zip", resources.serve_export),
+        Route("/imports/{medium}", resources.receive_import, methods=["POST"]),
+        WebSocketRoute("/ws", resources.serve_socket),
+    ]
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _refuse, MaskletError: _report, Exception: _report}
+    )
+    app.router.redirect_slashes = False
+    return Guard(app, access)
+
+
+class _Resources:
+    def __init__(self, commands: Commands, clients: Clients, access: Access, page: str) -> None:
+        self._commands, self._clients, self._access, self._page = commands, clients, access, page
+
+    async def show_page(self, request: Request) -> Response:
+        """Return the page."""
+        return serve_file(request, self._page)
+
+    async def serve_static(self, request: Request) -> Response:
+        """Return a script or style of the page."""
+        return serve_file(request, request.path_params["name"])
+
+    async def enter(self, request: Request) -> Response:
+        """Exchange a one-time code or the token for the cookie. Without either, show the form for the token."""
+        if request.method == "POST":
+            is_accepted = self._access.accepts_token(await _read_token(request))
+        elif "code" in request.query_params:
+            is_accepted = self._access.redeem_code(request.query_params["code"])
+        elif self._access.token is not None:
+            # with "no-referrer" the form would be sent with "Origin: null"
+            return HTMLResponse(_FORM, headers={"Referrer-Policy": "same-origin", "Cache-Control": "no-store"})
+        else:
+            is_accepted = False
+        if not is_accepted:
+            return problem(401, "unauthorized", "the code or token is wrong, or the code was used or is too old")
+        # a redirect would belong to the navigation from the private file, on which no SameSite=Strict cookie is sent
+        cookie = self._access.make_cookie(request.headers)
+        return HTMLResponse(_ENTERED, headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
+
+    async def serve_frame(self, request: Request) -> Response:
+        """Return a frame. Its ETag lets browsers keep it for the session."""
+        wanted = _parse_frame(request)
+        etag = self._access.make_etag(str(wanted))
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return await _respond(partial(self._commands.frame, wanted), headers)
+
+    async def serve_export(self, request: Request) -> Response:
+        """Return an exported folder as a zip archive."""
+        name = request.path_params["name"]
+        if not _EXPORT.fullmatch(name):
+            return problem(404, "not-found")
+        headers = {"Content-Disposition": f'attachment; filename="{name}.zip"', "Cache-Control": "no-store"}
+        return await _respond(partial(self._commands.export, name), headers)
+
+    async def receive_import(self, request: Request) -> Response:
+        """Read an annotation file from the body."""
+        medium = _parse_number(request.path_params["medium"])
+        name = request.query_params.get("name", "")
+        if not 0 < len(name) <= 255 or "/" in name or "\\" in name or not name.isprintable():
+            raise MaskletError("bad-request", f"the name of the file must be without folders, got {name[:300]!r}")
+        content = await _read_body(request, MAX_IMPORT_BYTES)
+        reply = await run_in_threadpool(self._commands.import_annotations, medium, name, content)
+        return JSONResponse(reply, headers={"Cache-Control": "no-store"})
+
+    async def serve_socket(self, socket: WebSocket) -> None:
+        """Serve a client."""
+        await Socket(socket, self._commands, self._clients).run()
+
+
+async def _respond(make: Callable[[], Any], headers: dict[str, str]) -> Response:
+    content = await run_in_threadpool(make)
+    if isinstance(content.body, bytes):
+        return Response(content.body, headers=headers, media_type=content.media_type)
+    return StreamingResponse(content.body, headers=headers, media_type=content.media_type)
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        HTTPException: 413. It is longer than `limit` bytes.
+    """
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > limit:
+        raise HTTPException(413)
+    parts, total = [], 0
+    async for part in request.stream():
+        total += len(part)
+        if total > limit:
+            raise HTTPException(413)
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _read_token(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise HTTPException(415)
+    body = await _read_body(request, MAX_FORM_BYTES)
+    return parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
+
+
+def _parse_frame(request: Request) -> FrameRequest:
+    query = request.query_params
+    width, region, kind = query.get("width"), query.get("region"), query.get("format", "jpeg")
+    if kind not in ("jpeg", "png"):
+        raise MaskletError("bad-request", f"the format of a frame is jpeg or png, got {kind[:100]!r}")
+    if region is not None and not _REGION.fullmatch(region):
+        raise MaskletError("bad-request", f"a region is x0,y0,x1,y1 in pixels, got {region[:100]!r}")
+    return FrameRequest(
+        _parse_number(request.path_params["medium"]),
+        _parse_number(request.path_params["frame"]),
+        None if width is None else _parse_number(width),
+        None if region is None else tuple(int(one) for one in region.split(",")),  # type: ignore[arg-type]
+        kind,  # type: ignore[arg-type]
+    )
+
+
+def _parse_number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise MaskletError("bad-request", f"expected a number from 0 to 999999999, got {text[:100]!r}")
+    return int(text)
+
+
+_CODES = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 415: "unsupported-media-type"}
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    allowed = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
+    connection = {"connection": "close"} if error.status_code == 413 else {}
+    return problem(error.status_code, _CODES.get(error.status_code, "bad-request"), **allowed, **connection)
+
+
+async def _report(request: Request, error: Exception) -> Response:
+    return problem_of(error)
