@@ -72,6 +72,33 @@ def test_every_format_is_written_for_every_image(
         assert Image.open(record["files"]["cutout"]).mode == "RGBA"
 
 
+def test_effects_are_written_as_images(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, columns = np.mgrid[:60, :80]
+    image = np.dstack([2 * rows, 3 * columns, 255 - rows - columns]).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "smooth.png")
+    words = (tmp_path / "smooth.png", "--point", "40,30", "--model", model, "--out", tmp_path / "out", "--json")
+    effects = ("--format", "npz,blur,blur_objects,spotlight,background", "--background", "#0a141e")
+    assert run(*words, *effects) == 0
+    files = read_json(capsys)["pictures"][0]["files"]
+    masks = masks_at(files.pop("npz"))
+    assert 0 < masks.areas[0] < 4800
+    for name, file in files.items():
+        wanted = masks.apply_effect(image, name, background=(10, 20, 30)).astype(float)
+        assert abs(np.asarray(Image.open(file)) - wanted).mean() < 6  # JPEG
+    assert run(*words, "--format", "background", "--background", "reddish", "--overwrite") == 2
+
+
+def test_a_background_is_an_image_file(model: str, images: list[str], tmp_path: Path) -> None:
+    Image.new("RGB", (7, 5), (200, 0, 0)).save(tmp_path / "red.png")
+    words = (images[0], "--point", "40,30", "--model", model, "--out", tmp_path / "out", "--format", "png,background")
+    assert run(*words, "--background", tmp_path / "red.png") == 0
+    outside = np.asarray(Image.open(tmp_path / "out" / "one.png")) == 0
+    image = np.asarray(Image.open(tmp_path / "out" / "one.background.jpg")).astype(float)
+    assert np.median(image[outside], axis=0) == pytest.approx(
+        [200, 0, 0], abs=40
+    )  # the mask is noise, and JPEG smooths it
+
+
 def test_objects_have_the_ids_of_their_prompts(
     model: str, images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,29 @@ def test_a_cutout_has_the_masks_as_alpha(
         assert image[:, 92:, :3].max() < 20 or index > 7  # and what is cut away is gone
 
 
+def test_effect_videos_show_the_effect_with_times_and_sound(source: Path, tmp_path: Path) -> None:
+    for name in ("blur_objects", "spotlight"):
+        frames = decoded(path := exported(source, tmp_path, name, range(2, 5)))
+        assert [time for time, _ in frames] == [(time - TIMES[2]) * UNIT for time in TIMES[2:5]]
+        assert sound_of(path)
+        for index, (_, image) in enumerate(frames, start=2):
+            wanted = Masks.from_binary(mask(index)).apply_effect(draw_image(index), name).astype(float)
+            assert np.abs(image - wanted).mean() < 4
+
+
+def test_a_background_video_shows_the_given_color_and_image(tmp_path: Path) -> None:
+    video: Any = open_video(np.stack([draw_image(index) for index in range(2)]))
+    frames = tracked(range(2), video)
+    stripes = np.zeros((32, 48, 3), np.uint8)
+    stripes[:16] = 200
+    for background, top, bottom in (("#0a141e", (10, 20, 30), (10, 20, 30)), (stripes, (200,) * 3, (0,) * 3)):
+        (path,) = save_masks(frames, tmp_path, ["background"], video=video, background=background)
+        for index, (_, image) in enumerate(decoded(path)):
+            assert np.abs(image[5:20, 80:] - np.array(top, float)).max() < 6
+            assert np.abs(image[45:, 80:] - np.array(bottom, float)).max() < 6
+            assert np.abs(image[25:35, 20:40] - draw_image(index)[25:35, 20:40].astype(float)).max() < 20
+
+
 @pytest.mark.parametrize("name", ["overlay", "cutout", "prores"])
 def test_the_same_masks_give_the_same_file(name: str, source: Path, tmp_path: Path) -> None:
     first, second = (exported(source, tmp_path / part, name).read_bytes() for part in "ab")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from masklet.cli import console
+from masklet.cli.background_option import BackgroundOption, parse_background
 from masklet.cli.image_input import find_images
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, ZoomModelOptions, parse_formats
@@ -44,6 +45,7 @@ def segment(
     format: Annotated[
         str, typer.Option(help=f"Output formats, separated by commas: {', '.join(SUFFIXES)}.")
     ] = "png,overlay",
+    background: BackgroundOption = "white",
     multimask: Annotated[
         bool, typer.Option("--multimask", help="Write all three candidate masks of each prompt.")
     ] = False,
@@ -86,6 +88,7 @@ def segment(
         islands=holes.islands,
         folder=out,
         formats=formats,
+        background=parse_background(background),
         overwrite=overwrite,
     )
     check_inputs_remain(request)

@@ -15,6 +15,7 @@ from masklet.cli.options import check_free
 from masklet.errors import MaskletError, SettingsError
 
 if TYPE_CHECKING:
+    from masklet.masks.effects import Background
     from masklet.masks.masks import Masks
     from masklet.prompts import Prompt
     from masklet.segmenter import Segmenter
@@ -23,6 +24,10 @@ SUFFIXES = {
     "png": ".png",
     "overlay": ".overlay.jpg",
     "cutout": ".cutout.png",
+    "blur": ".blur.jpg",
+    "blur_objects": ".blur_objects.jpg",
+    "spotlight": ".spotlight.jpg",
+    "background": ".background.jpg",
     "rle": ".json",
     "npz": ".npz",
 }
@@ -41,6 +46,7 @@ class SegmentRequest:
         islands: Largest area of islands to remove.
         folder: Output folder.
         formats: Output formats.
+        background: What replaces the background in the format `background`.
         overwrite: Replace existing files.
     """
 
@@ -52,6 +58,7 @@ class SegmentRequest:
     islands: int
     folder: Path
     formats: list[str]
+    background: Background
     overwrite: bool
 
     def files(self, image: Path) -> dict[str, Path]:
@@ -140,7 +147,7 @@ def _segment(predictor: _Prompted | _Referenced, path: Path, request: SegmentReq
     if request.holes or request.islands:
         masks = masks.postprocess(fill_holes=request.holes, remove_islands=request.islands)
     for name, file in files.items():
-        _write(name, file, masks, image)
+        _write(name, file, masks, image, request.background)
     return {
         "picture": str(path),
         "size": list(masks.size),
@@ -165,10 +172,11 @@ def _describe_object(object_mask: Masks) -> dict[str, Any]:
     }
 
 
-def _write(name: str, path: Path, masks: Masks, image: Any) -> None:
+def _write(name: str, path: Path, masks: Masks, image: Any, background: Background) -> None:
     from PIL import Image
 
     from masklet.files.atomic import atomic_write
+    from masklet.masks.effects import EFFECTS
 
     if name == "overlay":
         with atomic_write(path) as file:
@@ -176,6 +184,9 @@ def _write(name: str, path: Path, masks: Masks, image: Any) -> None:
     elif name == "cutout":
         with atomic_write(path) as file:
             Image.fromarray(masks.cutout(image)).save(file, "PNG")
+    elif name in EFFECTS:
+        with atomic_write(path) as file:
+            Image.fromarray(masks.apply_effect(image, name, background=background)).save(file, "JPEG", quality=92)
     else:
         masks.save(path)
 

@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from masklet.cli import console
+from masklet.cli.background_option import BackgroundOption, parse_background
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
 from masklet.cli.postprocessing_options import PostProcessingOptions
 from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.errors import SettingsError, VideoError
 
-FORMATS = "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores"
+FORMATS = (
+    "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores, blur, blur_objects, spotlight, "
+    "background"
+)
 
 
 class OnCorrupt(str, Enum):
@@ -75,6 +79,7 @@ def track(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: VIDEO_masks.")] = None,
     format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = "png,overlay",
+    background: BackgroundOption = "white",
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume at the first unfinished frame of an earlier run.")
     ] = False,
@@ -115,6 +120,7 @@ def track(
         formats=[BY_NAME[name] for name in parse_formats(format, BY_NAME)],
         resume=resume,
         overwrite=overwrite,
+        background=parse_background(background),
     )
     record = run(request)
     if json:

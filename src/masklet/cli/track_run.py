@@ -133,6 +133,7 @@ class _JobRun:
             path=request.source,
             names=_file_names(find_frame_files(str(request.source)) or []),
             labels=collect_prompt_labels(job.schedule),
+            background=request.background,
         )
         self._out = request.out
         self._output = Output(self._out, self._clip)

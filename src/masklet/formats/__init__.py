@@ -16,6 +16,7 @@ _HOMES = {
     "Format": "format",
     "Output": "writer",
     "masks_at": "reader",
+    "read_background": "effect_video",
     "find_formats": "registry",
     "read_masks": "reader",
     "save_masks": "writer",
@@ -30,11 +31,13 @@ __all__ = [
     "Output",
     "masks_at",
     "find_formats",
+    "read_background",
     "read_masks",
     "save_masks",
 ]
 
 if TYPE_CHECKING:
+    from masklet.formats.effect_video import read_background
     from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
     from masklet.formats.reader import masks_at, read_masks
     from masklet.formats.registry import FORMATS, find_formats

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_source import frame_times, open_source, pair_with_images
 from masklet.formats.video_encoder import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
-from masklet.masks import overlay, rle
+from masklet.masks import effects, overlay, rle
 from masklet.masks.rle_frame import RleFrame
 
 _RIM = 8  # pixels around the masks that keep their color, so that compression does not darken the edge
-_SOFTNESS = 3  # pixels: side of the blur kernel that smooths the edge
 
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Codec) -> None:
@@ -37,5 +36,4 @@ PRORES = FileFormat("prores", "cutout.mov", partial(write, codec=PRORES_4444), s
 def _cut(image: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the image as RGBA (H, W, 4) with a smoothed edge of the binary `alpha`."""
     near = cv2.dilate(alpha, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
-    smooth = cv2.GaussianBlur(alpha, (_SOFTNESS, _SOFTNESS), 0, borderType=cv2.BORDER_REPLICATE)
-    return np.dstack([cv2.copyTo(image, near), smooth])
+    return np.dstack([cv2.copyTo(image, near), effects.smooth_edge(alpha)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from masklet.masks.effects import WHITE, Background
 from masklet.masks.labels import UNLABELED, number_classes
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
@@ -27,6 +28,7 @@ class Clip:
         path: The video file, for frame times and audio.
         names: File names of the frames, if the video is a folder of images.
         labels: Labels of the objects that have one, by object id. An object has one label in all frames.
+        background: What the format `background` shows behind the objects.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Clip:
     path: Path | None = None
     names: Sequence[str] | None = None
     labels: Mapping[int, str] = field(default_factory=dict)
+    background: Background = WHITE
 
     def number_classes(self, first: int = 0) -> dict[str, int]:
         """Number the classes of the objects from `first`, in the order of the object ids.

@@ -8,6 +8,7 @@ from masklet.errors import SettingsError
 from masklet.formats.coco import COCO
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
+from masklet.formats.effect_video import EFFECT_VIDEOS
 from masklet.formats.format import Format
 from masklet.formats.label_maps import PNG, SAV
 from masklet.formats.labelme import LABELME
@@ -17,9 +18,11 @@ from masklet.formats.overlay_video import OVERLAY
 from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 
-FORMATS: dict[str, Format] = {
-    form.name: form for form in (PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, OVERLAY, CUTOUT, PRORES)
-}
+_ALL: tuple[Format, ...] = (
+    *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ),
+    *(OVERLAY, CUTOUT, PRORES, *EFFECT_VIDEOS),
+)
+FORMATS: dict[str, Format] = {form.name: form for form in _ALL}
 
 
 def find_formats(names: Iterable[str]) -> list[Format]:

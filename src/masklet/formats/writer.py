@@ -14,6 +14,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
 from masklet.formats.registry import find_formats
 from masklet.jobs.frame_log import FrameLog
+from masklet.masks.effects import WHITE, Background, check_background
 from masklet.masks.rle_frame import RleFrame, collect_labels, encode_frame, list_object_ids
 from masklet.masks.tracked_frame import TrackedFrame
 
@@ -72,6 +73,7 @@ def save_masks(
     *,
     video: Video | None = None,
     path: str | Path | None = None,
+    background: str | Background = WHITE,
 ) -> list[Path]:
     """Save tracked frames in one or several formats.
 
@@ -80,14 +82,16 @@ def save_masks(
         out: Folder to write to. Existing files are overwritten.
         formats: Names of formats, see `FORMATS`.
         video: The video, for formats that show its images.
-        path: The video file, from which overlays take frame times and audio.
+        path: The video file, from which overlays and effects take frame times and audio.
+        background: What the format `background` shows behind the objects: a color (its CSS name or RGB values), or an
+            image (h, w, 3) uint8, scaled and cropped to cover the frames.
 
     Returns:
         The file or folder of each format.
 
     Raises:
         FormatError: There are no frames, or an object id does not fit into the format.
-        SettingsError: A format is unknown, or needs the video.
+        SettingsError: A format is unknown, or needs the video, or the background is invalid.
         ResourceError: A file cannot be written.
     """
     forms = find_formats(formats)
@@ -95,7 +99,7 @@ def save_masks(
         with_images := [form.name for form in forms if isinstance(form, FileFormat) and form.shows_images]
     ):
         raise SettingsError("bad-usage", f"format {with_images[0]!r} shows images; pass the video")
-    source = None if path is None else Path(path)
+    source, behind = None if path is None else Path(path), check_background(background)
     with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as log:
         for frame in frames:
             log.append(encode_frame(frame))
@@ -103,7 +107,8 @@ def save_masks(
         if first is None:
             raise FormatError("annotation-broken", "there are no frames to save")
         object_ids, labels = tuple(list_object_ids(log)), collect_labels(log)
-        clip = Clip(source.stem if source else "video", first.size, object_ids, video, source, labels=labels)
+        name = source.stem if source else "video"
+        clip = Clip(name, first.size, object_ids, video, source, labels=labels, background=behind)
         output = Output(Path(out), clip)
         for form in forms:
             output.write(form, log)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from masklet.config import CERTAIN_LOGIT
 from masklet.errors import BackendError, FormatError, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
-from masklet.masks import connected_components, interop, mask_files, polygons, rle
+from masklet.masks import connected_components, effects, interop, mask_files, polygons, rle
 from masklet.masks import overlay as drawing
 from masklet.masks.crop import Crop
 from masklet.masks.iou import mask_iou, masks_to_boxes
@@ -428,6 +428,38 @@ class Masks:
         if soft:
             return drawing.cut_out(checked, drawing.make_soft_alpha(self._iterate_logits(), self.size))
         return drawing.cut_out(checked, drawing.make_binary_alpha(self._iterate_binary(), self.size))
+
+    def apply_effect(
+        self,
+        image: NDArray[np.uint8],
+        effect: str,
+        *,
+        background: str | Sequence[int] | NDArray[np.uint8] = effects.WHITE,
+    ) -> NDArray[np.uint8]:
+        """Apply an effect to the background or to the objects, all masks together. Edges are soft.
+
+        - `blur`: the background is blurred;
+        - `blur_objects`: the objects are blurred beyond recognition, with a rim around them;
+        - `spotlight`: the background is darkened;
+        - `background`: the background is replaced.
+
+        Args:
+            image: RGB image (H, W, 3) uint8 of the masks' size.
+            effect: Name of the effect.
+            background: What replaces the background: a color (its CSS name or RGB values), or an image (h, w, 3) uint8,
+                scaled and cropped to cover the masks' image.
+
+        Returns:
+            RGB image (H, W, 3) uint8.
+
+        Raises:
+            ImageError: `bad-image`. The image has another shape or dtype.
+            SettingsError: `bad-usage`. There is no such effect, or the background is invalid.
+        """
+        apply = effects.find_effect(effect)
+        checked = drawing.check_image(image, self.size)
+        alpha = effects.make_alpha_of_logits(self._iterate_logits(), self.size)
+        return apply(checked, alpha, effects.check_background(background))
 
     def save(self, path: str | Path) -> None:
         """Write the masks to a file, atomically. The suffix selects the format.
