@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -11,8 +10,8 @@ from itertools import count
 from typing import Generic, TypeAlias, TypeVar
 
 from masklet.errors import MaskletError
+from masklet.studio.problems import log_bug
 
-_LOG = logging.getLogger("masklet.studio")
 _STOP_TIMEOUT_S = 10.0  # for the step that runs when the engine ends
 
 Model = TypeVar("Model")
@@ -81,8 +80,8 @@ class Job(Generic[Model]):
             return
         try:
             self._on_end(self)
-        except Exception:
-            _LOG.exception("the end of a job could not be reported")
+        except Exception as error:  # noqa: BLE001 - the next job must run
+            log_bug(error)
         self._ended.set()
 
 
@@ -166,7 +165,7 @@ class Engine(Generic[Model]):
         try:
             model = self._load()
         except Exception as error:  # noqa: BLE001 - every job ends with it
-            failure = _describe(error)
+            failure = _to_masklet_error(error)
         self._on_loaded()
         while (job := self._take()) is not None:
             self._advance(job, model, failure)
@@ -209,7 +208,7 @@ class Engine(Generic[Model]):
             job.is_complete = True
             return False
         except Exception as error:  # noqa: BLE001 - a job must not end the thread
-            job.error = _describe(error)
+            job.error = _to_masklet_error(error)
             return False
         return True
 
@@ -237,13 +236,9 @@ def _close(job: Job[Model]) -> None:
         if close is not None:
             close()
     except Exception as error:  # noqa: BLE001
-        job.error = job.error or _describe(error)
+        job.error = job.error or _to_masklet_error(error)
     job.end()
 
 
-def _describe(error: Exception) -> MaskletError:
-    """Return the error, or one with the code `internal` for an exception that is a fault of the program."""
-    if isinstance(error, MaskletError):
-        return error
-    _LOG.error("a job of the inference engine failed", exc_info=error)
-    return MaskletError("internal", f"{type(error).__name__}: {error}; this is a fault of masklet, please report it")
+def _to_masklet_error(error: Exception) -> MaskletError:
+    return error if isinstance(error, MaskletError) else log_bug(error)
