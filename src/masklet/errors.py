@@ -93,6 +93,8 @@ EXIT_STATUS: dict[str, int] = {
     # data
     "dataset-broken": 65,
     "pack-broken": 65,
+    "project-broken": 65,
+    "project-newer": 65,
     # training
     "bad-settings": 78,
     "frozen-data": 65,

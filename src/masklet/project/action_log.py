@@ -1,0 +1,205 @@
+"""Action log of a project: an append-only file with every change, from which undo and redo are rebuilt."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from masklet.errors import FormatError
+from masklet.project.append_file import AppendFile
+from masklet.project.cells import Cell, CellKey, cell_from_json, encode_cells
+
+FILE_NAME = "log.jsonl"
+UNDO, REDO = "undo", "redo"
+Changes = Mapping[str, Mapping[str, Any] | None]
+CellChanges = Mapping[CellKey, Cell | None]
+
+_HEAD = re.compile(rb'\{"seq": (\d+), "group": (\d+), "time": "[^"]*", "action": "([a-z_]+)", .*\}', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of a project.
+
+    Attributes:
+        seq: Its number, from 1.
+        group: Number of the first change of its group; of `undo` and `redo` the group that is undone or redone.
+        action: Name of the action.
+        changes: Entries in JSON by key; None removes one.
+        cells: Cells by medium, object and frame; None removes one.
+        old_changes: The entries before, of those that existed.
+        old_cells: The cells before, of those that existed.
+    """
+
+    seq: int
+    group: int
+    action: str
+    changes: Changes = field(default_factory=dict)
+    cells: CellChanges = field(default_factory=dict)
+    old_changes: Changes = field(default_factory=dict)
+    old_cells: CellChanges = field(default_factory=dict)
+
+    def to_line(self) -> bytes:
+        """Return the line of the log."""
+        record: dict[str, Any] = {
+            "seq": self.seq,
+            "group": self.group,
+            "time": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+            "action": self.action,
+            "changes": self.changes,
+            "cells": encode_cells(self.cells),
+        }
+        if self.old_changes or self.old_cells:
+            record["before"] = {"changes": self.old_changes, "cells": encode_cells(self.old_cells)}
+        return json.dumps(record, allow_nan=False).encode()
+
+    def invert(self) -> tuple[dict[str, Any], dict[CellKey, Cell | None]]:
+        """Return the changes and cells that revert the step."""
+        changes = {key: self.old_changes.get(key) for key in self.changes}
+        return changes, {key: self.old_cells.get(key) for key in self.cells}
+
+
+@dataclass(slots=True)
+class Group:
+    """Changes that are undone together: lines `first` to before `stop` of the log."""
+
+    number: int
+    action: str
+    first: int
+    stop: int
+
+
+class ActionLog:
+    """The log of a project, and the groups that can be undone and redone.
+
+    Args:
+        path: The file, which is made by the first `append`.
+
+    Attributes:
+        done: Groups that can be undone, the next one last.
+        undone: Groups that can be redone, the next one last.
+        first: Number of the first change in the file; 1 for an empty log.
+        seq: Number of the last change; 0 if there is none.
+
+    Raises:
+        FormatError: `project-broken`. A line before the last one is damaged.
+        InputNotFound: The file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.done: list[Group] = []
+        self.undone: list[Group] = []
+        self.first, self.seq = 1, 0
+        self._file = AppendFile(path)
+        last = len(self._file) - 1
+        for line, text in enumerate(self._file):
+            head = _read_head(text) if line < last else _read_record(text)
+            if head is None and line < last:
+                raise self._error(line, "it is damaged")
+            if head is None:
+                self._file.cut(line)
+            else:
+                self._note(line, *head)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def start_at(self, seq: int) -> None:
+        """Number the changes of an empty log from `seq` + 1."""
+        assert not len(self), "the log has no change"
+        self.first, self.seq = seq + 1, seq
+
+    def append(self, step: Step, *, sync: bool = True) -> None:
+        """Append a step; with `sync` it is on the disk afterwards. Raises `ResourceError`."""
+        assert step.seq == self.seq + 1, "changes are numbered in order"
+        line = self._file.append(step.to_line(), sync=sync)
+        self._update_groups(line, step.group, step.action)
+        self.seq = step.seq
+
+    def sync(self) -> None:
+        """Return when all changes are on the disk. Raises `ResourceError`."""
+        self._file.sync()
+
+    def steps_after(self, seq: int) -> Iterator[Step]:
+        """Read the changes after a number. Raises `FormatError` (`project-broken`)."""
+        start = max(0, seq + 1 - self.first)
+        return (self._parse(line, text) for line, text in enumerate(self._file.read_from(start), start=start))
+
+    def steps_of(self, group: Group) -> list[Step]:
+        """Read the changes of a group. Raises `FormatError` (`project-broken`)."""
+        return [self._parse(line, self._file.read(line)) for line in range(group.first, group.stop)]
+
+    def cut_after(self, seq: int) -> None:
+        """Remove the changes after a number from the file, and read the groups again. Raises `ResourceError`."""
+        self._file.cut(max(0, seq + 1 - self.first))
+        self.done, self.undone, self.seq = [], [], self.first - 1
+        for line, text in enumerate(self._file):
+            self._note(line, *(_read_head(text) or (0, 0, "")))
+
+    def _note(self, line: int, seq: int, group: int, action: str) -> None:
+        """Note the head of a line of the file."""
+        if line == 0:
+            self.first, self.seq = seq, seq - 1
+        if seq != self.seq + 1:
+            raise self._error(line, f"change {self.seq + 1} is missing")
+        self._update_groups(line, group, action)
+        self.seq = seq
+
+    def _update_groups(self, line: int, group: int, action: str) -> None:
+        if action in (UNDO, REDO):
+            source, target = (self.done, self.undone) if action == UNDO else (self.undone, self.done)
+            if not source or source[-1].number != group:
+                raise self._error(line, f"group {group} cannot be part of {action}")
+            target.append(source.pop())
+            return
+        self.undone.clear()
+        last = self.done[-1] if self.done else None
+        if last is not None and last.number == group and last.stop == line:
+            last.stop += 1
+        else:
+            self.done.append(Group(group, action, line, line + 1))
+
+    def _parse(self, line: int, text: bytes) -> Step:
+        try:
+            record = json.loads(text)
+            before = record.get("before", {})
+            return Step(
+                record["seq"],
+                record["group"],
+                record["action"],
+                record["changes"],
+                dict(map(cell_from_json, record["cells"])),
+                before.get("changes", {}),
+                dict(map(cell_from_json, before.get("cells", ()))),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as cause:
+            raise self._error(line, str(cause)) from cause
+
+    def _error(self, line: int, reason: str) -> FormatError:
+        message = f"{self.path}, line {line + 1}: {reason}; restore the project from a copy"
+        return FormatError("project-broken", message, path=str(self.path))
+
+
+def _read_head(text: bytes) -> tuple[int, int, str] | None:
+    """Return number, group and action of a line; None if it is damaged. The rest of the line is not parsed."""
+    match = _HEAD.fullmatch(text)
+    return _read_record(text) if match is None else (int(match[1]), int(match[2]), match[3].decode())
+
+
+def _read_record(text: bytes) -> tuple[int, int, str] | None:
+    """Parse a line and return its number, group and action; None if it is damaged."""
+    try:
+        record = json.loads(text)
+        return int(record["seq"]), int(record["group"]), str(record["action"])
+    except (ValueError, KeyError, TypeError):
+        return None

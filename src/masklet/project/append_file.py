@@ -1,0 +1,132 @@
+"""Append-only file of JSON lines, which stays readable if the process is killed."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+from masklet.files.atomic import sync_folder
+from masklet.files.error_translation import translate_read_errors, translate_write_errors
+
+_BLOCK_BYTES = 1 << 20
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class AppendFile:
+    """Lines of a file. The file is open only while it is read or written, so that a project may have many.
+
+    Args:
+        path: The file, which is made by the first `append`. An incomplete line at its end is not a line, and the next
+            one replaces it.
+
+    Raises:
+        InputNotFound: The file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._starts = array("q")
+        self._end = 0
+        self._is_dirty = False
+        self._is_new = not path.exists()
+        if not self._is_new:
+            self._find_lines()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over the lines, without their ends."""
+        return self.read_from(0)
+
+    def read_from(self, number: int) -> Iterator[bytes]:
+        """Iterate over the lines from a number, without their ends. Raises `InputNotFound`."""
+        starts = self._starts[number:]
+        if not starts:
+            return
+        with translate_read_errors(self.path), self.path.open("rb") as file:
+            file.seek(starts[0])
+            for start, stop in zip(starts, [*starts[1:], self._end], strict=True):
+                yield file.read(stop - start)[:-1]
+
+    def read(self, number: int) -> bytes:
+        """Return a line without its end. Raises `InputNotFound`."""
+        start = self._starts[number]
+        stop = self._starts[number + 1] if number + 1 < len(self) else self._end
+        with translate_read_errors(self.path), self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)[:-1]
+
+    def append(self, line: bytes, *, sync: bool = True) -> int:
+        """Append a line and return its number. After an error the file is as before.
+
+        Args:
+            line: The line without its end.
+            sync: Return when it is on the disk.
+
+        Raises:
+            ResourceError: The file cannot be written.
+        """
+        data = line + b"\n"
+        with translate_write_errors(self.path, len(data)):
+            if self._is_new:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, _FLAGS, 0o666)
+            try:
+                self._write(descriptor, data, sync=sync)
+            finally:
+                os.close(descriptor)
+            if self._is_new:
+                sync_folder(self.path.parent)
+        self._is_new, self._is_dirty = False, not sync
+        self._starts.append(self._end)
+        self._end += len(data)
+        return len(self) - 1
+
+    def sync(self) -> None:
+        """Return when all lines are on the disk. Raises `ResourceError`."""
+        if not self._is_dirty:
+            return
+        with translate_write_errors(self.path):
+            descriptor = os.open(self.path, _FLAGS, 0o666)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        self._is_dirty = False
+
+    def cut(self, count: int) -> None:
+        """Remove all lines after the first `count` ones. Raises `ResourceError`."""
+        if count >= len(self):
+            return
+        end = self._starts[count]
+        with translate_write_errors(self.path):
+            os.truncate(self.path, end)
+        del self._starts[count:]
+        self._end = end
+
+    def _find_lines(self) -> None:
+        position = 0
+        with translate_read_errors(self.path), self.path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                place = block.find(b"\n")
+                while place >= 0:
+                    self._starts.append(self._end)
+                    self._end = position + place + 1
+                    place = block.find(b"\n", place + 1)
+                position += len(block)
+
+    def _write(self, descriptor: int, data: bytes, *, sync: bool) -> None:
+        try:
+            os.ftruncate(descriptor, self._end)  # without what a killed process left
+            os.lseek(descriptor, self._end, os.SEEK_SET)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            if sync:
+                os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, self._end)
+            raise
