@@ -5,8 +5,18 @@
  */
 
 /** @typedef {import("./rle.js").Size} Size */
+/** @typedef {import("./image_view.js").Shown} Shown */
+/** @typedef {[number, number, number, number]} Box (x0, y0, x1, y1) */
 
 /** A frame in memory. `size` is that of the original. @typedef {{medium: number, frame: number, size: Size, bitmap: ImageBitmap}} LoadedFrame */
+
+/** @typedef {{promise: Promise<ImageBitmap>, abort: AbortController, wanted: boolean}} Transfer */
+
+const BUDGET = 384 * 2 ** 20; // bytes of bitmaps
+const MAX_AHEAD = 8; // frames in the direction of travel
+const MAX_BEHIND = 1;
+const MAX_PREFETCHES = 2; // at a time
+const MAX_WANTED = 3; // frames that are loaded at a time while the user steps
 
 /** Loads frames as bitmaps and keeps the most recently used ones. */
 export class FrameLoader {
@@ -17,20 +27,61 @@ export class FrameLoader {
    * @param {typeof fetch} [options.fetch]
    * @param {(blob: Blob) => Promise<ImageBitmap>} [options.decode]
    */
-  constructor(options = {}) {
-    void options;
+  constructor({ budget = BUDGET, maxSide = 4096, fetch: load = fetch.bind(globalThis), decode = decodeImage } = {}) {
+    this._budget = budget;
+    this._maxSide = maxSide;
+    this._fetch = load;
+    this._decode = decode;
+    /** The least recently used bitmap first. @type {Map<string, ImageBitmap>} */
+    this._cache = new Map();
+    /** @type {Map<string, Transfer>} */
+    this._transfers = new Map();
+    /** @type {Shown[]} */
+    this._queue = [];
+    this._prefetches = 0;
+    this._turn = 0;
+    this._shownTurn = 0;
+    /** @type {Shown | null} */
+    this._last = null;
+    this._direction = 1;
+    /** @type {AbortController | null} */
+    this._part = null;
+    this._isDisposed = false;
   }
 
   /**
-   * Load a frame to display it.
+   * Load a frame to display it. Frames that arrive in the order of the calls are all displayed; the last one always is.
    *
-   * @param {{medium: number, frame: number, size: Size, frames: number}} wanted
-   * @returns {Promise<LoadedFrame | null>} Null if a frame of a later call has arrived before. Rejects if the frame
-   *   cannot be loaded.
+   * @param {Shown} shown
+   * @returns {Promise<LoadedFrame | null>} Null if a frame of a later call was there first, or the transfer was stopped.
+   *   Rejects if the frame cannot be loaded, unless a later call was made.
    */
-  async show(wanted) {
-    void wanted;
-    return null;
+  async show(shown) {
+    const turn = ++this._turn;
+    this._follow(shown);
+    this._queue = [];
+    const key = keyOf(shown);
+    this._stopOthers(key);
+    try {
+      const bitmap = await this._load(shown, true);
+      if (turn < this._shownTurn) return null;
+      this._shownTurn = turn;
+      if (turn === this._turn) this.prefetch(this._neighbors(shown));
+      return { medium: shown.medium, frame: shown.frame, size: shown.size, bitmap };
+    } catch (problem) {
+      if (turn < this._turn || this._isDisposed) return null;
+      throw problem;
+    }
+  }
+
+  /**
+   * Load frames that are likely to be shown next, two at a time, as far as the cache has space.
+   *
+   * @param {Shown[]} frames The most likely one first.
+   */
+  prefetch(frames) {
+    this._queue = [...this._queue, ...frames].filter((one) => !this.has(one.medium, one.frame));
+    this._prefetchNext();
   }
 
   /**
@@ -40,10 +91,199 @@ export class FrameLoader {
    * @param {number} frame
    */
   has(medium, frame) {
-    void medium, frame;
-    return false;
+    return this._cache.has(keyOf({ medium, frame }));
+  }
+
+  /**
+   * Whether a loaded frame has fewer pixels than the original.
+   *
+   * @param {Size} size Of the original.
+   */
+  isReduced(size) {
+    return Math.max(...size) > this._maxSide;
+  }
+
+  /**
+   * Load a part of a frame. A later call stops the earlier one.
+   *
+   * @param {number} medium
+   * @param {number} frame
+   * @param {Box} box In pixels of the frame.
+   * @param {number} width The largest width of the bitmap, in pixels.
+   * @returns {Promise<ImageBitmap | null>} Null if it was stopped or failed.
+   */
+  async loadPart(medium, frame, box, width) {
+    this.stopPart();
+    const abort = new AbortController();
+    this._part = abort;
+    try {
+      const url = `${urlOf(medium, frame)}?region=${box.join(",")}&width=${width}`;
+      const bitmap = await this._transfer(url, abort.signal);
+      return abort.signal.aborted ? null : bitmap;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Stop loading a part. */
+  stopPart() {
+    this._part?.abort();
+    this._part = null;
   }
 
   /** Stop loading and release all bitmaps. */
-  dispose() {}
+  dispose() {
+    this._isDisposed = true;
+    this._queue = [];
+    this.stopPart();
+    for (const { abort } of this._transfers.values()) abort.abort();
+    for (const bitmap of this._cache.values()) bitmap.close();
+    this._cache.clear();
+  }
+
+  /**
+   * @param {Shown} shown
+   * @param {boolean} wanted Whether it is to be displayed.
+   * @returns {Promise<ImageBitmap>}
+   */
+  async _load(shown, wanted) {
+    const key = keyOf(shown);
+    const cached = this._cache.get(key);
+    if (cached) {
+      this._cache.delete(key);
+      this._cache.set(key, cached);
+      return cached;
+    }
+    let transfer = this._transfers.get(key);
+    if (!transfer) {
+      const abort = new AbortController();
+      const reduced = this.isReduced(shown.size);
+      const width = Math.max(1, Math.floor((shown.size[1] * this._maxSide) / Math.max(...shown.size)));
+      const url = urlOf(shown.medium, shown.frame) + (reduced ? `?width=${width}` : "");
+      transfer = { promise: this._transfer(url, abort.signal, wanted), abort, wanted };
+      this._transfers.set(key, transfer);
+    }
+    transfer.wanted ||= wanted;
+    try {
+      const bitmap = await transfer.promise;
+      if (this._transfers.get(key) === transfer) this._keep(key, bitmap);
+      return bitmap;
+    } finally {
+      if (this._transfers.get(key) === transfer) this._transfers.delete(key);
+    }
+  }
+
+  /**
+   * @param {string} url
+   * @param {AbortSignal} signal
+   * @param {boolean} [urgent]
+   */
+  async _transfer(url, signal, urgent = true) {
+    const init = /** @type {RequestInit} */ ({ signal, credentials: "same-origin", priority: urgent ? "high" : "low" });
+    const response = await this._fetch(url, init);
+    if (!response.ok) throw new Error(await problemOf(response));
+    return this._decode(await response.blob());
+  }
+
+  /** Stop transfers that nobody waits for: prefetches, and the oldest of many wanted frames. @param {string} key The frame that is wanted now. */
+  _stopOthers(key) {
+    const others = [...this._transfers].filter(([other]) => other !== key);
+    const wanted = others.filter(([, transfer]) => transfer.wanted);
+    const excess = wanted.slice(0, Math.max(0, wanted.length - MAX_WANTED + 1));
+    for (const [other, transfer] of [...others.filter(([, { wanted: is }]) => !is), ...excess]) {
+      transfer.abort.abort();
+      this._transfers.delete(other);
+    }
+  }
+
+  /**
+   * @param {string} key
+   * @param {ImageBitmap} bitmap
+   */
+  _keep(key, bitmap) {
+    if (this._isDisposed) return;
+    this._cache.set(key, bitmap);
+    let bytes = 0;
+    for (const one of this._cache.values()) bytes += bytesOf(one);
+    for (const [oldest, one] of this._cache) {
+      if (bytes <= this._budget || this._cache.size === 1) break;
+      bytes -= bytesOf(one);
+      this._cache.delete(oldest); // not closed: it may be displayed, and is collected otherwise
+    }
+  }
+
+  /** @param {Shown} shown */
+  _follow(shown) {
+    const last = this._last;
+    if (last?.medium === shown.medium && last.frame !== shown.frame) this._direction = Math.sign(shown.frame - last.frame);
+    if (last?.medium !== shown.medium) this._direction = 1;
+    this._last = shown;
+  }
+
+  /**
+   * @param {Shown} shown
+   * @returns {Shown[]} The frames to prefetch: several ahead and one behind, at most half of the cache.
+   */
+  _neighbors(shown) {
+    const { frame, frames, size } = shown;
+    const factor = Math.min(1, this._maxSide / Math.max(...size));
+    const fitting = Math.floor(this._budget / 2 / (size[0] * size[1] * factor * factor * 4));
+    const steps = [];
+    for (let step = 1; step <= Math.min(MAX_AHEAD, fitting); step++) steps.push(step * this._direction);
+    for (let step = 1; step <= Math.min(MAX_BEHIND, fitting - MAX_AHEAD); step++) steps.push(-step * this._direction);
+    const indices = steps.map((step) => frame + step).filter((index) => index >= 0 && index < frames);
+    return indices.map((index) => ({ ...shown, frame: index }));
+  }
+
+  async _prefetchNext() {
+    if (this._prefetches >= MAX_PREFETCHES || this._isDisposed) return;
+    const next = this._queue.shift();
+    if (!next) return;
+    this._prefetches++;
+    this._prefetchNext();
+    try {
+      await this._load(next, false);
+    } catch {
+      // it is loaded again when it is shown
+    }
+    this._prefetches--;
+    this._prefetchNext();
+  }
+}
+
+/** @param {{medium: number, frame: number}} shown */
+function keyOf({ medium, frame }) {
+  return `${medium}/${frame}`;
+}
+
+/**
+ * @param {number} medium
+ * @param {number} frame
+ */
+function urlOf(medium, frame) {
+  return `/frames/${medium}/${frame}`;
+}
+
+/** @param {ImageBitmap} bitmap */
+function bytesOf(bitmap) {
+  return bitmap.width * bitmap.height * 4;
+}
+
+/** @param {Blob} blob */
+function decodeImage(blob) {
+  return createImageBitmap(blob, { premultiplyAlpha: "none" });
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<string>} The detail of the problem, or the status.
+ */
+async function problemOf(response) {
+  try {
+    const { detail } = await response.json();
+    if (typeof detail === "string") return detail;
+  } catch {
+    // no JSON
+  }
+  return `The frame cannot be loaded (HTTP ${response.status}).`;
 }

@@ -13,22 +13,32 @@
  * @module
  */
 
+import { BrushCursor, limitSize, stepSize } from "./brush.js";
+import { Emitter } from "./emitter.js";
+import { FrameLoader } from "./frames.js";
+import { KeyboardCursor } from "./keyboard_cursor.js";
+import { resizeRuns } from "./label_map.js";
+import { OverlayCanvas } from "./overlay_canvas.js";
+import { PolygonEditor } from "./polygon_editor.js";
+import { PromptOverlay } from "./prompt_overlay.js";
+import { countPixels } from "./rle.js";
+import { Sharpener } from "./sharpener.js";
+import { BrushTool } from "./tools/brush_tool.js";
+import { KeyboardHand } from "./tools/keyboard_hand.js";
+import { PolygonTool } from "./tools/polygon_tool.js";
+import { PromptTool } from "./tools/prompt_tool.js";
+import { SelectTool } from "./tools/select_tool.js";
+import { ToolController } from "./tools/tool_controller.js";
+import { Viewport } from "./viewport.js";
+
 /** @typedef {import("./rle.js").Size} Size */
 /** @typedef {import("./tools/actions.js").Actions} Actions */
 /** @typedef {import("./tools/actions.js").Polygon} Polygon */
-
-/**
- * A mask of an object on the displayed frame. Later masks are drawn over earlier ones.
- *
- * @typedef {object} ObjectMask
- * @property {number} object
- * @property {Uint32Array} runs
- * @property {string} color "#rrggbb"
- * @property {boolean} [hidden] Whether the mask is neither drawn nor selected by clicks.
- * @property {boolean} [locked] Whether the mask is drawn with a thin outline and cannot be painted.
- */
+/** @typedef {import("./viewport.js").ObjectMask} ObjectMask */
+/** @typedef {import("./frames.js").LoadedFrame} LoadedFrame */
 
 /** @typedef {{points: [number, number, number][], box: [number, number, number, number] | null}} Prompt */
+/** @typedef {{runs: Uint32Array, score: number}} Proposal */
 
 /**
  * `prompt`: clicks and boxes; `select`: click selects an object, drag pans; `proposals`: click takes a proposal.
@@ -36,16 +46,61 @@
  * @typedef {"prompt" | "select" | "brush" | "eraser" | "polygon" | "proposals"} ToolName
  */
 
-/** @typedef {{medium: number, frame: number, size: Size, frames: number}} Shown `size` is that of the original frame. */
+/** A frame to show. `size` is that of the original. @typedef {{medium: number, frame: number, size: Size, frames: number}} Shown */
+
+const MASK_WAIT_MS = 60; // for the masks of a frame that is there already
+const MAX_WAITING = 8; // frames whose masks have arrived before they are displayed
+const NEW_COLOR = "#2f9bff";
+const GOLDEN_ANGLE = 137.508; // degrees of hue between two proposals
 
 /** A canvas with the image, masks and prompts, on which the user clicks, draws and paints. */
-export class ImageView {
+export class ImageView extends Emitter {
   /**
-   * @param {HTMLElement} container An element with a size; the view fills it and follows its size. Contents are replaced.
+   * @param {HTMLElement} container An element with a size; the view fills it and follows its size.
    * @param {Actions} actions
    */
   constructor(container, actions) {
-    void container, actions;
+    super();
+    const viewport = new Viewport(container);
+    this.viewport = viewport;
+    this._loader = new FrameLoader({ maxSide: viewport.maxSide });
+    this._sharpener = new Sharpener(viewport, this._loader);
+    this._prompts = new PromptOverlay();
+    this._polygons = new PolygonEditor();
+    this._brush = new BrushCursor();
+    const report = (/** @type {string} */ detail) => this.emit("problem", { detail });
+    const workspace = { viewport, actions, prompts: this._prompts, polygons: this._polygons, brush: this._brush, report };
+    /** @type {Record<ToolName, import("./tools/tool.js").Tool>} */
+    this._tools = {
+      prompt: new PromptTool(workspace),
+      select: new SelectTool(workspace),
+      brush: new BrushTool(workspace, true),
+      eraser: new BrushTool(workspace, false),
+      polygon: new PolygonTool(workspace),
+      proposals: new SelectTool(workspace),
+    };
+    /** @type {ToolName} */
+    this._tool = "prompt";
+    this._controller = new ToolController(viewport, this._tools.prompt, this._brush, {
+      onMove: (position) => this.emit("cursor", position),
+      onSize: (size) => this.emit("brush", { size }),
+    });
+    this._keyboard = new KeyboardCursor(viewport, new KeyboardHand(this._controller, viewport, actions));
+    this._overlay = new OverlayCanvas(viewport);
+    this._overlay.layers = [this._polygons, this._prompts, this._brush, this._keyboard];
+    /** @type {{medium: number, frame: number} | null} */
+    this._displayed = null;
+    /** Masks of frames that are not displayed yet, by frame. @type {Map<string, {size: Size, masks: ObjectMask[]}>} */
+    this._waiting = new Map();
+    /** @type {Map<string, () => void>} */
+    this._arrivals = new Map();
+    /** @type {{size: Size, masks: ObjectMask[]}} */
+    this._masks = { size: [1, 1], masks: [] };
+    /** @type {{size: Size | null, proposals: Proposal[]}} */
+    this._proposals = { size: null, proposals: [] };
+    this._turn = 0;
+    this._newest = 0;
+    viewport.on("zoom", (detail) => this.emit("zoom", detail));
   }
 
   /**
@@ -59,172 +114,374 @@ export class ImageView {
    *   the frame cannot be loaded.
    */
   async show(shown) {
-    void shown;
-    return false;
-  }
-
-  /** Load frames that are likely to be shown next, such as neighboring images. @param {Shown[]} frames */
-  prefetch(frames) {
-    void frames;
+    const turn = ++this._turn;
+    const here = this._displayed;
+    if (here?.medium !== shown.medium || here.frame !== shown.frame) this._controller.cancel();
+    this.emit("loading", { loading: true });
+    try {
+      const loaded = await this._loader.show(shown);
+      if (!loaded) return false;
+      await this._waitForMasks(loaded);
+      if (this._newest > turn) return false;
+      this._newest = turn;
+      this._display(loaded);
+      return true;
+    } finally {
+      if (turn === this._turn) this.emit("loading", { loading: false });
+    }
   }
 
   /**
-   * Set the masks of a frame. Masks of a frame that is being loaded appear with it; those of other frames are ignored.
+   * Load frames that are likely to be shown next, such as neighboring images.
+   *
+   * @param {Shown[]} frames
+   */
+  prefetch(frames) {
+    this._loader.prefetch(frames);
+  }
+
+  /**
+   * Whether a frame can be displayed without loading.
+   *
+   * @param {number} medium
+   * @param {number} frame
+   */
+  isLoaded(medium, frame) {
+    return this._loader.has(medium, frame);
+  }
+
+  /**
+   * Set the masks of a frame. Masks of a frame that is being loaded appear with it.
    *
    * Call it again when colors, order or visibility change.
    *
    * @param {{medium: number, frame: number, size: Size}} of `size` is that of the masks.
    * @param {ObjectMask[]} masks
    */
-  setMasks(of, masks) {
-    void of, masks;
+  setMasks({ medium, frame, size }, masks) {
+    const here = this._displayed;
+    if (here?.medium === medium && here.frame === frame) {
+      this._masks = { size, masks };
+      this._compose();
+      return;
+    }
+    const key = `${medium}/${frame}`;
+    this._waiting.delete(key);
+    this._waiting.set(key, { size, masks });
+    for (const oldest of this._waiting.keys()) {
+      if (this._waiting.size <= MAX_WAITING) break;
+      this._waiting.delete(oldest);
+    }
+    this._arrivals.get(key)?.();
   }
 
   /**
    * Set the object that prompts, brush and polygons change. Its mask is drawn over all others, with a bright outline.
    *
    * @param {number | null} object Null: a new object.
-   * @param {string} [color] "#rrggbb" of a new object.
+   * @param {string} [color] "#rrggbb" of an object without a mask.
    */
-  setActive(object, color) {
-    void object, color;
-  }
-
-  /** Set the prompt of the active object on the displayed frame. @param {Prompt} prompt */
-  setPrompt(prompt) {
-    void prompt;
+  setActive(object, color = NEW_COLOR) {
+    this.viewport.setActive(object, color);
   }
 
   /**
-   * Draw the result of a hover, until the next call. It disappears by itself when the cursor leaves.
+   * Set the prompt of the active object on the displayed frame.
+   *
+   * @param {Prompt} prompt
+   */
+  setPrompt(prompt) {
+    this._prompts.setPrompt(prompt);
+    this.viewport.requestDraw();
+  }
+
+  /**
+   * Draw the result of a hover, until the next call or frame.
    *
    * @param {Uint32Array | null} runs
    * @param {Size} [size]
    */
   setPreview(runs, size) {
-    void runs, size;
+    this.viewport.setPreview(runs, size);
   }
 
-  /** Set the proposals that the tool `proposals` shows. @param {{runs: Uint32Array, score: number}[]} proposals @param {Size} [size] */
+  /**
+   * Set the proposals, which are shown with the tool `proposals`.
+   *
+   * @param {Proposal[]} proposals
+   * @param {Size} [size]
+   */
   setProposals(proposals, size) {
-    void proposals, size;
+    this._proposals = { size: size ?? null, proposals };
+    if (this._tool === "proposals") this._compose();
   }
 
-  /** Set the polygons of the active object, which the tool `polygon` edits. @param {Polygon[]} polygons */
+  /**
+   * Set the polygons of the active object, which the tool `polygon` changes.
+   *
+   * @param {Polygon[]} polygons
+   */
   setPolygons(polygons) {
-    void polygons;
+    this._polygons.setPolygons(polygons);
+    this.viewport.requestDraw();
   }
 
-  /** Highlight an object, for example the one under the cursor in a list. @param {number | null} object */
+  /**
+   * Highlight an object, for example the one under the cursor in a list.
+   *
+   * @param {number | null} object
+   */
   setHighlighted(object) {
-    void object;
+    this.viewport.setHighlighted(object);
   }
 
-  /** Change the tool. What was begun with the other one is canceled. @param {ToolName} tool */
+  /**
+   * Change the tool. What was begun with the other one is canceled.
+   *
+   * @param {ToolName} tool
+   */
   setTool(tool) {
-    void tool;
+    if (tool === this._tool) return;
+    const before = this._tool;
+    this._tool = tool;
+    this._controller.setTool(this._tools[tool]);
+    if (tool === "proposals" || before === "proposals") this._compose();
+    this.viewport.requestDraw();
   }
 
-  /** @type {ToolName} */
+  /** @returns {ToolName} */
   get tool() {
-    return "prompt";
+    return this._tool;
   }
 
   /** Diameter of the brush in pixels of the image. */
   get brushSize() {
-    return 0;
+    return this._brush.size;
   }
 
   set brushSize(pixels) {
-    void pixels;
+    this._brush.size = limitSize(pixels);
+    this.viewport.requestDraw();
+    this.emit("brush", { size: this._brush.size });
   }
 
-  /** Change the size of the brush by a number of steps of 15 %. @param {number} steps */
+  /**
+   * Change the size of the brush by a number of steps of 15 %.
+   *
+   * @param {number} steps
+   */
   stepBrushSize(steps) {
-    void steps;
+    this.brushSize = stepSize(this._brush.size, steps);
   }
 
-  /** Set the opacity of fills, from 0 to 1. @param {number} opacity */
+  /**
+   * Set the opacity of fills, from 0 to 1.
+   *
+   * @param {number} opacity
+   */
   setOpacity(opacity) {
-    void opacity;
+    this.viewport.setOpacity(opacity);
   }
 
-  /** Draw outlines without fills. @param {boolean} only */
+  /**
+   * Draw outlines without fills.
+   *
+   * @param {boolean} only
+   */
   setOutlineOnly(only) {
-    void only;
+    this.viewport.setOutlineOnly(only);
   }
 
-  /** Hide or show all masks but the active object's. @param {boolean} visible */
+  /**
+   * Hide or show all masks but the active object's.
+   *
+   * @param {boolean} visible
+   */
   setMasksVisible(visible) {
-    void visible;
+    this.viewport.setMasksVisible(visible);
   }
 
-  /** Disable tools, for example while the server is not connected. Pan and zoom still work. @param {boolean} enabled */
+  /**
+   * Disable tools, for example while the server is not connected. Pan and zoom still work.
+   *
+   * @param {boolean} enabled
+   */
   setEnabled(enabled) {
-    void enabled;
+    this._controller.setEnabled(enabled);
+  }
+
+  /**
+   * Set the accessible name of the canvas, such as "clip.mp4, frame 12".
+   *
+   * @param {string} label
+   */
+  setLabel(label) {
+    this.viewport.canvas.setAttribute("aria-label", label);
   }
 
   /** Show the whole image. */
-  fit() {}
-
-  /** Show one pixel of the image as one pixel of the screen. */
-  actualSize() {}
-
-  /** Zoom at the center of the view, or at the keyboard cursor. @param {number} factor */
-  zoomBy(factor) {
-    void factor;
+  fit() {
+    this.viewport.fit();
   }
 
-  /** Move the view. @param {number} dx CSS pixels @param {number} dy CSS pixels */
+  /** Show one pixel of the image as one pixel of the screen. */
+  actualSize() {
+    this.viewport.actualSize();
+  }
+
+  /**
+   * Zoom at the center of the view, or at the keyboard cursor.
+   *
+   * @param {number} factor
+   */
+  zoomBy(factor) {
+    if (!this._keyboard.isOn) {
+      this.viewport.zoomBy(factor);
+      return;
+    }
+    const { left, top } = this.viewport.canvas.getBoundingClientRect();
+    const [x, y] = this.viewport.toView(this._keyboard.x, this._keyboard.y);
+    this.viewport.zoomAt(left + x, top + y, factor);
+  }
+
+  /**
+   * Move the view.
+   *
+   * @param {number} dx CSS pixels
+   * @param {number} dy CSS pixels
+   */
   panBy(dx, dy) {
-    void dx, dy;
+    this.viewport.panBy(dx, dy);
   }
 
   /** Screen pixels per pixel of the image. */
   get zoom() {
-    return 1;
+    return this.viewport.transform.scale;
   }
 
   /**
    * Handle a key of the drawing area: Escape, Enter, Delete and Backspace of the polygon tool and of unfinished gestures;
-   * arrows, Enter, Space, X and G of the keyboard cursor. Shortcuts call it first.
+   * arrows, Enter, Space, X, G and Escape of the keyboard cursor. Shortcuts call it first.
    *
    * @param {KeyboardEvent} event
    * @returns {boolean} Whether the key was used; then shortcuts ignore it.
    */
   handleKey(event) {
-    void event;
-    return false;
-  }
-
-  /** Turn the keyboard cursor on or off. @returns {boolean} Whether it is on now. */
-  toggleKeyboardCursor() {
-    return false;
+    if (event.key === "Escape") {
+      const cursorWasOn = this._keyboard.isOn;
+      if (this._keyboard.handleKey(event)) {
+        if (cursorWasOn !== this._keyboard.isOn) this.emit("keyboard", { on: this._keyboard.isOn });
+        return true;
+      }
+      return this._controller.cancel();
+    }
+    return this._controller.tool.handleKey(event) || this._keyboard.handleKey(event);
   }
 
   /**
-   * Whether Space was used to pan since it went down. A shortcut of Space acts when the key goes up, unless this is true.
+   * Turn the keyboard cursor on or off.
+   *
+   * @returns {boolean} Whether it is on now.
    */
+  toggleKeyboardCursor() {
+    const on = this._keyboard.toggle();
+    if (on) this.focus();
+    this.emit("keyboard", { on });
+    return on;
+  }
+
+  /** Whether Space was used to pan since it went down. A shortcut of Space acts when the key goes up, unless this is true. */
   get spacePanned() {
-    return false;
+    return this._controller.spacePanned;
   }
 
   /** Put the keyboard focus on the canvas. */
-  focus() {}
+  focus() {
+    this.viewport.canvas.focus({ preventScroll: true });
+  }
 
   /**
    * Listen to what the view reports: `zoom` {zoom}, `cursor` {x, y} or {x: null, y: null} outside the image, `brush`
    * {size}, `frame` {medium, frame} when a frame is displayed, `loading` {loading}, `problem` {detail}, `keyboard` {on}.
    *
+   * @override
    * @param {"zoom" | "cursor" | "brush" | "frame" | "loading" | "problem" | "keyboard"} name
    * @param {(detail: any) => void} listener
    * @returns {() => void} A function that removes the listener.
    */
   on(name, listener) {
-    void name, listener;
-    return () => {};
+    return super.on(name, listener);
   }
 
   /** Release textures, listeners and cached frames. */
-  dispose() {}
+  dispose() {
+    this._controller.dispose();
+    this._loader.dispose();
+    this._overlay.dispose();
+    this.viewport.dispose();
+  }
+
+  /** @param {LoadedFrame} loaded */
+  _display({ medium, frame, size, bitmap }) {
+    const key = `${medium}/${frame}`;
+    const here = this._displayed;
+    const isNew = here?.medium !== medium || here.frame !== frame;
+    this._displayed = { medium, frame };
+    this.viewport.setImage(bitmap, size);
+    this._sharpener.setFrame({ medium, frame, size }, bitmap.width);
+    if (isNew) {
+      this._masks = this._waiting.get(key) ?? { size, masks: [] };
+      this._waiting.delete(key);
+      this.viewport.setPreview(null);
+      this._compose();
+    }
+    this.emit("frame", { medium, frame });
+  }
+
+  /**
+   * Wait for the masks of a frame, so that both appear together.
+   *
+   * @param {LoadedFrame} loaded
+   * @returns {Promise<void>}
+   */
+  async _waitForMasks({ medium, frame }) {
+    const key = `${medium}/${frame}`;
+    const here = this._displayed;
+    if (this._waiting.has(key) || (here?.medium === medium && here.frame === frame)) return;
+    await new Promise((resolve) => {
+      this._arrivals.set(key, () => resolve(null));
+      setTimeout(resolve, MASK_WAIT_MS);
+    });
+    this._arrivals.delete(key);
+  }
+
+  _compose() {
+    const { size, masks } = this._masks;
+    const { proposals, size: proposalSize } = this._proposals;
+    if (this._tool !== "proposals" || !proposalSize) {
+      this.viewport.setMasks(masks, size);
+      return;
+    }
+    const drawn = proposals.map(({ runs }, index) => ({
+      object: -index - 1,
+      runs: masks.length ? resizeRuns(runs, proposalSize, size) : runs,
+      color: hueColor(index * GOLDEN_ANGLE),
+    }));
+    drawn.sort((a, b) => countPixels(b.runs) - countPixels(a.runs)); // small ones over large ones
+    this.viewport.setMasks([...masks, ...drawn], masks.length ? size : proposalSize);
+  }
+}
+
+/**
+ * A saturated color.
+ *
+ * @param {number} hue Degrees.
+ * @returns {string} "#rrggbb"
+ */
+function hueColor(hue) {
+  const channels = [0, 8, 4].map((offset) => {
+    const position = (offset + hue / 30) % 12;
+    return Math.round(255 * (0.55 - 0.4 * Math.max(-1, Math.min(position - 3, 9 - position, 1))));
+  });
+  return `#${channels.map((channel) => channel.toString(16).padStart(2, "0")).join("")}`;
 }

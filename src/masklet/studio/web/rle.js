@@ -24,12 +24,13 @@ export function decodeRuns(runs, height, width) {
 /**
  * Encode a mask as runs.
  *
- * @param {ArrayLike<number>} mask height × width values in rows; the object is where they are not 0.
+ * @param {ArrayLike<number>} mask height × width integers in rows; the object is where they have one of `bits`.
  * @param {number} height
  * @param {number} width
+ * @param {number} [bits] By default all.
  * @returns {Uint32Array} Runs that end with the last pixel.
  */
-export function encodeRuns(mask, height, width) {
+export function encodeRuns(mask, height, width, bits = -1) {
   const pixels = height * width;
   /** @type {Uint32Array} */
   let runs = new Uint32Array(256);
@@ -37,7 +38,7 @@ export function encodeRuns(mask, height, width) {
   let start = 0;
   let inside = false;
   for (let index = 0; index < pixels; index++) {
-    if ((mask[index] !== 0) === inside) continue;
+    if (((mask[index] & bits) !== 0) === inside) continue;
     if (count === runs.length) runs = grow(runs);
     runs[count++] = index - start;
     start = index;

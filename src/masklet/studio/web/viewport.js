@@ -1,92 +1,532 @@
 /**
- * Viewport: a WebGL2 canvas that shows an image, a label map of masks, and which can be panned and zoomed.
+ * Viewport: a WebGL2 canvas that shows an image and a label map of masks, and which can be panned and zoomed.
  *
  * @module
  */
 
+import { Emitter } from "./emitter.js";
+import { LabelMap, resizeRuns } from "./label_map.js";
+import { Renderer } from "./renderer.js";
+import { equalRuns } from "./rle.js";
+import { Transform } from "./transform.js";
+
 /** @typedef {import("./rle.js").Size} Size */
-/** @typedef {import("./image_view.js").ObjectMask} ObjectMask */
+
+/**
+ * A mask of an object on the displayed image. Later masks are drawn over earlier ones.
+ *
+ * @typedef {object} ObjectMask
+ * @property {number} object
+ * @property {Uint32Array} runs
+ * @property {string} color "#rrggbb"
+ * @property {boolean} [hidden] Whether the mask is neither drawn nor selected by clicks.
+ * @property {boolean} [locked] Whether the mask is drawn with a faint outline and cannot be painted.
+ */
+
+/** @typedef {import("./renderer.js").Source} Source */
+
+/** Pixels; the largest side of images and masks on the graphics card. */
+export const MAX_SIDE = 4096;
+
+const DEFAULT_COLOR = "#2f9bff";
+const LOCKED_STRENGTH = 0.55;
+const REST_MS = 100;
+const RELEASE_MS = 500;
+const NO_RUNS = new Uint32Array(0);
 
 /** An image and masks, drawn with one program whatever the number of objects. */
-export class Viewport {
+export class Viewport extends Emitter {
   /** @param {HTMLElement} container An element with a size; the canvas fills it and follows its size. */
   constructor(container) {
+    super();
+    this.container = container;
     /** The canvas. It takes the pointer and can be focused. */
     this.canvas = document.createElement("canvas");
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "application");
+    this.canvas.setAttribute("aria-label", "Image");
+    Object.assign(this.canvas.style, { position: "absolute", inset: "0", width: "100%", height: "100%", touchAction: "none" });
+    if (getComputedStyle(container).position === "static") container.style.position = "relative";
     container.append(this.canvas);
+
+    this.transform = new Transform();
+    this.labels = new LabelMap();
+    /** @type {Renderer | null} */
+    this._renderer = Renderer.create(this.canvas);
+    if (!this._renderer) showProblem(container);
+    /** @type {Source | null} */
+    this._source = null;
+    /** @type {ObjectMask[]} */
+    this._masks = [];
+    /** @type {Size} */
+    this._maskSize = [1, 1];
+    /** @type {number | null} */
+    this._active = null;
+    this._activeColor = DEFAULT_COLOR;
+    /** @type {number | null} */
+    this._highlighted = null;
+    this._opacity = 0.4;
+    this._outlineOnly = false;
+    this._masksVisible = true;
+    /** Whether a stroke or its reply is awaited. */
+    this._held = false;
+    /** Masks that the painted one replaces. @type {Uint32Array[]} */
+    this._replaced = [];
+    this._releasing = 0;
+    this._drawing = 0;
+    this._reporting = 0;
+    this._scale = 0;
+    this._follow();
+  }
+
+  /** Pixels of the screen per CSS pixel. */
+  get pixelRatio() {
+    return window.devicePixelRatio || 1;
+  }
+
+  /** Whether an image is displayed. */
+  get hasImage() {
+    return this._source !== null;
+  }
+
+  /** Size of the original image. @returns {Size} */
+  get imageSize() {
+    return this.transform.image;
+  }
+
+  /** Pixels; the largest side of a texture. */
+  get maxSide() {
+    return Math.min(MAX_SIDE, this._renderer?.maxSide ?? MAX_SIDE);
   }
 
   /**
    * Display an image.
    *
-   * @param {ImageBitmap | HTMLImageElement | HTMLCanvasElement | HTMLVideoElement | ImageData} source
+   * @param {Source} source
    * @param {Size} [size] Size of the original image, of which the source may be a reduced copy. By default the source's.
    * @param {boolean} [keepView] Keep zoom and position. By default if the size is that of the displayed image.
    */
-  setImage(source, size, keepView) {
-    void source, size, keepView;
+  setImage(source, size = sizeOf(source), keepView) {
+    const same = equalSizes(size, this.transform.image) && this._source !== null;
+    this.transform.setImage(size, keepView ?? same);
+    this._source = source;
+    this._renderer?.setImage(source);
+    this._renderer?.setPart(null, [0, 0, 0, 0]);
+    if (!same) {
+      this._masks = [];
+      this._forgetPainted();
+      this.labels.resize(this._limitSize(size));
+    }
+    this._moved();
   }
 
-  /** Set the masks of the image. Later masks are drawn over earlier ones. @param {ObjectMask[]} masks @param {Size} size */
+  /**
+   * Draw a sharper copy of a part of the image.
+   *
+   * @param {Source | null} source
+   * @param {[number, number, number, number]} [box] (x0, y0, x1, y1) in pixels of the image.
+   */
+  setPart(source, box = [0, 0, 0, 0]) {
+    this._renderer?.setPart(source, box);
+    this.requestDraw();
+  }
+
+  /**
+   * Set the masks of the image. Later masks are drawn over earlier ones.
+   *
+   * @param {ObjectMask[]} masks
+   * @param {Size} size
+   */
   setMasks(masks, size) {
-    void masks, size;
+    this._masks = masks;
+    this._maskSize = size;
+    this.labels.resize(this._limitSize(size));
+    this._compose();
   }
 
-  /** @param {number | null} object Its mask is drawn over the others with a bright outline. @param {string} [color] */
-  setActive(object, color) {
-    void object, color;
+  /**
+   * Set the object whose mask is drawn over the others with a bright outline, and which is painted.
+   *
+   * @param {number | null} object
+   * @param {string} [color] "#rrggbb", where the object has no mask.
+   */
+  setActive(object, color = DEFAULT_COLOR) {
+    if (object !== this._active && this._active !== null) this._forgetPainted();
+    this._active = object;
+    this._activeColor = color;
+    this._compose();
   }
 
-  /** @param {Uint32Array | null} runs A mask that is drawn with a dashed outline. @param {Size} [size] */
-  setPreview(runs, size) {
-    void runs, size;
+  /** The active object, null for a new one. */
+  get active() {
+    return this._active;
   }
 
-  /** @param {number | null} object An object whose fill is drawn brighter. */
+  /**
+   * Set a mask that is drawn with a dashed outline.
+   *
+   * @param {Uint32Array | null} runs
+   * @param {Size} [size]
+   */
+  setPreview(runs, size = this._maskSize) {
+    const own = this._labelSize();
+    this.labels.setPreview(runs && resizeRuns(runs, size, own));
+    this.requestDraw();
+  }
+
+  /**
+   * Set the object whose fill is drawn brighter.
+   *
+   * @param {number | null} object
+   */
   setHighlighted(object) {
-    void object;
+    if (object === this._highlighted) return;
+    this._highlighted = object;
+    this.requestDraw();
   }
 
-  /** @param {number} opacity Opacity of fills, from 0 to 1. */
+  /**
+   * Set the opacity of fills.
+   *
+   * @param {number} opacity From 0 to 1.
+   */
   setOpacity(opacity) {
-    void opacity;
+    this._opacity = opacity;
+    this.requestDraw();
   }
 
-  /** @param {boolean} only Draw outlines without fills. */
+  /**
+   * Draw outlines without fills.
+   *
+   * @param {boolean} only
+   */
   setOutlineOnly(only) {
-    void only;
+    this._outlineOnly = only;
+    this.requestDraw();
   }
 
-  /** Position on the page → pixels of the image, also outside it. @param {number} clientX @param {number} clientY */
+  /**
+   * Hide or show all masks but that of the active object.
+   *
+   * @param {boolean} visible
+   */
+  setMasksVisible(visible) {
+    this._masksVisible = visible;
+    this.requestDraw();
+  }
+
+  /** Whether the active object is locked. */
+  get isLocked() {
+    return this._masks.some(({ object, locked }) => locked && object === this._active);
+  }
+
+  /**
+   * Paint the active mask along a line. Masks that are set before `finishStroke` do not change it.
+   *
+   * @param {readonly [number, number]} from (x, y) in pixels of the image.
+   * @param {readonly [number, number]} to
+   * @param {number} diameter In pixels of the image.
+   * @param {boolean} add
+   */
+  paint(from, to, diameter, add) {
+    this._held = true;
+    const x = this.labels.width / this.imageSize[1];
+    const y = this.labels.height / this.imageSize[0];
+    this.labels.paint([from[0] * x, from[1] * y], [to[0] * x, to[1] * y], (diameter * x) / 2, add);
+    this.requestDraw();
+  }
+
+  /**
+   * End a stroke. The painted mask stays until `release` is called.
+   *
+   * @returns {{runs: Uint32Array, size: Size}}
+   */
+  finishStroke() {
+    this._replaced.push(this.labels.active);
+    return { runs: this.labels.finishStroke(), size: this._labelSize() };
+  }
+
+  /** Discard a stroke. */
+  cancelStroke() {
+    this.labels.cancelStroke();
+    this.requestDraw();
+  }
+
+  /**
+   * Let other masks replace the painted one. Those that it replaced itself may still be set for half a second.
+   */
+  release() {
+    this._held = false;
+    clearTimeout(this._releasing);
+    this._releasing = setTimeout(() => this.discardPainted(), RELEASE_MS);
+    this._compose();
+  }
+
+  /** Replace the painted mask by the one that was set last. */
+  discardPainted() {
+    this._forgetPainted();
+    this._compose();
+  }
+
+  /**
+   * Position on the page → pixels of the image, also outside it.
+   *
+   * @param {number} clientX
+   * @param {number} clientY
+   * @returns {{x: number, y: number}}
+   */
   toImage(clientX, clientY) {
-    return { x: clientX, y: clientY };
+    const [left, top] = this._toScreen(clientX, clientY);
+    const [x, y] = this.transform.toImage(left, top);
+    return { x, y };
   }
 
-  /** The topmost visible object at a pixel of the image, or null. @param {number} x @param {number} y @returns {number | null} */
+  /**
+   * Pixels of the image → CSS pixels from the top-left corner of the canvas.
+   *
+   * @param {number} x
+   * @param {number} y
+   * @returns {[number, number]}
+   */
+  toView(x, y) {
+    const [left, top] = this.transform.toScreen(x, y);
+    return [left / this.pixelRatio, top / this.pixelRatio];
+  }
+
+  /** CSS pixels per pixel of the image. */
+  get zoom() {
+    return this.transform.scale / this.pixelRatio;
+  }
+
+  /**
+   * The topmost visible object at a pixel of the image, the active one first.
+   *
+   * @param {number} x
+   * @param {number} y
+   * @returns {number | null}
+   */
   objectAt(x, y) {
-    void x, y;
-    return null;
+    const left = (x * this.labels.width) / this.imageSize[1];
+    const top = (y * this.labels.height) / this.imageSize[0];
+    if (this._active !== null && this.labels.isActiveAt(left, top)) return this._active;
+    return this._masksVisible ? this.labels.objectAt(left, top) : null;
   }
 
-  /** @param {number} clientX @param {number} clientY @param {number} factor */
+  /**
+   * @param {number} clientX The position on the page that stays where it is.
+   * @param {number} clientY
+   * @param {number} factor
+   */
   zoomAt(clientX, clientY, factor) {
-    void clientX, clientY, factor;
+    this.transform.zoomAt(...this._toScreen(clientX, clientY), factor);
+    this._moved();
   }
 
-  /** @param {number} dx CSS pixels @param {number} dy CSS pixels */
+  /**
+   * Zoom at the center of the view.
+   *
+   * @param {number} factor
+   */
+  zoomBy(factor) {
+    const [height, width] = this.transform.view;
+    this.transform.zoomAt(width / 2, height / 2, factor);
+    this._moved();
+  }
+
+  /**
+   * @param {number} dx CSS pixels
+   * @param {number} dy CSS pixels
+   */
   panBy(dx, dy) {
-    void dx, dy;
+    this.transform.panBy(dx * this.pixelRatio, dy * this.pixelRatio);
+    this._moved();
   }
 
   /** Show the whole image. */
-  fit() {}
+  fit() {
+    this.transform.fit();
+    this._moved();
+  }
 
   /** Show one pixel of the image as one pixel of the screen. */
-  actualSize() {}
+  actualSize() {
+    this.zoomBy(1 / this.transform.scale);
+  }
 
   /** Draw in the next animation frame. */
-  requestDraw() {}
+  requestDraw() {
+    if (!this._drawing) this._drawing = requestAnimationFrame(() => this._draw());
+  }
 
-  /** Release the textures and listeners. */
-  dispose() {}
+  /** Release textures and listeners. */
+  dispose() {
+    cancelAnimationFrame(this._drawing);
+    clearTimeout(this._reporting);
+    clearTimeout(this._releasing);
+    this._observer?.disconnect();
+    this._renderer?.dispose();
+    this.canvas.remove();
+  }
+
+  _follow() {
+    this._resize();
+    this._observer = new ResizeObserver(() => this._resize());
+    this._observer.observe(this.container);
+    this._followPixelRatio();
+    this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    this.canvas.addEventListener("webglcontextrestored", () => this._restore());
+  }
+
+  /** Follow the zoom of the browser, and the window from screen to screen. */
+  _followPixelRatio() {
+    const query = matchMedia(`(resolution: ${this.pixelRatio}dppx)`);
+    const follow = () => {
+      this._resize();
+      if (this.canvas.isConnected) this._followPixelRatio();
+    };
+    query.addEventListener("change", follow, { once: true });
+  }
+
+  _resize() {
+    const { width, height } = this.container.getBoundingClientRect();
+    const view = /** @type {Size} */ ([
+      Math.max(1, Math.round(height * this.pixelRatio)),
+      Math.max(1, Math.round(width * this.pixelRatio)),
+    ]);
+    if (equalSizes(view, this.transform.view)) return;
+    [this.canvas.height, this.canvas.width] = view;
+    this.transform.resize(view);
+    this._moved();
+    this._draw(); // at once: a resized canvas is blank until it is drawn
+  }
+
+  _restore() {
+    this._renderer = Renderer.create(this.canvas);
+    if (this._source) this._renderer?.setImage(this._source);
+    this.labels.markAll();
+    this.requestDraw();
+    this.emit("restored");
+  }
+
+  _compose() {
+    const own = this._labelSize();
+    /** @param {ObjectMask} mask */
+    const scaled = ({ object, runs }) => ({ object, runs: resizeRuns(runs, this._maskSize, own) });
+    const others = this._masks.filter(({ object, hidden }) => !hidden && object !== this._active);
+    this.labels.setMasks(others.map(scaled));
+    const active = this._masks.find(({ object }) => object === this._active);
+    if (active) this._activeColor = active.color;
+    this._applyActive(active && !active.hidden ? scaled(active).runs : NO_RUNS);
+    this._renderer?.setPalette(
+      others.map(({ object, color, locked }) => ({
+        slot: this.labels.slots.get(object) ?? 0,
+        color: parseColor(color),
+        strength: locked ? LOCKED_STRENGTH : 1,
+      })),
+    );
+    this.requestDraw();
+  }
+
+  /** @param {Uint32Array} runs */
+  _applyActive(runs) {
+    if (this._held || this._replaced.some((replaced) => equalRuns(replaced, runs))) return;
+    this._forgetPainted();
+    this.labels.setActive(runs);
+  }
+
+  _forgetPainted() {
+    this._held = false;
+    this._replaced = [];
+    clearTimeout(this._releasing);
+  }
+
+  _draw() {
+    cancelAnimationFrame(this._drawing);
+    this._drawing = 0;
+    this._renderer?.setLabels(this.labels);
+    if (this._source) {
+      const { transform } = this;
+      this._renderer?.draw({
+        placement: [transform.x, transform.y, transform.scale],
+        imageSize: transform.image,
+        opacity: this._outlineOnly ? 0 : this._opacity,
+        visibility: this._masksVisible ? 1 : 0,
+        activeColor: parseColor(this._activeColor),
+        highlighted: this._highlighted === null ? 0 : this.labels.slots.get(this._highlighted) ?? 0,
+        pixelRatio: this.pixelRatio,
+      });
+    }
+    this.emit("draw");
+  }
+
+  _moved() {
+    this.requestDraw();
+    if (this._scale !== this.transform.scale) {
+      this._scale = this.transform.scale;
+      this.emit("zoom", { zoom: this.transform.scale });
+    }
+    clearTimeout(this._reporting);
+    this._reporting = setTimeout(() => this.emit("rest"), REST_MS);
+  }
+
+  /** @returns {Size} */
+  _labelSize() {
+    return [this.labels.height, this.labels.width];
+  }
+
+  /**
+   * @param {Size} size
+   * @returns {Size} The size, reduced to that of a texture.
+   */
+  _limitSize(size) {
+    const factor = Math.min(1, this.maxSide / Math.max(size[0], size[1]));
+    return [Math.max(1, Math.round(size[0] * factor)), Math.max(1, Math.round(size[1] * factor))];
+  }
+
+  /**
+   * @param {number} clientX
+   * @param {number} clientY
+   * @returns {[number, number]} Pixels of the screen from the top-left corner of the canvas.
+   */
+  _toScreen(clientX, clientY) {
+    const { left, top } = this.canvas.getBoundingClientRect();
+    return [(clientX - left) * this.pixelRatio, (clientY - top) * this.pixelRatio];
+  }
+}
+
+/**
+ * @param {Size} left
+ * @param {Size} right
+ */
+function equalSizes(left, right) {
+  return left[0] === right[0] && left[1] === right[1];
+}
+
+/**
+ * @param {Source} source
+ * @returns {Size}
+ */
+function sizeOf(source) {
+  if ("videoWidth" in source) return [source.videoHeight, source.videoWidth];
+  if ("naturalWidth" in source) return [source.naturalHeight, source.naturalWidth];
+  return [source.height, source.width];
+}
+
+/**
+ * @param {string} color "#rrggbb"
+ * @returns {[number, number, number]} From 0 to 255.
+ */
+export function parseColor(color) {
+  const value = Number.parseInt(color.slice(1), 16) || 0;
+  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+}
+
+/** @param {HTMLElement} container */
+function showProblem(container) {
+  const message = document.createElement("p");
+  message.setAttribute("role", "alert");
+  message.textContent =
+    "This browser has no WebGL 2, so images cannot be shown. Enable hardware acceleration in its settings, or use another browser.";
+  Object.assign(message.style, { position: "relative", margin: "auto", padding: "2rem", maxWidth: "36rem" });
+  container.append(message);
 }

@@ -1,0 +1,64 @@
+/**
+ * Brush: the circle of the brush and eraser.
+ *
+ * @module
+ */
+
+import { strokeTwice } from "./overlay_canvas.js";
+
+export const MIN_BRUSH = 1; // pixels of the image
+export const MAX_BRUSH = 1000;
+const STEP = 1.15;
+
+/** The layer with the circle under the cursor. */
+export class BrushCursor {
+  constructor() {
+    /** Diameter in pixels of the image. */
+    this.size = 24;
+    /** Center in pixels of the image; null where no circle is drawn. @type {[number, number] | null} */
+    this.position = null;
+    this.isEraser = false;
+  }
+
+  isEmpty() {
+    return this.position === null;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {(x: number, y: number) => [number, number]} toView
+   * @param {number} zoom CSS pixels per pixel of the image.
+   */
+  draw(context, toView, zoom) {
+    if (!this.position) return;
+    const [left, top] = toView(...this.position);
+    const radius = Math.max(1, (this.size * zoom) / 2);
+    context.beginPath();
+    context.arc(left, top, radius, 0, 2 * Math.PI);
+    if (this.isEraser) context.setLineDash([4, 3]);
+    strokeTwice(context, "#ffffff", 1);
+    context.setLineDash([]);
+    context.fillStyle = "#ffffff";
+    if (radius > 6) context.fillRect(left - 1, top - 1, 2, 2);
+  }
+}
+
+/**
+ * Change the size of a brush by steps of 15 %, by at least one pixel each.
+ *
+ * @param {number} size Pixels of the image.
+ * @param {number} steps
+ * @returns {number}
+ */
+export function stepSize(size, steps) {
+  let changed = size;
+  for (let step = 0; step < Math.abs(steps); step++) {
+    changed = steps > 0 ? Math.max(changed + 1, changed * STEP) : Math.min(changed - 1, changed / STEP);
+  }
+  return limitSize(changed);
+}
+
+/** @param {number} size @returns {number} A whole number of pixels that a brush can have. */
+export function limitSize(size) {
+  return Math.min(MAX_BRUSH, Math.max(MIN_BRUSH, Math.round(size)));
+}

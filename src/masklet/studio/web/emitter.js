@@ -1,0 +1,36 @@
+/**
+ * Emitter: named events with listeners.
+ *
+ * @module
+ */
+
+/** Calls listeners by name. */
+export class Emitter {
+  constructor() {
+    /** @type {Map<string, Set<(detail: any) => void>>} */
+    this._listeners = new Map();
+  }
+
+  /**
+   * Add a listener.
+   *
+   * @param {string} name
+   * @param {(detail: any) => void} listener
+   * @returns {() => void} A function that removes the listener.
+   */
+  on(name, listener) {
+    const listeners = this._listeners.get(name) ?? new Set();
+    this._listeners.set(name, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /**
+   * Call all listeners of an event.
+   *
+   * @param {string} name
+   * @param {unknown} [detail]
+   */
+  emit(name, detail) {
+    for (const listener of this._listeners.get(name) ?? []) listener(detail);
+  }
+}

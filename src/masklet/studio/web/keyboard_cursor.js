@@ -1,0 +1,168 @@
+/**
+ * Keyboard cursor: a crosshair that arrow keys move, and keys that click and drag with the current tool.
+ *
+ * @module
+ */
+
+import { strokeTwice } from "./overlay_canvas.js";
+
+/** @typedef {import("./viewport.js").Viewport} Viewport */
+
+/**
+ * What keys do with the tool. Positions are pixels of the image.
+ *
+ * @typedef {object} Hand
+ * @property {(x: number, y: number, negative: boolean) => void} press
+ * @property {(x: number, y: number) => void} drag
+ * @property {(x: number, y: number) => void} release
+ * @property {(x: number, y: number) => void} hover
+ * @property {() => void} leave
+ * @property {() => boolean} cancel Whether something was begun.
+ * @property {(x0: number, y0: number, x1: number, y1: number) => void} box
+ */
+
+const STEPS = /** @type {Record<string, [number, number]>} */ ({
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+});
+const LONG_STEP = 10;
+const MARGIN = 24;
+
+/**
+ * The crosshair and its keys: arrows move it by one pixel of the screen, with Shift by ten; Enter or Space clicks, with Shift
+ * negatively; X marks two corners of a box; G holds the button down until G, Enter or Space.
+ */
+export class KeyboardCursor {
+  /**
+   * @param {Viewport} viewport
+   * @param {Hand} hand
+   */
+  constructor(viewport, hand) {
+    this._viewport = viewport;
+    this._hand = hand;
+    this.isOn = false;
+    /** Pixels of the image. */
+    this.x = 0;
+    this.y = 0;
+    this._held = false;
+    /** @type {[number, number] | null} */
+    this._corner = null;
+  }
+
+  /** Turn the cursor on in the middle of the view, or off. @returns {boolean} Whether it is on now. */
+  toggle() {
+    if (this.isOn) this._turnOff();
+    else {
+      const [x0, y0, x1, y1] = this._viewport.transform.visible();
+      this.x = (x0 + x1) / 2;
+      this.y = (y0 + y1) / 2;
+      this.isOn = true;
+      this._hand.hover(this.x, this.y);
+    }
+    this._viewport.requestDraw();
+    return this.isOn;
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {boolean} Whether the key was used.
+   */
+  handleKey(event) {
+    if (!this.isOn || event.ctrlKey || event.metaKey || event.altKey) return false;
+    const step = STEPS[event.key];
+    if (step) this._move(step, event.shiftKey ? LONG_STEP : 1);
+    else if (event.key === "Enter" || event.key === " ") this._click(event.shiftKey);
+    else if (event.key === "x" || event.key === "X") this._markCorner();
+    else if (event.key === "g" || event.key === "G") this._toggleHold();
+    else if (event.key === "Escape") this._cancel();
+    else return false;
+    this._viewport.requestDraw();
+    return true;
+  }
+
+  isEmpty() {
+    return !this.isOn;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {(x: number, y: number) => [number, number]} toView
+   */
+  draw(context, toView) {
+    const [left, top] = toView(this.x, this.y);
+    if (this._corner) {
+      const [x, y] = toView(...this._corner);
+      context.beginPath();
+      context.rect(Math.min(x, left), Math.min(y, top), Math.abs(left - x), Math.abs(top - y));
+      context.setLineDash([6, 4]);
+      strokeTwice(context, "#ffffff");
+      context.setLineDash([]);
+    }
+    const gap = this._held ? 0 : 4;
+    context.beginPath();
+    for (const [dx, dy] of Object.values(STEPS)) {
+      context.moveTo(left + dx * gap, top + dy * gap);
+      context.lineTo(left + dx * 16, top + dy * 16);
+    }
+    strokeTwice(context, "#ffd400");
+  }
+
+  /**
+   * @param {[number, number]} step
+   * @param {number} length CSS pixels
+   */
+  _move([dx, dy], length) {
+    const { imageSize, zoom } = this._viewport;
+    this.x = Math.min(imageSize[1] - 0.5, Math.max(0.5, this.x + (dx * length) / zoom));
+    this.y = Math.min(imageSize[0] - 0.5, Math.max(0.5, this.y + (dy * length) / zoom));
+    this._keepVisible();
+    if (this._held) this._hand.drag(this.x, this.y);
+    else this._hand.hover(this.x, this.y);
+  }
+
+  _keepVisible() {
+    const [left, top] = this._viewport.toView(this.x, this.y);
+    const { width, height } = this._viewport.canvas.getBoundingClientRect();
+    const dx = Math.max(0, MARGIN - left) - Math.max(0, left - width + MARGIN);
+    const dy = Math.max(0, MARGIN - top) - Math.max(0, top - height + MARGIN);
+    if (dx || dy) this._viewport.panBy(dx, dy);
+  }
+
+  /** @param {boolean} negative */
+  _click(negative) {
+    if (this._held) this._toggleHold();
+    else {
+      this._hand.press(this.x, this.y, negative);
+      this._hand.release(this.x, this.y);
+    }
+  }
+
+  _toggleHold() {
+    if (this._held) this._hand.release(this.x, this.y);
+    else this._hand.press(this.x, this.y, false);
+    this._held = !this._held;
+  }
+
+  _markCorner() {
+    if (this._corner) {
+      this._hand.box(...this._corner, this.x, this.y);
+      this._corner = null;
+    } else this._corner = [this.x, this.y];
+  }
+
+  /** Cancel what was begun, else turn the cursor off. */
+  _cancel() {
+    if (!this._hand.cancel() && !this._corner) this._turnOff();
+    this._held = false;
+    this._corner = null;
+  }
+
+  _turnOff() {
+    if (this._held) this._hand.cancel();
+    this.isOn = this._held = false;
+    this._corner = null;
+    this._hand.leave();
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Overlay canvas: a 2D canvas over the viewport, on which layers draw shapes of constant size on the screen.
+ *
+ * @module
+ */
+
+/** @typedef {import("./viewport.js").Viewport} Viewport */
+/** @typedef {CanvasRenderingContext2D} Context */
+
+/**
+ * Something that is drawn over the image. `toView` maps pixels of the image to CSS pixels of the canvas.
+ *
+ * @typedef {object} Layer
+ * @property {() => boolean} isEmpty
+ * @property {(context: Context, toView: (x: number, y: number) => [number, number], zoom: number) => void} draw
+ */
+
+/** Draws its layers whenever the viewport is drawn. */
+export class OverlayCanvas {
+  /** @param {Viewport} viewport */
+  constructor(viewport) {
+    this._viewport = viewport;
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("aria-hidden", "true");
+    const style = { position: "absolute", inset: "0", width: "100%", height: "100%", pointerEvents: "none" };
+    Object.assign(this.canvas.style, style);
+    viewport.container.append(this.canvas);
+    this._context = /** @type {Context} */ (this.canvas.getContext("2d"));
+    /** Drawn in this order. @type {Layer[]} */
+    this.layers = [];
+    this._blank = true;
+    viewport.on("draw", () => this._draw());
+  }
+
+  /** Remove the canvas. */
+  dispose() {
+    this.canvas.remove();
+  }
+
+  _draw() {
+    const { canvas, _viewport: viewport, _context: context } = this;
+    const { width, height } = viewport.canvas;
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+      this._blank = true;
+    }
+    const layers = viewport.hasImage ? this.layers.filter((layer) => !layer.isEmpty()) : [];
+    if (!this._blank) {
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.clearRect(0, 0, width, height);
+    }
+    this._blank = layers.length === 0;
+    const ratio = viewport.pixelRatio;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    for (const layer of layers) layer.draw(context, (x, y) => viewport.toView(x, y), viewport.zoom);
+  }
+}
+
+/**
+ * Draw the path of a context twice, so that it is visible on light and dark images.
+ *
+ * @param {Context} context
+ * @param {string} color
+ * @param {number} [width]
+ */
+export function strokeTwice(context, color, width = 1.5) {
+  const dashes = context.getLineDash();
+  context.setLineDash([]);
+  context.lineWidth = width + 2;
+  context.strokeStyle = "rgba(0, 0, 0, 0.65)";
+  context.stroke();
+  context.setLineDash(dashes);
+  context.lineWidth = width;
+  context.strokeStyle = color;
+  context.stroke();
+}

@@ -1,0 +1,189 @@
+/**
+ * Prompt tool: clicks and boxes, and changes of those that are there.
+ *
+ * @module
+ */
+
+import { cursorOf, moveEdges, spanBox } from "../prompt_overlay.js";
+import { HoverThrottle } from "./hover_throttle.js";
+import { Tool, clipPosition } from "./tool.js";
+
+/** @typedef {import("./tool.js").Pointer} Pointer */
+/** @typedef {import("../prompt_overlay.js").Hit} Hit */
+/** @typedef {import("../image_view.js").Prompt} Prompt */
+
+const MIN_BOX = 1; // pixels of the image
+const STILL = 4; // CSS pixels from a click within which there is no preview
+
+/** Left click adds, right click removes, drag draws a box; points and boxes can be dragged and deleted. */
+export class PromptTool extends Tool {
+  /** @param {import("./tool.js").Workspace} workspace */
+  constructor(workspace) {
+    super(workspace);
+    this.prompts = workspace.prompts;
+    /** @type {{start: Pointer, hit: Hit | null, before: Prompt} | null} */
+    this._gesture = null;
+    /** @type {Pointer | null} */
+    this._clicked = null;
+    this._throttle = new HoverThrottle(
+      (x, y) => this.actions.hover(x, y),
+      () => this.actions.hoverEnd(),
+    );
+  }
+
+  enter() {
+    this.prompts.isEditable = true;
+  }
+
+  leave() {
+    super.leave();
+    this.prompts.isEditable = false;
+  }
+
+  /** @param {Pointer} pointer */
+  hover(pointer) {
+    const hit = this._hit(pointer);
+    if (!sameHit(hit, this.prompts.hovered)) {
+      this.prompts.hovered = hit;
+      this.viewport.requestDraw();
+    }
+    const still = this._clicked && distance(this._clicked, pointer) < STILL;
+    if (hit || still || !this.isInside(pointer)) this._throttle.stop();
+    else {
+      this._clicked = null;
+      this._throttle.move(...this._clip(pointer));
+    }
+    return cursorOf(hit, "crosshair");
+  }
+
+  hoverEnd() {
+    this._throttle.stop();
+    if (!this.prompts.hovered) return;
+    this.prompts.hovered = null;
+    this.viewport.requestDraw();
+  }
+
+  /** @param {Pointer} pointer */
+  press(pointer) {
+    const { points, box } = this.prompts.prompt;
+    this._gesture = { start: pointer, hit: this._hit(pointer), before: { points: [...points], box } };
+    this._clicked = pointer;
+  }
+
+  /** @param {Pointer} pointer */
+  drag(pointer) {
+    if (!this._gesture || !pointer.moved || pointer.button !== 0) return;
+    const { start, hit, before } = this._gesture;
+    const size = this.viewport.imageSize;
+    if (hit?.kind === "point") {
+      const points = [...before.points];
+      points[hit.index] = [...this._clip(pointer), before.points[hit.index][2]];
+      this.prompts.prompt = { points, box: before.box };
+    } else if (hit && before.box) {
+      const box = moveEdges(before.box, hit.edges, pointer.x - start.x, pointer.y - start.y, size);
+      this.prompts.prompt = { points: before.points, box };
+    } else {
+      this.prompts.band = spanBox(start.x, start.y, pointer.x, pointer.y, size);
+    }
+    this.viewport.requestDraw();
+  }
+
+  /** @param {Pointer} pointer */
+  release(pointer) {
+    const gesture = this._gesture;
+    if (!gesture) return;
+    this.drag(pointer); // a prompt may have been set since the last one
+    this._gesture = null;
+    this.viewport.requestDraw();
+    if (!pointer.moved) this._click(gesture.start, gesture.hit);
+    else if (pointer.button === 0) this._finishDrag(gesture);
+  }
+
+  /**
+   * Draw a box between two corners.
+   *
+   * @param {number} x0
+   * @param {number} y0
+   * @param {number} x1
+   * @param {number} y1
+   * @param {boolean} add Whether points stay.
+   */
+  box(x0, y0, x1, y1, add) {
+    const box = spanBox(x0, y0, x1, y1, this.viewport.imageSize).map((value) => Math.round(value * 100) / 100);
+    if (box[2] - box[0] < MIN_BOX || box[3] - box[1] < MIN_BOX) return;
+    const points = add ? this.prompts.prompt.points : [];
+    this.prompts.setPrompt({ points, box: /** @type {[number, number, number, number]} */ (box) });
+    this.actions.box(box[0], box[1], box[2], box[3], add);
+  }
+
+  cancel() {
+    if (!this._gesture) return false;
+    this.prompts.prompt = this._gesture.before;
+    this.prompts.band = null;
+    this._gesture = null;
+    this.viewport.requestDraw();
+    return true;
+  }
+
+  /**
+   * @param {Pointer} pointer
+   * @param {Hit | null} hit
+   */
+  _click(pointer, hit) {
+    if (hit?.kind === "point") {
+      this.prompts.prompt.points.splice(hit.index, 1);
+      this.prompts.hovered = null;
+      this.actions.deletePoint(hit.index);
+    } else if (hit && pointer.button === 2) {
+      this.prompts.prompt.box = null;
+      this.actions.deleteBox();
+    } else if (this.isInside(pointer)) {
+      const [x, y] = this._clip(pointer);
+      if (pointer.alt && pointer.button === 0) {
+        this.actions.pick(this.viewport.objectAt(x, y));
+        return;
+      }
+      const positive = pointer.button === 0 && !pointer.shift;
+      this.prompts.prompt.points.push([x, y, positive ? 1 : 0]);
+      this.actions.click(x, y, positive);
+    }
+  }
+
+  /** @param {{start: Pointer, hit: Hit | null, before: Prompt}} gesture */
+  _finishDrag({ start, hit }) {
+    const { points, box } = this.prompts.prompt;
+    const { band } = this.prompts;
+    this.prompts.band = null;
+    if (hit?.kind === "point") this.actions.movePoint(hit.index, points[hit.index][0], points[hit.index][1]);
+    else if (hit && box) this.box(...box, true);
+    else if (band) this.box(...band, start.alt);
+  }
+
+  /** @param {Pointer} pointer */
+  _hit({ left, top, touch }) {
+    return this.prompts.hit(left, top, touch, (x, y) => this.viewport.toView(x, y));
+  }
+
+  /** @param {Pointer} pointer */
+  _clip({ x, y }) {
+    return clipPosition(x, y, this.viewport.imageSize);
+  }
+}
+
+/**
+ * @param {Hit | null} left
+ * @param {Hit | null} right
+ */
+function sameHit(left, right) {
+  if (left?.kind === "point" && right?.kind === "point") return left.index === right.index;
+  if (!left || !right || left.kind === "point" || right.kind === "point") return left === right;
+  return left.kind === right.kind && left.edges === right.edges;
+}
+
+/**
+ * @param {Pointer} from
+ * @param {Pointer} to
+ */
+function distance(from, to) {
+  return Math.hypot(to.left - from.left, to.top - from.top);
+}

@@ -1,0 +1,143 @@
+/**
+ * Tools: what the pointer does in the drawing area. The controller decides between tool, pan and zoom.
+ *
+ * @module
+ */
+
+/**
+ * A position of the pointer.
+ *
+ * @typedef {object} Pointer
+ * @property {number} x Pixels of the image, also outside it.
+ * @property {number} y
+ * @property {number} left CSS pixels from the top-left corner of the canvas.
+ * @property {number} top
+ * @property {number} button 0 left, 2 right.
+ * @property {boolean} shift
+ * @property {boolean} alt
+ * @property {boolean} touch
+ * @property {boolean} moved Whether it has moved so far since it was pressed that this is a drag.
+ */
+
+/**
+ * What tools work with.
+ *
+ * @typedef {object} Workspace
+ * @property {import("../viewport.js").Viewport} viewport
+ * @property {import("./actions.js").Actions} actions
+ * @property {import("../prompt_overlay.js").PromptOverlay} prompts
+ * @property {import("../polygon_editor.js").PolygonEditor} polygons
+ * @property {import("../brush.js").BrushCursor} brush
+ * @property {(detail: string) => void} report Show a line to the user.
+ */
+
+/** A tool that does nothing. */
+export class Tool {
+  /** @param {Workspace} workspace */
+  constructor(workspace) {
+    this.workspace = workspace;
+    this.viewport = workspace.viewport;
+    this.actions = workspace.actions;
+  }
+
+  /** Whether Alt and right drag changes a size. */
+  get hasSize() {
+    return false;
+  }
+
+  /** Whether pressing on an empty place and dragging pans. */
+  get pans() {
+    return false;
+  }
+
+  /** The tool is selected. */
+  enter() {}
+
+  /** Another tool is selected. */
+  leave() {
+    this.cancel();
+    this.hoverEnd();
+  }
+
+  /**
+   * The pointer moves without a button.
+   *
+   * @param {Pointer} pointer
+   * @returns {string} The cursor.
+   */
+  hover(pointer) {
+    void pointer;
+    return "default";
+  }
+
+  /** The pointer leaves the canvas, or a button is pressed. */
+  hoverEnd() {}
+
+  /** @param {Pointer} pointer */
+  press(pointer) {
+    void pointer;
+  }
+
+  /** @param {Pointer} pointer */
+  drag(pointer) {
+    void pointer;
+  }
+
+  /** @param {Pointer} pointer */
+  release(pointer) {
+    void pointer;
+  }
+
+  /** @param {Pointer} pointer */
+  doubleClick(pointer) {
+    void pointer;
+  }
+
+  /**
+   * Discard what was begun.
+   *
+   * @returns {boolean} Whether something was begun.
+   */
+  cancel() {
+    return false;
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {boolean} Whether the key was used.
+   */
+  handleKey(event) {
+    return event.key === "Escape" && this.cancel();
+  }
+
+  /**
+   * @param {{x: number, y: number}} pointer
+   * @returns {boolean} Whether a position is in the image.
+   */
+  isInside({ x, y }) {
+    const [height, width] = this.viewport.imageSize;
+    return x >= 0 && y >= 0 && x < width && y < height;
+  }
+
+  /**
+   * @param {number} left CSS pixels
+   * @param {number} top CSS pixels
+   */
+  toView(left, top) {
+    return this.viewport.toView(left, top);
+  }
+}
+
+/**
+ * Round coordinates to hundredths of a pixel, and limit them to the image.
+ *
+ * @param {number} x
+ * @param {number} y
+ * @param {import("../rle.js").Size} size
+ * @returns {[number, number]}
+ */
+export function clipPosition(x, y, [height, width]) {
+  /** @param {number} value @param {number} limit */
+  const clip = (value, limit) => Math.round(Math.min(limit, Math.max(0, value)) * 100) / 100;
+  return [clip(x, width), clip(y, height)];
+}
