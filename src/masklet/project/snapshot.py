@@ -13,7 +13,7 @@ from masklet.files.atomic import atomic_write
 from masklet.files.json_fields import read_fields
 from masklet.project.action_log import ActionLog, Step
 from masklet.project.append_file import AppendFile
-from masklet.project.cells import CellTable
+from masklet.project.cells import EMPTY_MASK, CellTable
 from masklet.project.document import Document
 
 SCHEMA = 1
@@ -109,7 +109,7 @@ def _replay(folder: Path, document: Document, log: ActionLog, seq: int) -> None:
 
     def is_complete(step: Step) -> bool:
         masks = ((medium, cell.mask) for (medium, _, _), cell in step.cells.items() if cell is not None)
-        return all(mask is None or mask < count_masks(medium) for medium, mask in masks)
+        return all(mask in (None, EMPTY_MASK) or mask < count_masks(medium) for medium, mask in masks)
 
     for step in log.steps_after(seq):
         if is_complete(step):
