@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +25,8 @@ from masklet.studio.security import Access, Guard
 from masklet.studio.static_files import serve_file
 from masklet.studio.websocket import Socket
 
-MAX_FORM_BYTES, MAX_IMPORT_BYTES = 4096, 64 << 20
+_MAX_FORM_BYTES, _FORM_TIMEOUT_S = 4096, 10.0
+MAX_IMPORT_BYTES = 64 << 20
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _REGION = re.compile(r"[0-9]{1,6}(?:,[0-9]{1,6}){3}", re.ASCII)
 _EXPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
@@ -164,7 +166,10 @@ async def _read_token(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415)
-    body = await _read_body(request, MAX_FORM_BYTES)
+    try:
+        body = await asyncio.wait_for(_read_body(request, _MAX_FORM_BYTES), _FORM_TIMEOUT_S)
+    except asyncio.TimeoutError:
+        raise HTTPException(408) from None
     return parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
 
 
@@ -190,7 +195,13 @@ def _parse_number(text: str) -> int:
     return int(text)
 
 
-_CODES = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 415: "unsupported-media-type"}
+_CODES = {
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "too-slow",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -15,10 +15,10 @@ from masklet.errors import ResourceError
 from masklet.studio.app import build_app
 from masklet.studio.connection import Clients, Commands
 from masklet.studio.entry_file import EntryFile
+from masklet.studio.http_protocol import MAX_CONNECTIONS, HttpProtocol
 from masklet.studio.security import CODE_LIFETIME_S, Access
 from masklet.studio.websocket import MAX_BINARY_BYTES
 
-_MAX_CONNECTIONS = 256
 _GRACE_S = 2  # for responses in progress when the server ends
 _JOIN_TIMEOUT_S = 4.0
 
@@ -67,11 +67,11 @@ class Server:
             proxy_headers=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=HttpProtocol,
             ws="websockets-sansio",
             ws_max_size=MAX_BINARY_BYTES,
             ws_per_message_deflate=False,
-            limit_concurrency=_MAX_CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = uvicorn.Server(config)

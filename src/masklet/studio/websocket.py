@@ -110,7 +110,7 @@ class _Unacceptable(Exception):
 
 
 def _parse_text(text: str) -> tuple[Any, None]:
-    if len(text) > MAX_TEXT_BYTES:
+    if len(text.encode(errors="replace")) > MAX_TEXT_BYTES:
         raise _Unacceptable(TOO_LONG)
     try:
         return load_json(text), None

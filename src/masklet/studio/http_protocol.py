@@ -1,0 +1,33 @@
+"""HTTP connections of the studio, with limits that uvicorn does not have."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MAX_CONNECTIONS = 256
+_REQUEST_TIMEOUT_S = 10.0
+
+
+class HttpProtocol(H11Protocol):
+    """A connection that is closed if there are too many, or if its first request is not complete in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept or close a new connection."""
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+            return
+        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if hasattr(self, "_deadline"):
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        is_socket = self.transport.get_protocol() is not self
+        if not self.cycle and not is_socket:
+            self.transport.abort()
