@@ -39,11 +39,11 @@ def test_the_page_and_its_files_are_served(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/none", "/static/", "/static/none.js", "/static/../server.py", "/static/%2e%2e/server.py",
+    ["/none", "/static/", "/static/none.js", "/static/../server.py", "/static/%2e%2e/server.py", "//",
      "/static/..%2fserver.py", "/static//etc/passwd", "/static/%2Fetc%2Fpasswd", "/static/tsconfig.json",
-     "/static/.hidden.js", "/static/panels", "/static/a\\..\\server.py", "/static/index.html/", "/static/index.html%00.js",
-     "/frames/1", "/frames/1/0/", "/exports/..zip", "/exports/.hidden.zip", "/exports/a%2fb.zip", "/exports/a", "/exports/missing.zip", "//",
-     "/frames/1/404"],
+     "/static/.hidden.js", "/static/panels", "/static/a\\..\\server.py", "/static/index.html/",
+     "/static/index.html%00.js", "/frames/1", "/frames/1/0/", "/frames/1/404", "/exports/..zip", "/exports/a",
+     "/exports/.hidden.zip", "/exports/a%2fb.zip", "/exports/missing.zip"],
 )  # fmt: skip
 def test_what_is_not_a_resource_is_not_found(path: str, visitor: Visitor) -> None:
     response = visitor.get(path)
