@@ -1,0 +1,90 @@
+/** Dialogs: modal windows with a title, a body and buttons. Escape closes them; the focus stays inside. */
+
+import { button, newId } from "./controls.js";
+import { append, h } from "./dom.js";
+
+/** @typedef {import("./dom.js").Child} Child */
+
+/**
+ * @typedef {object} Dialog
+ * @property {HTMLDialogElement} element
+ * @property {HTMLElement} content
+ * @property {HTMLElement} footer
+ * @property {() => void} close
+ */
+
+/**
+ * Open a dialog. The focus returns to where it was when it closes.
+ *
+ * @param {object} options
+ * @param {string} options.title
+ * @param {"narrow" | "normal" | "wide"} [options.size]
+ * @param {(Child | Child[])[]} [options.content]
+ * @param {(Child | Child[])[]} [options.footer]
+ * @param {() => void} [options.onclose]
+ * @returns {Dialog}
+ */
+export function openDialog({ title, size = "normal", content = [], footer, onclose }) {
+  const before = /** @type {HTMLElement | null} */ (document.activeElement);
+  const id = newId();
+  const body = h("div", { class: "content" });
+  const foot = h("footer", { hidden: !footer });
+  const element = h(
+    "dialog",
+    { class: size, "aria-labelledby": id },
+    h("header", {}, h("h2", { id }, title), button({ icon: "close", label: "Close", onclick: () => element.close() })),
+    body,
+    foot,
+  );
+  append(body, ...content);
+  if (footer) append(foot, ...footer);
+  element.addEventListener("close", () => {
+    element.remove();
+    onclose?.();
+    if (before?.isConnected) before.focus({ preventScroll: true });
+  });
+  element.addEventListener("keydown", (event) => event.stopPropagation());
+  element.addEventListener("mousedown", (event) => {
+    if (event.target === element) element.close();
+  });
+  document.body.append(element);
+  element.showModal();
+  const first = body.querySelector("input, select, textarea, button") || foot.querySelector("button");
+  /** @type {HTMLElement | null} */ (first)?.focus();
+  return { element, content: body, footer: foot, close: () => element.close() };
+}
+
+/**
+ * Ask whether to continue.
+ *
+ * @param {object} options
+ * @param {string} options.title
+ * @param {string} options.text
+ * @param {string} options.confirm text of the button
+ * @returns {Promise<boolean>}
+ */
+export function confirm({ title, text, confirm: label }) {
+  return new Promise((resolve) => {
+    let confirmed = false;
+    const dialog = openDialog({
+      title,
+      size: "narrow",
+      content: [h("p", {}, text)],
+      footer: [
+        h("span", { class: "spacer" }),
+        button({ text: "Cancel", label: "Cancel", class: "outlined", onclick: () => dialog.close() }),
+        button({
+          text: label,
+          label,
+          class: "primary",
+          onclick: () => {
+            confirmed = true;
+            dialog.close();
+          },
+        }),
+      ],
+      onclose: () => resolve(confirmed),
+    });
+    /** @type {HTMLElement | null} */ (dialog.footer.querySelector(".primary"))?.focus();
+  });
+}

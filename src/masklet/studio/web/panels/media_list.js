@@ -1,0 +1,135 @@
+/** Media list: images and videos with thumbnails, search and checked marks. Only visible rows are elements. */
+
+import { button, checkbox, setLabel } from "../controls.js";
+import { append, baseName, counted, h, setText, updateList } from "../dom.js";
+import { icon } from "../icons.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../store.js").Medium} Medium */
+
+const ROW_PX = 56;
+const MARGIN_ROWS = 4;
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ */
+export function createMediaList(app, root) {
+  const { store } = app;
+  const search = h("input", { class: "field", type: "search", placeholder: "Search names, classes, attributes", "aria-label": "Search images and videos", oninput: () => refilter() });
+  const unchecked = checkbox({ label: "Unchecked only", checked: false, onchange: () => refilter() });
+  const content = h("div", { role: "presentation" });
+  const list = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Images and videos" }, content);
+  const status = h("span", { role: "status" });
+  const check = button({ icon: "check", label: "Mark as checked", action: "check", onclick: () => app.toggleChecked() });
+  append(
+    root,
+    h("div", { class: "tools" }, search, h("div", { class: "row" }, unchecked.row, h("span", { class: "spacer" }), check)),
+    list,
+    h(
+      "div",
+      { class: "foot" },
+      status,
+      h("span", { class: "spacer" }),
+      button({ icon: "previous", label: "Previous unchecked", action: "unchecked.previous", onclick: () => app.stepUnchecked(true) }),
+      button({ icon: "next", label: "Next unchecked", action: "unchecked.next", onclick: () => app.stepUnchecked(false) }),
+      button({ icon: "retrack", label: "Look for new files in the opened folders", onclick: () => rescan() }),
+    ),
+  );
+
+  /** @type {number[]} */
+  let ids = [];
+
+  function refilter() {
+    ids = store.mediaList({ search: search.value, unchecked: unchecked.input.checked });
+    content.style.height = `${ids.length * ROW_PX}px`;
+    const checked = [...store.media.values()].filter((medium) => medium.checked).length;
+    const shown = ids.length === store.media.size ? "" : `${counted(ids.length, "item")} shown, `;
+    setText(status, `${shown}${checked} of ${store.media.size} checked`);
+    drawRows();
+  }
+
+  function drawRows() {
+    const first = Math.max(0, Math.floor(list.scrollTop / ROW_PX) - MARGIN_ROWS);
+    const count = Math.ceil((list.clientHeight || 600) / ROW_PX) + 2 * MARGIN_ROWS;
+    updateList(content, ids.slice(first, first + count), String, createRow, updateRow);
+    const selected = store.medium !== null && content.querySelector(`#medium-${store.medium}`);
+    if (selected) list.setAttribute("aria-activedescendant", selected.id);
+    else list.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {number} id */
+  function createRow(id) {
+    const row = h(
+      "div",
+      { class: "item", role: "option", id: `medium-${id}`, onclick: () => app.openMedium(id) },
+      h("img", { class: "thumb", alt: "", loading: "lazy", decoding: "async", src: `/frames/${id}/0?width=128` }),
+      h("div", { class: "texts" }, h("span", { class: "name" }), h("span", { class: "note" })),
+      h("span", { class: "mark" }),
+    );
+    return row;
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {number} id
+   */
+  function updateRow(row, id) {
+    const medium = /** @type {Medium} */ (store.media.get(id));
+    const position = ids.indexOf(id);
+    row.style.top = `${position * ROW_PX}px`;
+    row.classList.toggle("selected", id === store.medium);
+    row.setAttribute("aria-selected", String(id === store.medium));
+    row.setAttribute("aria-posinset", String(position + 1));
+    row.setAttribute("aria-setsize", String(ids.length));
+    row.title = medium.path;
+    const [name, note] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".name, .note")]);
+    setText(name, baseName(medium.path));
+    const objects = store.objects.get(id)?.size || 0;
+    const kind = medium.kind === "video" ? `${counted(medium.frames, "frame")}` : `${medium.size[1]} × ${medium.size[0]}`;
+    setText(note, objects ? `${kind} · ${counted(objects, "object")}` : kind);
+    const mark = /** @type {HTMLElement} */ (row.querySelector(".mark"));
+    if (medium.checked !== mark.hasChildNodes()) {
+      mark.replaceChildren();
+      if (medium.checked) mark.append(icon("check"), h("span", { class: "visually-hidden" }, "checked"));
+    }
+  }
+
+  function revealSelected() {
+    const position = store.medium === null ? -1 : ids.indexOf(store.medium);
+    if (position < 0) return;
+    const top = position * ROW_PX;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + ROW_PX > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW_PX - list.clientHeight;
+  }
+
+  async function rescan() {
+    const reply = await app.send("rescan");
+    if (reply) app.messages.notice(reply.added.length ? `${counted(reply.added.length, "file")} added.` : "There are no new files.");
+  }
+
+  list.addEventListener("scroll", drawRows, { passive: true });
+  new ResizeObserver(drawRows).observe(list);
+  list.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -8, PageDown: 8 }[event.key];
+    if (!step || !ids.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = store.medium === null ? -1 : ids.indexOf(store.medium);
+    app.openMedium(ids[Math.max(0, Math.min(ids.length - 1, at + step))]);
+  });
+  let lastMedium = /** @type {number | null} */ (null);
+  store.subscribe(["media", "objects", "place"], (topics) => {
+    if (topics.has("media") || topics.has("objects")) refilter();
+    if (store.medium !== lastMedium) {
+      lastMedium = store.medium;
+      revealSelected();
+      drawRows();
+    }
+    check.disabled = store.shown === null;
+    setLabel(check, store.shown?.checked ? "Mark as unchecked" : "Mark as checked", app.shortcuts);
+    check.setAttribute("aria-pressed", String(Boolean(store.shown?.checked)));
+  });
+  return { focusSearch: () => search.focus() };
+}

@@ -1,0 +1,110 @@
+/** Properties of the selected object: class, attributes, candidates, state on the frame. */
+
+import { button, newId, setLabel, setPressed } from "../controls.js";
+import { append, fill, h, setText, updateList } from "../dom.js";
+import { describeCell } from "../lane_colors.js";
+import { createSection } from "./section.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} parent
+ */
+export function createProperties(app, parent) {
+  const { store } = app;
+  const { root, body, heading } = createSection("properties", "Selected object");
+  const classId = newId();
+  const classes = h("select", { class: "field", id: classId, onchange: () => app.useClass(classes.value ? Number(classes.value) : null) });
+  const attributes = h("div", { class: "row wrap" });
+  attributes.className = "attributes";
+  const state = h("span", {});
+  const candidates = [0, 1, 2].map((index) =>
+    button({ text: String(index + 1), label: `Candidate ${index + 1}`, action: "candidate", pressed: false, onclick: () => app.chooseCandidate(index) }),
+  );
+  const candidateRow = h(
+    "div",
+    { class: "labelled", role: "group", "aria-label": "Candidate masks" },
+    h("span", { class: "label" }, "Candidates"),
+    h("div", { class: "segmented" }, ...candidates),
+  );
+  const accept = button({ icon: "accept", text: "Accept", label: "Accept", action: "accept", class: "outlined", onclick: () => app.accept() });
+  const absent = button({ icon: "none", text: "Absent", label: "Absent", action: "object.absent", class: "outlined", onclick: () => app.markAbsent() });
+  const clear = button({ icon: "eraser", text: "Clear", label: "Clear", action: "clear", class: "outlined", onclick: () => app.clear() });
+  const copy = button({ icon: "copy", text: "Copy to next", label: "Copy to next", action: "object.copy", class: "outlined", onclick: () => app.copyToNext() });
+  append(
+    body,
+    h("div", { class: "labelled" }, h("label", { for: classId }, "Class"), classes),
+    attributes,
+    h("div", { class: "labelled" }, h("span", { class: "label" }, "Mask"), state),
+    candidateRow,
+    h("div", { class: "row wrap" }, accept, absent, clear, copy),
+  );
+  parent.append(root);
+
+  function draw() {
+    const object = store.selected;
+    root.hidden = object === null;
+    if (!object || store.object === null) return;
+    setText(heading, object.name || `Object ${store.object}`);
+    drawClasses(object.class);
+    drawAttributes();
+    const mask = store.selectedMask;
+    const byte = store.cellOf(store.object);
+    const score = mask?.score !== null && mask?.score !== undefined && !/score/.test(describeCell(byte)) ? `, score ${mask.score.toFixed(2)}` : "";
+    setText(state, describeCell(byte) + score);
+    const { candidate } = app;
+    candidateRow.hidden = candidate === null;
+    candidates.forEach((element, index) => setPressed(element, index === candidate));
+    absent.hidden = !store.isVideo;
+    const accepted = Boolean(byte & 8);
+    setLabel(accept, accepted ? "Accepted; click to take it back" : "Accept", app.shortcuts);
+    setPressed(accept, accepted);
+    accept.disabled = clear.disabled = !(byte & 7);
+  }
+
+  /** @param {number | null} current */
+  function drawClasses(current) {
+    const entries = [...store.classes].sort((a, b) => a[0] - b[0]);
+    const wanted = JSON.stringify(entries.map(([id, entry]) => [id, entry.name]));
+    if (classes.dataset.entries !== wanted) {
+      classes.dataset.entries = wanted;
+      fill(classes, h("option", { value: "" }, "none"), entries.map(([id, entry]) => h("option", { value: String(id) }, entry.name)));
+    }
+    classes.value = current === null ? "" : String(current);
+  }
+
+  function drawAttributes() {
+    const object = store.selected;
+    if (!object) return;
+    const ofClass = object.class === null ? [] : store.classes.get(object.class)?.attributes || [];
+    const names = [...new Set([...ofClass, ...Object.keys(object.attributes || {})])];
+    updateList(attributes, names, (name) => `${store.object} ${name}`, createAttribute, (row, name) => {
+      const input = /** @type {HTMLInputElement} */ (row.querySelector("input"));
+      if (input !== document.activeElement) input.value = object.attributes?.[name] || "";
+    });
+  }
+
+  /** @param {string} name */
+  function createAttribute(name) {
+    const id = newId();
+    const { object } = store;
+    const input = h("input", {
+      class: "field",
+      id,
+      maxLength: 1000,
+      onchange: () => {
+        const entry = object === null ? null : store.objectOf(object);
+        if (object === null || !entry) return;
+        const { [name]: _, ...others } = entry.attributes || {};
+        app.changeObject(object, { attributes: input.value ? { ...others, [name]: input.value } : others });
+      },
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key === "Enter") input.blur();
+      },
+    });
+    return h("div", { class: "labelled" }, h("label", { for: id, title: name }, name), input);
+  }
+
+  store.subscribe(["objects", "selection", "lanes", "place", "classes", "masks", "prompts"], draw);
+}

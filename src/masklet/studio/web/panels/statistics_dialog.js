@@ -1,0 +1,137 @@
+/** Statistics dialog: objects per class, checked media, tracked and accepted frames per video. */
+
+import { openDialog } from "../dialogs.js";
+import { baseName, h } from "../dom.js";
+import { countCells } from "../lane_colors.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../store.js").Store} Store */
+
+/**
+ * @param {Store} store
+ * @returns {{name: string, color: string | null, objects: number, media: number}[]} per class, most frequent first
+ */
+export function countClasses(store) {
+  /** @type {Map<number | null, {objects: number, media: Set<number>}>} */
+  const counts = new Map();
+  for (const id of store.classes.keys()) counts.set(id, { objects: 0, media: new Set() });
+  for (const [medium, objects] of store.objects) {
+    for (const object of objects.values()) {
+      const count = counts.get(object.class) || { objects: 0, media: new Set() };
+      count.objects++;
+      count.media.add(medium);
+      counts.set(object.class, count);
+    }
+  }
+  return [...counts]
+    .map(([id, { objects, media }]) => {
+      const entry = id === null ? undefined : store.classes.get(id);
+      return { name: entry?.name || "no class", color: entry?.color || null, objects, media: media.size };
+    })
+    .sort((a, b) => b.objects - a.objects);
+}
+
+/** @param {App} app */
+export function openStatistics(app) {
+  const { store } = app;
+  const media = [...store.media.values()];
+  const checked = media.filter((medium) => medium.checked).length;
+  const images = media.filter((medium) => medium.kind === "image").length;
+  const withObjects = [...store.objects.values()].filter((objects) => objects.size).length;
+  const classes = countClasses(store);
+  const most = Math.max(1, ...classes.map((count) => count.objects));
+  const videos = [...store.media].filter(([, medium]) => medium.kind === "video");
+  openDialog({
+    title: "Statistics",
+    size: "wide",
+    content: [
+      h(
+        "table",
+        {},
+        h("tbody", {}, [
+          fact("Images", images),
+          fact("Videos", videos.length),
+          fact("Checked", `${checked} of ${media.length}`),
+          fact("With objects", withObjects),
+        ]),
+      ),
+      h("h3", {}, "Objects per class"),
+      classes.length
+        ? h(
+            "table",
+            {},
+            h("thead", {}, h("tr", {}, h("th", {}, "Class"), h("th", { class: "number" }, "Objects"), h("th", { class: "number" }, "Images and videos"), h("th", {}, ""))),
+            h("tbody", {}, classes.map((count) => classRow(count, most))),
+          )
+        : h("p", { class: "muted" }, "There are no objects."),
+      videos.length > 0 && h("h3", {}, "Videos"),
+      videos.length > 0 && videoTable(store, videos),
+    ],
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {string | number} value
+ */
+function fact(name, value) {
+  return h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, String(value)));
+}
+
+/**
+ * @param {{name: string, color: string | null, objects: number, media: number}} count
+ * @param {number} most
+ */
+function classRow(count, most) {
+  const fill = h("div", {});
+  fill.style.width = `${(100 * count.objects) / most}%`;
+  const swatch = h("span", { class: "swatch" });
+  swatch.style.display = "inline-block";
+  swatch.style.backgroundColor = count.color || "transparent";
+  return h(
+    "tr",
+    {},
+    h("td", {}, swatch, " ", count.name),
+    h("td", { class: "number" }, count.objects),
+    h("td", { class: "number" }, count.media),
+    h("td", {}, h("div", { class: "bar", "aria-hidden": "true" }, fill)),
+  );
+}
+
+/**
+ * @param {Store} store
+ * @param {[number, import("../store.js").Medium][]} videos
+ */
+function videoTable(store, videos) {
+  const heads = ["Frames", "Objects", "Annotated", "Tracked", "Low score", "Accepted"];
+  return h(
+    "div",
+    {},
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, h("th", {}, "Video"), heads.map((head) => h("th", { class: "number" }, head)))),
+      h(
+        "tbody",
+        {},
+        videos.map(([id, medium]) => {
+          const lanes = store.lanes.get(id);
+          const counts = lanes && sumCounts([...lanes.cells.values()].map(countCells));
+          const cells = counts ? [counts.annotated, counts.tracked, counts.low, counts.accepted] : ["–", "–", "–", "–"];
+          const values = [medium.frames, store.objects.get(id)?.size || 0, ...cells];
+          return h("tr", {}, h("td", {}, baseName(medium.path)), values.map((value) => h("td", { class: "number" }, value)));
+        }),
+      ),
+    ),
+    h("p", { class: "muted" }, "The last four columns count masks: frames times objects. They are known for the videos that were opened in this window."),
+  );
+}
+
+/** @param {ReturnType<typeof countCells>[]} counts */
+function sumCounts(counts) {
+  const total = countCells(new Uint8Array());
+  for (const count of counts) {
+    for (const key of /** @type {(keyof typeof total)[]} */ (Object.keys(total))) total[key] += count[key];
+  }
+  return total;
+}

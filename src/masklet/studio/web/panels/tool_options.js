@@ -1,0 +1,108 @@
+/** Tool options: brush size, simplification of polygons, proposals, opacity. */
+
+import { TOOL_NAMES } from "../app.js";
+import { button, checkbox, slider } from "../controls.js";
+import { append, counted, h, setText } from "../dom.js";
+import { createSection } from "./section.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/** @type {Record<string, string>} */
+const HELP = {
+  select: "Click on an object to select it. Drag to move the view.",
+  prompt: "Left click: object. Right click or Shift: background. Drag: box. Alt + drag: box and points.",
+  brush: "Paint to extend the mask. Alt + right drag changes the size.",
+  eraser: "Paint to remove from the mask.",
+  polygon: "Drag vertices. Click on an edge to add one; Del removes it.",
+  proposals: "Click on a mask to turn it into an object.",
+};
+const MAX_BRUSH = 500;
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} parent
+ */
+export function createToolOptions(app, parent) {
+  const { store, view } = app;
+  const { root, body, heading } = createSection("tool", "Tool");
+  const help = h("p", { class: "muted" });
+  // the slider is logarithmic: sizes from 1 to 500 pixels in equal steps of their ratio
+  const brush = slider({
+    label: "Size",
+    min: 0,
+    max: 100,
+    value: toSlider(view.brushSize || 20),
+    format: (value) => `${fromSlider(value)} px`,
+    oninput: (value) => (view.brushSize = fromSlider(value)),
+  });
+  view.on("brush", ({ size }) => brush.set(toSlider(size)));
+  const tolerance = slider({
+    label: "Simplify",
+    min: 0,
+    max: 20,
+    step: 0.5,
+    value: app.polygons.tolerance,
+    format: (value) => `${value} px`,
+    oninput: (value) => app.polygons.setTolerance(value),
+  });
+  const vertices = h("span", { class: "muted" });
+  const apply = button({ text: "Apply", label: "Apply", class: "outlined", onclick: () => app.correct(() => app.polygons.apply()) });
+  const proposals = h("span", { role: "status" });
+  const takeAll = button({ text: "Take all", label: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
+  const rows = {
+    brush: [brush.row],
+    eraser: [brush.row],
+    polygon: [tolerance.row, h("div", { class: "row" }, vertices, h("span", { class: "spacer" }), apply)],
+    proposals: [h("div", { class: "row" }, proposals, h("span", { class: "spacer" }), takeAll)],
+    prompt: [checkbox({ label: "Preview under the pointer", checked: app.previews, onchange: (on) => app.setPreviews(on) }).row],
+    select: [],
+  };
+  const opacity = slider({
+    label: "Opacity",
+    min: 0,
+    max: 100,
+    value: Math.round(app.opacity * 100),
+    format: (value) => `${value} %`,
+    oninput: (value) => app.setOpacity(value / 100),
+  });
+  const outline = checkbox({ label: "Outlines only", checked: false, onchange: (on) => view.setOutlineOnly(on) });
+  append(body, help, ...new Set(Object.values(rows).flat()), opacity.row, outline.row);
+  parent.append(root);
+
+  function draw() {
+    setText(heading, TOOL_NAMES[store.tool]);
+    setText(help, HELP[store.tool]);
+    const shown = new Set(/** @type {HTMLElement[]} */ (rows[store.tool]));
+    for (const row of Object.values(rows).flat()) row.hidden = !shown.has(row);
+  }
+
+  function drawPolygons() {
+    const count = app.polygons.polygons.reduce((sum, polygon) => sum + polygon.length, 0);
+    setText(vertices, store.object === null ? "Select an object." : counted(count, "vertex", "vertices"));
+    apply.disabled = count === 0;
+  }
+
+  function drawProposals() {
+    const { waiting, open } = app.proposals;
+    setText(proposals, waiting ? "Looking for objects…" : counted(open.length, "proposal"));
+    takeAll.disabled = waiting || open.length === 0;
+  }
+
+  app.polygons.onChange = drawPolygons;
+  app.proposals.onChange = drawProposals;
+  store.subscribe(["tool"], draw);
+  store.subscribe(["selection"], drawPolygons);
+  draw();
+  drawPolygons();
+  drawProposals();
+}
+
+/** @param {number} size pixels */
+function toSlider(size) {
+  return Math.round((100 * Math.log(size)) / Math.log(MAX_BRUSH));
+}
+
+/** @param {number} value */
+function fromSlider(value) {
+  return Math.max(1, Math.round(MAX_BRUSH ** (value / 100)));
+}

@@ -1,0 +1,112 @@
+/** Top bar: project, undo, tools, zoom, and buttons for dialogs. */
+
+import { TOOL_NAMES, actionName } from "../app.js";
+import { button, setLabel, setPressed } from "../controls.js";
+import { append, h, rovingFocus, setText } from "../dom.js";
+import { setTheme, storedTheme } from "../theme.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../store.js").Tool} Tool */
+
+/** @type {Record<Tool, string>} */
+const TOOL_ICONS = {
+  select: "select",
+  prompt: "point",
+  brush: "brush",
+  eraser: "eraser",
+  polygon: "polygon",
+  proposals: "proposals",
+};
+const THEMES = /** @type {const} */ (["system", "light", "dark"]);
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ * @param {Record<"export" | "import" | "statistics" | "help", () => void>} open dialogs
+ */
+export function createTopBar(app, root, open) {
+  const { store } = app;
+  const project = h("span", { class: "project" });
+  const undo = button({ icon: "undo", label: "Undo", action: "undo", onclick: () => app.undo("undo") });
+  const redo = button({ icon: "redo", label: "Redo", action: "redo", onclick: () => app.undo("redo") });
+  const tools = new Map(
+    /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => {
+      const onclick = () => app.useTool(tool);
+      return [tool, button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false, onclick })];
+    }),
+  );
+  const toolbar = h("div", { class: "group", role: "toolbar", "aria-label": "Tools" }, ...tools.values());
+  rovingFocus(toolbar, "button", { horizontal: true });
+  const zoom = button({ text: "100 %", label: "Zoom: show at 100 %", action: "zoom.full", class: "zoom", onclick: () => app.view.actualSize() });
+  const zoomText = /** @type {HTMLElement} */ (zoom.querySelector("span"));
+  const theme = button({ icon: "theme", label: "Theme", onclick: () => switchTheme() });
+
+  append(
+    root,
+    h(
+      "div",
+      { class: "group" },
+      button({ icon: "menu", label: "Images and videos", action: "panel.media", onclick: () => togglePanel("no-media") }),
+      project,
+    ),
+    h("div", { class: "group" }, undo, redo),
+    toolbar,
+    h(
+      "div",
+      { class: "group" },
+      button({ icon: "minus", label: "Zoom out", action: "zoom.out", onclick: () => app.view.zoomBy(1 / 1.25) }),
+      zoom,
+      button({ icon: "add", label: "Zoom in", action: "zoom.in", onclick: () => app.view.zoomBy(1.25) }),
+      button({ icon: "fit", label: "Fit to the canvas", action: "zoom.fit", onclick: () => app.view.fit() }),
+    ),
+    h("span", { class: "spacer" }),
+    h(
+      "div",
+      { class: "group" },
+      button({ icon: "import", text: "Import", label: "Import annotations", onclick: open.import }),
+      button({ icon: "export", text: "Export", label: "Export", action: "export", class: "outlined", onclick: open.export }),
+    ),
+    h(
+      "div",
+      { class: "group" },
+      button({ icon: "statistics", label: "Statistics", onclick: open.statistics }),
+      theme,
+      button({ icon: "help", label: "Shortcuts", action: "help", onclick: open.help }),
+      button({ icon: "panel", label: "Objects and classes", onclick: () => togglePanel("no-side") }),
+    ),
+  );
+
+  function switchTheme() {
+    setTheme(THEMES[(THEMES.indexOf(storedTheme()) + 1) % THEMES.length]);
+    showTheme();
+    app.messages.announce(`Theme: ${storedTheme()}.`);
+  }
+
+  function showTheme() {
+    setLabel(theme, `Theme: ${storedTheme() === "system" ? "as the system" : storedTheme()}`, app.shortcuts);
+  }
+
+  showTheme();
+  app.view.on("zoom", ({ zoom: value }) => setText(zoomText, `${Math.round(value * 100)} %`));
+  store.subscribe(["project", "undo"], () => {
+    setText(project, store.project || "Project");
+    project.title = store.project;
+    undo.disabled = store.undo === null;
+    redo.disabled = store.redo === null;
+    setLabel(undo, store.undo ? `Undo: ${actionName(store.undo)}` : "Undo", app.shortcuts);
+    setLabel(redo, store.redo ? `Redo: ${actionName(store.redo)}` : "Redo", app.shortcuts);
+  });
+  const showTool = () => {
+    for (const [tool, element] of tools) {
+      setPressed(element, tool === store.tool);
+      element.tabIndex = tool === store.tool ? 0 : -1;
+    }
+  };
+  store.subscribe(["tool"], showTool);
+  showTool();
+}
+
+/** @param {"no-media" | "no-side"} name */
+export function togglePanel(name) {
+  document.getElementById("studio")?.classList.toggle(name);
+}

@@ -1,0 +1,138 @@
+/** Video panel: transport, tracking, the plan to recompute, progress, and the timeline. */
+
+import { button, checkbox, setLabel } from "../controls.js";
+import { append, counted, h, setText } from "../dom.js";
+import { icon } from "../icons.js";
+import { Timeline } from "../timeline.js";
+import { formatDuration, formatTime } from "../tracking.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ */
+export function createVideoPanel(app, root) {
+  const { store, tracking } = app;
+  const timeline = new Timeline(store, {
+    onJump: (frame) => app.jump(frame),
+    onSelect: (object) => app.pick(object),
+    onRange: (range) => store.setRange(range),
+  });
+  const play = button({ icon: "play", label: "Play", action: "play", onclick: () => app.playback.toggle() });
+  const frame = h("input", { class: "field frame-number", type: "number", min: 0, step: 1, "aria-label": "Frame", title: "Frame" });
+  frame.addEventListener("change", () => {
+    if (frame.value !== "" && Number.isFinite(frame.valueAsNumber)) app.jump(Math.round(frame.valueAsNumber));
+  });
+  const total = h("span", { class: "total" });
+  const time = h("span", { class: "time", title: "Time" });
+  const onlySelected = checkbox({ label: "Selected only", checked: false, onchange: (on) => (tracking.onlySelected = on) });
+  onlySelected.row.title = "Track the selected object alone";
+  const range = button({ icon: "range", text: "Range", label: "Track the range", action: "track.range", class: "outlined", onclick: () => app.trackRange() });
+  const acceptRange = button({ icon: "acceptRange", label: "Accept the range", action: "acceptRange", onclick: () => app.acceptRange() });
+  const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined", onclick: () => tracking.stop() });
+  const transport = h(
+    "div",
+    { class: "transport" },
+    h(
+      "div",
+      { class: "group" },
+      button({ icon: "first", label: "First frame", action: "step.first", onclick: () => app.stepToEnd("first") }),
+      button({ icon: "previous", label: "Previous frame", action: "step.back", onclick: () => app.step(-1) }),
+      play,
+      button({ icon: "next", label: "Next frame", action: "step.next", onclick: () => app.step(1) }),
+      button({ icon: "last", label: "Last frame", action: "step.last", onclick: () => app.stepToEnd("last") }),
+    ),
+    h("div", { class: "group" }, frame, total, time),
+    h(
+      "div",
+      { class: "group", role: "group", "aria-label": "Track" },
+      button({ icon: "backward", label: "Track backward", action: "track.backward", onclick: () => tracking.track("backward") }),
+      button({ icon: "forward", text: "Track", label: "Track forward", action: "track", class: "outlined", onclick: () => app.track() }),
+      button({ icon: "both", label: "Track in both directions", action: "track.both", onclick: () => tracking.track("both") }),
+      range,
+      onlySelected.row,
+    ),
+    h(
+      "div",
+      { class: "group", role: "group", "aria-label": "Review" },
+      button({ icon: "reviewBack", label: "Previous frame to review", action: "review.previous", onclick: () => app.stepReview(true) }),
+      button({ icon: "review", text: "Review", label: "Next frame to review", action: "review.next", onclick: () => app.stepReview(false) }),
+      button({ icon: "accept", label: "Accept this frame", action: "accept", onclick: () => app.accept() }),
+      acceptRange,
+    ),
+    h("span", { class: "spacer" }),
+    h(
+      "div",
+      { class: "group", role: "group", "aria-label": "Timeline" },
+      button({ icon: "minus", label: "Show more frames of the timeline", onclick: () => timeline.zoom(1.6) }),
+      button({ icon: "fit", label: "Show the whole timeline", onclick: () => timeline.showAll() }),
+      button({ icon: "add", label: "Show fewer frames of the timeline", onclick: () => timeline.zoom(1 / 1.6) }),
+    ),
+  );
+  const planText = h("span", { role: "status" });
+  const planLine = h(
+    "div",
+    { class: "plan-line", hidden: true },
+    icon("retrack"),
+    planText,
+    button({ text: "Recompute", label: "Recompute", action: "track", class: "primary", onclick: () => tracking.retrack() }),
+    button({ text: "Not now", label: "Not now", class: "", onclick: () => tracking.dismiss() }),
+  );
+  const runText = h("span", {});
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "Tracking" });
+  const follow = checkbox({ label: "Follow", checked: true, onchange: (on) => (tracking.follows = on) });
+  const runLine = h("div", { class: "run-line", hidden: true }, bar, runText, follow.row, stop);
+  append(root, transport, planLine, runLine, timeline.root);
+
+  function drawPlace() {
+    root.hidden = !store.isVideo;
+    if (!store.isVideo) return;
+    frame.max = String(store.frames - 1);
+    if (document.activeElement !== frame || frame.value === "") frame.value = String(store.frame);
+    setText(total, `of ${store.frames.toLocaleString("en")}`);
+    setText(time, formatTime(store.timeOf(store.frame)));
+  }
+
+  function drawRange() {
+    const { range: selected } = store;
+    const label = selected ? `Track frames ${selected.start} to ${selected.stop - 1}` : "Track the range";
+    setLabel(range, label, app.shortcuts);
+    range.disabled = acceptRange.disabled = selected === null;
+  }
+
+  function drawTracking() {
+    const { plan, run } = tracking;
+    const shown = plan !== null && plan.medium === store.medium && run === null;
+    planLine.hidden = !shown;
+    if (shown) setText(planText, `${counted(plan.frames, "frame")}, ${plan.first} to ${plan.last}, depend on this correction.`);
+    runLine.hidden = run === null;
+    if (!run) return;
+    bar.max = run.total || 1;
+    bar.value = run.done;
+    const parts = [`${run.done} of ${counted(run.total, "frame")}`];
+    if (run.frame !== null) parts.unshift(`Frame ${run.frame}`);
+    if (run.rate) parts.push(`${run.rate >= 10 ? Math.round(run.rate) : run.rate.toFixed(1)} frames/s`);
+    if (run.secondsLeft !== null) parts.push(`${formatDuration(run.secondsLeft)} left`);
+    setText(runText, parts.join(" · "));
+    follow.input.checked = tracking.follows;
+  }
+
+  frame.addEventListener("focus", () => frame.select());
+  frame.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") app.view.focus();
+  });
+  tracking.onChange = drawTracking;
+  app.playback.onChange = () => {
+    const { playing } = app.playback;
+    play.replaceChildren(icon(playing ? "pause" : "play"));
+    setLabel(play, playing ? "Pause" : "Play", app.shortcuts);
+  };
+  store.subscribe(["place", "media"], () => {
+    drawPlace();
+    drawTracking();
+  });
+  store.subscribe(["range", "place"], drawRange);
+  drawRange();
+  return { timeline };
+}

@@ -1,0 +1,164 @@
+/** Prompt editor: the prompt of the selected object on the frame that is shown, ahead of what the server confirmed. */
+
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./store.js").PromptPoint} PromptPoint */
+/** @typedef {import("./store.js").Box} Box */
+
+/** @typedef {{points: PromptPoint[], box: Box | null}} Prompt */
+
+/**
+ * A prompt that was sent. It is shown until the server's state includes it.
+ *
+ * @typedef {object} Draft
+ * @property {number} medium
+ * @property {number} frame
+ * @property {number | null} object null until the server has created it
+ * @property {Prompt} prompt
+ * @property {number} turn counts the changes, so that only the reply to the last one ends the draft
+ * @property {number | null} seq of the log, after the last reply
+ * @property {boolean} finished whether the user went on to another object before it was created
+ */
+
+export class PromptEditor {
+  /**
+   * @param {Store} store
+   * @param {(command: string, fields: Record<string, any>) => Promise<any>} request
+   * @param {(problem: Error) => void} onProblem
+   */
+  constructor(store, request, onProblem) {
+    this.store = store;
+    this.request = request;
+    this.onProblem = onProblem;
+    /** @type {Draft[]} */
+    this.drafts = [];
+  }
+
+  /** @returns {Prompt} */
+  get prompt() {
+    const draft = this.draft;
+    if (draft) return draft.prompt;
+    const entry = this.store.object === null ? null : this.store.promptOf(this.store.object);
+    return entry ? { points: entry.points, box: entry.box } : { points: [], box: null };
+  }
+
+  /** @returns {Draft | undefined} */
+  get draft() {
+    const { medium, frame, object, seq } = this.store;
+    this.drafts = this.drafts.filter((draft) => draft.seq === null || draft.seq > seq);
+    return this.drafts.find(
+      (draft) => draft.medium === medium && draft.frame === frame && draft.object === object && !draft.finished,
+    );
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {boolean} positive
+   */
+  addPoint(x, y, positive) {
+    const { points, box } = this.prompt;
+    return this.set({ points: [...points, [x, y, positive ? 1 : 0]], box });
+  }
+
+  /**
+   * @param {Box} box
+   * @param {boolean} add whether points stay
+   */
+  setBox(box, add) {
+    return this.set({ points: add ? this.prompt.points : [], box });
+  }
+
+  removeBox() {
+    return this.set({ points: this.prompt.points, box: null });
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} x
+   * @param {number} y
+   */
+  movePoint(index, x, y) {
+    const { points, box } = this.prompt;
+    return this.set({ points: points.map((point, i) => (i === index ? [x, y, point[2]] : point)), box });
+  }
+
+  /** @param {number} index */
+  removePoint(index) {
+    const { points, box } = this.prompt;
+    return this.set({ points: points.filter((_, i) => i !== index), box });
+  }
+
+  /** The next click starts a new object. */
+  finish() {
+    for (const draft of this.drafts) if (draft.object === null) draft.finished = true;
+    this.store.select(null);
+    this.store.touch("prompts");
+  }
+
+  /** Drop what was not confirmed, after the connection was lost. */
+  reset() {
+    this.drafts = [];
+    this.store.touch("prompts");
+  }
+
+  /**
+   * Show a prompt and send it. While a new object is being created, later prompts wait for its id.
+   *
+   * @param {Prompt} prompt
+   * @returns {Promise<void>} resolved when the server has replied
+   */
+  async set(prompt) {
+    const { medium, frame, object } = this.store;
+    if (medium === null) return;
+    let draft = this.draft;
+    const waits = draft !== undefined && draft.object === null;
+    if (!draft) {
+      draft = { medium, frame, object, prompt, turn: 0, seq: null, finished: false };
+      this.drafts.push(draft);
+    }
+    draft.prompt = prompt;
+    draft.turn++;
+    draft.seq = null;
+    this.store.touch("prompts");
+    if (!waits) await this.send(draft);
+  }
+
+  /** @param {Draft} draft */
+  async send(draft) {
+    const { turn, medium, frame, object } = draft;
+    try {
+      const reply = await this.requestOf(draft);
+      if (object === null) await this.adopt(draft, reply.object, turn);
+      if (draft.turn === turn) draft.seq = reply.seq ?? this.store.seq;
+    } catch (problem) {
+      if (draft.turn === turn || object === null) this.drafts = this.drafts.filter((other) => other !== draft);
+      this.onProblem(/** @type {Error} */ (problem));
+    }
+    if (this.store.medium === medium && this.store.frame === frame) this.store.touch("prompts");
+  }
+
+  /** @param {Draft} draft */
+  requestOf({ medium, frame, object, prompt }) {
+    if (!prompt.points.length && !prompt.box && object !== null) {
+      return this.request("clear", { medium, objects: [object], start: frame, stop: frame + 1 });
+    }
+    const fields = { medium, frame, object, points: prompt.points, box: prompt.box };
+    return this.request("predict", object === null ? { ...fields, class: this.store.currentClass } : fields);
+  }
+
+  /**
+   * Continue a draft with the object that the server created for it.
+   *
+   * @param {Draft} draft
+   * @param {number} object
+   * @param {number} turn of the prompt that was sent
+   */
+  async adopt(draft, object, turn) {
+    const { medium, frame } = this.store;
+    draft.object = object;
+    if (!draft.finished && this.store.object === null && medium === draft.medium && frame === draft.frame) {
+      this.store.select(object);
+    }
+    if (draft.turn !== turn) await this.send(draft);
+  }
+}

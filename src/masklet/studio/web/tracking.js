@@ -1,0 +1,207 @@
+/** Tracking: runs on the server, and the plan to recompute frames after a correction. */
+
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./messages.js").Messages} Messages */
+/** @typedef {(command: string, fields: Record<string, any>) => Promise<any>} Request */
+
+/**
+ * @typedef {object} Run
+ * @property {number | string} id
+ * @property {number} medium
+ * @property {number | null} frame the last frame that was tracked
+ * @property {number} done frames
+ * @property {number} total
+ * @property {number | null} secondsLeft
+ * @property {number} rate frames per second; 0 while unknown
+ * @property {number} started milliseconds
+ * @property {number} first frames that were done when this window learned of the run
+ */
+
+/** @typedef {{medium: number, objects: number[], frame: number, frames: number, first: number, last: number}} Plan */
+
+export class Tracking {
+  /**
+   * @param {Store} store
+   * @param {Request} request
+   * @param {Messages} messages
+   */
+  constructor(store, request, messages) {
+    this.store = store;
+    this.request = request;
+    this.messages = messages;
+    /** @type {Map<number | string, Run>} */
+    this.runs = new Map();
+    /** @type {Plan | null} */
+    this.plan = null;
+    this.onlySelected = false;
+    this.follows = true;
+    /** @type {() => void} */
+    this.onChange = () => {};
+    /** @type {(medium: number, frame: number) => void} */
+    this.onFollow = () => {};
+  }
+
+  /** @returns {Run | null} the run of the medium that is shown, or any other */
+  get run() {
+    const runs = [...this.runs.values()];
+    return runs.find((run) => run.medium === this.store.medium) || runs[0] || null;
+  }
+
+  /** @param {Record<string, any>[]} runs of the reply to `hello` */
+  load(runs) {
+    this.runs.clear();
+    this.plan = null;
+    for (const run of runs || []) this.update({ state: "running", ...run }, true);
+    this.onChange();
+  }
+
+  /** @param {Record<string, any>} event `progress` of a run */
+  receive(event) {
+    const run = this.runs.get(event.run);
+    this.update(event, false);
+    if (event.state === "failed") this.messages.problem(problemText(event.problem, "Tracking failed."));
+    else if (event.state === "finished") this.messages.announce(`Tracking finished after ${event.done} frames.`);
+    else if (event.state === "stopped") this.messages.announce(`Tracking stopped after ${event.done} frames.`);
+    else if (run && this.follows && event.medium === this.store.medium && event.frame !== null) {
+      this.onFollow(event.medium, event.frame);
+    }
+    this.onChange();
+  }
+
+  /**
+   * @param {Record<string, any>} event
+   * @param {boolean} isOld whether the run started before this window was opened
+   */
+  update(event, isOld) {
+    if (event.state !== "running") {
+      this.runs.delete(event.run);
+      return;
+    }
+    const now = performance.now();
+    const done = event.done || 0;
+    const known = this.runs.get(event.run);
+    const started = known?.started ?? now;
+    const first = known?.first ?? (isOld ? done : 0);
+    const seconds = (now - started) / 1000;
+    this.runs.set(event.run, {
+      id: event.run,
+      medium: event.medium,
+      frame: event.frame ?? known?.frame ?? null,
+      done,
+      total: event.total || 0,
+      secondsLeft: event.seconds_left ?? null,
+      rate: seconds > 0.5 && done > first ? (done - first) / seconds : known?.rate || 0,
+      started,
+      first,
+    });
+  }
+
+  /**
+   * @param {"forward" | "backward" | "both"} direction
+   * @param {import("./store.js").Range | null} [range] by default from the frame that is shown to the end
+   */
+  async track(direction, range = null) {
+    const { store } = this;
+    const { medium, frame, frames } = store;
+    if (medium === null || !store.isVideo) return;
+    const start = range ? range.start : direction === "forward" ? frame : 0;
+    const stop = range ? range.stop : direction === "backward" ? frame + 1 : frames;
+    const objects = this.onlySelected && store.object !== null ? [store.object] : null;
+    await this.start({ medium, objects, start, stop, direction });
+  }
+
+  /** Recompute the frames that depend on the last correction. */
+  async retrack() {
+    const { plan } = this;
+    if (!plan) return;
+    this.dismiss();
+    await this.start({ medium: plan.medium, objects: plan.objects, frame: plan.frame });
+  }
+
+  /** @param {Record<string, any>} fields the arguments of a plan */
+  async start(fields) {
+    this.dismiss();
+    this.follows = true;
+    try {
+      const reply = await this.request("track", fields);
+      if (reply.frames === 0) this.messages.notice("There is nothing to track: all these frames are annotated or accepted.");
+      else if (reply.run !== null && reply.run !== undefined && !this.runs.has(reply.run)) {
+        this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
+      }
+    } catch (problem) {
+      this.messages.problem(problem);
+    }
+    this.onChange();
+  }
+
+  async stop() {
+    const { run } = this;
+    if (!run) return;
+    try {
+      await this.request("stop_tracking", { run: run.id });
+    } catch (problem) {
+      this.messages.problem(problem);
+    }
+  }
+
+  /**
+   * Ask which frames depend on a corrected one.
+   *
+   * @param {number} medium
+   * @param {number} object
+   * @param {number} frame
+   */
+  async planRetracking(medium, object, frame) {
+    if (this.store.media.get(medium)?.kind !== "video") return;
+    const objects = new Set([object]);
+    if (this.plan?.medium === medium && this.plan.frame === frame) for (const other of this.plan.objects) objects.add(other);
+    try {
+      const plan = await this.request("plan_retracking", { medium, objects: [...objects], frame });
+      const { frames, first, last } = plan;
+      this.plan = frames > 0 ? { medium, objects: [...objects], frame, frames, first, last } : null;
+    } catch {
+      this.plan = null; // the correction itself is saved; without a plan nothing is recomputed
+    }
+    this.onChange();
+  }
+
+  dismiss() {
+    if (!this.plan) return;
+    this.plan = null;
+    this.onChange();
+  }
+}
+
+/**
+ * @param {any} problem of an event: a text, or an object with `detail`
+ * @param {string} otherwise
+ * @returns {string}
+ */
+export function problemText(problem, otherwise) {
+  if (typeof problem === "string") return problem;
+  return problem?.detail || otherwise;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} such as "40 s", "3 min", or "2 h 5 min"
+ */
+export function formatDuration(seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} such as "1:02:03.40"
+ */
+export function formatTime(seconds) {
+  const hundredths = Math.round(seconds * 100);
+  const part = (/** @type {number} */ value) => String(Math.floor(value)).padStart(2, "0");
+  const minutes = Math.floor(hundredths / 6000);
+  const hours = Math.floor(minutes / 60);
+  const rest = `${part((hundredths / 100) % 60)}.${part(hundredths % 100)}`;
+  return hours ? `${hours}:${part(minutes % 60)}:${rest}` : `${minutes}:${rest}`;
+}
