@@ -43,6 +43,12 @@ def read(path: Path) -> Iterator[TrackedFrame]:
         raise FormatError("annotation-broken", f"{path}: a shape has a missing or broken field: {cause}") from cause
 
 
+def read_image_names(path: Path) -> list[str | None]:
+    """Read the names of the images of a CVAT file in the order of `read`; none of a video. Raises `FormatError`."""
+    document = _parse(path)
+    return [document.names.get(frame) for frame in document.all_frames()] if document.names else []
+
+
 class _Track(NamedTuple):
     object_id: int
     label: str | None
@@ -58,9 +64,10 @@ class _Shape(NamedTuple):
 
 @dataclass(slots=True)
 class _Document:
-    """Parser state: shapes and sizes by frame, and the text of the elements in `_TEXT_ELEMENTS`."""
+    """Parser state: shapes, sizes and names by frame, and the text of the elements in `_TEXT_ELEMENTS`."""
 
     shapes: dict[int, list[_Shape]] = field(default_factory=dict)
+    names: dict[int, str | None] = field(default_factory=dict)
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     element: str = ""
@@ -76,6 +83,7 @@ class _Document:
         elif name == "image":
             self.image = int(attributes["id"])
             self.sizes[self.image] = int(attributes["height"]), int(attributes["width"])
+            self.names[self.image] = attributes.get("name")
             self.shapes.setdefault(self.image, [])
         elif name in _SHAPES and attributes.get("outside", "0") != "1":
             frame = int(attributes["frame"]) if self.image is None else self.image

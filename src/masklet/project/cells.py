@@ -215,10 +215,10 @@ class CellTable:
                 raise FormatError("project-broken", f"{row!r:.80} are not cells: {cause}") from cause
         return table
 
-    def copy(self) -> CellTable:
-        """Return a copy."""
+    def copy(self, medium: int) -> CellTable:
+        """Return a copy of the cells of a medium."""
         table = CellTable()
-        table._columns = {key: column.copy() for key, column in self._columns.items()}
+        table._columns = {key: column.copy() for key, column in self._columns.items() if key[0] == medium}
         return table
 
     def _column(self, medium: int, object_id: int) -> Column:

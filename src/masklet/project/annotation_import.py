@@ -1,0 +1,170 @@
+"""Annotation import: objects and masks of an annotation file become those of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from masklet.errors import FormatError
+from masklet.files.json_fields import read_fields
+from masklet.files.open_input import require_input
+from masklet.formats import coco, read_masks
+from masklet.formats.cvat_reader import read_image_names
+from masklet.formats.frame_files import list_frames
+from masklet.masks.masks import Masks
+from masklet.masks.overlay import pick_color
+from masklet.masks.tracked_frame import TrackedFrame
+from masklet.project.action_log import Step
+from masklet.project.cells import EMPTY_MASK, Cell, CellKey
+from masklet.project.entries import ObjectClass, ProjectObject, class_key, object_key
+from masklet.project.image_names import ImageFinder
+from masklet.project.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedAnnotations:
+    """Result of `import_annotations`.
+
+    Attributes:
+        objects: New objects by image or video.
+        step: The change.
+    """
+
+    objects: dict[int, tuple[int, ...]]
+    step: Step
+
+
+def import_annotations(project: Project, medium: int, path: str | Path) -> ImportedAnnotations:
+    """Read annotations into a project as new objects, in one action.
+
+    Of a video, masks belong to the frame of their index. A file or folder with masks of several images is read into all
+    images of the project that it names, and one with a single image into `medium`. Objects keep their ids where they
+    are free, and get new ones elsewhere. A label becomes the class of that name.
+
+    Args:
+        project: The project.
+        medium: An image or video.
+        path: A file or folder in any format that `masklet.formats.read_masks` reads.
+
+    Raises:
+        PromptError: `unknown-object`. There is no such image or video.
+        InputNotFound: The file does not exist.
+        FormatError: The file is broken, has no masks for the images, or is of frames or sizes that the medium does not
+            have.
+        ResourceError: The log cannot be written.
+    """
+    source = require_input(path)
+    imports = _Import(project)
+    if project.document.medium(medium).kind == "video":
+        for frame in read_masks(source):
+            imports.add(medium, frame.index, frame.masks, source)
+    else:
+        for number, masks in _match_images(project, medium, source):
+            imports.add(number, 0, masks, source)
+    return imports.finish(source)
+
+
+def _match_images(project: Project, medium: int, source: Path) -> Iterator[tuple[int, Masks]]:
+    """Yield the images that a file names, with their masks; `medium` for a file without a name that fits."""
+    finder, names = ImageFinder(project.document), _read_names(source)
+    single: TrackedFrame | None = None
+    matched = frames = 0
+    for position, frame in enumerate(read_masks(source)):
+        single, frames = frame, frames + 1
+        number = finder.find(names[position]) if position in names else None
+        if number is not None:
+            matched += 1
+            yield number, frame.masks
+    if matched == 0 and frames == 1 and single is not None:
+        yield medium, single.masks
+    elif matched == 0:
+        message = f"{source} has {frames} images, none of which has the name of an image of the project"
+        raise FormatError("annotation-broken", message, path=str(source))
+
+
+def _read_names(source: Path) -> dict[int, str]:
+    """Return the names of the images in a file or folder, by their position in `read_masks`; none if it has none."""
+    if source.is_dir():
+        folder = source / "labels" if (source / "labels").is_dir() else source
+        suffixes = (".txt",) if folder != source else (".png", ".json")
+        present = {entry.suffix.lower() for entry in folder.iterdir() if not entry.name.startswith(".")}
+        suffix = next((one for one in suffixes if one in present), None)
+        exclude = "classes.txt" if folder != source else ""
+        listed = [] if suffix is None else list_frames(folder, suffix, exclude=exclude)
+        return {position: file.stem for position, (_, file) in enumerate(listed)}
+    if source.suffix.lower() == ".xml":
+        return {position: name for position, name in enumerate(read_image_names(source)) if name}
+    if source.suffix.lower() == ".json":
+        fields = read_fields(source)
+        if "images" in fields:
+            rows = (image.fields.get("file_name") for image in coco.parse(fields))
+            return {position: name for position, name in enumerate(rows) if isinstance(name, str)}
+    return {}
+
+
+@dataclass(slots=True)
+class _Import:
+    """Entries and cells of an import."""
+
+    project: Project
+    entries: dict[str, Any] = field(default_factory=dict)
+    cells: dict[CellKey, Cell | None] = field(default_factory=dict)
+    objects: dict[int, dict[int, int]] = field(default_factory=dict)
+    labels: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def add(self, medium: int, frame: int, masks: Masks, source: Path) -> None:
+        """Add the masks of a frame. Raises `FormatError`."""
+        entry = self.project.document.medium(medium)
+        if not 0 <= frame < entry.frames:
+            message = f"{source} has masks of frame {frame}, but {entry.path} has frames 0 to {entry.frames - 1}"
+            raise FormatError("annotation-broken", message, path=str(source))
+        if masks.size != entry.size and len(masks):
+            message = f"{source} has masks of size {masks.size}, but {entry.path} has size {entry.size}"
+            raise FormatError("annotation-broken", message, path=str(source))
+        store, numbers = self.project.masks(medium), self.objects.setdefault(medium, {})
+        scores = masks.scores.clip(0, 1).tolist()
+        rows = zip(masks.object_ids, masks.to_rle(), scores, masks.labels, strict=True)
+        for object_id, code, score, label in rows:
+            mask = store.add_counts(code["counts"])
+            if mask == EMPTY_MASK:
+                continue  # formats without empty masks do not have it either
+            number = numbers.setdefault(object_id, self._choose_number(medium, object_id))
+            self.cells[medium, number, frame] = Cell(mask, score, "import")
+            if label:
+                self.labels.setdefault((medium, number), label)
+
+    def finish(self, source: Path) -> ImportedAnnotations:
+        """Make the change."""
+        if not self.cells:
+            raise FormatError("annotation-broken", f"{source} has no masks", path=str(source))
+        with self.project.lock:
+            classes = self._number_classes()
+            for medium, numbers in self.objects.items():
+                for number in numbers.values():
+                    label = self.labels.get((medium, number))
+                    entry = ProjectObject("", None if label is None else classes[label], _color(number))
+                    self.entries[object_key(medium, number)] = entry.to_json()
+            step = self.project.act("import_annotations", self.entries, self.cells)
+        objects = {medium: tuple(sorted(numbers.values())) for medium, numbers in self.objects.items() if numbers}
+        return ImportedAnnotations(objects, step)
+
+    def _choose_number(self, medium: int, object_id: int) -> int:
+        known = {*self.project.document.objects_of(medium), *self.objects[medium].values()}
+        return object_id if object_id >= 1 and object_id not in known else max(known, default=0) + 1
+
+    def _number_classes(self) -> dict[str, int]:
+        """Number the classes of all labels, and add entries for new ones."""
+        document = self.project.document
+        classes = {value.name: number for number, value in document.classes().items()}
+        first = document.new_class()
+        new = dict.fromkeys(label for label in self.labels.values() if label not in classes)
+        for number, label in enumerate(new, start=first):
+            classes[label] = number
+            self.entries[class_key(number)] = ObjectClass(label, _color(number)).to_json()
+        return classes
+
+
+def _color(number: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*pick_color(number))
