@@ -30,6 +30,9 @@ def test_the_documented_presets_exist() -> None:
         "nano-images",
         "nano-video",
         "nano-follow",
+        "lite-start",
+        "lite-images",
+        "lite-follow",
     }
     assert documented == set(PRESETS)
 

@@ -34,6 +34,20 @@ _NANO = Settings(
     max_grad_norm=1.0,
 )
 
+_LITE = replace(
+    _NANO,
+    model="lite0",
+    easy_until=0.0,
+    images_per_batch=8,
+    objects_per_image=4,
+    image_mask_prompts=0.04,
+    image_click_prompts=0.56,
+    image_box_prompts=0.4,
+    zoom_refinement=0.3,
+    boundary_weight=2.0,
+    ellipses_per_image=1,
+)
+
 PRESETS: dict[str, Settings] = {
     "pretrain-images": Settings(
         model="sam2.1-tiny",
@@ -150,6 +164,41 @@ PRESETS: dict[str, Settings] = {
         warmup_steps=20,
         ema_decay=0.99,
         minutes=30.0,
+    ),
+    "lite-start": replace(  # all but the pretrained trunk, whose weights early gradients of a new decoder would damage
+        _LITE,
+        trainable=("neck", "prompt_encoder", "mask_decoder", "no_memory"),
+        easy_until=0.5,
+        input_sizes=(256,),
+        ellipses_per_image=2,
+        trunk_rate_factor=1.0,  # of the neck
+        minutes=15.0,
+    ),
+    "lite-images": replace(
+        _LITE,
+        input_sizes=(256, 384),
+        input_size_starts=(0.0, 0.35),
+        correction_clicks=(0, 3),
+        trunk_rate_factor=0.3,
+        layer_decay=0.9,
+        muon=True,
+        minutes=240.0,
+    ),
+    "lite-follow": replace(  # the memory alone, as `nano-follow`
+        _LITE,
+        trainable=("memory_", "pointer_", "slots", "hidden", "no_pointer", "mask_downsample"),
+        input_sizes=(384,),
+        objects_per_clip=4,
+        frames_per_clip=(4, 8),
+        clips_per_batch=2,
+        clip_fraction=1.0,
+        clips_from_images=0.4,
+        ellipses_per_image=0,
+        embedding_weight=0.0,
+        learning_rate=5e-4,
+        warmup_steps=20,
+        ema_decay=0.99,
+        minutes=60.0,
     ),
     "nano-finetune": replace(
         _NANO,
