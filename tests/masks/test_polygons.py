@@ -211,3 +211,22 @@ def test_long_outlines_need_little_memory_and_time(outlines: list[list[int]]) ->
         tracemalloc.stop()
     assert peak < 100e6
     assert time.process_time() - before < 5  # seconds; it takes 1 s without tracemalloc
+
+
+def test_outlines_are_simplified_by_the_given_tolerance() -> None:
+    mask = make_disc(100, 100, 80, (200, 200)) & ~make_disc(100, 100, 3, (200, 200))
+    counts, ious = [], []
+    for tolerance in (0, 0.5, 2, 8, 32):
+        traced = polygons.trace_pieces(mask, tolerance)
+        counts.append(sum(map(len, traced)))
+        ious.append(iou(polygons.rasterize(traced, (200, 200)), mask))
+    assert counts == sorted(counts, reverse=True) and counts[0] > 400 > 40 > counts[-1]
+    assert ious[0] == 1 and ious == sorted(ious, reverse=True)
+    assert ious[2] > 0.97 and ious[3] > 0.85
+
+
+def test_a_component_smaller_than_the_tolerance_keeps_an_area() -> None:
+    mask = make_disc(10, 10, 3) | make_disc(14, 22, 6)
+    traced = polygons.trace_pieces(mask, 100)
+    assert len(traced) == 2 and all(len(outline) >= 3 for outline in traced)
+    assert iou(polygons.rasterize(traced, SIZE), mask) > 0.4

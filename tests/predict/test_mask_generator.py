@@ -19,7 +19,7 @@ from masklet.images import read_mask
 from masklet.masks import rle
 from masklet.predict import mask_generator
 from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
-from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
+from masklet.predict.mask_generator import MaskGeneratorOptions, generate_in_steps, generate_masks
 from support.fake_backend import FakeBackend
 
 LOOSE = MaskGeneratorOptions(points_per_side=8, stability_score_thresh=0)
@@ -291,3 +291,15 @@ def test_thresholds_depend_on_the_model_unless_they_are_given() -> None:
     defaults = ModelDefaults.of(EMBEDDED_MODEL)
     assert (embedded.pred_iou_thresh, embedded.stability_score_thresh) == (defaults.iou_threshold, 0)
     assert all(own < other for own, other in zip(defaults[1:], ModelDefaults()[1:], strict=True))
+
+
+def test_steps_are_batches_and_end_with_the_masks() -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[10:30, 10:40] = 200
+    options = replace(LOOSE, points_per_batch=10)
+    steps, progress = generate_in_steps(PaintBackend(), image, options), list[tuple[int, int]]()
+    with pytest.raises(StopIteration) as end:
+        while True:
+            progress.append(next(steps))
+    assert progress == [*((10 * batch, 64) for batch in range(1, 7)), (64, 64)]
+    assert end.value.value == generate_masks(PaintBackend(), image, options)

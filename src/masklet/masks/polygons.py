@@ -76,16 +76,18 @@ def trace_mask(mask: Mask) -> Loop:
     return _join([loop for piece in _trace_simplified(mask) for loop in piece])
 
 
-def trace_pieces(mask: Mask) -> list[Loop]:
+def trace_pieces(mask: Mask, tolerance: float | None = None) -> list[Loop]:
     """Trace a mask as one polygon for each 8-connected component, joined with the component's holes.
 
     Args:
         mask: A mask (H, W).
+        tolerance: Greatest distance of a simplified outline in pixels, less for components and holes that are smaller;
+            0 for the outline along the pixels. By default outlines are simplified as far as `MIN_IOU` allows.
 
     Returns:
         Polygons (P, 2) xy, none for an empty mask.
     """
-    return [_join(piece) for piece in _trace_simplified(mask)]
+    return [_join(piece) for piece in _trace_simplified(mask, tolerance)]
 
 
 class _Edges(NamedTuple):
@@ -231,8 +233,11 @@ def _round(values: NDArray[Any]) -> Integers:
     return np.trunc(values + 0.5).astype(np.int64)
 
 
-def _trace_simplified(mask: Mask) -> list[list[Loop]]:
-    """Trace the loops of each component, the outer one first, simplified as far as `MIN_IOU` allows."""
+def _trace_simplified(mask: Mask, tolerance: float | None = None) -> list[list[Loop]]:
+    """Trace the loops of each component, the outer one first, simplified as far as `MIN_IOU` allows.
+
+    With a tolerance they are simplified by that.
+    """
     mask = np.ascontiguousarray(mask, bool)
     box = _Box(*cv2.boundingRect(mask.view(np.uint8)))
     if not box.width:
@@ -240,9 +245,13 @@ def _trace_simplified(mask: Mask) -> list[list[Loop]]:
     part = mask[box.top : box.top + box.height, box.left : box.left + box.width]
     corner = np.array([box.left, box.top])
     exact = [[loop + corner for loop in piece] for piece in _trace(part)]
+    if tolerance == 0:
+        return exact
     smooth = [[_smooth(loop) for loop in piece] for piece in exact]
-    for tolerance in _TOLERANCES_PX:
-        simple = [[_simplify(loop, tolerance) for loop in piece] for piece in smooth]
+    if tolerance is not None:
+        return [[_simplify_within(loop, tolerance) for loop in piece] for piece in smooth]
+    for tried in _TOLERANCES_PX:
+        simple = [[_simplify(loop, tried) for loop in piece] for piece in smooth]
         if _match(simple, part, box):
             return simple
     return exact
@@ -294,6 +303,16 @@ def _simplify(loop: Loop, tolerance: float) -> Loop:
         return loop
     simple = cv2.approxPolyDP(loop.astype(np.float32), tolerance, True)
     return np.asarray(simple, np.float64).reshape(-1, 2) if len(simple) > 2 else loop
+
+
+def _simplify_within(loop: Loop, tolerance: float) -> Loop:
+    """Simplify a loop by the greatest tolerance of which an area remains."""
+    while tolerance > _TOLERANCES_PX[-1]:
+        simple = _simplify(loop, tolerance)
+        if simple is not loop:
+            return simple
+        tolerance /= 2
+    return _simplify(loop, tolerance)
 
 
 def _match(pieces: Sequence[Sequence[Loop]], part: Mask, box: _Box) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,28 @@ def generate_masks(
     Returns:
         The masks by descending score, or, with crops, by ascending area of their crops.
     """
+    steps = generate_in_steps(backend, image, options, region=region)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            return cast("GeneratedMasks", end.value)
+        if progress:
+            progress(done, total)
+
+
+def generate_in_steps(
+    backend: Backend,
+    image: NDArray[np.uint8],
+    options: MaskGeneratorOptions | None = None,
+    *,
+    region: NDArray[np.bool_] | None = None,
+) -> Generator[tuple[int, int], None, GeneratedMasks]:
+    """Segment an image without prompts, one batch of points in each step. See `generate_masks`.
+
+    Yields:
+        The numbers of points done and of all points.
+    """
     options = (options or MaskGeneratorOptions()).for_model(backend.config.name)
     size = (int(image.shape[0]), int(image.shape[1]))
     crops = list(_crops(size, options))
@@ -169,8 +191,7 @@ def generate_masks(
         for points, batch in _generate_in_crop(backend, image, crop, grid, options):
             in_crop += batch
             done += len(points)
-            if progress:
-                progress(done, total)
+            yield done, total
         masks += _remove_duplicates(in_crop, [generated.score for generated in in_crop], options.box_nms_thresh)
     if len(crops) > 1:  # of duplicates across crops, the mask of the smallest crop is the most detailed
         masks = _remove_duplicates(masks, [1 / _area(generated.crop) for generated in masks], options.crop_nms_thresh)
