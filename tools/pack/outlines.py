@@ -3,8 +3,9 @@
 `marks.json` has an entry for each photograph, by package and path: the size at which it was outlined, and its objects.
 An object has a name, `outlines` [x0, y0, x1, y1, …] in pixels, and `holes` of the same form where the background is
 visible. Objects may lie inside other objects, such as a head or a handle. An object that a model proposed and a person
-kept (`masklet.synthetic.proposals`) has the model's name in `by`, and a run-length code in `mask`. All outlines were
-made for masklet and have its license.
+kept (`masklet.synthetic.proposals`) has the model's name in `by`, and a run-length code in `mask`. With `by` "outline,
+GrabCut and matting", `mask` is the majority of an outline drawn by eye, GrabCut and closed-form matting, the two in a
+narrow band around the outline. All outlines were made for masklet and have its license.
 """
 
 from __future__ import annotations
