@@ -95,6 +95,7 @@ EXIT_STATUS: dict[str, int] = {
     "pack-broken": 65,
     "project-broken": 65,
     "project-newer": 65,
+    "project-closed": 70,
     # training
     "bad-settings": 78,
     "frozen-data": 65,

@@ -22,6 +22,9 @@ FORMATS = (
 )
 
 
+DEFAULT_FORMATS = "png,overlay"
+
+
 class OnCorrupt(str, Enum):
     """The masks of a frame that cannot be decoded."""
 
@@ -47,14 +50,26 @@ class Direction(str, Enum):
 @expand_groups
 def track(
     video: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="VIDEO",
             help="A video file, a folder of images, or a pattern such as 'frames/*.png'.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Track the objects of a project of masklet studio, in place of VIDEO, through all frames that are not "
+            "tracked yet. Only options of the model and of post-processing apply.",
+        ),
+    ] = None,
+    medium: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Number of a video of --project. Repeat the option for more. Default: all."),
+    ] = None,
     prompts: VideoPromptOptions,
     direction: Annotated[
         Direction, typer.Option(help="Direction of tracking from the prompted frames.")
@@ -78,7 +93,7 @@ def track(
         bool, typer.Option("--strict", help="Fail on a truncated video and on a frame that cannot be decoded.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: VIDEO_masks.")] = None,
-    format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = "png,overlay",
+    format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = DEFAULT_FORMATS,
     background: BackgroundOption = "white",
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume at the first unfinished frame of an earlier run.")
@@ -95,12 +110,37 @@ def track(
       masklet track dog.mp4 --point 480,300@40#1 --point 80,90@40#2 --direction both
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
+
+      masklet track --project labels/
     """
     from masklet.cli.track_request import FrameRange, TrackRequest, VideoPolicy
     from masklet.cli.track_run import run
     from masklet.formats import FORMATS as BY_NAME
     from masklet.video.frame_folder import name_video
 
+    if project is not None:
+        given = {
+            **{name: value is not None for name, value in vars(prompts).items()},
+            "VIDEO": video is not None,
+            "direction": direction is not Direction.FORWARD,
+            "start": start != 0,
+            "stop": stop is not None,
+            "every": every != 1,
+            "no-autorotate": not autorotate,
+            "on-resize": on_resize is not OnResize.STOP,
+            "on-corrupt": on_corrupt is not OnCorrupt.SKIP,
+            "strict": strict,
+            "out": out is not None,
+            "format": format != DEFAULT_FORMATS,
+            "background": background != "white",
+            "resume": resume,
+            "overwrite": overwrite,
+        }
+        _refuse_with_project([name for name, is_given in given.items() if is_given])
+        return _track_project(project, medium or [], model, postprocessing, json=json)
+    if video is None or medium:
+        needed = "--medium needs --project DIR" if medium else "give a VIDEO, or --project DIR"
+        raise SettingsError("bad-usage", needed)
     if "://" in video:
         message = f"{video} is an address, not a file; to track a stream run: masklet webcam {video}"
         raise VideoError("reference-file-refused", message)
@@ -129,3 +169,28 @@ def track(
         for path in record["files"].values():
             console.print_line(path)
     return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0
+
+
+def _refuse_with_project(given: list[str]) -> None:
+    """Raise `SettingsError` for options that a project decides."""
+    if not given:
+        return
+    names = {"VIDEO": "VIDEO", "prompt_file": "--prompts"}
+    option = names.get(given[0], f"--{given[0].replace('_', '-')}")
+    advice = "prompts are those of the project; masklet export project writes its masks"
+    raise SettingsError("bad-usage", f"{option} cannot be combined with --project; leave it out: {advice}")
+
+
+def _track_project(
+    folder: Path, media: list[int], model: VideoModelOptions, postprocessing: PostProcessingOptions, *, json: bool
+) -> int:
+    from masklet.cli.track_project import track_project
+
+    record = track_project(folder, media, model, postprocessing.build())
+    if json:
+        console.print_json(record)
+    elif not record["videos"]:
+        console.say("every frame is tracked already")
+    for video in () if json else record["videos"]:
+        console.print_line(f"{video['path']}: {video['frames']} frames")
+    return 0

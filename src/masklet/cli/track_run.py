@@ -44,7 +44,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
     Raises:
         MaskletError: The request, the video or the model is invalid, or the output cannot be written.
     """
-    with _print_warnings():
+    with print_warnings():
         video = _open(request)
         span = request.range
         prompted = [span.start] if request.auto_track else request.schedule
@@ -296,7 +296,7 @@ def _resume_hint() -> str:
 
 
 @contextmanager
-def _print_warnings() -> Iterator[None]:
+def print_warnings() -> Iterator[None]:
     """Print each `MaskletWarning` as one line of the command line."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", MaskletWarning)

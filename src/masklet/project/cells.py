@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -208,8 +208,8 @@ class CellTable:
                 if column is None or stop > len(column):
                     column = table._columns[medium, object_id] = _grow(column, stop)
                 part = column[start:stop]
-                part["mask"] = np.array([_NO_MASK if mask is None else mask for mask in masks], np.int64)
-                part["score"] = np.array(scores, np.int64).clip(0, _SCALE)
+                part["mask"] = _to_array([_NO_MASK if mask is None else mask for mask in masks], len(part), 2**31 - 1)
+                part["score"] = _to_array(scores, len(part), _SCALE)
                 part["state"] = _state(source, accepted=accepted is True)
             except (TypeError, ValueError, KeyError, OverflowError) as cause:
                 raise FormatError("project-broken", f"{row!r:.80} are not cells: {cause}") from cause
@@ -256,6 +256,14 @@ def _fit(values: NDArray[Any], length: int, fill: int = 0) -> NDArray[Any]:
     if len(values) >= length:
         return values[:length]
     return np.concatenate([values, np.full(length - len(values), fill, values.dtype)])
+
+
+def _to_array(values: Sequence[int], length: int, highest: int) -> NDArray[np.int64]:
+    """Return whole numbers from −1 to `highest` as an array. Raises `ValueError` for others."""
+    array = np.array(values)
+    if array.shape != (length,) or array.dtype != np.int64 or array.min() < _NO_MASK or array.max() > highest:
+        raise ValueError(f"expected {length} numbers up to {highest}")
+    return array
 
 
 def _list_runs(column: Column) -> Iterator[tuple[int, int, list[int | None], list[int]]]:

@@ -25,18 +25,14 @@ class Document:
 
     Threads that read several values that must fit together hold `lock`.
 
-    Args:
-        name: Name of a project that states none.
-
     Attributes:
         lock: Held while the document changes.
         cells: The cells.
     """
 
-    def __init__(self, name: str = "project") -> None:
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.cells = CellTable()
-        self._default_name = name
         self._entries: dict[str, Mapping[str, Any]] = {}
         self._values: dict[str, dict[tuple[int, ...], Any]] = {
             kind: {} for kind in (PROJECT_KEY, "media", "class", "object", "prompt")
@@ -47,7 +43,7 @@ class Document:
     @property
     def name(self) -> str:
         """Name of the project."""
-        name: str = self._values[PROJECT_KEY].get((), self._default_name)
+        name: str = self._values[PROJECT_KEY].get((), "project")
         return name
 
     @property

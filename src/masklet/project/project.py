@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from masklet.errors import InputNotFound
+from masklet.errors import InputNotFound, StateError
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.project import action_log, snapshot
 from masklet.project.action_log import REDO, UNDO, ActionLog, Changes, Step
 from masklet.project.cells import Cell, CellKey
 from masklet.project.document import Document
-from masklet.project.entries import PROJECT_KEY, entry_to_json, parse_entry
+from masklet.project.entries import entry_to_json, parse_entry
 from masklet.project.mask_store import MaskStore
 
 Listener = Callable[[Step], object]
@@ -65,6 +65,7 @@ class Project:
         self._unsynced: set[int] = set()  # media whose masks may not be on the disk
         self._synced_at = self._saved_at = time.monotonic()
         self._saving_s, self._saved_seq = 0.0, -1
+        self._is_closed = False
 
     @classmethod
     def open(cls, folder: str | Path, *, create: bool = True) -> Project:
@@ -95,7 +96,6 @@ class Project:
             document = snapshot.load_document(path, log)
             project = cls(path, document, log, lock)
             if not exists:
-                document.apply({PROJECT_KEY: {"name": path.name or "project"}}, {})
                 project.save()
         except BaseException:
             lock.release()
@@ -145,6 +145,7 @@ class Project:
         Raises:
             FormatError: `project-broken`. An entry is invalid.
             ResourceError: The log cannot be written. Nothing changed.
+            StateError: `project-closed`. The project is closed.
         """
         with self._lock:
             step = self._make_step(action, entries or {}, cells or {})
@@ -237,11 +238,15 @@ class Project:
             self._saving_s = self._saved_at - started
 
     def close(self) -> None:
-        """Write `project.json` and release the folder."""
-        try:
-            self.save()
-        finally:
-            self._file_lock.release()
+        """Write `project.json` and release the folder. Later changes are refused. Raises `ResourceError`."""
+        with self._lock:
+            if self._is_closed:
+                return
+            try:
+                self.save()
+            finally:
+                self._is_closed = True
+                self._file_lock.release()
 
     def __enter__(self) -> Project:
         return self
@@ -277,6 +282,8 @@ class Project:
 
     def _append(self, step: Step, *, sync: bool) -> None:
         """Write a step, apply it and pass it to the listeners."""
+        if self._is_closed:
+            raise StateError("project-closed", f"{self.folder} is closed; open the project again")
         self._unsynced |= {medium for (medium, _, _), cell in step.cells.items() if cell and cell.mask is not None}
         sync = sync or time.monotonic() - self._synced_at > _SYNC_S
         if sync:

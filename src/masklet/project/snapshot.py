@@ -15,6 +15,7 @@ from masklet.project.action_log import ActionLog, Step
 from masklet.project.append_file import AppendFile
 from masklet.project.cells import EMPTY_MASK, CellTable
 from masklet.project.document import Document
+from masklet.project.entries import PROJECT_KEY
 
 SCHEMA = 1
 FILE_NAME = "project.json"
@@ -47,7 +48,8 @@ def load_document(folder: Path, log: ActionLog) -> Document:
         FormatError: `project-broken` if the files do not fit together, `project-newer` for a later schema.
         ResourceError: The log cannot be written.
     """
-    document = Document(folder.name or "project")
+    document = Document()
+    document.apply({PROJECT_KEY: {"name": folder.name or "project"}}, {})
     snapshot = _find_base(folder, log)
     if snapshot is not None:
         document.cells = snapshot.cells
