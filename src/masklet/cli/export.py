@@ -1,4 +1,4 @@
-"""`masklet export`: write a checkpoint as ONNX graphs, for masklet without PyTorch and for other tools."""
+"""`masklet export`: write a checkpoint as ONNX graphs, for masklet without PyTorch and other tools, or a project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masklet.cli import console
+from masklet.cli import console, export_project
 from masklet.cli.options import InputSize, Json, OldInputSize, Overwrite, locate_model, merge_input_sizes
 from masklet.errors import SettingsError
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from masklet.export import ExportResult
     from masklet.onnx_graphs.exported_model import ExportedModel
 
-app = typer.Typer(help="Write a model as ONNX graphs.")
+app = typer.Typer(help="Write a model as ONNX graphs, or the masks of a project.")
+app.command("project")(export_project.project)
 
 
 class Precision(str, Enum):
