@@ -367,7 +367,7 @@ export class App {
     }
     await this.jump(reply.frame);
     if (reply.object !== null) this.store.select(reply.object);
-    if (reply.reason) this.messages.notice(`Frame ${reply.frame}: ${reply.reason}`);
+    if (reply.reason) this.messages.notice(`Frame ${reply.frame}, ${this.store.selectedName}: ${REASONS[reply.reason] || reply.reason}`);
   }
 
   /** @param {boolean} backward */
@@ -414,7 +414,7 @@ export class App {
     const { selected, medium, frame } = this.store;
     this.endHover();
     if (selected?.locked) {
-      this.messages.problem(`${selected.name} is locked. Unlock it to change it${this.shortcuts.hint("object.lock")}.`);
+      this.messages.problem(`${this.store.selectedName} is locked. Unlock it to change it${this.shortcuts.hint("object.lock")}.`);
       return;
     }
     this.stopFollowing();
@@ -531,8 +531,7 @@ export class App {
     if (!ids.length) return;
     const at = this.store.object === null ? (steps > 0 ? -1 : ids.length) : ids.indexOf(this.store.object);
     this.store.select(ids[(at + steps + ids.length) % ids.length]);
-    const object = this.store.selected;
-    if (object) this.messages.announce(`${object.name} selected.`);
+    this.messages.announce(`${this.store.selectedName} selected.`);
   }
 
   /**
@@ -590,11 +589,12 @@ export class App {
     const entry = object === undefined ? null : this.store.objectOf(object);
     if (object === undefined || !entry) return;
     if (entry.locked) {
-      this.messages.problem(`${entry.name} is locked. Unlock it to delete it${this.shortcuts.hint("object.lock")}.`);
+      this.messages.problem(`${this.store.nameOf(object)} is locked. Unlock it to delete it${this.shortcuts.hint("object.lock")}.`);
       return;
     }
+    const name = this.store.nameOf(object);
     const reply = await this.send("remove_objects", { medium: this.store.medium, objects: [object] });
-    if (reply) this.messages.notice(`${entry.name} was deleted. Undo brings it back${this.shortcuts.hint("undo")}.`);
+    if (reply) this.messages.notice(`${name} was deleted. Undo brings it back${this.shortcuts.hint("undo")}.`);
   }
 
   /** @returns {number[]} the selected object, or all that are visible */
@@ -746,6 +746,13 @@ export class App {
     }
   }
 }
+
+/** @type {Record<string, string>} why a frame should be reviewed */
+const REASONS = {
+  low_score: "the score is low",
+  area_jump: "the size of the mask jumps",
+  disappeared: "the object disappears",
+};
 
 /** @type {Record<Tool, string>} */
 export const TOOL_NAMES = {

@@ -159,7 +159,7 @@ export class Connection {
 
   /** @param {number} code of the closed socket */
   async lose(code) {
-    const opened = this.state === "open";
+    const wasOpen = this.state === "open";
     this.socket = null;
     const commands = [...this.waiting.values()].map((request) => request.command);
     for (const request of this.waiting.values()) {
@@ -167,11 +167,10 @@ export class Connection {
     }
     this.waiting.clear();
     if (this.state === "closed") return;
-    if (!opened && code === 1006 && !(await this.authorized())) {
-      this.enter("refused", commands);
-      return;
-    }
-    this.enter("lost", commands);
+    if (!wasOpen && code === 1006 && !(await this.authorized())) {
+      this.enter("refused", commands); // until another window of this browser gets access
+      this.delay = LAST_DELAY_MS;
+    } else this.enter("lost", commands);
     this.timer = setTimeout(() => this.open(), this.delay);
     this.delay = Math.min(LAST_DELAY_MS, this.delay * 2);
   }

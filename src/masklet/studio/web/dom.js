@@ -3,6 +3,9 @@
 /** @typedef {string | number | Node | null | undefined | false} Child */
 /** @typedef {Record<string, any>} Props */
 
+/** Names whose properties cannot be set. */
+const ATTRIBUTES = new Set(["for", "form", "list", "role"]);
+
 /**
  * Create an element. Properties that begin with "on" are listeners, `class` is the class name, and names that the
  * element does not have as a property are attributes.
@@ -49,7 +52,7 @@ export function setProps(element, props) {
  */
 function setProp(element, name, value) {
   if (name === "class") element.setAttribute("class", value || "");
-  else if (name.includes("-") || name === "role" || name === "for" || name === "list") {
+  else if (name.includes("-") || ATTRIBUTES.has(name)) {
     if (value === null || value === undefined) element.removeAttribute(name);
     else element.setAttribute(name, String(value));
   } else if (name in element) /** @type {any} */ (element)[name] = value;

@@ -80,7 +80,7 @@ export const ACTIONS = [
   { id: "help", group: "View", title: "Shortcuts", keys: ["?"] },
 ];
 
-/** What the mouse does. Listed with the shortcuts; cannot be changed. */
+/** What the mouse and the keyboard cursor do. Listed with the shortcuts; cannot be changed. */
 export const GESTURES = [
   ["Left click", "Add a point that belongs to the object"],
   ["Right click, Shift + left click, long press", "Add a point that does not belong to it"],
@@ -91,6 +91,11 @@ export const GESTURES = [
   ["Middle drag, Space + drag, two fingers", "Pan"],
   ["Alt + right drag", "Brush size"],
   ["Drag on the timeline", "Select a range of frames"],
+  ["Ctrl + wheel on the timeline", "Zoom the timeline"],
+  ["F, then arrows", "Move the keyboard cursor; Shift moves it by 10"],
+  ["F, then Enter or Shift + Enter", "Click: object or background"],
+  ["F, then X twice", "Draw a box between two corners"],
+  ["F, then G", "Hold the button down, to paint or drag"],
 ];
 
 /** Keys that browsers keep for themselves. */

@@ -254,6 +254,22 @@ export class Store {
 
   /**
    * @param {number} object
+   * @returns {string} its name; without one its class or "Object", and its number
+   */
+  nameOf(object) {
+    const entry = this.objectOf(object);
+    if (entry?.name) return entry.name;
+    const name = entry && entry.class !== null ? this.classes.get(entry.class)?.name : null;
+    return `${name || "Object"} ${object}`;
+  }
+
+  /** @returns {string} name of the selected object */
+  get selectedName() {
+    return this.object === null ? "" : this.nameOf(this.object);
+  }
+
+  /**
+   * @param {number} object
    * @returns {PromptEntry | null} its prompt on the frame that is shown
    */
   promptOf(object) {

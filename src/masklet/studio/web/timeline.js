@@ -9,7 +9,6 @@ import { aggregate, describeCell, isLow, readCell } from "./lane_colors.js";
 const RULER_PX = 20;
 const LANE_PX = 20;
 const LABEL_PX = 128;
-const MAX_HEIGHT_PX = 176;
 const MIN_SPAN = 10; // frames
 const DRAG_PX = 4;
 const NAMES = [
@@ -155,8 +154,7 @@ export class Timeline {
 
   resize() {
     const lanes = Math.max(1, this.objects.length);
-    const height = Math.min(MAX_HEIGHT_PX, RULER_PX + lanes * LANE_PX + 2);
-    const width = this.root.clientWidth;
+    const { clientWidth: width, clientHeight: height } = this.root;
     const ratio = devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
@@ -165,7 +163,7 @@ export class Timeline {
     }
     this.width = width;
     this.height = height;
-    this.scroll = Math.max(0, Math.min(this.scroll, lanes * LANE_PX - (height - RULER_PX - 2)));
+    this.scroll = Math.max(0, Math.min(this.scroll, lanes * LANE_PX - (height - RULER_PX)));
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
@@ -175,7 +173,6 @@ export class Timeline {
     this.resize();
     context.fillStyle = colors.panel;
     context.fillRect(0, 0, this.width, this.height);
-    this.drawRange();
     context.save();
     context.beginPath();
     context.rect(0, RULER_PX, this.width, this.height - RULER_PX);
@@ -191,6 +188,7 @@ export class Timeline {
       context.fillText("Objects get their lanes here.", LABEL_PX + 6, RULER_PX + 14);
     }
     context.restore();
+    this.drawRange();
     this.drawRuler();
     this.drawPlayhead();
     this.describe();
@@ -208,7 +206,7 @@ export class Timeline {
       const x = Math.round(this.xOf(frame)) + 0.5;
       context.moveTo(x, 12);
       context.lineTo(x, RULER_PX);
-      context.fillText(String(frame), x + 3, 12);
+      context.fillText(String(frame), x + 7, 12);
     }
     context.moveTo(0, RULER_PX - 0.5);
     context.lineTo(this.width, RULER_PX - 0.5);
@@ -251,7 +249,7 @@ export class Timeline {
     context.fillRect(9, y + 5, 10, 10);
     context.fillStyle = colors.text;
     context.font = `${selected ? "600 " : ""}12px system-ui, sans-serif`;
-    context.fillText(fitText(context, `${entry.name}${entry.locked ? " (locked)" : ""}`, LABEL_PX - 32), 25, y + 14);
+    context.fillText(fitText(context, `${store.nameOf(object)}${entry.locked ? " (locked)" : ""}`, LABEL_PX - 32), 25, y + 14);
     context.globalAlpha = 1;
     context.fillStyle = colors.lane;
     context.fillRect(LABEL_PX, y + 3, this.plotWidth, LANE_PX - 6);
@@ -284,14 +282,15 @@ export class Timeline {
     const wide = this.plotWidth >= this.span;
     const width = wide ? this.plotWidth / this.span : this.plotWidth / columns.length;
     const left = wide ? this.xOf(Math.floor(this.start)) : LABEL_PX;
+    const gap = width >= 6 ? 1 : 0; // between frames that are wide
     context.save();
     context.beginPath();
     context.rect(LABEL_PX, y, this.plotWidth, LANE_PX);
     context.clip();
     for (let from = 0; from < columns.length; ) {
       let to = from + 1;
-      while (to < columns.length && columns[to] === columns[from]) to++;
-      if (columns[from]) this.drawRun(columns[from], left + from * width, (to - from) * width, y);
+      while (to < columns.length && columns[to] === columns[from] && !gap) to++;
+      if (columns[from]) this.drawRun(columns[from], left + from * width, (to - from) * width - gap, y);
       from = to;
     }
     for (let column = 0; column < columns.length; column++) {
@@ -312,8 +311,7 @@ export class Timeline {
   drawRun(byte, x, width, y) {
     const { context, colors } = this;
     const { state, accepted, score } = readCell(byte);
-    const edge = Math.max(0, Math.min(0.5, width / 8)); // a gap between frames that are wide
-    const [left, size] = [x, Math.max(1, width - edge)];
+    const [left, size] = [x, Math.max(1, width)];
     if (state === "absent") {
       context.fillStyle = colors.muted;
       for (let at = left; at < left + size; at += 5) context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, left + size - at), 2);
@@ -396,7 +394,7 @@ export class Timeline {
   describe() {
     const { store, root } = this;
     const object = store.selected;
-    const cell = object && store.object !== null ? `, ${object.name}: ${describeCell(store.cellOf(store.object))}` : "";
+    const cell = object && store.object !== null ? `, ${store.selectedName}: ${describeCell(store.cellOf(store.object))}` : "";
     root.setAttribute("aria-valuemax", String(store.frames - 1));
     root.setAttribute("aria-valuenow", String(store.frame));
     root.setAttribute("aria-valuetext", `Frame ${store.frame} of ${store.frames}${cell}`);
@@ -473,9 +471,9 @@ export class Timeline {
   hover(x, y) {
     const object = this.objectAt(y);
     const frame = this.frameAt(x);
-    const entry = object === null ? null : this.store.objectOf(object);
-    const cell = entry && object !== null && x >= LABEL_PX ? ` · ${entry.name}: ${describeCell(this.store.cellOf(object, frame))}` : "";
-    const title = x < LABEL_PX ? entry?.name || "" : `Frame ${frame}${cell}`;
+    const name = object === null ? "" : this.store.nameOf(object);
+    const cell = object !== null && x >= LABEL_PX ? ` · ${name}: ${describeCell(this.store.cellOf(object, frame))}` : "";
+    const title = x < LABEL_PX ? name : `Frame ${frame}${cell}`;
     if (this.root.title !== title) this.root.title = title;
   }
 }

@@ -7,6 +7,22 @@ import { problemText } from "../tracking.js";
 
 /** @typedef {import("../app.js").App} App */
 
+/** @type {Record<string, string>} */
+const TITLES = {
+  coco: "COCO",
+  yolo: "YOLO",
+  cvat: "CVAT",
+  labelme: "LabelMe",
+  png: "Mask images (PNG)",
+  npz: "NumPy masks (npz)",
+  davis: "DAVIS",
+  overlay: "Overlay",
+  cutout: "Cut-out",
+  blur: "Blurred background",
+  spotlight: "Spotlight",
+  background: "Replaced background",
+};
+
 /**
  * A format or an effect as the server lists it: a name, or an object.
  *
@@ -15,7 +31,7 @@ import { problemText } from "../tracking.js";
  */
 export function readChoice(entry) {
   const name = typeof entry === "string" ? entry : entry.name;
-  return { name, title: (typeof entry === "object" && (entry.title || entry.description)) || name };
+  return { name, title: TITLES[name] || (typeof entry === "object" && (entry.title || entry.description)) || name };
 }
 
 /** @param {App} app */

@@ -15,7 +15,7 @@ export async function openImport(app) {
     app.messages.notice("Open the image or video that the annotations are of.");
     return;
   }
-  const files = h("div", { class: "choices" }, "Looking for annotation files…");
+  const files = h("div", { class: "choices wraps" }, "Looking for annotation files…");
   const chosen = h("input", { type: "file", "aria-label": "Annotation file", onchange: async () => {
     const [file] = chosen.files || [];
     if (file && (await uploadAnnotations(app, medium, file))) dialog.close();

@@ -16,7 +16,7 @@ const MARGIN_ROWS = 4;
  */
 export function createMediaList(app, root) {
   const { store } = app;
-  const search = h("input", { class: "field", type: "search", placeholder: "Search names, classes, attributes", "aria-label": "Search images and videos", oninput: () => refilter() });
+  const search = h("input", { class: "field", type: "search", placeholder: "Search", "aria-label": "Search images and videos", title: "Search names, classes and attributes", oninput: () => refilter() });
   const unchecked = checkbox({ label: "Unchecked only", checked: false, onchange: () => refilter() });
   const content = h("div", { role: "presentation" });
   const list = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Images and videos" }, content);
@@ -44,8 +44,8 @@ export function createMediaList(app, root) {
     ids = store.mediaList({ search: search.value, unchecked: unchecked.input.checked });
     content.style.height = `${ids.length * ROW_PX}px`;
     const checked = [...store.media.values()].filter((medium) => medium.checked).length;
-    const shown = ids.length === store.media.size ? "" : `${counted(ids.length, "item")} shown, `;
-    setText(status, `${shown}${checked} of ${store.media.size} checked`);
+    const shown = ids.length === store.media.size ? "" : `${ids.length} shown · `;
+    setText(status, `${shown}${checked}/${store.media.size} checked`);
     drawRows();
   }
 
@@ -109,7 +109,10 @@ export function createMediaList(app, root) {
   }
 
   list.addEventListener("scroll", drawRows, { passive: true });
-  new ResizeObserver(drawRows).observe(list);
+  new ResizeObserver(() => {
+    revealSelected();
+    drawRows();
+  }).observe(list);
   list.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -8, PageDown: 8 }[event.key];

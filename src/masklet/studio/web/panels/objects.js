@@ -76,9 +76,10 @@ export function createObjects(app, parent) {
   function updateRow(row, id) {
     const object = /** @type {StudioObject} */ (store.objectOf(id));
     const selected = id === store.object;
+    const label = store.nameOf(id);
     const [color] = /** @type {HTMLInputElement[]} */ ([...row.querySelectorAll("input[type=color]")]);
     if (color !== document.activeElement) color.value = object.color;
-    color.setAttribute("aria-label", `Color of ${object.name}`);
+    color.setAttribute("aria-label", `Color of ${label}`);
     color.title = "Color";
     row.classList.toggle("selected", selected);
     row.classList.toggle("dim", !store.isVisible(id));
@@ -90,16 +91,16 @@ export function createObjects(app, parent) {
     } else if (!main.hasAttribute("tabindex")) main.tabIndex = -1;
     const [name, note, score] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".name, .note, .score")]);
     const byte = store.cellOf(id);
-    setText(name, object.name || `Object ${id}`);
+    setText(name, label);
     setText(note, object.class === null ? "no class" : store.classes.get(object.class)?.name || "no class");
     showScore(score, byte);
     main.title = describeCell(byte);
     const [, solo, lock, eye] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".button")]);
     setPressed(solo, store.solo === id);
-    setToggle(lock, object.locked, "lock", "unlock", `Unlock ${object.name}`, `Lock ${object.name}`);
-    setToggle(eye, object.hidden, "eyeOff", "eye", `Show ${object.name}`, `Hide ${object.name}`);
-    setLabel(solo, store.solo === id ? "Show the other objects again" : `Show only ${object.name}`, app.shortcuts);
-    setLabel(/** @type {HTMLElement} */ (row.querySelector(".button")), `Delete ${object.name}`, app.shortcuts);
+    setToggle(lock, object.locked, "lock", "unlock", `Unlock ${label}`, `Lock ${label}`);
+    setToggle(eye, object.hidden, "eyeOff", "eye", `Show ${label}`, `Hide ${label}`);
+    setLabel(solo, store.solo === id ? "Show the other objects again" : `Show only ${label}`, app.shortcuts);
+    setLabel(/** @type {HTMLElement} */ (row.querySelector(".button")), `Delete ${label}`, app.shortcuts);
   }
 
   /**

@@ -16,8 +16,7 @@ export function createProperties(app, parent) {
   const { root, body, heading } = createSection("properties", "Selected object");
   const classId = newId();
   const classes = h("select", { class: "field", id: classId, onchange: () => app.useClass(classes.value ? Number(classes.value) : null) });
-  const attributes = h("div", { class: "row wrap" });
-  attributes.className = "attributes";
+  const attributes = h("div", { class: "attributes" });
   const state = h("span", {});
   const candidates = [0, 1, 2].map((index) =>
     button({ text: String(index + 1), label: `Candidate ${index + 1}`, action: "candidate", pressed: false, onclick: () => app.chooseCandidate(index) }),
@@ -38,7 +37,7 @@ export function createProperties(app, parent) {
     attributes,
     h("div", { class: "labelled" }, h("span", { class: "label" }, "Mask"), state),
     candidateRow,
-    h("div", { class: "row wrap" }, accept, absent, clear, copy),
+    h("div", { class: "pairs" }, accept, absent, clear, copy),
   );
   parent.append(root);
 
@@ -46,7 +45,7 @@ export function createProperties(app, parent) {
     const object = store.selected;
     root.hidden = object === null;
     if (!object || store.object === null) return;
-    setText(heading, object.name || `Object ${store.object}`);
+    setText(heading, store.selectedName);
     drawClasses(object.class);
     drawAttributes();
     const mask = store.selectedMask;

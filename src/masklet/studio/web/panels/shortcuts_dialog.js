@@ -8,6 +8,19 @@ import { GESTURES, Shortcuts, keyName, refusal, saveShortcuts, showKey } from ".
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../shortcuts.js").Action} Action */
 
+const MARKS = [
+  ["◆", "Prompted"],
+  ["■", "Edited with the brush or as a polygon"],
+  ["▼", "Imported"],
+  ["●", "Taken from a proposal"],
+  ["Blue", "Tracked with a score of 0.75 or more"],
+  ["Yellow", "Tracked with a score from 0.5 to 0.75"],
+  ["Red, lower half", "Tracked with a score below 0.5"],
+  ["Dashes", "Marked as absent"],
+  ["Thin line", "Tracked, but not visible"],
+  ["Green line below", "Accepted"],
+];
+
 /** @param {App} app */
 export function openShortcuts(app) {
   let draft = app.shortcuts;
@@ -42,13 +55,14 @@ export function openShortcuts(app) {
       if (wanted && !text.includes(wanted)) continue;
       groups.set(action.group, [...(groups.get(action.group) || []), row(action, conflicts)]);
     }
-    const gestures = GESTURES.filter((pair) => pair.join(" ").toLowerCase().includes(wanted));
+    const matches = (/** @type {string[]} */ texts) => texts.join(" ").toLowerCase().includes(wanted);
+    const gestures = GESTURES.filter(matches);
+    const marks = MARKS.filter(matches);
     fill(
       list,
-      [...groups].map(([group, rows]) => [h("h3", {}, group), h("div", { class: "columns" }, rows)]).flat(),
-      gestures.length > 0 && h("h3", {}, "Mouse, pen and touch"),
-      gestures.length > 0 &&
-        h("div", { class: "columns" }, gestures.map(([gesture, effect]) => h("div", { class: "shortcut" }, h("span", { class: "title" }, effect), h("span", { class: "muted" }, gesture)))),
+      [...groups].map(([group, rows]) => part(group, rows)),
+      gestures.length > 0 && part("Mouse, pen and touch", gestures.map(([gesture, effect]) => pair(effect, gesture))),
+      marks.length > 0 && part("Marks of the timeline", marks.map(([mark, meaning]) => pair(meaning, mark))),
     );
     const texts = [...conflicts].map(([key, actions]) => `${showKey(key)} is used by: ${actions.map((action) => action.title).join("; ")}.`);
     status.textContent = texts.join(" ");
@@ -66,7 +80,7 @@ export function openShortcuts(app) {
     const keys = draft.keysOf(action.id);
     const inConflict = keys.some((key) => conflicts.has(key));
     const shown = action.fixed ? [h("kbd", {}, "1"), " to ", h("kbd", {}, "9")] : keys.flatMap((key) => [h("kbd", {}, showKey(key)), " "]);
-    const change = button({ icon: "gear", label: `Change the key of: ${action.title}`, onclick: () => record(action, element, shownKeys) });
+    const change = button({ icon: "edit", label: `Change the key of: ${action.title}`, onclick: () => record(action, element, shownKeys) });
     const shownKeys = h("span", {}, shown.length ? shown : h("span", { class: "muted" }, "none"));
     const restore = button({ icon: "undo", label: `Default key of: ${action.title}`, onclick: () => {
       draft = draft.without(action.id);
@@ -112,4 +126,20 @@ export function openShortcuts(app) {
   }
 
   draw();
+}
+
+/**
+ * @param {string} title
+ * @param {HTMLElement[]} rows
+ */
+function part(title, rows) {
+  return h("section", { class: "part" }, h("h3", {}, title), h("div", { class: "columns" }, rows));
+}
+
+/**
+ * @param {string} meaning
+ * @param {string} sign
+ */
+function pair(meaning, sign) {
+  return h("div", { class: "shortcut" }, h("span", { class: "title" }, meaning), h("span", { class: "muted" }, sign));
 }

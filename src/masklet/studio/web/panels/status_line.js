@@ -11,6 +11,16 @@ const ACTIVITIES = /** @type {Record<string, string>} */ ({
   decoding: "Decoding…",
 });
 
+/** @type {Record<import("../store.js").Tool, string>} */
+const HINTS = {
+  select: "Click: select an object · Drag: move the view",
+  prompt: "Click: object · Right click or Shift: background · Drag: box · Alt + drag: box with points",
+  brush: "Drag: extend the mask · Alt + right drag: size",
+  eraser: "Drag: remove from the mask · Alt + right drag: size",
+  polygon: "Drag vertices · Click an edge: add a vertex · Del: remove it",
+  proposals: "Click a mask to turn it into an object",
+};
+
 /**
  * @param {App} app
  * @param {HTMLElement} root
@@ -55,15 +65,13 @@ export function createStatusLine(app, root) {
 
   function drawHint() {
     const { store } = app;
-    const object = store.selected;
-    const steps = object ? `${object.name}: click to correct; Enter finishes` : "Click on an object to segment it";
-    setText(hint, store.shown && store.tool === "prompt" ? steps : "");
+    setText(hint, store.shown ? HINTS[store.tool] : "");
   }
 
   app.onStatus(draw);
   app.view.on("cursor", ({ x, y }) => setText(cursor, x === null ? "" : `${Math.floor(x)}, ${Math.floor(y)}`));
   app.store.subscribe(["project"], draw);
-  app.store.subscribe(["selection", "tool", "place", "objects"], drawHint);
+  app.store.subscribe(["tool", "place"], drawHint);
   draw();
 }
 

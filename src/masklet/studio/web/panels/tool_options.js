@@ -7,15 +7,6 @@ import { createSection } from "./section.js";
 
 /** @typedef {import("../app.js").App} App */
 
-/** @type {Record<string, string>} */
-const HELP = {
-  select: "Click on an object to select it. Drag to move the view.",
-  prompt: "Left click: object. Right click or Shift: background. Drag: box. Alt + drag: box and points.",
-  brush: "Paint to extend the mask. Alt + right drag changes the size.",
-  eraser: "Paint to remove from the mask.",
-  polygon: "Drag vertices. Click on an edge to add one; Del removes it.",
-  proposals: "Click on a mask to turn it into an object.",
-};
 const MAX_BRUSH = 500;
 
 /**
@@ -25,7 +16,6 @@ const MAX_BRUSH = 500;
 export function createToolOptions(app, parent) {
   const { store, view } = app;
   const { root, body, heading } = createSection("tool", "Tool");
-  const help = h("p", { class: "muted" });
   // the slider is logarithmic: sizes from 1 to 500 pixels in equal steps of their ratio
   const brush = slider({
     label: "Size",
@@ -66,12 +56,11 @@ export function createToolOptions(app, parent) {
     oninput: (value) => app.setOpacity(value / 100),
   });
   const outline = checkbox({ label: "Outlines only", checked: false, onchange: (on) => view.setOutlineOnly(on) });
-  append(body, help, ...new Set(Object.values(rows).flat()), opacity.row, outline.row);
+  append(body, ...new Set(Object.values(rows).flat()), opacity.row, outline.row);
   parent.append(root);
 
   function draw() {
     setText(heading, TOOL_NAMES[store.tool]);
-    setText(help, HELP[store.tool]);
     const shown = new Set(/** @type {HTMLElement[]} */ (rows[store.tool]));
     for (const row of Object.values(rows).flat()) row.hidden = !shown.has(row);
   }

@@ -26,8 +26,9 @@ export function createVideoPanel(app, root) {
   });
   const total = h("span", { class: "total" });
   const time = h("span", { class: "time", title: "Time" });
-  const onlySelected = checkbox({ label: "Selected only", checked: false, onchange: (on) => (tracking.onlySelected = on) });
-  onlySelected.row.title = "Track the selected object alone";
+  const onlySelected = checkbox({ label: "Selected", checked: false, onchange: (on) => (tracking.onlySelected = on) });
+  onlySelected.row.title = "Track only the selected object";
+  onlySelected.input.setAttribute("aria-label", "Track only the selected object");
   const range = button({ icon: "range", text: "Range", label: "Track the range", action: "track.range", class: "outlined", onclick: () => app.trackRange() });
   const acceptRange = button({ icon: "acceptRange", label: "Accept the range", action: "acceptRange", onclick: () => app.acceptRange() });
   const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined", onclick: () => tracking.stop() });
@@ -83,7 +84,8 @@ export function createVideoPanel(app, root) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Tracking" });
   const follow = checkbox({ label: "Follow", checked: true, onchange: (on) => (tracking.follows = on) });
   const runLine = h("div", { class: "run-line", hidden: true }, bar, runText, follow.row, stop);
-  append(root, transport, planLine, runLine, timeline.root);
+  append(root, transport, timeline.root);
+  document.getElementById("canvas-area")?.append(planLine, runLine);
 
   function drawPlace() {
     root.hidden = !store.isVideo;
