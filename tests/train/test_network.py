@@ -159,11 +159,12 @@ def test_drop_path_works_in_training_mode_only() -> None:
 
 
 def test_the_first_layers_of_the_trunk_have_the_lowest_learning_rate() -> None:
-    model, settings = create_model(NANO, 1), Settings(layer_decay=0.5, trunk_rate_factor=0.2, memory_rate_factor=2.0)
+    model = create_model(NANO, 1)
+    settings = Settings(layer_decay=0.5, trunk_rate_factor=0.2, neck_rate_factor=0.5, memory_rate_factor=2.0)
     shares = {name: learning_rate_factor(model, name, settings) for name, _ in model.named_parameters()}
     assert shares["trunk.patches.weight"] == pytest.approx(0.2 * 0.5**10)  # nine blocks and one (reference-model §10.5)
     assert shares["trunk.blocks.8.norm1.weight"] == pytest.approx(0.2 * 0.5)
-    assert shares["trunk.positions"] == shares["neck.stride4.weight"] == 0.2
+    assert shares["trunk.positions"] == 0.2 and shares["neck.stride4.weight"] == 0.5
     assert shares["memory_encoder.out.weight"] == shares["slots"] == 2.0
     assert shares["mask_decoder.iou_token"] == 1.0
 

@@ -109,7 +109,7 @@ def test_settings_that_0_1_wrote_are_read() -> None:
     assert resolve_settings("nano-images", OLD_RUN / "settings.toml") == PRESETS["nano-video"]
 
 
-NEW_SETTINGS = {"initial_trunk"}  # since 0.1
+NEW_SETTINGS = {"initial_trunk", "neck_rate_factor"}  # since 0.1
 
 
 def test_every_renamed_setting_has_its_old_name() -> None:

@@ -84,9 +84,11 @@ def learning_rate_factor(model: nn.Module, name: str, settings: Settings) -> flo
     """Return the learning rate of a parameter relative to the run's: by module, and by depth in the trunk."""
     if name.startswith(MEMORY_PREFIXES):
         return settings.memory_rate_factor
-    if not name.startswith(("trunk.", "neck.")):
+    if name.startswith("neck."):
+        return settings.neck_rate_factor
+    if not name.startswith("trunk."):
         return 1.0
-    if not name.startswith("trunk.") or name.startswith(("trunk.positions", "trunk.window_positions")):
+    if name.startswith(("trunk.positions", "trunk.window_positions")):
         return settings.trunk_rate_factor
     depth = sum(1 for _ in model.get_submodule("trunk.blocks").children())
     layer = int(name.split(".")[2]) + 1 if name.startswith("trunk.blocks.") else 0

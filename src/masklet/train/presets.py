@@ -27,6 +27,7 @@ _NANO = Settings(
     embedding_weight=0.3,
     learning_rate=1e-3,
     trunk_rate_factor=0.7,
+    neck_rate_factor=0.7,
     final_rate_factor=0.05,
     warmup_steps=100,
     weight_decay=0.05,
@@ -46,6 +47,10 @@ _LITE = replace(
     zoom_refinement=0.3,
     boundary_weight=2.0,
     ellipses_per_image=1,
+    trunk_rate_factor=0.1,
+    neck_rate_factor=1.0,
+    layer_decay=0.95,
+    muon=True,
 )
 
 PRESETS: dict[str, Settings] = {
@@ -70,6 +75,7 @@ PRESETS: dict[str, Settings] = {
         frames_per_clip=(8, 8, 16),
         clip_fraction=0.82,
         trunk_rate_factor=0.2,
+        neck_rate_factor=0.2,
         layer_decay=0.8,
         drop_path=0.1,
         warmup_steps=15_000,
@@ -88,6 +94,7 @@ PRESETS: dict[str, Settings] = {
         clip_fraction=0.5,
         learning_rate=5e-6,
         trunk_rate_factor=0.6,
+        neck_rate_factor=0.6,
         layer_decay=0.9,
         drop_path=0.1,
         warmup_steps=100,
@@ -171,7 +178,6 @@ PRESETS: dict[str, Settings] = {
         easy_until=0.5,
         input_sizes=(256,),
         ellipses_per_image=2,
-        trunk_rate_factor=1.0,  # of the neck
         minutes=15.0,
     ),
     "lite-images": replace(
@@ -179,9 +185,6 @@ PRESETS: dict[str, Settings] = {
         input_sizes=(256, 384),
         input_size_starts=(0.0, 0.35),
         correction_clicks=(0, 3),
-        trunk_rate_factor=0.3,
-        layer_decay=0.9,
-        muon=True,
         minutes=240.0,
     ),
     "lite-follow": replace(  # the memory alone, as `nano-follow`
@@ -209,6 +212,7 @@ PRESETS: dict[str, Settings] = {
         ellipses_per_image=0,
         embedding_weight=0.0,
         trunk_rate_factor=0.3,
+        neck_rate_factor=0.3,
         learning_rate=2e-4,
         warmup_steps=50,
         minutes=20.0,

@@ -64,7 +64,8 @@ class Settings:
     minutes: float = 60.0  # training time; 0 with `steps`
     steps: int = 0  # number of steps, which makes a run reproducible; 0 with `minutes`
     learning_rate: float = 3e-4  # the peak
-    trunk_rate_factor: float = 1.0  # learning rate of trunk and neck, relative to `learning_rate`
+    trunk_rate_factor: float = 1.0  # learning rate of the trunk, relative to `learning_rate`
+    neck_rate_factor: float = 1.0  # learning rate of the neck, relative to `learning_rate`
     memory_rate_factor: float = 1.0  # learning rate of memory attention and encoder, relative to `learning_rate`
     layer_decay: float = 1.0  # factor of the learning rate per block of the trunk, from the last to the first
     final_rate_factor: float = 0.1  # learning rate at the end, relative to `learning_rate`
@@ -165,11 +166,12 @@ _UP_TO_100 = (
     *("correction_clicks", "focal_weight", "dice_weight", "iou_weight", "object_score_weight", "boundary_weight"),
     *("lora_rank", "ellipses_per_image"),
 )
+_UP_TO_10 = "trunk_rate_factor", "neck_rate_factor", "memory_rate_factor", "weight_decay", "embedding_weight"
 _RANGES: tuple[tuple[str, float, float], ...] = (
     *((name, 0.0, 1.0) for name in (*_FRACTIONS, *_CLIP_PROMPTS, *_IMAGE_PROMPTS)),
     *((name, 1, 4096) for name in _COUNTS),
     *((name, 0, 100) for name in _UP_TO_100),
-    *((name, 0.0, 10.0) for name in ("trunk_rate_factor", "memory_rate_factor", "weight_decay", "embedding_weight")),
+    *((name, 0.0, 10.0) for name in _UP_TO_10),
     ("focal_alpha", -1.0, 1.0),
     ("focal_gamma", 0.0, 10.0),
     ("learning_rate", 1e-9, 1.0),
