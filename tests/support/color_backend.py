@@ -48,7 +48,8 @@ class ColorBackend:
         )
 
     def use_masks(self, features: Features, masks: Sequence[NDArray[np.bool_]]) -> Decoded:
-        return _decode_colors(features.stride4, [_colors_of(features.stride4[mask]) for mask in masks])
+        image = features.stride4
+        return _decode_colors(image, [_colors_of(image[np.broadcast_to(mask, image.shape)]) for mask in masks])
 
     def select(self, decoded: Decoded, picks: Sequence[tuple[int, int | None]]) -> list[Decoded]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]

@@ -21,6 +21,7 @@ from masklet.images.image_file import read_size
 from masklet.project.entries import Medium, media_key
 from masklet.project.project import Project
 from masklet.video import Video, open_video
+from masklet.video.containers import VIDEO_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,10 @@ def add_media(project: Project, paths: Iterable[str | Path], *, frame_folders: b
     added: dict[Path, Medium] = {}
     found: dict[int, None] = {}
     skipped: list[tuple[Path, str]] = []
-    for path in _list_files(paths, frame_folders):
+    for path, problem in _list_files(paths, frame_folders):
+        if problem:
+            skipped.append((path, problem))
+            continue
         identity = _identify(path)
         if identity in known:
             found[known[identity]] = None
@@ -99,19 +103,31 @@ def locate_medium(project: Project, medium: int) -> Path:
     return Path(os.path.normpath(project.folder / project.document.medium(medium).path))
 
 
-def _list_files(paths: Iterable[str | Path], frame_folders: bool) -> Iterator[Path]:
-    """Yield the given files, the files of folders in natural order, and frame folders."""
+def _list_files(paths: Iterable[str | Path], frame_folders: bool) -> Iterator[tuple[Path, str]]:
+    """Yield the given files, the files of folders in natural order, and frame folders, each with why it is skipped."""
     for path in map(require_input, paths):
         if not path.is_dir() or frame_folders:
-            yield path
+            yield path, ""
             continue
         with translate_read_errors(path):
-            yield from sort_naturally(entry for entry in path.iterdir() if not entry.name.startswith("."))
+            entries = sort_naturally(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        yield from ((entry, _find_problem(entry)) for entry in entries)
+
+
+def _find_problem(path: Path) -> str:
+    """Return why a file of a folder is neither an image nor a video, or ""."""
+    if path.is_dir():
+        return f"{path} is a folder within a folder; open it itself"
+    try:
+        kind = _detect_type(path)
+    except MaskletError as error:
+        return error.message
+    return "" if kind in IMAGE_TYPES | VIDEO_TYPES else f"{path} is {kind}"
 
 
 def _describe(path: Path, name: str) -> Medium:
     """Describe an image or video by its header. Raises `MaskletError`."""
-    if not path.is_dir() and _is_image(path):
+    if not path.is_dir() and _detect_type(path) in IMAGE_TYPES:
         size = read_size(path)
         if size is None:
             height, width, _ = read_image(path).shape
@@ -121,9 +137,9 @@ def _describe(path: Path, name: str) -> Medium:
         return Medium(name, "video", video.size, len(video), _measure_times(video.times))
 
 
-def _is_image(path: Path) -> bool:
+def _detect_type(path: Path) -> str:
     with open_input(path) as handle:
-        return detect_file_type(handle.read(HEAD_BYTES)) in IMAGE_TYPES
+        return detect_file_type(handle.read(HEAD_BYTES))
 
 
 def _measure_times(times: tuple[float | None, ...]) -> tuple[float, float] | None:

@@ -36,7 +36,7 @@ class ObjectPlan:
     @property
     def spans(self) -> Spans:
         """All frames."""
-        return merge_spans([self.forward, self.backward])
+        return _merge_spans([self.forward, self.backward])
 
     def in_direction(self, direction: int) -> Spans:
         """Return the frames that are tracked forward, 1, or backward, −1."""
@@ -58,7 +58,7 @@ class TrackingPlan:
     @property
     def spans(self) -> Spans:
         """The frames on which at least one object is tracked."""
-        return merge_spans(plan.spans for plan in self.objects)
+        return _merge_spans(plan.spans for plan in self.objects)
 
     @property
     def frame_count(self) -> int:
@@ -72,7 +72,7 @@ class TrackingPlan:
 
     def visited(self, direction: int) -> Spans:
         """Return the frames that tracking visits forward, 1, or backward, −1."""
-        return merge_spans(plan.in_direction(direction) for plan in self.objects)
+        return _merge_spans(plan.in_direction(direction) for plan in self.objects)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as the studio's protocol states it. Without frames, `first` and `last` are None."""
@@ -191,7 +191,7 @@ def list_given_masks(
         return {t: int(state.masks[t]) if state.masks[t] > EMPTY_MASK else None for t in frames}
 
 
-def merge_spans(parts: Iterable[Spans]) -> Spans:
+def _merge_spans(parts: Iterable[Spans]) -> Spans:
     """Unite frames."""
     merged: list[range] = []
     for span in sorted((span for spans in parts for span in spans), key=lambda span: span.start):

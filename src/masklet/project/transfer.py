@@ -31,7 +31,7 @@ from masklet.project.image_names import group_by_label, name_images
 from masklet.project.media import locate_medium, open_medium
 from masklet.project.project import Project
 from masklet.project.stored_frames import StoredFrames
-from masklet.video.frame_folder import find_frame_files, name_video
+from masklet.video.frame_folder import find_frame_files
 
 __all__ = ["ImportedAnnotations", "export_project", "import_annotations"]
 
@@ -112,7 +112,7 @@ def export_project(
         written: list[Path] = []
         taken = {_IMAGES} if images else set()
         for frames in videos:
-            name = _make_unique(name_video(locate_medium(project, frames.medium)), taken)
+            name = _make_unique(locate_medium(project, frames.medium).stem, taken)
             written += _write_video(project, frames, forms, folder / name, background, report)
         if images:
             written += _ImageSet(project, images, background, report).write(folder / _IMAGES, forms)
@@ -171,7 +171,7 @@ def _write_video(
             if any(map(_shows_images, forms)):
                 raise
         clip = Clip(
-            name_video(path), frames.size, frames.object_ids, video, path, _name_frames(path),  # type: ignore[arg-type]
+            path.stem, frames.size, frames.object_ids, video, path, _name_frames(path),  # type: ignore[arg-type]
             frames.labels, background,
         )  # fmt: skip
         output = Output(out, clip)
