@@ -243,7 +243,8 @@ function link(gl) {
   }
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new Error(`The shaders cannot be compiled: ${gl.getProgramInfoLog(program)}`);
+    const logs = (gl.getAttachedShaders(program) ?? []).map((shader) => gl.getShaderInfoLog(shader));
+    throw new Error(`The shaders cannot be compiled: ${[...logs, gl.getProgramInfoLog(program)].join(" ")}`);
   }
   return program;
 }

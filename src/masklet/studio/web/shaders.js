@@ -76,10 +76,10 @@ void main() {
     previewEdges += (value & PREVIEW) != (center & PREVIEW) ? 1 : 0;
     neighbor = max(neighbor, value & SLOT);
   }
-  bool active = (center & ACTIVE) != 0u;
-  bool preview = (center & PREVIEW) != 0u;
+  bool isActive = (center & ACTIVE) != 0u;
+  bool isPreview = (center & PREVIEW) != 0u;
 
-  if (!active && visibility > 0.0) {
+  if (!isActive && visibility > 0.0) {
     vec4 own = slotColor(slot);
     bool bright = slot != 0u && slot == highlighted;
     float fill = slot == 0u ? 0.0 : opacity * own.a;
@@ -91,13 +91,13 @@ void main() {
       cover = max(cover, visibility * strength);
     }
   }
-  if (active) result = mix(result, activeColor, opacity);
+  if (isActive) result = mix(result, activeColor, opacity);
   if (activeEdges > 0) {
     cover = 1.0;
-    vec3 line = active ? mix(activeColor, vec3(1.0), 0.8) : activeColor * 0.75;
+    vec3 line = isActive ? mix(activeColor, vec3(1.0), 0.8) : activeColor * 0.75;
     result = mix(result, line, min(1.0, 0.4 + 0.2 * float(activeEdges)));
   }
-  if (preview) result = mix(result, previewColor, opacity * 0.6);
+  if (isPreview) result = mix(result, previewColor, opacity * 0.6);
   if (previewEdges > 0) {
     cover = 1.0;
     bool on = mod(screen.x + screen.y, 2.0 * dash) < dash;
