@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from masklet.backends import onnx as onnx_backend
@@ -19,6 +22,7 @@ from support.networks import make_model
 SIZE = 32
 IMAGES = list(frames(2, 60, 80, 3))
 NETWORK = make_model("nano", SIZE, calm=True)
+LITE = make_model("lite-micro", 64, calm=True)
 
 
 @cache
@@ -69,3 +73,58 @@ def test_the_error_of_each_graph_alone_is_measured() -> None:
     iou = {error.graph: error.mean_iou for error in errors}
     assert iou["decode"] == 1 > iou["encode"] > 0.5
     assert iou["attend"] > iou["encode"] and iou["memorize"] > iou["encode"]
+
+
+@cache
+def lite_ranges() -> dict[str, Range]:
+    return measure_ranges(LITE, IMAGES)
+
+
+def list_maps() -> set[str]:
+    """Names of all maps of the trunk from the output of the first block on."""
+    names = set()
+    for block in LITE.config.mbconv_blocks:
+        parts = ("expand", "depthwise", "project", "sum") if block.is_residual else ("expand", "depthwise", "project")
+        names |= {f"{block.name}.{part}" for part in parts}
+    return {name for name in names if name == "trunk.blocks.0.project" or not name.startswith("trunk.blocks.0.")}
+
+
+def encode_lite(quantization: Quantization | None) -> dict[str, Any]:
+    session = onnx_backend.Session("encode", partial(write_graph, "encode", LITE, quantization=quantization))
+    images = np.stack([image[:60, :60] for image in IMAGES]).repeat(2, 1).repeat(2, 2)[:, :64, :64]
+    features = session(images=(images / 255 - 0.45).transpose(0, 3, 1, 2))
+    return {name: onnx_backend.to_numpy(value) for name, value in features.items()}
+
+
+def test_the_range_of_a_map_is_the_mean_of_its_ranges_in_single_runs() -> None:
+    assert {name for name in lite_ranges() if name.startswith("trunk")} == list_maps()
+    for name, (low, high) in lite_ranges().items():
+        if name.endswith((".expand", ".depthwise")) and name.startswith("trunk"):
+            assert 0 <= low < high <= 6  # behind ReLU6
+    single = [measure_ranges(LITE, [image])["trunk.blocks.3.project"] for image in IMAGES]
+    assert lite_ranges()["trunk.blocks.3.project"] == pytest.approx(np.mean(single, axis=0), rel=1e-5)
+
+
+def test_convolutions_between_quantized_maps_are_fused_to_integers(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    content = write_graph("encode", LITE, quantization=Quantization(lite_ranges()))
+    onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    convolutions = sum(3 - (block.expansion == 1) for block in LITE.config.mbconv_blocks)
+    assert kinds.count("QLinearConv") == convolutions - 2  # those of the first block are in float32
+    assert kinds.count("QLinearAdd") == sum(block.is_residual for block in LITE.config.mbconv_blocks)
+    assert kinds.count("Clip") == 0
+
+
+def test_quantized_convolutions_give_nearly_the_same_features() -> None:
+    exact, quantized = encode_lite(None), encode_lite(Quantization(lite_ranges()))
+    for name, values in exact.items():
+        error = np.sqrt(np.mean((quantized[name] - values) ** 2) / np.mean(values**2))
+        assert 1e-4 < error < 0.1, name
+
+
+def test_convolutions_without_ranges_are_not_quantized() -> None:
+    assert write_graph("encode", LITE, quantization=Quantization()) == write_graph("encode", LITE)

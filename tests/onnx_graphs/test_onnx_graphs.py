@@ -175,7 +175,7 @@ def test_only_large_layers_are_quantized() -> None:
 
 
 def test_a_calibrated_range_contains_zero() -> None:
-    step = Quantization({"layer": (2.0, 6.0)}).input_scale("layer")
+    step = Quantization({"layer": (2.0, 6.0)}).scale_of("layer")
     assert step is not None
     assert (float(step[0]), int(step[1])) == (np.float32(6 / 255), 0)
-    assert Quantization().input_scale("layer") is None
+    assert Quantization().scale_of("layer") is None

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from masklet.config import LAYER_NORM_EPS
 from masklet.onnx_graphs import protobuf
-from masklet.onnx_graphs.quantization import Quantization, quantize_matrix, range_outputs
+from masklet.onnx_graphs.quantization import (
+    QUANTIZED_MAPS,
+    Quantization,
+    quantize_kernel,
+    quantize_matrix,
+    range_outputs,
+)
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9  # of the file format; the version that goes with opset 20
@@ -59,6 +65,7 @@ class GraphBuilder:
         self._outputs: list[bytes] = []
         self._name_counts: dict[str, int] = {}
         self._quantized_inputs: dict[str, list[str]] = {}
+        self._map_scales: dict[str, float] = {}
 
     def to_bytes(self) -> bytes:
         """Return the graph as an ONNX file."""
@@ -203,8 +210,7 @@ class GraphBuilder:
         if self._quantization is not None and self._quantization.applies_to(name):
             if not self._quantization.record_ranges:
                 return self._project_quantized(x, matrix, name, self._quantization)
-            for kind, end in zip(("ReduceMin", "ReduceMax"), range_outputs(name), strict=True):
-                self.output(end, self.op(kind, x, keepdims=0), [])
+            self._record_range(x, name)
         return self.matmul(x, self.constant(matrix, f"{name}.matrix", dtype), name)
 
     def layer_norm(self, x: str, name: str, epsilon: float = LAYER_NORM_EPS) -> str:
@@ -213,9 +219,24 @@ class GraphBuilder:
         return self.op("LayerNormalization", x, gain, offset, name=name, axis=-1, epsilon=epsilon)
 
     def conv(self, x: str, name: str, **attributes: Attribute) -> str:
-        """Apply a convolution to (B, C, H, W)."""
+        """Apply a convolution to (B, C, H, W), quantized if it takes and gives quantized maps."""
+        if x in self._map_scales and QUANTIZED_MAPS.fullmatch(name):
+            return self._convolve_quantized(x, name, attributes)
         weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("Conv", x, weight, bias, name=name, **attributes)
+
+    def quantize_map(self, x: str, name: str) -> str:
+        """Quantize a map (B, C, H, W) if the graph has the calibrated range of the map `name`."""
+        if self._quantization is None or not QUANTIZED_MAPS.fullmatch(name):
+            return x
+        if self._quantization.record_ranges:
+            self._record_range(x, name)
+        scale = self._quantization.scale_of(name)
+        if scale is None:
+            return x
+        near = self._round(x, scale)
+        self._map_scales[near] = float(scale[0])
+        return near
 
     def mlp(self, x: str, name: str) -> str:
         """Apply the linear layers `name.layers.0`, `name.layers.1`, … with ReLU between them."""
@@ -242,14 +263,36 @@ class GraphBuilder:
         """Compute x @ matrix with the operators for integers that runtimes support."""
         values, scale = quantize_matrix(matrix)
         integers, scales = self.constant(values, f"{name}.matrix"), self.constant(scale, f"{name}.scale")
-        input_scale = quantization.input_scale(name)
+        input_scale = quantization.scale_of(name)
         if input_scale is None:
             quantized, dynamic_scale, zero_point = self._quantize_input(x)
             total = self.op("MatMulInteger", quantized, integers, zero_point, name=name)
             return self.mul(self.op("Cast", total, to=_DATA_TYPES["float32"]), self.mul(dynamic_scale, scales))
-        static = [self.constant(value, dtype=value.dtype.name) for value in input_scale]
-        near = self.op("DequantizeLinear", self.op("QuantizeLinear", x, *static), *static)
+        near = self._round(x, input_scale)
         return self.matmul(near, self.op("DequantizeLinear", integers, scales, axis=1), name)
+
+    def _convolve_quantized(self, x: str, name: str, attributes: Mapping[str, Attribute]) -> str:
+        """Apply a convolution with quantized weights, which runtimes fuse with the quantization of its maps."""
+        weight, bias = self.array(f"{name}.weight"), self.array(f"{name}.bias")
+        depthwise = attributes.get("group", 1) != 1
+        kernel = quantize_kernel(weight, bias, self._map_scales[x], depthwise=depthwise)
+        parts = []
+        for part, values, scale in (("weight", kernel.values, kernel.scale), ("bias", kernel.bias, kernel.bias_scale)):
+            integers = self.constant(values, f"{name}.{part}")
+            zeros = self.constant(np.zeros(len(values), values.dtype))
+            scales = self.constant(scale, f"{name}.{part}.scale")
+            parts.append(self.op("DequantizeLinear", integers, scales, zeros, axis=0))
+        return self.op("Conv", x, *parts, name=name, **attributes)
+
+    def _round(self, x: str, scale: tuple[NDArray[np.float32], NDArray[np.uint8]]) -> str:
+        """Round a tensor to 8 bits with a scale and a zero point."""
+        static = [self.constant(value, dtype=value.dtype.name) for value in scale]
+        return self.op("DequantizeLinear", self.op("QuantizeLinear", x, *static), *static)
+
+    def _record_range(self, x: str, name: str) -> None:
+        """Add the minimum and the maximum of a tensor to the outputs."""
+        for kind, end in zip(("ReduceMin", "ReduceMax"), range_outputs(name), strict=True):
+            self.output(end, self.op(kind, x, keepdims=0), [])
 
     def _quantize_input(self, x: str) -> list[str]:
         """Quantize a tensor dynamically, once for all layers that take it: integers, scale, zero point."""

@@ -39,12 +39,13 @@ def _encode_trunk(graph: GraphBuilder, config: ModelConfig, images: str) -> list
 
 
 def _write_block(graph: GraphBuilder, x: str, block: MBConvConfig) -> str:
-    hidden = x
+    hidden, name = x, block.name
     if block.expansion > 1:
-        hidden = _relu6(graph, graph.conv(x, f"{block.name}.expand"))
-    hidden = _convolve(graph, hidden, f"{block.name}.depthwise", block.kernel, block.stride, group=block.hidden)
-    out = graph.conv(_relu6(graph, hidden), f"{block.name}.project")
-    return graph.add(x, out) if block.is_residual else out
+        hidden = graph.quantize_map(_relu6(graph, graph.conv(x, f"{name}.expand")), f"{name}.expand")
+    hidden = _convolve(graph, hidden, f"{name}.depthwise", block.kernel, block.stride, group=block.hidden)
+    hidden = graph.quantize_map(_relu6(graph, hidden), f"{name}.depthwise")
+    out = graph.quantize_map(graph.conv(hidden, f"{name}.project"), f"{name}.project")
+    return graph.quantize_map(graph.add(x, out), f"{name}.sum") if block.is_residual else out
 
 
 def _convolve(graph: GraphBuilder, x: str, name: str, kernel: int, stride: int, group: int = 1) -> str:

@@ -1,4 +1,9 @@
-"""Quantization of large layers to 8 bits. Attention scores, heads and small layers stay in float32."""
+"""Quantization of large layers to 8 bits. Attention scores, heads and small layers stay in float32.
+
+Linear layers take quantized inputs and give float32. The convolutions of EfficientNet-Lite take and give quantized
+maps, with one scale for each map and for each output channel of the weights. Those before the output of the first
+block, from which most of the error would come, and the neck are in float32.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +20,14 @@ QUANTIZED_LAYERS = re.compile(
     r"|memory_attention\.layers\.\d+\.(up|down)"
     r"|memory_encoder\.fuser\.\d+\.(up|down)"
 )
-"""Names of the layers with most of the arithmetic and most of the weights."""
+"""Names of the linear layers with most of the arithmetic and most of the weights."""
+
+QUANTIZED_MAPS = re.compile(r"trunk\.blocks\.(0\.project|[1-9]\d*\.(expand|depthwise|project|sum))")
+"""Names of the quantized maps: those of the convolutions that give them, and the sums of blocks with a residual."""
 
 MAX_WEIGHT = 63  # 7 bits: with 8 bits, sums overflow on processors without VNNI instructions
+MAX_TAP = 127  # of a depthwise convolution, whose sums have 32 bits everywhere
+MAX_PAIR = 127  # sum of the weights of two inputs, which processors without VNNI instructions add up in 16 bits
 Range = tuple[float, float]
 
 
@@ -28,24 +38,36 @@ class QuantizedMatrix(NamedTuple):
     scale: NDArray[np.float32]
 
 
+class QuantizedKernel(NamedTuple):
+    """The weights of a convolution as integers (out, in, k, k), its bias as integers (out,), and the scale (out,) of
+    each."""
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.int32]
+    bias_scale: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Quantization:
     """Options for the quantization of large layers.
 
     Attributes:
-        ranges: Calibrated ranges of the layers' inputs by layer name. Inputs of other layers are scaled dynamically.
-        record_ranges: Do not quantize; add the range of each layer's input to the outputs (see `range_outputs`).
+        ranges: Calibrated ranges of the linear layers' inputs by layer name, and of the quantized maps by their names.
+            Inputs of other linear layers are scaled dynamically, other maps are not quantized.
+        record_ranges: Do not quantize; add the range of each layer's input and of each map to the outputs (see
+            `range_outputs`).
     """
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
     record_ranges: bool = False
 
     def applies_to(self, name: str) -> bool:
-        """Return whether the layer `name` is quantized."""
+        """Return whether the linear layer `name` is quantized."""
         return QUANTIZED_LAYERS.fullmatch(name) is not None
 
-    def input_scale(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-        """Return scale and zero point of a layer's input, or None without a calibrated range.
+    def scale_of(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+        """Return scale and zero point of a layer's input or of a map, or None without a calibrated range.
 
         The range is extended to contain 0, which is represented exactly.
         """
@@ -57,7 +79,7 @@ class Quantization:
 
 
 def range_outputs(name: str) -> tuple[str, str]:
-    """Return the names of the outputs that hold the minimum and the maximum of a layer's input."""
+    """Return the names of the outputs that hold the minimum and the maximum of a layer's input or of a map."""
     return f"{name}.least", f"{name}.greatest"
 
 
@@ -66,3 +88,42 @@ def quantize_matrix(matrix: NDArray[Any]) -> QuantizedMatrix:
     scale = np.abs(matrix).max(axis=0) / MAX_WEIGHT
     scale = np.where(scale > 0, scale, 1)
     return QuantizedMatrix(np.rint(matrix / scale).astype(np.int8), scale.astype(np.float32))
+
+
+def quantize_kernel(
+    weight: NDArray[Any], bias: NDArray[Any], input_scale: float, *, depthwise: bool
+) -> QuantizedKernel:
+    """Quantize a convolution with one scale per output channel.
+
+    Args:
+        weight: Weights (out, in, k, k).
+        bias: Bias (out,).
+        input_scale: Scale of the map that the convolution takes; that of the bias is its product with the weights'.
+        depthwise: Whether each output has one input.
+    """
+    rows = weight.reshape(len(weight), -1)
+    scale = np.abs(rows).max(axis=1) / MAX_TAP if depthwise else _sum_pairs(rows).max(axis=1) / MAX_PAIR
+    scale = np.maximum(scale, np.abs(bias) / (input_scale * 2**30))  # the bias has 32 bits
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
+    steps = rows / scale[:, None].astype(np.float64)
+    values = _round_to_sum(steps) if depthwise else np.rint(steps)
+    bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
+    offsets = np.rint(bias / bias_scale.astype(np.float64)).astype(np.int32)
+    return QuantizedKernel(values.reshape(weight.shape).astype(np.int8), scale, offsets, bias_scale)
+
+
+def _sum_pairs(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest sum of one sign of each two neighbors: (out, n) → (out, n / 2)."""
+    pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
+    return np.asarray(np.maximum(pairs.clip(min=0).sum(axis=2), -pairs.clip(max=0).sum(axis=2)))
+
+
+def _round_to_sum(steps: NDArray[Any]) -> NDArray[Any]:
+    """Round (out, taps) so that the sum of each row is rounded too: flat areas of a map keep their level."""
+    rounded = np.rint(steps)
+    rest = steps - rounded
+    missing = np.rint(rest.sum(axis=1))
+    order = np.argsort(-rest * np.sign(missing)[:, None], axis=1, kind="stable")  # the taps nearest to the next step
+    rank = np.argsort(order, axis=1, kind="stable")
+    shifted = rounded + np.sign(missing)[:, None] * (rank < np.abs(missing)[:, None])
+    return np.asarray(shifted.clip(-MAX_TAP, MAX_TAP))
