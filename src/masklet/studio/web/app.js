@@ -10,7 +10,7 @@ import { PolygonSession } from "./polygon_session.js";
 import { Proposals } from "./proposals.js";
 import { loadShortcuts } from "./shortcuts.js";
 import { Store } from "./store.js";
-import { Tracking } from "./tracking.js";
+import { Tracking, problemText } from "./tracking.js";
 
 /** @typedef {import("./store.js").Tool} Tool */
 /** @typedef {import("./store.js").Mask} Mask */
@@ -178,6 +178,8 @@ export class App {
     else if (event.event === "busy") {
       this.busy = { what: event.what, medium: event.medium, frame: event.frame };
       this.reportStatus();
+    } else if (event.event === "problem") {
+      this.messages.problem(problemText(event.problem, "The last action failed."));
     } else if (event.event === "closing") {
       this.closing = true;
       this.messages.notice("The server has ended. Everything is saved.");
@@ -453,7 +455,7 @@ export class App {
    */
   async hover(x, y) {
     const { medium, frame, object, tool } = this.store;
-    if (!this.previews || object !== null || tool !== "prompt" || this.busy.what || this.playback.playing) return;
+    if (!this.previews || object !== null || tool !== "prompt" || this.playback.playing) return;
     if (this.connectionState !== "open" || this.editor.prompt.points.length) return;
     const turn = ++this.hoverTurn;
     try {
@@ -506,7 +508,7 @@ export class App {
   get candidate() {
     const { points, box } = this.editor.prompt;
     if (this.store.object === null || box || points.length !== 1 || !this.store.selectedMask) return null;
-    return this.store.promptOf(this.store.object)?.candidate ?? -1;
+    return this.store.promptOf(this.store.object)?.candidate ?? 0; // 0 is the best one
   }
 
   /** @param {number} candidate */

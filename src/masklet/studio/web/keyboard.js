@@ -122,7 +122,7 @@ export function listenToKeys(app, pageActions) {
   addEventListener("click", (event) => {
     const { target } = event;
     if (event.detail === 0 || !(target instanceof Element) || document.querySelector("dialog[open]")) return;
-    if (target.closest("#topbar button, #timeline-panel button, #side-panel button, #media-panel button, summary")) {
+    if (target.closest("#topbar button, #timeline-panel button, #side-panel button, #media-panel button, [role=option], summary")) {
       if (!isTextField(/** @type {HTMLElement} */ (document.activeElement))) app.view.focus();
     }
   });

@@ -31,7 +31,9 @@ export class Tracking {
     this.messages = messages;
     /** @type {Map<number | string, Run>} */
     this.runs = new Map();
-    /** @type {Plan | null} */
+    /** @type {{medium: number, objects: Set<number>, frame: number} | null} the last one, until its frames are recomputed */
+    this.correction = null;
+    /** @type {Plan | null} what to recompute after the correction */
     this.plan = null;
     this.onlySelected = false;
     this.follows = true;
@@ -50,7 +52,7 @@ export class Tracking {
   /** @param {Record<string, any>[]} runs of the reply to `hello` */
   load(runs) {
     this.runs.clear();
-    this.plan = null;
+    this.correction = this.plan = null;
     for (const run of runs || []) this.update({ state: "running", ...run }, true);
     this.onChange();
   }
@@ -59,6 +61,8 @@ export class Tracking {
   receive(event) {
     const run = this.runs.get(event.run);
     this.update(event, false);
+    // A run starts from the masks that were there when it began, so corrections since then are not in its frames.
+    if (event.state !== "running" && this.correction?.medium === event.medium) this.updatePlan();
     if (event.state === "failed") this.messages.problem(problemText(event.problem, "Tracking failed."));
     else if (event.state === "finished") this.messages.announce(`Tracking finished after ${event.done} frames.`);
     else if (event.state === "stopped") this.messages.announce(`Tracking stopped after ${event.done} frames.`);
@@ -104,6 +108,10 @@ export class Tracking {
     const { store } = this;
     const { medium, frame, frames } = store;
     if (medium === null || !store.isVideo) return;
+    if (this.run?.medium === medium) {
+      this.messages.notice("Tracking is running. Stop it before you track other frames.");
+      return;
+    }
     const start = range ? range.start : direction === "forward" ? frame : 0;
     const stop = range ? range.stop : direction === "backward" ? frame + 1 : frames;
     const objects = this.onlySelected && store.object !== null ? [store.object] : null;
@@ -113,8 +121,7 @@ export class Tracking {
   /** Recompute the frames that depend on the last correction. */
   async retrack() {
     const { plan } = this;
-    if (!plan) return;
-    this.dismiss();
+    if (!plan || this.run?.medium === plan.medium) return;
     await this.start({ medium: plan.medium, objects: plan.objects, frame: plan.frame });
   }
 
@@ -145,7 +152,7 @@ export class Tracking {
   }
 
   /**
-   * Ask which frames depend on a corrected one.
+   * Plan to recompute the frames that depend on a corrected one. Corrections of several objects on one frame are one plan.
    *
    * @param {number} medium
    * @param {number} object
@@ -153,12 +160,21 @@ export class Tracking {
    */
   async planRetracking(medium, object, frame) {
     if (this.store.media.get(medium)?.kind !== "video") return;
-    const objects = new Set([object]);
-    if (this.plan?.medium === medium && this.plan.frame === frame) for (const other of this.plan.objects) objects.add(other);
+    const { correction } = this;
+    if (correction?.medium === medium && correction.frame === frame) correction.objects.add(object);
+    else this.correction = { medium, objects: new Set([object]), frame };
+    await this.updatePlan();
+  }
+
+  async updatePlan() {
+    const { correction } = this;
+    if (!correction) return;
+    const { medium, frame } = correction;
+    const objects = [...correction.objects];
     try {
-      const plan = await this.request("plan_retracking", { medium, objects: [...objects], frame });
-      const { frames, first, last } = plan;
-      this.plan = frames > 0 ? { medium, objects: [...objects], frame, frames, first, last } : null;
+      const { frames, first, last } = await this.request("plan_retracking", { medium, objects, frame });
+      if (correction !== this.correction) return;
+      this.plan = frames > 0 ? { medium, objects, frame, frames, first, last } : null;
     } catch {
       this.plan = null; // the correction itself is saved; without a plan nothing is recomputed
     }
@@ -166,6 +182,7 @@ export class Tracking {
   }
 
   dismiss() {
+    this.correction = null;
     if (!this.plan) return;
     this.plan = null;
     this.onChange();

@@ -10,15 +10,19 @@ import { problemText } from "../tracking.js";
 /** @type {Record<string, string>} */
 const TITLES = {
   coco: "COCO",
+  ytvis: "YouTube-VIS",
+  mots: "MOTS",
+  sav: "SA-V",
   yolo: "YOLO",
   cvat: "CVAT",
   labelme: "LabelMe",
   png: "Mask images (PNG)",
-  npz: "NumPy masks (npz)",
-  davis: "DAVIS",
+  npz: "NumPy (npz)",
   overlay: "Overlay",
   cutout: "Cut-out",
+  prores: "Cut-out for editors (ProRes)",
   blur: "Blurred background",
+  blur_objects: "Blurred objects",
   spotlight: "Spotlight",
   background: "Replaced background",
 };

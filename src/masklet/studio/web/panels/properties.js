@@ -50,7 +50,7 @@ export function createProperties(app, parent) {
     drawAttributes();
     const mask = store.selectedMask;
     const byte = store.cellOf(store.object);
-    const score = mask?.score !== null && mask?.score !== undefined && !/score/.test(describeCell(byte)) ? `, score ${mask.score.toFixed(2)}` : "";
+    const score = mask?.source === "prompt" && mask.score !== null ? `, score ${mask.score.toFixed(2)}` : "";
     setText(state, describeCell(byte) + score);
     const { candidate } = app;
     candidateRow.hidden = candidate === null;
