@@ -7,8 +7,8 @@ import os
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from masklet.cli import options, webcam_session
 from masklet.cli.live_output import MaskWriter, Recording
@@ -27,11 +29,14 @@ from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.segmenter import Segmenter
+from masklet.studio.messages import decode_runs, unpack
+from masklet.studio.server import Server
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera
 from support.clips import make_numbered_image, write_clip
 from support.color_backend import ColorBackend
 from support.fake_backend import FakeBackend
+from support.studio import Visitor, ask
 
 SIZE = (48, 64)
 QUICK = CameraOptions(timeout_s=0.3, max_reconnects=1, connect_timeout_s=2)
@@ -139,53 +144,78 @@ def test_everything_is_saved_after_a_signal(
         assert done <= len(list(seen.decode(video=0))) <= done + (number == signal.SIGTERM)
 
 
-class Visitor(threading.Thread):
-    """A browser that reads the stream, clicks and presses the stop button."""
+Visit = Callable[[ClientConnection], None]
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.address, self.seen = "", b""
 
-    def open(self, address: str) -> None:
-        self.address = address
-        self.start()
+def visit(monkeypatch: pytest.MonkeyPatch, run: Visit) -> list[BaseException]:
+    """Let a browser open the page, call a function in a thread, and then press the stop button.
 
-    def post(self, place: str, **body: Any) -> None:
-        data = json.dumps(body).encode()
-        urllib.request.urlopen(urllib.request.Request(self.address + place, data), timeout=5).read()
+    Returns a list of what the function raised, which is complete when the command has ended.
+    """
+    raised: list[BaseException] = []
 
-    def objects(self) -> list[int]:
-        with urllib.request.urlopen(self.address + "status", timeout=5) as response:
-            return [one["id"] for one in json.load(response)["objects"]]
+    def browse(server: Server) -> None:
+        with Visitor(server).connect(max_size=None) as socket:
+            try:
+                run(socket)
+            except BaseException as error:  # noqa: BLE001 - raised in a thread
+                raised.append(error)
+            with suppress(ConnectionClosed):
+                socket.send('{"id": 0, "command": "stop"}')
 
-    def until(self, wanted: list[int]) -> None:
-        deadline = time.monotonic() + 5
-        while self.objects() != wanted and time.monotonic() < deadline:
-            time.sleep(0.02)
+    def open_page(server: Server, *rest: object) -> None:
+        threading.Thread(target=browse, args=(server,), daemon=True).start()
 
-    def run(self) -> None:
-        try:
-            with urllib.request.urlopen(self.address + "stream", timeout=5) as frames:
-                self.seen = frames.read(4000)
-            self.post("click", x=0.01, y=0.9, positive=True, object=None)  # the dark background
-            self.until([1])
-            self.post("click", x=0.35, y=0.4, positive=True, object=1)  # and the square, for the same object
-            self.post("click", x=0.35, y=0.4, positive=True, object=None)
-            self.until([1, 2])
-            self.post("click", x=0.35, y=0.4, positive=False, object=1)  # removes the square again
-            time.sleep(0.2)
-        finally:
-            self.post("stop")
+    monkeypatch.setattr(webcam_session, "show_page", open_page)
+    return raised
+
+
+def receive_frame(socket: ClientConnection) -> dict[str, Any]:
+    """Wait for the next frame, and return its header."""
+    while True:
+        message = socket.recv(timeout=5)
+        if isinstance(message, bytes) and (header := unpack(message)[0])["kind"] == "frame":
+            return header
+
+
+def wait_for_objects(socket: ClientConnection, wanted: list[int]) -> int:
+    """Wait until a frame has these objects, and return its number."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        header = receive_frame(socket)
+        if [mask["object"] for mask in header["masks"]] == wanted:
+            return header["number"]
+    raise AssertionError(f"{wanted} did not appear")
+
+
+def still_squares() -> Iterator[Any]:
+    """A square that does not move; the corner pixel changes, so that no frame repeats."""
+    for place in count():
+        image = square(6)
+        image[0, 0] = 1 + place % 30
+        yield image
 
 
 def test_clicks_on_the_page_create_objects_and_correct_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    still = (image for place in count() if (image := square(6)) is not None and _marked(image, place))
-    plug(monkeypatch, lambda: FakeCamera(still))
-    visitor = Visitor()
-    monkeypatch.setattr(webcam_session, "_show_address", visitor.open)
+    plug(monkeypatch, lambda: FakeCamera(still_squares()))
+
+    def run(socket: ClientConnection) -> None:
+        number = receive_frame(socket)["number"]
+        reply = ask(socket, "predict", frame=number, object=None, points=[[1, 43, 1]], box=None)  # the background
+        assert reply["object"] == 1
+        wait_for_objects(socket, [1])
+        number = wait_for_objects(socket, [1])
+        ask(socket, "predict", frame=number, object=1, points=[[22, 20, 1]], box=None)  # and the square
+        reply = ask(socket, "predict", frame=number, object=None, points=[[22, 20, 1]], box=None)
+        assert reply["object"] == 2
+        number = wait_for_objects(socket, [1, 2])
+        ask(socket, "predict", frame=number, object=1, points=[[22, 20, 0]], box=None)  # removes the square again
+        for _ in range(5):
+            number = receive_frame(socket)["number"]
+
+    raised = visit(monkeypatch, run)
     assert webcam("--out", tmp_path, "--format", "sav,coco", "--stop", "2000") == 0
-    visitor.join(5)
-    assert b"image/jpeg" in visitor.seen and b"\xff\xd8" in visitor.seen
+    assert not raised
     frames = list(read_masks(tmp_path / "coco.json"))
     assert len(frames[0].masks) == 0
     last = next(frame.masks for frame in reversed(frames) if len(frame.masks) == 2)
@@ -193,28 +223,75 @@ def test_clicks_on_the_page_create_objects_and_correct_them(tmp_path: Path, monk
     assert len(list(read_masks(tmp_path / "sav"))) == len(frames), "objects that came later have masks on every frame"
 
 
-def _marked(image: Any, place: int) -> bool:
-    image[0, 0] = 1 + place % 30
-    return True
+def test_a_click_applies_to_the_frame_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = (np.full((*SIZE, 3), 40 + 20 * (place < 3) + place % 2, np.uint8) for place in count())
+    marked = (_draw_square(image) if place < 3 else image for place, image in enumerate(images))
+    plug(monkeypatch, lambda: FakeCamera(marked, pause_s=0.02))
+
+    def run(socket: ClientConnection) -> None:
+        first = receive_frame(socket)["number"]
+        ask(socket, "hold", frame=first)
+        while receive_frame(socket)["number"] < first + 5:  # the square has left the camera
+            pass
+        ask(socket, "predict", frame=first, object=None, points=[[30, 20, 1]], box=None)
+        while True:
+            message = socket.recv(timeout=5)
+            if isinstance(message, bytes) and (found := unpack(message))[0]["kind"] == "masks":
+                break
+        header, runs = found
+        assert (header["number"], header["size"]) == (first, [*SIZE])
+        assert decode_runs(runs, SIZE).sum() == 400
+
+    raised = visit(monkeypatch, run)
+    assert webcam("--out", tmp_path, "--stop", "2000") == 0
+    assert not raised
+
+
+def _draw_square(image: np.ndarray) -> np.ndarray:
+    image[10:30, 20:40] = 200
+    return image
 
 
 def test_removing_an_object_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch, lambda: FakeCamera(squares()))
 
-    def visit(address: str) -> None:
-        def run() -> None:
-            visitor.until([1, 2])
-            visitor.post("remove", object=1)
-            visitor.until([2])
-            visitor.post("stop")
+    def run(socket: ClientConnection) -> None:
+        wait_for_objects(socket, [1, 2])
+        ask(socket, "remove_objects", objects=[1, 7])
+        wait_for_objects(socket, [2])
+        assert (
+            ask(socket, "predict", frame=0, object=1, points=[[1, 1, 1]], box=None)["problem"]["code"]
+            == "unknown-object"
+        )
 
-        visitor.address = address
-        threading.Thread(target=run, daemon=True).start()
-
-    visitor = Visitor()
-    monkeypatch.setattr(webcam_session, "_show_address", visit)
+    raised = visit(monkeypatch, run)
     assert webcam("--point", "14,20#1", "--point", "60,40#2", "--out", tmp_path, "--stop", "2000") == 0
-    assert list(read_masks(tmp_path / "png"))[-1].masks.object_ids == (2,)
+    assert not raised and list(read_masks(tmp_path / "png"))[-1].masks.object_ids == (2,)
+
+
+@pytest.mark.parametrize("words", [[], ["--record", "seen.mp4", "--out", "masks"]])
+def test_the_page_reports_what_was_saved(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plug(monkeypatch, lambda: FakeCamera(squares()))
+    ended: list[Any] = []
+
+    def run(socket: ClientConnection) -> None:
+        expected = {"png": str(tmp_path / "masks/png"), "record": str(tmp_path / "seen.mp4")} if words else {}
+        assert ask(socket, "hello")["outputs"] == expected
+        socket.send('{"id": 9, "command": "stop"}')
+        with suppress(ConnectionClosed):
+            while True:
+                message = socket.recv(timeout=5)
+                if isinstance(message, str) and "event" in message:
+                    ended.append(json.loads(message))
+        assert ended == [{"event": "ended", "files": expected, "problem": None}, {"event": "closing"}]
+        assert all(Path(path).exists() for path in expected.values())
+        is_checked.set()
+
+    is_checked = threading.Event()
+    raised = visit(monkeypatch, run)
+    assert webcam(*words) == 0
+    assert is_checked.wait(5) and not raised
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 import time
-import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,24 +15,26 @@ from masklet.cli import console
 from masklet.cli.live_output import MaskWriter, Recording, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
+from masklet.cli.studio_page import show_page
 from masklet.cli.track_run import check_model, check_prompts, collect_prompt_labels
-from masklet.cli.webcam_page import Click, Page, Removal
 from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
 from masklet.masks.masks import Masks
-from masklet.masks.overlay import pick_color
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.prompts import Prompt, click
-from masklet.tracking.propagate import need_nothing, propagate
+from masklet.prompts import Prompt
+from masklet.studio.live import LiveCommands
+from masklet.studio.live_prompts import LivePrompt, ShownImages, apply_prompt
+from masklet.studio.security import Access
+from masklet.studio.server import Server
+from masklet.tracking.propagate import propagate
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
 from masklet.video import Frame, camera, stream
 from masklet.video.cameras import Camera
 
-MAX_OBJECTS = 256  # objects that clicks on the page can create
 _RATE_DECAY = 0.9  # weight of the earlier frames in the moving average of the frame rate
 
 
@@ -61,6 +60,17 @@ class WebcamRequest:
     formats: list[Format]
     overwrite: bool
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The path of each output: formats by their names, and `record`."""
+        files = {form.name: str(form.path_in(self.out)) for form in self.formats} if self.out else {}
+        return files | ({"record": str(self.record)} if self.record else {})
+
+    @property
+    def object_ids(self) -> set[int]:
+        """The objects that have prompts in advance."""
+        return {object_id for prompts in self.schedule.values() for object_id in prompts}
+
 
 def open_source(source: str) -> Camera:
     """Open the camera of a number, or the stream at an address."""
@@ -85,35 +95,39 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         check_model(model, request.postprocessing)
         model.warm_up()  # otherwise the first frames would be dropped
         tracker = model.tracker(postprocessing=request.postprocessing)
-        page = Page(request.port) if request.port is not None else None
-        if page:
-            stack.callback(page.close)
-            _show_address(page.address)
+        page = None
+        if request.port is not None:
+            outputs = {name: str(Path(path).absolute()) for name, path in request.outputs.items()}
+            page = LiveCommands(video.name, video.size, outputs, request.object_ids)
+            server = Server(page, page.clients, Access(), port=request.port, page="live.html")
+            stack.callback(server.close)
+            show_page(server, "masklet webcam")
         return _Session(video, tracker, request, page).run()
 
 
 class _Session:
     """State of a running session."""
 
-    def __init__(self, video: Camera, tracker: Tracker, request: WebcamRequest, page: Page | None) -> None:
+    def __init__(self, video: Camera, tracker: Tracker, request: WebcamRequest, page: LiveCommands | None) -> None:
         self._video, self._tracker, self._page = video, tracker, page
         self._pending: dict[int, Mapping[int, Prompt]] = dict(request.schedule)
-        self._stop, self._message = request.stop, ""
+        self._stop = request.stop
+        self._error: MaskletError | None = None
         self._frames, self._rate, self._started = 0, 0.0, time.monotonic()
         self._last = self._started
         self._visible_frames: dict[int, int] = {}  # by object id
-        ids = {object_id for prompts in request.schedule.values() for object_id in prompts}
-        self._next_id = max(ids, default=0) + 1
         self._image: Any = None  # of the frame in progress
+        self._shown = ShownImages()
+        self._outputs = request.outputs
         self._recording = Recording(request.record, video.size) if request.record else None
-        labels = collect_prompt_labels(request.schedule)
-        self._masks = MaskWriter(request.out, request.formats, video, sorted(ids), labels) if request.out else None
+        ids, labels = sorted(request.object_ids), collect_prompt_labels(request.schedule)
+        self._masks = MaskWriter(request.out, request.formats, video, ids, labels) if request.out else None
 
     def run(self) -> dict[str, Any]:
         """Track, save and return the summary."""
-        error: MaskletError | None = None
         ended = "stopped"
         with ExitStack() as saving:
+            saving.push(self._report_end)
             if self._masks:
                 saving.callback(self._masks.finish)
             if self._recording:
@@ -125,21 +139,29 @@ class _Session:
             except (ResourceError, VideoError) as caught:
                 if not self._frames:
                     raise
-                console.print_error(error := caught)
-                ended = error.code
-        return self._summarize(ended, error)
+                console.print_error(caught)
+                self._error, ended = caught, caught.code
+        return self._summarize(ended)
 
     def _track(self) -> None:
         console.say(f"tracking {self._video.name}; frames that arrive during inference are dropped; Ctrl-C stops")
         with _delay_interrupts() as busy, show_live_status() as report:
-            for frame in propagate(self._tracker, self._visits(busy), after=self._update, needed=need_nothing):
+            for frame in propagate(
+                self._tracker, self._visits(busy), before=self._take_actions, after=self._update, needed=self._needed
+            ):
                 self._show(frame)
                 report(self._status_line())
-                if frame.index + 1 == self._stop or (self._page and self._page.stopped):
+                if frame.index + 1 == self._stop or (self._page and self._page.is_stopped):
                     break
         if self._pending:
             first = min(self._pending)
             console.say(f"masklet: warning: the session ended before frame {first}, so its prompts were not used")
+
+    def _report_end(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Report to the page what was saved, unless saving failed."""
+        if self._page:
+            failure = error if isinstance(error, MaskletError) else self._error
+            self._page.finish(failure, is_saved=not isinstance(error, Exception))
 
     def _visits(self, busy: _InterruptDelay) -> Iterator[VisitedFrame]:
         """Visit the camera's frames. Ctrl-C waits until a frame is finished, but does not wait for the next one."""
@@ -151,46 +173,39 @@ class _Session:
         """Write, record and show a frame."""
         masks, image = frame.masks, self._image
         encoded = encode_frame(frame)
-        overlay = masks.overlay(image) if self._page or self._recording else image
         if self._recording:
-            self._recording.add(overlay, frame.time or 0.0)
+            self._recording.add(masks.overlay(image), frame.time or 0.0)
         if self._masks:
             self._masks.add(encoded)
         self._count(encoded, masks)
         if self._page:
-            status = {"line": self._status_line(), "objects": _list_objects(masks), "message": self._message}
-            self._page.show(overlay, status)
+            status = {"frames": self._frames, "rate": round(self._rate, 2), "dropped": self._video.dropped}
+            self._page.show(frame.index, image, masks, status)
+
+    def _take_actions(self, index: int, frame: Frame) -> None:
+        """Prompt and remove objects as the users of the page did since the last frame."""
+        if not self._page:
+            return
+        for action in self._page.take_actions():
+            try:
+                if isinstance(action, LivePrompt):
+                    masks = apply_prompt(self._tracker, action, self._shown.get(action.frame))
+                    self._page.show_prompted(action.frame, masks)
+                else:
+                    self._tracker.remove_object(action.object_id)
+            except PromptError as error:  # a wrong click must not end the session
+                self._page.report(error)
+        self._shown.add(index, frame.image, self._page.held_frames)
+
+    def _needed(self, visit: VisitedFrame) -> Container[int]:
+        """Return the frames that corrections may need although they are out of reach of later frames."""
+        return self._page.held_frames if self._page else ()
 
     def _update(self, index: int, frame: Frame, masks: Masks) -> Masks:
-        """Return the masks of a tracked frame, updated by the prompts for it."""
-        tracker = self._tracker
+        """Return the masks of a tracked frame, updated by the prompts that were given in advance for it."""
         self._image = frame.image
-        prompts = dict(self._pending.pop(index, {}))
-        for action in self._page.take_actions() if self._page else ():
-            self._apply(action, prompts)
-        if prompts:
-            return tracker.prompt(index, prompts, frame.image)
-        return masks if masks.object_ids == tracker.object_ids else tracker.masks(index)
-
-    def _apply(self, action: Click | Removal, prompts: dict[int, Prompt]) -> None:
-        """Remove an object, or add a click to the `prompts` of its object."""
-        self._message = ""
-        try:
-            if isinstance(action, Removal):
-                prompts.pop(action.object_id, None)
-                self._tracker.remove_object(action.object_id)
-                return
-            object_id = self._next_id if action.object_id is None else action.object_id
-            if object_id not in {*self._tracker.tracks, *prompts, self._next_id}:
-                raise PromptError("unknown-object", f"object {object_id} was removed")
-            if len({*self._tracker.tracks, *prompts, object_id}) > MAX_OBJECTS:
-                raise PromptError("bad-prompt", f"{MAX_OBJECTS} objects are tracked already; remove one first")
-            height, width = self._video.size
-            point = click(action.x * width, action.y * height, positive=action.positive)
-            prompts[object_id] = prompts[object_id] + point if object_id in prompts else point
-            self._next_id = max(self._next_id, object_id + 1)
-        except PromptError as error:  # a wrong click must not end the session
-            self._message = error.message
+        prompts = self._pending.pop(index, None)
+        return self._tracker.prompt(index, prompts, frame.image) if prompts else masks
 
     def _count(self, frame: RleFrame, masks: Masks) -> None:
         now = time.monotonic()
@@ -211,11 +226,8 @@ class _Session:
         parts += ["writing masks"] if self._masks else []
         return " · ".join(parts)
 
-    def _summarize(self, ended: str, error: MaskletError | None) -> dict[str, Any]:
+    def _summarize(self, ended: str) -> dict[str, Any]:
         seconds = time.monotonic() - self._started
-        files = {**(self._masks.files if self._masks else {})}
-        if self._recording:
-            files["record"] = str(self._recording.path)
         return {
             "camera": self._video.name,
             "ended": ended,
@@ -225,25 +237,9 @@ class _Session:
             "seconds": round(seconds, 3),
             "frames_per_second": round(self._frames / seconds, 3),
             "objects": [{"id": key, "visible_frames": count} for key, count in sorted(self._visible_frames.items())],
-            "error": console.error_record(error) if error else None,
-            "files": files,
+            "error": console.error_record(self._error) if self._error else None,
+            "files": self._outputs,
         }
-
-
-def _list_objects(masks: Masks) -> list[dict[str, Any]]:
-    """Return the objects as the page shows them."""
-    return [
-        {"id": object_id, "visible": bool(visible), "color": "#{:02x}{:02x}{:02x}".format(*pick_color(object_id))}
-        for object_id, visible in zip(masks.object_ids, masks.visible, strict=True)
-    ]
-
-
-def _show_address(address: str) -> None:
-    """Print the address of the page, and open it in a browser if there is a terminal and a screen."""
-    console.say(f"page: {address}")
-    screen = sys.platform in ("win32", "darwin") or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    if sys.stderr.isatty() and screen:
-        webbrowser.open(address)
 
 
 class _InterruptDelay:

@@ -34,6 +34,7 @@ _EXPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _ENTERED = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0; url=/">
+<link rel="icon" href="data:,">
 <title>masklet</title>
 <p><a href="/">Open masklet</a></p>
 """
@@ -41,6 +42,7 @@ _FORM = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>masklet</title>
 <form method="post" action="/enter">
 <p><label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>

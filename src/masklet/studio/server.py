@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 import threading
 import webbrowser
 
@@ -90,9 +89,12 @@ class Server:
         self._thread.join(_JOIN_TIMEOUT_S)
         self.entry.close()
 
-    def open_browser(self) -> None:
-        """Open the page in the user's browser. The browser's arguments contain the private file only."""
-        webbrowser.open(self.entry.path.as_uri())
+    def open_browser(self) -> bool:
+        """Open the page in the user's browser, and return whether there is one.
+
+        The browser's arguments contain the private file only.
+        """
+        return webbrowser.open(self.entry.path.as_uri())
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -109,12 +111,6 @@ class Server:
 
     def _renew_entry(self) -> None:
         self.entry.write(f"{self.address}enter?code={self._access.issue_code()}")
-
-
-def has_screen() -> bool:
-    """Return whether there is a screen to show a browser on, and a person at the terminal."""
-    screen = sys.platform in ("win32", "darwin") or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    return sys.stderr.isatty() and screen
 
 
 def _listen(host: str, port: int) -> socket.socket:

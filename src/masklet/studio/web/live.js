@@ -1,0 +1,327 @@
+/** Page of `masklet webcam`: the camera's frames with their masks, the objects, and what is saved. */
+
+import { Connection } from "./connection.js";
+import { append, counted, fill, h, setText, updateList } from "./dom.js";
+import { icon } from "./icons.js";
+import { LiveSession } from "./live_session.js";
+import { LiveView } from "./live_view.js";
+import { Messages } from "./messages.js";
+import { startTheme } from "./theme.js";
+
+/** @typedef {import("./connection.js").Message} Message */
+/** @typedef {import("./live_view.js").LiveMask} LiveMask */
+
+const SHORTCUTS = [
+  ["Click", "add to the object"],
+  ["Right or Shift-click", "remove from it"],
+  ["Drag", "draw a box"],
+  ["Enter", "next object"],
+  ["Alt-click", "select an object"],
+  ["Delete", "remove the object"],
+  ["P", "pause or resume the view"],
+  ["H", "hide or show masks"],
+  ["C", "keyboard cursor"],
+  ["0, wheel", "fit, zoom"],
+];
+const PROMPT_MS = 1500; // for which a prompt stays on the screen while the frames go on
+
+class LivePage {
+  constructor() {
+    startTheme();
+    this.messages = new Messages(part("messages"));
+    /** @type {LiveView | null} */
+    this.view = null;
+    /** @type {LiveMask[]} */
+    this.objects = [];
+    this.paused = false;
+    this.gesture = false;
+    this.masksVisible = true;
+    this.ended = false;
+    /** @type {Record<string, string>} */
+    this.outputs = {};
+    /** @type {number | null} */
+    this.held = null;
+    this.promptTimer = 0;
+    this.connection = new Connection(`ws://${location.host}/ws`, {
+      onEvent: (event) => this.handleEvent(event),
+      onBinary: (header, payload) => this.handleBinary(header, payload),
+      onState: (state) => this.handleState(state),
+    }, { authorized: async () => (await fetch("/", { method: "HEAD" })).status !== 401 });
+    this.session = new LiveSession({
+      request: (command, fields) => this.connection.request(command, fields),
+      frame: () => this.view?.number ?? null,
+      zoom: () => this.view?.viewport.zoom ?? 1,
+      onChange: () => this.drawPrompt(),
+      onProblem: (problem) => this.messages.problem(problem),
+    });
+    this.build();
+    this.connection.open();
+  }
+
+  build() {
+    const control = (/** @type {string} */ name, /** @type {string} */ text, /** @type {() => void} */ run) =>
+      h("button", { type: "button", class: "button outlined", onclick: run }, icon(name), h("span", {}, text));
+    this.camera = h("span", { class: "camera" }, "Camera");
+    this.pauseButton = control("pause", "Pause", () => this.togglePause());
+    this.nextButton = control("add", "Next object", () => this.session.select(null));
+    this.stopButton = control("stop", "Stop", () => this.stop());
+    this.stopButton.classList.add("danger");
+    append(part("topbar"), this.camera, h("span", { class: "group" }, this.pauseButton, this.nextButton),
+      h("span", { class: "spacer" }), this.stopButton); // prettier-ignore
+    this.list = h("ul", { class: "list", "aria-label": "Objects" });
+    this.empty = h("p", { class: "empty" }, "Click on an object, or drag a box around it.");
+    this.saves = h("dl", { class: "body outputs" });
+    append(
+      part("side-panel"),
+      section("Objects", h("div", { id: "objects" }, this.list, this.empty)),
+      section("Saved", this.saves),
+      section("Keys and mouse", h("div", { class: "body help" }, ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)]))),
+    );
+    this.state = h("span", { class: "state", role: "status" }, "Connecting …");
+    this.counts = h("span", { class: "counts" });
+    append(part("status-line"), this.state, this.counts);
+    this.container = h("div", { class: "view" });
+    this.veil = h("div", { class: "veil", hidden: true });
+    this.pausedMark = h("div", { class: "paused-mark", hidden: true }, "Paused");
+    append(part("canvas-area"), this.container, this.pausedMark, this.veil);
+    document.addEventListener("keydown", (event) => this.handleKey(event));
+  }
+
+  /** @param {import("./connection.js").ConnectionState} state */
+  async handleState(state) {
+    if (this.ended) return;
+    this.view?.setEnabled(state === "open");
+    const texts = {
+      open: "Connected",
+      connecting: "Connecting …",
+      lost: "The connection to masklet was lost. Trying again …",
+      refused: "masklet does not accept this window; open the file that it names once more.",
+      closed: "",
+    };
+    setText(this.state, texts[state]);
+    this.state.classList.toggle("bad", state === "lost" || state === "refused");
+    if (state === "lost" || state === "refused") this.showVeil(h("div", { class: "card", role: "alert" }, texts[state]), true);
+    if (state !== "open") return;
+    this.veil.hidden = true;
+    this.held = null;
+    this.start(await this.connection.request("hello"));
+  }
+
+  /** @param {Message} hello */
+  start({ camera, size, outputs }) {
+    setText(this.camera, camera);
+    document.title = `${camera} – masklet webcam`;
+    this.outputs = outputs;
+    const rows = Object.entries(outputs);
+    fill(this.saves, ...(rows.length
+      ? rows.flatMap(([name, path]) => [h("dt", {}, name), h("dd", {}, path)])
+      : [h("dd", {}, "Nothing is saved. Start masklet webcam with --record or --out to save a video or masks.")])); // prettier-ignore
+    setText(/** @type {HTMLElement} */ (this.stopButton.lastChild), rows.length ? "Stop and save" : "Stop");
+    if (!this.view) {
+      this.view = new LiveView(this.container, size, this.session, (number) => {
+        this.container.dataset.frame = String(number);
+        this.drawObjects();
+      });
+      this.view.viewport.canvas.setAttribute("aria-label", `Frames of ${camera}`);
+      this.listenToGestures(this.view.viewport.canvas);
+    }
+    this.hold();
+  }
+
+  /** Keep the frame while a button is down, so that clicks and boxes apply to what was pressed on. @param {HTMLElement} canvas */
+  listenToGestures(canvas) {
+    const end = () => {
+      this.gesture = false;
+      this.hold();
+    };
+    canvas.addEventListener("pointerdown", () => {
+      this.gesture = true;
+      this.hold();
+    });
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", end);
+    window.addEventListener("blur", end);
+  }
+
+  /** Freeze or release the displayed frame, and let the server keep its image. */
+  hold() {
+    const wanted = this.paused || this.gesture ? this.view?.number ?? null : null;
+    if (wanted === null) this.view?.unfreeze();
+    else this.view?.freeze();
+    this.pausedMark.hidden = !this.paused;
+    if (wanted === this.held || this.connection.state !== "open") return;
+    this.held = wanted;
+    // after the prompts that are on their way, which may need the frame
+    this.session._enqueue(() => this.connection.request("hold", { frame: wanted }));
+  }
+
+  togglePause() {
+    this.paused = !this.paused;
+    this.session.clearPrompt();
+    this.pauseButton.setAttribute("aria-pressed", String(this.paused));
+    setText(/** @type {HTMLElement} */ (this.pauseButton.lastChild), this.paused ? "Resume" : "Pause");
+    this.hold();
+  }
+
+  async stop() {
+    this.stopButton.disabled = true;
+    try {
+      await this.connection.request("stop");
+    } catch (problem) {
+      this.stopButton.disabled = false;
+      this.messages.problem(problem);
+    }
+  }
+
+  /**
+   * @param {Message} header
+   * @param {ArrayBuffer} payload
+   */
+  handleBinary(header, payload) {
+    const { masks, end } = readMasks(header, payload);
+    if (header.kind === "masks") {
+      this.view?.setMasks(header.number, masks, header.size);
+      return;
+    }
+    if (header.kind !== "frame") return;
+    this.objects = masks;
+    const { frames, rate, dropped } = header;
+    setText(this.counts, `${counted(frames, "frame")} · ${rate.toFixed(1)} frames/s · ${dropped} dropped · ${counted(masks.length, "object")}`);
+    const jpeg = new Blob([new Uint8Array(payload, end)], { type: "image/jpeg" });
+    this.view?.receive({ number: header.number, size: header.size, masks, jpeg });
+    if (this.paused) this.drawObjects();
+  }
+
+  /** @param {Message} event */
+  handleEvent(event) {
+    if (event.event === "problem") this.messages.problem(event.problem.detail);
+    else if (event.event === "ended") this.showEnd(event);
+    else if (event.event === "closing" && !this.ended) this.showEnd({ problem: { detail: "masklet has ended." } });
+  }
+
+  /** @param {Message} end `files` is missing if the server ended without a word about them. */
+  showEnd({ files, problem }) {
+    this.ended = true;
+    this.connection.close();
+    this.view?.setEnabled(false);
+    for (const control of [this.pauseButton, this.nextButton, this.stopButton]) control.disabled = true;
+    setText(this.state, "Ended");
+    const saved = Object.entries(files || {});
+    const heading = h("h2", {}, "The session has ended");
+    const card = h("div", { class: "card", role: "alert" }, heading, problem && h("p", { class: "problem-text" }, problem.detail));
+    if (saved.length) {
+      const items = saved.map(([name, path]) => h("li", {}, `${name}: `, h("code", {}, path)));
+      append(card, h("p", {}, "Saved:"), h("ul", {}, ...items));
+    } else if (files && !problem) append(card, h("p", {}, "Nothing was saved, because masklet webcam was started without --record and --out."));
+    this.showVeil(card, false);
+  }
+
+  /** @param {HTMLElement} card @param {boolean} through Whether the image stays visible. */
+  showVeil(card, through) {
+    fill(this.veil, card);
+    this.veil.classList.toggle("through", through);
+    this.veil.hidden = false;
+  }
+
+  drawObjects() {
+    const { objects, session } = this;
+    if (session.active !== null && !this.paused && objects.some(({ object, hidden }) => object === session.active && !hidden)) this.expirePrompt();
+    this.empty.hidden = objects.length > 0;
+    updateList(this.list, objects, ({ object }) => String(object), (mask) => this.createRow(mask), (row, mask) => this.updateRow(row, mask));
+    this.view?.viewport.setActive(session.active, objects.find(({ object }) => object === session.active)?.color);
+    this.nextButton.setAttribute("aria-pressed", String(session.active === null));
+  }
+
+  /** @param {LiveMask} mask */
+  createRow({ object, color }) {
+    const swatch = h("span", { class: "swatch" });
+    swatch.style.background = color;
+    return h("li", { class: "item" }, swatch,
+      h("button", { type: "button", class: "main", onclick: () => this.session.select(object) }, h("span", { class: "name" })),
+      h("button", { type: "button", class: "button icon-only", "aria-label": `Remove object ${object}`, title: "Remove", onclick: () => this.session.remove(object) }, icon("remove"))); // prettier-ignore
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {LiveMask} mask
+   */
+  updateRow(row, { object, hidden }) {
+    const active = object === this.session.active;
+    row.classList.toggle("selected", active);
+    row.querySelector(".main")?.setAttribute("aria-current", String(active));
+    setText(/** @type {HTMLElement} */ (row.querySelector(".name")), hidden ? `Object ${object}, hidden` : `Object ${object}`);
+  }
+
+  /** Draw the prompt of the active object, and its selection. */
+  drawPrompt() {
+    this.view?.setPrompt(this.session.prompt);
+    this.drawObjects();
+  }
+
+  /** Remove the prompt from the screen once its object moves on. */
+  expirePrompt() {
+    const { session } = this;
+    if (this.promptTimer || session.promptFrame === null) return;
+    const frame = session.promptFrame;
+    this.promptTimer = setTimeout(() => {
+      this.promptTimer = 0;
+      if (!this.paused && !this.gesture && session.promptFrame === frame) session.clearPrompt();
+    }, PROMPT_MS);
+  }
+
+  /** @param {KeyboardEvent} event */
+  handleKey(event) {
+    if (event.ctrlKey || event.metaKey || this.ended || !this.view) return;
+    if (this.view.handleKey(event)) {
+      event.preventDefault();
+      return;
+    }
+    const isControl = event.target instanceof HTMLElement && event.target.matches("button, input");
+    if (isControl && (event.key === "Enter" || event.key === " ")) return;
+    /** @type {Record<string, () => void>} */
+    const actions = {
+      enter: () => this.session.select(null),
+      n: () => this.session.select(null),
+      delete: () => this.session.active !== null && this.session.remove(this.session.active),
+      p: () => this.togglePause(),
+      h: () => this.view?.viewport.setMasksVisible((this.masksVisible = !this.masksVisible)),
+      c: () => this.view?.toggleKeyboardCursor(),
+      0: () => this.view?.viewport.fit(),
+    };
+    const action = actions[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+}
+
+/**
+ * @param {Message} header
+ * @param {ArrayBuffer} payload
+ * @returns {{masks: LiveMask[], end: number}} The masks, and where their runs end.
+ */
+function readMasks(header, payload) {
+  let end = 0;
+  /** @type {LiveMask[]} */
+  const masks = header.masks.map((/** @type {Message} */ { object, runs, color, visible }) => {
+    const start = end;
+    end += 4 * runs;
+    return { object, runs: new Uint32Array(payload, start, runs), color, hidden: !visible };
+  });
+  return { masks, end };
+}
+
+/**
+ * @param {string} title
+ * @param {HTMLElement} body
+ */
+function section(title, body) {
+  return h("section", { class: "section" }, h("div", { class: "head" }, h("h2", {}, title)), body);
+}
+
+/** @param {string} id */
+function part(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+new LivePage();
