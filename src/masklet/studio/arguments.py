@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
-from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -17,7 +16,7 @@ MAX_ITEMS = 100_000  # of a list or an object
 _SHOWN = 60  # characters of a value in a message
 _SUFFIX = "_id"  # `object` and `class` are words of Python, so their parameters are `object_id` and `class_id`
 
-Check = Callable[[Any, str], Any]
+Read = Callable[[Any], Any]
 
 
 def read_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,125 +38,170 @@ def read_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -
     parameters = _list_parameters(function)
     for name in arguments:
         if name not in parameters:
-            raise _error(
-                f"/{name:.{_SHOWN}}", f"is not an argument; the arguments are {', '.join(parameters) or 'none'}"
-            )
+            known = ", ".join(parameters) or "none"
+            raise _error((name,), f"is not an argument; the arguments are {known}")
     read = {}
-    for name, (keyword, kind, is_required) in parameters.items():
+    for name, (keyword, read_value, is_required) in parameters.items():
         if name in arguments:
-            read[keyword] = _read(kind, arguments[name], f"/{name}")
+            try:
+                read[keyword] = read_value(arguments[name])
+            except _Invalid as invalid:
+                raise _error((name, *reversed(invalid.path)), invalid.message) from None
         elif is_required:
-            raise _error(f"/{name}", "is missing")
+            raise _error((name,), "is missing")
     return read
 
 
+class _Invalid(Exception):
+    """A value of another type, and the keys and positions that lead to it, from the innermost one."""
+
+    def __init__(self, message: str, *path: object) -> None:
+        self.message, self.path = message, [*path]
+
+
 @cache
-def _list_parameters(function: Callable[..., Any]) -> dict[str, tuple[str, Any, bool]]:
-    """Return the keyword-only parameters, by name of the argument: name, type, and whether it is required."""
+def _list_parameters(function: Callable[..., Any]) -> dict[str, tuple[str, Read, bool]]:
+    """Return the keyword-only parameters, by name of the argument: name, reader, and whether it is required."""
     types = get_type_hints(function)
     return {
-        name.removesuffix(_SUFFIX): (name, types[name], parameter.default is parameter.empty)
+        name.removesuffix(_SUFFIX): (name, _make_reader(types[name]), parameter.default is parameter.empty)
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
 
 
-def _read(kind: Any, value: Any, pointer: str) -> Any:
+def _make_reader(kind: Any) -> Read:
+    """Return a function that checks a value of a type, and returns it or raises `_Invalid`."""
     if kind in _PLAIN:
-        return _PLAIN[kind](value, pointer)
+        return _PLAIN[kind]
     if is_typeddict(kind):
-        return _read_fields(kind, value, pointer)
-    return _READERS[get_origin(kind)](get_args(kind), value, pointer)
+        return _make_field_reader(kind)
+    return _MAKERS[get_origin(kind)](*get_args(kind))
 
 
-def _read_integer(value: Any, pointer: str) -> int:
+def _read_integer(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MAX_NUMBER:
-        raise _error(pointer, f"must be a whole number from 0 to {MAX_NUMBER}", value)
+        raise _Invalid(f"must be a whole number from 0 to {MAX_NUMBER}, got {_shorten(value)}")
     return value
 
 
-def _read_number(value: Any, pointer: str) -> float:
-    if type(value) not in (int, float) or not abs(value) <= MAX_NUMBER or not isfinite(value):
-        raise _error(pointer, f"must be a number from −{MAX_NUMBER} to {MAX_NUMBER}", value)
+def _read_number(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) <= MAX_NUMBER:  # NaN is not
+        raise _Invalid(f"must be a number from −{MAX_NUMBER} to {MAX_NUMBER}, got {_shorten(value)}")
     return float(value)
 
 
-def _read_boolean(value: Any, pointer: str) -> bool:
+def _read_boolean(value: Any) -> bool:
     if type(value) is not bool:
-        raise _error(pointer, "must be true or false", value)
+        raise _Invalid(f"must be true or false, got {_shorten(value)}")
     return value
 
 
-def _read_text(value: Any, pointer: str) -> str:
+def _read_text(value: Any) -> str:
     if type(value) is not str or len(value) > MAX_TEXT_LENGTH:
-        raise _error(pointer, f"must be a text of at most {MAX_TEXT_LENGTH} characters", value)
+        raise _Invalid(f"must be a text of at most {MAX_TEXT_LENGTH} characters, got {_shorten(value)}")
     return value
 
 
-def _read_literal(options: tuple[Any, ...], value: Any, pointer: str) -> Any:
-    if type(value) not in {type(option) for option in options} or value not in options:
-        raise _error(pointer, f"must be {' or '.join(map(str, options))}", value)
-    return value
+def _make_literal_reader(*options: Any) -> Read:
+    expected = {(type(option), option) for option in options}
+
+    def read(value: Any) -> Any:
+        if type(value) not in (int, str) or (type(value), value) not in expected:
+            raise _Invalid(f"must be {' or '.join(map(str, options))}, got {_shorten(value)}")
+        return value
+
+    return read
 
 
-def _read_optional(options: tuple[Any, ...], value: Any, pointer: str) -> Any:
-    if value is None:
-        return None
-    (kind,) = (option for option in options if option is not NoneType)
-    return _read(kind, value, pointer)
+def _make_optional_reader(*options: Any) -> Read:
+    (read,) = (_make_reader(option) for option in options if option is not NoneType)
+    return lambda value: None if value is None else read(value)
 
 
-def _read_list(options: tuple[Any, ...], value: Any, pointer: str) -> list[Any]:
-    if type(value) is not list or len(value) > MAX_ITEMS:
-        raise _error(pointer, f"must be a list of at most {MAX_ITEMS} items", value)
-    return [_read(options[0], item, f"{pointer}/{position}") for position, item in enumerate(value)]
+def _make_list_reader(kind: Any) -> Read:
+    read_item = _make_reader(kind)
+
+    def read(value: Any) -> list[Any]:
+        if type(value) is not list or len(value) > MAX_ITEMS:
+            raise _Invalid(f"must be a list of at most {MAX_ITEMS} items, got {_shorten(value)}")
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(read_item(item))
+        except _Invalid as invalid:
+            invalid.path.append(len(items))
+            raise
+        return items
+
+    return read
 
 
-def _read_tuple(options: tuple[Any, ...], value: Any, pointer: str) -> tuple[Any, ...]:
-    if type(value) is not list or len(value) != len(options):
-        raise _error(pointer, f"must be a list of {len(options)} items", value)
-    items = enumerate(zip(options, value, strict=True))
-    return tuple(_read(kind, item, f"{pointer}/{position}") for position, (kind, item) in items)
+def _make_tuple_reader(*kinds: Any) -> Read:
+    readers = [_make_reader(kind) for kind in kinds]
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) != len(readers):
+            raise _Invalid(f"must be a list of {len(readers)} items, got {_shorten(value)}")
+        items: list[Any] = []
+        try:
+            for read_item, item in zip(readers, value, strict=True):
+                items.append(read_item(item))
+        except _Invalid as invalid:
+            invalid.path.append(len(items))
+            raise
+        return tuple(items)
+
+    return read
 
 
-def _read_dict(options: tuple[Any, ...], value: Any, pointer: str) -> dict[str, Any]:
-    if type(value) is not dict or len(value) > MAX_ITEMS:
-        raise _error(pointer, f"must be an object of at most {MAX_ITEMS} fields", value)
-    return {
-        _read_text(name, pointer): _read(options[1], item, f"{pointer}/{name:.{_SHOWN}}")
-        for name, item in value.items()
-    }
+def _make_dict_reader(_: Any, kind: Any) -> Read:
+    read_item = _make_reader(kind)
+
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict or len(value) > MAX_ITEMS:
+            raise _Invalid(f"must be an object of at most {MAX_ITEMS} fields, got {_shorten(value)}")
+        return {_read_text(name): _read_at(name, read_item, item) for name, item in value.items()}
+
+    return read
 
 
-def _read_fields(kind: Any, value: Any, pointer: str) -> dict[str, Any]:
-    types = _get_fields(kind)
-    if type(value) is not dict:
-        raise _error(pointer, "must be an object", value)
-    for name in value:
-        if name not in types:
-            raise _error(f"{pointer}/{name:.{_SHOWN}}", f"is not a field; the fields are {', '.join(types)}")
-    return {name: _read(types[name], item, f"{pointer}/{name}") for name, item in value.items()}
+def _make_field_reader(kind: Any) -> Read:
+    readers = {name: _make_reader(one) for name, one in get_type_hints(kind).items()}
+
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise _Invalid(f"must be an object, got {_shorten(value)}")
+        for name in value:
+            if name not in readers:
+                raise _Invalid(f"is not a field; the fields are {', '.join(readers)}", name)
+        return {name: _read_at(name, readers[name], item) for name, item in value.items()}
+
+    return read
 
 
-@cache
-def _get_fields(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _read_at(name: str, read: Read, value: Any) -> Any:
+    try:
+        return read(value)
+    except _Invalid as invalid:
+        invalid.path.append(name)
+        raise
 
 
-_PLAIN: dict[Any, Check] = {int: _read_integer, float: _read_number, bool: _read_boolean, str: _read_text}
-_READERS: dict[Any, Callable[[tuple[Any, ...], Any, str], Any]] = {
-    Literal: _read_literal,
-    Union: _read_optional,
-    UnionType: _read_optional,
-    list: _read_list,
-    tuple: _read_tuple,
-    dict: _read_dict,
+_PLAIN: dict[Any, Read] = {int: _read_integer, float: _read_number, bool: _read_boolean, str: _read_text}
+_MAKERS: dict[Any, Callable[..., Read]] = {
+    Literal: _make_literal_reader,
+    Union: _make_optional_reader,
+    UnionType: _make_optional_reader,
+    list: _make_list_reader,
+    tuple: _make_tuple_reader,
+    dict: _make_dict_reader,
 }
 
 
-def _error(pointer: str, message: str, *value: Any) -> MaskletError:
-    got = f", got {_shorten(value[0])}" if value else ""
-    return MaskletError("bad-request", f"{pointer} {message}{got}", pointer=pointer)
+def _error(path: tuple[object, ...], message: str) -> MaskletError:
+    pointer = "".join(f"/{part!s:.{_SHOWN}}" for part in path)
+    return MaskletError("bad-request", f"{pointer} {message}", pointer=pointer)
 
 
 def _shorten(value: Any) -> str:

@@ -15,7 +15,7 @@ from masklet.studio.problems import log_bug
 _STOP_TIMEOUT_S = 10.0  # for the step that runs when the engine ends
 
 Model = TypeVar("Model")
-Work: TypeAlias = Callable[[Model], "Iterator[None] | None"]
+Work: TypeAlias = Callable[[Model], "Iterator[object] | None"]
 """Computes something with the model, in one step, or returns an iterator whose items are steps."""
 
 
@@ -58,7 +58,7 @@ class Job(Generic[Model]):
         self.priority, self.work, self.slot, self.ready_time = priority, work, slot, ready_time
         self.error: MaskletError | None = None
         self.is_complete = self.is_cancelled = False
-        self.steps: Iterator[None] | None = None
+        self.steps: Iterator[object] | None = None
         self._engine, self._on_end, self._ended = engine, on_end, threading.Event()
 
     def cancel(self) -> None:

@@ -1,0 +1,1 @@
+"""Commands of the studio, one module for each group. A public method is a command with its name."""
