@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 import masklet
-from masklet.cli import data, evaluate, everything, export, models, segment, track, train, webcam
+from masklet.cli import data, evaluate, everything, export, models, segment, studio, track, train, webcam
 from masklet.cli.console import print_error, say
 from masklet.errors import InputNotFound, MaskletError
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 app.command("segment")(segment.segment)
 app.command("track")(track.track)
 app.command("webcam")(webcam.webcam)
+app.command("studio")(studio.studio)
 app.command("everything")(everything.everything)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")

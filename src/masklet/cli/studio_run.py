@@ -1,0 +1,207 @@
+"""Studio run: opens the project, serves the page, and adds images and videos."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from masklet.checkpoints.hub import find_release
+from masklet.cli import console
+from masklet.cli.options import ModelOptions, locate_model
+from masklet.cli.studio_page import show_page
+from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
+from masklet.files.error_translation import translate_read_errors
+from masklet.files.open_input import require_input
+from masklet.project.media import add_media
+from masklet.project.project import Project
+from masklet.segmenter import Segmenter
+from masklet.studio.connection import Clients
+from masklet.studio.security import LOOPBACK_NAMES, Access, is_loopback
+from masklet.studio.server import Server
+from masklet.studio.studio import Studio
+
+TOKEN_VARIABLE = "MASKLET_TOKEN"
+DEFAULT_PORT = 8790  # always the same, because browsers store settings of the page by port
+_EVERY_HOST = ("0.0.0.0", "::", "")
+_MAX_TOKEN_BYTES = 4096
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_MAX_SKIPPED = 5  # files that are listed
+
+
+@dataclass(frozen=True, slots=True)
+class StudioRequest:
+    """A run of the studio.
+
+    Attributes:
+        paths: Images, videos and folders to add to the project.
+        project: The folder of the project.
+        port: The port; None for the default one, or any if it is taken.
+        host: The address to listen on.
+        allowed_hosts: Further names of the server.
+        token_file: File with the token; None for the environment variable.
+        json: Print the address as JSON.
+    """
+
+    paths: list[str]
+    project: Path
+    model: ModelOptions
+    port: int | None
+    browser: bool
+    host: str
+    allowed_hosts: list[str]
+    token_file: Path | None
+    json: bool
+
+
+def run(request: StudioRequest) -> int:
+    """Serve the studio until Ctrl-C, and return the exit status.
+
+    Raises:
+        MaskletError: An input, the project, the token or the port is not usable.
+    """
+    access = _make_access(request)
+    folders = _check_paths(request.paths)
+    _check_model(request.model.model)
+    with ExitStack() as stack:
+        stack.enter_context(_restore_signals())
+        try:
+            project = stack.enter_context(_open_project(request))
+            clients = Clients()
+            studio = Studio(project, clients, lambda: _load(request.model), request.model.model, folders)
+            stack.callback(studio.close)
+            server = _serve(studio, clients, access, request)
+            stack.callback(server.close)
+            stack.callback(_ignore_signals)  # while the studio is closed, which takes some seconds
+            _show(server, request)
+            _add_media(project, request.paths)
+            _wait()
+        except KeyboardInterrupt:
+            console.say("closing; everything is saved")
+    return 0
+
+
+def _make_access(request: StudioRequest) -> Access:
+    """Return who may use the studio.
+
+    Raises:
+        SettingsError: Other machines may connect, but there is no token.
+    """
+    token = _read_token(request.token_file)
+    if token is None and not is_loopback(request.host):
+        message = f"--host {request.host} lets other machines connect; set ${TOKEN_VARIABLE} or --token-file"
+        raise SettingsError("bad-usage", f"{message} to a token of at least 16 characters")
+    own = [] if request.host in (*_EVERY_HOST, *LOOPBACK_NAMES, "::1") else [request.host]
+    return Access([*own, *request.allowed_hosts], token)
+
+
+def _read_token(file: Path | None) -> str | None:
+    """Read the token. The variable is removed, so that other programs do not inherit it."""
+    variable = os.environ.pop(TOKEN_VARIABLE, None)
+    if file is None:
+        return variable or None
+    with translate_read_errors(file), file.open("rb") as handle:
+        content = handle.read(_MAX_TOKEN_BYTES)
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        raise SettingsError("bad-usage", f"{file}: the token must be a line of text in UTF-8") from None
+
+
+def _check_paths(paths: list[str]) -> list[Path]:
+    """Return the folders among the paths. Raises `InputNotFound` if a path does not exist."""
+    for path in paths:
+        if "://" in path or (path.isdecimal() and not Path(path).exists()):
+            message = f"{path} is a camera; record it with masklet webcam {path} --record FILE.mp4, and open the file"
+            raise SettingsError("bad-usage", message)
+    found = [require_input(path) for path in paths]
+    return [path for path in found if path.is_dir()]
+
+
+def _check_model(model: str) -> None:
+    """Raise `MaskletError` for a model that does not exist; a release is downloaded later."""
+    if find_release(model) is None:
+        locate_model(model)
+
+
+def _open_project(request: StudioRequest) -> Project:
+    try:
+        project = Project.open(request.project, create=bool(request.paths))
+    except InputNotFound as missing:
+        message = f"there is no project in {request.project}; give images, videos or folders to make one"
+        raise InputNotFound("input-not-found", message, path=str(request.project)) from missing
+    console.say(f"project: {request.project}")
+    return project
+
+
+def _load(options: ModelOptions) -> Segmenter:
+    """Load the model, in a thread of the studio. Errors are shown on the page, and printed."""
+    try:
+        return options.load()
+    except MaskletError as error:
+        console.print_error(error)
+        raise
+
+
+def _serve(studio: Studio, clients: Clients, access: Access, request: StudioRequest) -> Server:
+    port = DEFAULT_PORT if request.port is None else request.port
+    try:
+        return Server(studio, clients, access, request.host, port)
+    except ResourceError:
+        if request.port is not None:
+            raise
+        return Server(studio, clients, access, request.host, 0)
+
+
+def _show(server: Server, request: StudioRequest) -> None:
+    show_page(server, "masklet studio", browser=request.browser)
+    if not is_loopback(request.host):
+        console.say(f"other machines: http://NAME:{server.port}/enter, for each NAME of --allow-host, with the token")
+    console.say("Ctrl-C ends it")
+    if request.json:
+        record = {"address": server.address, "port": server.port, "project": str(request.project),
+                  "entry": str(server.entry.path)}  # fmt: skip
+        console.print_line(json.dumps(record))
+        sys.stdout.flush()
+
+
+def _add_media(project: Project, paths: list[str]) -> None:
+    """Add the images and videos, which appear on the page meanwhile."""
+    if not paths:
+        return
+    result = add_media(project, paths)
+    for path, reason in result.skipped[:_MAX_SKIPPED]:
+        console.say(f"skipped: {reason if str(path) in reason else f'{path}: {reason}'}")
+    if len(result.skipped) > _MAX_SKIPPED:
+        console.say(f"skipped: {len(result.skipped) - _MAX_SKIPPED} further files")
+    added, known = len(result.added), len(result.known)
+    console.say(f"{added} images and videos added" + (f", {known} were in the project" if known else ""))
+
+
+@contextmanager
+def _restore_signals() -> Iterator[None]:
+    """Restore the handlers of signals at the end of the block."""
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _wait() -> None:
+    """Wait for Ctrl-C or another signal."""
+    forever = threading.Event()
+    while not forever.wait(3600):
+        pass
