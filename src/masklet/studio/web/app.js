@@ -77,6 +77,9 @@ export class App {
 
   start() {
     this.connection.open();
+    addEventListener("beforeunload", (event) => {
+      if (this.unsaved) event.preventDefault();
+    });
     addEventListener("online", () => this.connection.retry());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.connection.retry();

@@ -116,6 +116,26 @@ export function updateList(parent, items, keyOf, create, update) {
 }
 
 /**
+ * A function that calls `draw` in the next animation frame, once for all calls before it.
+ *
+ * @param {() => void} draw
+ * @returns {() => void}
+ */
+export function inNextFrame(draw) {
+  let scheduled = false;
+  return () => {
+    if (scheduled) return;
+    scheduled = true;
+    const run = () => {
+      scheduled = false;
+      draw();
+    };
+    if (document.hidden) setTimeout(run, 50); // hidden windows have no frames
+    else requestAnimationFrame(run);
+  };
+}
+
+/**
  * Move the focus through the items of a list with the arrow keys; one item is in the tab order.
  *
  * @param {HTMLElement} list

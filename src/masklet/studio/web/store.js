@@ -8,7 +8,7 @@
 /** @typedef {{points: PromptPoint[], box: Box | null, candidate: number | null}} PromptEntry */
 /** @typedef {{object: number, runs: Uint32Array, score: number | null, source: string, accepted: boolean}} Mask */
 /** @typedef {{medium: number, frame: number, seq: number, size: [number, number], masks: Mask[]}} FrameMasks */
-/** @typedef {{frames: number, cells: Map<number, Uint8Array>}} Lanes */
+/** Bytes per frame, and how often they changed, by object. @typedef {{frames: number, cells: Map<number, Uint8Array>, versions: Map<number, number>}} Lanes */
 /** @typedef {"select" | "prompt" | "brush" | "eraser" | "polygon" | "proposals"} Tool */
 /** @typedef {{start: number, stop: number}} Range frames from start to before stop */
 /** @typedef {"project" | "media" | "classes" | "objects" | "prompts" | "lanes" | "masks" | "place" | "selection" | "tool" | "range" | "undo" | "view"} Topic */
@@ -162,6 +162,7 @@ export class Store {
     let cells = lanes.cells.get(object);
     if (!cells) lanes.cells.set(object, (cells = new Uint8Array(lanes.frames)));
     cells[frame] = byte;
+    lanes.versions.set(object, (lanes.versions.get(object) || 0) + 1);
     this.touch("lanes");
   }
 
@@ -173,7 +174,7 @@ export class Store {
     const cells = new Map(
       header.objects.map((object, row) => [object, new Uint8Array(payload, row * header.frames, header.frames).slice()]),
     );
-    this.lanes.set(header.medium, { frames: header.frames, cells });
+    this.lanes.set(header.medium, { frames: header.frames, cells, versions: new Map() });
     this.touch("lanes");
   }
 

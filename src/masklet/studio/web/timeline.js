@@ -49,7 +49,6 @@ export class Timeline {
     this.height = 0;
     /** @type {Map<number, {bytes: Uint8Array, key: string, columns: Uint8Array}>} */
     this.cache = new Map();
-    this.version = 0; // of the lanes
     this.scheduled = false;
     /** @type {Record<string, string>} */
     this.colors = {};
@@ -62,7 +61,6 @@ export class Timeline {
     this.listen();
     let medium = /** @type {number | null} */ (null);
     store.subscribe(["lanes", "place", "selection", "objects", "range", "view"], (topics) => {
-      if (topics.has("lanes")) this.version++;
       if (store.medium !== medium) {
         medium = store.medium;
         this.showAll();
@@ -263,7 +261,7 @@ export class Timeline {
     const bytes = lanes?.cells.get(object);
     if (!bytes) return new Uint8Array();
     const columns = Math.min(Math.ceil(this.plotWidth), Math.ceil(this.span));
-    const key = `${this.version} ${this.start} ${this.span} ${columns}`;
+    const key = `${lanes?.versions.get(object) || 0} ${this.start} ${this.span} ${columns}`;
     const cached = this.cache.get(object);
     if (cached && cached.bytes === bytes && cached.key === key) return cached.columns;
     const wide = this.plotWidth >= this.span; // every frame has a column of its own

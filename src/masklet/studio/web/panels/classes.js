@@ -2,7 +2,7 @@
 
 import { button, newId } from "../controls.js";
 import { openDialog } from "../dialogs.js";
-import { append, h, rovingFocus, setText, updateList } from "../dom.js";
+import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
 import { createSection } from "./section.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -16,10 +16,7 @@ const COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4"
  */
 export function createClasses(app, parent) {
   const { store } = app;
-  const add = button({ icon: "add", label: "Add a class", onclick: (event) => {
-    event.preventDefault();
-    editClass(app, null);
-  } });
+  const add = button({ icon: "add", label: "Add a class", onclick: () => editClass(app, null) });
   const { root, body } = createSection("classes", "Classes", [add]);
   body.classList.remove("body");
   const list = h("ul", { class: "list", "aria-label": "Classes" });
@@ -86,7 +83,7 @@ export function createClasses(app, parent) {
     edit.setAttribute("aria-label", `Edit ${entry.name}`);
   }
 
-  store.subscribe(["classes", "objects", "place"], draw);
+  store.subscribe(["classes", "objects", "place"], inNextFrame(draw));
 }
 
 /**

@@ -1,13 +1,14 @@
 /** Objects panel: the objects of the image or video, with their color, class, visibility and lock. */
 
 import { button, setLabel, setPressed } from "../controls.js";
-import { append, h, rovingFocus, setText, updateList } from "../dom.js";
+import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
 import { icon } from "../icons.js";
 import { describeCell, isLow, readCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../store.js").StudioObject} StudioObject */
+/** @typedef {{color: HTMLInputElement, main: HTMLElement, name: HTMLElement, note: HTMLElement, score: HTMLElement, remove: HTMLElement, solo: HTMLElement, lock: HTMLElement, eye: HTMLElement, drawn: string}} Row */
 
 /**
  * @param {App} app
@@ -15,14 +16,8 @@ import { createSection } from "./section.js";
  */
 export function createObjects(app, parent) {
   const { store } = app;
-  const hideAll = button({ icon: "eye", label: "Hide all objects", action: "object.hideAll", pressed: false, onclick: (event) => {
-    event.preventDefault();
-    app.toggleHideAll();
-  } });
-  const create = button({ icon: "add", label: "New object: the next click starts it", action: "finish", onclick: (event) => {
-    event.preventDefault();
-    app.finish();
-  } });
+  const hideAll = button({ icon: "eye", label: "Hide all objects", action: "object.hideAll", pressed: false, onclick: () => app.toggleHideAll() });
+  const create = button({ icon: "add", label: "New object: the next click starts it", action: "finish", onclick: () => app.finish() });
   const { root, body, heading } = createSection("objects", "Objects", [hideAll, create]);
   body.classList.remove("body");
   const list = h("ul", { class: "list", "aria-label": "Objects" });
@@ -31,8 +26,11 @@ export function createObjects(app, parent) {
   parent.append(root);
   rovingFocus(list, ".main");
 
+  /** @type {WeakMap<HTMLElement, Row>} */
+  const rows = new WeakMap();
   /** @type {number | null} */
   let renaming = null;
+  let revealed = /** @type {number | null} */ (null);
 
   function draw() {
     const ids = [...store.shownObjects.keys()].sort((a, b) => a - b);
@@ -42,30 +40,30 @@ export function createObjects(app, parent) {
     setPressed(hideAll, store.hideAll);
     setLabel(hideAll, store.hideAll ? "Show all objects" : "Hide all objects", app.shortcuts);
     updateList(list, ids, String, createRow, updateRow);
-    const mains = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(".main")]);
-    if (!mains.some((main) => main.tabIndex === 0) && mains.length) mains[0].tabIndex = 0;
+    if (store.object !== revealed) list.querySelector(`[data-key="${store.object}"]`)?.scrollIntoView({ block: "nearest" });
+    revealed = store.object;
+    moveTabStop();
   }
 
   /** @param {number} id */
   function createRow(id) {
-    const color = h("input", { type: "color", onchange: () => app.changeObject(id, { color: color.value }) });
-    const row = h(
-      "li",
-      { class: "item" },
-      color,
-      h(
-        "button",
-        { type: "button", class: "main", onclick: () => app.pick(id), ondblclick: () => rename(id) },
-        h("span", { class: "texts" }, h("span", { class: "name" }), h("span", { class: "note" })),
-        h("span", { class: "score" }),
-      ),
-      button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.removeObject(id) }),
-      button({ icon: "solo", label: "Show only this object", class: "quiet", pressed: false, onclick: () => app.toggleSolo(id) }),
-      button({ icon: "lock", label: "Lock", class: "lock quiet", pressed: false, onclick: () => app.toggleLocked(id) }),
-      button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggleHidden(id) }),
-    );
+    const parts = {
+      color: h("input", { type: "color", title: "Color", onchange: () => app.changeObject(id, { color: parts.color.value }) }),
+      main: h("button", { type: "button", class: "main", tabindex: "-1", onclick: () => app.pick(id), ondblclick: () => rename(id) }),
+      name: h("span", { class: "name" }),
+      note: h("span", { class: "note" }),
+      score: h("span", { class: "score" }),
+      remove: button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.removeObject(id) }),
+      solo: button({ icon: "solo", label: "Show only this object", class: "quiet", pressed: false, onclick: () => app.toggleSolo(id) }),
+      lock: button({ icon: "lock", label: "Lock", class: "quiet", pressed: false, onclick: () => app.toggleLocked(id) }),
+      eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggleHidden(id) }),
+      drawn: "", // what the row shows
+    };
+    append(parts.main, h("span", { class: "texts" }, parts.name, parts.note), parts.score);
+    const row = h("li", { class: "item" }, parts.color, parts.main, parts.remove, parts.solo, parts.lock, parts.eye);
     row.addEventListener("pointerenter", () => app.view.setHighlighted(id));
     row.addEventListener("pointerleave", () => app.view.setHighlighted(null));
+    rows.set(row, parts);
     return row;
   }
 
@@ -74,33 +72,40 @@ export function createObjects(app, parent) {
    * @param {number} id
    */
   function updateRow(row, id) {
+    const parts = /** @type {Row} */ (rows.get(row));
     const object = /** @type {StudioObject} */ (store.objectOf(id));
     const selected = id === store.object;
     const label = store.nameOf(id);
-    const [color] = /** @type {HTMLInputElement[]} */ ([...row.querySelectorAll("input[type=color]")]);
-    if (color !== document.activeElement) color.value = object.color;
-    color.setAttribute("aria-label", `Color of ${label}`);
-    color.title = "Color";
+    const className = (object.class !== null && store.classes.get(object.class)?.name) || "no class";
+    const byte = store.cellOf(id);
+    const { color, hidden, locked } = object;
+    const shown = [label, className, color, byte, selected, hidden, locked, store.isVisible(id), store.solo === id].join("\n");
+    if (shown === parts.drawn) return;
+    parts.drawn = shown;
+    if (parts.color !== document.activeElement) parts.color.value = color;
+    parts.color.setAttribute("aria-label", `Color of ${label}`);
     row.classList.toggle("selected", selected);
     row.classList.toggle("dim", !store.isVisible(id));
-    const main = /** @type {HTMLElement} */ (row.querySelector(".main"));
-    main.setAttribute("aria-current", String(selected));
-    if (selected) {
-      for (const other of list.querySelectorAll(".main")) /** @type {HTMLElement} */ (other).tabIndex = -1;
-      main.tabIndex = 0;
-    } else if (!main.hasAttribute("tabindex")) main.tabIndex = -1;
-    const [name, note, score] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".name, .note, .score")]);
-    const byte = store.cellOf(id);
-    setText(name, label);
-    setText(note, object.class === null ? "no class" : store.classes.get(object.class)?.name || "no class");
-    showScore(score, byte);
-    main.title = describeCell(byte);
-    const [, solo, lock, eye] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".button")]);
-    setPressed(solo, store.solo === id);
-    setToggle(lock, object.locked, "lock", "unlock", `Unlock ${label}`, `Lock ${label}`);
-    setToggle(eye, object.hidden, "eyeOff", "eye", `Show ${label}`, `Hide ${label}`);
-    setLabel(solo, store.solo === id ? "Show the other objects again" : `Show only ${label}`, app.shortcuts);
-    setLabel(/** @type {HTMLElement} */ (row.querySelector(".button")), `Delete ${label}`, app.shortcuts);
+    parts.main.setAttribute("aria-current", String(selected));
+    parts.main.title = describeCell(byte);
+    setText(parts.name, label);
+    setText(parts.note, className);
+    showScore(parts.score, byte);
+    setPressed(parts.solo, store.solo === id);
+    setLabel(parts.solo, store.solo === id ? "Show the other objects again" : `Show only ${label}`, app.shortcuts);
+    setToggle(parts.lock, locked, "lock", "unlock", `Unlock ${label}`, `Lock ${label}`);
+    setToggle(parts.eye, hidden, "eyeOff", "eye", `Show ${label}`, `Hide ${label}`);
+    setLabel(parts.remove, `Delete ${label}`, app.shortcuts);
+  }
+
+  /** Put one row in the tab order: that of the selected object, or the one with the focus, or the first. */
+  function moveTabStop() {
+    const mains = [...list.children].map((row) => rows.get(/** @type {HTMLElement} */ (row))?.main);
+    const stop =
+      mains.find((main) => main === document.activeElement) ||
+      mains.find((main) => main?.getAttribute("aria-current") === "true") ||
+      mains[0];
+    for (const main of mains) if (main) main.tabIndex = main === stop ? 0 : -1;
   }
 
   /**
@@ -164,9 +169,6 @@ export function createObjects(app, parent) {
     input.select();
   }
 
-  store.subscribe(["objects", "selection", "lanes", "place", "classes", "view"], draw);
-  store.subscribe(["selection"], () => {
-    list.querySelector(`[data-key="${store.object}"]`)?.scrollIntoView({ block: "nearest" });
-  });
+  store.subscribe(["objects", "selection", "lanes", "place", "classes", "view"], inNextFrame(draw));
   return { rename };
 }

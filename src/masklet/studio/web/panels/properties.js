@@ -1,7 +1,7 @@
 /** Properties of the selected object: class, attributes, candidates, state on the frame. */
 
 import { button, newId, setLabel, setPressed } from "../controls.js";
-import { append, fill, h, setText, updateList } from "../dom.js";
+import { append, fill, h, inNextFrame, setText, updateList } from "../dom.js";
 import { describeCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
@@ -45,7 +45,7 @@ export function createProperties(app, parent) {
     const object = store.selected;
     root.hidden = object === null;
     if (!object || store.object === null) return;
-    setText(heading, store.selectedName);
+    setText(heading, `Selected object · ${store.selectedName}`);
     drawClasses(object.class);
     drawAttributes();
     const mask = store.selectedMask;
@@ -105,5 +105,5 @@ export function createProperties(app, parent) {
     return h("div", { class: "labelled" }, h("label", { for: id, title: name }, name), input);
   }
 
-  store.subscribe(["objects", "selection", "lanes", "place", "classes", "masks", "prompts"], draw);
+  store.subscribe(["objects", "selection", "lanes", "place", "classes", "masks", "prompts"], inNextFrame(draw));
 }

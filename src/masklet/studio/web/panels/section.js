@@ -7,12 +7,12 @@ import { icon } from "../icons.js";
  * @param {string} id
  * @param {string} title
  * @param {(Node | null)[]} [buttons] beside the title
- * @returns {{root: HTMLDetailsElement, body: HTMLElement, heading: HTMLElement}}
+ * @returns {{root: HTMLElement, body: HTMLElement, heading: HTMLElement}}
  */
 export function createSection(id, title, buttons = []) {
   const body = h("div", { class: "body" });
   const heading = h("h2", {}, title);
-  const summary = h("summary", {}, icon("chevron"), heading, h("span", { class: "spacer" }), ...buttons);
-  const root = h("details", { class: "section", id, open: true }, summary, body);
+  const details = h("details", { open: true }, h("summary", {}, icon("chevron"), heading), body);
+  const root = h("section", { class: "section", id, "aria-label": title }, details, buttons.length > 0 && h("div", { class: "buttons" }, ...buttons));
   return { root, body, heading };
 }

@@ -60,7 +60,7 @@ export function openStatistics(app) {
         ? h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, h("th", {}, "Class"), h("th", { class: "number" }, "Objects"), h("th", { class: "number" }, "Images and videos"), h("th", {}, ""))),
+            h("thead", {}, h("tr", {}, h("th", {}, "Class"), h("th", { class: "number" }, "Objects"), h("th", { class: "number" }, "Images and videos"), h("td", {}))),
             h("tbody", {}, classes.map((count) => classRow(count, most))),
           )
         : h("p", { class: "muted" }, "There are no objects."),

@@ -26,7 +26,7 @@ const THEMES = /** @type {const} */ (["system", "light", "dark"]);
  */
 export function createTopBar(app, root, open) {
   const { store } = app;
-  const project = h("span", { class: "project" });
+  const project = h("h1", { class: "project" });
   const undo = button({ icon: "undo", label: "Undo", action: "undo", onclick: () => app.undo("undo") });
   const redo = button({ icon: "redo", label: "Redo", action: "redo", onclick: () => app.undo("redo") });
   const tools = new Map(
