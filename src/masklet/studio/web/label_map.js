@@ -15,6 +15,14 @@ export const SLOT_BITS = 0x3fff;
 export const ACTIVE_BIT = 0x4000;
 export const PREVIEW_BIT = 0x8000;
 
+/** Side of a tile in pixels. */
+export const TILE = 8;
+
+/** Value of a tile with several labels in it or around it. */
+export const MIXED = 0xffff;
+
+const MAX_SLOT = SLOT_BITS - 1; // so that no label is MIXED
+
 const NO_RUNS = new Uint32Array(0);
 
 /** A mask in the map. @typedef {{object: number, runs: Uint32Array}} Entry */
@@ -27,6 +35,12 @@ export class LabelMap {
     this.width = 0;
     /** height × width values in rows. */
     this.data = new Uint16Array(0);
+    /** The label of each tile that has one label, as have the tiles around it; else MIXED. */
+    this.tiles = new Uint16Array(0);
+    this.tileRows = 0;
+    this.tileColumns = 0;
+    /** The label of each tile that has one label, else MIXED. */
+    this._blocks = new Uint16Array(0);
     /** Slots of the objects in the map. @type {Map<number, number>} */
     this.slots = new Map();
     /** @type {number[]} */
@@ -47,6 +61,10 @@ export class LabelMap {
     this.height = height;
     this.width = width;
     this.data = new Uint16Array(height * width);
+    this.tileRows = Math.ceil(height / TILE);
+    this.tileColumns = Math.ceil(width / TILE);
+    this._blocks = new Uint16Array(this.tileRows * this.tileColumns);
+    this.tiles = new Uint16Array(this.tileRows * this.tileColumns);
     this._entries = [];
     this._active = this._preview = NO_RUNS;
     this._dirty = null;
@@ -148,16 +166,78 @@ export class LabelMap {
     return (this._valueAt(x, y) & ACTIVE_BIT) !== 0;
   }
 
-  /** The rectangle that has changed since the last call. @returns {Rectangle | null} */
+  /**
+   * What has changed since the last call.
+   *
+   * @returns {{labels: Rectangle, tiles: Rectangle} | null} Rectangles of `data` and of `tiles`.
+   */
   takeDirty() {
     const dirty = this._dirty;
     this._dirty = null;
-    return dirty;
+    return dirty && { labels: dirty, tiles: this._updateTiles(dirty) };
   }
 
   /** Mark the whole map as changed. */
   markAll() {
     this._mark(0, 0, this.width, this.height);
+  }
+
+  /**
+   * @param {Rectangle} changed Pixels
+   * @returns {Rectangle} The tiles that were computed.
+   */
+  _updateTiles({ x, y, width, height }) {
+    const [left, right] = [Math.floor(x / TILE), Math.ceil((x + width) / TILE)];
+    const [top, bottom] = [Math.floor(y / TILE), Math.ceil((y + height) / TILE)];
+    for (let row = top; row < bottom; row++) {
+      for (let column = left; column < right; column++) {
+        this._blocks[row * this.tileColumns + column] = this._blockLabel(row, column);
+      }
+    }
+    const around = {
+      x: Math.max(0, left - 1),
+      y: Math.max(0, top - 1),
+      right: Math.min(this.tileColumns, right + 1),
+      bottom: Math.min(this.tileRows, bottom + 1),
+    };
+    for (let row = around.y; row < around.bottom; row++) {
+      for (let column = around.x; column < around.right; column++) {
+        this.tiles[row * this.tileColumns + column] = this._tileLabel(row, column);
+      }
+    }
+    return { x: around.x, y: around.y, width: around.right - around.x, height: around.bottom - around.y };
+  }
+
+  /**
+   * @param {number} row
+   * @param {number} column
+   */
+  _blockLabel(row, column) {
+    const { data, width } = this;
+    const right = Math.min(width, (column + 1) * TILE);
+    const bottom = Math.min(this.height, (row + 1) * TILE);
+    const label = data[row * TILE * width + column * TILE];
+    for (let y = row * TILE; y < bottom; y++) {
+      for (let index = y * width + column * TILE; index < y * width + right; index++) {
+        if (data[index] !== label) return MIXED;
+      }
+    }
+    return label;
+  }
+
+  /**
+   * @param {number} row
+   * @param {number} column
+   */
+  _tileLabel(row, column) {
+    const label = this._blocks[row * this.tileColumns + column];
+    for (let y = row - 1; y <= row + 1; y++) {
+      for (let x = column - 1; x <= column + 1; x++) {
+        const inside = y >= 0 && x >= 0 && y < this.tileRows && x < this.tileColumns;
+        if ((inside ? this._blocks[y * this.tileColumns + x] : 0) !== label) return MIXED;
+      }
+    }
+    return label;
   }
 
   /** @param {number} x @param {number} y */
@@ -217,7 +297,7 @@ export class LabelMap {
     for (const object of present) {
       if (this.slots.has(object)) continue;
       while (used.has(slot)) slot++;
-      if (slot > SLOT_BITS) break;
+      if (slot > MAX_SLOT) break;
       this.slots.set(object, slot);
       used.add(slot);
     }

@@ -36,6 +36,7 @@ const IMAGE_UNIT = 0;
 const PART_UNIT = 1;
 const LABEL_UNIT = 2;
 const PALETTE_UNIT = 3;
+const TILE_UNIT = 4;
 
 /** Draws an image with masks. Nothing is uploaded twice. */
 export class Renderer {
@@ -66,14 +67,12 @@ export class Renderer {
     this._part = new ImageTexture(gl, PART_UNIT);
     /** @type {[number, number, number, number]} */
     this._partBox = [0, 0, 0, 0];
-    this._labels = makeTexture(gl, LABEL_UNIT, gl.NEAREST);
-    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R16UI, 1, 1);
-    /** @type {Size} */
-    this._labelSize = [1, 1];
+    this._labels = new LabelTexture(gl, LABEL_UNIT);
+    this._tiles = new LabelTexture(gl, TILE_UNIT);
     makeTexture(gl, PALETTE_UNIT, gl.NEAREST);
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, PALETTE_WIDTH, PALETTE_HEIGHT);
     this._palette = new Uint8Array(PALETTE_WIDTH * PALETTE_HEIGHT * 4);
-    for (const [name, unit] of Object.entries({ image: 0, part: 1, labels: 2, palette: 3 })) {
+    for (const [name, unit] of Object.entries({ image: 0, part: 1, labels: 2, palette: 3, tiles: 4 })) {
       gl.uniform1i(this._at(name), unit);
     }
   }
@@ -98,28 +97,16 @@ export class Renderer {
    * @param {import("./label_map.js").LabelMap} labels
    */
   setLabels(labels) {
-    const gl = this._gl;
     const dirty = labels.takeDirty();
     if (!dirty) return;
-    gl.activeTexture(gl.TEXTURE0 + LABEL_UNIT);
-    let { x, y, width, height } = dirty;
-    if (this._labelSize[0] !== labels.height || this._labelSize[1] !== labels.width) {
-      gl.deleteTexture(this._labels);
-      this._labels = makeTexture(gl, LABEL_UNIT, gl.NEAREST);
-      gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R16UI, labels.width, labels.height);
-      this._labelSize = [labels.height, labels.width];
-      [x, y, width, height] = [0, 0, labels.width, labels.height];
-    }
-    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, labels.width);
-    const first = y * labels.width + x;
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, x, y, width, height, gl.RED_INTEGER, gl.UNSIGNED_SHORT, labels.data, first);
-    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, 0);
+    this._labels.upload(labels.data, [labels.height, labels.width], dirty.labels);
+    this._tiles.upload(labels.tiles, [labels.tileRows, labels.tileColumns], dirty.tiles);
   }
 
   /** @param {PaletteEntry[]} entries */
   setPalette(entries) {
     const gl = this._gl;
-    const used = Math.max(0, ...entries.map(({ slot }) => slot));
+    const used = entries.reduce((most, { slot }) => Math.max(most, slot), 0);
     for (const { slot, color, strength } of entries) this._palette.set([...color, Math.round(strength * 255)], slot * 4);
     gl.activeTexture(gl.TEXTURE0 + PALETTE_UNIT);
     const rows = Math.ceil((used + 1) / PALETTE_WIDTH);
@@ -138,8 +125,9 @@ export class Renderer {
     gl.uniform2f(this._at("viewSize"), width, height);
     gl.uniform3fv(this._at("placement"), view.placement);
     gl.uniform2f(this._at("imageSize"), view.imageSize[1], view.imageSize[0]);
-    gl.uniform2f(this._at("labelSize"), this._labelSize[1], this._labelSize[0]);
+    gl.uniform2f(this._at("labelSize"), this._labels.size[1], this._labels.size[0]);
     gl.uniform4fv(this._at("partBox"), this._partBox);
+    gl.uniform1i(this._at("hasPart"), this._partBox[2] > 0 ? 1 : 0);
     gl.uniform3fv(this._at("activeColor"), view.activeColor.map((value) => value / 255));
     gl.uniform3fv(this._at("previewColor"), PREVIEW_COLOR.map((value) => value / 255));
     gl.uniform1f(this._at("opacity"), view.opacity);
@@ -158,6 +146,50 @@ export class Renderer {
   /** @param {string} name */
   _at(name) {
     return this._uniforms.get(name) ?? null;
+  }
+}
+
+/** A texture of labels, of which rectangles are replaced. */
+class LabelTexture {
+  /**
+   * @param {WebGL2RenderingContext} gl
+   * @param {number} unit
+   */
+  constructor(gl, unit) {
+    this._gl = gl;
+    this._unit = unit;
+    /** @type {WebGLTexture | null} */
+    this._texture = null;
+    this.size = /** @type {Size} */ ([0, 0]);
+    this._resize([1, 1]);
+  }
+
+  /**
+   * @param {Uint16Array} data Values in rows.
+   * @param {Size} size Of the data.
+   * @param {{x: number, y: number, width: number, height: number}} changed
+   */
+  upload(data, size, changed) {
+    const gl = this._gl;
+    gl.activeTexture(gl.TEXTURE0 + this._unit);
+    let { x, y, width, height } = changed;
+    if (this.size[0] !== size[0] || this.size[1] !== size[1]) {
+      this._resize(size);
+      [x, y, width, height] = [0, 0, size[1], size[0]];
+    }
+    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, size[1]);
+    const first = y * size[1] + x;
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, x, y, width, height, gl.RED_INTEGER, gl.UNSIGNED_SHORT, data, first);
+    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, 0);
+  }
+
+  /** @param {Size} size */
+  _resize(size) {
+    const gl = this._gl;
+    gl.deleteTexture(this._texture);
+    this._texture = makeTexture(gl, this._unit, gl.NEAREST);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R16UI, size[1], size[0]);
+    this.size = size;
   }
 }
 

@@ -404,7 +404,7 @@ export class Viewport extends Emitter {
     this._renderer = Renderer.create(this.canvas);
     if (this._source) this._renderer?.setImage(this._source);
     this.labels.markAll();
-    this.requestDraw();
+    this._compose();
     this.emit("restored");
   }
 
