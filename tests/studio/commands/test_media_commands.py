@@ -57,6 +57,15 @@ def test_showing_a_frame_sends_its_masks_and_encodes_it_and_its_neighbors(sessio
     assert [header["medium"] for header, _ in session.client.list_binaries("lanes")] == [VIDEO, FIRST]
 
 
+def test_lanes_of_a_video_that_is_not_shown_are_sent_on_request(session: Session) -> None:
+    session.paint(make_mask(80, 2), medium=VIDEO, frame=2, object=None)
+    assert session.run("get_lanes", medium=VIDEO) == {}
+    ((header, payload),) = session.client.list_binaries("lanes")
+    assert header["medium"] == VIDEO and payload[2] == session.cell(1, VIDEO, 2).to_byte()
+    with pytest.raises(MaskletError, match="99"):
+        session.run("get_lanes", medium=99)
+
+
 def encoded_frames(session: Session) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     places = [(VIDEO, frame) for frame in range(FRAMES)] + [(medium, 0) for medium in (FIRST, SECOND, OTHER)]

@@ -40,6 +40,11 @@ class MediaCommands:
             self._encode(client, place, self._list_neighbors(place, before))
         return {}
 
+    def get_lanes(self, client: Client, *, medium: int) -> dict[str, Any]:
+        """Send the lanes of an image or video that is not shown."""
+        client.send_binary(*self._workspace.masks.make_lanes(medium))
+        return {}
+
     def change_media(self, client: Client, *, media: list[int], fields: MediaFields) -> dict[str, Any]:
         """Change a field of images and videos."""
         workspace = self._workspace

@@ -20,8 +20,8 @@ import { Tracking, problemText } from "./tracking.js";
 
 /** Commands that leave the project as it is. */
 const READS = new Set([
-  ...["hello", "show", "hover", "get_polygons", "plan_tracking", "plan_retracking", "propose", "next_review"],
-  ...["list_annotations", "stop_tracking", "export", "get_statistics"],
+  ...["hello", "show", "hover", "get_polygons", "plan_tracking", "plan_retracking", "propose", "next_review", "get_lanes"],
+  ...["list_annotations", "stop_tracking", "export"],
 ]);
 const NEW_OBJECT_COLOR = "#3b82f6";
 
@@ -617,6 +617,7 @@ export class App {
   async clear(range = this.thisFrame) {
     const objects = this.targets();
     if (!objects.length) return;
+    this.tracking.dismiss();
     await this.send("clear", { medium: this.store.medium, objects, ...range });
   }
 
@@ -649,8 +650,9 @@ export class App {
     if (reply) this.messages.announce(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
   }
 
-  acceptRange() {
-    if (this.store.range) this.accept(this.store.range);
+  /** @param {(range: import("./store.js").Range) => unknown} act */
+  inRange(act) {
+    if (this.store.range) act(this.store.range);
     else this.messages.notice("Select a range on the timeline first, by dragging or with I and O.");
   }
 
@@ -693,8 +695,7 @@ export class App {
   }
 
   trackRange() {
-    if (this.store.range) this.tracking.track("both", this.store.range);
-    else this.messages.notice("Select a range on the timeline first, by dragging or with I and O.");
+    this.inRange((range) => this.tracking.track("both", range));
   }
 
   /** @param {"start" | "stop"} end */

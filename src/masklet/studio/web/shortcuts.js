@@ -68,6 +68,8 @@ export const ACTIONS = [
   { id: "review.next", group: "Video", title: "Next frame to review", keys: ["J"] },
   { id: "review.previous", group: "Video", title: "Previous frame to review", keys: ["K"] },
   { id: "accept", group: "Video", title: "Accept the masks of this frame", keys: ["Y"] },
+  { id: "clearRange", group: "Video", title: "Clear the masks of the range that are not accepted", keys: ["Ctrl+Delete"] },
+  { id: "absentRange", group: "Video", title: "Mark the object as absent in the range", keys: ["Shift+X"] },
   { id: "acceptRange", group: "Video", title: "Accept the masks of the range", keys: ["Shift+Y"] },
 
   { id: "zoom.in", group: "View", title: "Zoom in", keys: ["+", "="], repeat: true },

@@ -57,7 +57,11 @@ export class Timeline {
       this.readColors();
       this.schedule();
     });
-    new ResizeObserver(() => this.schedule()).observe(this.root);
+    new ResizeObserver(([{ contentRect }]) => {
+      this.width = contentRect.width;
+      this.height = contentRect.height;
+      this.schedule();
+    }).observe(this.root);
     this.listen();
     let medium = /** @type {number | null} */ (null);
     store.subscribe(["lanes", "place", "selection", "objects", "range", "view"], (topics) => {
@@ -152,22 +156,20 @@ export class Timeline {
 
   resize() {
     const lanes = Math.max(1, this.objects.length);
-    const { clientWidth: width, clientHeight: height } = this.root;
+    const { width, height } = this;
     const ratio = devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
       this.canvas.height = Math.round(height * ratio);
       this.canvas.style.height = `${height}px`;
     }
-    this.width = width;
-    this.height = height;
     this.scroll = Math.max(0, Math.min(this.scroll, lanes * LANE_PX - (height - RULER_PX)));
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
   draw() {
     const { store, context, colors } = this;
-    if (!store.isVideo || !this.root.isConnected) return;
+    if (!store.isVideo || !this.height) return;
     this.resize();
     context.fillStyle = colors.panel;
     context.fillRect(0, 0, this.width, this.height);

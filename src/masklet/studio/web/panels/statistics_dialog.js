@@ -32,8 +32,9 @@ export function countClasses(store) {
 }
 
 /** @param {App} app */
-export function openStatistics(app) {
+export async function openStatistics(app) {
   const { store } = app;
+  await loadLanes(app);
   const media = [...store.media.values()];
   const checked = media.filter((medium) => medium.checked).length;
   const images = media.filter((medium) => medium.kind === "image").length;
@@ -68,6 +69,18 @@ export function openStatistics(app) {
       videos.length > 0 && videoTable(store, videos),
     ],
   });
+}
+
+/**
+ * Load the lanes of videos with objects that were not opened in this window.
+ *
+ * @param {App} app
+ */
+async function loadLanes(app) {
+  for (const [id, medium] of app.store.media) {
+    const missing = medium.kind === "video" && app.store.objects.get(id)?.size && !app.store.lanes.has(id);
+    if (missing && !(await app.send("get_lanes", { medium: id }))) return;
+  }
 }
 
 /**
@@ -123,7 +136,7 @@ function videoTable(store, videos) {
         }),
       ),
     ),
-    h("p", { class: "muted" }, "The last four columns count masks: frames times objects. They are known for the videos that were opened in this window."),
+    h("p", { class: "muted" }, "The last four columns count masks: frames times objects."),
   );
 }
 

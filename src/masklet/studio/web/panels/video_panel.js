@@ -30,7 +30,8 @@ export function createVideoPanel(app, root) {
   onlySelected.row.title = "Track only the selected object";
   onlySelected.input.setAttribute("aria-label", "Track only the selected object");
   const range = button({ icon: "range", text: "Range", label: "Track the range", action: "track.range", class: "outlined", onclick: () => app.trackRange() });
-  const acceptRange = button({ icon: "acceptRange", label: "Accept the range", action: "acceptRange", onclick: () => app.acceptRange() });
+  const acceptRange = button({ icon: "acceptRange", label: "Accept the range", action: "acceptRange", onclick: () => app.inRange((range) => app.accept(range)) });
+  const clearRange = button({ icon: "eraser", label: "Clear the range", action: "clearRange", onclick: () => app.inRange((range) => app.clear(range)) });
   const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined", onclick: () => tracking.stop() });
   const transport = h(
     "div",
@@ -61,6 +62,7 @@ export function createVideoPanel(app, root) {
       button({ icon: "review", text: "Review", label: "Next frame to review", action: "review.next", onclick: () => app.stepReview(false) }),
       button({ icon: "accept", label: "Accept this frame", action: "accept", onclick: () => app.accept() }),
       acceptRange,
+      clearRange,
     ),
     h("span", { class: "spacer" }),
     h(
@@ -100,7 +102,7 @@ export function createVideoPanel(app, root) {
     const { range: selected } = store;
     const label = selected ? `Track frames ${selected.start} to ${selected.stop - 1}` : "Track the range";
     setLabel(range, label, app.shortcuts);
-    range.disabled = acceptRange.disabled = selected === null;
+    range.disabled = acceptRange.disabled = clearRange.disabled = selected === null;
   }
 
   function drawTracking() {
