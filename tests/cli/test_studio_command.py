@@ -10,15 +10,20 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from masklet.cli import studio_run
 from masklet.cli.main import main
 from masklet.project.project import Project
+from masklet.studio.messages import unpack
 from masklet.studio.server import Server
+from masklet.video.cameras import Camera, CameraOptions
+from support.cameras import FakeCamera
 from support.clips import write_clip
 from support.image_files import encode_image
 from support.studio import Visitor, ask, read_code
@@ -141,14 +146,44 @@ def test_other_machines_enter_with_the_token(
     assert studio(media / "a.png", *words) == 0 and not raised
 
 
+def test_a_camera_has_its_own_page(
+    visit: Callable[..., list[BaseException]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = (np.full((48, 64, 3), place % 200, np.uint8) for place in count())
+    monkeypatch.setattr(
+        studio_run,
+        "open_source",
+        lambda source: Camera(f"camera {source}", lambda: FakeCamera(images), CameraOptions()),
+    )
+
+    def look(server: Server) -> None:
+        visitor = Visitor(server, "")
+        entered = visitor.get(f"/enter?code={read_code(server)}")
+        assert b'content="0; url=/live/1"' in entered.body
+        visitor.cookie = entered.headers["set-cookie"].partition(";")[0]
+        assert visitor.get("/live/1").status == visitor.get("/").status == 200 and visitor.get("/live/2").status == 404
+        with visitor.connect("/live/1/ws") as client:
+            assert ask(client, "hello")["can_record"] is True
+            assert ask(client, "record", on=True)["reply"]
+            while not isinstance(message := client.recv(timeout=5), bytes) or not unpack(message)[0]["recording"]:
+                pass
+        with pytest.raises(InvalidStatus), visitor.connect("/live/2/ws"):
+            pass
+
+    raised = visit(look)
+    assert studio("0") == 0 and not raised
+    assert "camera 0: http://127.0.0.1:" in capsys.readouterr().err
+    with Project.open("masklet_project", create=False) as project:
+        assert [medium.kind for medium in project.document.media().values()] == ["video"]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         ([], 66, "there is no project in masklet_project"),
         (["--project", "none"], 66, "there is no project in none"),
         (["missing.png"], 66, "missing.png does not exist"),
-        (["0"], 2, "is a camera"),
-        (["rtsp://192.168.0.9/live"], 2, "is a camera"),
+        (["http://127.0.0.1:9/none.mjpg"], 69, "127.0.0.1:9"),
         (["media", "--host", "0.0.0.0"], 2, "lets other machines connect"),
         (["media", "--host", "192.168.0.9"], 2, "lets other machines connect"),
         (["media", "--token-file", "none.txt"], 66, "none.txt"),

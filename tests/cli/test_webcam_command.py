@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from masklet.cli import options, webcam_session
-from masklet.cli.live_output import MaskWriter, Recording
+from masklet.cli.live_output import MaskWriter
 from masklet.cli.main import main
 from masklet.formats import find_formats, read_masks
 from masklet.jobs.frame_log import FrameLog
@@ -30,6 +30,7 @@ from masklet.masks.rle_frame import encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.segmenter import Segmenter
 from masklet.studio.messages import decode_runs, unpack
+from masklet.studio.recording import Recording
 from masklet.studio.server import Server
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera, FileCamera

@@ -121,17 +121,17 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_sixteen_clients_may_connect_and_see_the_same_events(server: Server, visitor: Visitor) -> None:
-    wait_until(lambda: len(server._clients) == 0)
+    wait_until(lambda: len(server._site.clients) == 0)
     with ExitStack() as stack:
         sockets = [stack.enter_context(visitor.connect()) for _ in range(MAX_CLIENTS)]
-        wait_until(lambda: len(server._clients) == MAX_CLIENTS)
+        wait_until(lambda: len(server._site.clients) == MAX_CLIENTS)
         with visitor.connect() as one_too_many:
             assert close_code(one_too_many) == TRY_LATER
         sockets[3].send('{"id": 1, "command": "broadcast", "seq": 9}')
         for socket in sockets:
             assert json.loads(socket.recv(timeout=5)) == {"event": "changes", "seq": 9}
         sockets[0].close()
-        wait_until(lambda: len(server._clients) < MAX_CLIENTS)
+        wait_until(lambda: len(server._site.clients) < MAX_CLIENTS)
         with visitor.connect() as next_one:
             assert ask(next_one, "hello")
 
@@ -191,10 +191,10 @@ def test_a_client_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyP
 
 
 def test_messages_from_many_threads_arrive_in_order(server: Server, visitor: Visitor) -> None:
-    wait_until(lambda: len(server._clients) == 0)
+    wait_until(lambda: len(server._site.clients) == 0)
     with visitor.connect() as socket:
         ask(socket, "hello")
-        (client,) = server._clients
+        (client,) = server._site.clients
 
         def send(n: int) -> None:
             for k in range(200):

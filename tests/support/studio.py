@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from websockets.sync.client import ClientConnection, connect
 
 from masklet.errors import InputNotFound, PromptError
+from masklet.studio.app import Site
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
 from masklet.studio.security import Access
 from masklet.studio.server import Server
@@ -101,9 +102,9 @@ class Visitor:
         """Send a GET request."""
         return self.request("GET", path, **headers)
 
-    def connect(self, **options: Any) -> AbstractContextManager[ClientConnection]:
+    def connect(self, path: str = "/ws", **options: Any) -> AbstractContextManager[ClientConnection]:
         """Open the WebSocket for a block."""
-        address = f"ws://127.0.0.1:{self.port}/ws"
+        address = f"ws://127.0.0.1:{self.port}{path}"
         return connect(address, additional_headers={"Cookie": self.cookie}, compression=None, proxy=None, **options)
 
 
@@ -131,8 +132,8 @@ def ask(socket: ClientConnection, command: str, number: int = 1, **arguments: An
 
 
 @contextmanager
-def serve(access: Access | None = None, **options: Any) -> Iterator[Server]:
+def serve(access: Access | None = None, port: int = 0, **site: Any) -> Iterator[Server]:
     """Run a server with `RecordedCommands`."""
     clients = Clients()
-    with closing(Server(RecordedCommands(clients), clients, access or Access(), **options)) as server:
+    with closing(Server(Site(RecordedCommands(clients), clients, **site), access or Access(), port=port)) as server:
         yield server

@@ -17,7 +17,7 @@ DEFAULT_PROJECT = Path("masklet_project")
 def studio(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH]...", help="Images, videos, and folders of them. Default: those of the project."),
+        typer.Argument(metavar="[PATH]...", help="Images, videos, folders of them, and cameras: a number or rtsp://…."),
     ] = None,
     *,
     project: Annotated[

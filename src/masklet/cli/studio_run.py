@@ -16,13 +16,17 @@ from masklet.checkpoints.hub import find_release
 from masklet.cli import console
 from masklet.cli.options import ModelOptions, locate_model
 from masklet.cli.studio_page import show_page
+from masklet.cli.webcam_session import open_source
 from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_read_errors
 from masklet.files.open_input import require_input
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
+from masklet.studio.app import Site
+from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Clients
+from masklet.studio.live import LiveCommands
 from masklet.studio.security import LOOPBACK_NAMES, Access, is_loopback
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
@@ -40,7 +44,7 @@ class StudioRequest:
     """A run of the studio.
 
     Attributes:
-        paths: Images, videos and folders to add to the project.
+        paths: Images, videos and folders to add to the project, and cameras to show.
         project: The folder of the project.
         port: The port; None for the default one, or any if it is taken.
         host: The address to listen on.
@@ -67,7 +71,8 @@ def run(request: StudioRequest) -> int:
         MaskletError: An input, the project, the token or the port is not usable.
     """
     access = _make_access(request)
-    folders = _check_paths(request.paths)
+    files = [path for path in request.paths if not _is_camera(path)]
+    folders = _list_folders(files)
     _check_model(request.model.model)
     with ExitStack() as stack:
         stack.enter_context(_restore_signals())
@@ -76,11 +81,12 @@ def run(request: StudioRequest) -> int:
             clients = Clients()
             studio = Studio(project, clients, lambda: _load(request.model), request.model.model, folders)
             stack.callback(studio.close)
-            server = _serve(studio, clients, access, request)
+            cameras = [_open_camera(path, project, studio, stack) for path in request.paths if _is_camera(path)]
+            server = _serve(_make_site(studio, clients, cameras), access, request)
             stack.callback(server.close)
             stack.callback(_ignore_signals)  # while the studio is closed, which takes some seconds
-            _show(server, request)
-            _add_media(project, request.paths)
+            _show(server, cameras, request)
+            _add_media(project, files)
             _wait()
         except KeyboardInterrupt:
             console.say("closing; everything is saved")
@@ -114,12 +120,12 @@ def _read_token(file: Path | None) -> str | None:
         raise SettingsError("bad-usage", f"{file}: the token must be a line of text in UTF-8") from None
 
 
-def _check_paths(paths: list[str]) -> list[Path]:
+def _is_camera(path: str) -> bool:
+    return "://" in path or (path.isdecimal() and not Path(path).exists())
+
+
+def _list_folders(paths: list[str]) -> list[Path]:
     """Return the folders among the paths. Raises `InputNotFound` if a path does not exist."""
-    for path in paths:
-        if "://" in path or (path.isdecimal() and not Path(path).exists()):
-            message = f"{path} is a camera; record it with masklet webcam {path} --record FILE.mp4, and open the file"
-            raise SettingsError("bad-usage", message)
     found = [require_input(path) for path in paths]
     return [path for path in found if path.is_dir()]
 
@@ -149,20 +155,33 @@ def _load(options: ModelOptions) -> Segmenter:
         raise
 
 
-def _serve(studio: Studio, clients: Clients, access: Access, request: StudioRequest) -> Server:
+def _open_camera(source: str, project: Project, studio: Studio, stack: ExitStack) -> LiveCommands:
+    """Show a camera until the stack is closed, and return the commands of its page. Raises `ResourceError`."""
+    run = CameraRun(open_source(source), project, studio.run_with_model)
+    stack.callback(run.close)
+    return run.page
+
+
+def _make_site(studio: Studio, clients: Clients, cameras: list[LiveCommands]) -> Site:
+    return Site(studio, clients, cameras=cameras, start="/live/1" if cameras else "/")
+
+
+def _serve(site: Site, access: Access, request: StudioRequest) -> Server:
     port = DEFAULT_PORT if request.port is None else request.port
     try:
-        return Server(studio, clients, access, request.host, port)
+        return Server(site, access, request.host, port)
     except ResourceError:
         if request.port is not None:
             raise
-        return Server(studio, clients, access, request.host, 0)
+        return Server(site, access, request.host, 0)
 
 
-def _show(server: Server, request: StudioRequest) -> None:
+def _show(server: Server, cameras: list[LiveCommands], request: StudioRequest) -> None:
     show_page(server, "masklet studio", browser=request.browser)
     if not is_loopback(request.host):
         console.say(f"other machines: http://NAME:{server.port}/enter, for each NAME of --allow-host, with the token")
+    for number, camera in enumerate(cameras, start=1):
+        console.say(f"{camera.name}: {server.address}live/{number}")
     console.say("Ctrl-C ends it")
     if request.json:
         record = {"address": server.address, "port": server.port, "project": str(request.project),

@@ -5,30 +5,32 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from masklet.cli import console
-from masklet.cli.live_output import MaskWriter, Recording, check_outputs
+from masklet.cli.live_output import MaskWriter, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
 from masklet.cli.studio_page import show_page
 from masklet.cli.track_run import check_model, check_prompts, collect_prompt_labels
-from masklet.errors import MaskletError, PromptError, ResourceError, SettingsError, VideoError
+from masklet.errors import MaskletError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
 from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt
+from masklet.studio.app import Site
 from masklet.studio.live import LiveCommands
-from masklet.studio.live_prompts import LivePrompt, ShownImages, apply_prompt
+from masklet.studio.live_tracking import LiveTracking
+from masklet.studio.recording import Recording
 from masklet.studio.security import Access
 from masklet.studio.server import Server
-from masklet.tracking.propagate import propagate
+from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
@@ -99,7 +101,7 @@ def run(request: WebcamRequest) -> dict[str, Any]:
         if request.port is not None:
             outputs = {name: str(Path(path).absolute()) for name, path in request.outputs.items()}
             page = LiveCommands(video.name, video.size, outputs, request.object_ids)
-            server = Server(page, page.clients, Access(), port=request.port, page="live.html")
+            server = Server(Site(page, page.clients, "live.html"), Access(), port=request.port)
             stack.callback(server.close)
             show_page(server, "masklet webcam")
         return _Session(video, tracker, request, page).run()
@@ -117,7 +119,7 @@ class _Session:
         self._last = self._started
         self._visible_frames: dict[int, int] = {}  # by object id
         self._image: Any = None  # of the frame in progress
-        self._shown = ShownImages()
+        self._live = LiveTracking(tracker, page) if page else None
         self._outputs = request.outputs
         self._recording = Recording(request.record, video.size) if request.record else None
         ids, labels = sorted(request.object_ids), collect_prompt_labels(request.schedule)
@@ -146,9 +148,10 @@ class _Session:
     def _track(self) -> None:
         console.say(f"tracking {self._video.name}; frames that arrive during inference are dropped; Ctrl-C stops")
         with _delay_interrupts() as busy, show_live_status() as report:
-            for frame in propagate(
-                self._tracker, self._visits(busy), before=self._take_actions, after=self._update, needed=self._needed
-            ):
+            live = self._live
+            before, needed = (live.take_actions, live.list_needed) if live else (None, need_nothing)
+            visits = self._visits(busy)
+            for frame in propagate(self._tracker, visits, before=before, after=self._update, needed=needed):
                 self._show(frame)
                 report(self._status_line())
                 if frame.index + 1 == self._stop or (self._page and self._page.is_stopped):
@@ -181,25 +184,6 @@ class _Session:
         if self._page:
             status = {"frames": self._frames, "rate": round(self._rate, 2), "dropped": self._video.dropped}
             self._page.show(frame.index, image, masks, status)
-
-    def _take_actions(self, index: int, frame: Frame) -> None:
-        """Prompt and remove objects as the users of the page did since the last frame."""
-        if not self._page:
-            return
-        for action in self._page.take_actions():
-            try:
-                if isinstance(action, LivePrompt):
-                    masks = apply_prompt(self._tracker, action, self._shown.get(action.frame))
-                    self._page.show_prompted(action.frame, masks)
-                else:
-                    self._tracker.remove_object(action.object_id)
-            except PromptError as error:  # a wrong click must not end the session
-                self._page.report(error)
-        self._shown.add(index, frame.image, self._page.held_frames)
-
-    def _needed(self, visit: VisitedFrame) -> Container[int]:
-        """Return the frames that corrections may need although they are out of reach of later frames."""
-        return self._page.held_frames if self._page else ()
 
     def _update(self, index: int, frame: Frame, masks: Masks) -> Masks:
         """Return the masks of a tracked frame, updated by the prompts that were given in advance for it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from masklet.errors import MaskletError
 from masklet.studio.connection import Clients, Commands, FrameRequest
+from masklet.studio.live import LiveCommands
 from masklet.studio.problems import problem, problem_of
 from masklet.studio.security import Access, Guard
 from masklet.studio.static_files import serve_file
@@ -33,10 +34,10 @@ _EXPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 
 _ENTERED = """<!doctype html>
 <meta charset="utf-8">
-<meta http-equiv="refresh" content="0; url=/">
+<meta http-equiv="refresh" content="0; url={start}">
 <link rel="icon" href="data:,">
 <title>masklet</title>
-<p><a href="/">Open masklet</a></p>
+<p><a href="{start}">Open masklet</a></p>
 """
 _FORM = """<!doctype html>
 <html lang="en">
@@ -52,16 +53,27 @@ _FORM = """<!doctype html>
 """
 
 
-def build_app(commands: Commands, clients: Clients, access: Access, page: str = "index.html") -> ASGIApp:
-    """Return the ASGI application of a studio.
+class Site(NamedTuple):
+    """What a server serves.
 
-    Args:
+    Attributes:
         commands: What handles commands, frames, exports and imports.
-        clients: The connected clients; the application adds and removes them.
-        access: Who may use it.
+        clients: The connected clients; the server adds and removes them.
         page: The file of the folder `web` that is served at `/`.
+        cameras: The commands of the cameras, whose pages are `/live/1`, …
+        start: The path that a browser sees first.
     """
-    resources = _Resources(commands, clients, access, page)
+
+    commands: Commands
+    clients: Clients
+    page: str = "index.html"
+    cameras: Sequence[LiveCommands] = ()
+    start: str = "/"
+
+
+def build_app(site: Site, access: Access) -> ASGIApp:
+    """Return the ASGI application of a site for those who have access."""
+    resources = _Resources(site, access)
     routes = [
         Route("/", resources.show_page),
         Route("/enter", resources.enter, methods=["GET", "POST"]),
@@ -70,6 +82,8 @@ def build_app(commands: Commands, clients: Clients, access: Access, page: str = 
         Route("/exports/{name}.zip", resources.serve_export),
         Route("/imports/{medium}", resources.receive_import, methods=["POST"]),
         WebSocketRoute("/ws", resources.serve_socket),
+        Route("/live/{camera}", resources.show_camera),
+        WebSocketRoute("/live/{camera}/ws", resources.serve_camera),
     ]
     app = Starlette(
         routes=routes, exception_handlers={HTTPException: _refuse, MaskletError: _report, Exception: _report}
@@ -79,12 +93,12 @@ def build_app(commands: Commands, clients: Clients, access: Access, page: str = 
 
 
 class _Resources:
-    def __init__(self, commands: Commands, clients: Clients, access: Access, page: str) -> None:
-        self._commands, self._clients, self._access, self._page = commands, clients, access, page
+    def __init__(self, site: Site, access: Access) -> None:
+        self._site, self._commands, self._access = site, site.commands, access
 
     async def show_page(self, request: Request) -> Response:
         """Return the page."""
-        return serve_file(request, self._page)
+        return serve_file(request, self._site.page)
 
     async def serve_static(self, request: Request) -> Response:
         """Return a script or style of the page."""
@@ -105,7 +119,8 @@ class _Resources:
             return problem(401, "unauthorized", "the code or token is wrong, or the code was used or is too old")
         # a redirect would belong to the navigation from the private file, on which no SameSite=Strict cookie is sent
         cookie = self._access.make_cookie(request.headers)
-        return HTMLResponse(_ENTERED, headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
+        page = _ENTERED.format(start=self._site.start)
+        return HTMLResponse(page, headers={"Set-Cookie": cookie, "Cache-Control": "no-store"})
 
     async def serve_frame(self, request: Request) -> Response:
         """Return a frame. Its ETag lets browsers keep it for the session."""
@@ -136,7 +151,25 @@ class _Resources:
 
     async def serve_socket(self, socket: WebSocket) -> None:
         """Serve a client."""
-        await Socket(socket, self._commands, self._clients).run()
+        await Socket(socket, self._commands, self._site.clients).run()
+
+    async def show_camera(self, request: Request) -> Response:
+        """Return the page of a camera."""
+        if self._find_camera(request.path_params["camera"]) is None:
+            return problem(404, "not-found")
+        return serve_file(request, "live.html")
+
+    async def serve_camera(self, socket: WebSocket) -> None:
+        """Serve a client of a camera."""
+        camera = self._find_camera(socket.path_params["camera"])
+        if camera is None:
+            await socket.send_denial_response(problem(404, "not-found"))
+        else:
+            await Socket(socket, camera, camera.clients).run()
+
+    def _find_camera(self, number: str) -> LiveCommands | None:
+        """Return the commands of a camera, which are numbered from 1."""
+        return {str(position): camera for position, camera in enumerate(self._site.cameras, start=1)}.get(number)
 
 
 async def _respond(make: Callable[[], Any], headers: dict[str, str]) -> Response:

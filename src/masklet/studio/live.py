@@ -39,17 +39,27 @@ class LiveCommands:
         size: Size (H, W) of its frames.
         outputs: What is saved: the path of each output by its format or "recording".
         object_ids: The objects that have prompts in advance.
+        can_record: Whether users can start and stop recordings.
 
     Attributes:
+        name: Name of the camera.
         clients: The connected clients.
         is_stopped: Whether a user pressed the stop button.
+        is_recording: Whether a user wants a recording now.
     """
 
     def __init__(
-        self, camera: str, size: tuple[int, int], outputs: Mapping[str, str], object_ids: Iterable[int] = ()
+        self,
+        camera: str,
+        size: tuple[int, int],
+        outputs: Mapping[str, str],
+        object_ids: Iterable[int] = (),
+        *,
+        can_record: bool = False,
     ) -> None:
-        self.clients, self.is_stopped = Clients(), False
-        self._camera, self._size, self._outputs = camera, size, dict(outputs)
+        self.clients, self.is_stopped, self.is_recording = Clients(), False, False
+        self._can_record = can_record
+        self.name, self._size, self._outputs = camera, size, dict(outputs)
         self._object_ids = {*object_ids}
         self._next_id = max(self._object_ids, default=0) + 1
         self._actions: deque[Action] = deque()
@@ -63,12 +73,19 @@ class LiveCommands:
             "remove_objects": self._remove_objects,
             "stop": self._stop,
         }
+        if can_record:
+            self._commands["record"] = self._record
 
     @property
     def held_frames(self) -> frozenset[int]:
         """The frames that clients have paused on."""
         with self._lock:
             return frozenset(self._held.values())
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether there are prompts or removals to take."""
+        return bool(self._actions)
 
     def take_actions(self) -> list[Action]:
         """Return the prompts and removals since the last call, in order."""
@@ -154,8 +171,13 @@ class LiveCommands:
         raise PromptError("unknown-object", "a live session has no imports")
 
     def _hello(self, client: Client) -> Mapping[str, Any]:
-        size = [*self._size]
-        return {"camera": self._camera, "size": size, "outputs": self._outputs, "version": masklet.__version__}
+        return {
+            "camera": self.name,
+            "size": [*self._size],
+            "outputs": self._outputs,
+            "can_record": self._can_record,
+            "version": masklet.__version__,
+        }
 
     def _hold(self, client: Client, *, frame: int | None) -> Mapping[str, Any]:
         with self._lock:
@@ -191,6 +213,10 @@ class LiveCommands:
                 if object_id in self._object_ids:
                     self._queue(Removal(object_id))
                     self._object_ids.remove(object_id)
+        return {}
+
+    def _record(self, client: Client, *, on: bool) -> Mapping[str, Any]:
+        self.is_recording = on
         return {}
 
     def _stop(self, client: Client) -> Mapping[str, Any]:

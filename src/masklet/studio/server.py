@@ -11,8 +11,7 @@ import webbrowser
 import uvicorn
 
 from masklet.errors import ResourceError
-from masklet.studio.app import build_app
-from masklet.studio.connection import Clients, Commands
+from masklet.studio.app import Site, build_app
 from masklet.studio.entry_file import EntryFile
 from masklet.studio.http_protocol import MAX_CONNECTIONS, HttpProtocol
 from masklet.studio.security import CODE_LIFETIME_S, Access
@@ -26,12 +25,10 @@ class Server:
     """A studio's server, which runs in a thread until it is closed.
 
     Args:
-        commands: What handles the clients' commands.
-        clients: The connected clients.
+        site: What is served.
         access: Who may use it.
         host: The address to listen on.
         port: The port; 0 for any free one.
-        page: The file of the folder `web` that is served at `/`.
 
     Attributes:
         port: The port.
@@ -41,16 +38,8 @@ class Server:
         ResourceError: `port-taken`. The server cannot listen there.
     """
 
-    def __init__(
-        self,
-        commands: Commands,
-        clients: Clients,
-        access: Access,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        page: str = "index.html",
-    ) -> None:
-        self._clients, self._access = clients, access
+    def __init__(self, site: Site, access: Access, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._site, self._access = site, access
         self._host = host.strip("[]")
         self._socket = _listen(self._host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -58,7 +47,7 @@ class Server:
         self._renew_entry()
         access.on_redeem = self._renew_entry
         config = uvicorn.Config(
-            build_app(commands, clients, access, page),
+            build_app(site, access),
             log_config=None,
             log_level="critical",  # refusals are no errors, and bugs are logged in problems.py
             access_log=False,
@@ -84,7 +73,8 @@ class Server:
 
     def close(self) -> None:
         """Send `closing` to the clients, finish responses in progress, end the server and remove the private file."""
-        self._clients.close()
+        for clients in (self._site.clients, *(camera.clients for camera in self._site.cameras)):
+            clients.close()
         self._server.should_exit = True
         self._thread.join(_JOIN_TIMEOUT_S)
         self.entry.close()

@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from masklet.errors import MaskletError
+from masklet.errors import MaskletError, StateError
 from masklet.project.media import open_medium
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
@@ -28,7 +28,7 @@ from masklet.studio.commands.transfer import TransferCommands, import_content
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
 from masklet.studio.displayed_masks import DisplayedMasks
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine, Job
+from masklet.studio.engine import Engine, Job, Priority
 from masklet.studio.exports import Exports, stream_zip
 from masklet.studio.frames import DecodedFrames, FrameImages, Image, Medium
 from masklet.studio.predictions import Predictions
@@ -38,6 +38,7 @@ from masklet.studio.updates import Updates
 from masklet.studio.workspace import Workspace
 
 Handler = Callable[..., Any]
+Result = TypeVar("Result")
 
 _SLOW = frozenset({"get_polygons", "import_annotations", "list_annotations", "next_review", "plan_retracking",
                    "plan_tracking", "rescan", "track"})  # fmt: skip
@@ -129,6 +130,22 @@ class Studio:
     def import_annotations(self, medium: int, name: str, content: bytes) -> Mapping[str, Any]:
         """Read the annotation file of a name from its content. Raises `MaskletError`."""
         return import_content(self._workspace, medium, name, content)
+
+    def run_with_model(self, work: Callable[[Segmenter], Result]) -> Result:
+        """Run a function with the model in the thread of the engine, and return its result.
+
+        Raises:
+            MaskletError: The function raised it, or the model cannot be loaded.
+            StateError: The studio was closed.
+        """
+        results: list[Result] = []
+        job = self._workspace.engine.submit(
+            Priority.SHOWN_FRAME, lambda embeddings: results.append(work(embeddings.model))
+        )
+        job.wait()
+        if job.error or not results:
+            raise job.error or StateError("job-locked", "the studio was closed")
+        return results[0]
 
     def close(self) -> None:
         """End all threads. Tracks end after their frame, and the export that runs is removed."""

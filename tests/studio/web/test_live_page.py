@@ -13,6 +13,7 @@ import pytest
 
 from masklet.errors import ResourceError
 from masklet.masks.masks import Masks
+from masklet.studio.app import Site
 from masklet.studio.live import LiveCommands
 from masklet.studio.live_prompts import LivePrompt
 from masklet.studio.security import Access
@@ -27,9 +28,9 @@ SIZE = (240, 320)
 class Camera:
     """A session that shows a moving square, and one mask for each object that was prompted."""
 
-    def __init__(self, outputs: dict[str, str]) -> None:
-        self.commands = LiveCommands("camera 0", SIZE, outputs)
-        self.server = Server(self.commands, self.commands.clients, Access(), page="live.html")
+    def __init__(self, outputs: dict[str, str], *, can_record: bool = False) -> None:
+        self.commands = LiveCommands("camera 0", SIZE, outputs, can_record=can_record)
+        self.server = Server(Site(self.commands, self.commands.clients, "live.html"), Access())
         self.prompts: list[LivePrompt] = []
         self._objects: dict[int, None] = {}
         self._is_stopped = threading.Event()
@@ -57,7 +58,9 @@ class Camera:
             binary = np.zeros((len(self._objects), *SIZE), bool)
             binary[:, 80:160, left : left + 80] = True
             masks = Masks.from_binary(binary, object_ids=[*self._objects]) if self._objects else Masks.empty(SIZE)
-            self.commands.show(number, image, masks, {"frames": number + 1, "rate": 9.5, "dropped": 2})
+            status = {"frames": number + 1, "rate": 9.5, "dropped": 2}
+            recording = "/birds/a.mp4" if self.commands.is_recording else None
+            self.commands.show(number, image, masks, {**status, "recording": recording})
             number += 1
 
 
@@ -181,6 +184,21 @@ def test_the_end_says_what_was_saved(
         camera.commands.finish()
         page.get_by_role("alert").get_by_text(text).wait_for()
         assert page.get_by_text("Saved:").count() == bool(outputs)
+
+
+def test_a_camera_of_the_studio_is_recorded(open_page: Callable[[Camera], Any]) -> None:
+    with closing(Camera({}, can_record=True)) as camera:
+        page = open_page(camera)
+        page.get_by_role("button", name="Record", exact=True).click()
+        page.get_by_role("button", name="Stop recording").click()
+        wait_for(lambda: not camera.commands.is_recording, page)
+        camera.commands.clients.broadcast({"event": "recorded", "path": "/birds/a.mp4", "medium": 3})
+        page.get_by_text("Recorded /birds/a.mp4").first.wait_for()
+        page.get_by_role("link", name="Open the studio").wait_for()
+        page.get_by_role("button", name="Close the camera").click()
+        wait_for(lambda: camera.commands.is_stopped, page)
+        camera.commands.finish(is_saved=False)
+        page.get_by_role("alert").get_by_text("The camera is closed").wait_for()
 
 
 def test_a_lost_camera_and_a_lost_connection_are_no_success(open_page: Callable[[Camera], Any]) -> None:

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { LiveSession } from "./live_session.js";
 import { LiveView } from "./live_view.js";
 import { Messages } from "./messages.js";
+import { createSection } from "./panels/section.js";
 import { startTheme } from "./theme.js";
 
 /** @typedef {import("./connection.js").Message} Message */
@@ -37,12 +38,13 @@ class LivePage {
     this.gesture = false;
     this.masksVisible = true;
     this.ended = false;
-    /** @type {Record<string, string>} */
-    this.outputs = {};
+    /** Whether recordings can be started and stopped here. */
+    this.canRecord = false;
     /** @type {number | null} */
     this.held = null;
     this.promptTimer = 0;
-    this.connection = new Connection(`ws://${location.host}/ws`, {
+    const folder = location.pathname.replace(/\/$/, ""); // "" or "/live/1"
+    this.connection = new Connection(`ws://${location.host}${folder}/ws`, {
       onEvent: (event) => this.handleEvent(event),
       onBinary: (header, payload) => this.handleBinary(header, payload),
       onState: (state) => this.handleState(state),
@@ -64,19 +66,24 @@ class LivePage {
     this.camera = h("span", { class: "camera" }, "Camera");
     this.pauseButton = control("pause", "Pause", () => this.togglePause());
     this.nextButton = control("add", "Next object", () => this.session.select(null));
+    this.recordButton = control("film", "Record", () => this.record());
+    this.recordButton.hidden = true;
+    this.studioLink = h("a", { class: "button", href: "/", hidden: true }, "Open the studio");
     this.stopButton = control("stop", "Stop", () => this.stop());
     this.stopButton.classList.add("danger");
-    append(part("topbar"), this.camera, h("span", { class: "group" }, this.pauseButton, this.nextButton),
-      h("span", { class: "spacer" }), this.stopButton); // prettier-ignore
+    append(part("topbar"), this.camera, h("span", { class: "group" }, this.pauseButton, this.nextButton, this.recordButton),
+      h("span", { class: "spacer" }), this.studioLink, this.stopButton); // prettier-ignore
     this.list = h("ul", { class: "list", "aria-label": "Objects" });
     this.empty = h("p", { class: "empty" }, "Click on an object, or drag a box around it.");
-    this.saves = h("dl", { class: "body outputs" });
-    append(
-      part("side-panel"),
-      section("Objects", h("div", { id: "objects" }, this.list, this.empty)),
-      section("Saved", this.saves),
-      section("Keys and mouse", h("div", { class: "body help" }, ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)]))),
-    );
+    this.saves = h("dl", { class: "outputs" });
+    const objects = createSection("objects", "Objects");
+    objects.body.classList.remove("body");
+    append(objects.body, this.list, this.empty);
+    const saved = createSection("saved", "Saved");
+    append(saved.body, this.saves);
+    const keys = createSection("keys", "Keys and mouse");
+    append(keys.body, h("div", { class: "help" }, ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)])));
+    append(part("side-panel"), objects.root, saved.root, keys.root);
     this.state = h("span", { class: "state", role: "status" }, "Connecting …");
     this.counts = h("span", { class: "counts" });
     append(part("status-line"), this.state, this.counts);
@@ -108,15 +115,15 @@ class LivePage {
   }
 
   /** @param {Message} hello */
-  start({ camera, size, outputs }) {
+  start({ camera, size, outputs, can_record: canRecord }) {
     setText(this.camera, camera);
-    document.title = `${camera} – masklet webcam`;
-    this.outputs = outputs;
+    document.title = `${camera} – masklet`;
+    this.canRecord = canRecord;
+    this.recordButton.hidden = this.studioLink.hidden = !canRecord;
     const rows = Object.entries(outputs);
-    fill(this.saves, ...(rows.length
-      ? rows.flatMap(([name, path]) => [h("dt", {}, name), h("dd", {}, path)])
-      : [h("dd", {}, "Nothing is saved. Start masklet webcam with --record or --out to save a video or masks.")])); // prettier-ignore
-    setText(/** @type {HTMLElement} */ (this.stopButton.lastChild), rows.length ? "Stop and save" : "Stop");
+    if (!canRecord || !this.view) fill(this.saves, ...this.describeOutputs(rows));
+    const stop = canRecord ? "Close the camera" : rows.length ? "Stop and save" : "Stop";
+    setText(/** @type {HTMLElement} */ (this.stopButton.lastChild), stop);
     if (!this.view) {
       this.view = new LiveView(this.container, size, this.session, (number) => {
         this.container.dataset.frame = String(number);
@@ -126,6 +133,38 @@ class LivePage {
       this.listenToGestures(this.view.viewport.canvas);
     }
     this.hold();
+  }
+
+  /** @param {[string, string][]} rows @returns {HTMLElement[]} */
+  describeOutputs(rows) {
+    if (rows.length) return rows.flatMap(([name, path]) => [h("dt", {}, name), h("dd", {}, path)]);
+    const hint = this.canRecord
+      ? "Nothing yet. A recording becomes a video of the project."
+      : "Nothing is saved. Start masklet webcam with --record or --out to save a video or masks.";
+    return [h("dd", { class: "hint" }, hint)];
+  }
+
+  /** Start or stop a recording. */
+  async record() {
+    const on = this.recordButton.getAttribute("aria-pressed") !== "true";
+    try {
+      await this.connection.request("record", { on });
+    } catch (problem) {
+      this.messages.problem(problem);
+    }
+  }
+
+  /** @param {string | null | undefined} path The file that is being written. */
+  showRecording(path) {
+    this.recordButton.setAttribute("aria-pressed", String(Boolean(path)));
+    setText(/** @type {HTMLElement} */ (this.recordButton.lastChild), path ? "Stop recording" : "Record");
+  }
+
+  /** @param {string} path */
+  showRecorded(path) {
+    this.saves.querySelector(".hint")?.remove();
+    append(this.saves, h("dd", {}, path));
+    this.messages.notice(`Recorded ${path}. It is a video of the project now.`);
   }
 
   /** Keep the frame while a button is down, so that clicks and boxes apply to what was pressed on. @param {HTMLElement} canvas */
@@ -186,6 +225,7 @@ class LivePage {
     if (header.kind !== "frame") return;
     this.objects = masks;
     const { frames, rate, dropped } = header;
+    if (this.canRecord) this.showRecording(header.recording);
     setText(this.counts, `${counted(frames, "frame")} · ${rate.toFixed(1)} frames/s · ${dropped} dropped · ${counted(masks.length, "object")}`);
     const jpeg = new Blob([new Uint8Array(payload, end)], { type: "image/jpeg" });
     this.view?.receive({ number: header.number, size: header.size, masks, jpeg });
@@ -194,7 +234,8 @@ class LivePage {
 
   /** @param {Message} event */
   handleEvent(event) {
-    if (event.event === "problem") this.messages.problem(event.problem.detail);
+    if (event.event === "recorded") this.showRecorded(event.path);
+    else if (event.event === "problem") this.messages.problem(event.problem.detail);
     else if (event.event === "ended") this.showEnd(event);
     else if (event.event === "closing" && !this.ended) this.showEnd({ problem: { detail: "masklet has ended." } });
   }
@@ -204,10 +245,10 @@ class LivePage {
     this.ended = true;
     this.connection.close();
     this.view?.setEnabled(false);
-    for (const control of [this.pauseButton, this.nextButton, this.stopButton]) control.disabled = true;
+    for (const control of [this.pauseButton, this.nextButton, this.recordButton, this.stopButton]) control.disabled = true;
     setText(this.state, "Ended");
     const saved = Object.entries(files || {});
-    const heading = h("h2", {}, "The session has ended");
+    const heading = h("h2", {}, this.canRecord ? "The camera is closed" : "The session has ended");
     const card = h("div", { class: "card", role: "alert" }, heading, problem && h("p", { class: "problem-text" }, problem.detail));
     if (saved.length) {
       const items = saved.map(([name, path]) => h("li", {}, `${name}: `, h("code", {}, path)));
@@ -309,14 +350,6 @@ function readMasks(header, payload) {
     return { object, runs: new Uint32Array(payload, start, runs), color, hidden: !visible };
   });
   return { masks, end };
-}
-
-/**
- * @param {string} title
- * @param {HTMLElement} body
- */
-function section(title, body) {
-  return h("section", { class: "section" }, h("div", { class: "head" }, h("h2", {}, title)), body);
 }
 
 /** @param {string} id */
