@@ -3,27 +3,15 @@
 import { Connection } from "./connection.js";
 import { append, counted, fill, h, setText, updateList } from "./dom.js";
 import { icon } from "./icons.js";
+import { createControls, part, setButtonText } from "./live_controls.js";
 import { LiveSession } from "./live_session.js";
 import { LiveView } from "./live_view.js";
 import { Messages } from "./messages.js";
-import { createSection } from "./panels/section.js";
 import { startTheme } from "./theme.js";
 
 /** @typedef {import("./connection.js").Message} Message */
 /** @typedef {import("./live_view.js").LiveMask} LiveMask */
 
-const SHORTCUTS = [
-  ["Click", "add to the object"],
-  ["Right or Shift-click", "remove from it"],
-  ["Drag", "draw a box"],
-  ["Enter", "next object"],
-  ["Alt-click", "select an object"],
-  ["Delete", "remove the object"],
-  ["P", "pause or resume the view"],
-  ["H", "hide or show masks"],
-  ["C", "keyboard cursor"],
-  ["0, wheel", "fit, zoom"],
-];
 const PROMPT_MS = 1500; // for which a prompt stays on the screen while the frames go on
 
 class LivePage {
@@ -56,42 +44,14 @@ class LivePage {
       onChange: () => this.drawPrompt(),
       onProblem: (problem) => this.messages.problem(problem),
     });
-    this.build();
-    this.connection.open();
-  }
-
-  build() {
-    const control = (/** @type {string} */ name, /** @type {string} */ text, /** @type {() => void} */ run) =>
-      h("button", { type: "button", class: "button outlined", onclick: run }, icon(name), h("span", {}, text));
-    this.camera = h("span", { class: "camera" }, "Camera");
-    this.pauseButton = control("pause", "Pause", () => this.togglePause());
-    this.nextButton = control("add", "Next object", () => this.session.select(null));
-    this.recordButton = control("film", "Record", () => this.record());
-    this.recordButton.hidden = true;
-    this.studioLink = h("a", { class: "button", href: "/", hidden: true }, "Open the studio");
-    this.stopButton = control("stop", "Stop", () => this.stop());
-    this.stopButton.classList.add("danger");
-    append(part("topbar"), this.camera, h("span", { class: "group" }, this.pauseButton, this.nextButton, this.recordButton),
-      h("span", { class: "spacer" }), this.studioLink, this.stopButton); // prettier-ignore
-    this.list = h("ul", { class: "list", "aria-label": "Objects" });
-    this.empty = h("p", { class: "empty" }, "Click on an object, or drag a box around it.");
-    this.saves = h("dl", { class: "outputs" });
-    const objects = createSection("objects", "Objects");
-    objects.body.classList.remove("body");
-    append(objects.body, this.list, this.empty);
-    const saved = createSection("saved", "Saved");
-    append(saved.body, this.saves);
-    const keys = createSection("keys", "Keys and mouse");
-    append(keys.body, h("div", { class: "help" }, ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)])));
-    append(part("side-panel"), objects.root, saved.root, keys.root);
-    this.state = h("span", { class: "state", role: "status" }, "Connecting …");
-    this.counts = h("span", { class: "counts" });
-    append(part("status-line"), this.state, this.counts);
-    this.container = h("div", { class: "view" });
-    this.veil = h("div", { class: "veil", hidden: true });
-    this.pausedMark = h("div", { class: "paused-mark", hidden: true }, "Paused");
-    append(part("canvas-area"), this.container, this.pausedMark, this.veil);
+    this.ui = createControls({
+      pause: () => this.togglePause(),
+      next: () => this.session.select(null),
+      record: () => this.record(),
+      stop: () => this.stop(),
+    });
     document.addEventListener("keydown", (event) => this.handleKey(event));
+    this.connection.open();
   }
 
   /** @param {import("./connection.js").ConnectionState} state */
@@ -105,28 +65,28 @@ class LivePage {
       refused: "masklet does not accept this window; open the file that it names once more.",
       closed: "",
     };
-    setText(this.state, texts[state]);
-    this.state.classList.toggle("bad", state === "lost" || state === "refused");
+    setText(this.ui.state, texts[state]);
+    this.ui.state.classList.toggle("bad", state === "lost" || state === "refused");
     if (state === "lost" || state === "refused") this.showVeil(h("div", { class: "card", role: "alert" }, texts[state]), true);
     if (state !== "open") return;
-    this.veil.hidden = true;
+    this.ui.veil.hidden = true;
     this.held = null;
     this.start(await this.connection.request("hello"));
   }
 
   /** @param {Message} hello */
   start({ camera, size, outputs, can_record: canRecord }) {
-    setText(this.camera, camera);
+    setText(this.ui.camera, camera);
     document.title = `${camera} – masklet`;
     this.canRecord = canRecord;
-    this.recordButton.hidden = this.studioLink.hidden = !canRecord;
+    this.ui.recordButton.hidden = this.ui.studioLink.hidden = !canRecord;
     const rows = Object.entries(outputs);
-    if (!canRecord || !this.view) fill(this.saves, ...this.describeOutputs(rows));
+    if (!canRecord || !this.view) fill(this.ui.saves, ...this.describeOutputs(rows));
     const stop = canRecord ? "Close the camera" : rows.length ? "Stop and save" : "Stop";
-    setText(/** @type {HTMLElement} */ (this.stopButton.lastChild), stop);
+    setButtonText(this.ui.stopButton, stop);
     if (!this.view) {
-      this.view = new LiveView(this.container, size, this.session, (number) => {
-        this.container.dataset.frame = String(number);
+      this.view = new LiveView(this.ui.container, size, this.session, (number) => {
+        this.ui.container.dataset.frame = String(number);
         this.drawObjects();
       });
       this.view.viewport.canvas.setAttribute("aria-label", `Frames of ${camera}`);
@@ -146,7 +106,7 @@ class LivePage {
 
   /** Start or stop a recording. */
   async record() {
-    const on = this.recordButton.getAttribute("aria-pressed") !== "true";
+    const on = this.ui.recordButton.getAttribute("aria-pressed") !== "true";
     try {
       await this.connection.request("record", { on });
     } catch (problem) {
@@ -156,14 +116,14 @@ class LivePage {
 
   /** @param {string | null | undefined} path The file that is being written. */
   showRecording(path) {
-    this.recordButton.setAttribute("aria-pressed", String(Boolean(path)));
-    setText(/** @type {HTMLElement} */ (this.recordButton.lastChild), path ? "Stop recording" : "Record");
+    this.ui.recordButton.setAttribute("aria-pressed", String(Boolean(path)));
+    setButtonText(this.ui.recordButton, path ? "Stop recording" : "Record");
   }
 
   /** @param {string} path */
   showRecorded(path) {
-    this.saves.querySelector(".hint")?.remove();
-    append(this.saves, h("dd", {}, path));
+    this.ui.saves.querySelector(".hint")?.remove();
+    append(this.ui.saves, h("dd", {}, path));
     this.messages.notice(`Recorded ${path}. It is a video of the project now.`);
   }
 
@@ -187,7 +147,7 @@ class LivePage {
     const wanted = this.paused || this.gesture ? this.view?.number ?? null : null;
     if (wanted === null) this.view?.unfreeze();
     else this.view?.freeze();
-    this.pausedMark.hidden = !this.paused;
+    this.ui.pausedMark.hidden = !this.paused;
     if (wanted === this.held || this.connection.state !== "open") return;
     this.held = wanted;
     // after the prompts that are on their way, which may need the frame
@@ -197,17 +157,17 @@ class LivePage {
   togglePause() {
     this.paused = !this.paused;
     this.session.clearPrompt();
-    this.pauseButton.setAttribute("aria-pressed", String(this.paused));
-    setText(/** @type {HTMLElement} */ (this.pauseButton.lastChild), this.paused ? "Resume" : "Pause");
+    this.ui.pauseButton.setAttribute("aria-pressed", String(this.paused));
+    setButtonText(this.ui.pauseButton, this.paused ? "Resume" : "Pause");
     this.hold();
   }
 
   async stop() {
-    this.stopButton.disabled = true;
+    this.ui.stopButton.disabled = true;
     try {
       await this.connection.request("stop");
     } catch (problem) {
-      this.stopButton.disabled = false;
+      this.ui.stopButton.disabled = false;
       this.messages.problem(problem);
     }
   }
@@ -226,7 +186,7 @@ class LivePage {
     this.objects = masks;
     const { frames, rate, dropped } = header;
     if (this.canRecord) this.showRecording(header.recording);
-    setText(this.counts, `${counted(frames, "frame")} · ${rate.toFixed(1)} frames/s · ${dropped} dropped · ${counted(masks.length, "object")}`);
+    setText(this.ui.counts, `${counted(frames, "frame")} · ${rate.toFixed(1)} frames/s · ${dropped} dropped · ${counted(masks.length, "object")}`);
     const jpeg = new Blob([new Uint8Array(payload, end)], { type: "image/jpeg" });
     this.view?.receive({ number: header.number, size: header.size, masks, jpeg });
     if (this.paused) this.drawObjects();
@@ -245,8 +205,8 @@ class LivePage {
     this.ended = true;
     this.connection.close();
     this.view?.setEnabled(false);
-    for (const control of [this.pauseButton, this.nextButton, this.recordButton, this.stopButton]) control.disabled = true;
-    setText(this.state, "Ended");
+    for (const control of [this.ui.pauseButton, this.ui.nextButton, this.ui.recordButton, this.ui.stopButton]) control.disabled = true;
+    setText(this.ui.state, "Ended");
     const saved = Object.entries(files || {});
     const heading = h("h2", {}, this.canRecord ? "The camera is closed" : "The session has ended");
     const card = h("div", { class: "card", role: "alert" }, heading, problem && h("p", { class: "problem-text" }, problem.detail));
@@ -259,18 +219,18 @@ class LivePage {
 
   /** @param {HTMLElement} card @param {boolean} through Whether the image stays visible. */
   showVeil(card, through) {
-    fill(this.veil, card);
-    this.veil.classList.toggle("through", through);
-    this.veil.hidden = false;
+    fill(this.ui.veil, card);
+    this.ui.veil.classList.toggle("through", through);
+    this.ui.veil.hidden = false;
   }
 
   drawObjects() {
     const { objects, session } = this;
     if (session.active !== null && !this.paused && objects.some(({ object, hidden }) => object === session.active && !hidden)) this.expirePrompt();
-    this.empty.hidden = objects.length > 0;
-    updateList(this.list, objects, ({ object }) => String(object), (mask) => this.createRow(mask), (row, mask) => this.updateRow(row, mask));
+    this.ui.empty.hidden = objects.length > 0;
+    updateList(this.ui.list, objects, ({ object }) => String(object), (mask) => this.createRow(mask), (row, mask) => this.updateRow(row, mask));
     this.view?.viewport.setActive(session.active, objects.find(({ object }) => object === session.active)?.color);
-    this.nextButton.setAttribute("aria-pressed", String(session.active === null));
+    this.ui.nextButton.setAttribute("aria-pressed", String(session.active === null));
   }
 
   /** @param {LiveMask} mask */
@@ -350,11 +310,6 @@ function readMasks(header, payload) {
     return { object, runs: new Uint32Array(payload, start, runs), color, hidden: !visible };
   });
   return { masks, end };
-}
-
-/** @param {string} id */
-function part(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
 new LivePage();
