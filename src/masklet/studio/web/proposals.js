@@ -19,8 +19,10 @@ export class Proposals {
     this.messages = messages;
     /** @type {{medium: number, frame: number} | null} */
     this.place = null;
-    /** @type {{index: number, runs: Uint32Array, score: number}[]} those that were not taken */
-    this.open = [];
+    /** @type {{runs: Uint32Array, score: number}[]} */
+    this.proposals = [];
+    /** @type {Set<number>} positions of those that were taken */
+    this.taken = new Set();
     /** @type {[number, number] | undefined} */
     this.size = undefined;
     this.waiting = false;
@@ -34,7 +36,7 @@ export class Proposals {
     const { medium, frame } = store;
     if (this.place && (this.place.medium !== medium || this.place.frame !== frame)) {
       this.place = null;
-      this.open = [];
+      this.proposals = [];
       this.draw();
     }
     if (store.tool === "proposals" && !this.place && medium !== null && !this.waiting) this.propose();
@@ -63,39 +65,53 @@ export class Proposals {
     this.waiting = false;
     if (this.place?.medium === header.medium && this.place.frame === header.frame) {
       this.size = header.size;
-      this.open = masks.map(({ runs, score }, index) => ({ index, runs, score: score || 0 }));
+      this.proposals = masks.map(({ runs, score }) => ({ runs, score: score || 0 }));
+      this.taken.clear();
       this.draw();
     } else this.update();
     this.onChange();
   }
 
-  draw() {
-    this.view.setProposals(this.open, this.size);
+  /** @returns {number[]} positions of those that were not taken */
+  get open() {
+    return [...this.proposals.keys()].filter((position) => !this.taken.has(position));
   }
 
-  /** @param {number[]} positions in the list of proposals that the view shows */
+  /** Those that were taken stay in the list without pixels, so that the others keep their colors. */
+  draw() {
+    const none = new Uint32Array();
+    const shown = this.proposals.map(({ runs, score }, position) => ({ runs: this.taken.has(position) ? none : runs, score }));
+    this.view.setProposals(shown, this.size);
+  }
+
+  /** @param {number[]} positions */
   async take(positions) {
     const { place } = this;
-    const taken = positions.map((position) => this.open[position]).filter(Boolean);
-    if (!place || !taken.length) return;
-    this.open = this.open.filter((proposal) => !taken.includes(proposal));
-    this.draw();
-    this.onChange();
+    const indices = positions.filter((position) => this.proposals[position] && !this.taken.has(position));
+    if (!place || !indices.length) return;
+    this.mark(indices, true);
     try {
-      await this.request("take_proposals", {
-        ...place,
-        indices: taken.map((proposal) => proposal.index),
-        class: this.store.currentClass,
-      });
+      await this.request("take_proposals", { ...place, indices, class: this.store.currentClass });
     } catch (problem) {
-      this.open = [...this.open, ...taken].sort((a, b) => a.index - b.index);
-      this.draw();
+      this.mark(indices, false);
       this.messages.problem(problem);
-      this.onChange();
     }
   }
 
   takeAll() {
-    return this.take(this.open.map((_, position) => position));
+    return this.take(this.open);
+  }
+
+  /**
+   * @param {number[]} positions
+   * @param {boolean} taken
+   */
+  mark(positions, taken) {
+    for (const position of positions) {
+      if (taken) this.taken.add(position);
+      else this.taken.delete(position);
+    }
+    this.draw();
+    this.onChange();
   }
 }

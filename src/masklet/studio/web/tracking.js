@@ -19,6 +19,8 @@
 
 /** @typedef {{medium: number, objects: number[], frame: number, frames: number, first: number, last: number}} Plan */
 
+const MAX_WAIT_MS = 20_000;
+
 export class Tracking {
   /**
    * @param {Store} store
@@ -130,8 +132,9 @@ export class Tracking {
     this.dismiss();
     this.follows = true;
     try {
+      await this.waitForMasks(fields.medium);
       const reply = await this.request("track", fields);
-      if (reply.frames === 0) this.messages.notice("There is nothing to track: all these frames are annotated or accepted.");
+      if (reply.frames === 0) this.messages.notice("There is nothing to track: these frames are annotated or accepted, or no object has a mask.");
       else if (reply.run !== null && reply.run !== undefined && !this.runs.has(reply.run)) {
         this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
       }
@@ -139,6 +142,18 @@ export class Tracking {
       this.messages.problem(problem);
     }
     this.onChange();
+  }
+
+  /**
+   * Wait until all prompts have masks, since tracking starts from masks.
+   *
+   * @param {number} medium
+   */
+  async waitForMasks(medium) {
+    const end = performance.now() + MAX_WAIT_MS;
+    while (this.store.hasWaitingPrompt(medium) && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   async stop() {
