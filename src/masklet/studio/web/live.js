@@ -151,7 +151,7 @@ class LivePage {
     if (wanted === this.held || this.connection.state !== "open") return;
     this.held = wanted;
     // after the prompts that are on their way, which may need the frame
-    this.session._enqueue(() => this.connection.request("hold", { frame: wanted }));
+    this.session.enqueue(() => this.connection.request("hold", { frame: wanted }));
   }
 
   togglePause() {

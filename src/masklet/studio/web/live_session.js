@@ -51,7 +51,7 @@ export class LiveSession {
   /** @param {number} object */
   remove(object) {
     if (object === this.active) this.select(null);
-    this._enqueue(() => this._page.request("remove_objects", { objects: [object] }));
+    this.enqueue(() => this._page.request("remove_objects", { objects: [object] }));
   }
 
   /** @param {number} x @param {number} y @param {boolean} positive */
@@ -131,7 +131,7 @@ export class LiveSession {
     const { promptFrame: frame, prompt } = this;
     const [points, box] = [[...prompt.points], prompt.box];
     if (frame === null || (!points.length && !box)) return;
-    this._enqueue(async () => {
+    this.enqueue(async () => {
       const isNew = this.active === null;
       const reply = await this._page.request("predict", { frame, object: this.active, points, box });
       if (isNew && this.active === null) this.active = reply.object;
@@ -139,8 +139,8 @@ export class LiveSession {
     });
   }
 
-  /** @param {() => Promise<unknown>} work */
-  _enqueue(work) {
+  /** Run something after the requests that are on their way. @param {() => Promise<unknown>} work */
+  enqueue(work) {
     this._queue = this._queue.then(work).then(() => {}, (problem) => this._page.onProblem(problem));
   }
 }
