@@ -14,8 +14,9 @@ pytest.importorskip("hatchling")
 
 ROOT = Path(__file__).resolve().parents[1]
 METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
-SUFFIXES = {".py", ".typed", ".html", ".safetensors"}
-DATA_FILES = {"py.typed", "cli/webcam_page.html", "weights/nano.safetensors"}
+PAGE = ROOT / "src" / "masklet" / "studio" / "web"
+PAGE_SUFFIXES = {".css", ".html", ".js", ".json", ".svg"}
+DATA_FILES = {"py.typed", "weights/nano.safetensors"}
 MAX_WHEEL_BYTES = 13_000_000  # 11.5 MB on 2026-11-30, of which the weights are 10.9 MB
 
 
@@ -52,13 +53,14 @@ def test_the_wheel_has_every_module_of_the_package(names: list[PurePosixPath]) -
 
 
 def test_the_wheel_has_the_data_files_of_the_package_and_no_others(names: list[PurePosixPath]) -> None:
-    assert {name.suffix for name in package_files(names)} == SUFFIXES
+    page = {path.relative_to(ROOT / "src" / "masklet").as_posix() for path in PAGE.rglob("*.*")}
+    assert {PurePosixPath(name).suffix for name in page} == PAGE_SUFFIXES
     data = {str(name.relative_to("masklet")) for name in package_files(names) if name.suffix != ".py"}
-    assert data == DATA_FILES
+    assert data == DATA_FILES | page
 
 
 def test_the_wheel_has_no_tests_and_no_development_tools(names: list[PurePosixPath]) -> None:
-    folders = {part for name in names for part in name.parts[:-1]}
+    folders = {part for name in names if "web" not in name.parts for part in name.parts[:-1]}
     assert folders.isdisjoint({"tools", "tests", "scripts", "benchmarks", "examples", "docs", "packs"})
     assert not [name for name in names if name.stem.startswith(("test_", "conftest"))]
     assert "marks.json" not in {name.name for name in names}
