@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from masklet.errors import FormatError
+from masklet.files.error_translation import translate_errors
 from masklet.project.append_file import AppendFile
 from masklet.project.cells import Cell, CellKey, cell_from_json, encode_cells
 
@@ -19,7 +21,7 @@ UNDO, REDO = "undo", "redo"
 Changes = Mapping[str, Mapping[str, Any] | None]
 CellChanges = Mapping[CellKey, Cell | None]
 
-_HEAD = re.compile(rb'\{"seq": (\d+), "group": (\d+), "time": "[^"]*", "action": "([a-z_]+)", .*\}', re.DOTALL)
+_HEAD = re.compile(rb'\{"seq": (\d+), "group": (\d+), "time": "[^"]*", "action": "([a-z_]+)", ')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,6 @@ class Step:
         if self.old_changes or self.old_cells:
             record["before"] = {"changes": self.old_changes, "cells": encode_cells(self.old_cells)}
         return json.dumps(record, allow_nan=False).encode()
-
-    def invert(self) -> tuple[dict[str, Any], dict[CellKey, Cell | None]]:
-        """Return the changes and cells that revert the step."""
-        changes = {key: self.old_changes.get(key) for key in self.changes}
-        return changes, {key: self.old_cells.get(key) for key in self.cells}
 
 
 @dataclass(slots=True)
@@ -132,12 +129,33 @@ class ActionLog:
 
     def steps_after(self, seq: int) -> Iterator[Step]:
         """Read the changes after a number. Raises `FormatError` (`project-broken`)."""
-        start = max(0, seq + 1 - self.first)
-        return (self._parse(line, text) for line, text in enumerate(self._file.read_from(start), start=start))
+        lines = range(max(0, seq + 1 - self.first), len(self))
+        return (self._parse(line, text) for line, text in self._read_lines(lines))
 
-    def steps_of(self, group: Group) -> list[Step]:
-        """Read the changes of a group. Raises `FormatError` (`project-broken`)."""
-        return [self._parse(line, self._file.read(line)) for line in range(group.first, group.stop)]
+    def read_changes(self, group: Group) -> tuple[dict[str, Any], dict[CellKey, Cell | None]]:
+        """Read the entries and cells after a group. Raises `FormatError` (`project-broken`)."""
+        changes: dict[str, Any] = {}
+        cells: dict[CellKey, Cell | None] = {}
+        for line, text in self._read_lines(range(group.first, group.stop)):
+            with self._name_errors(line):
+                record = json.loads(text)
+                changes.update(record["changes"])
+                cells.update(map(cell_from_json, record["cells"]))
+        return changes, cells
+
+    def read_earlier(self, group: Group) -> tuple[dict[str, Any], dict[CellKey, Cell | None]]:
+        """Read the entries and cells before a group. Raises `FormatError` (`project-broken`)."""
+        changes: dict[str, Any] = {}
+        cells: dict[CellKey, Cell | None] = {}
+        for line, text in self._read_lines(range(group.stop - 1, group.first - 1, -1)):
+            with self._name_errors(line):
+                record = json.loads(text)
+                before = record.get("before", {"changes": {}, "cells": []})
+                changes.update(dict.fromkeys(record["changes"]))
+                changes.update(before["changes"])
+                cells.update({(medium, key, frame): None for medium, key, frame, *_ in record["cells"]})
+                cells.update(map(cell_from_json, before["cells"]))
+        return changes, cells
 
     def cut_after(self, seq: int) -> None:
         """Remove the changes after a number from the file, and read the groups again. Raises `ResourceError`."""
@@ -169,21 +187,26 @@ class ActionLog:
         else:
             self.done.append(Group(group, action, line, line + 1))
 
+    def _read_lines(self, lines: range) -> Iterator[tuple[int, bytes]]:
+        return zip(lines, self._file.read_lines(lines), strict=True)
+
     def _parse(self, line: int, text: bytes) -> Step:
-        try:
+        with self._name_errors(line):
             record = json.loads(text)
-            before = record.get("before", {})
+            before = record.get("before", {"changes": {}, "cells": []})
             return Step(
                 record["seq"],
                 record["group"],
                 record["action"],
                 record["changes"],
                 dict(map(cell_from_json, record["cells"])),
-                before.get("changes", {}),
-                dict(map(cell_from_json, before.get("cells", ()))),
+                before["changes"],
+                dict(map(cell_from_json, before["cells"])),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as cause:
-            raise self._error(line, str(cause)) from cause
+
+    def _name_errors(self, line: int) -> AbstractContextManager[None]:
+        kinds = (FormatError, ValueError, KeyError, TypeError, AttributeError)
+        return translate_errors(*kinds, into=lambda cause: self._error(line, str(cause)))
 
     def _error(self, line: int, reason: str) -> FormatError:
         message = f"{self.path}, line {line + 1}: {reason}; restore the project from a copy"
@@ -192,7 +215,7 @@ class ActionLog:
 
 def _read_head(text: bytes) -> tuple[int, int, str] | None:
     """Return number, group and action of a line; None if it is damaged. The rest of the line is not parsed."""
-    match = _HEAD.fullmatch(text)
+    match = _HEAD.match(text) if text.endswith(b"}") else None
     return _read_record(text) if match is None else (int(match[1]), int(match[2]), match[3].decode())
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from masklet.files.atomic import sync_folder
 from masklet.files.error_translation import translate_read_errors, translate_write_errors
 
 _BLOCK_BYTES = 1 << 20
+_NEWLINE = ord("\n")
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -39,25 +43,35 @@ class AppendFile:
 
     def __iter__(self) -> Iterator[bytes]:
         """Iterate over the lines, without their ends."""
-        return self.read_from(0)
+        return self.read_lines(range(len(self)))
 
-    def read_from(self, number: int) -> Iterator[bytes]:
-        """Iterate over the lines from a number, without their ends. Raises `InputNotFound`."""
-        starts = self._starts[number:]
-        if not starts:
+    def read_lines(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Iterate over lines by their numbers, without their ends. Raises `InputNotFound`."""
+        if not len(self):
             return
         with translate_read_errors(self.path), self.path.open("rb") as file:
-            file.seek(starts[0])
-            for start, stop in zip(starts, [*starts[1:], self._end], strict=True):
+            for number in numbers:
+                start = self._starts[number]
+                stop = self._starts[number + 1] if number + 1 < len(self) else self._end
+                file.seek(start)
                 yield file.read(stop - start)[:-1]
+
+    def read_blocks(self, lines: int) -> Iterator[tuple[int, bytes]]:
+        """Iterate over the file in blocks of so many lines, each with the number of its first line.
+
+        Raises:
+            InputNotFound: The file cannot be read.
+        """
+        if not len(self):
+            return
+        edges = [*self._starts[::lines], self._end]
+        with translate_read_errors(self.path), self.path.open("rb") as file:
+            for number, (start, stop) in enumerate(pairwise(edges)):
+                yield number * lines, file.read(stop - start)
 
     def read(self, number: int) -> bytes:
         """Return a line without its end. Raises `InputNotFound`."""
-        start = self._starts[number]
-        stop = self._starts[number + 1] if number + 1 < len(self) else self._end
-        with translate_read_errors(self.path), self.path.open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start)[:-1]
+        return next(self.read_lines([number]))
 
     def append(self, line: bytes, *, sync: bool = True) -> int:
         """Append a line and return its number. After an error the file is as before.
@@ -111,11 +125,10 @@ class AppendFile:
         position = 0
         with translate_read_errors(self.path), self.path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                place = block.find(b"\n")
-                while place >= 0:
-                    self._starts.append(self._end)
-                    self._end = position + place + 1
-                    place = block.find(b"\n", place + 1)
+                ends = position + 1 + np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
+                if len(ends):
+                    self._starts.extend([self._end, *ends[:-1].tolist()])
+                    self._end = int(ends[-1])
                 position += len(block)
 
     def _write(self, descriptor: int, data: bytes, *, sync: bool) -> None:

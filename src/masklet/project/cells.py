@@ -122,17 +122,11 @@ class CellTable:
         if cell is None:
             if column is not None and frame < len(column):
                 column[frame] = (0, 0, 0)
-                if not column["state"].any():
-                    del self._columns[medium, object_id]
             return
         if column is None or frame >= len(column):
             column = self._columns[medium, object_id] = _grow(column, frame + 1)
         mask = _NO_MASK if cell.mask is None else cell.mask
         column[frame] = (mask, round(cell.score * _SCALE), _state(cell.source, accepted=cell.accepted))
-
-    def objects_with_cells(self, medium: int) -> list[int]:
-        """List the objects of a medium that have cells."""
-        return sorted(object_id for other, object_id in self._columns if other == medium)
 
     def cells_of(self, medium: int, object_id: int) -> Iterator[tuple[int, Cell]]:
         """Iterate over the frames and cells of an object, in order."""
@@ -175,13 +169,6 @@ class CellTable:
         score = np.rint(column["score"] * (15 / _SCALE)).astype(np.uint8)
         lane = np.where(hidden, np.uint8(_HIDDEN), source) | (column["state"] & _ACCEPTED) | (score << 4)
         return _fit(np.where(column["state"] > 0, lane, 0).astype(np.uint8), frames).tobytes()
-
-    def last_mask(self, medium: int) -> int:
-        """Return the highest number of a mask of a medium; −1 if there is none."""
-        return max(
-            (int(column["mask"].max()) for (other, _), column in self._columns.items() if other == medium),
-            default=_NO_MASK,
-        )
 
     def to_json(self) -> list[list[Any]]:
         """Return all cells as rows `[medium, object, frame, source, accepted, masks, scores]`.

@@ -18,7 +18,8 @@ from masklet.masks import rle
 from masklet.project.append_file import AppendFile
 from masklet.project.cells import EMPTY_MASK
 
-_AREA = re.compile(rb'"area": (\d+)')
+_AREA = re.compile(rb'^\{"mask": \d+, "area": (\d+), ', re.MULTILINE)
+_BLOCK_LINES = 10_000
 
 
 class MaskStore:
@@ -97,7 +98,8 @@ class MaskStore:
         """Return the areas of all masks by number, in pixels. Raises `FormatError` (`project-broken`)."""
         with self._lock:
             if self._areas is None:
-                self._areas = array("q", (self._read_area(number, line) for number, line in enumerate(self._file)))
+                blocks = self._file.read_blocks(_BLOCK_LINES)
+                self._areas = array("q", (area for first, block in blocks for area in self._read_areas(first, block)))
             return np.array(self._areas, np.int64)
 
     def _append(self, counts: str, area: int) -> int:
@@ -107,12 +109,14 @@ class MaskStore:
             self._areas.append(area)
         return number
 
-    def _read_area(self, number: int, line: bytes) -> int:
-        match = _AREA.search(line, 0, 60)
-        if match:
-            return int(match[1])
-        with self._name_errors(number):
-            return rle.compute_area({"size": self.size, "counts": self.read_counts(number)})
+    def _read_areas(self, first: int, block: bytes) -> list[int]:
+        """Return the areas of a block of lines. Lines without an area are decoded."""
+        areas = [int(area) for area in _AREA.findall(block)]
+        count = block.count(b"\n")
+        if len(areas) == count:
+            return areas
+        codes = ({"size": self.size, "counts": self.read_counts(first + line)} for line in range(count))
+        return [rle.compute_area(code) for code in codes]
 
     def _name_errors(self, number: int) -> Any:
         return translate_errors(FormatError, into=lambda error: self._error(number, error.message))

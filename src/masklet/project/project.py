@@ -176,31 +176,27 @@ class Project:
                 self._sync()
 
     def undo(self) -> Step | None:
-        """Revert the last group of actions that was not undone. Returns None if there is none."""
+        """Revert the last group of actions that was not undone. Returns None if there is none.
+
+        Raises:
+            FormatError: `project-broken`. The log is damaged.
+            ResourceError: The log cannot be written.
+        """
         with self._lock:
             if not self._log.done:
                 return None
-            changes: dict[str, Any] = {}
-            cells: dict[CellKey, Cell | None] = {}
-            for step in reversed(self._log.steps_of(self._log.done[-1])):
-                old_changes, old_cells = step.invert()
-                changes |= old_changes
-                cells |= old_cells
+            changes, cells = self._log.read_earlier(self._log.done[-1])
             number = self._log.done[-1].number
             for group in self._groups:
                 group.undone = group.undone or group.number == number
             return self._move(UNDO, number, changes, cells)
 
     def redo(self) -> Step | None:
-        """Repeat the last group of actions that was undone. Returns None if there is none."""
+        """Repeat the last group of actions that was undone. Returns None if there is none. Raises like `undo`."""
         with self._lock:
             if not self._log.undone:
                 return None
-            changes: dict[str, Any] = {}
-            cells: dict[CellKey, Cell | None] = {}
-            for step in self._log.steps_of(self._log.undone[-1]):
-                changes |= step.changes
-                cells |= step.cells
+            changes, cells = self._log.read_changes(self._log.undone[-1])
             return self._move(REDO, self._log.undone[-1].number, changes, cells)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
