@@ -203,6 +203,14 @@ def test_only_the_user_can_read_the_private_file(server: Server) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["open.html"]
 
 
+def test_a_private_file_that_was_deleted_is_no_problem_for_those_who_enter(caplog: pytest.LogCaptureFixture) -> None:
+    with serve() as server:
+        code = read_code(server)
+        server.entry.close()
+        assert Visitor(server, "").get(f"/enter?code={code}").status == 200
+    assert "open.html" in caplog.text
+
+
 def test_the_private_file_is_removed() -> None:
     with EntryFile() as entry:
         entry.write("http://127.0.0.1/?a=1&b='2'\"><script>")

@@ -14,7 +14,7 @@ from masklet.errors import ResourceError
 from masklet.studio import app, http_protocol
 from masklet.studio.connection import FrameRequest
 from masklet.studio.server import Server
-from support.studio import Visitor, serve
+from support.studio import Visitor, ask, serve
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,7 @@ def test_the_server_ends_although_clients_are_connected_and_its_port_is_free_aga
         visitor = Visitor(server)
         half_open = socket.create_connection(("127.0.0.1", server.port))
         with visitor.connect() as client:
+            ask(client, "hello")
             start = time.monotonic()
             server.close()
             assert client.recv(timeout=5) == '{"event":"closing"}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -16,6 +17,8 @@ from masklet.studio.entry_file import EntryFile
 from masklet.studio.http_protocol import MAX_CONNECTIONS, HttpProtocol
 from masklet.studio.security import CODE_LIFETIME_S, Access
 from masklet.studio.websocket import MAX_BINARY_BYTES
+
+_log = logging.getLogger("masklet.studio")
 
 _GRACE_S = 2  # for responses in progress when the server ends
 _JOIN_TIMEOUT_S = 4.0
@@ -44,7 +47,7 @@ class Server:
         self._socket = _listen(self._host, port)
         self.port: int = self._socket.getsockname()[1]
         self.entry = EntryFile()
-        self._renew_entry()
+        self.entry.write(f"{self.address}enter?code={access.issue_code()}")
         access.on_redeem = self._renew_entry
         config = uvicorn.Config(
             build_app(site, access),
@@ -100,7 +103,11 @@ class Server:
             self._renew_entry()
 
     def _renew_entry(self) -> None:
-        self.entry.write(f"{self.address}enter?code={self._access.issue_code()}")
+        """Give the private file another code. It may have been deleted, but those who are in must not notice."""
+        try:
+            self.entry.write(f"{self.address}enter?code={self._access.issue_code()}")
+        except ResourceError as error:
+            _log.warning("%s", error)
 
 
 def _listen(host: str, port: int) -> socket.socket:
