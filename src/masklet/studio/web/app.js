@@ -20,7 +20,17 @@ import { Tracking, problemText } from "./tracking.js";
 
 /** Commands that leave the project as it is. */
 const READS = new Set([
-  ...["hello", "show", "hover", "get_polygons", "plan_tracking", "plan_retracking", "propose", "next_review", "get_lanes"],
+  ...[
+    "hello",
+    "show",
+    "hover",
+    "get_polygons",
+    "plan_tracking",
+    "plan_retracking",
+    "propose",
+    "next_review",
+    "get_lanes",
+  ],
   ...["list_annotations", "stop_tracking", "export"],
 ]);
 const NEW_OBJECT_COLOR = "#3b82f6";
@@ -54,11 +64,15 @@ export class App {
     this.exportListeners = [];
 
     const request = (/** @type {string} */ command, /** @type {Fields} */ fields) => this.request(command, fields);
-    this.connection = new Connection(socketUrl(), {
-      onEvent: (event) => this.receiveEvent(event),
-      onBinary: (header, payload) => this.receiveBinary(header, payload),
-      onState: (state, lost) => this.changeConnection(state, lost),
-    }, { authorized: isAuthorized });
+    this.connection = new Connection(
+      socketUrl(),
+      {
+        onEvent: (event) => this.receiveEvent(event),
+        onBinary: (header, payload) => this.receiveBinary(header, payload),
+        onState: (state, lost) => this.changeConnection(state, lost),
+      },
+      { authorized: isAuthorized },
+    );
     this.editor = new PromptEditor(this.store, request, (problem) => this.messages.problem(problem));
     this.tracking = new Tracking(this.store, request, messages);
     this.tracking.onFollow = (medium, frame) => this.follow(medium, frame);
@@ -145,7 +159,9 @@ export class App {
     this.busy = { what: null };
     const changes = lost.filter((command) => !READS.has(command)).length;
     if (changes) {
-      this.messages.problem(`The connection was lost before ${counted(changes, "action")} could be confirmed. Look whether to repeat it.`);
+      this.messages.problem(
+        `The connection was lost before ${counted(changes, "action")} could be confirmed. Look whether to repeat it.`,
+      );
     }
     if (state === "open") this.loadProject();
     else {
@@ -165,7 +181,8 @@ export class App {
     this.store.load(hello);
     this.tracking.load(hello.runs);
     this.view.setEnabled(true);
-    const place = this.store.medium === null ? this.lastPlace() : { medium: this.store.medium, frame: this.store.frame };
+    const place =
+      this.store.medium === null ? this.lastPlace() : { medium: this.store.medium, frame: this.store.frame };
     this.goTo(place.medium, place.frame);
     if (reconnected) this.messages.notice("Connected again.");
     document.title = `${this.store.project || "Project"} – masklet studio`;
@@ -241,7 +258,7 @@ export class App {
     return this.goTo(this.store.medium, frame);
   }
 
-  /** Report the place to the server. Of the places that follow while a report is under way, only the last is reported. */
+  /** Report the place to the server. Of the places that follow during a report, only the last is reported. */
   async announceShow() {
     if (this.showing) return;
     this.showing = true;
@@ -372,7 +389,10 @@ export class App {
     }
     await this.jump(reply.frame);
     if (reply.object !== null) this.store.select(reply.object);
-    if (reply.reason) this.messages.notice(`Frame ${reply.frame}, ${this.store.selectedName}: ${REASONS[reply.reason] || reply.reason}`);
+    if (reply.reason)
+      this.messages.notice(
+        `Frame ${reply.frame}, ${this.store.selectedName}: ${REASONS[reply.reason] || reply.reason}`,
+      );
   }
 
   /** @param {boolean} backward */
@@ -419,7 +439,9 @@ export class App {
     const { selected, medium, frame } = this.store;
     this.endHover();
     if (selected?.locked) {
-      this.messages.problem(`${this.store.selectedName} is locked. Unlock it to change it${this.shortcuts.hint("object.lock")}.`);
+      this.messages.problem(
+        `${this.store.selectedName} is locked. Unlock it to change it${this.shortcuts.hint("object.lock")}.`,
+      );
       return;
     }
     this.stopFollowing();
@@ -438,7 +460,11 @@ export class App {
     await this.correct(async () => {
       const fields = { medium, frame, object, class: currentClass, size };
       try {
-        const reply = await this.request("paint", fields, new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength));
+        const reply = await this.request(
+          "paint",
+          fields,
+          new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength),
+        );
         if (object === null && this.store.object === null) this.store.select(reply.object);
       } catch (problem) {
         this.messages.problem(problem);
@@ -594,7 +620,9 @@ export class App {
     const entry = object === undefined ? null : this.store.objectOf(object);
     if (object === undefined || !entry) return;
     if (entry.locked) {
-      this.messages.problem(`${this.store.nameOf(object)} is locked. Unlock it to delete it${this.shortcuts.hint("object.lock")}.`);
+      this.messages.problem(
+        `${this.store.nameOf(object)} is locked. Unlock it to delete it${this.shortcuts.hint("object.lock")}.`,
+      );
       return;
     }
     const name = this.store.nameOf(object);
@@ -625,7 +653,7 @@ export class App {
   async markAbsent(range = this.thisFrame) {
     const { medium, object, frame } = this.store;
     if (object === null) this.messages.notice("Select the object that is absent.");
-    else if (await this.send("mark_absent", { medium, objects: [object], ...range }) && medium !== null) {
+    else if ((await this.send("mark_absent", { medium, objects: [object], ...range })) && medium !== null) {
       this.tracking.planRetracking(medium, object, frame);
     }
   }
@@ -639,7 +667,8 @@ export class App {
     const { medium } = this.store;
     const objects = this.targets();
     const cells = [];
-    for (const object of objects) for (let frame = range.start; frame < range.stop; frame++) cells.push(this.store.cellOf(object, frame));
+    for (const object of objects)
+      for (let frame = range.start; frame < range.stop; frame++) cells.push(this.store.cellOf(object, frame));
     const filled = cells.filter((byte) => byte & 7);
     if (!filled.length) {
       this.messages.notice("There is no mask to accept.");
@@ -647,7 +676,8 @@ export class App {
     }
     const accepted = !filled.every((byte) => byte & 8);
     const reply = await this.send("accept", { medium, objects, ...range, accepted });
-    if (reply) this.messages.announce(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
+    if (reply)
+      this.messages.announce(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
   }
 
   /** @param {(range: import("./store.js").Range) => unknown} act */
@@ -683,7 +713,9 @@ export class App {
     if (!reply) return;
     this.tracking.dismiss();
     const nothing = `There is nothing to ${command}.`;
-    this.messages.announce(reply.action ? `${command === "undo" ? "Undone" : "Redone"}: ${actionName(reply.action)}.` : nothing);
+    this.messages.announce(
+      reply.action ? `${command === "undo" ? "Undone" : "Redone"}: ${actionName(reply.action)}.` : nothing,
+    );
     if (!reply.action) this.messages.notice(nothing);
   }
 
@@ -731,7 +763,8 @@ export class App {
   }
 
   reportSaved() {
-    if (this.connectionState !== "open") this.messages.problem("The server is not connected. What it confirmed is saved.");
+    if (this.connectionState !== "open")
+      this.messages.problem("The server is not connected. What it confirmed is saved.");
     else if (this.unsaved) this.messages.notice("The last action is being saved.");
     else this.messages.notice("Everything is saved. Each action is saved when it happens.");
   }
@@ -745,8 +778,11 @@ export class App {
     const entry = this.store.classes.get(id);
     if (!entry) return;
     let users = 0;
-    for (const objects of this.store.objects.values()) for (const object of objects.values()) if (object.class === id) users++;
-    const text = users ? `${counted(users, "object")} will have no class. Undo brings it back.` : "No object has this class.";
+    for (const objects of this.store.objects.values())
+      for (const object of objects.values()) if (object.class === id) users++;
+    const text = users
+      ? `${counted(users, "object")} will have no class. Undo brings it back.`
+      : "No object has this class.";
     if (await confirm({ title: `Delete the class ${entry.name}?`, text, confirm: "Delete" })) {
       await this.send("remove_class", { class: id });
     }
@@ -783,7 +819,7 @@ export function actionName(action) {
  * @param {ArrayBuffer} payload
  * @returns {Mask[]} with the runs of each mask
  */
-export function splitRuns(masks, payload) {
+function splitRuns(masks, payload) {
   let offset = 0;
   return masks.map((mask) => {
     const runs = new Uint32Array(payload, offset, mask.runs);

@@ -38,7 +38,7 @@ export function append(parent, ...children) {
  * @param {Element} element
  * @param {Props} props
  */
-export function setProps(element, props) {
+function setProps(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (name.startsWith("on") && typeof value === "function") element.addEventListener(name.slice(2), value);
     else setProp(element, name, value);
@@ -130,7 +130,8 @@ export function inNextFrame(draw) {
       scheduled = false;
       draw();
     };
-    if (document.hidden) setTimeout(run, 50); // hidden windows have no frames
+    if (document.hidden)
+      setTimeout(run, 50); // hidden windows have no frames
     else requestAnimationFrame(run);
   };
 }

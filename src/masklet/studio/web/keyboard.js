@@ -11,7 +11,7 @@ import { keyName } from "./shortcuts.js";
  * @param {Record<string, () => unknown>} pageActions actions of panels and dialogs
  * @returns {Record<string, (key: string) => unknown>}
  */
-export function actionsOf(app, pageActions) {
+function actionsOf(app, pageActions) {
   const { store, view, tracking } = app;
   return {
     finish: () => app.finish(),
@@ -124,7 +124,11 @@ export function listenToKeys(app, pageActions) {
   addEventListener("click", (event) => {
     const { target } = event;
     if (event.detail === 0 || !(target instanceof Element) || document.querySelector("dialog[open]")) return;
-    if (target.closest("#topbar button, #timeline-panel button, #side-panel button, #media-panel button, [role=option], summary")) {
+    if (
+      target.closest(
+        "#topbar button, #timeline-panel button, #side-panel button, #media-panel button, [role=option], summary",
+      )
+    ) {
       if (!isTextField(/** @type {HTMLElement} */ (document.activeElement))) app.view.focus();
     }
   });
@@ -137,7 +141,8 @@ function isCanvas(element) {
 
 /** @param {HTMLElement} element */
 function isTextField(element) {
-  if (element.isContentEditable || element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement) return true;
+  if (element.isContentEditable || element instanceof HTMLTextAreaElement || element instanceof HTMLSelectElement)
+    return true;
   const buttons = ["checkbox", "radio", "range", "button", "submit", "color", "file"];
   return element instanceof HTMLInputElement && !buttons.includes(element.type);
 }

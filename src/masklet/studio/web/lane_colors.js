@@ -6,7 +6,7 @@
 const STATES = ["nothing", "tracked", "prompted", "edited", "absent", "imported", "proposed", "hidden"];
 
 /** Tracked cells below this score are marked. */
-export const LOW_SCORE = 0.5;
+const LOW_SCORE = 0.5;
 
 const TRACKED = 1;
 const ABSENT = 4;
@@ -44,7 +44,7 @@ export function isAnnotated(byte) {
  * @param {number} byte
  * @returns {boolean} whether the object has a mask with pixels
  */
-export function hasMask(byte) {
+function hasMask(byte) {
   const state = byte & 7;
   return state !== 0 && state !== ABSENT && state !== HIDDEN;
 }

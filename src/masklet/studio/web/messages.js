@@ -43,7 +43,11 @@ export class Messages {
       { class: isProblem ? "message problem" : "message", role: isProblem ? "alert" : null },
       isProblem && icon("warning"),
       h("span", { class: "text" }, text),
-      h("button", { class: "button icon-only", "aria-label": "Close message", onclick: () => message.remove() }, icon("close")),
+      h(
+        "button",
+        { class: "button icon-only", "aria-label": "Close message", onclick: () => message.remove() },
+        icon("close"),
+      ),
     );
     this.root.append(message);
     while (this.root.children.length > MAX_SHOWN) this.root.firstElementChild?.remove();

@@ -11,7 +11,6 @@ export class Playback {
     this.store = store;
     this.show = show;
     this.playing = false;
-    this.speed = 1;
     /** @type {() => void} */
     this.onChange = () => {};
   }
@@ -27,7 +26,7 @@ export class Playback {
     this.onChange();
   }
 
-  /** Play until the end, or until the end of the range if the frame is in it. Frames are left out where they are late. */
+  /** Play until the end, or until the end of the range if the frame is in it. No frame is left out. */
   async play() {
     const { store } = this;
     if (this.playing || !store.isVideo) return;
@@ -37,7 +36,7 @@ export class Playback {
     let frame = store.frame >= stop - 1 ? (inRange ? range.start : 0) : store.frame;
     this.playing = true;
     this.onChange();
-    const rate = (store.shown?.times?.[1] || 25) * this.speed;
+    const rate = store.shown?.times?.[1] || 25;
     let due = performance.now();
     while (this.playing && store.medium === medium && frame < stop) {
       await this.show(frame);

@@ -44,7 +44,8 @@ export class PolygonSession {
     const place = `${store.medium}/${store.frame}/${store.object}`;
     const same = place === this.shown && this.runs !== null && equalRuns(this.runs, mask.runs);
     const own = place === this.shown && (this.saving > 0 || store.masks?.seq === this.savedSeq);
-    if (own) this.runs = mask.runs; // the mask is that of the polygons on the screen
+    if (own)
+      this.runs = mask.runs; // the mask is that of the polygons on the screen
     else if (!same) this.load(place, mask.runs);
   }
 

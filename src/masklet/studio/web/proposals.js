@@ -80,7 +80,10 @@ export class Proposals {
   /** Those that were taken stay in the list without pixels, so that the others keep their colors. */
   draw() {
     const none = new Uint32Array();
-    const shown = this.proposals.map(({ runs, score }, position) => ({ runs: this.taken.has(position) ? none : runs, score }));
+    const shown = this.proposals.map(({ runs, score }, position) => ({
+      runs: this.taken.has(position) ? none : runs,
+      score,
+    }));
     this.view.setProposals(shown, this.size);
   }
 

@@ -2,24 +2,47 @@
 
 /** @typedef {[number, number, number]} PromptPoint x, y, and 1 for the object or 0 for the background */
 /** @typedef {[number, number, number, number]} Box x0, y0, x1, y1 */
-/** @typedef {{path: string, kind: "image" | "video", size: [number, number], frames: number, times: [number, number] | null, checked: boolean}} Medium */
+/**
+ * @typedef {object} Medium
+ * @property {string} path
+ * @property {"image" | "video"} kind
+ * @property {[number, number]} size height, width
+ * @property {number} frames
+ * @property {[number, number] | null} times start in seconds, frames per second
+ * @property {boolean} checked
+ */
 /** @typedef {{name: string, color: string, attributes: string[], digit: number | null}} ObjectClass */
-/** @typedef {{name: string, class: number | null, color: string, hidden: boolean, locked: boolean, attributes: Record<string, string>}} StudioObject */
+/**
+ * @typedef {object} StudioObject
+ * @property {string} name may be empty
+ * @property {number | null} class
+ * @property {string} color
+ * @property {boolean} hidden
+ * @property {boolean} locked
+ * @property {Record<string, string>} attributes
+ */
 /** @typedef {{points: PromptPoint[], box: Box | null, candidate: number | null}} PromptEntry */
 /** @typedef {{object: number, runs: Uint32Array, score: number | null, source: string, accepted: boolean}} Mask */
 /** @typedef {{medium: number, frame: number, seq: number, size: [number, number], masks: Mask[]}} FrameMasks */
-/** Bytes per frame, and how often they changed, by object. @typedef {{frames: number, cells: Map<number, Uint8Array>, versions: Map<number, number>}} Lanes */
+/**
+ * @typedef {object} Lanes
+ * @property {number} frames
+ * @property {Map<number, Uint8Array>} cells a byte per frame, by object
+ * @property {Map<number, number>} versions how often they changed, by object
+ */
 /** @typedef {"select" | "prompt" | "brush" | "eraser" | "polygon" | "proposals"} Tool */
 /** @typedef {{start: number, stop: number}} Range frames from start to before stop */
-/** @typedef {"project" | "media" | "classes" | "objects" | "prompts" | "lanes" | "masks" | "place" | "selection" | "tool" | "range" | "undo" | "view"} Topic */
+/**
+ * @typedef {"project" | "media" | "classes" | "objects" | "prompts" | "lanes" | "masks" | "place" | "selection" | "tool"
+ *   | "range" | "undo" | "view"} Topic
+ */
 
-const FIELDS = ["project", "model", "version", "undo", "redo"];
+const FIELDS = ["project", "model", "undo", "redo"];
 
 export class Store {
   constructor() {
     this.project = "";
     this.model = "";
-    this.version = "";
     this.seq = 0;
     /** @type {string | null} */
     this.undo = null;
@@ -172,7 +195,10 @@ export class Store {
    */
   setLanes(header, payload) {
     const cells = new Map(
-      header.objects.map((object, row) => [object, new Uint8Array(payload, row * header.frames, header.frames).slice()]),
+      header.objects.map((object, row) => [
+        object,
+        new Uint8Array(payload, row * header.frames, header.frames).slice(),
+      ]),
     );
     this.lanes.set(header.medium, { frames: header.frames, cells, versions: new Map() });
     this.touch("lanes");
@@ -371,7 +397,10 @@ export class Store {
       const to = Math.max(0, Math.min(ids.length - 1, at + steps));
       return to === at || !ids.length ? null : ids[to];
     }
-    const order = steps > 0 ? [...ids.slice(at + 1), ...ids.slice(0, at)] : [...ids.slice(0, at).reverse(), ...ids.slice(at + 1).reverse()];
+    const order =
+      steps > 0
+        ? [...ids.slice(at + 1), ...ids.slice(0, at)]
+        : [...ids.slice(0, at).reverse(), ...ids.slice(at + 1).reverse()];
     return order.find((id) => !this.media.get(id)?.checked) ?? null;
   }
 

@@ -22,12 +22,6 @@ export function setTheme(theme) {
   document.dispatchEvent(new Event("themechange"));
 }
 
-/** @returns {boolean} */
-export function isDark() {
-  const theme = document.documentElement.dataset.theme;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
 /** Apply the stored theme, and report when the system's changes. */
 export function startTheme() {
   setTheme(storedTheme());

@@ -12,7 +12,19 @@ const LABEL_PX = 128;
 const MIN_SPAN = 10; // frames
 const DRAG_PX = 4;
 const NAMES = [
-  ...["panel", "raised", "text", "muted", "border", "lane", "lane-line", "lane-low", "lane-mid", "lane-high", "lane-top"],
+  ...[
+    "panel",
+    "raised",
+    "text",
+    "muted",
+    "border",
+    "lane",
+    "lane-line",
+    "lane-low",
+    "lane-mid",
+    "lane-high",
+    "lane-top",
+  ],
   ...["lane-mark", "accepted", "playhead", "range", "selected", "accent"],
 ];
 
@@ -32,14 +44,11 @@ export class Timeline {
     this.store = store;
     this.handlers = handlers;
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.root = h("div", {
-      class: "lanes",
-      role: "slider",
-      tabindex: "0",
-      "aria-label": "Timeline",
-      "aria-valuemin": "0",
-      title: "",
-    }, this.canvas);
+    this.root = h(
+      "div",
+      { class: "lanes", role: "slider", tabindex: "0", "aria-label": "Timeline", "aria-valuemin": "0", title: "" },
+      this.canvas,
+    );
     /** @type {CanvasRenderingContext2D} */
     this.context = /** @type {any} */ (this.canvas.getContext("2d"));
     this.start = 0; // first visible frame
@@ -249,7 +258,11 @@ export class Timeline {
     context.fillRect(9, y + 5, 10, 10);
     context.fillStyle = colors.text;
     context.font = `${selected ? "600 " : ""}12px system-ui, sans-serif`;
-    context.fillText(fitText(context, `${store.nameOf(object)}${entry.locked ? " (locked)" : ""}`, LABEL_PX - 32), 25, y + 14);
+    context.fillText(
+      fitText(context, `${store.nameOf(object)}${entry.locked ? " (locked)" : ""}`, LABEL_PX - 32),
+      25,
+      y + 14,
+    );
     context.globalAlpha = 1;
     context.fillStyle = colors.lane;
     context.fillRect(LABEL_PX, y + 3, this.plotWidth, LANE_PX - 6);
@@ -268,7 +281,9 @@ export class Timeline {
     if (cached && cached.bytes === bytes && cached.key === key) return cached.columns;
     const wide = this.plotWidth >= this.span; // every frame has a column of its own
     const first = Math.floor(this.start);
-    const result = wide ? bytes.subarray(first, Math.ceil(this.start + this.span)) : aggregate(bytes, this.start, this.span, columns);
+    const result = wide
+      ? bytes.subarray(first, Math.ceil(this.start + this.span))
+      : aggregate(bytes, this.start, this.span, columns);
     this.cache.set(object, { bytes, key, columns: result });
     return result;
   }
@@ -287,7 +302,7 @@ export class Timeline {
     context.beginPath();
     context.rect(LABEL_PX, y, this.plotWidth, LANE_PX);
     context.clip();
-    for (let from = 0; from < columns.length; ) {
+    for (let from = 0; from < columns.length;) {
       let to = from + 1;
       while (to < columns.length && columns[to] === columns[from] && !gap) to++;
       if (columns[from]) this.drawRun(columns[from], left + from * width, (to - from) * width - gap, y);
@@ -314,7 +329,8 @@ export class Timeline {
     const [left, size] = [x, Math.max(1, width)];
     if (state === "absent") {
       context.fillStyle = colors.muted;
-      for (let at = left; at < left + size; at += 5) context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, left + size - at), 2);
+      for (let at = left; at < left + size; at += 5)
+        context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, left + size - at), 2);
     } else if (state === "hidden") {
       context.fillStyle = colors["lane-line"];
       context.fillRect(left, y + LANE_PX / 2 - 1, size, 2);
@@ -355,9 +371,26 @@ export class Timeline {
     const { state } = readCell(byte);
     const middle = y + LANE_PX / 2;
     context.beginPath();
-    if (state === "prompted") polygon(context, [[x, middle - 5], [x + 5, middle], [x, middle + 5], [x - 5, middle]]);
-    else if (state === "edited") polygon(context, [[x - 4, middle - 4], [x + 4, middle - 4], [x + 4, middle + 4], [x - 4, middle + 4]]);
-    else if (state === "imported") polygon(context, [[x - 5, middle - 4], [x + 5, middle - 4], [x, middle + 5]]);
+    if (state === "prompted")
+      polygon(context, [
+        [x, middle - 5],
+        [x + 5, middle],
+        [x, middle + 5],
+        [x - 5, middle],
+      ]);
+    else if (state === "edited")
+      polygon(context, [
+        [x - 4, middle - 4],
+        [x + 4, middle - 4],
+        [x + 4, middle + 4],
+        [x - 4, middle + 4],
+      ]);
+    else if (state === "imported")
+      polygon(context, [
+        [x - 5, middle - 4],
+        [x + 5, middle - 4],
+        [x, middle + 5],
+      ]);
     else context.arc(x, middle, 4, 0, 2 * Math.PI);
     context.fillStyle = colors["lane-mark"];
     context.strokeStyle = colors.panel;
@@ -386,7 +419,13 @@ export class Timeline {
     context.lineTo(middle, this.height);
     context.stroke();
     context.beginPath();
-    polygon(context, [[middle - 5, 2], [middle + 5, 2], [middle + 5, 7], [middle, 12], [middle - 5, 7]]);
+    polygon(context, [
+      [middle - 5, 2],
+      [middle + 5, 2],
+      [middle + 5, 7],
+      [middle, 12],
+      [middle - 5, 7],
+    ]);
     context.fill();
   }
 
@@ -394,7 +433,8 @@ export class Timeline {
   describe() {
     const { store, root } = this;
     const object = store.selected;
-    const cell = object && store.object !== null ? `, ${store.selectedName}: ${describeCell(store.cellOf(store.object))}` : "";
+    const cell =
+      object && store.object !== null ? `, ${store.selectedName}: ${describeCell(store.cellOf(store.object))}` : "";
     root.setAttribute("aria-valuemax", String(store.frames - 1));
     root.setAttribute("aria-valuenow", String(store.frame));
     root.setAttribute("aria-valuetext", `Frame ${store.frame} of ${store.frames}${cell}`);
@@ -445,17 +485,21 @@ export class Timeline {
       const { x, y } = this.position(event);
       if (x > LABEL_PX && y < RULER_PX) this.showAll();
     });
-    root.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const { x } = this.position(event);
-      if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(event.deltaY / 400), this.frameAt(x));
-      else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-        this.moveTo(this.start + ((event.deltaX || event.deltaY) / this.plotWidth) * this.span);
-      } else {
-        this.scroll += event.deltaY;
-        this.schedule();
-      }
-    }, { passive: false });
+    root.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const { x } = this.position(event);
+        if (event.ctrlKey || event.metaKey) this.zoom(Math.exp(event.deltaY / 400), this.frameAt(x));
+        else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+          this.moveTo(this.start + ((event.deltaX || event.deltaY) / this.plotWidth) * this.span);
+        } else {
+          this.scroll += event.deltaY;
+          this.schedule();
+        }
+      },
+      { passive: false },
+    );
   }
 
   /** @param {MouseEvent} event */
@@ -472,7 +516,8 @@ export class Timeline {
     const object = this.objectAt(y);
     const frame = this.frameAt(x);
     const name = object === null ? "" : this.store.nameOf(object);
-    const cell = object !== null && x >= LABEL_PX ? ` · ${name}: ${describeCell(this.store.cellOf(object, frame))}` : "";
+    const cell =
+      object !== null && x >= LABEL_PX ? ` · ${name}: ${describeCell(this.store.cellOf(object, frame))}` : "";
     const title = x < LABEL_PX ? name : `Frame ${frame}${cell}`;
     if (this.root.title !== title) this.root.title = title;
   }
@@ -483,7 +528,7 @@ export class Timeline {
  * @param {number} width pixels
  * @returns {number} frames between two numbers of the ruler: 1, 2 or 5 times a power of ten
  */
-export function tickStep(span, width) {
+function tickStep(span, width) {
   const least = (span * 64) / width;
   const power = 10 ** Math.floor(Math.log10(Math.max(1, least)));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= least) || 10;

@@ -33,7 +33,7 @@ export class Tracking {
     this.messages = messages;
     /** @type {Map<number | string, Run>} */
     this.runs = new Map();
-    /** @type {{medium: number, objects: Set<number>, frame: number} | null} the last one, until its frames are recomputed */
+    /** @type {{medium: number, objects: Set<number>, frame: number} | null} until its frames are recomputed */
     this.correction = null;
     /** @type {Plan | null} what to recompute after the correction */
     this.plan = null;
@@ -134,7 +134,10 @@ export class Tracking {
     try {
       await this.waitForMasks(fields.medium);
       const reply = await this.request("track", fields);
-      if (reply.frames === 0) this.messages.notice("There is nothing to track: these frames are annotated or accepted, or no object has a mask.");
+      if (reply.frames === 0)
+        this.messages.notice(
+          "There is nothing to track: these frames are annotated or accepted, or no object has a mask.",
+        );
       else if (reply.run !== null && reply.run !== undefined && !this.runs.has(reply.run)) {
         this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
       }
@@ -167,7 +170,7 @@ export class Tracking {
   }
 
   /**
-   * Plan to recompute the frames that depend on a corrected one. Corrections of several objects on one frame are one plan.
+   * Plan to recompute the frames that depend on a corrected one. Corrections of several objects on it are one plan.
    *
    * @param {number} medium
    * @param {number} object

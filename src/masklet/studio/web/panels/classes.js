@@ -8,7 +8,18 @@ import { createSection } from "./section.js";
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../store.js").ObjectClass} ObjectClass */
 
-const COLORS = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#9a6324", "#469990", "#808000"];
+const COLORS = [
+  "#e6194b",
+  "#3cb44b",
+  "#4363d8",
+  "#f58231",
+  "#911eb4",
+  "#42d4f4",
+  "#f032e6",
+  "#9a6324",
+  "#469990",
+  "#808000",
+];
 
 /**
  * @param {App} app
@@ -45,7 +56,13 @@ export function createClasses(app, parent) {
       { class: "item" },
       h(
         "button",
-        { type: "button", class: "main", tabindex: "-1", onclick: () => choose(id), ondblclick: () => editClass(app, id) },
+        {
+          type: "button",
+          class: "main",
+          tabindex: "-1",
+          onclick: () => choose(id),
+          ondblclick: () => editClass(app, id),
+        },
         h("kbd", { class: "digit" }),
         h("span", { class: "swatch" }),
         h("span", { class: "name" }),
@@ -72,7 +89,9 @@ export function createClasses(app, parent) {
     const main = /** @type {HTMLElement} */ (row.querySelector(".main"));
     main.setAttribute("aria-pressed", String(current));
     main.title = current ? "Class of new objects" : "Use for the selected object and new ones";
-    const [digit, swatch, name, note] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".digit, .swatch, .name, .note")]);
+    const [digit, swatch, name, note] = /** @type {HTMLElement[]} */ ([
+      ...row.querySelectorAll(".digit, .swatch, .name, .note"),
+    ]);
     setText(digit, entry.digit === null ? "" : String(entry.digit));
     digit.style.visibility = entry.digit === null ? "hidden" : "";
     swatch.style.backgroundColor = entry.color;
@@ -90,7 +109,7 @@ export function createClasses(app, parent) {
  * @param {App} app
  * @param {number | null} id null for a new class
  */
-export function editClass(app, id) {
+function editClass(app, id) {
   const { store } = app;
   const used = new Set([...store.classes.values()].map((entry) => entry.digit));
   const free = [1, 2, 3, 4, 5, 6, 7, 8, 9].find((digit) => !used.has(digit)) ?? null;
@@ -98,7 +117,14 @@ export function editClass(app, id) {
   const color = COLORS.find((value) => !colors.has(value)) || COLORS[store.classes.size % COLORS.length];
   const entry = (id !== null && store.classes.get(id)) || { name: "", color, attributes: [], digit: free };
   const ids = { name: newId(), color: newId(), digit: newId(), attributes: newId() };
-  const name = h("input", { class: "field", id: ids.name, value: entry.name, required: true, maxLength: 200, autocomplete: "off" });
+  const name = h("input", {
+    class: "field",
+    id: ids.name,
+    value: entry.name,
+    required: true,
+    maxLength: 200,
+    autocomplete: "off",
+  });
   const colorInput = h("input", { type: "color", id: ids.color, value: entry.color });
   const digit = h(
     "select",
@@ -110,7 +136,13 @@ export function editClass(app, id) {
     }),
   );
   digit.value = entry.digit === null ? "" : String(entry.digit);
-  const attributes = h("input", { class: "field", id: ids.attributes, value: entry.attributes.join(", "), placeholder: "such as color, direction", autocomplete: "off" });
+  const attributes = h("input", {
+    class: "field",
+    id: ids.attributes,
+    value: entry.attributes.join(", "),
+    placeholder: "such as color, direction",
+    autocomplete: "off",
+  });
   const form = h(
     "form",
     { class: "content", id: newId() },
@@ -118,7 +150,11 @@ export function editClass(app, id) {
     h("div", { class: "labelled" }, h("label", { for: ids.color }, "Color"), colorInput),
     h("div", { class: "labelled" }, h("label", { for: ids.digit }, "Digit"), digit),
     h("div", { class: "labelled" }, h("label", { for: ids.attributes }, "Attributes"), attributes),
-    h("p", { class: "muted" }, "Attributes are text fields of each object of the class. Separate their names by commas."),
+    h(
+      "p",
+      { class: "muted" },
+      "Attributes are text fields of each object of the class. Separate their names by commas.",
+    ),
   );
   form.classList.remove("content");
   form.style.display = "grid";
@@ -129,15 +165,18 @@ export function editClass(app, id) {
       name: name.value.trim(),
       color: colorInput.value,
       digit: digit.value ? Number(digit.value) : null,
-      attributes: [...new Set(attributes.value.split(",").map((text) => text.trim()).filter(Boolean))],
+      attributes: [
+        ...new Set(
+          attributes.value
+            .split(",")
+            .map((text) => text.trim())
+            .filter(Boolean),
+        ),
+      ],
     };
     if (!fields.name) return;
-    for (const [other, candidate] of store.classes) {
-      if (other !== id && fields.digit !== null && candidate.digit === fields.digit) {
-        await app.send("change_class", { class: other, fields: { digit: null } });
-      }
-    }
-    const reply = id === null ? await app.send("add_class", { fields }) : await app.send("change_class", { class: id, fields });
+    const reply =
+      id === null ? await app.send("add_class", { fields }) : await app.send("change_class", { class: id, fields });
     if (!reply) return;
     dialog.close();
     if (id === null && reply.class) app.useClass(reply.class);
@@ -148,10 +187,15 @@ export function editClass(app, id) {
     content: [form],
     footer: [
       id !== null &&
-        button({ text: "Delete", label: "Delete", class: "danger", onclick: () => {
-          dialog.close();
-          app.removeClass(id);
-        } }),
+        button({
+          text: "Delete",
+          label: "Delete",
+          class: "danger",
+          onclick: () => {
+            dialog.close();
+            app.removeClass(id);
+          },
+        }),
       h("span", { class: "spacer" }),
       button({ text: "Cancel", label: "Cancel", class: "outlined", onclick: () => dialog.close() }),
       h("button", { class: "button primary", type: "submit", form: form.id }, id === null ? "Add" : "Save"),

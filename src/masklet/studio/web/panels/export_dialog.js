@@ -33,7 +33,7 @@ const TITLES = {
  * @param {any} entry
  * @returns {{name: string, title: string}}
  */
-export function readChoice(entry) {
+function readChoice(entry) {
   const name = typeof entry === "string" ? entry : entry.name;
   return { name, title: TITLES[name] || (typeof entry === "object" && (entry.title || entry.description)) || name };
 }
@@ -46,12 +46,28 @@ export function openExport(app) {
   const annotated = store.mediaList().filter((id) => store.objects.get(id)?.size);
   const checkedOnes = store.mediaList().filter((id) => store.media.get(id)?.checked);
   const scopes = [
-    { value: "shown", text: store.shown ? `This one: ${baseName(store.shown.path)}` : "This one", media: current === null ? [] : [current] },
+    {
+      value: "shown",
+      text: store.shown ? `This one: ${baseName(store.shown.path)}` : "This one",
+      media: current === null ? [] : [current],
+    },
     { value: "annotated", text: `All with objects (${annotated.length})`, media: annotated },
     { value: "checked", text: `All that are checked (${checkedOnes.length})`, media: checkedOnes },
   ];
   const radios = scopes.map((entry, index) =>
-    h("label", { class: "check" }, h("input", { type: "radio", name: scope, value: entry.value, checked: index === (annotated.length > 1 ? 1 : 0), disabled: !entry.media.length, onchange: () => draw() }), entry.text),
+    h(
+      "label",
+      { class: "check" },
+      h("input", {
+        type: "radio",
+        name: scope,
+        value: entry.value,
+        checked: index === (annotated.length > 1 ? 1 : 0),
+        disabled: !entry.media.length,
+        onchange: () => draw(),
+      }),
+      entry.text,
+    ),
   );
   const formats = choices(store.formats, "coco");
   const effects = choices(store.effects, "");
@@ -65,11 +81,26 @@ export function openExport(app) {
     size: "wide",
     content: [
       h("fieldset", { class: "box" }, h("legend", {}, h("h3", {}, "Images and videos")), radios),
-      h("fieldset", { class: "box" }, h("legend", {}, h("h3", {}, "Annotations")), h("div", { class: "columns" }, formats.rows)),
-      effects.rows.length > 0 && h("fieldset", { class: "box" }, h("legend", {}, h("h3", {}, "Images and videos with an effect")), h("div", { class: "columns" }, effects.rows)),
+      h(
+        "fieldset",
+        { class: "box" },
+        h("legend", {}, h("h3", {}, "Annotations")),
+        h("div", { class: "columns" }, formats.rows),
+      ),
+      effects.rows.length > 0 &&
+        h(
+          "fieldset",
+          { class: "box" },
+          h("legend", {}, h("h3", {}, "Images and videos with an effect")),
+          h("div", { class: "columns" }, effects.rows),
+        ),
       progress,
     ],
-    footer: [status, button({ text: "Close", label: "Close", class: "outlined", onclick: () => dialog.close() }), start],
+    footer: [
+      status,
+      button({ text: "Close", label: "Close", class: "outlined", onclick: () => dialog.close() }),
+      start,
+    ],
     onclose: () => app.exportListeners.splice(app.exportListeners.indexOf(receive), 1),
   });
   app.exportListeners.push(receive);

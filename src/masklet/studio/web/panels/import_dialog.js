@@ -16,14 +16,22 @@ export async function openImport(app) {
     return;
   }
   const files = h("div", { class: "choices wraps" }, "Looking for annotation files…");
-  const chosen = h("input", { type: "file", "aria-label": "Annotation file", onchange: async () => {
-    const [file] = chosen.files || [];
-    if (file && (await uploadAnnotations(app, medium, file))) dialog.close();
-  } });
+  const chosen = h("input", {
+    type: "file",
+    "aria-label": "Annotation file",
+    onchange: async () => {
+      const [file] = chosen.files || [];
+      if (file && (await uploadAnnotations(app, medium, file))) dialog.close();
+    },
+  });
   const dialog = openDialog({
     title: `Import annotations of ${baseName(shown.path)}`,
     content: [
-      h("p", {}, "Imported masks become objects that you can correct. COCO, YOLO, CVAT, labelme and mask images can be read."),
+      h(
+        "p",
+        {},
+        "Imported masks become objects that you can correct. COCO, YOLO, CVAT, labelme and mask images can be read.",
+      ),
       h("h3", {}, "In the opened folders"),
       files,
       h("h3", {}, "From this computer"),
@@ -41,12 +49,22 @@ export async function openImport(app) {
     files,
     found.map((entry) => {
       const path = typeof entry === "string" ? entry : entry.path;
-      return h("div", { class: "row" }, h("span", { class: "spacer" }, path), button({ text: "Import", label: `Import ${path}`, class: "outlined", onclick: async () => {
-        const result = await app.send("import_annotations", { medium, path });
-        if (!result) return;
-        dialog.close();
-        reportImported(app, result);
-      } }));
+      return h(
+        "div",
+        { class: "row" },
+        h("span", { class: "spacer" }, path),
+        button({
+          text: "Import",
+          label: `Import ${path}`,
+          class: "outlined",
+          onclick: async () => {
+            const result = await app.send("import_annotations", { medium, path });
+            if (!result) return;
+            dialog.close();
+            reportImported(app, result);
+          },
+        }),
+      );
     }),
   );
 }
@@ -59,10 +77,15 @@ export async function openImport(app) {
  */
 export async function uploadAnnotations(app, medium, file) {
   try {
-    const response = await fetch(`/imports/${medium}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+    const response = await fetch(`/imports/${medium}?name=${encodeURIComponent(file.name)}`, {
+      method: "POST",
+      body: file,
+    });
     const result = await response.json();
     if (!response.ok) {
-      app.messages.problem(sentence(result.detail || `The file cannot be imported (${result.code || response.status})`));
+      app.messages.problem(
+        sentence(result.detail || `The file cannot be imported (${result.code || response.status})`),
+      );
       return false;
     }
     reportImported(app, result);

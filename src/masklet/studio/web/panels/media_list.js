@@ -16,23 +16,50 @@ const MARGIN_ROWS = 4;
  */
 export function createMediaList(app, root) {
   const { store } = app;
-  const search = h("input", { class: "field", type: "search", placeholder: "Search", "aria-label": "Search images and videos", title: "Search names, classes and attributes", oninput: () => refilter() });
+  const search = h("input", {
+    class: "field",
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search images and videos",
+    title: "Search names, classes and attributes",
+    oninput: () => refilter(),
+  });
   const unchecked = checkbox({ label: "Unchecked only", checked: false, onchange: () => refilter() });
   const content = h("div", { role: "presentation" });
   const list = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Images and videos" }, content);
   const status = h("span", { role: "status" });
-  const check = button({ icon: "check", label: "Mark as checked", action: "check", onclick: () => app.toggleChecked() });
+  const check = button({
+    icon: "check",
+    label: "Mark as checked",
+    action: "check",
+    onclick: () => app.toggleChecked(),
+  });
   append(
     root,
-    h("div", { class: "tools" }, search, h("div", { class: "row" }, unchecked.row, h("span", { class: "spacer" }), check)),
+    h(
+      "div",
+      { class: "tools" },
+      search,
+      h("div", { class: "row" }, unchecked.row, h("span", { class: "spacer" }), check),
+    ),
     list,
     h(
       "div",
       { class: "foot" },
       status,
       h("span", { class: "spacer" }),
-      button({ icon: "previous", label: "Previous unchecked", action: "unchecked.previous", onclick: () => app.stepUnchecked(true) }),
-      button({ icon: "next", label: "Next unchecked", action: "unchecked.next", onclick: () => app.stepUnchecked(false) }),
+      button({
+        icon: "previous",
+        label: "Previous unchecked",
+        action: "unchecked.previous",
+        onclick: () => app.stepUnchecked(true),
+      }),
+      button({
+        icon: "next",
+        label: "Next unchecked",
+        action: "unchecked.next",
+        onclick: () => app.stepUnchecked(false),
+      }),
       button({ icon: "retrack", label: "Look for new files in the opened folders", onclick: () => rescan() }),
     ),
   );
@@ -86,7 +113,8 @@ export function createMediaList(app, root) {
     const [name, note] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".name, .note")]);
     setText(name, baseName(medium.path));
     const objects = store.objects.get(id)?.size || 0;
-    const kind = medium.kind === "video" ? `${counted(medium.frames, "frame")}` : `${medium.size[1]} × ${medium.size[0]}`;
+    const kind =
+      medium.kind === "video" ? `${counted(medium.frames, "frame")}` : `${medium.size[1]} × ${medium.size[0]}`;
     setText(note, objects ? `${kind} · ${counted(objects, "object")}` : kind);
     const mark = /** @type {HTMLElement} */ (row.querySelector(".mark"));
     if (medium.checked !== mark.hasChildNodes()) {
@@ -105,7 +133,10 @@ export function createMediaList(app, root) {
 
   async function rescan() {
     const reply = await app.send("rescan");
-    if (reply) app.messages.notice(reply.added.length ? `${counted(reply.added.length, "file")} added.` : "There are no new files.");
+    if (reply)
+      app.messages.notice(
+        reply.added.length ? `${counted(reply.added.length, "file")} added.` : "There are no new files.",
+      );
   }
 
   list.addEventListener("scroll", drawRows, { passive: true });

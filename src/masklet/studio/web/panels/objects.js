@@ -8,7 +8,10 @@ import { createSection } from "./section.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../store.js").StudioObject} StudioObject */
-/** @typedef {{color: HTMLInputElement, main: HTMLElement, name: HTMLElement, note: HTMLElement, score: HTMLElement, remove: HTMLElement, solo: HTMLElement, lock: HTMLElement, eye: HTMLElement, drawn: string}} Row */
+/**
+ * @typedef {{color: HTMLInputElement} & Record<"main" | "name" | "note" | "score" | "remove" | "solo" | "lock" | "eye",
+ *   HTMLElement> & {drawn: string}} Row
+ */
 
 /**
  * @param {App} app
@@ -16,8 +19,19 @@ import { createSection } from "./section.js";
  */
 export function createObjects(app, parent) {
   const { store } = app;
-  const hideAll = button({ icon: "eye", label: "Hide all objects", action: "object.hideAll", pressed: false, onclick: () => app.toggleHideAll() });
-  const create = button({ icon: "add", label: "New object: the next click starts it", action: "finish", onclick: () => app.finish() });
+  const hideAll = button({
+    icon: "eye",
+    label: "Hide all objects",
+    action: "object.hideAll",
+    pressed: false,
+    onclick: () => app.toggleHideAll(),
+  });
+  const create = button({
+    icon: "add",
+    label: "New object: the next click starts it",
+    action: "finish",
+    onclick: () => app.finish(),
+  });
   const { root, body, heading } = createSection("objects", "Objects", [hideAll, create]);
   body.classList.remove("body");
   const list = h("ul", { class: "list", "aria-label": "Objects" });
@@ -40,7 +54,8 @@ export function createObjects(app, parent) {
     setPressed(hideAll, store.hideAll);
     setLabel(hideAll, store.hideAll ? "Show all objects" : "Hide all objects", app.shortcuts);
     updateList(list, ids, String, createRow, updateRow);
-    if (store.object !== revealed) list.querySelector(`[data-key="${store.object}"]`)?.scrollIntoView({ block: "nearest" });
+    if (store.object !== revealed)
+      list.querySelector(`[data-key="${store.object}"]`)?.scrollIntoView({ block: "nearest" });
     revealed = store.object;
     moveTabStop();
   }
@@ -48,14 +63,36 @@ export function createObjects(app, parent) {
   /** @param {number} id */
   function createRow(id) {
     const parts = {
-      color: h("input", { type: "color", title: "Color", onchange: () => app.changeObject(id, { color: parts.color.value }) }),
-      main: h("button", { type: "button", class: "main", tabindex: "-1", onclick: () => app.pick(id), ondblclick: () => rename(id) }),
+      color: h("input", {
+        type: "color",
+        title: "Color",
+        onchange: () => app.changeObject(id, { color: parts.color.value }),
+      }),
+      main: h("button", {
+        type: "button",
+        class: "main",
+        tabindex: "-1",
+        onclick: () => app.pick(id),
+        ondblclick: () => rename(id),
+      }),
       name: h("span", { class: "name" }),
       note: h("span", { class: "note" }),
       score: h("span", { class: "score" }),
       remove: button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.removeObject(id) }),
-      solo: button({ icon: "solo", label: "Show only this object", class: "quiet", pressed: false, onclick: () => app.toggleSolo(id) }),
-      lock: button({ icon: "lock", label: "Lock", class: "quiet", pressed: false, onclick: () => app.toggleLocked(id) }),
+      solo: button({
+        icon: "solo",
+        label: "Show only this object",
+        class: "quiet",
+        pressed: false,
+        onclick: () => app.toggleSolo(id),
+      }),
+      lock: button({
+        icon: "lock",
+        label: "Lock",
+        class: "quiet",
+        pressed: false,
+        onclick: () => app.toggleLocked(id),
+      }),
       eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggleHidden(id) }),
       drawn: "", // what the row shows
     };
@@ -79,7 +116,17 @@ export function createObjects(app, parent) {
     const className = (object.class !== null && store.classes.get(object.class)?.name) || "no class";
     const byte = store.cellOf(id);
     const { color, hidden, locked } = object;
-    const shown = [label, className, color, byte, selected, hidden, locked, store.isVisible(id), store.solo === id].join("\n");
+    const shown = [
+      label,
+      className,
+      color,
+      byte,
+      selected,
+      hidden,
+      locked,
+      store.isVisible(id),
+      store.solo === id,
+    ].join("\n");
     if (shown === parts.drawn) return;
     parts.drawn = shown;
     if (parts.color !== document.activeElement) parts.color.value = color;
@@ -144,7 +191,12 @@ export function createObjects(app, parent) {
     if (!row || !object || id === null || renaming !== null) return;
     renaming = id;
     const main = /** @type {HTMLElement} */ (row.querySelector(".main"));
-    const input = h("input", { class: "field", value: object.name, "aria-label": "Name of the object", maxLength: 200 });
+    const input = h("input", {
+      class: "field",
+      value: object.name,
+      "aria-label": "Name of the object",
+      maxLength: 200,
+    });
     let done = false;
     const close = (/** @type {boolean} */ save) => {
       if (done) return;

@@ -15,11 +15,21 @@ export function createProperties(app, parent) {
   const { store } = app;
   const { root, body, heading } = createSection("properties", "Selected object");
   const classId = newId();
-  const classes = h("select", { class: "field", id: classId, onchange: () => app.useClass(classes.value ? Number(classes.value) : null) });
+  const classes = h("select", {
+    class: "field",
+    id: classId,
+    onchange: () => app.useClass(classes.value ? Number(classes.value) : null),
+  });
   const attributes = h("div", { class: "attributes" });
   const state = h("span", {});
   const candidates = [0, 1, 2].map((index) =>
-    button({ text: String(index + 1), label: `Candidate ${index + 1}`, action: "candidate", pressed: false, onclick: () => app.chooseCandidate(index) }),
+    button({
+      text: String(index + 1),
+      label: `Candidate ${index + 1}`,
+      action: "candidate",
+      pressed: false,
+      onclick: () => app.chooseCandidate(index),
+    }),
   );
   const candidateRow = h(
     "div",
@@ -27,10 +37,38 @@ export function createProperties(app, parent) {
     h("span", { class: "label" }, "Candidates"),
     h("div", { class: "segmented" }, ...candidates),
   );
-  const accept = button({ icon: "accept", text: "Accept", label: "Accept", action: "accept", class: "outlined", onclick: () => app.accept() });
-  const absent = button({ icon: "none", text: "Absent", label: "Absent", action: "object.absent", class: "outlined", onclick: () => app.markAbsent() });
-  const clear = button({ icon: "eraser", text: "Clear", label: "Clear", action: "clear", class: "outlined", onclick: () => app.clear() });
-  const copy = button({ icon: "copy", text: "Copy to next", label: "Copy to next", action: "object.copy", class: "outlined", onclick: () => app.copyToNext() });
+  const accept = button({
+    icon: "accept",
+    text: "Accept",
+    label: "Accept",
+    action: "accept",
+    class: "outlined",
+    onclick: () => app.accept(),
+  });
+  const absent = button({
+    icon: "none",
+    text: "Absent",
+    label: "Absent",
+    action: "object.absent",
+    class: "outlined",
+    onclick: () => app.markAbsent(),
+  });
+  const clear = button({
+    icon: "eraser",
+    text: "Clear",
+    label: "Clear",
+    action: "clear",
+    class: "outlined",
+    onclick: () => app.clear(),
+  });
+  const copy = button({
+    icon: "copy",
+    text: "Copy to next",
+    label: "Copy to next",
+    action: "object.copy",
+    class: "outlined",
+    onclick: () => app.copyToNext(),
+  });
   append(
     body,
     h("div", { class: "labelled" }, h("label", { for: classId }, "Class"), classes),
@@ -68,7 +106,11 @@ export function createProperties(app, parent) {
     const wanted = JSON.stringify(entries.map(([id, entry]) => [id, entry.name]));
     if (classes.dataset.entries !== wanted) {
       classes.dataset.entries = wanted;
-      fill(classes, h("option", { value: "" }, "none"), entries.map(([id, entry]) => h("option", { value: String(id) }, entry.name)));
+      fill(
+        classes,
+        h("option", { value: "" }, "none"),
+        entries.map(([id, entry]) => h("option", { value: String(id) }, entry.name)),
+      );
     }
     classes.value = current === null ? "" : String(current);
   }
@@ -78,10 +120,16 @@ export function createProperties(app, parent) {
     if (!object) return;
     const ofClass = object.class === null ? [] : store.classes.get(object.class)?.attributes || [];
     const names = [...new Set([...ofClass, ...Object.keys(object.attributes || {})])];
-    updateList(attributes, names, (name) => `${store.object} ${name}`, createAttribute, (row, name) => {
-      const input = /** @type {HTMLInputElement} */ (row.querySelector("input"));
-      if (input !== document.activeElement) input.value = object.attributes?.[name] || "";
-    });
+    updateList(
+      attributes,
+      names,
+      (name) => `${store.object} ${name}`,
+      createAttribute,
+      (row, name) => {
+        const input = /** @type {HTMLInputElement} */ (row.querySelector("input"));
+        if (input !== document.activeElement) input.value = object.attributes?.[name] || "";
+      },
+    );
   }
 
   /** @param {string} name */

@@ -13,6 +13,11 @@ export function createSection(id, title, buttons = []) {
   const body = h("div", { class: "body" });
   const heading = h("h2", {}, title);
   const details = h("details", { open: true }, h("summary", {}, icon("chevron"), heading), body);
-  const root = h("section", { class: "section", id, "aria-label": title }, details, buttons.length > 0 && h("div", { class: "buttons" }, ...buttons));
+  const root = h(
+    "section",
+    { class: "section", id, "aria-label": title },
+    details,
+    buttons.length > 0 && h("div", { class: "buttons" }, ...buttons),
+  );
   return { root, body, heading };
 }

@@ -24,20 +24,36 @@ const MARKS = [
 /** @param {App} app */
 export function openShortcuts(app) {
   let draft = app.shortcuts;
-  const search = h("input", { class: "field", type: "search", placeholder: "Search actions and keys", "aria-label": "Search shortcuts", oninput: () => draw() });
+  const search = h("input", {
+    class: "field",
+    type: "search",
+    placeholder: "Search actions and keys",
+    "aria-label": "Search shortcuts",
+    oninput: () => draw(),
+  });
   const list = h("div", {});
   const status = h("p", { class: "status", role: "status" });
-  const save = button({ text: "Save", label: "Save", class: "primary", onclick: () => {
-    app.shortcuts = draft;
-    saveShortcuts(draft);
-    showHints(document, draft);
-    dialog.close();
-    app.messages.notice("The shortcuts are saved in this browser.");
-  } });
-  const reset = button({ text: "Reset all", label: "Reset all", class: "outlined", onclick: () => {
-    draft = new Shortcuts();
-    draw();
-  } });
+  const save = button({
+    text: "Save",
+    label: "Save",
+    class: "primary",
+    onclick: () => {
+      app.shortcuts = draft;
+      saveShortcuts(draft);
+      showHints(document, draft);
+      dialog.close();
+      app.messages.notice("The shortcuts are saved in this browser.");
+    },
+  });
+  const reset = button({
+    text: "Reset all",
+    label: "Reset all",
+    class: "outlined",
+    onclick: () => {
+      draft = new Shortcuts();
+      draw();
+    },
+  });
   const dialog = openDialog({
     title: "Shortcuts",
     size: "wide",
@@ -61,10 +77,20 @@ export function openShortcuts(app) {
     fill(
       list,
       [...groups].map(([group, rows]) => part(group, rows)),
-      gestures.length > 0 && part("Mouse, pen and touch", gestures.map(([gesture, effect]) => pair(effect, gesture))),
-      marks.length > 0 && part("Marks of the timeline", marks.map(([mark, meaning]) => pair(meaning, mark))),
+      gestures.length > 0 &&
+        part(
+          "Mouse, pen and touch",
+          gestures.map(([gesture, effect]) => pair(effect, gesture)),
+        ),
+      marks.length > 0 &&
+        part(
+          "Marks of the timeline",
+          marks.map(([mark, meaning]) => pair(meaning, mark)),
+        ),
     );
-    const texts = [...conflicts].map(([key, actions]) => `${showKey(key)} is used by: ${actions.map((action) => action.title).join("; ")}.`);
+    const texts = [...conflicts].map(
+      ([key, actions]) => `${showKey(key)} is used by: ${actions.map((action) => action.title).join("; ")}.`,
+    );
     status.textContent = texts.join(" ");
     status.classList.toggle("problem-text", texts.length > 0);
     const changed = JSON.stringify(draft.changed) !== JSON.stringify(app.shortcuts.changed);
@@ -79,16 +105,33 @@ export function openShortcuts(app) {
   function row(action, conflicts) {
     const keys = draft.keysOf(action.id);
     const inConflict = keys.some((key) => conflicts.has(key));
-    const shown = action.fixed ? [h("kbd", {}, "1"), " to ", h("kbd", {}, "9")] : keys.flatMap((key) => [h("kbd", {}, showKey(key)), " "]);
-    const change = button({ icon: "edit", label: `Change the key of: ${action.title}`, onclick: () => record(action, element, shownKeys) });
+    const shown = action.fixed
+      ? [h("kbd", {}, "1"), " to ", h("kbd", {}, "9")]
+      : keys.flatMap((key) => [h("kbd", {}, showKey(key)), " "]);
+    const change = button({
+      icon: "edit",
+      label: `Change the key of: ${action.title}`,
+      onclick: () => record(action, element, shownKeys),
+    });
     const shownKeys = h("span", {}, shown.length ? shown : h("span", { class: "muted" }, "none"));
-    const restore = button({ icon: "undo", label: `Default key of: ${action.title}`, onclick: () => {
-      draft = draft.without(action.id);
-      draw();
-    } });
+    const restore = button({
+      icon: "undo",
+      label: `Default key of: ${action.title}`,
+      onclick: () => {
+        draft = draft.without(action.id);
+        draw();
+      },
+    });
     restore.hidden = !(action.id in draft.changed);
     change.style.visibility = action.fixed ? "hidden" : "";
-    const element = h("div", { class: inConflict ? "shortcut conflict" : "shortcut" }, h("span", { class: "title" }, action.title), shownKeys, restore, change);
+    const element = h(
+      "div",
+      { class: inConflict ? "shortcut conflict" : "shortcut" },
+      h("span", { class: "title" }, action.title),
+      shownKeys,
+      restore,
+      change,
+    );
     return element;
   }
 
@@ -98,7 +141,12 @@ export function openShortcuts(app) {
    * @param {HTMLElement} shownKeys
    */
   function record(action, element, shownKeys) {
-    const field = h("input", { class: "field", readOnly: true, value: "Press a key", "aria-label": `New key of: ${action.title}. Escape keeps the old one, Backspace removes it.` });
+    const field = h("input", {
+      class: "field",
+      readOnly: true,
+      value: "Press a key",
+      "aria-label": `New key of: ${action.title}. Escape keeps the old one, Backspace removes it.`,
+    });
     field.style.width = "110px";
     shownKeys.replaceChildren(field);
     field.focus();
@@ -106,7 +154,9 @@ export function openShortcuts(app) {
       if (keys) draft = draft.with(action.id, keys);
       draw();
       const label = `Change the key of: ${action.title}`;
-      const again = [...list.querySelectorAll("button")].find((element) => element.getAttribute("aria-label") === label);
+      const again = [...list.querySelectorAll("button")].find(
+        (element) => element.getAttribute("aria-label") === label,
+      );
       again?.focus();
     };
     field.addEventListener("keydown", (event) => {

@@ -11,7 +11,7 @@ import { countCells } from "../lane_colors.js";
  * @param {Store} store
  * @returns {{name: string, color: string | null, objects: number, media: number}[]} per class, most frequent first
  */
-export function countClasses(store) {
+function countClasses(store) {
   /** @type {Map<number | null, {objects: number, media: Set<number>}>} */
   const counts = new Map();
   for (const id of store.classes.keys()) counts.set(id, { objects: 0, media: new Set() });
@@ -61,8 +61,23 @@ export async function openStatistics(app) {
         ? h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, h("th", {}, "Class"), h("th", { class: "number" }, "Objects"), h("th", { class: "number" }, "Images and videos"), h("td", {}))),
-            h("tbody", {}, classes.map((count) => classRow(count, most))),
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                h("th", {}, "Class"),
+                h("th", { class: "number" }, "Objects"),
+                h("th", { class: "number" }, "Images and videos"),
+                h("td", {}),
+              ),
+            ),
+            h(
+              "tbody",
+              {},
+              classes.map((count) => classRow(count, most)),
+            ),
           )
         : h("p", { class: "muted" }, "There are no objects."),
       videos.length > 0 && h("h3", {}, "Videos"),
@@ -123,7 +138,16 @@ function videoTable(store, videos) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, h("th", {}, "Video"), heads.map((head) => h("th", { class: "number" }, head)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, "Video"),
+          heads.map((head) => h("th", { class: "number" }, head)),
+        ),
+      ),
       h(
         "tbody",
         {},
@@ -132,7 +156,12 @@ function videoTable(store, videos) {
           const counts = lanes && sumCounts([...lanes.cells.values()].map(countCells));
           const cells = counts ? [counts.annotated, counts.tracked, counts.low, counts.accepted] : ["–", "–", "–", "–"];
           const values = [medium.frames, store.objects.get(id)?.size || 0, ...cells];
-          return h("tr", {}, h("td", {}, baseName(medium.path)), values.map((value) => h("td", { class: "number" }, value)));
+          return h(
+            "tr",
+            {},
+            h("td", {}, baseName(medium.path)),
+            values.map((value) => h("td", { class: "number" }, value)),
+          );
         }),
       ),
     ),

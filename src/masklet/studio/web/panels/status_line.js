@@ -47,7 +47,8 @@ export function createStatusLine(app, root) {
   function connectionText() {
     if (app.connectionState === "open") return ["Connected", "accept", "good"];
     if (app.connectionState === "connecting") return ["Connecting…", "more", ""];
-    if (app.connectionState === "refused") return ["No access: open the studio again with the command masklet studio", "warning", "bad"];
+    if (app.connectionState === "refused")
+      return ["No access: open the studio again with the command masklet studio", "warning", "bad"];
     return [app.closing ? "The server has ended" : "Not connected; trying again…", "warning", "bad"];
   }
 
@@ -79,6 +80,6 @@ export function createStatusLine(app, root) {
  * @param {any} model a name, or an object with a name
  * @returns {string}
  */
-export function modelName(model) {
+function modelName(model) {
   return typeof model === "string" ? model : model?.name || "";
 }

@@ -36,15 +36,28 @@ export function createToolOptions(app, parent) {
     oninput: (value) => app.polygons.setTolerance(value),
   });
   const vertices = h("span", { class: "muted" });
-  const apply = button({ text: "Apply", label: "Apply", class: "outlined", onclick: () => app.correct(() => app.polygons.apply()) });
+  const apply = button({
+    text: "Apply",
+    label: "Apply",
+    class: "outlined",
+    onclick: () => app.correct(() => app.polygons.apply()),
+  });
   const proposals = h("span", { role: "status" });
-  const takeAll = button({ text: "Take all", label: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
+  const takeAll = button({
+    text: "Take all",
+    label: "Take all",
+    class: "outlined",
+    onclick: () => app.proposals.takeAll(),
+  });
   const rows = {
     brush: [brush.row],
     eraser: [brush.row],
     polygon: [tolerance.row, h("div", { class: "row" }, vertices, h("span", { class: "spacer" }), apply)],
     proposals: [h("div", { class: "row" }, proposals, h("span", { class: "spacer" }), takeAll)],
-    prompt: [checkbox({ label: "Preview under the pointer", checked: app.previews, onchange: (on) => app.setPreviews(on) }).row],
+    prompt: [
+      checkbox({ label: "Preview under the pointer", checked: app.previews, onchange: (on) => app.setPreviews(on) })
+        .row,
+    ],
     select: [],
   };
   const opacity = slider({

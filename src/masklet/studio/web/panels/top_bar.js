@@ -32,12 +32,21 @@ export function createTopBar(app, root, open) {
   const tools = new Map(
     /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => {
       const onclick = () => app.useTool(tool);
-      return [tool, button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false, onclick })];
+      return [
+        tool,
+        button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false, onclick }),
+      ];
     }),
   );
   const toolbar = h("div", { class: "group", role: "toolbar", "aria-label": "Tools" }, ...tools.values());
   rovingFocus(toolbar, "button", { horizontal: true });
-  const zoom = button({ text: "100 %", label: "Zoom: show at 100 %", action: "zoom.full", class: "zoom", onclick: () => app.view.actualSize() });
+  const zoom = button({
+    text: "100 %",
+    label: "Zoom: show at 100 %",
+    action: "zoom.full",
+    class: "zoom",
+    onclick: () => app.view.actualSize(),
+  });
   const zoomText = /** @type {HTMLElement} */ (zoom.querySelector("span"));
   const theme = button({ icon: "theme", label: "Theme", onclick: () => switchTheme() });
 
@@ -46,7 +55,12 @@ export function createTopBar(app, root, open) {
     h(
       "div",
       { class: "group" },
-      button({ icon: "menu", label: "Images and videos", action: "panel.media", onclick: () => togglePanel("no-media") }),
+      button({
+        icon: "menu",
+        label: "Images and videos",
+        action: "panel.media",
+        onclick: () => togglePanel("no-media"),
+      }),
       project,
     ),
     h("div", { class: "group" }, undo, redo),
@@ -64,7 +78,14 @@ export function createTopBar(app, root, open) {
       "div",
       { class: "group" },
       button({ icon: "import", text: "Import", label: "Import annotations", onclick: open.import }),
-      button({ icon: "export", text: "Export", label: "Export", action: "export", class: "outlined", onclick: open.export }),
+      button({
+        icon: "export",
+        text: "Export",
+        label: "Export",
+        action: "export",
+        class: "outlined",
+        onclick: open.export,
+      }),
     ),
     h(
       "div",

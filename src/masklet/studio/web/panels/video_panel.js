@@ -20,7 +20,14 @@ export function createVideoPanel(app, root) {
     onRange: (range) => store.setRange(range),
   });
   const play = button({ icon: "play", label: "Play", action: "play", onclick: () => app.playback.toggle() });
-  const frame = h("input", { class: "field frame-number", type: "number", min: 0, step: 1, "aria-label": "Frame", title: "Frame" });
+  const frame = h("input", {
+    class: "field frame-number",
+    type: "number",
+    min: 0,
+    step: 1,
+    "aria-label": "Frame",
+    title: "Frame",
+  });
   frame.addEventListener("change", () => {
     if (frame.value !== "" && Number.isFinite(frame.valueAsNumber)) app.jump(Math.round(frame.valueAsNumber));
   });
@@ -29,10 +36,34 @@ export function createVideoPanel(app, root) {
   const onlySelected = checkbox({ label: "Selected", checked: false, onchange: (on) => (tracking.onlySelected = on) });
   onlySelected.row.title = "Track only the selected object";
   onlySelected.input.setAttribute("aria-label", "Track only the selected object");
-  const range = button({ icon: "range", text: "Range", label: "Track the range", action: "track.range", class: "outlined", onclick: () => app.trackRange() });
-  const acceptRange = button({ icon: "acceptRange", label: "Accept the range", action: "acceptRange", onclick: () => app.inRange((range) => app.accept(range)) });
-  const clearRange = button({ icon: "eraser", label: "Clear the range", action: "clearRange", onclick: () => app.inRange((range) => app.clear(range)) });
-  const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined", onclick: () => tracking.stop() });
+  const range = button({
+    icon: "range",
+    text: "Range",
+    label: "Track the range",
+    action: "track.range",
+    class: "outlined",
+    onclick: () => app.trackRange(),
+  });
+  const acceptRange = button({
+    icon: "acceptRange",
+    label: "Accept the range",
+    action: "acceptRange",
+    onclick: () => app.inRange((range) => app.accept(range)),
+  });
+  const clearRange = button({
+    icon: "eraser",
+    label: "Clear the range",
+    action: "clearRange",
+    onclick: () => app.inRange((range) => app.clear(range)),
+  });
+  const stop = button({
+    icon: "stop",
+    text: "Stop",
+    label: "Stop tracking",
+    action: "track.stop",
+    class: "outlined",
+    onclick: () => tracking.stop(),
+  });
   const transport = h(
     "div",
     { class: "transport" },
@@ -49,17 +80,45 @@ export function createVideoPanel(app, root) {
     h(
       "div",
       { class: "group", role: "group", "aria-label": "Track" },
-      button({ icon: "backward", label: "Track backward", action: "track.backward", onclick: () => tracking.track("backward") }),
-      button({ icon: "forward", text: "Track", label: "Track forward", action: "track", class: "outlined", onclick: () => app.track() }),
-      button({ icon: "both", label: "Track in both directions", action: "track.both", onclick: () => tracking.track("both") }),
+      button({
+        icon: "backward",
+        label: "Track backward",
+        action: "track.backward",
+        onclick: () => tracking.track("backward"),
+      }),
+      button({
+        icon: "forward",
+        text: "Track",
+        label: "Track forward",
+        action: "track",
+        class: "outlined",
+        onclick: () => app.track(),
+      }),
+      button({
+        icon: "both",
+        label: "Track in both directions",
+        action: "track.both",
+        onclick: () => tracking.track("both"),
+      }),
       range,
       onlySelected.row,
     ),
     h(
       "div",
       { class: "group", role: "group", "aria-label": "Review" },
-      button({ icon: "reviewBack", label: "Previous frame to review", action: "review.previous", onclick: () => app.stepReview(true) }),
-      button({ icon: "review", text: "Review", label: "Next frame to review", action: "review.next", onclick: () => app.stepReview(false) }),
+      button({
+        icon: "reviewBack",
+        label: "Previous frame to review",
+        action: "review.previous",
+        onclick: () => app.stepReview(true),
+      }),
+      button({
+        icon: "review",
+        text: "Review",
+        label: "Next frame to review",
+        action: "review.next",
+        onclick: () => app.stepReview(false),
+      }),
       button({ icon: "accept", label: "Accept this frame", action: "accept", onclick: () => app.accept() }),
       acceptRange,
       clearRange,
@@ -79,7 +138,13 @@ export function createVideoPanel(app, root) {
     { class: "plan-line", hidden: true },
     icon("retrack"),
     planText,
-    button({ text: "Recompute", label: "Recompute", action: "track", class: "primary", onclick: () => tracking.retrack() }),
+    button({
+      text: "Recompute",
+      label: "Recompute",
+      action: "track",
+      class: "primary",
+      onclick: () => tracking.retrack(),
+    }),
     button({ text: "Not now", label: "Not now", class: "", onclick: () => tracking.dismiss() }),
   );
   const runText = h("span", {});
@@ -95,7 +160,7 @@ export function createVideoPanel(app, root) {
     frame.max = String(store.frames - 1);
     if (document.activeElement !== frame || frame.value === "") frame.value = String(store.frame);
     setText(total, `of ${store.frames.toLocaleString("en")}`);
-    setText(time, formatTime(store.timeOf(store.frame)));
+    setText(time, store.shown?.times ? formatTime(store.timeOf(store.frame)) : "");
   }
 
   function drawRange() {
@@ -109,7 +174,8 @@ export function createVideoPanel(app, root) {
     const { plan, run } = tracking;
     const shown = plan !== null && plan.medium === store.medium && run === null;
     planLine.hidden = !shown;
-    if (shown) setText(planText, `${counted(plan.frames, "frame")}, ${plan.first} to ${plan.last}, depend on this correction.`);
+    if (shown)
+      setText(planText, `${counted(plan.frames, "frame")}, ${plan.first} to ${plan.last}, depend on this correction.`);
     runLine.hidden = run === null;
     if (!run) return;
     bar.max = run.total || 1;
