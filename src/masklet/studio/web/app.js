@@ -436,19 +436,42 @@ export class App {
    * @param {() => Promise<void>} change
    */
   async correct(change) {
-    const { selected, medium, frame } = this.store;
+    const { selected, medium } = this.store;
     this.endHover();
     if (selected?.locked) {
       this.messages.problem(
         `${this.store.selectedName} is locked. Unlock it to change it${this.shortcuts.hint("object.lock")}.`,
       );
+      this.drawAgain();
       return;
     }
     this.stopFollowing();
     this.playback.pause();
-    const object = this.store.object;
+    if (!this.returnToDisplayed()) {
+      this.drawAgain();
+      return;
+    }
+    const { object, frame } = this.store;
     await change();
     if (object !== null && medium !== null) this.tracking.planRetracking(medium, object, frame);
+  }
+
+  /**
+   * Return to the frame that is displayed while another one is loading: the user means the one that is visible.
+   *
+   * @returns {boolean} false while an image or video other than the chosen one is displayed
+   */
+  returnToDisplayed() {
+    const { displayed } = this.view;
+    if (!displayed || displayed.medium !== this.store.medium) return false;
+    if (displayed.frame !== this.store.frame) this.display(displayed.frame);
+    return true;
+  }
+
+  /** Draw the prompt and the masks of the store in place of a change that is refused. */
+  drawAgain() {
+    this.drawPrompt();
+    this.drawMasks();
   }
 
   /**
@@ -456,8 +479,8 @@ export class App {
    * @param {readonly [number, number]} size
    */
   async paint(runs, size) {
-    const { medium, frame, object, currentClass } = this.store;
     await this.correct(async () => {
+      const { medium, frame, object, currentClass } = this.store;
       const fields = { medium, frame, object, class: currentClass, size };
       try {
         const reply = await this.request(

@@ -108,7 +108,11 @@ export function createTopBar(app, root, open) {
   }
 
   showTheme();
-  app.view.on("zoom", ({ zoom: value }) => setText(zoomText, `${Math.round(value * 100)} %`));
+  app.view.on("zoom", ({ zoom: value }) => {
+    const percent = `${Math.round(value * 100)} %`;
+    setText(zoomText, percent);
+    setLabel(zoom, `Zoom: ${percent}; show at 100 %`, app.shortcuts);
+  });
   store.subscribe(["project", "undo"], () => {
     setText(project, store.project || "Project");
     project.title = store.project;
