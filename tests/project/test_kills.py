@@ -59,19 +59,19 @@ class Recording:
             self.folder = copy_files(folder, folder.with_name("files"))  # project.json is of an earlier change
 
     def _note(self, project: Project) -> None:
-        sizes = [path.stat().st_size if path.exists() else 0 for path in self._files(project.folder)]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in self.list_files(project.folder)]
         self.states.append(read_state(project))
         self.log_sizes.append(sizes[0])
         self.mask_sizes.append(sizes[1])
 
     @staticmethod
-    def _files(folder: Path) -> tuple[Path, Path]:
+    def list_files(folder: Path) -> tuple[Path, Path]:
         return folder / "log.jsonl", folder / "masks" / "1.jsonl"
 
     def cut(self, target: Path, log_size: int, mask_size: int, *, snapshot: bool) -> Path:
         """Copy the project with cut files. Returns the folder of the copy."""
         copy_files(self.folder, target)
-        for path, size in zip(self._files(target), (log_size, mask_size), strict=True):
+        for path, size in zip(self.list_files(target), (log_size, mask_size), strict=True):
             path.write_bytes(path.read_bytes()[:size])
         if not snapshot:
             (target / "project.json").unlink()

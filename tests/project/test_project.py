@@ -186,6 +186,17 @@ def test_an_action_divides_a_run_that_goes_on(project: Project) -> None:
     assert actions == ["track", "change_class", "track"]
 
 
+def test_a_group_has_the_number_of_its_first_change(project: Project) -> None:
+    add_video(project, 10)
+    with project.group() as group:
+        first = project.act("track", cells={(1, 1, 0): Cell(0, 1.0, "track")}, group=group)
+        second = project.act("track", cells={(1, 1, 1): Cell(0, 1.0, "track")}, group=group)
+        name_class(project, "dog")
+        project.undo()
+        third = project.act("track", cells={(1, 1, 2): Cell(0, 1.0, "track")}, group=group)
+    assert (first.group, second.group, third.group) == (2, 2, third.seq)
+
+
 def test_a_run_that_was_undone_makes_no_further_changes(project: Project) -> None:
     add_video(project, 10)
     with project.group() as group:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
-from masklet.project.cells import EMPTY_MASK, Cell, CellKey
+from masklet.project.cells import Cell, CellKey
 from masklet.project.project import ActionGroup, Project
 from masklet.project.tracking_plan import Spans, TrackingPlan, is_in, list_given_masks, plan_retracking, plan_tracking
 from masklet.prompts import Prompt, absent, mask
@@ -201,11 +201,8 @@ class _Pass:
         """Store the planned masks of a frame, and return them."""
         runs = [self._active.get(object_id) for object_id in masks.object_ids]
         masks = masks[[k for k, run in enumerate(runs) if run is not None and is_in(frame, run.spans)]]
-        scores, visible = (1 - masks.uncertainty).tolist(), masks.visible.tolist()
-        numbers = [
-            self._store.add_counts(code["counts"]) if shown else EMPTY_MASK
-            for code, shown in zip(masks.to_rle(), visible, strict=True)
-        ]
+        scores = (1 - masks.uncertainty).tolist()
+        numbers = [self._store.add_counts(code["counts"]) for code in masks.to_rle()]
         cells = {
             (self._medium, object_id, frame): Cell(number, score, "track")
             for object_id, number, score in zip(masks.object_ids, numbers, scores, strict=True)
