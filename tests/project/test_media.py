@@ -40,7 +40,6 @@ def test_the_images_of_a_folder_are_added_in_natural_order(project: Project, fol
     assert [one.path for one in media.values()] == [f"../photos/frame{number}.png" for number in (1, 2, 10)]
     assert {path.name for path, _ in result.skipped} == {"notes.txt", "broken.jpg", "inner"}
     assert all(reason for _, reason in result.skipped)
-    assert project.undo_label == "add_media"
 
 
 def test_media_that_the_project_has_are_recognized(project: Project, folder: Path, tmp_path: Path) -> None:

@@ -63,12 +63,12 @@ class History:
             self.states, self.position = [*self.states[: self.position + 1], read_state(project)], self.position + 1
 
     def move(self, direction: int) -> None:
-        """Undo, −1, or redo, 1. The action before the first state is not undone."""
+        """Undo, −1, or redo, 1."""
         target = self.position + direction
         if direction > 0:
             assert (self.project.redo() is None) == (target == len(self.states))
-        elif target >= 0:
-            assert self.project.undo() is not None
+        else:
+            assert (self.project.undo() is None) == (target < 0)
         self.position = min(max(target, 0), len(self.states) - 1)
 
     def reopen(self) -> None:
@@ -110,7 +110,7 @@ def test_undo_and_redo_restore_every_state(steps: list[Any], tmp_path_factory: p
         assert read_state(history.project) == history.states[history.position]
     while history.project.undo():
         pass
-    assert [*history.project.document.entries] == ["project"]
+    assert read_state(history.project) == history.states[0]
     history.project.close()
 
 
@@ -180,7 +180,7 @@ def test_an_action_divides_a_run_that_goes_on(project: Project) -> None:
             if frame == 1:
                 name_class(project, "dog")
     actions = []
-    while (label := project.undo_label) != "add_media":
+    while label := project.undo_label:
         actions.append(label)
         project.undo()
     assert actions == ["track", "change_class", "track"]
@@ -340,3 +340,13 @@ def test_a_closed_project_refuses_changes(project: Project) -> None:
     project.close()
     with pytest.raises(StateError, match="is closed"):
         name_class(project, "dog")
+
+
+def test_adding_media_is_not_undone(project: Project) -> None:
+    name_class(project, "dog")
+    project.undo()
+    add_video(project, 10)
+    assert (project.undo_label, project.redo_label) == (None, "change_class")
+    project.redo()
+    project.undo()
+    assert project.document.medium(1).frames == 10

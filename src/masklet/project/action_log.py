@@ -18,6 +18,8 @@ from masklet.project.cells import Cell, CellKey, cell_from_json, encode_cells
 
 FILE_NAME = "log.jsonl"
 UNDO, REDO = "undo", "redo"
+PERMANENT = frozenset({"add_media"})
+"""Actions that are not undone: a command line that opens files must not take the place of the user's last action."""
 Changes = Mapping[str, Mapping[str, Any] | None]
 CellChanges = Mapping[CellKey, Cell | None]
 
@@ -179,6 +181,8 @@ class ActionLog:
             if not source or source[-1].number != group:
                 raise self._error(line, f"group {group} cannot be part of {action}")
             target.append(source.pop())
+            return
+        if action in PERMANENT:
             return
         self.undone.clear()
         last = self.done[-1] if self.done else None
