@@ -14,7 +14,10 @@ import numpy as np
 
 WEB = Path(__file__).resolve().parents[2] / "src/masklet/studio/web"
 _SCRIPT = Path(__file__).resolve().parents[1] / "studio/web/drawing_page.js"
-_PAGE = b'<!doctype html><link rel="stylesheet" href="/page.css"><div id="view"></div><script type="module" src="/page.js"></script>'
+_PAGE = (
+    b'<!doctype html><link rel="stylesheet" href="/page.css"><div id="view"></div>'
+    b'<script type="module" src="/page.js"></script>'
+)
 _STYLE = b"html, body { height: 100%; margin: 0; background: #202020 } #view { position: absolute; inset: 0 }"
 _SIZES = {1: (300, 400), 2: (6000, 8000), 3: (600, 400)}  # of the media
 

@@ -42,6 +42,17 @@ window.grid = (count, size) =>
     return { object: index + 1, runs: window.rectangle(size, [x + 2, y + 2, x + 18, y + 18]), color: "#e6194b" };
   });
 
+/** Count the calls of methods in `counts`. */
+window.countCalls = (prototype) => {
+  window.counts = {};
+  for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (typeof value !== "function" || name === "constructor") continue;
+    prototype[name] = function (...values) {
+      window.counts[name] = (window.counts[name] ?? 0) + 1;
+      return value.apply(this, values);
+    };
+  }
+};
+
 /** Wait until the next frame is drawn. */
 window.drawn = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-window.ready = true;

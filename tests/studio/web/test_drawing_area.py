@@ -58,8 +58,8 @@ def calls(page: Any) -> list[list[Any]]:
 def set_masks(page: Any, *boxes: list[int], more: str = "{}") -> None:
     """Set rectangles as masks of objects 1, 2, …"""
     page.evaluate(
-        "([boxes, size]) => view.setMasks({medium: 1, frame: 0, size}, boxes.map((box, index) =>"
-        f" ({{object: index + 1, runs: rectangle(size, box), color: ['#ff0000', '#00ff00', '#0000ff'][index], ...{more}}})))",
+        "([boxes, size]) => view.setMasks({medium: 1, frame: 0, size}, boxes.map((box, index) => "
+        f"({{object: index + 1, runs: rectangle(size, box), color: ['#ff0000', '#00ff00'][index], ...{more}}})))",
         [boxes, SIZE],
     )
     page.evaluate("drawn()")
@@ -411,13 +411,7 @@ def test_a_lost_context_is_restored(page: Any) -> None:
 
 
 def test_a_step_of_panning_uploads_nothing_whatever_the_number_of_objects(page: Any) -> None:
-    page.evaluate(
-        "() => { window.counts = {}; const prototype = WebGL2RenderingContext.prototype;"
-        " for (const name of Object.getOwnPropertyNames(prototype)) {"
-        "  const value = Object.getOwnPropertyDescriptor(prototype, name).value;"
-        "  if (typeof value !== 'function' || name === 'constructor') continue;"
-        "  prototype[name] = function (...values) { counts[name] = (counts[name] ?? 0) + 1; return value.apply(this, values) } } }"
-    )
+    page.evaluate("countCalls(WebGL2RenderingContext.prototype)")
     made = []
     for objects in (20, 200):
         page.evaluate(
@@ -434,8 +428,10 @@ def test_a_step_of_panning_uploads_nothing_whatever_the_number_of_objects(page: 
 
 def test_without_webgl_there_is_a_message(browser: Any, server: DrawingServer) -> None:
     opened = browser.new_page()
-    opened.add_init_script("HTMLCanvasElement.prototype.getContext = new Proxy(HTMLCanvasElement.prototype.getContext,"
-                           " {apply: (target, canvas, [kind]) => kind === 'webgl2' ? null : Reflect.apply(target, canvas, [kind])})")  # fmt: skip
+    opened.add_init_script(
+        "const getContext = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext ="
+        " function (kind, ...rest) { return kind === 'webgl2' ? null : getContext.call(this, kind, ...rest) }"
+    )
     opened.goto(server.url)
     assert "WebGL 2" in opened.get_by_role("alert").inner_text()
     opened.close()

@@ -60,13 +60,13 @@ export class FrameLoader {
     const turn = ++this._turn;
     this._follow(shown);
     this._queue = [];
-    const key = keyOf(shown);
-    this._stopOthers(key);
+    const neighbors = this._neighbors(shown);
+    this._stopOthers(shown, neighbors);
     try {
       const bitmap = await this._load(shown, true);
       if (turn < this._shownTurn) return null;
       this._shownTurn = turn;
-      if (turn === this._turn) this.prefetch(this._neighbors(shown));
+      if (turn === this._turn) this.prefetch(neighbors);
       return { medium: shown.medium, frame: shown.frame, size: shown.size, bitmap };
     } catch (problem) {
       if (turn < this._turn || this._isDisposed) return null;
@@ -185,14 +185,21 @@ export class FrameLoader {
     return this._decode(await response.blob());
   }
 
-  /** Stop transfers that nobody waits for: prefetches, and the oldest of many wanted frames. @param {string} key The frame that is wanted now. */
-  _stopOthers(key) {
-    const others = [...this._transfers].filter(([other]) => other !== key);
+  /**
+   * Stop transfers that are not needed any more: prefetches, and the oldest of many wanted frames.
+   *
+   * @param {Shown} shown The frame that is wanted now.
+   * @param {Shown[]} neighbors Frames that may be prefetched.
+   */
+  _stopOthers(shown, neighbors) {
+    const needed = new Set([shown, ...neighbors].map(keyOf));
+    const others = [...this._transfers].filter(([key]) => key !== keyOf(shown));
     const wanted = others.filter(([, transfer]) => transfer.wanted);
     const excess = wanted.slice(0, Math.max(0, wanted.length - MAX_WANTED + 1));
-    for (const [other, transfer] of [...others.filter(([, { wanted: is }]) => !is), ...excess]) {
-      transfer.abort.abort();
-      this._transfers.delete(other);
+    const useless = others.filter(([key, transfer]) => !transfer.wanted && !needed.has(key));
+    for (const [key, { abort }] of [...useless, ...excess]) {
+      abort.abort();
+      this._transfers.delete(key);
     }
   }
 
@@ -240,9 +247,10 @@ export class FrameLoader {
     const next = this._queue.shift();
     if (!next) return;
     this._prefetches++;
+    const loading = this._load(next, false);
     this._prefetchNext();
     try {
-      await this._load(next, false);
+      await loading;
     } catch {
       // it is loaded again when it is shown
     }

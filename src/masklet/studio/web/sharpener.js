@@ -84,7 +84,7 @@ export function planPart([x0, y0, x1, y1], [height, width], density, maxSide) {
   ];
   const [w, h] = [box[2] - box[0], box[3] - box[1]];
   const limited = Math.min(density, maxSide / w, maxSide / h);
-  return { box, width: Math.max(1, Math.floor(w * limited)) };
+  return { box, width: Math.max(1, Math.floor(w * limited + 1e-6)) };
 }
 
 /**
