@@ -117,7 +117,7 @@ export class ImageView extends Emitter {
     const turn = ++this._turn;
     const here = this._displayed;
     if (here?.medium !== shown.medium || here.frame !== shown.frame) this._controller.cancel();
-    this.emit("loading", { loading: true });
+    this._reportLoading(true);
     try {
       const loaded = await this._loader.show(shown);
       if (!loaded) return false;
@@ -127,8 +127,19 @@ export class ImageView extends Emitter {
       this._display(loaded);
       return true;
     } finally {
-      if (turn === this._turn) this.emit("loading", { loading: false });
+      if (turn === this._turn) this._reportLoading(false);
     }
+  }
+
+  /** The frame that is displayed, which stays until a later one has been loaded. */
+  get displayed() {
+    return this._displayed;
+  }
+
+  /** @param {boolean} loading */
+  _reportLoading(loading) {
+    this.viewport.canvas.setAttribute("aria-busy", String(loading));
+    this.emit("loading", { loading });
   }
 
   /**

@@ -13,7 +13,8 @@ import { Tool, clipPosition } from "./tool.js";
 /** @typedef {import("../image_view.js").Prompt} Prompt */
 
 const MIN_BOX = 1; // pixels of the image
-const STILL = 4; // CSS pixels from a click within which there is no preview
+const STILL = 4; // CSS pixels from a click within which there is no preview, and a further click is a double click
+const DOUBLE_CLICK_MS = 500;
 
 /** Left click adds, right click removes, drag draws a box; points and boxes can be dragged and deleted. */
 export class PromptTool extends Tool {
@@ -25,6 +26,8 @@ export class PromptTool extends Tool {
     this._gesture = null;
     /** @type {Pointer | null} */
     this._clicked = null;
+    /** The click that added the last point. @type {{pointer: Pointer, time: number} | null} */
+    this._added = null;
     this._throttle = new HoverThrottle(
       (x, y) => this.actions.hover(x, y),
       () => this.actions.hoverEnd(),
@@ -130,6 +133,7 @@ export class PromptTool extends Tool {
    * @param {Hit | null} hit
    */
   _click(pointer, hit) {
+    if (hit?.kind === "point" && this._isDoubleClick(pointer)) return; // the first click added the point
     if (hit?.kind === "point") {
       this.prompts.prompt.points.splice(hit.index, 1);
       this.prompts.hovered = null;
@@ -144,9 +148,18 @@ export class PromptTool extends Tool {
         return;
       }
       const positive = pointer.button === 0 && !pointer.shift;
+      this._added = { pointer, time: performance.now() };
       this.prompts.prompt.points.push([x, y, positive ? 1 : 0]);
       this.actions.click(x, y, positive);
     }
+  }
+
+  /** @param {Pointer} pointer */
+  _isDoubleClick(pointer) {
+    if (!this._added || performance.now() - this._added.time > DOUBLE_CLICK_MS) return false;
+    const first = this._added.pointer;
+    const isSame = first.button === pointer.button && first.shift === pointer.shift;
+    return isSame && distance(first, pointer) <= STILL;
   }
 
   /** @param {{start: Pointer, hit: Hit | null, before: Prompt}} gesture */
