@@ -23,6 +23,7 @@ from masklet.video.raw_frame import (
     is_right_angle,
     read_display_matrix,
 )
+from masklet.video.sample_index import index_samples
 
 _MIN_DURATION_SHARE = 0.9  # of the stated duration that the frames of an intact file cover
 
@@ -78,7 +79,10 @@ class Decoder:
         self._demuxer.close()
 
     def _read_info(self) -> VideoInfo:
-        index = index_packets(self._demuxer.packets(), self._demuxer.is_shown)
+        index = index_samples(self._demuxer)
+        if index is None:
+            self._demuxer.restart()
+            index = index_packets(self._demuxer.packets(), self._demuxer.is_shown)
         self._seeker = self._choose_seeker(index)
         try:
             first = self._seeker.frame(0).frame

@@ -31,6 +31,7 @@ class Demuxer:
 
     Attributes:
         name: The path, for messages.
+        handle: The opened file, whose position has no meaning.
         file_type: The type of the file, as `detect_file_type` names it.
         is_truncated: Whether the file ends before the position that its structure states.
         container: PyAV's container while it is open, else None.
@@ -45,10 +46,10 @@ class Demuxer:
         self.name, self._options, self._report_alive = str(path), options, report_alive
         self.container: Any = None
         self.stream: Any = None
-        self._handle = open_input(path)
+        self.handle = open_input(path)
         try:
-            self.file_type = check_content(self._handle, self.name)
-            self.is_truncated = self.file_type in VIDEO_TYPES and is_truncated(self._handle, self.file_type)
+            self.file_type = check_content(self.handle, self.name)
+            self.is_truncated = self.file_type in VIDEO_TYPES and is_truncated(self.handle, self.file_type)
             self._open()
         except VideoError:
             self.close()
@@ -97,7 +98,7 @@ class Demuxer:
         if self.container is not None:
             self.container.close()
         self.container = None
-        self._handle.close()
+        self.handle.close()
 
     def _decode(self, packet: Any) -> Iterator[Any]:
         try:
@@ -110,7 +111,7 @@ class Demuxer:
 
     def _open(self) -> None:
         # A duplicate, since a closed container may close its file; unbuffered, since FFmpeg has its own buffer.
-        handle = os.fdopen(os.dup(self._handle.fileno()), "rb", buffering=0)
+        handle = os.fdopen(os.dup(self.handle.fileno()), "rb", buffering=0)
         handle.seek(0)
         limits = {"max_pixels": str(self._options.max_pixels)}
         options = {"format_whitelist": FFMPEG_DEMUXERS, "protocol_whitelist": "file", **limits}
