@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from masklet.backends import onnx as onnx_backend
-from masklet.export.calibration import measure_ranges
+from masklet.export.calibration import calibrate
 from masklet.export.quantization_error import SAMPLED_GRAPHS, measure_errors
 from masklet.export.sample_run import CLICKS_PER_SIDE, NUM_FRAMES, run_sample
 from masklet.onnx_graphs import GraphName, write_graph
@@ -27,7 +27,7 @@ LITE = make_model("lite-micro", 64, calm=True)
 
 @cache
 def measured_ranges() -> dict[str, Range]:
-    return measure_ranges(NETWORK, IMAGES)
+    return {**calibrate(NETWORK, IMAGES).ranges}
 
 
 def backend(dtype: str = "float32") -> onnx_backend.OnnxBackend:
@@ -52,7 +52,7 @@ def test_the_ranges_of_all_quantized_layers_are_measured() -> None:
 
 
 def test_more_images_widen_the_ranges() -> None:
-    for name, (low, high) in measure_ranges(NETWORK, IMAGES[:1]).items():
+    for name, (low, high) in calibrate(NETWORK, IMAGES[:1]).ranges.items():
         assert measured_ranges()[name][0] <= low and high <= measured_ranges()[name][1]
 
 
@@ -76,17 +76,20 @@ def test_the_error_of_each_graph_alone_is_measured() -> None:
 
 
 @cache
-def lite_ranges() -> dict[str, Range]:
-    return measure_ranges(LITE, IMAGES)
+def lite_quantization() -> Quantization:
+    return calibrate(LITE, IMAGES)
 
 
-def list_maps() -> set[str]:
-    """Names of all maps of the trunk from the output of the first block on."""
-    names = set()
-    for block in LITE.config.mbconv_blocks:
-        parts = ("expand", "depthwise", "project", "sum") if block.is_residual else ("expand", "depthwise", "project")
-        names |= {f"{block.name}.{part}" for part in parts}
-    return {name for name in names if name == "trunk.blocks.0.project" or not name.startswith("trunk.blocks.0.")}
+def list_quantized_layers() -> dict[str, list[str]]:
+    """Names of the layers of the trunk behind stride 8, by kind, and of the maps that they take and give."""
+    blocks = LITE.config.mbconv_blocks[LITE.config.mbconv_ends[8] + 1 :]
+    residual = [block for block in blocks if block.is_residual]
+    return {
+        "wide": [f"{block.name}.{layer}" for block in blocks for layer in ("expand", "depthwise")],
+        "project": [f"{block.name}.project" for block in blocks[:-1]] + [f"{block.name}.project" for block in residual],
+        "sum": [f"{block.name}.sum" for block in residual],
+        "pointwise": [f"{block.name}.{layer}" for block in blocks for layer in ("expand", "project")],
+    }
 
 
 def encode_lite(quantization: Quantization | None) -> dict[str, Any]:
@@ -96,13 +99,29 @@ def encode_lite(quantization: Quantization | None) -> dict[str, Any]:
     return {name: onnx_backend.to_numpy(value) for name, value in features.items()}
 
 
+def measure_lite_errors(quantization: Quantization) -> dict[str, float]:
+    """Relative root mean square errors of the features."""
+    exact, quantized = encode_lite(None), encode_lite(quantization)
+    return {name: float(np.linalg.norm(quantized[name] - x) / np.linalg.norm(x)) for name, x in exact.items()}
+
+
+def test_maps_and_moments_behind_stride_8_are_measured() -> None:
+    layers, first = list_quantized_layers(), LITE.config.mbconv_blocks[LITE.config.mbconv_ends[8]]
+    ranges = {name.removesuffix(".map"): item for name, item in lite_quantization().ranges.items() if ".map" in name}
+    last = f"{first.name}.{'sum' if first.is_residual else 'project'}"
+    assert {*ranges} == {last, *layers["wide"], *layers["project"], *layers["sum"]}
+    assert all(0 <= ranges[name][0] < ranges[name][1] <= 6 for name in layers["wide"])  # behind ReLU6
+    moments = lite_quantization().moments
+    assert {*moments} == {*layers["pointwise"]}
+    for name, values in moments.items():
+        assert len(values) == LITE.tensors[f"{name}.weight"].shape[1]
+        assert np.linalg.eigvalsh(values).min() > -1e-3 * np.trace(values)
+
+
 def test_the_range_of_a_map_is_the_mean_of_its_ranges_in_single_runs() -> None:
-    assert {name for name in lite_ranges() if name.startswith("trunk")} == list_maps()
-    for name, (low, high) in lite_ranges().items():
-        if name.endswith((".expand", ".depthwise")) and name.startswith("trunk"):
-            assert 0 <= low < high <= 6  # behind ReLU6
-    single = [measure_ranges(LITE, [image])["trunk.blocks.3.project"] for image in IMAGES]
-    assert lite_ranges()["trunk.blocks.3.project"] == pytest.approx(np.mean(single, axis=0), rel=1e-5)
+    name = f"{list_quantized_layers()['project'][0]}.map"
+    single = [calibrate(LITE, [image]).ranges[name] for image in IMAGES]
+    assert lite_quantization().ranges[name] == pytest.approx(np.mean(single, axis=0), rel=1e-5)
 
 
 def test_convolutions_between_quantized_maps_are_fused_to_integers(tmp_path: Path) -> None:
@@ -110,20 +129,24 @@ def test_convolutions_between_quantized_maps_are_fused_to_integers(tmp_path: Pat
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
-    content = write_graph("encode", LITE, quantization=Quantization(lite_ranges()))
+    content = write_graph("encode", LITE, quantization=lite_quantization())
     onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
-    convolutions = sum(3 - (block.expansion == 1) for block in LITE.config.mbconv_blocks)
-    assert kinds.count("QLinearConv") == convolutions - 2  # those of the first block are in float32
-    assert kinds.count("QLinearAdd") == sum(block.is_residual for block in LITE.config.mbconv_blocks)
+    layers, end = list_quantized_layers(), LITE.config.mbconv_blocks[LITE.config.mbconv_ends[16]]
+    assert not end.is_residual  # its result is a feature in float32 too
+    assert kinds.count("QLinearConv") == len({*layers["wide"], *layers["project"]} - {f"{end.name}.project"}) > 10
     assert kinds.count("Clip") == 0
 
 
 def test_quantized_convolutions_give_nearly_the_same_features() -> None:
-    exact, quantized = encode_lite(None), encode_lite(Quantization(lite_ranges()))
-    for name, values in exact.items():
-        error = np.sqrt(np.mean((quantized[name] - values) ** 2) / np.mean(values**2))
-        assert 1e-4 < error < 0.1, name
+    errors = measure_lite_errors(lite_quantization())
+    assert errors["stride4"] == errors["stride8"] == 0
+    assert 1e-4 < errors["stride16"] < 0.05
+
+
+def test_moments_reduce_the_error() -> None:
+    nearest = Quantization(lite_quantization().ranges)
+    assert measure_lite_errors(lite_quantization())["stride16"] < measure_lite_errors(nearest)["stride16"]
 
 
 def test_convolutions_without_ranges_are_not_quantized() -> None:

@@ -1,4 +1,4 @@
-"""Calibration of int8 graphs: measures the ranges of the inputs of large layers, and of quantized maps, on images."""
+"""Calibration of int8 graphs: measures the inputs of large layers, and quantized maps, on images."""
 
 from __future__ import annotations
 
@@ -14,43 +14,51 @@ from masklet.backends.onnx import OnnxBackend, Session, to_numpy
 from masklet.export.sample_run import run_sample
 from masklet.onnx_graphs import GRAPH_WRITERS, extract_tables, write_graph
 from masklet.onnx_graphs.exported_model import ExportedModel
-from masklet.onnx_graphs.quantization import QUANTIZED_MAPS, Quantization, Range, range_outputs
+from masklet.onnx_graphs.quantization import MAP_SUFFIX, MOMENTS_SUFFIX, Quantization, Range, range_outputs
 
 
-def measure_ranges(model: ExportedModel, images: Sequence[NDArray[np.uint8]]) -> dict[str, Range]:
-    """Measure ranges in sample runs on `images` (H, W, 3).
+def calibrate(model: ExportedModel, images: Sequence[NDArray[np.uint8]]) -> Quantization:
+    """Measure ranges and moments in sample runs on `images` (H, W, 3).
 
     The range of a linear layer's input contains all its values. That of a map goes from the mean of its minima in
     single runs to the mean of its maxima: rare values beyond are clipped, and all others are rounded less.
     """
-    ranges: _Ranges = defaultdict(list)
-    write = partial(write_graph, model=model, quantization=Quantization(record_ranges=True))
-    graphs = {name: _RangeRecorder(Session(name, partial(write, name)), ranges) for name in GRAPH_WRITERS}
+    record = _Record()
+    write = partial(write_graph, model=model, quantization=Quantization(is_recording=True))
+    graphs = {name: _RecordedGraph(Session(name, partial(write, name)), record) for name in GRAPH_WRITERS}
     backend = OnnxBackend(model.config, model.input_size, "", graphs, extract_tables(model.tensors))
     for image in images:
         run_sample(backend, image)
-    return {name: _join(runs, is_map=QUANTIZED_MAPS.fullmatch(name) is not None) for name, runs in ranges.items()}
+    ranges = {name: _join(runs, is_map=name.endswith(MAP_SUFFIX)) for name, runs in record.ranges.items()}
+    return Quantization(ranges, record.moments)
 
 
-_Ranges = dict[str, list[Range]]
-"""The range of each layer's input and of each map in each run of its graph, by name."""
+class _Record:
+    """What was measured, by layer name: the range in each run of the graph, and the sum of the moments of all runs."""
+
+    def __init__(self) -> None:
+        self.ranges: dict[str, list[Range]] = defaultdict(list)
+        self.moments: dict[str, NDArray[np.float64]] = {}
 
 
-def _join(runs: list[Range], *, is_map: bool) -> Range:
-    lows, highs = np.array(runs).T
-    return (float(lows.mean()), float(highs.mean())) if is_map else (float(lows.min()), float(highs.max()))
+class _RecordedGraph:
+    """A graph whose outputs are recorded."""
 
-
-class _RangeRecorder:
-    """A graph that outputs the ranges of its layers, which are recorded in `ranges`."""
-
-    def __init__(self, graph: Session, ranges: _Ranges) -> None:
-        self._graph, self._ranges = graph, ranges
+    def __init__(self, graph: Session, record: _Record) -> None:
+        self._graph, self._record = graph, record
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         outputs: dict[str, Any] = self._graph(**inputs)
         suffix, _ = range_outputs("")
         for layer in [name.removesuffix(suffix) for name in outputs if name.endswith(suffix)]:
             low, high = (float(to_numpy(outputs[name])) for name in range_outputs(layer))
-            self._ranges[layer].append((low, high))
+            self._record.ranges[layer].append((low, high))
+        for name in [name for name in outputs if name.endswith(MOMENTS_SUFFIX)]:
+            layer, moments = name.removesuffix(MOMENTS_SUFFIX), to_numpy(outputs[name]).astype(np.float64)
+            self._record.moments[layer] = self._record.moments.get(layer, 0) + moments
         return outputs
+
+
+def _join(runs: list[Range], *, is_map: bool) -> Range:
+    lows, highs = np.array(runs).T
+    return (float(lows.mean()), float(highs.mean())) if is_map else (float(lows.min()), float(highs.max()))

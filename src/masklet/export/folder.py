@@ -16,7 +16,7 @@ from masklet.checkpoints.hub import find_or_pull
 from masklet.config import check_input_size
 from masklet.errors import ResourceError, SettingsError
 from masklet.export import verification
-from masklet.export.calibration import measure_ranges
+from masklet.export.calibration import calibrate
 from masklet.export.layouts import LAYOUTS
 from masklet.export.quantization_error import SAMPLED_GRAPHS, QuantizationError, measure_errors
 from masklet.files.atomic import atomic_write, remove_partial_files
@@ -111,7 +111,7 @@ def export_onnx(
     _check_options(precision, quantization)
     _prepare_folder(folder, overwrite=overwrite)
     steps = _count_steps(len(GRAPH_WRITERS) + 1 + (len(SAMPLED_GRAPHS) + 1) * bool(quantization.images), progress)
-    calibrated = Quantization(measure_ranges(model, quantization.images)) if quantization.calibrate else None
+    calibrated = calibrate(model, quantization.images) if quantization.calibrate else None
     files = _write_model(model, folder, precision, calibrated, steps)
     errors = tuple(error for _, error in zip(steps, _measure_errors(model, folder, quantization.images), strict=True))
     return ExportResult(files, errors)

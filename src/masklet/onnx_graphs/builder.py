@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from masklet.config import LAYER_NORM_EPS
 from masklet.onnx_graphs import protobuf
 from masklet.onnx_graphs.quantization import (
-    QUANTIZED_MAPS,
     Quantization,
+    moments_output,
+    name_map,
     quantize_kernel,
     quantize_matrix,
     range_outputs,
@@ -208,7 +209,7 @@ class GraphBuilder:
     def project(self, x: str, matrix: NDArray[Any], name: str, dtype: str = "") -> str:
         """Compute x @ matrix as the layer `name`, quantized if the graph quantizes that layer."""
         if self._quantization is not None and self._quantization.applies_to(name):
-            if not self._quantization.record_ranges:
+            if not self._quantization.is_recording:
                 return self._project_quantized(x, matrix, name, self._quantization)
             self._record_range(x, name)
         return self.matmul(x, self.constant(matrix, f"{name}.matrix", dtype), name)
@@ -219,24 +220,32 @@ class GraphBuilder:
         return self.op("LayerNormalization", x, gain, offset, name=name, axis=-1, epsilon=epsilon)
 
     def conv(self, x: str, name: str, **attributes: Attribute) -> str:
-        """Apply a convolution to (B, C, H, W), quantized if it takes and gives quantized maps."""
-        if x in self._map_scales and QUANTIZED_MAPS.fullmatch(name):
-            return self._convolve_quantized(x, name, attributes)
+        """Apply a convolution to (B, C, H, W), quantized if `x` and the map of this layer are quantized."""
+        if x in self._map_scales and self._quantization and self._quantization.scale_of(name_map(name)):
+            return self._convolve_quantized(x, name, attributes, self._quantization)
         weight, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("Conv", x, weight, bias, name=name, **attributes)
 
     def quantize_map(self, x: str, name: str) -> str:
-        """Quantize a map (B, C, H, W) if the graph has the calibrated range of the map `name`."""
-        if self._quantization is None or not QUANTIZED_MAPS.fullmatch(name):
+        """Quantize the map (B, C, H, W) that the layer `name` gives, if the graph has its calibrated range."""
+        if self._quantization is None:
             return x
-        if self._quantization.record_ranges:
-            self._record_range(x, name)
-        scale = self._quantization.scale_of(name)
+        if self._quantization.is_recording:
+            self._record_range(x, name_map(name))
+        scale = self._quantization.scale_of(name_map(name))
         if scale is None:
             return x
         near = self._round(x, scale)
         self._map_scales[near] = float(scale[0])
         return near
+
+    def record_moments(self, x: str, name: str, channels: int) -> None:
+        """Add the moments of the map (B, C, H, W) that the layer `name` takes to the outputs of a recording graph."""
+        if self._quantization is None or not self._quantization.is_recording:
+            return
+        rows = self.reshape(self.transpose(x, 1, 0, 2, 3), channels, -1)
+        moments = self.matmul(rows, self.transpose(rows, 1, 0))
+        self.output(moments_output(name), moments, [channels, channels])
 
     def mlp(self, x: str, name: str) -> str:
         """Apply the linear layers `name.layers.0`, `name.layers.1`, … with ReLU between them."""
@@ -271,11 +280,13 @@ class GraphBuilder:
         near = self._round(x, input_scale)
         return self.matmul(near, self.op("DequantizeLinear", integers, scales, axis=1), name)
 
-    def _convolve_quantized(self, x: str, name: str, attributes: Mapping[str, Attribute]) -> str:
+    def _convolve_quantized(
+        self, x: str, name: str, attributes: Mapping[str, Attribute], quantization: Quantization
+    ) -> str:
         """Apply a convolution with quantized weights, which runtimes fuse with the quantization of its maps."""
         weight, bias = self.array(f"{name}.weight"), self.array(f"{name}.bias")
-        depthwise = attributes.get("group", 1) != 1
-        kernel = quantize_kernel(weight, bias, self._map_scales[x], depthwise=depthwise)
+        depthwise, moments = attributes.get("group", 1) != 1, quantization.moments.get(name)
+        kernel = quantize_kernel(weight, bias, self._map_scales[x], depthwise=depthwise, moments=moments)
         parts = []
         for part, values, scale in (("weight", kernel.values, kernel.scale), ("bias", kernel.bias, kernel.bias_scale)):
             integers = self.constant(values, f"{name}.{part}")

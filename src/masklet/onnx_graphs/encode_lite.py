@@ -1,4 +1,8 @@
-"""Graph `encode` of networks with EfficientNet-Lite: convolutions throughout, in maps (B, C, H, W)."""
+"""Graph `encode` of networks with EfficientNet-Lite: convolutions throughout, in maps (B, C, H, W).
+
+With int8, the blocks of strides 16 and 32 are quantized. At finer strides the error would be larger: their features go
+to the masks directly, and errors of the first blocks grow from block to block.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import GRAY, Features
-from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, MBConvConfig, ModelConfig
+from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, STRIDES, MBConvConfig, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
 from masklet.position_tables import compute_position_waves
 
@@ -31,21 +35,36 @@ def _encode_trunk(graph: GraphBuilder, config: ModelConfig, images: str) -> list
     gray = graph.constant(np.array(GRAY)[:, None, None])
     x = _convolve(graph, graph.op("Sub", graph.to_graph_dtype(images), gray), "trunk.stem", kernel=3, stride=2)
     x, outputs, ends = _relu6(graph, x), [], config.mbconv_ends.values()
-    for index, block in enumerate(config.mbconv_blocks):
-        x = _write_block(graph, x, block)
+    blocks, finest = config.mbconv_blocks, config.mbconv_ends[STRIDES[1]]
+    for index, block in enumerate(blocks):
+        write = _write_quantized_block if index > finest else _write_block
+        x = write(graph, x, block)
         if index in ends:
             outputs.append(x)
+        if finest <= index < len(blocks) - 1:
+            x = graph.quantize_map(x, f"{block.name}.{'sum' if block.is_residual else 'project'}")
     return outputs
 
 
 def _write_block(graph: GraphBuilder, x: str, block: MBConvConfig) -> str:
-    hidden, name = x, block.name
+    hidden = x
     if block.expansion > 1:
-        hidden = graph.quantize_map(_relu6(graph, graph.conv(x, f"{name}.expand")), f"{name}.expand")
-    hidden = _convolve(graph, hidden, f"{name}.depthwise", block.kernel, block.stride, group=block.hidden)
-    hidden = graph.quantize_map(_relu6(graph, hidden), f"{name}.depthwise")
-    out = graph.quantize_map(graph.conv(hidden, f"{name}.project"), f"{name}.project")
-    return graph.quantize_map(graph.add(x, out), f"{name}.sum") if block.is_residual else out
+        hidden = _relu6(graph, graph.conv(x, f"{block.name}.expand"))
+    hidden = _convolve(graph, hidden, f"{block.name}.depthwise", block.kernel, block.stride, group=block.hidden)
+    out = graph.conv(_relu6(graph, hidden), f"{block.name}.project")
+    return graph.add(x, out) if block.is_residual else out
+
+
+def _write_quantized_block(graph: GraphBuilder, x: str, block: MBConvConfig) -> str:
+    """Write a block whose maps are quantized if their ranges are known, except its result."""
+    expand, depthwise, project = (f"{block.name}.{layer}" for layer in ("expand", "depthwise", "project"))
+    graph.record_moments(x, expand, block.channels)
+    hidden = graph.quantize_map(_relu6(graph, graph.conv(x, expand)), expand)
+    hidden = _convolve(graph, hidden, depthwise, block.kernel, block.stride, group=block.hidden)
+    hidden = graph.quantize_map(_relu6(graph, hidden), depthwise)
+    graph.record_moments(hidden, project, block.hidden)
+    out = graph.conv(hidden, project)
+    return graph.add(x, graph.quantize_map(out, project)) if block.is_residual else out
 
 
 def _convolve(graph: GraphBuilder, x: str, name: str, kernel: int, stride: int, group: int = 1) -> str:
