@@ -86,6 +86,13 @@ def test_quantization_errors_are_a_table_of_graphs(run: Run, model: Path, tmp_pa
     ]
 
 
+def test_int8_of_efficientnet_lite_asks_for_calibration(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "lite.pt"
+    write_released(path, key_names.to_released(make_model("lite-micro", calm=True).tensors))
+    _, _, err = run(path, tmp_path / "lite", "--size", 64, "--precision", "int8")
+    assert err.splitlines()[0].startswith("the trunk of lite-micro stays in float32; --calibrate")
+
+
 def test_info_and_verify_read_an_exported_folder(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

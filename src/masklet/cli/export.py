@@ -10,6 +10,7 @@ import typer
 
 from masklet.cli import console, export_project
 from masklet.cli.options import InputSize, Json, OldInputSize, Overwrite, locate_model, merge_input_sizes
+from masklet.config import HIERA
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def onnx(
     ] = None,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="int8: fix the ranges of activations by the images. Default: at each run."),
+        typer.Option(
+            "--calibrate",
+            help="int8: fix the ranges of activations by the images. Default: at each run; not for EfficientNet-Lite.",
+        ),
     ] = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -101,6 +105,8 @@ def _export(
     from masklet.images import read_image
 
     quantization = QuantizationOptions([read_image(path) for path in _expand_folders(images)], calibrate)
+    if precision == "int8" and not calibrate and model.config.trunk != HIERA:
+        console.say(f"the trunk of {model.config.name} stays in float32; --calibrate with --pictures quantizes it")
     title = f"writing {model.config.name} at {model.input_size} px in {precision}"
     with console.progress(title, unit="steps") as progress:
         return export_onnx(model, folder, precision, quantization=quantization, overwrite=overwrite, progress=progress)
