@@ -77,6 +77,14 @@ def test_a_request_without_id_or_command_is_a_problem(request_: object, visitor:
         assert ask(socket, "hello")
 
 
+@pytest.mark.parametrize("number", ["1e999", "[1e999]", "[" * 900 + "]" * 900])
+def test_an_id_that_is_not_a_number_is_not_repeated(number: str, visitor: Visitor) -> None:
+    with visitor.connect() as socket:
+        socket.send(f'{{"id": {number}, "command": "hello"}}')
+        reply = json.loads(socket.recv(timeout=5))
+    assert (reply["reply"], reply["problem"]["code"]) == (None, "bad-request")
+
+
 def test_a_binary_command_has_a_reply(visitor: Visitor) -> None:
     with visitor.connect() as socket:
         socket.send(pack({"id": 5, "command": "paint"}, bytes(3 << 20)))

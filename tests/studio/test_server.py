@@ -131,6 +131,16 @@ def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatc
         assert open_socket.recv(timeout=5), "a WebSocket stays open"
 
 
+def test_connections_without_a_further_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.1)
+    with serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=3) as silent:
+        for _ in range(2):  # the second one shows that the connection stays open after the first
+            silent.sendall(b"HEAD /enter HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert silent.recv(4096).startswith(b"HTTP/1.1 401")
+        silent.sendall(b"GET / HT")
+        assert silent.recv(1) == b""
+
+
 def test_the_number_of_connections_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
     with serve() as server:

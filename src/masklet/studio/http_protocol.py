@@ -11,7 +11,7 @@ _REQUEST_TIMEOUT_S = 10.0
 
 
 class HttpProtocol(H11Protocol):
-    """A connection that is closed if there are too many, or if its first request is not complete in time."""
+    """A connection that is closed if there are too many, or if a request is not complete in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept or close a new connection."""
@@ -19,7 +19,14 @@ class HttpProtocol(H11Protocol):
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
             return
-        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent)
+        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent, None)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        answered = self.cycle
+        super().on_response_complete()
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent, answered)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -27,7 +34,8 @@ class HttpProtocol(H11Protocol):
             self._deadline.cancel()
         super().connection_lost(exc)
 
-    def _close_if_silent(self) -> None:
+    def _close_if_silent(self, answered: object) -> None:
+        """Close the connection unless there is a request after the one that was answered."""
         is_socket = self.transport.get_protocol() is not self
-        if not self.cycle and not is_socket:
+        if self.cycle is answered and not is_socket:
             self.transport.abort()

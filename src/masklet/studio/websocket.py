@@ -87,7 +87,8 @@ class Socket:
 
     async def _reply(self, request: Any, payload: memoryview | None) -> None:
         """Run a command and send its reply. Problems do not close the connection."""
-        reply = {"reply": request.get("id") if isinstance(request, dict) else None}
+        number = request.get("id") if isinstance(request, dict) else None
+        reply = {"reply": number if type(number) is int else None}
         try:
             _check_request(request)
             if payload is None:
