@@ -21,6 +21,7 @@ from masklet.studio.connection import Clients
 from masklet.studio.messages import describe_problem
 from masklet.studio.problems import log_bug
 
+MAX_WAITING = 100
 _FOLDER = "exports"
 _PROGRESS_INTERVAL_S = 0.1
 _NICENESS = 10  # of the thread, so that clicks are predicted in time
@@ -59,7 +60,7 @@ class Exports:
 
         Raises:
             PromptError: There is no such image or video.
-            SettingsError: A format is unknown, or no format or medium is given.
+            SettingsError: A format is unknown, no format or medium is given, or `MAX_WAITING` exports wait.
         """
         find_formats(formats)
         for medium in media:
@@ -67,11 +68,13 @@ class Exports:
         if not media or not formats:
             raise SettingsError("bad-usage", "choose at least one image or video, and a format or an effect")
         with self._lock:
+            if self._requests.qsize() >= MAX_WAITING:
+                raise SettingsError("bad-usage", f"{MAX_WAITING} exports wait; export again when they are written")
             name = self._choose_name()
             self._names.add(name)
             if self._thread.ident is None:
                 self._thread.start()
-        self._requests.put(_Request(name, tuple(dict.fromkeys(media)), tuple(dict.fromkeys(formats))))
+            self._requests.put(_Request(name, tuple(dict.fromkeys(media)), tuple(dict.fromkeys(formats))))
         return name
 
     def stop(self) -> None:

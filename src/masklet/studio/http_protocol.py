@@ -23,10 +23,10 @@ class HttpProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        answered = self.cycle
+        previous = self.cycle
         super().on_response_complete()
         self._deadline.cancel()
-        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent, answered)
+        self._deadline = self.loop.call_later(_REQUEST_TIMEOUT_S, self._close_if_silent, previous)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -34,8 +34,8 @@ class HttpProtocol(H11Protocol):
             self._deadline.cancel()
         super().connection_lost(exc)
 
-    def _close_if_silent(self, answered: object) -> None:
-        """Close the connection unless there is a request after the one that was answered."""
+    def _close_if_silent(self, previous: object) -> None:
+        """Close the connection unless a request has followed the previous one."""
         is_socket = self.transport.get_protocol() is not self
-        if self.cycle is answered and not is_socket:
+        if self.cycle is previous and not is_socket:
             self.transport.abort()

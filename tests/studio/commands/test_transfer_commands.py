@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
 from masklet.errors import FormatError, InputNotFound, MaskletError
-from support.studio_session import FIRST, VIDEO, Session, make_mask
+from masklet.studio import exports
+from support.studio_session import FIRST, TIMEOUT_S, VIDEO, Session, make_mask
 
 
 def export(session: Session, **arguments: Any) -> dict[str, Any]:
@@ -79,6 +81,17 @@ def test_invalid_transfers_are_refused(unchanged: Session, command: str, argumen
 def test_only_exports_are_served(unchanged: Session, name: str) -> None:
     with pytest.raises(InputNotFound):
         unchanged.studio.export(name)
+
+
+def test_only_so_many_exports_may_wait(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = threading.Event()
+    monkeypatch.setattr(exports, "export_project", lambda *args, **options: may_end.wait(TIMEOUT_S))
+    arguments = {"media": [FIRST], "formats": ["coco"], "effects": []}
+    names = {session.run("export", **arguments)["export"] for _ in range(exports.MAX_WAITING)}
+    session.wait_for(lambda: session.studio._workspace.exports._requests.qsize() < len(names))
+    names.add(session.run("export", **arguments)["export"])
+    assert "wait" in session.refuse("export", **arguments) and len(names) == exports.MAX_WAITING + 1
+    may_end.set()
 
 
 def test_closing_ends_an_export(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
