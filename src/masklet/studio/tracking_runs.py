@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from masklet.errors import StateError
 from masklet.project.media import open_medium
 from masklet.project.project import Project
 from masklet.project.tracking import TrackingPlan, run_tracking
@@ -19,6 +20,7 @@ from masklet.studio.engine import Engine, Job, Priority
 from masklet.studio.messages import describe_problem
 from masklet.video import Video
 
+MAX_RUNS = 4  # each has a decoder process
 _PROGRESS_INTERVAL_S = 0.1
 
 
@@ -78,12 +80,20 @@ class TrackingRuns:
         """Start to track, and return the number of the run.
 
         Raises:
+            StateError: `job-locked`. `MAX_RUNS` tracks run already.
             MaskletError: The video cannot be opened.
         """
-        video: Any = open_medium(self._project, plan.medium)  # here, since it would hold up predictions
         run = _Run(next(self._numbers), plan)
         with self._lock:
+            if len(self._runs) >= MAX_RUNS:
+                raise StateError("job-locked", f"{MAX_RUNS} tracks run already; wait for one of them, or stop it")
             self._runs[run.number] = run
+        try:
+            video: Any = open_medium(self._project, plan.medium)  # here, since it would hold up predictions
+        except BaseException:
+            with self._lock:
+                del self._runs[run.number]
+            raise
 
         def end(job: Job[Embeddings]) -> None:
             video.close()

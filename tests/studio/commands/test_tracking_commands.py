@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from masklet.errors import InputNotFound
+from masklet.studio import tracking_runs
+from masklet.studio.tracking_runs import MAX_RUNS
 from support.studio_session import FIRST, FRAMES, VIDEO, Session, make_mask
 
 
@@ -62,6 +65,27 @@ def test_clicks_are_predicted_while_a_track_runs(session: Session) -> None:
     assert order.index(("prompt", 0)) < order.index(("track", FRAMES - 1))
     assert session.run("undo")["action"] == "track"  # its frames after the click
     assert session.cell(2, VIDEO, 0).visible and session.cell(1, VIDEO, FRAMES - 1) is None
+
+
+def test_only_so_many_tracks_may_run(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.paint(make_mask(80), medium=VIDEO, frame=0, object=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking_runs, "open_medium", refuse_to_open)
+        for _ in range(MAX_RUNS):  # they leave no run behind
+            session.refuse("track", "input-not-found", medium=VIDEO)
+    session.backend.close_gate()
+    runs = [start_track(session)["run"] for _ in range(MAX_RUNS)]
+    assert "4 tracks" in session.refuse("track", "job-locked", medium=VIDEO)
+    session.run("stop_tracking", run=runs.pop())
+    runs.append(start_track(session)["run"])
+    session.backend.gate.set()
+    for run in runs:
+        wait_for_end(session, run)
+    assert session.project.document.cells.frames_of(VIDEO, 1).tolist() == [*range(FRAMES)]
+
+
+def refuse_to_open(project: Any, medium: int) -> Any:
+    raise InputNotFound("input-not-found", "the file is missing")
 
 
 @pytest.mark.parametrize("way", ["stop_tracking", "undo"])
