@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.machine import ROOT, describe_machine
 
-KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references", "memory")
+KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references", "memory", "studio")
 
 
 def main() -> int:
