@@ -161,23 +161,20 @@ class Newcomer:
 
     def objects(self):
         """The entries of the list Objects."""
-        area = self.page.get_by_label("Objects", exact=True)
-        return area.get_by_role("listitem").or_(area.get_by_role("option"))
+        return self.page.get_by_role("region", name="Objects").get_by_role("listitem")
 
     def expect_objects(self, count: int) -> None:
         playwright.expect(self.objects()).to_have_count(count, timeout=WAIT)
 
     def add_class(self, name: str) -> None:
-        self.page.get_by_role("button", name=re.compile("(add|new).*class", re.IGNORECASE)).click(timeout=WAIT)
+        self.page.get_by_role("button", name="Add a class").click(timeout=WAIT)
         self.pause()
         self.page.keyboard.type(name)
         self.press("Enter")
-        playwright.expect(self.page.get_by_label("Classes", exact=True)).to_contain_text(name, timeout=WAIT)
+        playwright.expect(self.page.get_by_role("region", name="Classes")).to_contain_text(name, timeout=WAIT)
 
-    def wait_for_tracking(self) -> None:
-        status = self.page.get_by_role("status")
-        playwright.expect(status).to_contain_text(re.compile("tracking", re.IGNORECASE), timeout=WAIT)
-        playwright.expect(status).not_to_contain_text(re.compile("tracking", re.IGNORECASE), timeout=WAIT)
+    def expect_status(self, text: str) -> None:
+        playwright.expect(self.page.get_by_role("status").filter(has_text=text)).to_have_count(1, timeout=WAIT)
 
 
 def exported(folder: Path) -> list[dict]:
@@ -191,7 +188,7 @@ def exported(folder: Path) -> list[dict]:
 
 
 def annotated(documents: list[dict]) -> dict[str, list[str]]:
-    """Names of the categories of each file of each image or frame, by the file's name."""
+    """Names of the categories on each image and frame, by the name of its file."""
     found: dict[str, list[str]] = {}
     for document in documents:
         names = {category["id"]: category["name"] for category in document["categories"]}
@@ -217,7 +214,7 @@ def test_newcomer(tmp_path: Path) -> None:
         try:
             page.goto("file://" + entry)
             label_everything(Newcomer(page), tmp_path / "images", images, clip)
-            export(Newcomer(page), project)
+            export(Newcomer(page))
         except BaseException:
             with contextlib.suppress(Exception):
                 page.screenshot(path=tmp_path / "failure.png")
@@ -247,6 +244,8 @@ def label_everything(me: Newcomer, folder: Path, images: list[tuple[str, str, tu
         me.expect_objects(1)
         me.press(str(CLASSES.index(label) + 1), "Enter", "Control+Enter")
 
+    me.expect_status(f"{len(images)}/{len(images) + 1} checked")
+
     # Three objects on the first frame of the clip
     page.get_by_text(clip.name).first.click(timeout=WAIT)
     me.look_for(first_frame(clip))
@@ -262,7 +261,7 @@ def label_everything(me: Newcomer, folder: Path, images: list[tuple[str, str, tu
 
     # Track them through a range
     me.press("i", *["ArrowRight"] * (FRAMES - 1), "o", "r")
-    me.wait_for_tracking()
+    me.expect_status(f"Tracking finished after {FRAMES - 1} frames")
 
     # Correct the car on a frame in the middle, and recompute what follows
     me.press(*["ArrowLeft"] * (FRAMES // 2))
@@ -271,19 +270,20 @@ def label_everything(me: Newcomer, folder: Path, images: list[tuple[str, str, tu
     bar = page.get_by_text(re.compile(r"\d+ frames?, \d+ to \d+")).first
     playwright.expect(bar).to_be_visible(timeout=WAIT)
     me.press("t")
-    me.wait_for_tracking()
+    me.expect_status(f"Tracking finished after {FRAMES // 2} frames")
     playwright.expect(bar).to_be_hidden(timeout=WAIT)
 
-    me.press("Shift+Y")
+    # Accept the masks of all objects: of one object, if it is selected
+    me.press("Enter", "Shift+Y")
+    me.expect_status(f"{3 * FRAMES} masks accepted")
 
 
-def export(me: Newcomer, project: Path) -> None:
+def export(me: Newcomer) -> None:
     page = me.page
     me.press("Control+e")
     dialog = page.get_by_role("dialog")
     playwright.expect(dialog).to_be_visible(timeout=WAIT)
-    dialog.get_by_label(re.compile("coco", re.IGNORECASE)).first.click(timeout=WAIT)
-    dialog.get_by_role("button", name=re.compile("^export", re.IGNORECASE)).first.click(timeout=WAIT)
-    end = time.monotonic() + WAIT / 1000
-    while time.monotonic() < end and len(annotated(exported(project / "exports"))) < len(IMAGES) + FRAMES:
-        page.wait_for_timeout(500)
+    dialog.get_by_label(f"All with objects ({len(IMAGES) + 1})").check(timeout=WAIT)
+    dialog.get_by_label("COCO").check(timeout=WAIT)
+    dialog.get_by_role("button", name="Export").click(timeout=WAIT)
+    playwright.expect(dialog.get_by_text("Exported to")).to_be_visible(timeout=WAIT)
