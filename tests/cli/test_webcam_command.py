@@ -225,13 +225,20 @@ def test_clicks_on_the_page_create_objects_and_correct_them(tmp_path: Path, monk
 
 
 def test_a_click_applies_to_the_frame_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = (np.full((*SIZE, 3), 40 + 20 * (place < 3) + place % 2, np.uint8) for place in count())
-    marked = (_draw_square(image) if place < 3 else image for place, image in enumerate(images))
-    plug(monkeypatch, lambda: FakeCamera(marked, pause_s=0.02))
+    held = threading.Event()
+
+    def film() -> Iterator[np.ndarray]:
+        """Show a square until the page holds a frame."""
+        for place in count():
+            image = np.full((*SIZE, 3), 40 + 20 * (not held.is_set()) + place % 2, np.uint8)
+            yield image if held.is_set() else _draw_square(image)
+
+    plug(monkeypatch, lambda: FakeCamera(film(), pause_s=0.02))
 
     def run(socket: ClientConnection) -> None:
         first = receive_frame(socket)["number"]
         ask(socket, "hold", frame=first)
+        held.set()
         while receive_frame(socket)["number"] < first + 5:  # the square has left the camera
             pass
         ask(socket, "predict", frame=first, object=None, points=[[30, 20, 1]], box=None)

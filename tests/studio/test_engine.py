@@ -11,7 +11,7 @@ import pytest
 from masklet.errors import MaskletError, StateError
 from masklet.studio.engine import Engine, Job, Priority
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

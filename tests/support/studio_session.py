@@ -27,7 +27,7 @@ from masklet.studio.studio import Studio
 from support.color_backend import ColorBackend
 from support.gray_world import SIZE, Box, draw_boxes
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 VIDEO, FIRST, SECOND, OTHER = 1, 2, 3, 4
 """The media: a video of six frames, two images of its size, and one of another size."""
 

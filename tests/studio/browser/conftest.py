@@ -13,7 +13,7 @@ from support.browser import launch_chromium
 from support.studio_browser import TIMEOUT_MS, StudioPage, StudioProcess, open_window
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # its event loop must have ended where other tests start theirs
 def browser() -> Iterator[Any]:
     """Chromium."""
     with launch_chromium() as launched:
