@@ -17,7 +17,7 @@ from typing import Any
 from masklet.project.project import Project
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 60_000
 
 
 def expect(target: Any) -> Any:
@@ -115,9 +115,10 @@ class StudioPage:
     Args:
         context: A Playwright context.
         studio: The studio.
+        empty: Whether the project has no images or videos yet.
     """
 
-    def __init__(self, context: Any, studio: StudioProcess) -> None:
+    def __init__(self, context: Any, studio: StudioProcess, *, empty: bool = False) -> None:
         self.context = context
         self.page = context.new_page()
         self.page.set_default_timeout(TIMEOUT_MS)
@@ -126,16 +127,18 @@ class StudioPage:
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("console", self._note)
         self.keyboard = self.page.keyboard
-        self.enter(studio)
+        self.enter(studio, empty=empty)
 
-    def enter(self, studio: StudioProcess) -> None:
+    def enter(self, studio: StudioProcess, *, empty: bool = False) -> None:
         """Open the private file, and wait for the project."""
         self.page.goto(studio.entry)
-        self.wait_until_open()
+        self.wait_until_open(empty=empty)
 
-    def wait_until_open(self) -> None:
+    def wait_until_open(self, *, empty: bool = False) -> None:
         """Wait until the project is shown."""
         self.status("Connected").wait_for()
+        if empty:
+            return
         self.medium().first.wait_for()
         self.page.locator("canvas[aria-busy=false]").wait_for()
 
@@ -209,12 +212,12 @@ class StudioPage:
 
 
 @contextmanager
-def open_window(browser: Any, studio: StudioProcess, **options: Any) -> Iterator[StudioPage]:
+def open_window(browser: Any, studio: StudioProcess, *, empty: bool = False, **options: Any) -> Iterator[StudioPage]:
     """Open a window of its own on a studio. At the end, the console must have no errors."""
     context = browser.new_context(viewport={"width": 1280, "height": 720}, **options)
     try:
-        window = StudioPage(context, studio)
+        window = StudioPage(context, studio, empty=empty)
         yield window
-        assert window.problems == []
+        assert not window.problems, "\n".join(window.problems)
     finally:
         context.close()

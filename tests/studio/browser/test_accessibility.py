@@ -64,7 +64,7 @@ def list_unnamed(page: Any) -> list[str]:
     nodes = session.send("Accessibility.getFullAXTree")["nodes"]
     session.detach()
     controls = [node for node in nodes if not node["ignored"] and node.get("role", {}).get("value") in CONTROLS]
-    assert len(controls) > 5
+    assert controls
     return [str(node) for node in controls if not node.get("name", {}).get("value")]
 
 

@@ -99,7 +99,7 @@ def test_two_objects_are_tracked_corrected_accepted_and_exported(open_studio: Op
         frames = list(coco.read(path))
         assert len(frames) == FRAMES
         for frame in frames:
-            exported = dict(zip(frame.masks.object_ids, frame.masks.binary(), strict=True))
+            exported = dict(zip(frame.masks.object_ids, frame.masks.binary, strict=True))
             for object_id in (1, 2):
                 cell = project.document.cell(1, object_id, frame.index)
                 assert cell is not None

@@ -87,6 +87,7 @@ export class App {
     this.store.subscribe(["tool"], () => this.view.setTool(this.store.tool));
     this.store.subscribe(["selection", "masks", "tool", "place"], () => this.polygons.update());
     this.store.subscribe(["tool", "place"], () => this.proposals.update());
+    this.store.subscribe(["media"], () => this.showFirst());
   }
 
   start() {
@@ -181,9 +182,8 @@ export class App {
     this.store.load(hello);
     this.tracking.load(hello.runs);
     this.view.setEnabled(true);
-    const place =
-      this.store.medium === null ? this.lastPlace() : { medium: this.store.medium, frame: this.store.frame };
-    this.goTo(place.medium, place.frame);
+    if (this.store.medium === null) this.showFirst();
+    else this.goTo(this.store.medium, this.store.frame);
     if (reconnected) this.messages.notice("Connected again.");
     document.title = `${this.store.project || "Project"} – masklet studio`;
     this.reportStatus();
@@ -308,6 +308,13 @@ export class App {
     }
     const [medium = null] = this.store.mediaList();
     return { medium, frame: 0 };
+  }
+
+  /** If nothing is shown, show the place of the last visit, or the first image or video once there is one. */
+  showFirst() {
+    if (!this.loaded || this.store.medium !== null) return;
+    const { medium, frame } = this.lastPlace();
+    if (medium !== null) this.goTo(medium, frame);
   }
 
   /**
