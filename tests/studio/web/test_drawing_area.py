@@ -40,9 +40,7 @@ def page(browser: Any, server: DrawingServer) -> Iterator[Any]:
     opened.on("pageerror", lambda error: problems.append(str(error)))
     server.requests.clear()
     opened.goto(server.url)
-    opened.evaluate(
-        "new Promise(resolve => { const wait = () => window.ready ? resolve() : setTimeout(wait, 5); wait() })"
-    )
+    opened.get_by_role("application").wait_for()
     assert opened.evaluate(SHOW) is True
     yield opened
     context.close()

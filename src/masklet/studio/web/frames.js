@@ -213,9 +213,11 @@ export class FrameLoader {
     let bytes = 0;
     for (const one of this._cache.values()) bytes += bytesOf(one);
     for (const [oldest, one] of this._cache) {
-      if (bytes <= this._budget || this._cache.size === 1) break;
+      if (bytes <= this._budget) break;
+      if (oldest === key || (this._last && oldest === keyOf(this._last))) continue; // it is displayed, or will be
       bytes -= bytesOf(one);
-      this._cache.delete(oldest); // not closed: it may be displayed, and is collected otherwise
+      this._cache.delete(oldest);
+      one.close();
     }
   }
 

@@ -214,6 +214,7 @@ class ImageTexture {
     const gl = this._gl;
     const width = "videoWidth" in source ? source.videoWidth : source.width;
     const height = "videoHeight" in source ? source.videoHeight : source.height;
+    if (!width || !height) return; // a bitmap that was closed
     gl.activeTexture(gl.TEXTURE0 + this._unit);
     if (width !== this.width || height !== this.height) {
       gl.deleteTexture(this._texture);

@@ -230,6 +230,7 @@ export class Viewport extends Emitter {
    */
   paint(from, to, diameter, add) {
     this._held = true;
+    clearTimeout(this._releasing); // of the stroke before
     const x = this.labels.width / this.imageSize[1];
     const y = this.labels.height / this.imageSize[0];
     this.labels.paint([from[0] * x, from[1] * y], [to[0] * x, to[1] * y], (diameter * x) / 2, add);

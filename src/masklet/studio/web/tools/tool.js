@@ -118,14 +118,6 @@ export class Tool {
     const [height, width] = this.viewport.imageSize;
     return x >= 0 && y >= 0 && x < width && y < height;
   }
-
-  /**
-   * @param {number} left CSS pixels
-   * @param {number} top CSS pixels
-   */
-  toView(left, top) {
-    return this.viewport.toView(left, top);
-  }
 }
 
 /**
