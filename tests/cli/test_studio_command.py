@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from masklet.cli import studio_run
 from masklet.cli.main import main
+from masklet.cli.options import ModelOptions
 from masklet.project.project import Project
 from masklet.studio.messages import unpack
 from masklet.studio.server import Server
@@ -213,3 +214,16 @@ def test_a_project_is_open_once(media: Path, capsys: pytest.CaptureFixture[str])
     with Project.open("masklet_project"):
         assert studio(media) == 75
     assert "in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "runtime"),
+    [
+        (ModelOptions(device="cpu"), "onnx"),
+        (ModelOptions(device="cpu", dtype="bfloat16"), None),
+        (ModelOptions(device="cuda"), None),
+    ],
+)
+def test_a_cpu_runs_the_model_on_onnxruntime(options: ModelOptions, runtime: str | None) -> None:
+    pytest.importorskip("torch")
+    assert studio_run.select_runtime(options) == runtime

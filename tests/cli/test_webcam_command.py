@@ -174,7 +174,7 @@ def visit(monkeypatch: pytest.MonkeyPatch, run: Visit) -> list[BaseException]:
 def receive_frame(socket: ClientConnection) -> dict[str, Any]:
     """Wait for the next frame, and return its header."""
     while True:
-        message = socket.recv(timeout=5)
+        message = socket.recv(timeout=60)
         if isinstance(message, bytes) and (header := unpack(message)[0])["kind"] == "frame":
             return header
 
@@ -243,7 +243,7 @@ def test_a_click_applies_to_the_frame_that_was_shown(tmp_path: Path, monkeypatch
             pass
         ask(socket, "predict", frame=first, object=None, points=[[30, 20, 1]], box=None)
         while True:
-            message = socket.recv(timeout=5)
+            message = socket.recv(timeout=60)
             if isinstance(message, bytes) and (found := unpack(message))[0]["kind"] == "masks":
                 break
         header, runs = found
@@ -289,7 +289,7 @@ def test_the_page_reports_what_was_saved(words: list[str], tmp_path: Path, monke
         socket.send('{"id": 9, "command": "stop"}')
         with suppress(ConnectionClosed):
             while True:
-                message = socket.recv(timeout=5)
+                message = socket.recv(timeout=60)
                 if isinstance(message, str) and "event" in message:
                     ended.append(json.loads(message))
         assert ended == [{"event": "ended", "files": expected, "problem": None}, {"event": "closing"}]

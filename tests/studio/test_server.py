@@ -110,13 +110,13 @@ def test_the_name_of_an_import_has_no_folder(name: str, visitor: Visitor) -> Non
 
 def test_a_request_that_is_not_http_is_refused(server: Server) -> None:
     for data in (b"\x16\x03\x01\x02\x00\x01\n\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
             raw.sendall(data)
             assert raw.recv(100)[:12] in (b"HTTP/1.1 400", b"")
 
 
 def test_a_request_with_two_hosts_is_refused(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert raw.recv(100).split()[1] in (b"400", b"421")
 
@@ -124,16 +124,16 @@ def test_a_request_with_two_hosts_is_refused(server: Server) -> None:
 def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.05)
     with serve() as server, Visitor(server).connect() as open_socket:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as silent:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
             silent.sendall(b"GET / HT")
             assert silent.recv(1) == b""
         open_socket.send('{"id": 1, "command": "hello"}')
-        assert open_socket.recv(timeout=5), "a WebSocket stays open"
+        assert open_socket.recv(timeout=60), "a WebSocket stays open"
 
 
 def test_connections_without_a_further_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.1)
-    with serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=3) as silent:
+    with serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
         for _ in range(2):  # the second one shows that the connection stays open after the first
             silent.sendall(b"HEAD /enter HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert silent.recv(4096).startswith(b"HTTP/1.1 401")
@@ -144,8 +144,8 @@ def test_connections_without_a_further_request_are_closed(monkeypatch: pytest.Mo
 def test_the_number_of_connections_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
     with serve() as server:
-        held = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(3)]
-        with closing(socket.create_connection(("127.0.0.1", server.port), timeout=5)) as fourth:
+        held = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(3)]
+        with closing(socket.create_connection(("127.0.0.1", server.port), timeout=60)) as fourth:
             assert fourth.recv(1) == b""
         for one in held:
             one.close()
@@ -167,7 +167,7 @@ def test_the_server_ends_although_clients_are_connected_and_its_port_is_free_aga
             ask(client, "hello")
             start = time.monotonic()
             server.close()
-            assert client.recv(timeout=5) == '{"event":"closing"}'
+            assert client.recv(timeout=60) == '{"event":"closing"}'
         assert time.monotonic() - start < 5
         half_open.close()
     with serve(port=server.port) as again:

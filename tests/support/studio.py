@@ -91,7 +91,7 @@ class Visitor:
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
         """Send a request. Underscores in the names of headers stand for hyphens."""
         names = {"Cookie": self.cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, path, body, names)
             response = connection.getresponse()
             return Response(
@@ -126,7 +126,7 @@ def ask(socket: ClientConnection, command: str, number: int = 1, **arguments: An
     """Send a command and return its reply; other messages are dropped."""
     socket.send(json.dumps({"id": number, "command": command, **arguments}))
     while True:
-        message = socket.recv(timeout=5)
+        message = socket.recv(timeout=60)
         if isinstance(message, str) and (reply := json.loads(message)).get("reply") == number:
             return reply
 

@@ -60,13 +60,19 @@ class ModelOptions:
     def __post_init__(self) -> None:
         self.input_size, self.size = merge_input_sizes(self.input_size, self.size), None
 
-    def load(self) -> Segmenter:
+    def load(self, *, runtime: str | None = None) -> Segmenter:
         """Load the model; download it first if it is a released one that is missing."""
         from masklet.segmenter import load
 
         path = locate_model(self.model)
         return load(
-            path, input_size=self.input_size, device=self.device, dtype=self.dtype, zoom=self.zoom, memory=self.memory
+            path,
+            input_size=self.input_size,
+            device=self.device,
+            dtype=self.dtype,
+            zoom=self.zoom,
+            memory=self.memory,
+            runtime=runtime,
         )
 
 
