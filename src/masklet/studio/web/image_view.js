@@ -125,6 +125,8 @@ export class ImageView extends Emitter {
       if (this._newest > turn) return false;
       this._newest = turn;
       this._display(loaded);
+      const label = shown.frames > 1 ? `Frame ${shown.frame}, last frame ${shown.frames - 1}` : "Image";
+      this.viewport.canvas.setAttribute("aria-label", label);
       return true;
     } finally {
       if (turn === this._turn) this._reportLoading(false);
@@ -149,16 +151,6 @@ export class ImageView extends Emitter {
    */
   prefetch(frames) {
     this._loader.prefetch(frames);
-  }
-
-  /**
-   * Whether a frame can be displayed without loading.
-   *
-   * @param {number} medium
-   * @param {number} frame
-   */
-  isLoaded(medium, frame) {
-    return this._loader.has(medium, frame);
   }
 
   /**
@@ -319,15 +311,6 @@ export class ImageView extends Emitter {
    */
   setEnabled(enabled) {
     this._controller.setEnabled(enabled);
-  }
-
-  /**
-   * Set the accessible name of the canvas, such as "clip.mp4, frame 12".
-   *
-   * @param {string} label
-   */
-  setLabel(label) {
-    this.viewport.canvas.setAttribute("aria-label", label);
   }
 
   /** Show the whole image. */

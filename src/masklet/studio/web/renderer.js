@@ -72,9 +72,8 @@ export class Renderer {
     makeTexture(gl, PALETTE_UNIT, gl.NEAREST);
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, PALETTE_WIDTH, PALETTE_HEIGHT);
     this._palette = new Uint8Array(PALETTE_WIDTH * PALETTE_HEIGHT * 4);
-    for (const [name, unit] of Object.entries({ image: 0, part: 1, labels: 2, palette: 3, tiles: 4 })) {
-      gl.uniform1i(this._at(name), unit);
-    }
+    const units = { image: IMAGE_UNIT, part: PART_UNIT, labels: LABEL_UNIT, palette: PALETTE_UNIT, tiles: TILE_UNIT };
+    for (const [name, unit] of Object.entries(units)) gl.uniform1i(this._at(name), unit);
   }
 
   /** @param {Source} source */
