@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from masklet.errors import InputNotFound, PromptError, VideoError
+from masklet.project import media as media_module
+from masklet.project.entries import Medium
 from masklet.project.media import add_media, locate_medium, open_medium
 from masklet.project.project import Project
 from support.clips import read_number, write_clip
@@ -48,6 +50,22 @@ def test_media_that_the_project_has_are_recognized(project: Project, folder: Pat
     link.symlink_to(folder / "frame2.png")
     result = add_media(project, [folder, link, folder / "frame1.png"])
     assert (result.added, result.known) == ((2, 3), (1,))
+
+
+def test_media_that_another_thread_adds_meanwhile_are_recognized(
+    project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = media_module._describe
+
+    def describe_late(path: Path, name: str) -> Medium:
+        with monkeypatch.context() as patch:
+            patch.setattr(media_module, "_describe", describe)
+            add_media(project, [folder / "frame2.png"])
+        return describe(path, name)
+
+    monkeypatch.setattr(media_module, "_describe", describe_late)
+    result = add_media(project, [folder / "frame2.png", folder / "frame10.png"])
+    assert (result.added, result.known) == ((2,), (1,)) and len(project.document.media()) == 2
 
 
 def test_a_video_is_described_and_opened(project: Project, tmp_path: Path) -> None:

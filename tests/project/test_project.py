@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from masklet.errors import FormatError, InputNotFound, MaskletError, StateError
+from masklet.errors import FormatError, InputNotFound, MaskletError, ResourceError, StateError
 from masklet.project import project as project_module
 from masklet.project.action_log import Step
 from masklet.project.cells import Cell
@@ -256,6 +256,25 @@ def test_a_snapshot_is_written_from_time_to_time(project: Project, monkeypatch: 
     monkeypatch.setattr(project_module, "_SNAPSHOT_SHARE", float("inf"))
     name_class(project, "dog")
     assert json.loads((project.folder / "project.json").read_text())["seq"] == 1
+
+
+def test_an_action_succeeds_although_its_snapshot_cannot_be_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project_module, "_SNAPSHOT_S", -1.0)
+    monkeypatch.setattr(project_module, "_SNAPSHOT_SHARE", float("inf"))
+    with monkeypatch.context() as patch:
+        patch.setattr(project_module.snapshot, "write", fail_to_write)
+        assert name_class(project, "dog").seq == 1
+        assert name_class(project, "cat").seq == 2 and project.undo() is not None
+        with pytest.raises(ResourceError):
+            project.save()
+    project.save()
+    assert json.loads((project.folder / "project.json").read_text())["seq"] == 3
+
+
+def fail_to_write(*arguments: Any) -> None:
+    raise ResourceError("disk-full", "the disk is full")
 
 
 def break_line(folder: Path, line: int, text: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from PIL import Image
 from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError
 from masklet.formats import FORMATS, read_masks
 from masklet.formats.effect_video import EFFECT_VIDEOS
+from masklet.masks.tracked_frame import TrackedFrame
+from masklet.project import annotation_import
 from masklet.project.cells import Cell
 from masklet.project.entries import ObjectClass, ProjectObject, class_key, media_key, object_key
 from masklet.project.image_names import ImageFinder, group_by_label, name_images
@@ -200,6 +202,20 @@ def test_imported_objects_are_new_ones(video: Project, tmp_path: Path) -> None:
     assert len(video.document.classes()) == 1 and video.document.label_of(1, 3) == "dog"
     video.undo()
     assert same(masks_of(video, 1), before)
+
+
+def test_objects_that_are_added_during_an_import_stay(
+    video: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = export_project(video, tmp_path / "out", ["coco"])
+
+    def read(source: Path) -> Iterator[TrackedFrame]:
+        yield from read_masks(source)
+        set_object(video, 1, 3, "bird")
+
+    monkeypatch.setattr(annotation_import, "read_masks", read)
+    assert import_annotations(video, 1, path).objects == {1: (4, 5)}
+    assert video.document.label_of(1, 3) == "bird" and not len(video.document.cells.frames_of(1, 3))
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,10 @@ def _read_names(source: Path) -> dict[int, str]:
 
 @dataclass(slots=True)
 class _Import:
-    """Entries and cells of an import."""
+    """Cells and labels of an import, with the objects as the file numbers them."""
 
     project: Project
-    entries: dict[str, Any] = field(default_factory=dict)
-    cells: dict[CellKey, Cell | None] = field(default_factory=dict)
-    objects: dict[int, dict[int, int]] = field(default_factory=dict)
+    cells: dict[CellKey, Cell] = field(default_factory=dict)
     labels: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def add(self, medium: int, frame: int, masks: Masks, source: Path) -> None:
@@ -123,47 +121,60 @@ class _Import:
         if masks.size != entry.size and len(masks):
             message = f"{source} has masks of size {masks.size}, but {entry.path} has size {entry.size}"
             raise FormatError("annotation-broken", message, path=str(source))
-        store, numbers = self.project.masks(medium), self.objects.setdefault(medium, {})
+        store = self.project.masks(medium)
         scores = masks.scores.clip(0, 1).tolist()
         rows = zip(masks.object_ids, masks.to_rle(), scores, masks.labels, strict=True)
         for object_id, code, score, label in rows:
             mask = store.add_counts(code["counts"])
             if mask == EMPTY_MASK:
                 continue  # formats without empty masks do not have it either
-            number = numbers.setdefault(object_id, self._choose_number(medium, object_id))
-            self.cells[medium, number, frame] = Cell(mask, score, "import")
+            self.cells[medium, object_id, frame] = Cell(mask, score, "import")
             if label:
-                self.labels.setdefault((medium, number), label)
+                self.labels.setdefault((medium, object_id), label)
 
     def finish(self, source: Path) -> ImportedAnnotations:
         """Make the change."""
         if not self.cells:
             raise FormatError("annotation-broken", f"{source} has no masks", path=str(source))
-        with self.project.lock:
-            classes = self._number_classes()
-            for medium, numbers in self.objects.items():
-                for number in numbers.values():
-                    label = self.labels.get((medium, number))
-                    entry = ProjectObject("", None if label is None else classes[label], _color(number))
-                    self.entries[object_key(medium, number)] = entry.to_json()
-            step = self.project.act("import_annotations", self.entries, self.cells)
-        objects = {medium: tuple(sorted(numbers.values())) for medium, numbers in self.objects.items() if numbers}
-        return ImportedAnnotations(objects, step)
+        with self.project.lock:  # no other object is added between the choice of the numbers and the change
+            classes, entries = self._number_classes()
+            numbers = self._number_objects()
+            for (medium, object_id), number in numbers.items():
+                label = self.labels.get((medium, object_id))
+                entry = ProjectObject("", None if label is None else classes[label], _color(number))
+                entries[object_key(medium, number)] = entry.to_json()
+            cells = {
+                (medium, numbers[medium, object_id], frame): cell
+                for (medium, object_id, frame), cell in self.cells.items()
+            }
+            step = self.project.act("import_annotations", entries, cells)
+        objects: dict[int, list[int]] = {}
+        for (medium, _), number in numbers.items():
+            objects.setdefault(medium, []).append(number)
+        return ImportedAnnotations({medium: tuple(sorted(ids)) for medium, ids in objects.items()}, step)
 
-    def _choose_number(self, medium: int, object_id: int) -> int:
-        known = {*self.project.document.objects_of(medium), *self.objects[medium].values()}
-        return object_id if object_id >= 1 and object_id not in known else max(known, default=0) + 1
+    def _number_objects(self) -> dict[tuple[int, int], int]:
+        """Return the numbers in the project, by medium and object of the file."""
+        known: dict[int, set[int]] = {}
+        numbers: dict[tuple[int, int], int] = {}
+        for medium, object_id in dict.fromkeys((medium, object_id) for medium, object_id, _ in self.cells):
+            taken = known.setdefault(medium, {*self.project.document.objects_of(medium)})
+            is_free = object_id >= 1 and object_id not in taken
+            numbers[medium, object_id] = number = object_id if is_free else max(taken, default=0) + 1
+            taken.add(number)
+        return numbers
 
-    def _number_classes(self) -> dict[str, int]:
-        """Number the classes of all labels, and add entries for new ones."""
+    def _number_classes(self) -> tuple[dict[str, int], dict[str, Any]]:
+        """Return the numbers of the classes by label, and the entries of new ones."""
         document = self.project.document
         classes = {value.name: number for number, value in document.classes().items()}
         first = document.new_class()
+        entries: dict[str, Any] = {}
         new = dict.fromkeys(label for label in self.labels.values() if label not in classes)
         for number, label in enumerate(new, start=first):
             classes[label] = number
-            self.entries[class_key(number)] = ObjectClass(label, _color(number)).to_json()
-        return classes
+            entries[class_key(number)] = ObjectClass(label, _color(number)).to_json()
+        return classes, entries
 
 
 def _color(number: int) -> str:

@@ -51,8 +51,7 @@ def add_media(project: Project, paths: Iterable[str | Path], *, frame_folders: b
         InputNotFound: A path does not exist.
         ResourceError: The log cannot be written.
     """
-    with project.lock:
-        known = {_identify(locate_medium(project, number)): number for number in project.document.media()}
+    known = _identify_media(project)
     added: dict[Path, Medium] = {}
     found: dict[int, None] = {}
     skipped: list[tuple[Path, str]] = []
@@ -69,6 +68,9 @@ def add_media(project: Project, paths: Iterable[str | Path], *, frame_folders: b
             except MaskletError as error:
                 skipped.append((path, error.message))
     with project.lock:
+        known = _identify_media(project)  # other threads may have added some meanwhile
+        found |= {known[identity]: None for identity in added.keys() & known.keys()}
+        added = {identity: medium for identity, medium in added.items() if identity not in known}
         first = project.document.new_medium()
         entries = {media_key(number): medium.to_json() for number, medium in enumerate(added.values(), start=first)}
         project.act("add_media", entries)
@@ -155,6 +157,12 @@ def _check_size(path: Path, size: tuple[int, int], frames: int, entry: Medium) -
         now, then = f"{frames} frames of {size}", f"{entry.frames} frames of {entry.size}"
         message = f"{path} has {now}, but {then} when it was added to the project; restore it, or add it as a new file"
         raise VideoError("resolution-changed", message, path=str(path))
+
+
+def _identify_media(project: Project) -> dict[Path, int]:
+    """Return the numbers of the images and videos of a project by the identity of their files."""
+    with project.lock:
+        return {_identify(locate_medium(project, number)): number for number in project.document.media()}
 
 
 def _identify(path: Path) -> Path:

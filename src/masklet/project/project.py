@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from masklet.errors import InputNotFound, StateError
+from masklet.errors import InputNotFound, ResourceError, StateError
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.project import action_log, snapshot
@@ -291,7 +291,9 @@ class Project:
         for listener in (*self._listeners,):
             listener(step)
         if time.monotonic() - self._saved_at > max(_SNAPSHOT_S, self._saving_s / _SNAPSHOT_SHARE):
-            self.save()
+            self._saved_at = time.monotonic()  # if it fails, the next attempt waits as long: the log has everything
+            with suppress(ResourceError):
+                self.save()
 
     def _sync(self) -> None:
         self._sync_masks()
