@@ -163,6 +163,8 @@ def test_a_camera_has_its_own_page(
         assert b'content="0; url=/live/1"' in entered.body
         visitor.cookie = entered.headers["set-cookie"].partition(";")[0]
         assert visitor.get("/live/1").status == visitor.get("/").status == 200 and visitor.get("/live/2").status == 404
+        with visitor.connect("/ws") as client:
+            assert ask(client, "hello")["cameras"] == [{"name": "camera 0", "url": "/live/1"}]
         with visitor.connect("/live/1/ws") as client:
             assert ask(client, "hello")["can_record"] is True
             assert ask(client, "record", on=True)["reply"]

@@ -170,6 +170,7 @@ def _open_camera(source: str, project: Project, studio: Studio, stack: ExitStack
     """Show a camera until the stack is closed, and return the commands of its page. Raises `ResourceError`."""
     run = CameraRun(open_source(source), project, studio.run_with_model)
     stack.callback(run.close)
+    studio.add_camera(run.page.name)
     return run.page
 
 

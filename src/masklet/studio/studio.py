@@ -32,9 +32,10 @@ from masklet.studio.engine import Engine, Job, Priority
 from masklet.studio.exports import Exports, stream_zip
 from masklet.studio.frames import DecodedFrames, FrameImages, Image, Medium
 from masklet.studio.predictions import Predictions
+from masklet.studio.problems import log_bug
 from masklet.studio.proposals import Proposals
 from masklet.studio.tracking_runs import TrackingRuns
-from masklet.studio.updates import Updates
+from masklet.studio.updates import Updates, make_problem
 from masklet.studio.workspace import Workspace
 
 Handler = Callable[..., Any]
@@ -70,6 +71,7 @@ class Studio:
     ) -> None:
         self._clients, self._load = clients, load
         self._busy: dict[str, Any] = {"event": "busy", "what": "loading", "medium": None, "frame": None}
+        self._loading_problem: dict[str, Any] | None = None
         self._frames = DecodedFrames(lambda medium: _open(project, medium))
         self._images = FrameImages(self._frames)
         self._engine: Engine[Embeddings] = Engine(self._load_model, lambda: self._report_busy(None))
@@ -93,7 +95,9 @@ class Studio:
         self._engine.start()
 
     def connect(self, client: Client) -> None:
-        """Learn of a new client, and send it what the studio is busy with."""
+        """Learn of a new client. Send it what the studio is busy with, and why the model could not be loaded."""
+        if self._loading_problem is not None:
+            client.send_event(self._loading_problem)
         if self._busy["what"] is not None:
             client.send_event(self._busy)
 
@@ -147,6 +151,10 @@ class Studio:
             raise job.error or StateError("job-locked", "the studio was closed")
         return results[0]
 
+    def add_camera(self, name: str) -> None:
+        """Tell the clients that connect of a camera; the first has the page `/live/1`."""
+        self._workspace.cameras.append(name)
+
     def close(self) -> None:
         """End all threads. Tracks end after their frame, and the export that runs is removed."""
         self._slow.shutdown(cancel_futures=True)
@@ -175,8 +183,15 @@ class Studio:
         return {}
 
     def _load_model(self) -> Embeddings:
-        model = self._load()
-        model.warm_up(video=False)
+        try:
+            model = self._load()
+            model.warm_up(video=False)
+        except Exception as error:
+            failure = error if isinstance(error, MaskletError) else log_bug(error)
+            place = {"medium": None, "frame": None, "object": None}
+            self._loading_problem = make_problem(failure, command="load", **place)
+            self._clients.broadcast(self._loading_problem)
+            raise failure from error
         return Embeddings(model, self._frames, self._report_busy)
 
     def _report_busy(self, what: str | None, medium: int | None = None, frame: int | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Workspace:
         proposals: Masks of the mask generator.
         runs: Tracking runs.
         exports: Exports.
+        cameras: Names of the cameras, in the order of their pages.
     """
 
     project: Project
@@ -53,6 +54,7 @@ class Workspace:
     proposals: Proposals
     runs: TrackingRuns
     exports: Exports
+    cameras: list[str] = field(default_factory=list)
 
     @property
     def document(self) -> Document:

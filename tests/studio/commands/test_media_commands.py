@@ -34,7 +34,9 @@ def test_hello_describes_the_project(session: Session) -> None:
     assert hello["entries"][f"media/{VIDEO}"]["frames"] == FRAMES and f"object/{FIRST}/1" in hello["entries"]
     assert hello["seq"] == session.project.seq and hello["runs"] == []
     assert "coco" in hello["formats"] and "blur" in hello["effects"] and "overlay" in hello["effects"]
-    assert not {*hello["formats"]} & {*hello["effects"]}
+    assert not {*hello["formats"]} & {*hello["effects"]} and hello["cameras"] == []
+    session.studio.add_camera("camera 0")
+    assert session.run("hello")["cameras"] == [{"name": "camera 0", "url": "/live/1"}]
 
 
 def test_showing_a_frame_sends_its_masks_and_encodes_it_and_its_neighbors(session: Session) -> None:
@@ -178,13 +180,15 @@ def test_a_client_that_connects_while_the_model_is_loaded_learns_of_it(tmp_path:
         assert busy["what"] == "loading"
         session.run("predict", medium=FIRST, frame=0, object=None, points=[[10, 10, 1]], box=None)
         loading.set()
-        session.wait_for(lambda: session.client.list_events("problem"))
-        assert session.client.list_events("problem")[0]["problem"]["detail"] == "the model cannot be loaded"
+        session.wait_for(lambda: len(session.client.list_events("problem")) == 2)
+        loaded, predicted = session.client.list_events("problem")
+        assert (loaded["command"], predicted["command"]) == ("load", "predict")
+        assert loaded["problem"] == predicted["problem"] and loaded["problem"]["detail"] == "the model cannot be loaded"
         assert session.client.list_events("busy")[-1]["what"] is None
         session.paint(make_mask(80), medium=FIRST, frame=0, object=1)  # everything else works
         late: Any = session.add_client()
         session.studio.connect(late)
-        assert late.events == []
+        assert late.events == [loaded]
 
 
 def test_commands_run_in_the_order_in_which_they_arrive(session: Session) -> None:

@@ -32,6 +32,9 @@ class ProjectCommands:
                 "formats": [name for name in FORMATS if name not in effects],
                 "effects": effects,
                 "runs": workspace.runs.describe(),
+                "cameras": [
+                    {"name": name, "url": f"/live/{number}"} for number, name in enumerate(workspace.cameras, start=1)
+                ],
             }
 
     def undo(self, client: Client) -> dict[str, Any]:
