@@ -25,7 +25,7 @@ from support.browser import launch_chromium  # noqa: E402
 ROOT = Path(__file__).parents[3]
 WAIT = 120_000  # milliseconds
 PAUSE = 300  # milliseconds: a person does not press two keys at once
-REDUCE = 4  # screenshots are looked at in this fraction of their size
+REDUCE = 4  # screenshots are searched at this fraction of their size
 
 # Class, photograph, part of it or None for all, mirrored, point on the object in the photograph
 IMAGES = [
@@ -88,19 +88,19 @@ def studio(folder: Path, *arguments: object):
             server.stdout.close()
 
 
-def best_place(screen: Image.Image, picture: Image.Image) -> tuple[float, float, float, float]:
-    """Correlation, left, top and scale of the place on the screen that looks most like the picture."""
+def best_place(screen: Image.Image, image: Image.Image) -> tuple[float, float, float, float]:
+    """Correlation, left, top and scale of the place on the screen that looks most like the image."""
     page = np.asarray(ImageOps.grayscale(screen).reduce(REDUCE), np.float64) / 255
     spectrum = np.fft.rfft2(page)
     sums = np.pad(page, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     squares = np.pad(page**2, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     best, width = (0.0, 0.0, 0.0, 1.0), 75.0
     while width <= page.shape[1]:
-        w, h = round(width), round(width * picture.height / picture.width)
+        w, h = round(width), round(width * image.height / image.width)
         width *= 1.02
         if h > page.shape[0]:
             break
-        template = np.asarray(ImageOps.grayscale(picture).resize((w, h), Image.Resampling.BOX), np.float64) / 255
+        template = np.asarray(ImageOps.grayscale(image).resize((w, h), Image.Resampling.BOX), np.float64) / 255
         template -= template.mean()
         rows, columns = page.shape[0] - h + 1, page.shape[1] - w + 1
         product = np.fft.irfft2(spectrum * np.fft.rfft2(template, page.shape).conj(), page.shape)[:rows, :columns]
@@ -112,7 +112,7 @@ def best_place(screen: Image.Image, picture: Image.Image) -> tuple[float, float,
         score = product / (spread * np.linalg.norm(template))
         y, x = np.unravel_index(score.argmax(), score.shape)
         if score[y, x] > best[0]:
-            best = float(score[y, x]), float(x * REDUCE), float(y * REDUCE), w * REDUCE / picture.width
+            best = float(score[y, x]), float(x * REDUCE), float(y * REDUCE), w * REDUCE / image.width
     return best
 
 
@@ -132,17 +132,17 @@ class Newcomer:
             self.page.keyboard.press(key)
             self.pause()
 
-    def look_for(self, picture: Image.Image) -> None:
-        """Wait until the picture is on the screen, and remember where."""
+    def look_for(self, image: Image.Image) -> None:
+        """Wait until the image is on the screen, and remember where."""
         self.page.mouse.move(2, 2)  # nothing is hovered
         end, score = time.monotonic() + WAIT / 1000, 0.0
         while time.monotonic() < end:
             screen = Image.open(io.BytesIO(self.page.screenshot()))
-            score, self.left, self.top, self.scale = best_place(screen, picture)
+            score, self.left, self.top, self.scale = best_place(screen, image)
             if score > 0.85:
                 break
             self.pause()
-        assert score > 0.85, f"the picture is not on the screen (best correlation {score:.2f})"
+        assert score > 0.85, f"the image is not on the screen (best correlation {score:.2f})"
         playwright.expect(self.page.get_by_text("Encoding…")).to_be_hidden(timeout=WAIT)
 
     def on_screen(self, x: float, y: float) -> tuple[float, float]:
