@@ -157,7 +157,7 @@ def _load(options: ModelOptions) -> Segmenter:
 
 
 def select_runtime(options: ModelOptions) -> str | None:
-    """Select onnxruntime on a CPU, where it answers a click sooner than PyTorch; None leaves the choice to `load`."""
+    """Select onnxruntime on a CPU, where it predicts sooner than PyTorch; None leaves the choice to `load`."""
     if find_spec("torch") is None or options.dtype not in (None, "float32"):
         return None
     from masklet.backends.torch_device import select_device
