@@ -36,6 +36,24 @@ function makeEditor(store = makeStore()) {
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
+test("changes that arrive before the state of the project are not lost", () => {
+  const store = makeStore();
+  const change = (/** @type {number} */ seq, /** @type {string} */ name) => ({
+    seq,
+    undo: "change_class",
+    entries: { "class/1": { name, color: "#112233", attributes: [], digit: null } },
+  });
+  store.expect();
+  store.apply(change(8, "older"));
+  store.apply(change(9, "newer"));
+  store.load({ project: "p", model: "m", seq: 8, undo: null, redo: null, entries: {} });
+  assert.equal(store.seq, 9);
+  assert.equal(store.undo, "change_class");
+  assert.equal(store.classes.get(1)?.name, "newer");
+  store.load({ project: "p", model: "m", seq: 20, undo: null, redo: null, entries: {} });
+  assert.equal(store.classes.size, 0);
+});
+
 test("clicks before the new object has an id are sent for it in one prompt", async () => {
   const { store, editor, requests } = makeEditor();
   for (let x = 0; x < 20; x++) editor.addPoint(x, 5, true);

@@ -44,6 +44,8 @@ export class Store {
     this.project = "";
     this.model = "";
     this.seq = 0;
+    /** @type {Record<string, any>[] | null} changes since the state was requested, while it is expected */
+    this.early = null;
     /** @type {string | null} */
     this.undo = null;
     /** @type {string | null} */
@@ -52,6 +54,8 @@ export class Store {
     this.formats = [];
     /** @type {any[]} */
     this.effects = [];
+    /** @type {{name: string, url: string}[]} */
+    this.cameras = [];
     /** @type {Map<number, Medium>} */
     this.media = new Map();
     /** @type {Map<number, ObjectClass>} */
@@ -110,6 +114,11 @@ export class Store {
     }
   }
 
+  /** Keep the changes from now until `load`, since some may arrive before a state that lacks them. */
+  expect() {
+    this.early = [];
+  }
+
   /** @param {Record<string, any>} reply of the command `hello` */
   load(reply) {
     for (const field of FIELDS) /** @type {any} */ (this)[field] = reply[field] ?? null;
@@ -118,6 +127,7 @@ export class Store {
     this.seq = reply.seq;
     this.formats = reply.formats || [];
     this.effects = reply.effects || [];
+    this.cameras = reply.cameras || [];
     this.media.clear();
     this.classes.clear();
     this.objects.clear();
@@ -130,10 +140,14 @@ export class Store {
     if (this.solo !== null && !this.objectOf(this.solo)) this.solo = null;
     if (this.currentClass !== null && !this.classes.has(this.currentClass)) this.currentClass = null;
     this.touch("project", "media", "classes", "objects", "prompts", "lanes", "masks", "place", "selection", "undo");
+    const early = this.early || [];
+    this.early = null;
+    for (const event of early) if (event.seq > reply.seq) this.apply(event);
   }
 
   /** @param {Record<string, any>} event `changes` */
   apply(event) {
+    this.early?.push(event);
     this.seq = event.seq;
     this.undo = event.undo ?? null;
     this.redo = event.redo ?? null;
