@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ _OPTIONS = (
 
 @contextmanager
 def launch_chromium() -> Iterator[Any]:
-    """Yield a Playwright browser. The test is skipped without Playwright or Chromium."""
+    """Yield a Playwright browser. The test is skipped without Playwright or Chromium, and fails without in CI."""
     playwright = pytest.importorskip("playwright.sync_api")
     executable = shutil.which("chromium")
     if executable is None:
+        assert os.environ.get("CI") != "true", "CI has no chromium"
         pytest.skip("no chromium")
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=executable, args=list(_OPTIONS))

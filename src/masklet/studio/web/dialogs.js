@@ -14,7 +14,7 @@ import { append, h } from "./dom.js";
  */
 
 /**
- * Open a dialog. The focus returns to where it was when it closes.
+ * Open a dialog. When it closes, the focus returns to where keys had put it; after a click, to the canvas.
  *
  * @param {object} options
  * @param {string} options.title
@@ -26,32 +26,49 @@ import { append, h } from "./dom.js";
  */
 export function openDialog({ title, size = "normal", content = [], footer, onclose }) {
   const before = /** @type {HTMLElement | null} */ (document.activeElement);
+  const byKeyboard = before?.matches("button:focus-visible, input:focus-visible");
   const id = newId();
   const body = h("div", { class: "content" });
   const foot = h("footer", { hidden: !footer });
   const element = h(
     "dialog",
     { class: size, "aria-labelledby": id },
-    h("header", {}, h("h2", { id }, title), button({ icon: "close", label: "Close", onclick: () => element.close() })),
+    h("header", {}, h("h2", { id }, title), button({ icon: "close", label: "Close", onclick: () => close() })),
     body,
     foot,
   );
   append(body, ...content);
   if (footer) append(foot, ...footer);
-  element.addEventListener("close", () => {
+  let isOpen = true;
+  const end = () => {
+    if (!isOpen) return;
+    isOpen = false;
     element.remove();
+    if (byKeyboard && before?.isConnected) before.focus({ preventScroll: true });
+    else focusCanvas();
     onclose?.();
-    if (before?.isConnected) before.focus({ preventScroll: true });
+  };
+  const close = () => {
+    element.close();
+    end(); // at once: the event comes later, and keys that are pressed before it would be lost
+  };
+  element.addEventListener("close", end);
+  element.addEventListener("keydown", (event) => {
+    if (element.open) event.stopPropagation();
   });
-  element.addEventListener("keydown", (event) => event.stopPropagation());
   element.addEventListener("mousedown", (event) => {
-    if (event.target === element) element.close();
+    if (event.target === element) close();
   });
   document.body.append(element);
   element.showModal();
   const first = body.querySelector("input, select, textarea, button") || foot.querySelector("button");
   /** @type {HTMLElement | null} */ (first)?.focus();
-  return { element, content: body, footer: foot, close: () => element.close() };
+  return { element, content: body, footer: foot, close };
+}
+
+/** Put the keyboard focus on the canvas. */
+export function focusCanvas() {
+  /** @type {HTMLElement | null} */ (document.querySelector("#canvas-area canvas"))?.focus({ preventScroll: true });
 }
 
 /**

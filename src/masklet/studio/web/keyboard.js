@@ -1,5 +1,6 @@
 /** Keyboard: runs the actions of shortcuts, unless a control uses the key itself. */
 
+import { TOOL_NAMES } from "./app.js";
 import { keyName } from "./shortcuts.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -13,7 +14,9 @@ import { keyName } from "./shortcuts.js";
  */
 function actionsOf(app, pageActions) {
   const { store, view, tracking } = app;
+  const tools = /** @type {import("./store.js").Tool[]} */ (Object.keys(TOOL_NAMES));
   return {
+    ...Object.fromEntries(tools.map((tool) => [`tool.${tool}`, () => app.useTool(tool)])),
     finish: () => app.finish(),
     cancel: () => app.cancel(),
     candidate: () => app.nextCandidate(),
@@ -22,12 +25,6 @@ function actionsOf(app, pageActions) {
     undo: () => app.undo("undo"),
     redo: () => app.undo("redo"),
     save: () => app.reportSaved(),
-    "tool.select": () => app.useTool("select"),
-    "tool.prompt": () => app.useTool("prompt"),
-    "tool.brush": () => app.useTool("brush"),
-    "tool.eraser": () => app.useTool("eraser"),
-    "tool.polygon": () => app.useTool("polygon"),
-    "tool.proposals": () => app.useTool("proposals"),
     "brush.smaller": () => view.stepBrushSize(-1),
     "brush.larger": () => view.stepBrushSize(1),
     cursor: () => {
@@ -96,7 +93,7 @@ export function listenToKeys(app, pageActions) {
       return;
     }
     const name = keyName(event);
-    if (name === null || usesKey(target, event.key)) return;
+    if (name === null || usesKey(target, event)) return;
     if (app.view.handleKey(event)) {
       event.preventDefault();
       return;
@@ -149,11 +146,11 @@ function isTextField(element) {
 
 /**
  * @param {HTMLElement} element
- * @param {string} key
+ * @param {KeyboardEvent} event
  * @returns {boolean} whether a control uses the key itself
  */
-function usesKey(element, key) {
-  const press = key === "Enter" || key === " ";
+function usesKey(element, { key, ctrlKey, metaKey }) {
+  const press = (key === "Enter" || key === " ") && !ctrlKey && !metaKey;
   if (press && element.closest("button, a, summary, label, input, select, [role=option]")) return true;
   const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"].includes(key);
   return moves && element instanceof HTMLInputElement && (element.type === "range" || element.type === "radio");

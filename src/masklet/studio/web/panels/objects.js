@@ -190,6 +190,7 @@ export function createObjects(app, parent) {
     const object = id === null ? null : store.objectOf(id);
     if (!row || !object || id === null || renaming !== null) return;
     renaming = id;
+    const before = /** @type {HTMLElement | null} */ (document.activeElement?.closest("canvas, button"));
     const main = /** @type {HTMLElement} */ (row.querySelector(".main"));
     const input = h("input", {
       class: "field",
@@ -211,7 +212,7 @@ export function createObjects(app, parent) {
       event.stopPropagation();
       if (event.key === "Enter" || event.key === "Escape") {
         close(event.key === "Enter");
-        main.focus();
+        (before?.isConnected ? before : main).focus();
       }
     });
     input.addEventListener("blur", () => close(true));
