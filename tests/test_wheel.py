@@ -17,6 +17,7 @@ METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE
 PAGE = ROOT / "src" / "masklet" / "studio" / "web"
 PAGE_SUFFIXES = {".css", ".html", ".js", ".json", ".svg"}
 DATA_FILES = {"py.typed", "weights/nano.safetensors"}
+MAX_PAGE_BYTES = 400_000
 MAX_WHEEL_BYTES = 13_000_000  # 11.5 MB on 2026-11-30, of which the weights are 10.9 MB
 
 
@@ -50,6 +51,11 @@ def test_the_wheel_has_the_package_and_its_metadata_only(names: list[PurePosixPa
 def test_the_wheel_has_every_module_of_the_package(names: list[PurePosixPath]) -> None:
     modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "masklet").rglob("*.py")}
     assert {str(name) for name in package_files(names) if name.suffix == ".py"} == modules
+
+
+def test_the_pages_are_small() -> None:
+    """The files of the folder `web`, which are neither compressed nor minified."""
+    assert sum(path.stat().st_size for path in PAGE.rglob("*.*")) < MAX_PAGE_BYTES
 
 
 def test_the_wheel_has_the_data_files_of_the_package_and_no_others(names: list[PurePosixPath]) -> None:

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { App } from "../../../src/masklet/studio/web/app.js";
 import { parseBinary, formatBinary, Connection } from "../../../src/masklet/studio/web/connection.js";
 import { aggregate, describeCell, isLow, readCell } from "../../../src/masklet/studio/web/lane_colors.js";
 import { PromptEditor } from "../../../src/masklet/studio/web/prompt_editor.js";
@@ -272,4 +273,62 @@ test("times are shown with hours only if there are any", () => {
   assert.equal(formatTime(3725.5), "1:02:05.50");
   assert.equal(formatTime(59.999), "1:00.00");
   assert.equal(formatDuration(7500), "2 h 5 min");
+});
+
+/** The logic of the application without a page. Requests are replied to at once. */
+function makeApp(store = makeStore()) {
+  const requests = [], notes = [], problems = [];
+  const request = async (command, fields) => {
+    requests.push({ command, ...fields });
+    return command === "predict" ? { object: 7, seq: 1 } : { seq: 1 };
+  };
+  const app = Object.assign(Object.create(App.prototype), {
+    ...{ store, request, finished: null, modelProblem: "", tracking: { onlySelected: false }, reportStatus: () => {} },
+    messages: { note: (text) => notes.push(text), notice: () => {}, problem: (text) => problems.push(String(text)) },
+    editor: new PromptEditor(store, request, () => {}),
+  });
+  return { app, store, requests, notes, problems };
+}
+
+test("a digit after Enter gives the finished object its class, unless it has one", async () => {
+  const { app, store, requests, notes } = makeApp();
+  store.apply({ seq: 1, entries: { "class/2": { name: "dog", color: "#00ff00", attributes: [], digit: 5 } } });
+  app.editor.addPoint(1, 1, true);
+  app.finish(); // before the server has replied
+  const used = app.useClass(2);
+  await settle();
+  store.apply({ seq: 2, entries: { "object/4/7": OBJECT } }); // after the reply
+  await used;
+  assert.deepEqual(requests.at(-1), { command: "change_object", medium: 4, object: 7, fields: { class: 2 } });
+  assert.equal(notes.at(-1), "Class of Object 7 and the next objects: dog.");
+  store.apply({ seq: 3, entries: { "object/4/7": { ...OBJECT, class: 2 } } });
+  const count = requests.length;
+  await app.useClass(null);
+  assert.equal(requests.length, count);
+  assert.equal(notes.at(-1), "Class of the next objects: none.");
+});
+
+test("all objects that are visible and not locked are accepted, or the selected one", async () => {
+  const { app, store, requests, notes } = makeApp();
+  const entries = { "object/4/1": OBJECT, "object/4/2": { ...OBJECT, locked: true } };
+  store.apply({ seq: 1, entries: { ...entries, "object/4/3": { ...OBJECT, hidden: true }, "object/4/5": OBJECT } });
+  store.setLanes({ medium: 4, frames: 100, objects: [1, 2, 3, 5] }, new Uint8Array(400).fill(TRACKED).buffer);
+  store.select(1);
+  await app.accept({ start: 0, stop: 3 });
+  assert.deepEqual(requests.at(-1).objects, [1, 5]);
+  assert.equal(notes.at(-1), "6 masks accepted.");
+  app.tracking.onlySelected = true;
+  await app.accept({ start: 0, stop: 3 });
+  assert.deepEqual(requests.at(-1).objects, [1]);
+});
+
+test("a model that cannot be loaded is reported once", () => {
+  const { app, problems } = makeApp();
+  const problem = { code: "bad-model", detail: "no weights at x" };
+  app.receiveEvent({ event: "problem", command: "load", problem });
+  app.receiveEvent({ event: "problem", command: "show", problem });
+  assert.equal(app.modelProblem, "no weights at x");
+  assert.deepEqual(problems, ["The model could not be loaded: no weights at x."]);
+  app.receiveEvent({ event: "problem", command: "predict", problem: { detail: "out of memory" } });
+  assert.equal(problems.length, 2);
 });

@@ -4,10 +4,12 @@ import { Connection } from "./connection.js";
 import { confirm } from "./dialogs.js";
 import { counted } from "./dom.js";
 import { ImageView } from "./image_view.js";
+import { sentence } from "./messages.js";
 import { Playback } from "./playback.js";
 import { PromptEditor } from "./prompt_editor.js";
 import { PolygonSession } from "./polygon_session.js";
 import { Proposals } from "./proposals.js";
+import { splitRuns } from "./rle.js";
 import { loadShortcuts } from "./shortcuts.js";
 import { Store } from "./store.js";
 import { Tracking, problemText } from "./tracking.js";
@@ -19,27 +21,16 @@ import { Tracking, problemText } from "./tracking.js";
 /** @typedef {Record<string, any>} Fields */
 
 /** Commands that leave the project as it is. */
-const READS = new Set([
-  ...[
-    "hello",
-    "show",
-    "hover",
-    "get_polygons",
-    "plan_tracking",
-    "plan_retracking",
-    "propose",
-    "next_review",
-    "get_lanes",
-  ],
-  ...["list_annotations", "stop_tracking", "export"],
-]);
+const READS = new Set(
+  (
+    "hello show hover get_polygons plan_tracking plan_retracking propose next_review get_lanes list_annotations " +
+    "stop_tracking export"
+  ).split(" "),
+);
 const NEW_OBJECT_COLOR = "#3b82f6";
 
 export class App {
-  /**
-   * @param {HTMLElement} container of the image view
-   * @param {Messages} messages
-   */
+  /** @param {HTMLElement} container of the image view @param {Messages} messages */
   constructor(container, messages) {
     this.messages = messages;
     this.store = new Store();
@@ -53,8 +44,10 @@ export class App {
     this.loaded = false;
     this.previews = localStorage.getItem("masklet.previews") !== "off";
     this.opacity = Number(localStorage.getItem("masklet.opacity") || 0.5);
-    this.outlineOnly = false;
     this.hoverTurn = 0;
+    this.modelProblem = ""; // why the model could not be loaded
+    /** @type {import("./prompt_editor.js").FinishedObject | null} until something else is prompted or selected */
+    this.finished = null;
     this.showing = false;
     /** @type {Map<number, number>} the frames of videos that were shown last */
     this.lastFrames = new Map();
@@ -88,6 +81,9 @@ export class App {
     this.store.subscribe(["selection", "masks", "tool", "place"], () => this.polygons.update());
     this.store.subscribe(["tool", "place"], () => this.proposals.update());
     this.store.subscribe(["media"], () => this.showFirst());
+    this.store.subscribe(["selection"], () => {
+      if (this.store.object !== null) this.finished = null;
+    });
   }
 
   start() {
@@ -151,13 +147,11 @@ export class App {
     for (const listener of this.statusListeners) listener();
   }
 
-  /**
-   * @param {ConnectionState} state
-   * @param {string[]} lost
-   */
+  /** @param {ConnectionState} state @param {string[]} lost */
   changeConnection(state, lost) {
     this.connectionState = state;
     this.busy = { what: null };
+    if (state !== "open") this.modelProblem = "";
     const changes = lost.filter((command) => !READS.has(command)).length;
     if (changes) {
       this.messages.problem(
@@ -173,12 +167,14 @@ export class App {
   }
 
   async loadProject() {
+    this.store.expect();
     const hello = await this.send("hello");
     if (!hello) return;
     const reconnected = this.loaded;
     this.loaded = true;
     this.closing = false;
     this.editor.reset();
+    this.finished = null;
     this.store.load(hello);
     this.tracking.load(hello.runs);
     this.view.setEnabled(true);
@@ -199,7 +195,7 @@ export class App {
       this.busy = { what: event.what, medium: event.medium, frame: event.frame };
       this.reportStatus();
     } else if (event.event === "problem") {
-      this.messages.problem(problemText(event.problem, "The last action failed."));
+      this.receiveProblem(event);
     } else if (event.event === "closing") {
       this.closing = true;
       this.messages.notice("The server has ended. Everything is saved.");
@@ -207,10 +203,16 @@ export class App {
     }
   }
 
-  /**
-   * @param {Fields} header
-   * @param {ArrayBuffer} payload
-   */
+  /** @param {Fields} event `problem`: a command failed after its reply, or the model could not be loaded */
+  receiveProblem({ command, problem }) {
+    const text = problemText(problem, "The last action failed.");
+    if (command === "load") this.modelProblem = text;
+    else if (command === "show" && text === this.modelProblem) return; // the status line says it
+    this.messages.problem(sentence(command === "load" ? `The model could not be loaded: ${text}` : text));
+    this.reportStatus();
+  }
+
+  /** @param {Fields} header @param {ArrayBuffer} payload */
   receiveBinary(header, payload) {
     if (header.kind === "lanes") this.store.setLanes(/** @type {any} */ (header), payload);
     else if (header.kind === "masks") {
@@ -249,11 +251,7 @@ export class App {
     }
   }
 
-  /**
-   * Display a frame of the medium that is shown.
-   *
-   * @param {number} frame
-   */
+  /** Display a frame of the medium that is shown. @param {number} frame */
   display(frame) {
     return this.goTo(this.store.medium, frame);
   }
@@ -327,11 +325,7 @@ export class App {
     if (!this.playback.playing && !this.showing) this.goTo(medium, frame);
   }
 
-  /**
-   * Step in the video, or through the images.
-   *
-   * @param {number} steps
-   */
+  /** Step in the video, or through the images. @param {number} steps */
   step(steps) {
     const { store } = this;
     this.stopFollowing();
@@ -444,6 +438,7 @@ export class App {
    */
   async correct(change) {
     const { selected, medium } = this.store;
+    this.finished = null;
     this.endHover();
     if (selected?.locked) {
       this.messages.problem(
@@ -481,10 +476,7 @@ export class App {
     this.drawMasks();
   }
 
-  /**
-   * @param {Uint32Array} runs
-   * @param {readonly [number, number]} size
-   */
+  /** @param {Uint32Array} runs @param {readonly [number, number]} size */
   async paint(runs, size) {
     await this.correct(async () => {
       const { medium, frame, object, currentClass } = this.store;
@@ -508,10 +500,7 @@ export class App {
     this.store.select(object);
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   */
+  /** @param {number} x @param {number} y */
   async hover(x, y) {
     const { medium, frame, object, tool } = this.store;
     if (!this.previews || object !== null || tool !== "prompt" || this.playback.playing) return;
@@ -552,8 +541,8 @@ export class App {
 
   finish() {
     if (this.store.tool === "proposals") return;
-    this.editor.finish();
-    this.messages.announce("The next click starts a new object.");
+    this.finished = this.editor.finish() || this.finished;
+    this.messages.note("The next click starts a new object.");
   }
 
   cancel() {
@@ -575,7 +564,7 @@ export class App {
     const { medium, frame, object } = this.store;
     if (object === null) return;
     const reply = await this.send("choose_candidate", { medium, frame, object, candidate });
-    if (reply) this.messages.announce(`Candidate ${reply.candidate + 1} of 3.`);
+    if (reply) this.messages.note(`Candidate ${reply.candidate + 1} of 3.`);
   }
 
   /** @returns {boolean} whether there are candidates */
@@ -612,19 +601,39 @@ export class App {
     else this.useClass(id);
   }
 
-  /** @param {number | null} id class of the selected object, and of the next ones */
-  useClass(id) {
-    const { store } = this;
+  /**
+   * Set the class of the selected object and of the next ones. If none is selected, the object that was just finished
+   * gets it, unless it has one.
+   *
+   * @param {number | null} id
+   * @param {string} [name] of a class that this window has not been sent yet
+   */
+  async useClass(id, name = id === null ? "none" : this.store.classes.get(id)?.name || "") {
+    const { store, finished } = this;
     store.currentClass = id;
     store.touch("classes");
-    if (store.object !== null) this.changeObject(store.object, { class: id });
-    this.messages.announce(`Class: ${id === null ? "none" : store.classes.get(id)?.name}.`);
+    const object = store.object ?? (await this.objectWithoutClass(finished));
+    this.messages.note(`Class of ${object === null ? "" : `${store.nameOf(object)} and `}the next objects: ${name}.`);
+    if (object !== null) await this.changeObject(object, { class: id });
   }
 
-  /** @param {number} [object] */
-  toggleHidden(object = this.store.object ?? undefined) {
-    const entry = object === undefined ? null : this.store.objectOf(object);
-    if (object !== undefined && entry) this.changeObject(object, { hidden: !entry.hidden });
+  /**
+   * @param {import("./prompt_editor.js").FinishedObject | null} finished
+   * @returns {Promise<number | null>} the object, if the user can see it and it has no class
+   */
+  async objectWithoutClass(finished) {
+    await finished?.reply;
+    const object = finished?.medium === this.store.medium ? (finished?.object ?? null) : null;
+    // the event with the object may follow the reply
+    for (let wait = 0; wait < 100 && object !== null && !this.store.objectOf(object); wait++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    return object !== null && this.store.objectOf(object)?.class === null ? object : null;
+  }
+
+  /** @param {"hidden" | "locked"} field @param {number | null} [object] */
+  toggle(field, object = this.store.object) {
+    const entry = object === null ? null : this.store.objectOf(object);
+    if (object !== null && entry) this.changeObject(object, { [field]: !entry[field] });
   }
 
   toggleHideAll() {
@@ -632,23 +641,16 @@ export class App {
     this.store.touch("objects", "view");
   }
 
-  /** @param {number} [object] */
-  toggleSolo(object = this.store.object ?? undefined) {
-    if (object === undefined) return;
+  /** @param {number | null} [object] */
+  toggleSolo(object = this.store.object) {
     this.store.solo = this.store.solo === object ? null : object;
     this.store.touch("objects", "view");
   }
 
-  /** @param {number} [object] */
-  toggleLocked(object = this.store.object ?? undefined) {
-    const entry = object === undefined ? null : this.store.objectOf(object);
-    if (object !== undefined && entry) this.changeObject(object, { locked: !entry.locked });
-  }
-
-  /** @param {number} [object] */
-  async removeObject(object = this.store.object ?? undefined) {
-    const entry = object === undefined ? null : this.store.objectOf(object);
-    if (object === undefined || !entry) return;
+  /** @param {number | null} [object] */
+  async removeObject(object = this.store.object) {
+    const entry = object === null ? null : this.store.objectOf(object);
+    if (object === null || !entry) return;
     if (entry.locked) {
       this.messages.problem(
         `${this.store.nameOf(object)} is locked. Unlock it to delete it${this.shortcuts.hint("object.lock")}.`,
@@ -688,14 +690,21 @@ export class App {
     }
   }
 
+  /** @returns {number[]} the objects that are visible and not locked; with "Selected", the selected one */
+  acceptable() {
+    const { store } = this;
+    if (this.tracking.onlySelected && store.object !== null) return [store.object];
+    return [...store.shownObjects].filter(([id, { locked }]) => !locked && store.isVisible(id)).map(([id]) => id);
+  }
+
   /**
-   * Accept the masks of the selected object, or of all objects. If all are accepted, take it back.
+   * Accept masks. If all are accepted, take it back.
    *
    * @param {import("./store.js").Range} [range]
+   * @param {number[]} [objects]
    */
-  async accept(range = this.thisFrame) {
+  async accept(range = this.thisFrame, objects = this.acceptable()) {
     const { medium } = this.store;
-    const objects = this.targets();
     const cells = [];
     for (const object of objects)
       for (let frame = range.start; frame < range.stop; frame++) cells.push(this.store.cellOf(object, frame));
@@ -707,7 +716,7 @@ export class App {
     const accepted = !filled.every((byte) => byte & 8);
     const reply = await this.send("accept", { medium, objects, ...range, accepted });
     if (reply)
-      this.messages.announce(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
+      this.messages.note(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
   }
 
   /** @param {(range: import("./store.js").Range) => unknown} act */
@@ -742,11 +751,8 @@ export class App {
     const reply = await this.send(command);
     if (!reply) return;
     this.tracking.dismiss();
-    const nothing = `There is nothing to ${command}.`;
-    this.messages.announce(
-      reply.action ? `${command === "undo" ? "Undone" : "Redone"}: ${actionName(reply.action)}.` : nothing,
-    );
-    if (!reply.action) this.messages.notice(nothing);
+    if (!reply.action) this.messages.notice(`There is nothing to ${command}.`);
+    else this.messages.note(`${command === "undo" ? "Undone" : "Redone"}: ${actionName(reply.action)}.`);
   }
 
   // Tracking and ranges
@@ -799,11 +805,7 @@ export class App {
     else this.messages.notice("Everything is saved. Each action is saved when it happens.");
   }
 
-  /**
-   * Remove a class after a question.
-   *
-   * @param {number} id
-   */
+  /** Remove a class after a question. @param {number} id */
   async removeClass(id) {
     const entry = this.store.classes.get(id);
     if (!entry) return;
@@ -836,26 +838,9 @@ export const TOOL_NAMES = {
   proposals: "Proposals",
 };
 
-/**
- * @param {string} action of the log, such as "mark_absent"
- * @returns {string} in words
- */
+/** @param {string} action of the log, such as "mark_absent" @returns {string} in words */
 export function actionName(action) {
   return action.replaceAll("_", " ");
-}
-
-/**
- * @param {{object: number, runs: number, score: number | null, source: string, accepted: boolean}[]} masks
- * @param {ArrayBuffer} payload
- * @returns {Mask[]} with the runs of each mask
- */
-function splitRuns(masks, payload) {
-  let offset = 0;
-  return masks.map((mask) => {
-    const runs = new Uint32Array(payload, offset, mask.runs);
-    offset += mask.runs * 4;
-    return { ...mask, runs };
-  });
 }
 
 function socketUrl() {

@@ -5,11 +5,7 @@
 
 /** A refused or failed request. */
 export class Problem extends Error {
-  /**
-   * @param {string} code
-   * @param {string} detail
-   * @param {boolean} [retryable]
-   */
+  /** @param {string} code @param {string} detail @param {boolean} [retryable] */
   constructor(code, detail, retryable = false) {
     super(detail);
     this.code = code;
@@ -32,11 +28,7 @@ export function parseBinary(data) {
   return { header, payload: data.slice(4 + length) };
 }
 
-/**
- * @param {Message} header
- * @param {Uint8Array} payload
- * @returns {Uint8Array} a binary message
- */
+/** @param {Message} header @param {Uint8Array} payload @returns {Uint8Array} a binary message */
 export function formatBinary(header, payload) {
   const text = new TextEncoder().encode(JSON.stringify(header));
   const length = Math.ceil(text.length / 4) * 4;
@@ -120,11 +112,7 @@ export class Connection {
     return this.send(command, (id) => formatBinary({ id, command, ...fields }, payload));
   }
 
-  /**
-   * @param {string} command
-   * @param {(id: number) => string | Uint8Array} format
-   * @returns {Promise<any>}
-   */
+  /** @param {string} command @param {(id: number) => string | Uint8Array} format @returns {Promise<any>} */
   send(command, format) {
     const socket = this.socket;
     if (!socket || socket.readyState !== 1) {
@@ -175,10 +163,7 @@ export class Connection {
     this.delay = Math.min(LAST_DELAY_MS, this.delay * 2);
   }
 
-  /**
-   * @param {ConnectionState} state
-   * @param {string[]} lost
-   */
+  /** @param {ConnectionState} state @param {string[]} lost */
   enter(state, lost) {
     if (state === this.state && !lost.length) return;
     this.state = state;

@@ -6,11 +6,12 @@ import { icon } from "./icons.js";
 /** @typedef {import("./shortcuts.js").Shortcuts} Shortcuts */
 
 /**
- * A button. `action` is the shortcut that does the same; its key is shown in the tooltip.
+ * A button. `action` is the shortcut that does the same; its key is shown in the tooltip. A button without `onclick` runs
+ * the action.
  *
  * @param {object} options
- * @param {string} options.label accessible name, and the tooltip
- * @param {(event: MouseEvent) => void} options.onclick
+ * @param {string} [options.label] accessible name, and the tooltip; by default the text
+ * @param {(event: MouseEvent) => void} [options.onclick]
  * @param {string} [options.icon]
  * @param {string} [options.text] visible text; by default only the icon is visible
  * @param {string} [options.action]
@@ -19,18 +20,20 @@ import { icon } from "./icons.js";
  * @returns {HTMLButtonElement}
  */
 export function button(options) {
+  const { label = options.text || "", action, onclick } = options;
   const classes = ["button", options.text ? "" : "icon-only", options.class || ""].filter(Boolean).join(" ");
   return h(
     "button",
     {
       type: "button",
       class: classes,
-      title: options.label,
-      "aria-label": options.text === options.label ? null : options.label,
+      title: label,
+      "aria-label": options.text === label ? null : label,
       "aria-pressed": options.pressed === undefined ? null : String(options.pressed),
-      "data-action": options.action || null,
-      "data-label": options.label,
-      onclick: options.onclick,
+      "data-action": action || null,
+      "data-runs": onclick ? null : action,
+      "data-label": label,
+      onclick,
     },
     options.icon && icon(options.icon),
     options.text && h("span", {}, options.text),
@@ -68,16 +71,29 @@ export function setLabel(element, label, shortcuts) {
   element.title = label + (element.dataset.action ? shortcuts.hint(element.dataset.action) : "");
 }
 
-/**
- * @param {HTMLElement} element
- * @param {boolean} pressed
- */
+/** @param {HTMLElement} element @param {boolean} pressed */
 export function setPressed(element, pressed) {
   const value = String(pressed);
   if (element.getAttribute("aria-pressed") !== value) element.setAttribute("aria-pressed", value);
 }
 
 let nextId = 1;
+
+/**
+ * A row with a label and a control.
+ *
+ * @param {string} text
+ * @param {HTMLElement} control
+ */
+export function labelled(text, control) {
+  control.id ||= newId();
+  return h("div", { class: "labelled" }, h("label", { for: control.id, title: text }, text), control);
+}
+
+/** @returns {HTMLElement} what takes the space that is left in a row */
+export function spacer() {
+  return h("span", { class: "spacer" });
+}
 
 /** @returns {string} an id for an element that a label refers to */
 export function newId() {

@@ -1,6 +1,6 @@
 /** Dialogs: modal windows with a title, a body and buttons. Escape closes them; the focus stays inside. */
 
-import { button, newId } from "./controls.js";
+import { button, newId, spacer } from "./controls.js";
 import { append, h } from "./dom.js";
 
 /** @typedef {import("./dom.js").Child} Child */
@@ -88,11 +88,10 @@ export function confirm({ title, text, confirm: label }) {
       size: "narrow",
       content: [h("p", {}, text)],
       footer: [
-        h("span", { class: "spacer" }),
-        button({ text: "Cancel", label: "Cancel", class: "outlined", onclick: () => dialog.close() }),
+        spacer(),
+        button({ text: "Cancel", class: "outlined", onclick: () => dialog.close() }),
         button({
           text: label,
-          label,
           class: "primary",
           onclick: () => {
             confirmed = true;

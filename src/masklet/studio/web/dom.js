@@ -23,10 +23,7 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-/**
- * @param {Element} parent
- * @param {...(Child | Child[])} children
- */
+/** @param {Element} parent @param {...(Child | Child[])} children */
 export function append(parent, ...children) {
   for (const child of children.flat()) {
     if (child === null || child === undefined || child === false) continue;
@@ -34,10 +31,7 @@ export function append(parent, ...children) {
   }
 }
 
-/**
- * @param {Element} element
- * @param {Props} props
- */
+/** @param {Element} element @param {Props} props */
 function setProps(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (name.startsWith("on") && typeof value === "function") element.addEventListener(name.slice(2), value);
@@ -45,11 +39,7 @@ function setProps(element, props) {
   }
 }
 
-/**
- * @param {Element} element
- * @param {string} name
- * @param {any} value
- */
+/** @param {Element} element @param {string} name @param {any} value */
 function setProp(element, name, value) {
   if (name === "class") element.setAttribute("class", value || "");
   else if (name.includes("-") || ATTRIBUTES.has(name)) {
@@ -174,19 +164,12 @@ export function themeColor(name) {
   return color;
 }
 
-/**
- * @param {string} value
- * @returns {string} the last part of a path
- */
+/** @param {string} value @returns {string} the last part of a path */
 export function baseName(value) {
   return value.split(/[\\/]/).filter(Boolean).pop() || value;
 }
 
-/**
- * @param {number} count
- * @param {string} noun
- * @param {string} [plural]
- */
+/** @param {number} count @param {string} noun @param {string} [plural] */
 export function counted(count, noun, plural = `${noun}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
 }

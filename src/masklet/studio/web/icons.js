@@ -53,16 +53,14 @@ const PATHS = {
   statistics: "M4 16.5V11M8 16.5V4M12 16.5V8M16 16.5v-5M2.5 16.5h15",
   stop: "M5.5 5.5h9v9h-9z",
   theme: "M10 3.5a6.5 6.5 0 110 13zM10 3.5a6.5 6.5 0 100 13",
+  video: "M3 5.5h9.5v9H3zM12.5 9l4.5-2.5v7L12.5 11",
   undo: "M4 5v4.5h4.5M4 9.5C6 6 9.5 5 12 6.2c4 1.8 4 7.3 0 9.3",
   warning: "M10 3.5l7.5 13h-15zM10 8.5v4M10 14.3v.5",
 };
 
 const FILLED = new Set(["play", "stop", "first", "last", "select"]);
 
-/**
- * @param {string} name
- * @returns {SVGElement} an icon that assistive technology ignores
- */
+/** @param {string} name @returns {SVGElement} an icon that assistive technology ignores */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 20 20");

@@ -1,4 +1,4 @@
-/** Keyboard: runs the actions of shortcuts, unless a control uses the key itself. */
+/** Keyboard: runs the actions of shortcuts, unless a control uses the key itself, and those of buttons. */
 
 import { TOOL_NAMES } from "./app.js";
 import { keyName } from "./shortcuts.js";
@@ -34,10 +34,10 @@ function actionsOf(app, pageActions) {
     "object.previous": () => app.stepObject(-1),
     "object.next": () => app.stepObject(1),
     "object.class": (key) => app.useDigit(Number(key)),
-    "object.hide": () => app.toggleHidden(),
+    "object.hide": () => app.toggle("hidden"),
     "object.hideAll": () => app.toggleHideAll(),
     "object.solo": () => app.toggleSolo(),
-    "object.lock": () => app.toggleLocked(),
+    "object.lock": () => app.toggle("locked"),
     "object.absent": () => app.markAbsent(),
     "object.copy": () => app.copyToNext(),
     "step.back": () => app.step(-1),
@@ -77,10 +77,7 @@ function actionsOf(app, pageActions) {
   };
 }
 
-/**
- * @param {App} app
- * @param {Record<string, () => unknown>} pageActions
- */
+/** @param {App} app @param {Record<string, () => unknown>} pageActions */
 export function listenToKeys(app, pageActions) {
   const actions = actionsOf(app, pageActions);
   let spaceDown = false;
@@ -116,6 +113,10 @@ export function listenToKeys(app, pageActions) {
     spaceDown = false;
     const action = app.shortcuts.actionOf("Space");
     if (action && !app.view.spacePanned) actions[action.id](" ");
+  });
+  addEventListener("click", ({ target }) => {
+    const action = target instanceof Element && target.closest("[data-runs]")?.getAttribute("data-runs");
+    if (action) actions[action]("");
   });
   // After a click on a button the keys belong to the canvas again. Keyboard users keep their place.
   addEventListener("click", (event) => {

@@ -35,10 +35,7 @@ const MARGIN = 24;
  * negatively; X marks two corners of a box; G holds the button down until G, Enter or Space.
  */
 export class KeyboardCursor {
-  /**
-   * @param {Viewport} viewport
-   * @param {Hand} hand
-   */
+  /** @param {Viewport} viewport @param {Hand} hand */
   constructor(viewport, hand) {
     this._viewport = viewport;
     this._hand = hand;
@@ -65,10 +62,7 @@ export class KeyboardCursor {
     return this.isOn;
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @returns {boolean} Whether the key was used.
-   */
+  /** @param {KeyboardEvent} event @returns {boolean} Whether the key was used. */
   handleKey(event) {
     if (!this.isOn || event.ctrlKey || event.metaKey || event.altKey) return false;
     const step = STEPS[event.key];
@@ -86,10 +80,7 @@ export class KeyboardCursor {
     return !this.isOn;
   }
 
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {(x: number, y: number) => [number, number]} toView
-   */
+  /** @param {CanvasRenderingContext2D} context @param {(x: number, y: number) => [number, number]} toView */
   draw(context, toView) {
     const [left, top] = toView(this.x, this.y);
     if (this._corner) {
@@ -109,10 +100,7 @@ export class KeyboardCursor {
     strokeTwice(context, "#ffd400");
   }
 
-  /**
-   * @param {[number, number]} step
-   * @param {number} length CSS pixels
-   */
+  /** @param {[number, number]} step @param {number} length CSS pixels */
   _move([dx, dy], length) {
     const { imageSize, zoom } = this._viewport;
     this.x = Math.min(imageSize[1] - 0.5, Math.max(0.5, this.x + (dx * length) / zoom));

@@ -9,16 +9,12 @@ const STATES = ["nothing", "tracked", "prompted", "edited", "absent", "imported"
 const LOW_SCORE = 0.5;
 
 const TRACKED = 1;
-const ABSENT = 4;
 const HIDDEN = 7;
 // Of cells that share a column, the most important one is shown: what the user did, then what needs attention.
 const RANK = [0, 3, 8, 7, 4, 6, 5, 2];
 const LOW_RANK = 5.5;
 
-/**
- * @param {number} byte
- * @returns {{state: CellState, accepted: boolean, score: number}}
- */
+/** @param {number} byte @returns {{state: CellState, accepted: boolean, score: number}} */
 export function readCell(byte) {
   return { state: STATES[byte & 7], accepted: (byte & 8) !== 0, score: (byte >> 4) / 15 };
 }
@@ -31,22 +27,10 @@ export function isLow(byte) {
   return (byte & 7) === TRACKED && (byte & 8) === 0 && (byte >> 4) / 15 < LOW_SCORE;
 }
 
-/**
- * @param {number} byte
- * @returns {boolean} whether tracking starts from the cell
- */
+/** @param {number} byte @returns {boolean} whether tracking starts from the cell */
 export function isAnnotated(byte) {
   const state = byte & 7;
   return state !== 0 && state !== TRACKED && state !== HIDDEN;
-}
-
-/**
- * @param {number} byte
- * @returns {boolean} whether the object has a mask with pixels
- */
-function hasMask(byte) {
-  const state = byte & 7;
-  return state !== 0 && state !== ABSENT && state !== HIDDEN;
 }
 
 /** @param {number} byte */
@@ -80,10 +64,7 @@ export function aggregate(bytes, start, span, columns) {
   return result;
 }
 
-/**
- * @param {number} byte
- * @returns {string} the state of a cell in words
- */
+/** @param {number} byte @returns {string} the state of a cell in words */
 export function describeCell(byte) {
   const { state, accepted, score } = readCell(byte);
   if (state === "nothing") return "no mask";
@@ -97,15 +78,13 @@ export function describeCell(byte) {
 
 /**
  * @param {Uint8Array} bytes
- * @returns {{masks: number, annotated: number, tracked: number, accepted: number, low: number, absent: number}}
+ * @returns {{annotated: number, tracked: number, accepted: number, low: number}}
  */
 export function countCells(bytes) {
-  const counts = { masks: 0, annotated: 0, tracked: 0, accepted: 0, low: 0, absent: 0 };
+  const counts = { annotated: 0, tracked: 0, accepted: 0, low: 0 };
   for (const byte of bytes) {
-    if (hasMask(byte)) counts.masks++;
     if (isAnnotated(byte)) counts.annotated++;
     if ((byte & 7) === TRACKED || (byte & 7) === HIDDEN) counts.tracked++;
-    if ((byte & 7) === ABSENT) counts.absent++;
     if (byte & 7 && byte & 8) counts.accepted++;
     if (isLow(byte)) counts.low++;
   }

@@ -7,6 +7,7 @@ import { createControls, part, setButtonText } from "./live_controls.js";
 import { LiveSession } from "./live_session.js";
 import { LiveView } from "./live_view.js";
 import { Messages } from "./messages.js";
+import { splitRuns } from "./rle.js";
 import { startTheme } from "./theme.js";
 
 /** @typedef {import("./connection.js").Message} Message */
@@ -172,12 +173,10 @@ class LivePage {
     }
   }
 
-  /**
-   * @param {Message} header
-   * @param {ArrayBuffer} payload
-   */
+  /** @param {Message} header @param {ArrayBuffer} payload */
   handleBinary(header, payload) {
-    const { masks, end } = readMasks(header, payload);
+    /** @type {LiveMask[]} */
+    const masks = splitRuns(header.masks, payload).map((mask) => ({ ...mask, hidden: !mask.visible }));
     if (header.kind === "masks") {
       this.view?.setMasks(header.number, masks, header.size);
       return;
@@ -187,7 +186,7 @@ class LivePage {
     const { frames, rate, dropped } = header;
     if (this.canRecord) this.showRecording(header.recording);
     setText(this.ui.counts, `${counted(frames, "frame")} · ${rate.toFixed(1)} frames/s · ${dropped} dropped · ${counted(masks.length, "object")}`);
-    const jpeg = new Blob([new Uint8Array(payload, end)], { type: "image/jpeg" });
+    const jpeg = new Blob([new Uint8Array(payload, masks.reduce((end, { runs }) => end + runs.byteLength, 0))], { type: "image/jpeg" });
     this.view?.receive({ number: header.number, size: header.size, masks, jpeg });
     if (this.paused) this.drawObjects();
   }
@@ -242,10 +241,7 @@ class LivePage {
       h("button", { type: "button", class: "button icon-only", "aria-label": `Remove object ${object}`, title: "Remove", onclick: () => this.session.remove(object) }, icon("remove"))); // prettier-ignore
   }
 
-  /**
-   * @param {HTMLElement} row
-   * @param {LiveMask} mask
-   */
+  /** @param {HTMLElement} row @param {LiveMask} mask */
   updateRow(row, { object, hidden }) {
     const active = object === this.session.active;
     row.classList.toggle("selected", active);
@@ -294,22 +290,6 @@ class LivePage {
     event.preventDefault();
     action();
   }
-}
-
-/**
- * @param {Message} header
- * @param {ArrayBuffer} payload
- * @returns {{masks: LiveMask[], end: number}} The masks, and where their runs end.
- */
-function readMasks(header, payload) {
-  let end = 0;
-  /** @type {LiveMask[]} */
-  const masks = header.masks.map((/** @type {Message} */ { object, runs, color, visible }) => {
-    const start = end;
-    end += 4 * runs;
-    return { object, runs: new Uint32Array(payload, start, runs), color, hidden: !visible };
-  });
-  return { masks, end };
 }
 
 new LivePage();

@@ -59,10 +59,7 @@ export function createControls(actions) {
   };
 }
 
-/**
- * @param {HTMLElement} element A button with an icon and a text.
- * @param {string} text
- */
+/** @param {HTMLElement} element A button with an icon and a text. @param {string} text */
 export function setButtonText(element, text) {
   setText(/** @type {HTMLElement} */ (element.lastChild), text);
 }
@@ -72,11 +69,7 @@ export function part(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
-/**
- * @param {string} name of the icon
- * @param {string} text
- * @param {() => void} run
- */
+/** @param {string} name of the icon @param {string} text @param {() => void} run */
 function control(name, text, run) {
   return h("button", { type: "button", class: "button outlined", onclick: run }, icon(name), h("span", {}, text));
 }

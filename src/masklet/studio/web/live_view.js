@@ -102,10 +102,7 @@ export class LiveView {
     return on;
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @returns {boolean} Whether the key was used.
-   */
+  /** @param {KeyboardEvent} event @returns {boolean} Whether the key was used. */
   handleKey(event) {
     return this._keyboard.handleKey(event) || (event.key === "Escape" && this._controller.cancel());
   }
@@ -125,10 +122,7 @@ export class LiveView {
     this._displayNext();
   }
 
-  /**
-   * @param {LiveFrame} frame
-   * @param {ImageBitmap} bitmap
-   */
+  /** @param {LiveFrame} frame @param {ImageBitmap} bitmap */
   _display({ number, size, masks }, bitmap) {
     this.viewport.setImage(bitmap, this._size);
     this.viewport.setMasks(masks, size);

@@ -13,6 +13,14 @@ export class Messages {
     this.root = root;
     this.polite = h("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
     document.body.append(this.polite);
+    /** @type {(text: string) => void} */
+    this.onNote = () => {};
+  }
+
+  /** Confirm what was done, in the status line. @param {string} text */
+  note(text) {
+    this.announce(text);
+    this.onNote(text);
   }
 
   /** @param {string} text */
@@ -32,10 +40,7 @@ export class Messages {
     setTimeout(() => (this.polite.textContent = text), 30);
   }
 
-  /**
-   * @param {string} text
-   * @param {boolean} isProblem
-   */
+  /** @param {string} text @param {boolean} isProblem */
   show(text, isProblem) {
     for (const shown of [...this.root.children]) if (shown.querySelector(".text")?.textContent === text) shown.remove();
     const message = h(
@@ -55,10 +60,7 @@ export class Messages {
   }
 }
 
-/**
- * @param {string} text
- * @returns {string} with a capital letter and a full stop
- */
+/** @param {string} text @returns {string} with a capital letter and a full stop */
 export function sentence(text) {
   const start = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(start) ? start : `${start}.`;

@@ -98,30 +98,19 @@ export class PolygonEditor {
     return { kind: "vertex", polygon, vertex };
   }
 
-  /**
-   * @param {PolygonHit} hit
-   * @param {Position} position
-   */
+  /** @param {PolygonHit} hit @param {Position} position */
   moveVertex({ polygon, vertex }, position) {
     this.polygons[polygon][vertex] = position;
   }
 
-  /**
-   * Remove a vertex; the whole polygon if fewer than three remain.
-   *
-   * @param {PolygonHit} hit
-   */
+  /** Remove a vertex; the whole polygon if fewer than three remain. @param {PolygonHit} hit */
   removeVertex({ polygon, vertex }) {
     this.polygons[polygon].splice(vertex, 1);
     if (this.polygons[polygon].length < MIN_VERTICES) this.polygons.splice(polygon, 1);
     this.hovered = this.selected = null;
   }
 
-  /**
-   * Add a vertex to the draft, which begins with the first one.
-   *
-   * @param {Position} position
-   */
+  /** Add a vertex to the draft, which begins with the first one. @param {Position} position */
   addToDraft(position) {
     this.draft = [...(this.draft ?? []), position];
   }
@@ -137,11 +126,7 @@ export class PolygonEditor {
     this.draft = this.cursor = null;
   }
 
-  /**
-   * Turn the draft into a polygon.
-   *
-   * @returns {boolean} Whether it has enough vertices.
-   */
+  /** Turn the draft into a polygon. @returns {boolean} Whether it has enough vertices. */
   closeDraft() {
     if (!this.draft || this.draft.length < MIN_VERTICES) return false;
     this.polygons.push(this.draft);
@@ -153,10 +138,7 @@ export class PolygonEditor {
     return !this.isVisible || (this.polygons.length === 0 && !this.draft);
   }
 
-  /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {ToView} toView
-   */
+  /** @param {CanvasRenderingContext2D} context @param {ToView} toView */
   draw(context, toView) {
     this.polygons.forEach((polygon, index) => {
       const positions = polygon.map(([x, y]) => toView(x, y));
@@ -205,11 +187,7 @@ export function distanceToSegment([x, y], [x0, y0], [x1, y1]) {
   return Math.hypot(x - x0 - along * dx, y - y0 - along * dy);
 }
 
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {[number, number][]} positions
- * @param {boolean} closed
- */
+/** @param {CanvasRenderingContext2D} context @param {[number, number][]} positions @param {boolean} closed */
 function trace(context, positions, closed) {
   context.beginPath();
   for (const [x, y] of positions) context.lineTo(x, y);

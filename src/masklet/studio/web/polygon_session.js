@@ -49,10 +49,7 @@ export class PolygonSession {
     else if (!same) this.load(place, mask.runs);
   }
 
-  /**
-   * @param {string} place
-   * @param {Uint32Array} runs
-   */
+  /** @param {string} place @param {Uint32Array} runs */
   async load(place, runs) {
     const { medium, frame, object } = this.store;
     const turn = ++this.turn;
@@ -66,11 +63,7 @@ export class PolygonSession {
     }
   }
 
-  /**
-   * @param {string | null} place
-   * @param {Uint32Array | null} runs
-   * @param {Polygon[]} polygons
-   */
+  /** @param {string | null} place @param {Uint32Array | null} runs @param {Polygon[]} polygons */
   show(place, runs, polygons) {
     this.turn++;
     this.shown = place;

@@ -17,7 +17,10 @@
  * @property {number} turn counts the changes, so that only the reply to the last one ends the draft
  * @property {number | null} seq of the log, after the last reply
  * @property {boolean} finished whether the user went on to another object before it was created
+ * @property {Promise<void>} [reply] of the server to the first prompt
  */
+
+/** @typedef {Pick<Draft, "medium" | "object" | "reply">} FinishedObject with an id after the reply */
 
 export class PromptEditor {
   /**
@@ -50,20 +53,13 @@ export class PromptEditor {
     );
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   * @param {boolean} positive
-   */
+  /** @param {number} x @param {number} y @param {boolean} positive */
   addPoint(x, y, positive) {
     const { points, box } = this.prompt;
     return this.set({ points: [...points, [x, y, positive ? 1 : 0]], box });
   }
 
-  /**
-   * @param {Box} box
-   * @param {boolean} add whether points stay
-   */
+  /** @param {Box} box @param {boolean} add whether points stay */
   setBox(box, add) {
     return this.set({ points: add ? this.prompt.points : [], box });
   }
@@ -72,11 +68,7 @@ export class PromptEditor {
     return this.set({ points: this.prompt.points, box: null });
   }
 
-  /**
-   * @param {number} index
-   * @param {number} x
-   * @param {number} y
-   */
+  /** @param {number} index @param {number} x @param {number} y */
   movePoint(index, x, y) {
     const { points, box } = this.prompt;
     return this.set({ points: points.map((point, i) => (i === index ? [x, y, point[2]] : point)), box });
@@ -88,11 +80,18 @@ export class PromptEditor {
     return this.set({ points: points.filter((_, i) => i !== index), box });
   }
 
-  /** The next click starts a new object. */
+  /**
+   * The next click starts a new object.
+   *
+   * @returns {FinishedObject | null} the object that was selected or is being created
+   */
   finish() {
-    for (const draft of this.drafts) if (draft.object === null) draft.finished = true;
+    const { medium, object } = this.store;
+    const draft = this.drafts.find((other) => other.object === null && !other.finished);
+    for (const other of this.drafts) if (other.object === null) other.finished = true;
     this.store.select(null);
     this.store.touch("prompts");
+    return medium === null || object === null ? draft || null : { medium, object };
   }
 
   /** Drop what was not confirmed, after the connection was lost. */
@@ -120,7 +119,7 @@ export class PromptEditor {
     draft.turn++;
     draft.seq = null;
     this.store.touch("prompts");
-    if (!waits) await this.send(draft);
+    if (!waits) await (draft.reply = this.send(draft));
   }
 
   /** @param {Draft} draft */

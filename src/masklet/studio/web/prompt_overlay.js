@@ -86,10 +86,7 @@ export class PromptOverlay {
     return this.prompt.points.length === 0 && !this.prompt.box && !this.band;
   }
 
-  /**
-   * @param {Context} context
-   * @param {(x: number, y: number) => [number, number]} toView
-   */
+  /** @param {Context} context @param {(x: number, y: number) => [number, number]} toView */
   draw(context, toView) {
     const { points, box } = this.prompt;
     if (box) this._drawBox(context, box, toView);
@@ -106,11 +103,7 @@ export class PromptOverlay {
     });
   }
 
-  /**
-   * @param {Context} context
-   * @param {Box} box
-   * @param {(x: number, y: number) => [number, number]} toView
-   */
+  /** @param {Context} context @param {Box} box @param {(x: number, y: number) => [number, number]} toView */
   _drawBox(context, box, toView) {
     traceBox(context, box, toView);
     strokeTwice(context, BOX);
@@ -198,20 +191,13 @@ export function nearest(positions, left, top, reach) {
   return found;
 }
 
-/**
- * @param {Box} box
- * @returns {[number, number][]}
- */
+/** @param {Box} box @returns {[number, number][]} */
 function handlePositions([x0, y0, x1, y1]) {
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
   return [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y], [x, y0], [x1, y], [x, y1]]; // prettier-ignore
 }
 
-/**
- * @param {Context} context
- * @param {Box} box
- * @param {(x: number, y: number) => [number, number]} toView
- */
+/** @param {Context} context @param {Box} box @param {(x: number, y: number) => [number, number]} toView */
 function traceBox(context, box, toView) {
   const [x0, y0] = toView(box[0], box[1]);
   const [x1, y1] = toView(box[2], box[3]);

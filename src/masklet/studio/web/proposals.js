@@ -57,10 +57,7 @@ export class Proposals {
     }
   }
 
-  /**
-   * @param {{medium: number, frame: number, size: [number, number]}} header
-   * @param {Mask[]} masks
-   */
+  /** @param {{medium: number, frame: number, size: [number, number]}} header @param {Mask[]} masks */
   receive(header, masks) {
     this.waiting = false;
     if (this.place?.medium === header.medium && this.place.frame === header.frame) {
@@ -105,10 +102,7 @@ export class Proposals {
     return this.take(this.open);
   }
 
-  /**
-   * @param {number[]} positions
-   * @param {boolean} taken
-   */
+  /** @param {number[]} positions @param {boolean} taken */
   mark(positions, taken) {
     for (const position of positions) {
       if (taken) this.taken.add(position);

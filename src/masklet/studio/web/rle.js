@@ -91,9 +91,22 @@ export function equalRuns(left, right) {
 }
 
 /**
- * @param {Uint32Array} runs
- * @returns {Uint32Array} The runs in an array of twice the length.
+ * Split the payload of a message into the runs of its masks.
+ *
+ * @param {Record<string, any>[]} masks The masks of the header, with the lengths of their runs.
+ * @param {ArrayBuffer} payload
+ * @returns {any[]} The masks with their runs.
  */
+export function splitRuns(masks, payload) {
+  let start = 0;
+  return masks.map((mask) => {
+    const runs = new Uint32Array(payload, start, mask.runs);
+    start += 4 * mask.runs;
+    return { ...mask, runs };
+  });
+}
+
+/** @param {Uint32Array} runs @returns {Uint32Array} The runs in an array of twice the length. */
 function grow(runs) {
   const larger = new Uint32Array(runs.length * 2);
   larger.set(runs);

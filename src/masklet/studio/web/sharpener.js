@@ -14,10 +14,7 @@ const ENOUGH = 0.8; // pixels of a copy per pixel of the screen or of the origin
 
 /** Draws a sharper copy of the visible part over the image when the view rests. */
 export class Sharpener {
-  /**
-   * @param {Viewport} viewport
-   * @param {FrameLoader} loader
-   */
+  /** @param {Viewport} viewport @param {FrameLoader} loader */
   constructor(viewport, loader) {
     this._viewport = viewport;
     this._loader = loader;
@@ -87,10 +84,7 @@ export function planPart([x0, y0, x1, y1], [height, width], density, maxSide) {
   return { box, width: Math.max(1, Math.floor(w * limited + 1e-6)) };
 }
 
-/**
- * @param {Box} outer
- * @param {Box} inner
- */
+/** @param {Box} outer @param {Box} inner */
 function contains(outer, inner) {
   return outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3];
 }

@@ -10,128 +10,104 @@
  * @property {boolean} [repeat] whether holding the key down repeats the action
  */
 
+/** The actions of each group: id, title, default keys in a row. @type {Record<string, [string, string, string][]>} */
+const GROUPS = {
+  Segment: [
+    ["finish", "Finish the object; the next click starts a new one", "Enter N"],
+    ["cancel", "Cancel or deselect", "Escape"],
+    ["candidate", "Next candidate mask after a single click", "Tab"],
+    ["remove", "Delete the object or the polygon's vertex", "Delete Backspace"],
+    ["clear", "Clear the object on this frame", "Shift+Delete Shift+Backspace"],
+    ["undo", "Undo", "Ctrl+Z"],
+    ["redo", "Redo", "Ctrl+Shift+Z Ctrl+Y"],
+    ["save", "Confirm that everything is saved", "Ctrl+S"],
+  ],
+  Tools: [
+    ["tool.select", "Select objects", "V"],
+    ["tool.prompt", "Points and boxes", "P"],
+    ["tool.brush", "Brush", "B"],
+    ["tool.eraser", "Eraser", "E"],
+    ["tool.polygon", "Polygon", "G"],
+    ["tool.proposals", "Proposals to click on", "M"],
+    ["brush.smaller", "Smaller brush", "["],
+    ["brush.larger", "Larger brush", "]"],
+    ["cursor", "Place points with the arrow keys", "F"],
+  ],
+  Objects: [
+    ["object.previous", "Previous object", "PageUp W"],
+    ["object.next", "Next object", "PageDown S"],
+    [
+      "object.class",
+      "Class of the object that is selected or was just finished, and of the next ones",
+      "1 2 3 4 5 6 7 8 9",
+    ],
+    ["object.rename", "Rename the object", "F2"],
+    ["object.hide", "Hide or show the object", "H"],
+    ["object.hideAll", "Hide or show all objects", "Shift+H"],
+    ["object.solo", "Show only this object", "Shift+S"],
+    ["object.lock", "Lock or unlock the object", "L"],
+    ["object.absent", "Mark the object as absent on this frame", "X"],
+    ["object.copy", "Copy the objects to the next image or frame", "C"],
+  ],
+  "Frames and images": [
+    ["step.back", "Previous frame or image", "ArrowLeft A"],
+    ["step.next", "Next frame or image", "ArrowRight D"],
+    ["step.back10", "10 back", "Shift+ArrowLeft"],
+    ["step.next10", "10 forward", "Shift+ArrowRight"],
+    ["step.first", "First frame or image", "Home"],
+    ["step.last", "Last frame or image", "End"],
+    ["annotated.previous", "Previous annotated frame", ","],
+    ["annotated.next", "Next annotated frame", "."],
+    ["media.previous", "Previous image or video", "Ctrl+ArrowLeft"],
+    ["media.next", "Next image or video", "Ctrl+ArrowRight"],
+    ["unchecked.next", "Next unchecked image or video", "U"],
+    ["unchecked.previous", "Previous unchecked image or video", "Shift+U"],
+    ["check", "Mark as checked or unchecked", "Shift+Enter"],
+    ["checkNext", "Mark as checked and go to the next unchecked", "Ctrl+Enter"],
+  ],
+  Video: [
+    ["play", "Play or pause", "Space"],
+    ["track", "Track forward, or recompute after a correction", "T"],
+    ["track.both", "Track in both directions", "Shift+T"],
+    ["track.backward", "Track backward", "Alt+T"],
+    ["track.range", "Track the selected range", "R"],
+    ["track.stop", "Stop tracking", "Q"],
+    ["range.start", "Start the range at this frame", "I"],
+    ["range.stop", "End the range at this frame", "O"],
+    ["review.next", "Next frame to review", "J"],
+    ["review.previous", "Previous frame to review", "K"],
+    ["accept", "Accept the masks of all objects on this frame", "Y"],
+    ["clearRange", "Clear the masks of the range that are not accepted", "Ctrl+Delete"],
+    ["absentRange", "Mark the object as absent in the range", "Shift+X"],
+    ["acceptRange", "Accept the masks of all objects in the range", "Shift+Y"],
+  ],
+  View: [
+    ["zoom.in", "Zoom in", "+ ="],
+    ["zoom.out", "Zoom out", "-"],
+    ["zoom.fit", "Fit to the canvas", "0"],
+    ["zoom.full", "100 %", "Ctrl+0"],
+    ["panel.media", "Show or hide the list of images and videos", "Ctrl+B"],
+    ["search", "Search images and videos", "/"],
+    ["export", "Export", "Ctrl+E"],
+    ["help", "Shortcuts", "?"],
+  ],
+};
+
+/** Actions that a key repeats while it is held down. */
+const REPEATED =
+  /^(undo|redo|brush\..*|object\.(previous|next)|step\.(back|next).*|annotated\..*|media\..*|zoom\.(in|out))$/;
+
 /** @type {Action[]} */
-export const ACTIONS = [
-  { id: "finish", group: "Segment", title: "Finish the object; the next click starts a new one", keys: ["Enter", "N"] },
-  { id: "cancel", group: "Segment", title: "Cancel or deselect", keys: ["Escape"] },
-  { id: "candidate", group: "Segment", title: "Next candidate mask after a single click", keys: ["Tab"] },
-  { id: "remove", group: "Segment", title: "Delete the object or the polygon's vertex", keys: ["Delete", "Backspace"] },
-  { id: "clear", group: "Segment", title: "Clear the object on this frame", keys: ["Shift+Delete", "Shift+Backspace"] },
-  { id: "undo", group: "Segment", title: "Undo", keys: ["Ctrl+Z"], repeat: true },
-  { id: "redo", group: "Segment", title: "Redo", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], repeat: true },
-  { id: "save", group: "Segment", title: "Confirm that everything is saved", keys: ["Ctrl+S"] },
-
-  { id: "tool.select", group: "Tools", title: "Select objects", keys: ["V"] },
-  { id: "tool.prompt", group: "Tools", title: "Points and boxes", keys: ["P"] },
-  { id: "tool.brush", group: "Tools", title: "Brush", keys: ["B"] },
-  { id: "tool.eraser", group: "Tools", title: "Eraser", keys: ["E"] },
-  { id: "tool.polygon", group: "Tools", title: "Polygon", keys: ["G"] },
-  { id: "tool.proposals", group: "Tools", title: "Proposals to click on", keys: ["M"] },
-  { id: "brush.smaller", group: "Tools", title: "Smaller brush", keys: ["["], repeat: true },
-  { id: "brush.larger", group: "Tools", title: "Larger brush", keys: ["]"], repeat: true },
-  { id: "cursor", group: "Tools", title: "Place points with the arrow keys", keys: ["F"] },
-
-  { id: "object.previous", group: "Objects", title: "Previous object", keys: ["PageUp", "W"], repeat: true },
-  { id: "object.next", group: "Objects", title: "Next object", keys: ["PageDown", "S"], repeat: true },
-  {
-    id: "object.class",
-    group: "Objects",
-    title: "Class of the object, or of the next one",
-    keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
-    fixed: true,
-  },
-  { id: "object.rename", group: "Objects", title: "Rename the object", keys: ["F2"] },
-  { id: "object.hide", group: "Objects", title: "Hide or show the object", keys: ["H"] },
-  { id: "object.hideAll", group: "Objects", title: "Hide or show all objects", keys: ["Shift+H"] },
-  { id: "object.solo", group: "Objects", title: "Show only this object", keys: ["Shift+S"] },
-  { id: "object.lock", group: "Objects", title: "Lock or unlock the object", keys: ["L"] },
-  { id: "object.absent", group: "Objects", title: "Mark the object as absent on this frame", keys: ["X"] },
-  { id: "object.copy", group: "Objects", title: "Copy the objects to the next image or frame", keys: ["C"] },
-
-  {
-    id: "step.back",
-    group: "Frames and images",
-    title: "Previous frame or image",
-    keys: ["ArrowLeft", "A"],
-    repeat: true,
-  },
-  {
-    id: "step.next",
-    group: "Frames and images",
-    title: "Next frame or image",
-    keys: ["ArrowRight", "D"],
-    repeat: true,
-  },
-  { id: "step.back10", group: "Frames and images", title: "10 back", keys: ["Shift+ArrowLeft"], repeat: true },
-  { id: "step.next10", group: "Frames and images", title: "10 forward", keys: ["Shift+ArrowRight"], repeat: true },
-  { id: "step.first", group: "Frames and images", title: "First frame or image", keys: ["Home"] },
-  { id: "step.last", group: "Frames and images", title: "Last frame or image", keys: ["End"] },
-  {
-    id: "annotated.previous",
-    group: "Frames and images",
-    title: "Previous annotated frame",
-    keys: [","],
-    repeat: true,
-  },
-  { id: "annotated.next", group: "Frames and images", title: "Next annotated frame", keys: ["."], repeat: true },
-  {
-    id: "media.previous",
-    group: "Frames and images",
-    title: "Previous image or video",
-    keys: ["Ctrl+ArrowLeft"],
-    repeat: true,
-  },
-  {
-    id: "media.next",
-    group: "Frames and images",
-    title: "Next image or video",
-    keys: ["Ctrl+ArrowRight"],
-    repeat: true,
-  },
-  { id: "unchecked.next", group: "Frames and images", title: "Next unchecked image or video", keys: ["U"] },
-  {
-    id: "unchecked.previous",
-    group: "Frames and images",
-    title: "Previous unchecked image or video",
-    keys: ["Shift+U"],
-  },
-  { id: "check", group: "Frames and images", title: "Mark as checked or unchecked", keys: ["Shift+Enter"] },
-  {
-    id: "checkNext",
-    group: "Frames and images",
-    title: "Mark as checked and go to the next unchecked",
-    keys: ["Ctrl+Enter"],
-  },
-
-  { id: "play", group: "Video", title: "Play or pause", keys: ["Space"] },
-  { id: "track", group: "Video", title: "Track forward, or recompute after a correction", keys: ["T"] },
-  { id: "track.both", group: "Video", title: "Track in both directions", keys: ["Shift+T"] },
-  { id: "track.backward", group: "Video", title: "Track backward", keys: ["Alt+T"] },
-  { id: "track.range", group: "Video", title: "Track the selected range", keys: ["R"] },
-  { id: "track.stop", group: "Video", title: "Stop tracking", keys: ["Q"] },
-  { id: "range.start", group: "Video", title: "Start the range at this frame", keys: ["I"] },
-  { id: "range.stop", group: "Video", title: "End the range at this frame", keys: ["O"] },
-  { id: "review.next", group: "Video", title: "Next frame to review", keys: ["J"] },
-  { id: "review.previous", group: "Video", title: "Previous frame to review", keys: ["K"] },
-  { id: "accept", group: "Video", title: "Accept the masks of this frame", keys: ["Y"] },
-  {
-    id: "clearRange",
-    group: "Video",
-    title: "Clear the masks of the range that are not accepted",
-    keys: ["Ctrl+Delete"],
-  },
-  { id: "absentRange", group: "Video", title: "Mark the object as absent in the range", keys: ["Shift+X"] },
-  { id: "acceptRange", group: "Video", title: "Accept the masks of the range", keys: ["Shift+Y"] },
-
-  { id: "zoom.in", group: "View", title: "Zoom in", keys: ["+", "="], repeat: true },
-  { id: "zoom.out", group: "View", title: "Zoom out", keys: ["-"], repeat: true },
-  { id: "zoom.fit", group: "View", title: "Fit to the canvas", keys: ["0"] },
-  { id: "zoom.full", group: "View", title: "100 %", keys: ["Ctrl+0"] },
-  { id: "panel.media", group: "View", title: "Show or hide the list of images and videos", keys: ["Ctrl+B"] },
-  { id: "search", group: "View", title: "Search images and videos", keys: ["/"] },
-  { id: "export", group: "View", title: "Export", keys: ["Ctrl+E"] },
-  { id: "help", group: "View", title: "Shortcuts", keys: ["?"] },
-];
+export const ACTIONS = Object.entries(GROUPS).flatMap(([group, actions]) =>
+  actions.map(([id, title, keys]) => ({
+    id,
+    group,
+    title,
+    keys: keys.split(" "),
+    fixed: id === "object.class",
+    repeat: REPEATED.test(id),
+  })),
+);
 
 /** What the mouse and the keyboard cursor do. Listed with the shortcuts; cannot be changed. */
 export const GESTURES = [
@@ -214,19 +190,13 @@ export function keyName(event) {
   return [...parts, key].join("+");
 }
 
-/**
- * @param {string} name of a key
- * @returns {string} as it is shown, such as "Ctrl + ←"
- */
+/** @param {string} name of a key @returns {string} as it is shown, such as "Ctrl + ←" */
 export function showKey(name) {
   const parts = name === "+" ? ["+"] : name.split(/\+(?=.)/);
   return parts.map((part) => NAMES[part] || part).join(" + ");
 }
 
-/**
- * @param {string} name of a key
- * @returns {string | null} why the key cannot be used
- */
+/** @param {string} name of a key @returns {string | null} why the key cannot be used */
 export function refusal(name) {
   if (RESERVED.has(name)) return `Browsers keep ${showKey(name)} for themselves.`;
   if (/^[1-9]$/.test(name)) return "Digits select classes.";
@@ -235,10 +205,7 @@ export function refusal(name) {
 
 /** Keys of actions: the defaults, with the changes of the user. */
 export class Shortcuts {
-  /**
-   * @param {Record<string, string[]>} [changed] keys by action
-   * @param {Action[]} [actions]
-   */
+  /** @param {Record<string, string[]>} [changed] keys by action @param {Action[]} [actions] */
   constructor(changed = {}, actions = ACTIONS) {
     this.actions = actions;
     /** @type {Record<string, string[]>} */
@@ -251,35 +218,22 @@ export class Shortcuts {
     }
   }
 
-  /**
-   * @param {string} id
-   * @returns {string[]}
-   */
+  /** @param {string} id @returns {string[]} */
   keysOf(id) {
     return this.changed[id] || this.actions.find((action) => action.id === id)?.keys || [];
   }
 
-  /**
-   * @param {string} key
-   * @returns {Action | undefined}
-   */
+  /** @param {string} key @returns {Action | undefined} */
   actionOf(key) {
     return this.actions.find((action) => this.keysOf(action.id).includes(key));
   }
 
-  /**
-   * @param {string} id
-   * @param {string[]} keys
-   * @returns {Shortcuts} with the keys of one action changed
-   */
+  /** @param {string} id @param {string[]} keys @returns {Shortcuts} with the keys of one action changed */
   with(id, keys) {
     return new Shortcuts({ ...this.changed, [id]: keys }, this.actions);
   }
 
-  /**
-   * @param {string} id
-   * @returns {Shortcuts} with the default keys of one action
-   */
+  /** @param {string} id @returns {Shortcuts} with the default keys of one action */
   without(id) {
     const { [id]: _, ...changed } = this.changed;
     return new Shortcuts(changed, this.actions);
@@ -295,10 +249,7 @@ export class Shortcuts {
     return new Map([...users].filter(([, actions]) => actions.length > 1));
   }
 
-  /**
-   * @param {string} id
-   * @returns {string} the first key in parentheses, for tooltips; empty if there is none
-   */
+  /** @param {string} id @returns {string} the first key in parentheses, for tooltips; empty if there is none */
   hint(id) {
     const [key] = this.keysOf(id);
     return key ? ` (${showKey(key)})` : "";

@@ -1,5 +1,7 @@
 /** Store: the project as the server reports it, and what this window shows and selects. */
 
+import { isAnnotated } from "./lane_colors.js";
+
 /** @typedef {[number, number, number]} PromptPoint x, y, and 1 for the object or 0 for the background */
 /** @typedef {[number, number, number, number]} Box x0, y0, x1, y1 */
 /**
@@ -50,9 +52,9 @@ export class Store {
     this.undo = null;
     /** @type {string | null} */
     this.redo = null;
-    /** @type {any[]} */
+    /** @type {string[]} */
     this.formats = [];
-    /** @type {any[]} */
+    /** @type {string[]} */
     this.effects = [];
     /** @type {{name: string, url: string}[]} */
     this.cameras = [];
@@ -128,11 +130,7 @@ export class Store {
     this.formats = reply.formats || [];
     this.effects = reply.effects || [];
     this.cameras = reply.cameras || [];
-    this.media.clear();
-    this.classes.clear();
-    this.objects.clear();
-    this.prompts.clear();
-    this.lanes.clear();
+    for (const map of [this.media, this.classes, this.objects, this.prompts, this.lanes]) map.clear();
     this.masks = null;
     for (const [key, value] of Object.entries(reply.entries)) this.setEntry(key, value);
     if (this.medium !== null && !this.media.has(this.medium)) this.medium = null;
@@ -140,6 +138,7 @@ export class Store {
     if (this.solo !== null && !this.objectOf(this.solo)) this.solo = null;
     if (this.currentClass !== null && !this.classes.has(this.currentClass)) this.currentClass = null;
     this.touch("project", "media", "classes", "objects", "prompts", "lanes", "masks", "place", "selection", "undo");
+    /** @type {Record<string, any>[]} */
     const early = this.early || [];
     this.early = null;
     for (const event of early) if (event.seq > reply.seq) this.apply(event);
@@ -156,10 +155,7 @@ export class Store {
     for (const [medium, object, frame, byte] of event.cells || []) this.setCell(medium, object, frame, byte);
   }
 
-  /**
-   * @param {string} key
-   * @param {any} value null removes the entry
-   */
+  /** @param {string} key @param {any} value null removes the entry */
   setEntry(key, value) {
     const [kind, ...rest] = key.split("/");
     const ids = rest.map(Number);
@@ -227,10 +223,7 @@ export class Store {
     this.touch("masks");
   }
 
-  /**
-   * @param {number | null} medium
-   * @param {number} frame
-   */
+  /** @param {number | null} medium @param {number} frame */
   goTo(medium, frame) {
     if (medium !== this.medium) {
       this.object = null;
@@ -293,10 +286,7 @@ export class Store {
     return this.shownObjects.get(object) || null;
   }
 
-  /**
-   * @param {number} object
-   * @returns {string} its name; without one its class or "Object", and its number
-   */
+  /** @param {number} object @returns {string} its name; without one its class or "Object", and its number */
   nameOf(object) {
     const entry = this.objectOf(object);
     if (entry?.name) return entry.name;
@@ -309,28 +299,18 @@ export class Store {
     return this.object === null ? "" : this.nameOf(this.object);
   }
 
-  /**
-   * @param {number} object
-   * @returns {PromptEntry | null} its prompt on the frame that is shown
-   */
+  /** @param {number} object @returns {PromptEntry | null} its prompt on the frame that is shown */
   promptOf(object) {
     return this.prompts.get(`${this.medium}/${object}`)?.get(this.frame) || null;
   }
 
-  /**
-   * @param {number} object
-   * @param {number} [frame]
-   * @returns {number} its cell as a byte
-   */
+  /** @param {number} object @param {number} [frame] @returns {number} its cell as a byte */
   cellOf(object, frame = this.frame) {
     const lanes = this.medium === null ? null : this.lanes.get(this.medium);
     return lanes?.cells.get(object)?.[frame] || 0;
   }
 
-  /**
-   * @param {number} medium
-   * @returns {boolean} whether a prompt waits for its mask
-   */
+  /** @param {number} medium @returns {boolean} whether a prompt waits for its mask */
   hasWaitingPrompt(medium) {
     const lanes = this.lanes.get(medium);
     for (const object of this.objects.get(medium)?.keys() || []) {
@@ -382,11 +362,7 @@ export class Store {
     });
   }
 
-  /**
-   * @param {number} id
-   * @param {Medium} medium
-   * @param {string} search in lower case
-   */
+  /** @param {number} id @param {Medium} medium @param {string} search in lower case */
   matches(id, medium, search) {
     if (medium.path.toLowerCase().includes(search)) return true;
     for (const object of this.objects.get(id)?.values() || []) {
@@ -418,11 +394,8 @@ export class Store {
     return order.find((id) => !this.media.get(id)?.checked) ?? null;
   }
 
-  /**
-   * @param {boolean} backward
-   * @returns {number | null} the next frame with a prompt, an edit or an import
-   */
-  annotatedFrame(backward, isAnnotated = (/** @type {number} */ byte) => (byte & 7) > 1 && (byte & 7) < 7) {
+  /** @param {boolean} backward @returns {number | null} the next frame with a prompt, an edit or an import */
+  annotatedFrame(backward) {
     const lanes = this.medium === null ? null : this.lanes.get(this.medium);
     if (!lanes) return null;
     const rows = this.object === null ? [...lanes.cells.values()] : [lanes.cells.get(this.object) || new Uint8Array()];
@@ -433,10 +406,7 @@ export class Store {
     return null;
   }
 
-  /**
-   * @param {number} frame
-   * @returns {number} seconds from the start of the video
-   */
+  /** @param {number} frame @returns {number} seconds from the start of the video */
   timeOf(frame) {
     const [start, rate] = this.shown?.times || [0, 25];
     return (start || 0) + frame / (rate || 25);

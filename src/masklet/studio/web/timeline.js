@@ -11,22 +11,15 @@ const LANE_PX = 20;
 const LABEL_PX = 128;
 const MIN_SPAN = 10; // frames
 const DRAG_PX = 4;
-const NAMES = [
-  ...[
-    "panel",
-    "raised",
-    "text",
-    "muted",
-    "border",
-    "lane",
-    "lane-line",
-    "lane-low",
-    "lane-mid",
-    "lane-high",
-    "lane-top",
-  ],
-  ...["lane-mark", "accepted", "playhead", "range", "selected", "accent"],
-];
+const COLORS =
+  "panel text muted lane lane-line lane-low lane-mid lane-high lane-top lane-mark accepted playhead range selected accent";
+
+/** Corners of marks, in pixels from the middle: x, y, … @type {Record<string, number[]>} */
+const MARKS = {
+  prompted: [0, -5, 5, 0, 0, 5, -5, 0],
+  edited: [-4, -4, 4, -4, 4, 4, -4, 4],
+  imported: [-5, -4, 5, -4, 0, 5],
+};
 
 /**
  * @typedef {object} TimelineHandlers
@@ -36,10 +29,7 @@ const NAMES = [
  */
 
 export class Timeline {
-  /**
-   * @param {Store} store
-   * @param {TimelineHandlers} handlers
-   */
+  /** @param {Store} store @param {TimelineHandlers} handlers */
   constructor(store, handlers) {
     this.store = store;
     this.handlers = handlers;
@@ -85,7 +75,7 @@ export class Timeline {
   }
 
   readColors() {
-    this.colors = Object.fromEntries(NAMES.map((name) => [name, themeColor(`--${name}`)]));
+    this.colors = Object.fromEntries(COLORS.split(" ").map((name) => [name, themeColor(`--${name}`)]));
   }
 
   /** @returns {number[]} ids of the objects in the order of the lanes */
@@ -238,10 +228,7 @@ export class Timeline {
     context.fillRect(right - 1, 0, 1, this.height);
   }
 
-  /**
-   * @param {number} object
-   * @param {number} y
-   */
+  /** @param {number} object @param {number} y */
   drawLane(object, y) {
     const { store, context, colors } = this;
     const entry = store.objectOf(object);
@@ -288,10 +275,7 @@ export class Timeline {
     return result;
   }
 
-  /**
-   * @param {Uint8Array} columns
-   * @param {number} y
-   */
+  /** @param {Uint8Array} columns @param {number} y */
   drawCells(columns, y) {
     const { context } = this;
     const wide = this.plotWidth >= this.span;
@@ -348,10 +332,7 @@ export class Timeline {
     }
   }
 
-  /**
-   * @param {number} score
-   * @param {boolean} low
-   */
+  /** @param {number} score @param {boolean} low */
   scoreColor(score, low) {
     const { colors } = this;
     if (score < 0.5) return low ? colors["lane-low"] : colors["lane-mid"];
@@ -370,27 +351,9 @@ export class Timeline {
     const { context, colors } = this;
     const { state } = readCell(byte);
     const middle = y + LANE_PX / 2;
+    const corners = MARKS[state];
     context.beginPath();
-    if (state === "prompted")
-      polygon(context, [
-        [x, middle - 5],
-        [x + 5, middle],
-        [x, middle + 5],
-        [x - 5, middle],
-      ]);
-    else if (state === "edited")
-      polygon(context, [
-        [x - 4, middle - 4],
-        [x + 4, middle - 4],
-        [x + 4, middle + 4],
-        [x - 4, middle + 4],
-      ]);
-    else if (state === "imported")
-      polygon(context, [
-        [x - 5, middle - 4],
-        [x + 5, middle - 4],
-        [x, middle + 5],
-      ]);
+    if (corners) polygon(context, x, middle, corners);
     else context.arc(x, middle, 4, 0, 2 * Math.PI);
     context.fillStyle = colors["lane-mark"];
     context.strokeStyle = colors.panel;
@@ -419,13 +382,7 @@ export class Timeline {
     context.lineTo(middle, this.height);
     context.stroke();
     context.beginPath();
-    polygon(context, [
-      [middle - 5, 2],
-      [middle + 5, 2],
-      [middle + 5, 7],
-      [middle, 12],
-      [middle - 5, 7],
-    ]);
+    polygon(context, middle, 2, [-5, 0, 5, 0, 5, 5, 0, 10, -5, 5]);
     context.fill();
   }
 
@@ -508,10 +465,7 @@ export class Timeline {
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   */
+  /** @param {number} x @param {number} y */
   hover(x, y) {
     const object = this.objectAt(y);
     const frame = this.frameAt(x);
@@ -537,18 +491,16 @@ function tickStep(span, width) {
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {[number, number][]} points
+ * @param {number} x of the middle
+ * @param {number} y
+ * @param {number[]} corners relative to the middle: x, y, …
  */
-function polygon(context, points) {
-  points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
+function polygon(context, x, y, corners) {
+  for (let at = 0; at < corners.length; at += 2) context.lineTo(x + corners[at], y + corners[at + 1]);
   context.closePath();
 }
 
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {string} text
- * @param {number} width
- */
+/** @param {CanvasRenderingContext2D} context @param {string} text @param {number} width */
 function fitText(context, text, width) {
   if (context.measureText(text).width <= width) return text;
   let length = text.length;

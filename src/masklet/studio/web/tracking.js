@@ -1,5 +1,7 @@
 /** Tracking: runs on the server, and the plan to recompute frames after a correction. */
 
+import { counted } from "./dom.js";
+
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./messages.js").Messages} Messages */
 /** @typedef {(command: string, fields: Record<string, any>) => Promise<any>} Request */
@@ -22,11 +24,7 @@
 const MAX_WAIT_MS = 20_000;
 
 export class Tracking {
-  /**
-   * @param {Store} store
-   * @param {Request} request
-   * @param {Messages} messages
-   */
+  /** @param {Store} store @param {Request} request @param {Messages} messages */
   constructor(store, request, messages) {
     this.store = store;
     this.request = request;
@@ -66,8 +64,8 @@ export class Tracking {
     // A run starts from the masks that were there when it began, so corrections since then are not in its frames.
     if (event.state !== "running" && this.correction?.medium === event.medium) this.updatePlan();
     if (event.state === "failed") this.messages.problem(problemText(event.problem, "Tracking failed."));
-    else if (event.state === "finished") this.messages.announce(`Tracking finished after ${event.done} frames.`);
-    else if (event.state === "stopped") this.messages.announce(`Tracking stopped after ${event.done} frames.`);
+    else if (event.state !== "running")
+      this.messages.note(`Tracking ${event.state} after ${counted(event.done, "frame")}.`);
     else if (run && this.follows && event.medium === this.store.medium && event.frame !== null) {
       this.onFollow(event.medium, event.frame);
     }
@@ -147,11 +145,7 @@ export class Tracking {
     this.onChange();
   }
 
-  /**
-   * Wait until all prompts have masks, since tracking starts from masks.
-   *
-   * @param {number} medium
-   */
+  /** Wait until all prompts have masks, since tracking starts from masks. @param {number} medium */
   async waitForMasks(medium) {
     const end = performance.now() + MAX_WAIT_MS;
     while (this.store.hasWaitingPrompt(medium) && performance.now() < end) {
@@ -217,10 +211,7 @@ export function problemText(problem, otherwise) {
   return problem?.detail || otherwise;
 }
 
-/**
- * @param {number} seconds
- * @returns {string} such as "40 s", "3 min", or "2 h 5 min"
- */
+/** @param {number} seconds @returns {string} such as "40 s", "3 min", or "2 h 5 min" */
 export function formatDuration(seconds) {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   const minutes = Math.round(seconds / 60);
@@ -228,10 +219,7 @@ export function formatDuration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/**
- * @param {number} seconds
- * @returns {string} such as "1:02:03.40"
- */
+/** @param {number} seconds @returns {string} such as "1:02:03.40" */
 export function formatTime(seconds) {
   const hundredths = Math.round(seconds * 100);
   const part = (/** @type {number} */ value) => String(Math.floor(value)).padStart(2, "0");

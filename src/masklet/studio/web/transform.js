@@ -42,11 +42,7 @@ export class Transform {
     return [(x - this.x) / this.scale, (y - this.y) / this.scale];
   }
 
-  /**
-   * Change the size of the view. What is at its center stays there.
-   *
-   * @param {Size} view
-   */
+  /** Change the size of the view. What is at its center stays there. @param {Size} view */
   resize(view) {
     const [x, y] = this.toImage(this.view[1] / 2, this.view[0] / 2);
     this.view = view;

@@ -27,17 +27,6 @@ const TITLES = {
   background: "Replaced background",
 };
 
-/**
- * A format or an effect as the server lists it: a name, or an object.
- *
- * @param {any} entry
- * @returns {{name: string, title: string}}
- */
-function readChoice(entry) {
-  const name = typeof entry === "string" ? entry : entry.name;
-  return { name, title: TITLES[name] || (typeof entry === "object" && (entry.title || entry.description)) || name };
-}
-
 /** @param {App} app */
 export function openExport(app) {
   const { store } = app;
@@ -73,7 +62,7 @@ export function openExport(app) {
   const effects = choices(store.effects, "");
   const progress = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Export" });
   const status = h("div", { class: "status", role: "status" });
-  const start = button({ text: "Export", label: "Export", class: "primary", onclick: () => run() });
+  const start = button({ text: "Export", class: "primary", onclick: () => run() });
   /** @type {any} */
   let running = null;
   const dialog = openDialog({
@@ -96,23 +85,16 @@ export function openExport(app) {
         ),
       progress,
     ],
-    footer: [
-      status,
-      button({ text: "Close", label: "Close", class: "outlined", onclick: () => dialog.close() }),
-      start,
-    ],
+    footer: [status, button({ text: "Close", class: "outlined", onclick: () => dialog.close() }), start],
     onclose: () => app.exportListeners.splice(app.exportListeners.indexOf(receive), 1),
   });
   app.exportListeners.push(receive);
 
-  /**
-   * @param {any[]} entries
-   * @param {string} chosen
-   */
+  /** @param {string[]} entries @param {string} chosen */
   function choices(entries, chosen) {
-    const inputs = entries.map(readChoice).map(({ name, title }) => {
+    const inputs = entries.map((name) => {
       const input = h("input", { type: "checkbox", value: name, checked: name === chosen, onchange: () => draw() });
-      return { input, row: h("label", { class: "check" }, input, h("span", {}, title)) };
+      return { input, row: h("label", { class: "check" }, input, h("span", {}, TITLES[name] || name)) };
     });
     return {
       rows: inputs.map(({ row }) => row),
@@ -163,10 +145,7 @@ export function openExport(app) {
     app.messages.announce("The export is finished.");
   }
 
-  /**
-   * @param {string} text
-   * @param {boolean} failed
-   */
+  /** @param {string} text @param {boolean} failed */
   function end(text, failed) {
     running = null;
     progress.hidden = true;

@@ -40,16 +40,15 @@ export async function openImport(app) {
     ],
   });
   const reply = await app.send("list_annotations");
-  const found = /** @type {any[]} */ (reply?.files || []);
+  const found = /** @type {string[]} */ (reply?.files || []);
   if (!found.length) {
     fill(files, h("span", { class: "muted" }, "There are none."));
     return;
   }
   fill(
     files,
-    found.map((entry) => {
-      const path = typeof entry === "string" ? entry : entry.path;
-      return h(
+    found.map((path) =>
+      h(
         "div",
         { class: "row" },
         h("span", { class: "spacer" }, path),
@@ -64,8 +63,8 @@ export async function openImport(app) {
             reportImported(app, result);
           },
         }),
-      );
-    }),
+      ),
+    ),
   );
 }
 
@@ -96,13 +95,9 @@ export async function uploadAnnotations(app, medium, file) {
   }
 }
 
-/**
- * @param {App} app
- * @param {{objects: number[] | number}} result
- */
+/** @param {App} app @param {{objects: number[]}} reply */
 function reportImported(app, { objects }) {
-  const count = Array.isArray(objects) ? objects.length : objects;
-  app.messages.notice(`${counted(count, "object")} imported.`);
+  app.messages.notice(`${counted(objects.length, "object")} imported.`);
 }
 
 /**

@@ -13,25 +13,11 @@ import { createSection } from "./section.js";
  *   HTMLElement> & {drawn: string}} Row
  */
 
-/**
- * @param {App} app
- * @param {HTMLElement} parent
- */
+/** @param {App} app @param {HTMLElement} parent */
 export function createObjects(app, parent) {
   const { store } = app;
-  const hideAll = button({
-    icon: "eye",
-    label: "Hide all objects",
-    action: "object.hideAll",
-    pressed: false,
-    onclick: () => app.toggleHideAll(),
-  });
-  const create = button({
-    icon: "add",
-    label: "New object: the next click starts it",
-    action: "finish",
-    onclick: () => app.finish(),
-  });
+  const hideAll = button({ icon: "eye", label: "Hide all objects", action: "object.hideAll", pressed: false });
+  const create = button({ icon: "add", label: "New object: the next click starts it", action: "finish" });
   const { root, body, heading } = createSection("objects", "Objects", [hideAll, create]);
   body.classList.remove("body");
   const list = h("ul", { class: "list", "aria-label": "Objects" });
@@ -91,9 +77,9 @@ export function createObjects(app, parent) {
         label: "Lock",
         class: "quiet",
         pressed: false,
-        onclick: () => app.toggleLocked(id),
+        onclick: () => app.toggle("locked", id),
       }),
-      eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggleHidden(id) }),
+      eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggle("hidden", id) }),
       drawn: "", // what the row shows
     };
     append(parts.main, h("span", { class: "texts" }, parts.name, parts.note), parts.score);
@@ -104,10 +90,7 @@ export function createObjects(app, parent) {
     return row;
   }
 
-  /**
-   * @param {HTMLElement} row
-   * @param {number} id
-   */
+  /** @param {HTMLElement} row @param {number} id */
   function updateRow(row, id) {
     const parts = /** @type {Row} */ (rows.get(row));
     const object = /** @type {StudioObject} */ (store.objectOf(id));
@@ -172,10 +155,7 @@ export function createObjects(app, parent) {
     setLabel(element, on ? labelOn : labelOff, app.shortcuts);
   }
 
-  /**
-   * @param {HTMLElement} element
-   * @param {number} byte
-   */
+  /** @param {HTMLElement} element @param {number} byte */
   function showScore(element, byte) {
     const { state, accepted, score } = readCell(byte);
     const marks = { tracked: score.toFixed(2), absent: "absent", hidden: "not visible", nothing: "" };

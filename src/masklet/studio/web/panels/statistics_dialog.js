@@ -46,38 +46,20 @@ export async function openStatistics(app) {
     title: "Statistics",
     size: "wide",
     content: [
-      h(
-        "table",
-        {},
-        h("tbody", {}, [
+      table(
+        [],
+        [
           fact("Images", images),
           fact("Videos", videos.length),
           fact("Checked", `${checked} of ${media.length}`),
           fact("With objects", withObjects),
-        ]),
+        ],
       ),
       h("h3", {}, "Objects per class"),
       classes.length
-        ? h(
-            "table",
-            {},
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                h("th", {}, "Class"),
-                h("th", { class: "number" }, "Objects"),
-                h("th", { class: "number" }, "Images and videos"),
-                h("td", {}),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              classes.map((count) => classRow(count, most)),
-            ),
+        ? table(
+            ["Class", "Objects", "Images and videos", ""],
+            classes.map((count) => classRow(count, most)),
           )
         : h("p", { class: "muted" }, "There are no objects."),
       videos.length > 0 && h("h3", {}, "Videos"),
@@ -86,11 +68,7 @@ export async function openStatistics(app) {
   });
 }
 
-/**
- * Load the lanes of videos with objects that were not opened in this window.
- *
- * @param {App} app
- */
+/** Load the lanes of videos with objects that were not opened in this window. @param {App} app */
 async function loadLanes(app) {
   for (const [id, medium] of app.store.media) {
     const missing = medium.kind === "video" && app.store.objects.get(id)?.size && !app.store.lanes.has(id);
@@ -98,18 +76,12 @@ async function loadLanes(app) {
   }
 }
 
-/**
- * @param {string} name
- * @param {string | number} value
- */
+/** @param {string} name @param {string | number} value */
 function fact(name, value) {
-  return h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, String(value)));
+  return h("tr", {}, h("th", { scope: "row" }, name), number(value));
 }
 
-/**
- * @param {{name: string, color: string | null, objects: number, media: number}} count
- * @param {number} most
- */
+/** @param {{name: string, color: string | null, objects: number, media: number}} count @param {number} most */
 function classRow(count, most) {
   const fill = h("div", {});
   fill.style.width = `${(100 * count.objects) / most}%`;
@@ -120,53 +92,38 @@ function classRow(count, most) {
     "tr",
     {},
     h("td", {}, swatch, " ", count.name),
-    h("td", { class: "number" }, count.objects),
-    h("td", { class: "number" }, count.media),
+    number(count.objects),
+    number(count.media),
     h("td", {}, h("div", { class: "bar", "aria-hidden": "true" }, fill)),
   );
 }
 
-/**
- * @param {Store} store
- * @param {[number, import("../store.js").Medium][]} videos
- */
+/** @param {Store} store @param {[number, import("../store.js").Medium][]} videos */
 function videoTable(store, videos) {
-  const heads = ["Frames", "Objects", "Annotated", "Tracked", "Low score", "Accepted"];
+  const rows = videos.map(([id, medium]) => {
+    const lanes = store.lanes.get(id);
+    const counts = lanes && sumCounts([...lanes.cells.values()].map(countCells));
+    const cells = counts ? [counts.annotated, counts.tracked, counts.low, counts.accepted] : ["–", "–", "–", "–"];
+    const values = [medium.frames, store.objects.get(id)?.size || 0, ...cells];
+    return h("tr", {}, h("td", {}, baseName(medium.path)), ...values.map(number));
+  });
   return h(
     "div",
     {},
-    h(
-      "table",
-      {},
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", {}, "Video"),
-          heads.map((head) => h("th", { class: "number" }, head)),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        videos.map(([id, medium]) => {
-          const lanes = store.lanes.get(id);
-          const counts = lanes && sumCounts([...lanes.cells.values()].map(countCells));
-          const cells = counts ? [counts.annotated, counts.tracked, counts.low, counts.accepted] : ["–", "–", "–", "–"];
-          const values = [medium.frames, store.objects.get(id)?.size || 0, ...cells];
-          return h(
-            "tr",
-            {},
-            h("td", {}, baseName(medium.path)),
-            values.map((value) => h("td", { class: "number" }, value)),
-          );
-        }),
-      ),
-    ),
+    table(["Video", "Frames", "Objects", "Annotated", "Tracked", "Low score", "Accepted"], rows),
     h("p", { class: "muted" }, "The last four columns count masks: frames times objects."),
   );
+}
+
+/** @param {string[]} heads of the columns; all but the first are of numbers @param {HTMLElement[]} rows */
+function table(heads, rows) {
+  const cells = heads.map((head, column) => h(head ? "th" : "td", { class: column ? "number" : "" }, head));
+  return h("table", {}, heads.length > 0 && h("thead", {}, h("tr", {}, cells)), h("tbody", {}, rows));
+}
+
+/** @param {string | number} value */
+function number(value) {
+  return h("td", { class: "number" }, String(value));
 }
 
 /** @param {ReturnType<typeof countCells>[]} counts */

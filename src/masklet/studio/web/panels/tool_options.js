@@ -1,7 +1,7 @@
 /** Tool options: brush size, simplification of polygons, proposals, opacity. */
 
 import { TOOL_NAMES } from "../app.js";
-import { button, checkbox, slider } from "../controls.js";
+import { button, checkbox, slider, spacer } from "../controls.js";
 import { append, counted, h, setText } from "../dom.js";
 import { createSection } from "./section.js";
 
@@ -9,10 +9,7 @@ import { createSection } from "./section.js";
 
 const MAX_BRUSH = 500;
 
-/**
- * @param {App} app
- * @param {HTMLElement} parent
- */
+/** @param {App} app @param {HTMLElement} parent */
 export function createToolOptions(app, parent) {
   const { store, view } = app;
   const { root, body, heading } = createSection("tool", "Tool");
@@ -36,24 +33,14 @@ export function createToolOptions(app, parent) {
     oninput: (value) => app.polygons.setTolerance(value),
   });
   const vertices = h("span", { class: "muted" });
-  const apply = button({
-    text: "Apply",
-    label: "Apply",
-    class: "outlined",
-    onclick: () => app.correct(() => app.polygons.apply()),
-  });
+  const apply = button({ text: "Apply", class: "outlined", onclick: () => app.correct(() => app.polygons.apply()) });
   const proposals = h("span", { role: "status" });
-  const takeAll = button({
-    text: "Take all",
-    label: "Take all",
-    class: "outlined",
-    onclick: () => app.proposals.takeAll(),
-  });
+  const takeAll = button({ text: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
   const rows = {
     brush: [brush.row],
     eraser: [brush.row],
-    polygon: [tolerance.row, h("div", { class: "row" }, vertices, h("span", { class: "spacer" }), apply)],
-    proposals: [h("div", { class: "row" }, proposals, h("span", { class: "spacer" }), takeAll)],
+    polygon: [tolerance.row, h("div", { class: "row" }, vertices, spacer(), apply)],
+    proposals: [h("div", { class: "row" }, proposals, spacer(), takeAll)],
     prompt: [
       checkbox({ label: "Preview under the pointer", checked: app.previews, onchange: (on) => app.setPreviews(on) })
         .row,

@@ -1,7 +1,7 @@
 /** Top bar: project, undo, tools, zoom, and buttons for dialogs. */
 
 import { TOOL_NAMES, actionName } from "../app.js";
-import { button, setLabel, setPressed } from "../controls.js";
+import { button, setLabel, setPressed, spacer } from "../controls.js";
 import { append, h, rovingFocus, setText } from "../dom.js";
 import { setTheme, storedTheme } from "../theme.js";
 
@@ -27,72 +27,46 @@ const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 export function createTopBar(app, root, open) {
   const { store } = app;
   const project = h("h1", { class: "project" });
-  const undo = button({ icon: "undo", label: "Undo", action: "undo", onclick: () => app.undo("undo") });
-  const redo = button({ icon: "redo", label: "Redo", action: "redo", onclick: () => app.undo("redo") });
+  const undo = button({ icon: "undo", label: "Undo", action: "undo" });
+  const redo = button({ icon: "redo", label: "Redo", action: "redo" });
   const tools = new Map(
-    /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => {
-      const onclick = () => app.useTool(tool);
-      return [
-        tool,
-        button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false, onclick }),
-      ];
-    }),
+    /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => [
+      tool,
+      button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false }),
+    ]),
   );
   const toolbar = h("div", { class: "group", role: "toolbar", "aria-label": "Tools" }, ...tools.values());
   rovingFocus(toolbar, "button", { horizontal: true });
-  const zoom = button({
-    text: "100 %",
-    label: "Zoom: show at 100 %",
-    action: "zoom.full",
-    class: "zoom",
-    onclick: () => app.view.actualSize(),
-  });
+  const zoom = button({ text: "100 %", label: "Zoom: show at 100 %", action: "zoom.full", class: "zoom" });
   const zoomText = /** @type {HTMLElement} */ (zoom.querySelector("span"));
   const theme = button({ icon: "theme", label: "Theme", onclick: () => switchTheme() });
 
   append(
     root,
-    h(
-      "div",
-      { class: "group" },
-      button({
-        icon: "menu",
-        label: "Images and videos",
-        action: "panel.media",
-        onclick: () => togglePanel("no-media"),
-      }),
-      project,
-    ),
+    h("div", { class: "group" }, button({ icon: "menu", label: "Images and videos", action: "panel.media" }), project),
     h("div", { class: "group" }, undo, redo),
     toolbar,
     h(
       "div",
       { class: "group" },
-      button({ icon: "minus", label: "Zoom out", action: "zoom.out", onclick: () => app.view.zoomBy(1 / 1.25) }),
+      button({ icon: "minus", label: "Zoom out", action: "zoom.out" }),
       zoom,
-      button({ icon: "add", label: "Zoom in", action: "zoom.in", onclick: () => app.view.zoomBy(1.25) }),
-      button({ icon: "fit", label: "Fit to the canvas", action: "zoom.fit", onclick: () => app.view.fit() }),
+      button({ icon: "add", label: "Zoom in", action: "zoom.in" }),
+      button({ icon: "fit", label: "Fit to the canvas", action: "zoom.fit" }),
     ),
-    h("span", { class: "spacer" }),
+    spacer(),
     h(
       "div",
       { class: "group" },
       button({ icon: "import", text: "Import", label: "Import annotations", onclick: open.import }),
-      button({
-        icon: "export",
-        text: "Export",
-        label: "Export",
-        action: "export",
-        class: "outlined",
-        onclick: open.export,
-      }),
+      button({ icon: "export", text: "Export", action: "export", class: "outlined" }),
     ),
     h(
       "div",
       { class: "group" },
       button({ icon: "statistics", label: "Statistics", onclick: open.statistics }),
       theme,
-      button({ icon: "help", label: "Shortcuts", action: "help", onclick: open.help }),
+      button({ icon: "help", label: "Shortcuts", action: "help" }),
       button({ icon: "panel", label: "Objects and classes", onclick: () => togglePanel("no-side") }),
     ),
   );
