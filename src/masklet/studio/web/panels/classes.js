@@ -1,7 +1,7 @@
 /** Classes panel: names, colors, digits, attributes. */
 
-import { button, newId } from "../controls.js";
-import { openDialog } from "../dialogs.js";
+import { button, labelled, newId, spacer } from "../controls.js";
+import { focusCanvas, openDialog } from "../dialogs.js";
 import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
 import { createSection } from "./section.js";
 
@@ -21,10 +21,7 @@ const COLORS = [
   "#808000",
 ];
 
-/**
- * @param {App} app
- * @param {HTMLElement} parent
- */
+/** @param {App} app @param {HTMLElement} parent */
 export function createClasses(app, parent) {
   const { store } = app;
   const add = button({ icon: "add", label: "Add a class", onclick: () => editClass(app, null) });
@@ -66,7 +63,8 @@ export function createClasses(app, parent) {
         h("kbd", { class: "digit" }),
         h("span", { class: "swatch" }),
         h("span", { class: "name" }),
-        h("span", { class: "spacer" }),
+        spacer(),
+        h("span", { class: "sign" }, "new objects"),
         h("span", { class: "note" }),
       ),
       button({ icon: "gear", label: "Edit", class: "quiet", onclick: () => editClass(app, id) }),
@@ -78,20 +76,19 @@ export function createClasses(app, parent) {
     app.useClass(store.object === null && store.currentClass === id ? null : id);
   }
 
-  /**
-   * @param {HTMLElement} row
-   * @param {number} id
-   */
+  /** @param {HTMLElement} row @param {number} id */
   function updateRow(row, id) {
     const entry = /** @type {ObjectClass} */ (store.classes.get(id));
-    const current = id === store.currentClass;
-    row.classList.toggle("selected", current);
+    const ofNext = id === store.currentClass;
+    const current = store.selected ? store.selected.class === id : ofNext;
+    row.classList.toggle("selected", store.selected?.class === id);
     const main = /** @type {HTMLElement} */ (row.querySelector(".main"));
     main.setAttribute("aria-pressed", String(current));
-    main.title = current ? "Class of new objects" : "Use for the selected object and new ones";
-    const [digit, swatch, name, note] = /** @type {HTMLElement[]} */ ([
-      ...row.querySelectorAll(".digit, .swatch, .name, .note"),
+    main.title = store.selected ? "Use for the selected object and new ones" : "Use for new objects";
+    const [digit, swatch, name, sign, note] = /** @type {HTMLElement[]} */ ([
+      ...row.querySelectorAll(".digit, .swatch, .name, .sign, .note"),
     ]);
+    sign.hidden = !ofNext;
     setText(digit, entry.digit === null ? "" : String(entry.digit));
     digit.style.visibility = entry.digit === null ? "hidden" : "";
     swatch.style.backgroundColor = entry.color;
@@ -102,13 +99,10 @@ export function createClasses(app, parent) {
     edit.setAttribute("aria-label", `Edit ${entry.name}`);
   }
 
-  store.subscribe(["classes", "objects", "place"], inNextFrame(draw));
+  store.subscribe(["classes", "objects", "place", "selection"], inNextFrame(draw));
 }
 
-/**
- * @param {App} app
- * @param {number | null} id null for a new class
- */
+/** @param {App} app @param {number | null} id null for a new class */
 function editClass(app, id) {
   const { store } = app;
   const used = new Set([...store.classes.values()].map((entry) => entry.digit));
@@ -116,19 +110,11 @@ function editClass(app, id) {
   const colors = new Set([...store.classes.values()].map((entry) => entry.color.toLowerCase()));
   const color = COLORS.find((value) => !colors.has(value)) || COLORS[store.classes.size % COLORS.length];
   const entry = (id !== null && store.classes.get(id)) || { name: "", color, attributes: [], digit: free };
-  const ids = { name: newId(), color: newId(), digit: newId(), attributes: newId() };
-  const name = h("input", {
-    class: "field",
-    id: ids.name,
-    value: entry.name,
-    required: true,
-    maxLength: 200,
-    autocomplete: "off",
-  });
-  const colorInput = h("input", { type: "color", id: ids.color, value: entry.color });
+  const name = h("input", { class: "field", value: entry.name, required: true, maxLength: 200, autocomplete: "off" });
+  const colorInput = h("input", { type: "color", value: entry.color });
   const digit = h(
     "select",
-    { class: "field", id: ids.digit },
+    { class: "field" },
     h("option", { value: "" }, "none"),
     [1, 2, 3, 4, 5, 6, 7, 8, 9].map((value) => {
       const user = [...store.classes].find(([other, candidate]) => other !== id && candidate.digit === value);
@@ -138,27 +124,24 @@ function editClass(app, id) {
   digit.value = entry.digit === null ? "" : String(entry.digit);
   const attributes = h("input", {
     class: "field",
-    id: ids.attributes,
     value: entry.attributes.join(", "),
     placeholder: "such as color, direction",
     autocomplete: "off",
   });
   const form = h(
     "form",
-    { class: "content", id: newId() },
-    h("div", { class: "labelled" }, h("label", { for: ids.name }, "Name"), name),
-    h("div", { class: "labelled" }, h("label", { for: ids.color }, "Color"), colorInput),
-    h("div", { class: "labelled" }, h("label", { for: ids.digit }, "Digit"), digit),
-    h("div", { class: "labelled" }, h("label", { for: ids.attributes }, "Attributes"), attributes),
+    { class: "attributes", id: newId() },
+    labelled("Name", name),
+    labelled("Color", colorInput),
+    labelled("Digit", digit),
+    labelled("Attributes", attributes),
     h(
       "p",
       { class: "muted" },
       "Attributes are text fields of each object of the class. Separate their names by commas.",
     ),
   );
-  form.classList.remove("content");
-  form.style.display = "grid";
-  form.style.gap = "8px";
+  let saved = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fields = {
@@ -178,26 +161,27 @@ function editClass(app, id) {
     const reply =
       id === null ? await app.send("add_class", { fields }) : await app.send("change_class", { class: id, fields });
     if (!reply) return;
+    saved = true;
     dialog.close();
-    if (id === null && reply.class) app.useClass(reply.class);
+    if (id === null) app.useClass(reply.class, fields.name);
   });
   const dialog = openDialog({
     title: id === null ? "New class" : `Class ${entry.name}`,
     size: "narrow",
     content: [form],
+    onclose: () => saved && focusCanvas(),
     footer: [
       id !== null &&
         button({
           text: "Delete",
-          label: "Delete",
           class: "danger",
           onclick: () => {
             dialog.close();
             app.removeClass(id);
           },
         }),
-      h("span", { class: "spacer" }),
-      button({ text: "Cancel", label: "Cancel", class: "outlined", onclick: () => dialog.close() }),
+      spacer(),
+      button({ text: "Cancel", class: "outlined", onclick: () => dialog.close() }),
       h("button", { class: "button primary", type: "submit", form: form.id }, id === null ? "Add" : "Save"),
     ],
   });

@@ -1,7 +1,7 @@
 /** Media list: images and videos with thumbnails, search and checked marks. Only visible rows are elements. */
 
-import { button, checkbox, setLabel } from "../controls.js";
-import { append, baseName, counted, h, setText, updateList } from "../dom.js";
+import { button, checkbox, setLabel, spacer } from "../controls.js";
+import { append, baseName, counted, fill, h, setText, updateList } from "../dom.js";
 import { icon } from "../icons.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -10,10 +10,7 @@ import { icon } from "../icons.js";
 const ROW_PX = 56;
 const MARGIN_ROWS = 4;
 
-/**
- * @param {App} app
- * @param {HTMLElement} root
- */
+/** @param {App} app @param {HTMLElement} root */
 export function createMediaList(app, root) {
   const { store } = app;
   const search = h("input", {
@@ -25,41 +22,23 @@ export function createMediaList(app, root) {
     oninput: () => refilter(),
   });
   const unchecked = checkbox({ label: "Unchecked only", checked: false, onchange: () => refilter() });
+  const cameras = h("div", { class: "cameras" });
   const content = h("div", { role: "presentation" });
   const list = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Images and videos" }, content);
   const status = h("span", { role: "status" });
-  const check = button({
-    icon: "check",
-    label: "Mark as checked",
-    action: "check",
-    onclick: () => app.toggleChecked(),
-  });
+  const check = button({ icon: "check", label: "Mark as checked", action: "check" });
   append(
     root,
-    h(
-      "div",
-      { class: "tools" },
-      search,
-      h("div", { class: "row" }, unchecked.row, h("span", { class: "spacer" }), check),
-    ),
+    h("div", { class: "tools" }, search, h("div", { class: "row" }, unchecked.row, spacer(), check)),
+    cameras,
     list,
     h(
       "div",
       { class: "foot" },
       status,
-      h("span", { class: "spacer" }),
-      button({
-        icon: "previous",
-        label: "Previous unchecked",
-        action: "unchecked.previous",
-        onclick: () => app.stepUnchecked(true),
-      }),
-      button({
-        icon: "next",
-        label: "Next unchecked",
-        action: "unchecked.next",
-        onclick: () => app.stepUnchecked(false),
-      }),
+      spacer(),
+      button({ icon: "previous", label: "Previous unchecked", action: "unchecked.previous" }),
+      button({ icon: "next", label: "Next unchecked", action: "unchecked.next" }),
       button({ icon: "retrack", label: "Look for new files in the opened folders", onclick: () => rescan() }),
     ),
   );
@@ -97,10 +76,7 @@ export function createMediaList(app, root) {
     return row;
   }
 
-  /**
-   * @param {HTMLElement} row
-   * @param {number} id
-   */
+  /** @param {HTMLElement} row @param {number} id */
   function updateRow(row, id) {
     const medium = /** @type {Medium} */ (store.media.get(id));
     const position = ids.indexOf(id);
@@ -139,6 +115,11 @@ export function createMediaList(app, root) {
       );
   }
 
+  function drawCameras() {
+    const links = store.cameras.map(({ name, url }) => h("a", { href: url, target: "_blank" }, icon("video"), name));
+    fill(cameras, links);
+  }
+
   list.addEventListener("scroll", drawRows, { passive: true });
   new ResizeObserver(() => {
     revealSelected();
@@ -165,5 +146,6 @@ export function createMediaList(app, root) {
     setLabel(check, store.shown?.checked ? "Mark as unchecked" : "Mark as checked", app.shortcuts);
     check.setAttribute("aria-pressed", String(Boolean(store.shown?.checked)));
   });
+  store.subscribe(["project"], drawCameras);
   return { focusSearch: () => search.focus() };
 }

@@ -1,23 +1,18 @@
 /** Properties of the selected object: class, attributes, candidates, state on the frame. */
 
-import { button, newId, setLabel, setPressed } from "../controls.js";
+import { button, labelled, setLabel, setPressed } from "../controls.js";
 import { append, fill, h, inNextFrame, setText, updateList } from "../dom.js";
 import { describeCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
 /** @typedef {import("../app.js").App} App */
 
-/**
- * @param {App} app
- * @param {HTMLElement} parent
- */
+/** @param {App} app @param {HTMLElement} parent */
 export function createProperties(app, parent) {
   const { store } = app;
   const { root, body, heading } = createSection("properties", "Selected object");
-  const classId = newId();
   const classes = h("select", {
     class: "field",
-    id: classId,
     onchange: () => app.useClass(classes.value ? Number(classes.value) : null),
   });
   const attributes = h("div", { class: "attributes" });
@@ -40,38 +35,15 @@ export function createProperties(app, parent) {
   const accept = button({
     icon: "accept",
     text: "Accept",
-    label: "Accept",
-    action: "accept",
     class: "outlined",
-    onclick: () => app.accept(),
+    onclick: () => store.object !== null && app.accept(undefined, [store.object]),
   });
-  const absent = button({
-    icon: "none",
-    text: "Absent",
-    label: "Absent",
-    action: "object.absent",
-    class: "outlined",
-    onclick: () => app.markAbsent(),
-  });
-  const clear = button({
-    icon: "eraser",
-    text: "Clear",
-    label: "Clear",
-    action: "clear",
-    class: "outlined",
-    onclick: () => app.clear(),
-  });
-  const copy = button({
-    icon: "copy",
-    text: "Copy to next",
-    label: "Copy to next",
-    action: "object.copy",
-    class: "outlined",
-    onclick: () => app.copyToNext(),
-  });
+  const absent = button({ icon: "none", text: "Absent", action: "object.absent", class: "outlined" });
+  const clear = button({ icon: "eraser", text: "Clear", action: "clear", class: "outlined" });
+  const copy = button({ icon: "copy", text: "Copy to next", action: "object.copy", class: "outlined" });
   append(
     body,
-    h("div", { class: "labelled" }, h("label", { for: classId }, "Class"), classes),
+    labelled("Class", classes),
     attributes,
     h("div", { class: "labelled" }, h("span", { class: "label" }, "Mask"), state),
     candidateRow,
@@ -134,11 +106,9 @@ export function createProperties(app, parent) {
 
   /** @param {string} name */
   function createAttribute(name) {
-    const id = newId();
     const { object } = store;
     const input = h("input", {
       class: "field",
-      id,
       maxLength: 1000,
       onchange: () => {
         const entry = object === null ? null : store.objectOf(object);
@@ -150,7 +120,7 @@ export function createProperties(app, parent) {
         if (event.key === "Enter") input.blur();
       },
     });
-    return h("div", { class: "labelled" }, h("label", { for: id, title: name }, name), input);
+    return labelled(name, input);
   }
 
   store.subscribe(["objects", "selection", "lanes", "place", "classes", "masks", "prompts"], inNextFrame(draw));

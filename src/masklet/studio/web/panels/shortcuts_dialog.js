@@ -13,7 +13,7 @@ const MARKS = [
   ["■", "Edited with the brush or as a polygon"],
   ["▼", "Imported"],
   ["●", "Taken from a proposal"],
-  ["Blue", "Tracked with a score of 0.75 or more"],
+  ["Blue", "Tracked with a score from 0.75; the brighter blue, from 0.9"],
   ["Yellow", "Tracked with a score from 0.5 to 0.75"],
   ["Red, lower half", "Tracked with a score below 0.5"],
   ["Dashes", "Marked as absent"],
@@ -35,7 +35,6 @@ export function openShortcuts(app) {
   const status = h("p", { class: "status", role: "status" });
   const save = button({
     text: "Save",
-    label: "Save",
     class: "primary",
     onclick: () => {
       app.shortcuts = draft;
@@ -47,7 +46,6 @@ export function openShortcuts(app) {
   });
   const reset = button({
     text: "Reset all",
-    label: "Reset all",
     class: "outlined",
     onclick: () => {
       draft = new Shortcuts();
@@ -98,10 +96,7 @@ export function openShortcuts(app) {
     reset.disabled = Object.keys(draft.changed).length === 0;
   }
 
-  /**
-   * @param {Action} action
-   * @param {Map<string, Action[]>} conflicts
-   */
+  /** @param {Action} action @param {Map<string, Action[]>} conflicts */
   function row(action, conflicts) {
     const keys = draft.keysOf(action.id);
     const inConflict = keys.some((key) => conflicts.has(key));
@@ -135,11 +130,7 @@ export function openShortcuts(app) {
     return element;
   }
 
-  /**
-   * @param {Action} action
-   * @param {HTMLElement} element
-   * @param {HTMLElement} shownKeys
-   */
+  /** @param {Action} action @param {HTMLElement} element @param {HTMLElement} shownKeys */
   function record(action, element, shownKeys) {
     const field = h("input", {
       class: "field",
@@ -178,18 +169,12 @@ export function openShortcuts(app) {
   draw();
 }
 
-/**
- * @param {string} title
- * @param {HTMLElement[]} rows
- */
+/** @param {string} title @param {HTMLElement[]} rows */
 function part(title, rows) {
   return h("section", { class: "part" }, h("h3", {}, title), h("div", { class: "columns" }, rows));
 }
 
-/**
- * @param {string} meaning
- * @param {string} sign
- */
+/** @param {string} meaning @param {string} sign */
 function pair(meaning, sign) {
   return h("div", { class: "shortcut" }, h("span", { class: "title" }, meaning), h("span", { class: "muted" }, sign));
 }

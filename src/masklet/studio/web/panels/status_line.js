@@ -1,5 +1,6 @@
-/** Status line: model, activity, connection, what is saved, position of the pointer. */
+/** Status line: connection, what is saved, model, activity, what was done, position of the pointer. */
 
+import { spacer } from "../controls.js";
 import { append, fill, h, setText } from "../dom.js";
 import { icon } from "../icons.js";
 
@@ -11,6 +12,8 @@ const ACTIVITIES = /** @type {Record<string, string>} */ ({
   decoding: "Decoding…",
 });
 
+const NOTE_MS = 6000;
+
 /** @type {Record<import("../store.js").Tool, string>} */
 const HINTS = {
   select: "Click: select an object · Drag: move the view",
@@ -21,21 +24,21 @@ const HINTS = {
   proposals: "Click a mask to turn it into an object",
 };
 
-/**
- * @param {App} app
- * @param {HTMLElement} root
- */
+/** @param {App} app @param {HTMLElement} root */
 export function createStatusLine(app, root) {
-  const model = h("span", { title: "Model" });
+  const model = h("span", { class: "state", title: "Model" });
   const connection = h("span", { class: "state", role: "status" });
   const saved = h("span", { class: "state" });
   const activity = h("span", { role: "status", "aria-live": "off" });
+  const note = h("span", { class: "note" });
   const hint = h("span", { class: "hint" });
   const cursor = h("span", { "aria-hidden": "true" });
-  append(root, connection, saved, model, activity, h("span", { class: "spacer" }), hint, cursor);
+  append(root, connection, saved, model, activity, note, spacer(), hint, cursor);
 
   function draw() {
-    setText(model, app.store.model ? `Model: ${modelName(app.store.model)}` : "");
+    if (app.modelProblem) drawState(model, `The model is not loaded: ${app.modelProblem}`, "warning", "bad");
+    else drawState(model, app.store.model ? `Model: ${app.store.model}` : "", "", "");
+    model.title = app.modelProblem || "Model";
     setText(activity, app.busy.what ? ACTIVITIES[app.busy.what] || `${app.busy.what}…` : "");
     drawState(connection, ...connectionText());
     const waiting = app.unsaved > 0;
@@ -55,13 +58,13 @@ export function createStatusLine(app, root) {
   /**
    * @param {HTMLElement} element
    * @param {string} text
-   * @param {string} name of the icon
+   * @param {string} name of the icon, or ""
    * @param {string} kind
    */
   function drawState(element, text, name, kind) {
     if (element.textContent === text) return;
     element.className = `state ${kind}`;
-    fill(element, icon(name), text);
+    fill(element, name && icon(name), text);
   }
 
   function drawHint() {
@@ -70,16 +73,14 @@ export function createStatusLine(app, root) {
   }
 
   app.onStatus(draw);
+  let timer = 0;
+  app.messages.onNote = (text) => {
+    setText(note, text);
+    clearTimeout(timer);
+    timer = setTimeout(() => setText(note, ""), NOTE_MS);
+  };
   app.view.on("cursor", ({ x, y }) => setText(cursor, x === null ? "" : `${Math.floor(x)}, ${Math.floor(y)}`));
   app.store.subscribe(["project"], draw);
   app.store.subscribe(["tool", "place"], drawHint);
   draw();
-}
-
-/**
- * @param {any} model a name, or an object with a name
- * @returns {string}
- */
-function modelName(model) {
-  return typeof model === "string" ? model : model?.name || "";
 }

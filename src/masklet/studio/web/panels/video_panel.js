@@ -1,6 +1,6 @@
 /** Video panel: transport, tracking, the plan to recompute, progress, and the timeline. */
 
-import { button, checkbox, setLabel } from "../controls.js";
+import { button, checkbox, setLabel, spacer } from "../controls.js";
 import { append, counted, h, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { Timeline } from "../timeline.js";
@@ -8,10 +8,7 @@ import { formatDuration, formatTime } from "../tracking.js";
 
 /** @typedef {import("../app.js").App} App */
 
-/**
- * @param {App} app
- * @param {HTMLElement} root
- */
+/** @param {App} app @param {HTMLElement} root */
 export function createVideoPanel(app, root) {
   const { store, tracking } = app;
   const timeline = new Timeline(store, {
@@ -19,7 +16,7 @@ export function createVideoPanel(app, root) {
     onSelect: (object) => app.pick(object),
     onRange: (range) => store.setRange(range),
   });
-  const play = button({ icon: "play", label: "Play", action: "play", onclick: () => app.playback.toggle() });
+  const play = button({ icon: "play", label: "Play", action: "play" });
   const frame = h("input", {
     class: "field frame-number",
     type: "number",
@@ -34,96 +31,50 @@ export function createVideoPanel(app, root) {
   const total = h("span", { class: "total" });
   const time = h("span", { class: "time", title: "Time" });
   const onlySelected = checkbox({ label: "Selected", checked: false, onchange: (on) => (tracking.onlySelected = on) });
-  onlySelected.row.title = "Track only the selected object";
-  onlySelected.input.setAttribute("aria-label", "Track only the selected object");
+  onlySelected.row.title = "Track and accept only the selected object";
+  onlySelected.input.setAttribute("aria-label", onlySelected.row.title);
   const range = button({
     icon: "range",
     text: "Range",
     label: "Track the range",
     action: "track.range",
     class: "outlined",
-    onclick: () => app.trackRange(),
   });
-  const acceptRange = button({
-    icon: "acceptRange",
-    label: "Accept the range",
-    action: "acceptRange",
-    onclick: () => app.inRange((range) => app.accept(range)),
-  });
-  const clearRange = button({
-    icon: "eraser",
-    label: "Clear the range",
-    action: "clearRange",
-    onclick: () => app.inRange((range) => app.clear(range)),
-  });
-  const stop = button({
-    icon: "stop",
-    text: "Stop",
-    label: "Stop tracking",
-    action: "track.stop",
-    class: "outlined",
-    onclick: () => tracking.stop(),
-  });
+  const acceptRange = button({ icon: "acceptRange", label: "Accept the masks of the range", action: "acceptRange" });
+  const clearRange = button({ icon: "eraser", label: "Clear the range", action: "clearRange" });
+  const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined" });
   const transport = h(
     "div",
     { class: "transport" },
     h(
       "div",
       { class: "group" },
-      button({ icon: "first", label: "First frame", action: "step.first", onclick: () => app.stepToEnd("first") }),
-      button({ icon: "previous", label: "Previous frame", action: "step.back", onclick: () => app.step(-1) }),
+      button({ icon: "first", label: "First frame", action: "step.first" }),
+      button({ icon: "previous", label: "Previous frame", action: "step.back" }),
       play,
-      button({ icon: "next", label: "Next frame", action: "step.next", onclick: () => app.step(1) }),
-      button({ icon: "last", label: "Last frame", action: "step.last", onclick: () => app.stepToEnd("last") }),
+      button({ icon: "next", label: "Next frame", action: "step.next" }),
+      button({ icon: "last", label: "Last frame", action: "step.last" }),
     ),
     h("div", { class: "group" }, frame, total, time),
     h(
       "div",
       { class: "group", role: "group", "aria-label": "Track" },
-      button({
-        icon: "backward",
-        label: "Track backward",
-        action: "track.backward",
-        onclick: () => tracking.track("backward"),
-      }),
-      button({
-        icon: "forward",
-        text: "Track",
-        label: "Track forward",
-        action: "track",
-        class: "outlined",
-        onclick: () => app.track(),
-      }),
-      button({
-        icon: "both",
-        label: "Track in both directions",
-        action: "track.both",
-        onclick: () => tracking.track("both"),
-      }),
+      button({ icon: "backward", label: "Track backward", action: "track.backward" }),
+      button({ icon: "forward", text: "Track", label: "Track forward", action: "track", class: "outlined" }),
+      button({ icon: "both", label: "Track in both directions", action: "track.both" }),
       range,
       onlySelected.row,
     ),
     h(
       "div",
       { class: "group", role: "group", "aria-label": "Review" },
-      button({
-        icon: "reviewBack",
-        label: "Previous frame to review",
-        action: "review.previous",
-        onclick: () => app.stepReview(true),
-      }),
-      button({
-        icon: "review",
-        text: "Review",
-        label: "Next frame to review",
-        action: "review.next",
-        onclick: () => app.stepReview(false),
-      }),
-      button({ icon: "accept", label: "Accept this frame", action: "accept", onclick: () => app.accept() }),
+      button({ icon: "reviewBack", label: "Previous frame to review", action: "review.previous" }),
+      button({ icon: "review", text: "Review", label: "Next frame to review", action: "review.next" }),
+      button({ icon: "accept", label: "Accept the masks of this frame", action: "accept" }),
       acceptRange,
       clearRange,
     ),
-    h("span", { class: "spacer" }),
+    spacer(),
     h(
       "div",
       { class: "group", role: "group", "aria-label": "Timeline" },
@@ -138,14 +89,8 @@ export function createVideoPanel(app, root) {
     { class: "plan-line", hidden: true },
     icon("retrack"),
     planText,
-    button({
-      text: "Recompute",
-      label: "Recompute",
-      action: "track",
-      class: "primary",
-      onclick: () => tracking.retrack(),
-    }),
-    button({ text: "Not now", label: "Not now", class: "", onclick: () => tracking.dismiss() }),
+    button({ text: "Recompute", action: "track", class: "primary" }),
+    button({ text: "Not now", class: "", onclick: () => tracking.dismiss() }),
   );
   const runText = h("span", {});
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Tracking" });
