@@ -187,6 +187,22 @@ def test_newer_masks_replace_waiting_ones_and_changes_are_never_lost() -> None:
     assert messages.index('{"event":"changes","seq":2}') < messages.index(pack({"kind": "masks", "seq": 2}, bytes(2)))
 
 
+def test_lanes_replace_those_of_the_same_video_only() -> None:
+    queue = Queue()
+    for medium, frames in ((1, 5), (2, 5), (1, 6)):
+        queue.client.send_binary({"kind": "lanes", "medium": medium, "frames": frames})
+    headers = [unpack(message)[0] for message in queue.read() if isinstance(message, bytes)]
+    assert [(header["medium"], header["frames"]) for header in headers] == [(2, 5), (1, 6)]
+
+
+def test_the_close_code_follows_all_replies(visitor: Visitor) -> None:
+    with visitor.connect() as socket:
+        for number in range(20):
+            socket.send(f'{{"id": {number}, "command": "hello", "a": "{"x" * 500_000}"}}')
+        socket.send("{")
+        assert close_code(socket) == 1007
+
+
 def test_a_client_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_MAX_WAITING_BYTES", 10_000)
     queue = Queue()

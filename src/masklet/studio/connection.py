@@ -76,9 +76,9 @@ class Client:
     """One connection to the WebSocket.
 
     Messages wait in a queue, so that a slow client never blocks the caller. A message replaces a waiting one of its
-    kind if that is outdated by it: `busy`, `progress` of the same run or export, and each kind of binary message, which
-    therefore is always complete. `changes` and replies are never replaced; a client that does not read 64 MiB of them
-    is disconnected.
+    kind if that is outdated by it: `busy`, `progress` of the same run or export, `lanes` of the same medium, and each
+    other kind of binary message, which therefore is always complete. `changes` and replies are never replaced; a client
+    that does not read 64 MiB of them is disconnected.
 
     All methods but `next_message` may be called from any thread.
 
@@ -97,8 +97,9 @@ class Client:
         self._put(_event_key(event), dump_json(event))
 
     def send_binary(self, header: Mapping[str, Any], payload: bytes | memoryview = b"") -> None:
-        """Send a binary message, in place of a waiting one with the same `kind`."""
-        self._put(("binary", header["kind"]), pack(header, payload))
+        """Send a binary message, in place of a waiting one with the same `kind`, of `lanes` with the same `medium`."""
+        kind = header["kind"]
+        self._put(("binary", kind, header["medium"] if kind == "lanes" else None), pack(header, payload))
 
     def send_text(self, text: str) -> None:
         """Send JSON text that is not replaced."""

@@ -42,15 +42,15 @@ class Socket:
         receiving = asyncio.create_task(self._receive())
         try:
             self._commands.connect(self._client)
-            await self._send(receiving)
+            await self._send()
         finally:
             receiving.cancel()
             self._clients.remove(self._client)
             self._commands.disconnect(self._client)
 
-    async def _send(self, receiving: asyncio.Task[None]) -> None:
-        """Send the messages of the client's queue until the connection ends."""
-        while not receiving.done():
+    async def _send(self) -> None:
+        """Send the messages of the client's queue, the close code last, until the connection ends."""
+        while True:
             message = await self._client.next_message()
             try:
                 if isinstance(message, int):

@@ -21,6 +21,7 @@ from support.studio_session import (
     SECOND,
     TIMEOUT_S,
     VIDEO,
+    RecordingClient,
     Session,
     make_mask,
     open_session,
@@ -66,6 +67,24 @@ def test_lanes_of_a_video_that_is_not_shown_are_sent_on_request(session: Session
     assert header["medium"] == VIDEO and payload[2] == session.cell(1, VIDEO, 2).to_byte()
     with pytest.raises(MaskletError, match="99"):
         session.run("get_lanes", medium=99)
+
+
+def test_no_change_is_sent_before_lanes_that_lack_it(session: Session) -> None:
+    changeable: list[bool] = []
+
+    def try_lock() -> None:
+        changeable.append(session.project.lock.acquire(blocking=False))
+        if changeable[-1]:
+            session.project.lock.release()
+
+    class WatchingClient(RecordingClient):
+        def send_binary(self, header: dict[str, Any], payload: bytes = b"") -> None:
+            thread = threading.Thread(target=try_lock)
+            thread.start()
+            thread.join()
+
+    session.run("get_lanes", WatchingClient(), medium=VIDEO)
+    assert changeable == [False]
 
 
 def encoded_frames(session: Session) -> set[tuple[int, int]]:

@@ -42,7 +42,8 @@ class MediaCommands:
 
     def get_lanes(self, client: Client, *, medium: int) -> dict[str, Any]:
         """Send the lanes of an image or video that is not shown."""
-        client.send_binary(*self._workspace.masks.make_lanes(medium))
+        with self._workspace.project.lock:  # a later change is sent after the lanes
+            client.send_binary(*self._workspace.masks.make_lanes(medium))
         return {}
 
     def change_media(self, client: Client, *, media: list[int], fields: MediaFields) -> dict[str, Any]:
