@@ -77,13 +77,13 @@ def test_no_change_is_sent_before_lanes_that_lack_it(session: Session) -> None:
         if changeable[-1]:
             session.project.lock.release()
 
-    class WatchingClient(RecordingClient):
+    class LockedClient(RecordingClient):
         def send_binary(self, header: dict[str, Any], payload: bytes = b"") -> None:
             thread = threading.Thread(target=try_lock)
             thread.start()
             thread.join()
 
-    session.run("get_lanes", WatchingClient(), medium=VIDEO)
+    session.run("get_lanes", LockedClient(), medium=VIDEO)
     assert changeable == [False]
 
 
