@@ -10,7 +10,20 @@ from typing import Any
 
 from benchmarks.machine import ROOT, describe_machine
 
-KINDS = ("image", "video", "length", "data", "j_and_f", "onnx", "variants", "zoom", "references", "memory", "studio")
+KINDS = (
+    "image",
+    "video",
+    "length",
+    "data",
+    "j_and_f",
+    "onnx",
+    "variants",
+    "zoom",
+    "references",
+    "memory",
+    "studio",
+    "studio_page",
+)
 
 
 def main() -> int:

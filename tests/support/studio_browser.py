@@ -212,9 +212,21 @@ class StudioPage:
 
 
 @contextmanager
-def open_window(browser: Any, studio: StudioProcess, *, empty: bool = False, **options: Any) -> Iterator[StudioPage]:
-    """Open a window of its own on a studio. At the end, the console must have no errors."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720}, **options)
+def open_window(
+    browser: Any, studio: StudioProcess, *, empty: bool = False, script: str = "", **options: Any
+) -> Iterator[StudioPage]:
+    """Open a window of its own on a studio. At the end, the console must have no errors.
+
+    Args:
+        browser: The browser.
+        studio: The studio.
+        empty: Whether the project has no images or videos yet.
+        script: A script that runs before those of the page.
+        options: Options of the window, such as `color_scheme`.
+    """
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 720}, **options})
+    if script:
+        context.add_init_script(script)
     try:
         window = StudioPage(context, studio, empty=empty)
         yield window
