@@ -133,7 +133,8 @@ class Studio:
 
     def import_annotations(self, medium: int, name: str, content: bytes) -> Mapping[str, Any]:
         """Read the annotation file of a name from its content. Raises `MaskletError`."""
-        return import_content(self._workspace, medium, name, content)
+        # `close` waits for these threads: an import that runs when Python ends would abort the process
+        return self._slow.submit(import_content, self._workspace, medium, name, content).result()
 
     def run_with_model(self, work: Callable[[Segmenter], Result]) -> Result:
         """Run a function with the model in the thread of the engine, and return its result.

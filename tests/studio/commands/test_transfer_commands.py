@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import json
 import threading
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
 from masklet.errors import FormatError, InputNotFound, MaskletError
-from masklet.studio import exports
-from support.studio_session import FIRST, TIMEOUT_S, VIDEO, Session, make_mask
+from masklet.studio import exports, studio
+from support.studio_session import FIRST, TIMEOUT_S, VIDEO, Session, make_mask, open_session
 
 
 def export(session: Session, **arguments: Any) -> dict[str, Any]:
@@ -81,6 +82,26 @@ def test_invalid_transfers_are_refused(unchanged: Session, command: str, argumen
 def test_only_exports_are_served(unchanged: Session, name: str) -> None:
     with pytest.raises(InputNotFound):
         unchanged.studio.export(name)
+
+
+def test_closing_waits_for_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def read(*arguments: Any) -> dict[str, Any]:
+        started.set()
+        assert may_end.wait(TIMEOUT_S)
+        ended.set()
+        return {}
+
+    monkeypatch.setattr(studio, "import_content", read)
+    with open_session(tmp_path) as session:
+        thread = threading.Thread(target=session.studio.import_annotations, args=(FIRST, "a.json", b"{}"))
+        thread.start()
+        assert started.wait(TIMEOUT_S)
+        threading.Timer(0.05, may_end.set).start()
+        session.studio.close()
+        assert ended.is_set()
+    thread.join()
 
 
 def test_only_so_many_exports_may_wait(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
