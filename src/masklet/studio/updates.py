@@ -69,8 +69,13 @@ class Updates:
         self._thread.join()
 
     def show(self, client: Client, place: Place) -> None:
-        """Note the frame that a client shows from now on, and send its masks, and the lanes of another medium."""
+        """Note the frame that a client shows from now on, and send its masks, and the lanes of another medium.
+
+        Nothing is noted of a client that has disconnected meanwhile.
+        """
         with self._wake:
+            if client not in self._clients:
+                return
             self._shown[client] = place
             self._new_places.add(client)
             self._wake.notify()
@@ -132,7 +137,9 @@ class Updates:
     def _send_lanes(self, client: Client, medium: int) -> None:
         if self._lanes.get(client) != medium:
             client.send_binary(*self._masks.make_lanes(medium))
-            self._lanes[client] = medium
+            with self._wake:
+                if client in self._shown:
+                    self._lanes[client] = medium
 
 
 def make_problem(error: MaskletError, **place: Any) -> dict[str, Any]:

@@ -69,6 +69,18 @@ def test_lanes_of_a_video_that_is_not_shown_are_sent_on_request(session: Session
         session.run("get_lanes", medium=99)
 
 
+def test_a_client_that_has_disconnected_shows_nothing(session: Session) -> None:
+    client = session.add_client()
+    session.run("show", client, medium=VIDEO, frame=2)
+    session.wait_for(lambda: client.list_binaries("lanes"))
+    session.clients.remove(client)
+    session.studio.disconnect(client)
+    session.run("show", client, medium=FIRST, frame=0)  # it was waiting
+    session.settle()
+    updates = session.studio._workspace.updates
+    assert updates.get_shown(client) is None and client not in updates._lanes
+
+
 def test_no_change_is_sent_before_lanes_that_lack_it(session: Session) -> None:
     changeable: list[bool] = []
 
