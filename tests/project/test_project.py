@@ -277,6 +277,19 @@ def fail_to_write(*arguments: Any) -> None:
     raise ResourceError("disk-full", "the disk is full")
 
 
+@pytest.mark.parametrize("name", ["lock", "log.jsonl", "project.json", "masks/1.jsonl"])
+def test_a_link_in_a_project_is_not_followed(filled: Project, tmp_path: Path, name: str) -> None:
+    filled.close()
+    victim, file = tmp_path / "victim", filled.folder / name
+    victim.write_bytes(file.read_bytes() if name == "log.jsonl" else b"mine")
+    before = victim.read_bytes()
+    file.unlink()
+    file.symlink_to(victim)
+    with pytest.raises(FormatError, match="is a link") as caught, Project.open(filled.folder) as project:
+        project.masks(1).add(box_at(1, 0))
+    assert caught.value.code == "project-broken" and victim.read_bytes() == before
+
+
 def break_line(folder: Path, line: int, text: bytes) -> None:
     lines = (folder / "log.jsonl").read_bytes().splitlines(keepends=True)
     lines[line : line + 1] = [text]

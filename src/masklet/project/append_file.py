@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from masklet.errors import FormatError
 from masklet.files.atomic import sync_folder
 from masklet.files.error_translation import translate_read_errors, translate_write_errors
 
@@ -26,10 +27,12 @@ class AppendFile:
             one replaces it.
 
     Raises:
+        FormatError: `project-broken`. The file is a symbolic link.
         InputNotFound: The file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
+        refuse_link(path)
         self.path = path
         self._starts = array("q")
         self._end = 0
@@ -143,3 +146,14 @@ class AppendFile:
         except OSError:
             os.ftruncate(descriptor, self._end)
             raise
+
+
+def refuse_link(path: Path) -> None:
+    """Raise `FormatError` (`project-broken`) for a symbolic link.
+
+    Projects come from elsewhere, such as a Git repository, and writing through a link could change any file of the
+    user.
+    """
+    if path.is_symlink():
+        message = f"{path} is a link, and a project has its own files; put the file in its place if you know it"
+        raise FormatError("project-broken", message, path=str(path))

@@ -14,6 +14,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.project import action_log, snapshot
 from masklet.project.action_log import REDO, UNDO, ActionLog, Changes, Step
+from masklet.project.append_file import refuse_link
 from masklet.project.cells import Cell, CellKey
 from masklet.project.document import Document
 from masklet.project.entries import entry_to_json, parse_entry
@@ -79,7 +80,8 @@ class Project:
 
         Raises:
             InputNotFound: There is no project, and `create` is false.
-            FormatError: `project-broken` for damaged files, `project-newer` for a later version's project.
+            FormatError: `project-broken` for damaged files and for links in their place, `project-newer` for a later
+                version's project.
             StateError: `job-locked`. Another process has the project open.
             ResourceError: The folder cannot be written.
         """
@@ -88,6 +90,8 @@ class Project:
         if not exists and not create:
             message = f"{folder} is not a project; it has no {snapshot.FILE_NAME}"
             raise InputNotFound("input-not-found", message, path=str(folder))
+        for name in (LOCK, snapshot.FILE_NAME, action_log.FILE_NAME):
+            refuse_link(path / name)
         with translate_write_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = Lock(path / LOCK)
