@@ -84,8 +84,8 @@ class StudioProcess:
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """End the server as Ctrl-C does."""
-        self._end(signal.SIGINT)
+        """End the server as the system does, since Ctrl-C is ignored by processes in the background of a script."""
+        self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

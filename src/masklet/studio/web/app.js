@@ -237,6 +237,7 @@ export class App {
    */
   async goTo(medium, frame) {
     const { store } = this;
+    if (store.medium !== null) this.lastFrames.set(store.medium, store.frame);
     store.goTo(medium, frame);
     if (medium === null || !store.shown) return;
     this.savePlace();
@@ -351,14 +352,7 @@ export class App {
   openMedium(medium) {
     this.stopFollowing();
     this.playback.pause();
-    const isVideo = this.store.media.get(medium)?.kind === "video";
-    this.goTo(medium, isVideo ? this.frameOf(medium) : 0);
-  }
-
-  /** @param {number} medium */
-  frameOf(medium) {
-    if (this.store.medium !== null) this.lastFrames.set(this.store.medium, this.store.frame);
-    return this.lastFrames.get(medium) || 0;
+    this.goTo(medium, this.lastFrames.get(medium) || 0);
   }
 
   stopFollowing() {
