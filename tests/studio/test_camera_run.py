@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklet.errors import BackendError
+from masklet.errors import BackendError, ResourceError
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.messages import pack, unpack
+from masklet.studio.recording import Recording
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera
 from support.color_backend import ColorBackend
@@ -115,6 +116,23 @@ def test_a_recording_becomes_a_video_of_the_project(project: Project) -> None:
     assert [event["medium"] for event in recorded] == [1, 2, 3] == [*media]
     assert {Path(event["path"]).parent for event in recorded} == {project.folder / "recordings"}
     assert all(one.kind == "video" and one.size == SIZE and one.frames for one in media.values())
+
+
+def test_a_recording_without_frames_is_a_problem_and_the_camera_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ResourceError("disk-full", "the disk is full")
+
+    monkeypatch.setattr(Recording, "add", fail)
+    with closing(CameraRun(open_camera(), project, lambda work: pytest.fail("no model is needed"))) as run:
+        run.page.clients.add(client := RecordedClient())  # type: ignore[arg-type]
+        send(run, "record", on=True)
+        wait_for(lambda: len(client.events) == 2)
+        seen = len(client.frames)
+        wait_for(lambda: len(client.frames) > seen)
+        assert [event["problem"]["code"] for event in client.events] == ["disk-full", "video-no-frames"]
+    assert not project.document.media()
 
 
 def test_a_lost_camera_and_a_model_that_fails_are_reported(project: Project) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from masklet.errors import MaskletError
+from masklet.errors import MaskletError, VideoError
 from masklet.files.atomic import make_folder
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
@@ -124,8 +124,10 @@ class CameraRun:
             return
         try:
             recording.close()
-            added = add_media(self._project, [recording.path]).added
-            self.page.clients.broadcast({"event": "recorded", "path": str(recording.path), "medium": added[0]})
+            result = add_media(self._project, [recording.path])
+            if not result.added:
+                raise VideoError("video-no-frames", f"{recording.path} has no frames; record it again")
+            self.page.clients.broadcast({"event": "recorded", "path": str(recording.path), "medium": result.added[0]})
         except MaskletError as error:
             self.page.report(error)
 
