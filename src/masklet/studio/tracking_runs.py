@@ -35,7 +35,8 @@ class _Run:
         done: Number of frames done.
         frame: The last of them.
         report_time: Value of `time.monotonic()` at the last report.
-        job: Its job in the inference engine.
+        job: Its job in the inference engine; None while the video is opened.
+        is_stopped: Whether a user stopped it.
     """
 
     number: int
@@ -45,6 +46,7 @@ class _Run:
     frame: int | None = None
     report_time: float = 0.0
     job: Job[Embeddings] | None = field(default=None, repr=False)
+    is_stopped: bool = False
 
     def describe(self, state: str = "running", problem: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the fields of the event `progress`."""
@@ -99,15 +101,22 @@ class TrackingRuns:
             video.close()
             self._end(run, job)
 
-        run.job = self._engine.submit(Priority.TRACKING, lambda model: self._track(model, video, run), on_end=end)
+        job = self._engine.submit(Priority.TRACKING, lambda model: self._track(model, video, run), on_end=end)
+        with self._lock:
+            run.job = job
+        if run.is_stopped:
+            job.cancel()
         return run.number
 
     def stop(self, number: int) -> None:
         """Stop a run before its next frame. It does nothing if the run has ended."""
         with self._lock:
             run = self._runs.get(number)
-        if run is not None and run.job is not None:
-            run.job.cancel()
+            if run is None:
+                return
+            run.is_stopped, job = True, run.job
+        if job is not None:
+            job.cancel()
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the progress of each run."""

@@ -84,6 +84,20 @@ def test_only_so_many_tracks_may_run(session: Session, monkeypatch: pytest.Monke
     assert session.project.document.cells.frames_of(VIDEO, 1).tolist() == [*range(FRAMES)]
 
 
+def test_a_track_is_stopped_while_its_video_is_opened(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_late(project: Any, medium: int) -> Any:
+        session.run("stop_tracking", run=session.run("hello")["runs"][0]["run"])
+        return open_medium(project, medium)
+
+    open_medium = tracking_runs.open_medium
+    monkeypatch.setattr(tracking_runs, "open_medium", open_late)
+    session.backend.close_gate()
+    run = start_track(session)["run"]
+    session.backend.gate.set()
+    event = wait_for_end(session, run)
+    assert event["state"] == "stopped" and event["done"] <= 1
+
+
 def refuse_to_open(project: Any, medium: int) -> Any:
     raise InputNotFound("input-not-found", "the file is missing")
 
