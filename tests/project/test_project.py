@@ -277,6 +277,13 @@ def fail_to_write(*arguments: Any) -> None:
     raise ResourceError("disk-full", "the disk is full")
 
 
+def test_a_file_is_not_a_project(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"")
+    with pytest.raises(InputNotFound, match="is a file") as caught:
+        Project.open(tmp_path / "cat.jpg")
+    assert caught.value.code == "input-unreadable"
+
+
 @pytest.mark.parametrize("name", ["lock", "log.jsonl", "project.json", "masks/1.jsonl"])
 def test_a_link_in_a_project_is_not_followed(filled: Project, tmp_path: Path, name: str) -> None:
     filled.close()

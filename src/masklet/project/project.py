@@ -79,13 +79,16 @@ class Project:
             create: Make the folder and the project if missing.
 
         Raises:
-            InputNotFound: There is no project, and `create` is false.
+            InputNotFound: There is no project, and `create` is false, or there is a file in its place.
             FormatError: `project-broken` for damaged files and for links in their place, `project-newer` for a later
                 version's project.
             StateError: `job-locked`. Another process has the project open.
             ResourceError: The folder cannot be written.
         """
         path = Path(folder).absolute()
+        if path.is_file():
+            message = f"{folder} is a file, and a project is a folder; choose another place"
+            raise InputNotFound("input-unreadable", message, path=str(folder))
         exists = any((path / name).is_file() for name in (snapshot.FILE_NAME, action_log.FILE_NAME))
         if not exists and not create:
             message = f"{folder} is not a project; it has no {snapshot.FILE_NAME}"
