@@ -115,6 +115,24 @@ def test_media_are_opened_and_the_project_is_opened_again(
         assert len(project.document.media()) == 2
 
 
+def test_a_warning_is_one_line(
+    media: Path, visit: Callable[..., list[BaseException]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (media / "a.png").write_bytes(encode_image(np.zeros((48, 64), np.uint16)))
+
+    def look(server: Server) -> None:
+        visitor = Visitor(server)
+        with visitor.connect() as client:
+            while "media/1" not in ask(client, "hello")["entries"]:
+                pass
+        assert visitor.get("/frames/1/0").status == 200
+
+    raised = visit(look)
+    assert studio(media / "a.png", "--project", "birds") == 0 and not raised
+    err = capfd.readouterr().err
+    assert "masklet: warning: took the high 8 of 16 bits" in err and "MaskletWarning" not in err
+
+
 def test_a_termination_ends_it_and_a_port_that_is_taken_is_replaced_unless_it_was_named(
     media: Path, visit: Callable[..., list[BaseException]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

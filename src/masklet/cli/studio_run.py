@@ -17,6 +17,7 @@ from masklet.checkpoints.hub import find_release
 from masklet.cli import console
 from masklet.cli.options import ModelOptions, locate_model
 from masklet.cli.studio_page import show_page
+from masklet.cli.track_run import print_warnings
 from masklet.cli.webcam_session import open_source
 from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_read_errors
@@ -77,6 +78,7 @@ def run(request: StudioRequest) -> int:
     _check_model(request.model.model)
     with ExitStack() as stack:
         stack.enter_context(_restore_signals())
+        stack.enter_context(print_warnings())
         try:
             project = stack.enter_context(_open_project(request))
             clients = Clients()
