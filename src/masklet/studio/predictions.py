@@ -107,9 +107,9 @@ class Predictions:
             close_group = stack.pop_all().close
 
         def end(job: Job[Embeddings]) -> None:
-            close_group()
             if job.error is not None:
                 on_error(job.error)
+            close_group()
 
         request = _Request(target, prompt, group, cell, continues)
         slot = "predict", target
