@@ -76,7 +76,7 @@ def test_objects_of_a_video_are_copied_to_another_frame(session: Session) -> Non
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"to_medium": OTHER}, "images of the same size only"),
+        ({"to_medium": OTHER}, "images of the same size only, not from 60 × 40 to 60 × 41"),
         ({"to_medium": FIRST}, "to the frame that they are on"),
         ({"to_frame": 1}, "no frame 1"),
         ({"medium": SECOND, "objects": []}, "none of these objects has a mask"),

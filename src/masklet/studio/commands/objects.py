@@ -90,8 +90,8 @@ class ObjectCommands:
     def _check_sizes(self, medium: int, to_medium: int) -> None:
         size, to_size = (self._workspace.document.medium(number).size for number in (medium, to_medium))
         if size != to_size:
-            message = f"objects are copied to images of the same size only, and {list(to_size)} is not {list(size)}"
-            raise PromptError("mask-shape", message)
+            sizes = " to ".join(f"{width} × {height}" for height, width in (size, to_size))
+            raise PromptError("mask-shape", f"objects are copied to images of the same size only, not from {sizes}")
 
     def _copy_cell(self, cell: Cell, medium: int, to_medium: int) -> Cell:
         if cell.mask is None:
