@@ -122,7 +122,7 @@ def test_a_request_with_two_hosts_is_refused(server: Server) -> None:
 
 
 def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 1.0)
     with serve() as server, Visitor(server).connect() as open_socket:
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
             silent.sendall(b"GET / HT")
@@ -132,7 +132,7 @@ def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_connections_without_a_further_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 1.0)
     with serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=60) as silent:
         for _ in range(2):  # the second one shows that the connection stays open after the first
             silent.sendall(b"HEAD /enter HTTP/1.1\r\nHost: localhost\r\n\r\n")
