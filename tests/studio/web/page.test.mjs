@@ -6,6 +6,7 @@ import test from "node:test";
 import { App } from "../../../src/masklet/studio/web/app.js";
 import { parseBinary, formatBinary, Connection } from "../../../src/masklet/studio/web/connection.js";
 import { aggregate, describeCell, isLow, readCell } from "../../../src/masklet/studio/web/lane_colors.js";
+import { sentence } from "../../../src/masklet/studio/web/messages.js";
 import { PromptEditor } from "../../../src/masklet/studio/web/prompt_editor.js";
 import { Shortcuts, keyName, refusal, showKey } from "../../../src/masklet/studio/web/shortcuts.js";
 import { Store } from "../../../src/masklet/studio/web/store.js";
@@ -331,4 +332,9 @@ test("a model that cannot be loaded is reported once", () => {
   assert.deepEqual(problems, ["The model could not be loaded: no weights at x."]);
   app.receiveEvent({ event: "problem", command: "predict", problem: { detail: "out of memory" } });
   assert.equal(problems.length, 2);
+});
+
+test("sentences begin with a capital letter, names of files as they are", () => {
+  assert.equal(sentence("no positive point"), "No positive point.");
+  assert.equal(sentence("bad.json: not JSON"), "bad.json: not JSON.");
 });

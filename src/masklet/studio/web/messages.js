@@ -62,6 +62,6 @@ export class Messages {
 
 /** @param {string} text @returns {string} with a capital letter and a full stop */
 export function sentence(text) {
-  const start = text.charAt(0).toUpperCase() + text.slice(1);
+  const start = /^[a-z]+[\s,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // no file names
   return /[.!?]$/.test(start) ? start : `${start}.`;
 }

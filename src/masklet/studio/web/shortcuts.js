@@ -132,17 +132,7 @@ const RESERVED = new Set([
   ...["W", "T", "N", "Tab", "Shift+W", "Shift+T", "Shift+N", "Shift+Tab", "Q", "R", "L"].map((key) => `Ctrl+${key}`),
   ...["F5", "F11", "F12", "Alt+F4", "Alt+ArrowLeft", "Alt+ArrowRight", "Ctrl+Shift+I", "Ctrl+PageUp", "Ctrl+PageDown"],
 ]);
-const MODIFIERS = new Set([
-  "Control",
-  "Shift",
-  "Alt",
-  "Meta",
-  "AltGraph",
-  "CapsLock",
-  "Dead",
-  "Process",
-  "Unidentified",
-]);
+const MODIFIERS = new Set("Control Shift Alt Meta AltGraph CapsLock Dead Process Unidentified".split(" "));
 const NAMES = /** @type {Record<string, string>} */ ({
   ArrowLeft: "←",
   ArrowRight: "→",

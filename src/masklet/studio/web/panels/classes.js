@@ -8,18 +8,7 @@ import { createSection } from "./section.js";
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../store.js").ObjectClass} ObjectClass */
 
-const COLORS = [
-  "#e6194b",
-  "#3cb44b",
-  "#4363d8",
-  "#f58231",
-  "#911eb4",
-  "#42d4f4",
-  "#f032e6",
-  "#9a6324",
-  "#469990",
-  "#808000",
-];
+const COLORS = "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #42d4f4 #f032e6 #9a6324 #469990 #808000".split(" ");
 
 /** @param {App} app @param {HTMLElement} parent */
 export function createClasses(app, parent) {

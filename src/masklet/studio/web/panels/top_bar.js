@@ -8,15 +8,6 @@ import { setTheme, storedTheme } from "../theme.js";
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../store.js").Tool} Tool */
 
-/** @type {Record<Tool, string>} */
-const TOOL_ICONS = {
-  select: "select",
-  prompt: "point",
-  brush: "brush",
-  eraser: "eraser",
-  polygon: "polygon",
-  proposals: "proposals",
-};
 const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 
 /**
@@ -32,7 +23,12 @@ export function createTopBar(app, root, open) {
   const tools = new Map(
     /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => [
       tool,
-      button({ icon: TOOL_ICONS[tool], label: TOOL_NAMES[tool], action: `tool.${tool}`, pressed: false }),
+      button({
+        icon: tool === "prompt" ? "point" : tool,
+        label: TOOL_NAMES[tool],
+        action: `tool.${tool}`,
+        pressed: false,
+      }),
     ]),
   );
   const toolbar = h("div", { class: "group", role: "toolbar", "aria-label": "Tools" }, ...tools.values());
