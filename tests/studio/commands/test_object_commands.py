@@ -98,6 +98,7 @@ def test_classes_are_added_changed_and_removed(session: Session) -> None:
     assert session.project.document.classes()[cup].attributes == ("state",)
     session.run("predict", medium=FIRST, frame=0, object=None, points=[[10, 10, 1]], box=None, **{"class": cup})
     assert session.project.document.label_of(FIRST, 1) == "mug"
+    session.settle()  # else the mask would be an action after the next one
     session.run("remove_class", **{"class": cup})
     assert [*session.project.document.classes()] == [pot]
     assert session.project.document.object_of(FIRST, 1).class_id is None
