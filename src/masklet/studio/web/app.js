@@ -596,32 +596,42 @@ export class App {
   }
 
   /**
-   * Set the class of the selected object and of the next ones. If none is selected, the object that was just finished
-   * gets it, unless it has one.
+   * Set the class of the selected object and of the next ones; without one, of the object that is being created, or of
+   * the last one if it has none.
    *
    * @param {number | null} id
    * @param {string} [name] of a class that this window has not been sent yet
    */
   async useClass(id, name = id === null ? "none" : this.store.classes.get(id)?.name || "") {
     const { store, finished } = this;
+    const { creating } = this.editor;
     store.currentClass = id;
     store.touch("classes");
-    const object = store.object ?? (await this.objectWithoutClass(finished));
+    const object =
+      store.object ?? (creating ? await this.createdObject(creating) : await this.objectWithoutClass(finished));
     this.messages.note(`Class of ${object === null ? "" : `${store.nameOf(object)} and `}the next objects: ${name}.`);
     if (object !== null) await this.changeObject(object, { class: id });
   }
 
   /**
    * @param {import("./prompt_editor.js").FinishedObject | null} finished
-   * @returns {Promise<number | null>} the object, if the user can see it and it has no class
+   * @returns {Promise<number | null>} the object, if it is shown and has no class
    */
   async objectWithoutClass(finished) {
-    await finished?.reply;
-    const object = finished?.medium === this.store.medium ? (finished?.object ?? null) : null;
-    // the event with the object may follow the reply
+    const object = finished && (await this.createdObject(finished));
+    return object !== null && this.store.objectOf(object)?.class === null ? object : null;
+  }
+
+  /**
+   * @param {import("./prompt_editor.js").FinishedObject} created
+   * @returns {Promise<number | null>} the object, once it exists, if it is shown
+   */
+  async createdObject(created) {
+    await created.reply;
+    const object = created.medium === this.store.medium ? created.object : null;
     for (let wait = 0; wait < 100 && object !== null && !this.store.objectOf(object); wait++)
       await new Promise((resolve) => setTimeout(resolve, 20));
-    return object !== null && this.store.objectOf(object)?.class === null ? object : null;
+    return object;
   }
 
   /** @param {"hidden" | "locked"} field @param {number | null} [object] */

@@ -80,6 +80,11 @@ export class PromptEditor {
     return this.set({ points: points.filter((_, i) => i !== index), box });
   }
 
+  /** @returns {Draft | undefined} of the object that the server is creating */
+  get creating() {
+    return this.drafts.find((draft) => draft.object === null && !draft.finished);
+  }
+
   /**
    * The next click starts a new object.
    *
@@ -87,7 +92,7 @@ export class PromptEditor {
    */
   finish() {
     const { medium, object } = this.store;
-    const draft = this.drafts.find((other) => other.object === null && !other.finished);
+    const draft = this.creating;
     for (const other of this.drafts) if (other.object === null) other.finished = true;
     this.store.select(null);
     this.store.touch("prompts");
