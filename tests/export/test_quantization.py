@@ -81,8 +81,8 @@ def lite_quantization() -> Quantization:
 
 
 def list_quantized_layers() -> dict[str, list[str]]:
-    """Names of the layers of the trunk behind stride 8, by kind, and of the maps that they take and give."""
-    blocks = LITE.config.mbconv_blocks[LITE.config.mbconv_ends[8] + 1 :]
+    """Names of the layers of the trunk at stride 32, by kind, and of the sums of its blocks."""
+    blocks = LITE.config.mbconv_blocks[LITE.config.mbconv_ends[16] + 1 :]
     residual = [block for block in blocks if block.is_residual]
     return {
         "wide": [f"{block.name}.{layer}" for block in blocks for layer in ("expand", "depthwise")],
@@ -105,8 +105,8 @@ def measure_lite_errors(quantization: Quantization) -> dict[str, float]:
     return {name: float(np.linalg.norm(quantized[name] - x) / np.linalg.norm(x)) for name, x in exact.items()}
 
 
-def test_maps_and_moments_behind_stride_8_are_measured() -> None:
-    layers, first = list_quantized_layers(), LITE.config.mbconv_blocks[LITE.config.mbconv_ends[8]]
+def test_maps_and_moments_at_stride_32_are_measured() -> None:
+    layers, first = list_quantized_layers(), LITE.config.mbconv_blocks[LITE.config.mbconv_ends[16]]
     ranges = {name.removesuffix(".map"): item for name, item in lite_quantization().ranges.items() if ".map" in name}
     last = f"{first.name}.{'sum' if first.is_residual else 'project'}"
     assert {*ranges} == {last, *layers["wide"], *layers["project"], *layers["sum"]}
@@ -132,9 +132,8 @@ def test_convolutions_between_quantized_maps_are_fused_to_integers(tmp_path: Pat
     content = write_graph("encode", LITE, quantization=lite_quantization())
     onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
-    layers, end = list_quantized_layers(), LITE.config.mbconv_blocks[LITE.config.mbconv_ends[16]]
-    assert not end.is_residual  # its result is a feature in float32 too
-    assert kinds.count("QLinearConv") == len({*layers["wide"], *layers["project"]} - {f"{end.name}.project"}) > 10
+    layers = list_quantized_layers()
+    assert kinds.count("QLinearConv") == len({*layers["wide"], *layers["project"]}) > 5
     assert kinds.count("Clip") == 0
 
 

@@ -1,7 +1,7 @@
 """Graph `encode` of networks with EfficientNet-Lite: convolutions throughout, in maps (B, C, H, W).
 
-With int8, the blocks of strides 16 and 32 are quantized. At finer strides the error would be larger: their features go
-to the masks directly, and errors of the first blocks grow from block to block.
+With int8, the blocks of stride 32 are quantized. At finer strides the error would be larger: it grows from block to
+block, and the features of strides 4 and 8 reach the masks directly (docs/log.md, 2026-11-30).
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import GRAY, Features
-from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, STRIDES, MBConvConfig, ModelConfig
+from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, MBConvConfig, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
 from masklet.position_tables import compute_position_waves
+
+QUANTIZED_STRIDE = 32  # the finest of the blocks that int8 quantizes
 
 
 def encode_with_lite(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
@@ -35,13 +37,13 @@ def _encode_trunk(graph: GraphBuilder, config: ModelConfig, images: str) -> list
     gray = graph.constant(np.array(GRAY)[:, None, None])
     x = _convolve(graph, graph.op("Sub", graph.to_graph_dtype(images), gray), "trunk.stem", kernel=3, stride=2)
     x, outputs, ends = _relu6(graph, x), [], config.mbconv_ends.values()
-    blocks, finest = config.mbconv_blocks, config.mbconv_ends[STRIDES[1]]
+    blocks, last_exact = config.mbconv_blocks, config.mbconv_ends[QUANTIZED_STRIDE // 2]
     for index, block in enumerate(blocks):
-        write = _write_quantized_block if index > finest else _write_block
+        write = _write_quantized_block if index > last_exact else _write_block
         x = write(graph, x, block)
         if index in ends:
             outputs.append(x)
-        if finest <= index < len(blocks) - 1:
+        if last_exact <= index < len(blocks) - 1:
             x = graph.quantize_map(x, f"{block.name}.{'sum' if block.is_residual else 'project'}")
     return outputs
 
