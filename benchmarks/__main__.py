@@ -17,6 +17,7 @@ KINDS = (
     "data",
     "j_and_f",
     "onnx",
+    "quantization",
     "variants",
     "zoom",
     "references",
