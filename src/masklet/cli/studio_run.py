@@ -77,7 +77,7 @@ def run(request: StudioRequest) -> int:
     folders = _list_folders(files)
     _check_model(request.model.model)
     with ExitStack() as stack:
-        stack.enter_context(_restore_signals())
+        interrupted = stack.enter_context(_note_interrupts())
         stack.enter_context(print_warnings())
         try:
             project = stack.enter_context(_open_project(request))
@@ -90,7 +90,7 @@ def run(request: StudioRequest) -> int:
             stack.callback(_ignore_signals)  # while the studio is closed, which takes some seconds
             _show(server, cameras, request)
             _add_media(project, files)
-            _wait()
+            _wait(interrupted)
         except KeyboardInterrupt:
             console.say("closing; everything is saved")
     return 0
@@ -218,11 +218,22 @@ def _add_media(project: Project, paths: list[str]) -> None:
 
 
 @contextmanager
-def _restore_signals() -> Iterator[None]:
-    """Restore the handlers of signals at the end of the block."""
+def _note_interrupts() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C sets, and restore the handlers of signals at the end of the block.
+
+    Ctrl-C also raises `KeyboardInterrupt` as usual, but Python drops that where an object is being finalized.
+    """
+    interrupted = threading.Event()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if handlers[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield interrupted
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -233,8 +244,8 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _wait() -> None:
+def _wait(interrupted: threading.Event) -> None:
     """Wait for Ctrl-C or another signal."""
-    forever = threading.Event()
-    while not forever.wait(3600):
+    while not interrupted.wait(1.0):
         pass
+    raise KeyboardInterrupt
