@@ -92,13 +92,13 @@ def _compare(exact: OnnxBackend, quantized: OnnxBackend, folder: Path, zoom: flo
     results: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in PROMPTS}
     for item in open_images(folder):
         image, annotation = item.read()
-        truth = np.stack([annotation.mask(object_id) for object_id in annotation.object_ids])
+        masks = np.stack([annotation.mask(object_id) for object_id in annotation.object_ids])
         images = [segmenter.embed(image) for segmenter in segmenters]
         for kind, make in PROMPTS.items():
-            prompts = {number: make(mask) for number, mask in enumerate(truth, start=1)}
+            prompts = {number: make(mask) for number, mask in enumerate(masks, start=1)}
             given = {number: prompt for number, prompt in prompts.items() if prompt is not None}
             first, second = (image.predict(given).binary for image in images)
-            rows = [truth[number - 1] for number in given]
+            rows = [masks[number - 1] for number in given]
             for pair in zip(first, second, rows, strict=True):
                 results[kind].append((_iou(pair[0], pair[1]), _iou(pair[0], pair[2]), _iou(pair[1], pair[2])))
     return [_summarize(kind, np.array(values)) for kind, values in results.items()]
