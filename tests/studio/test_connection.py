@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -18,18 +18,7 @@ from masklet.studio import connection
 from masklet.studio.connection import MAX_CLIENTS, TRY_LATER, Client
 from masklet.studio.messages import pack, unpack
 from masklet.studio.server import Server
-from support.studio import Visitor, ask, serve
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def visitor(server: Server) -> Visitor:
-    return Visitor(server)
+from support.studio import Visitor, ask
 
 
 def close_code(socket: ClientConnection) -> int:

@@ -21,17 +21,6 @@ TOKEN = "a token of the user: ü"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def visitor(server: Server) -> Visitor:
-    return Visitor(server)
-
-
-@pytest.fixture(scope="module")
 def shared_server() -> Iterator[Server]:
     """A server with a token and a further name."""
     with serve(Access(["studio.example", "fe80::1"], TOKEN)) as server:

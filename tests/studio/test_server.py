@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -15,17 +14,6 @@ from masklet.studio import app, http_protocol
 from masklet.studio.connection import FrameRequest
 from masklet.studio.server import Server
 from support.studio import Visitor, ask, serve
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def visitor(server: Server) -> Visitor:
-    return Visitor(server)
 
 
 def test_the_page_and_its_files_are_served(visitor: Visitor) -> None:

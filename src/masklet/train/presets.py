@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from masklet.errors import SettingsError
 from masklet.train.settings import Settings
@@ -52,6 +53,18 @@ _LITE = replace(
     layer_decay=0.95,
     muon=True,
 )
+
+_MEMORY_STAGE: dict[str, Any] = {  # the memory alone
+    "trainable": ("memory_", "pointer_", "slots", "hidden", "no_pointer", "mask_downsample"),
+    "objects_per_clip": 4,
+    "clips_per_batch": 2,
+    "clip_fraction": 1.0,
+    "ellipses_per_image": 0,
+    "embedding_weight": 0.0,
+    "learning_rate": 5e-4,
+    "warmup_steps": 20,
+    "ema_decay": 0.99,
+}
 
 PRESETS: dict[str, Settings] = {
     "pretrain-images": Settings(
@@ -157,19 +170,11 @@ PRESETS: dict[str, Settings] = {
     ),
     "nano-follow": replace(  # the memory alone, on longer clips: predictions on images stay unchanged
         _NANO,
-        trainable=("memory_", "pointer_", "slots", "hidden", "no_pointer", "mask_downsample"),
+        **_MEMORY_STAGE,
         easy_until=0.0,
         input_sizes=(256,),
-        objects_per_clip=4,
         frames_per_clip=(8,),
-        clips_per_batch=2,
-        clip_fraction=1.0,
         clips_from_images=0.6,
-        ellipses_per_image=0,
-        embedding_weight=0.0,
-        learning_rate=5e-4,
-        warmup_steps=20,
-        ema_decay=0.99,
         minutes=30.0,
     ),
     "lite-start": replace(  # all but the pretrained trunk, whose weights early gradients of a new decoder would damage
@@ -189,18 +194,10 @@ PRESETS: dict[str, Settings] = {
     ),
     "lite-follow": replace(  # the memory alone, as `nano-follow`
         _LITE,
-        trainable=("memory_", "pointer_", "slots", "hidden", "no_pointer", "mask_downsample"),
+        **_MEMORY_STAGE,
         input_sizes=(384,),
-        objects_per_clip=4,
         frames_per_clip=(4, 8),
-        clips_per_batch=2,
-        clip_fraction=1.0,
         clips_from_images=0.4,
-        ellipses_per_image=0,
-        embedding_weight=0.0,
-        learning_rate=5e-4,
-        warmup_steps=20,
-        ema_decay=0.99,
         minutes=60.0,
     ),
     "nano-finetune": replace(
