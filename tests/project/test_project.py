@@ -172,7 +172,7 @@ def test_a_run_is_undone_in_one_step(project: Project) -> None:
     assert project.document.cells.frames_of(1, 1).tolist() == [*range(5)]
 
 
-def test_an_action_divides_a_run_that_goes_on(project: Project) -> None:
+def test_an_action_between_the_changes_of_a_run_is_undone_first(project: Project) -> None:
     add_video(project, 10)
     with project.group() as group:
         for frame in range(4):
@@ -183,18 +183,65 @@ def test_an_action_divides_a_run_that_goes_on(project: Project) -> None:
     while label := project.undo_label:
         actions.append(label)
         project.undo()
-    assert actions == ["track", "change_class", "track"]
+    assert actions == ["change_class", "track"]
+    assert not len(project.document.cells.frames_of(1, 1))
 
 
-def test_a_group_has_the_number_of_its_first_change(project: Project) -> None:
+def test_a_change_of_what_a_run_changes_next_divides_it(project: Project) -> None:
     add_video(project, 10)
     with project.group() as group:
         first = project.act("track", cells={(1, 1, 0): Cell(0, 1.0, "track")}, group=group)
         second = project.act("track", cells={(1, 1, 1): Cell(0, 1.0, "track")}, group=group)
+        edit = project.act("edit", cells={(1, 1, 2): Cell(0, 1.0, "edit")})
+        third = project.act("track", cells={(1, 1, 2): Cell(0, 0.5, "track")}, group=group)
+        last = project.act("track", cells={(1, 1, 3): Cell(0, 1.0, "track")}, group=group)
+    assert (first.group, second.group, third.group, last.group) == (first.seq, first.seq, third.seq, third.seq)
+    project.undo()
+    assert project.document.cell(1, 1, 2) == edit.cells[1, 1, 2]
+
+
+def test_a_run_goes_on_after_an_undo_that_can_still_be_redone(project: Project) -> None:
+    add_video(project, 10)
+    with project.group() as group:
+        project.act("track", cells={(1, 1, 0): Cell(0, 1.0, "track")}, group=group)
         name_class(project, "dog")
         project.undo()
-        third = project.act("track", cells={(1, 1, 2): Cell(0, 1.0, "track")}, group=group)
-    assert (first.group, second.group, third.group) == (2, 2, third.seq)
+        project.act("track", cells={(1, 1, 1): Cell(0, 1.0, "track")}, group=group)
+    assert (project.undo_label, project.redo_label) == ("track", "change_class")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["first run", "second run", "act", "undo", "redo"]), st.integers(0, 3)), max_size=30
+    )
+)
+def test_runs_and_actions_at_the_same_time_are_undone_to_the_start_and_redone(
+    steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("project")
+    with Project.open(folder) as project:
+        add_video(project, 8)
+        start = read_state(project)
+        with project.group() as first, project.group() as second:
+            groups = {"first run": first, "second run": second, "act": None}
+            for number, (kind, frame) in enumerate(steps):
+                if kind in ("undo", "redo"):
+                    getattr(project, kind)()
+                else:
+                    cells = {(1, 1, frame): Cell(0, number / 100, "track")}
+                    project.act("track", cells=cells, group=groups[kind])
+        while project.redo():
+            pass
+        end = read_state(project)
+        with Project.open(copy_files(folder, tmp_path_factory.mktemp("copy"))) as copied:
+            assert (read_state(copied), copied.undo_label) == (end, project.undo_label)
+            while copied.undo():
+                pass
+            assert read_state(copied) == start
+            while copied.redo():
+                pass
+            assert read_state(copied) == end
 
 
 def test_a_run_that_was_undone_makes_no_further_changes(project: Project) -> None:

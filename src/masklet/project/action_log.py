@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ class Step:
     old_changes: Changes = field(default_factory=dict)
     old_cells: CellChanges = field(default_factory=dict)
 
+    @property
+    def keys(self) -> Iterator[str | CellKey]:
+        """Keys of the entries and cells that it changes."""
+        return chain(self.changes, self.cells)
+
     def to_line(self) -> bytes:
         """Return the line of the log."""
         record: dict[str, Any] = {
@@ -65,12 +71,25 @@ class Step:
 
 @dataclass(slots=True)
 class Group:
-    """Changes that are undone together: lines `first` to before `stop` of the log."""
+    """Changes that are undone together.
+
+    Attributes:
+        number: Number of the first change.
+        action: Its action.
+        lines: Ranges of lines of the log, in order.
+    """
 
     number: int
     action: str
-    first: int
-    stop: int
+    lines: list[range]
+
+    def add(self, line: int) -> None:
+        """Add the last line of the log."""
+        last = self.lines[-1]
+        if last.stop == line:
+            self.lines[-1] = range(last.start, line + 1)
+        else:
+            self.lines.append(range(line, line + 1))
 
 
 class ActionLog:
@@ -122,7 +141,7 @@ class ActionLog:
         """Append a step; with `sync` it is on the disk afterwards. Raises `ResourceError`."""
         assert step.seq == self.seq + 1, "changes are numbered in order"
         line = self._file.append(step.to_line(), sync=sync)
-        self._update_groups(line, step.group, step.action)
+        self._update_groups(line, step.seq, step.group, step.action)
         self.seq = step.seq
 
     def sync(self) -> None:
@@ -138,7 +157,7 @@ class ActionLog:
         """Read the entries and cells after a group. Raises `FormatError` (`project-broken`)."""
         changes: dict[str, Any] = {}
         cells: dict[CellKey, Cell | None] = {}
-        for line, text in self._read_lines(range(group.first, group.stop)):
+        for line, text in self._read_lines([*chain(*group.lines)]):
             with self._name_errors(line):
                 record = json.loads(text)
                 changes.update(record["changes"])
@@ -149,7 +168,7 @@ class ActionLog:
         """Read the entries and cells before a group. Raises `FormatError` (`project-broken`)."""
         changes: dict[str, Any] = {}
         cells: dict[CellKey, Cell | None] = {}
-        for line, text in self._read_lines(range(group.stop - 1, group.first - 1, -1)):
+        for line, text in self._read_lines([*chain(*group.lines)][::-1]):
             with self._name_errors(line):
                 record = json.loads(text)
                 before = record.get("before", {"changes": {}, "cells": []})
@@ -158,6 +177,12 @@ class ActionLog:
                 cells.update({(medium, key, frame): None for medium, key, frame, *_ in record["cells"]})
                 cells.update(map(cell_from_json, before["cells"]))
         return changes, cells
+
+    def has_actions_after(self, seq: int) -> bool:
+        """Return whether other changes than those that continue a group follow a number."""
+        lines = range(seq + 1 - self.first, len(self))
+        heads = (_read_head(text) or (0, 0, "") for _, text in self._read_lines(lines))
+        return any(number == group or action in (UNDO, REDO) for number, group, action in heads)
 
     def cut_after(self, seq: int) -> None:
         """Remove the changes after a number from the file, and read the groups again. Raises `ResourceError`."""
@@ -172,10 +197,10 @@ class ActionLog:
             self.first, self.seq = seq, seq - 1
         if seq != self.seq + 1:
             raise self._error(line, f"change {self.seq + 1} is missing")
-        self._update_groups(line, group, action)
+        self._update_groups(line, seq, group, action)
         self.seq = seq
 
-    def _update_groups(self, line: int, group: int, action: str) -> None:
+    def _update_groups(self, line: int, seq: int, group: int, action: str) -> None:
         if action in (UNDO, REDO):
             source, target = (self.done, self.undone) if action == UNDO else (self.undone, self.done)
             if not source or source[-1].number != group:
@@ -184,14 +209,16 @@ class ActionLog:
             return
         if action in PERMANENT:
             return
+        if group != seq:
+            joined = next((earlier for earlier in reversed(self.done) if earlier.number == group), None)
+            if joined is None:
+                raise self._error(line, f"group {group} cannot go on")
+            joined.add(line)
+            return
         self.undone.clear()
-        last = self.done[-1] if self.done else None
-        if last is not None and last.number == group and last.stop == line:
-            last.stop += 1
-        else:
-            self.done.append(Group(group, action, line, line + 1))
+        self.done.append(Group(group, action, [range(line, line + 1)]))
 
-    def _read_lines(self, lines: range) -> Iterator[tuple[int, bytes]]:
+    def _read_lines(self, lines: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         return zip(lines, self._file.read_lines(lines), strict=True)
 
     def _parse(self, line: int, text: bytes) -> Step:

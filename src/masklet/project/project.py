@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +35,19 @@ class ActionGroup:
     Attributes:
         number: Number of its first change; 0 before.
         undone: Whether it was undone, after which the run should end.
+        changed: Keys of what other actions changed since it began.
     """
 
     number: int = 0
     undone: bool = False
+    changed: set[str | CellKey] = field(default_factory=set)
 
-    def continue_with(self, seq: int, log: ActionLog) -> int:
-        """Return the group of the next change, which is `seq` if it is the first one or others were made since."""
-        last = log.done[-1] if log.done else None
-        if last is None or last.number != self.number or last.stop != len(log):
-            self.number = seq
-        return self.number
+    def continue_with(self, step: Step) -> Step:
+        """Return a change as part of the group. The group begins anew with a change of what other actions changed."""
+        if not self.number or not self.changed.isdisjoint(step.keys):
+            self.number = step.seq
+            self.changed.clear()
+        return replace(step, group=self.number)
 
 
 class Project:
@@ -144,7 +146,7 @@ class Project:
             action: Name of the action, in lower-case letters and underscores.
             entries: Entries in JSON by key; None removes one.
             cells: Cells by medium, object and frame; None removes one. Masks that they name were added before.
-            group: The group of a run, see `group`. Its changes are on the disk within a second.
+            group: The group of a run, see `group`. Its changes after the first are on the disk within a second.
 
         Returns:
             The change, without what was as stated before. Nothing is written if nothing changes.
@@ -161,16 +163,17 @@ class Project:
             if not step.changes and not step.cells:
                 return replace(step, seq=self.seq)
             if group is not None:
-                step = replace(step, group=group.continue_with(step.seq, self._log))
-            self._append(step, sync=group is None)
+                step = group.continue_with(step)
+            self._append(step, sync=step.group == step.seq)
             return step
 
     @contextmanager
     def group(self) -> Iterator[ActionGroup]:
         """Open a group for a run whose changes arrive over time. They are undone together.
 
-        An action between two of its changes divides it into two groups, so that actions are undone in their order.
-        Once it is undone, its further changes are not made.
+        Other actions may come between its changes. One that changed an entry or a cell divides the group where the run
+        changes the same one, so that actions can be undone in their order. Once the group is undone, its further
+        changes are not made.
         """
         group = ActionGroup()
         with self._lock:
@@ -295,6 +298,9 @@ class Project:
         if sync:
             self._synced_at = time.monotonic()
         self.document.apply(step.changes, step.cells)
+        for group in self._groups:
+            if group.number != step.group:
+                group.changed.update(step.keys)
         for listener in (*self._listeners,):
             listener(step)
         if time.monotonic() - self._saved_at > max(_SNAPSHOT_S, self._saving_s / _SNAPSHOT_SHARE):

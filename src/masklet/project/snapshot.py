@@ -117,7 +117,7 @@ def _replay(folder: Path, document: Document, log: ActionLog, seq: int) -> None:
         if is_complete(step):
             document.apply(step.changes, step.cells)
             continue
-        if not log.done or log.done[-1].number != step.group or log.done[-1].stop < len(log):
+        if step.seq == step.group or log.has_actions_after(step.seq):
             message = f"{folder / 'masks'} lacks masks of change {step.seq} in {log.path}; restore them from a copy"
             raise FormatError("project-broken", message, path=str(folder))
         log.cut_after(step.seq - 1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from masklet.errors import MaskletError
+from masklet.project.entries import object_key
 from support.gray_world import draw_boxes
 from support.studio_session import CENTERS, FIRST, VIDEO, Session, make_boxes, make_mask
 
@@ -146,6 +147,21 @@ def test_a_result_is_dropped_if_the_user_changed_the_prompt_or_the_mask(session:
     expected = {"undo": WITH_BRIGHTER, "paint": mask}.get(change)
     found = session.mask(object_id)
     assert found is None if expected is None else (found == expected).all()
+
+
+def test_a_click_and_its_mask_are_one_action_although_another_comes_between(session: Session) -> None:
+    session.backend.close_gate()
+    object_id = predict(session, [[X, Y, 1]])
+    assert session.backend.waiting.wait(60)
+    session.run("change_object", medium=FIRST, object=object_id, fields={"name": "fish"})
+    session.backend.gate.set()
+    session.settle()
+    assert session.mask(object_id).any()
+    session.run("undo")
+    entry = session.project.document.entry(object_key(FIRST, object_id))
+    assert session.mask(object_id).any() and entry is not None and not entry["name"]
+    session.run("undo")
+    assert session.project.document.entry(object_key(FIRST, object_id)) is None
 
 
 def test_the_error_of_a_prediction_is_reported_to_its_client(session: Session) -> None:
