@@ -15,7 +15,7 @@ pytest.importorskip("hatchling")
 ROOT = Path(__file__).resolve().parents[1]
 METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 PAGE = ROOT / "src" / "masklet" / "studio" / "web"
-PAGE_SUFFIXES = {".css", ".html", ".js", ".json", ".svg"}
+PAGE_SUFFIXES = {".css", ".html", ".js", ".svg"}
 DATA_FILES = {"py.typed", "weights/nano.safetensors"}
 MAX_PAGE_BYTES = 400_000
 MAX_WHEEL_BYTES = 13_000_000  # 11.5 MB on 2026-11-30, of which the weights are 10.9 MB

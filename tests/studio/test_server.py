@@ -28,7 +28,7 @@ def test_the_page_and_its_files_are_served(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/none", "/static/", "/static/none.js", "/static/../server.py", "/static/%2e%2e/server.py", "//",
-     "/static/..%2fserver.py", "/static//etc/passwd", "/static/%2Fetc%2Fpasswd", "/static/tsconfig.json",
+     "/static/..%2fserver.py", "/static//etc/passwd", "/static/%2Fetc%2Fpasswd", "/static/none.json",
      "/static/.hidden.js", "/static/panels", "/static/a\\..\\server.py", "/static/index.html/",
      "/static/index.html%00.js", "/frames/1", "/frames/1/0/", "/frames/1/404", "/exports/..zip", "/exports/a",
      "/exports/.hidden.zip", "/exports/a%2fb.zip", "/exports/missing.zip"],

@@ -69,6 +69,12 @@ class Job(Generic[Model]):
         """Wait until the job has ended, and return whether it has."""
         return self._ended.wait(timeout_s)
 
+    def complete(self) -> None:
+        """Wait until the job has ended. Raises the error that ended it."""
+        self.wait()
+        if self.error is not None:
+            raise self.error
+
     @property
     def has_ended(self) -> bool:
         """Whether the job has ended."""

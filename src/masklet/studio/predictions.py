@@ -77,6 +77,7 @@ class Predictions:
         self._project, self._masks, self._engine = project, masks, engine
         self._predicted = BoundedCache[_Predicted](_MAX_PREDICTED_BYTES)  # by medium and number of the mask
         self._candidates = BoundedCache[_Predicted](_MAX_PREDICTED_BYTES)  # by target: three masks, the best first
+        self._jobs: list[tuple[int, Job[Embeddings]]] = []  # with the medium
 
     def save(self, target: Target, prompt: PromptEntry, entries: dict[str, Any], on_error: ReportError) -> int:
         """Save a prompt, and predict its mask later, which becomes part of the same action.
@@ -113,8 +114,17 @@ class Predictions:
 
         request = _Request(target, prompt, group, cell, continues)
         slot = "predict", target
-        self._engine.submit(Priority.PREDICTION, lambda model: self._predict(model, request), on_end=end, slot=slot)
+        job = self._engine.submit(
+            Priority.PREDICTION, lambda model: self._predict(model, request), on_end=end, slot=slot
+        )
+        self._jobs = [*((medium, other) for medium, other in self._jobs if not other.has_ended), (target.medium, job)]
         return step.seq
+
+    def wait(self, medium: int) -> None:
+        """Return when the prompts of a medium that were saved have their masks, or the errors were reported."""
+        for other, job in self._jobs:
+            if other == medium:
+                job.wait()
 
     def choose(self, target: Target, candidate: int, on_error: ReportError) -> int:
         """Choose one of the three masks of a lone click, and return the number of the change.

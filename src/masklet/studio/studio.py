@@ -28,7 +28,7 @@ from masklet.studio.commands.transfer import TransferCommands, import_content
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
 from masklet.studio.displayed_masks import DisplayedMasks
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine, Job, Priority
+from masklet.studio.engine import Engine, Priority
 from masklet.studio.exports import Exports, stream_zip
 from masklet.studio.frames import DecodedFrames, FrameImages, Image, Medium
 from masklet.studio.predictions import Predictions
@@ -39,6 +39,7 @@ from masklet.studio.updates import Updates, make_problem
 from masklet.studio.workspace import Workspace
 
 Handler = Callable[..., Any]
+"""Returns the fields of the reply, or a function that waits until an empty reply can be sent."""
 Result = TypeVar("Result")
 
 _SLOW = frozenset({"get_polygons", "import_annotations", "list_annotations", "next_review", "plan_retracking",
@@ -147,9 +148,9 @@ class Studio:
         job = self._workspace.engine.submit(
             Priority.SHOWN_FRAME, lambda embeddings: results.append(work(embeddings.model))
         )
-        job.wait()
-        if job.error or not results:
-            raise job.error or StateError("job-locked", "the studio was closed")
+        job.complete()
+        if not results:
+            raise StateError("job-locked", "the studio was closed")
         return results[0]
 
     def add_camera(self, name: str) -> None:
@@ -176,11 +177,9 @@ class Studio:
 
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._slow if command in _SLOW else self._ordered, run)
-        if not isinstance(result, Job):
+        if not callable(result):
             return result  # type: ignore[no-any-return]
-        await loop.run_in_executor(None, result.wait)
-        if result.error is not None:
-            raise result.error
+        await loop.run_in_executor(None, result)
         return {}
 
     def _load_model(self) -> Embeddings:

@@ -50,6 +50,7 @@ class Updates:
         self._project, self._masks, self._clients = project, masks, clients
         self._wake, self._is_stopped = threading.Condition(), False
         self._changes: list[_Change] = []
+        self._noted, self._sent = 0, 0  # numbers of changes
         self._shown: dict[Client, Place] = {}
         self._new_places: set[Client] = set()
         self._lanes: dict[Client, int] = {}  # the medium whose lanes a client has
@@ -65,7 +66,7 @@ class Updates:
         self._unsubscribe()
         with self._wake:
             self._is_stopped = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join()
 
     def show(self, client: Client, place: Place) -> None:
@@ -78,7 +79,13 @@ class Updates:
                 return
             self._shown[client] = place
             self._new_places.add(client)
-            self._wake.notify()
+            self._wake.notify_all()
+
+    def flush(self) -> None:
+        """Return when the changes up to now were sent."""
+        with self._wake:
+            noted = self._noted
+            self._wake.wait_for(lambda: self._sent >= noted or self._is_stopped)
 
     def get_shown(self, client: Client) -> Place | None:
         """Return the frame that a client shows."""
@@ -95,7 +102,8 @@ class Updates:
         """Queue a change. The caller holds the project."""
         with self._wake:
             self._changes.append(_Change(step, self._project.undo_label, self._project.redo_label))
-            self._wake.notify()
+            self._noted += 1
+            self._wake.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -110,6 +118,9 @@ class Updates:
                 self._send(changes, new, shown)
             except Exception as error:  # noqa: BLE001 - the thread must not end
                 log_bug(error)
+            with self._wake:
+                self._sent += len(changes)
+                self._wake.notify_all()
 
     def _send(self, changes: list[_Change], new: set[Client], shown: dict[Client, Place]) -> None:
         for change in changes:

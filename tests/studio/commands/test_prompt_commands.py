@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,19 @@ def test_a_click_and_its_mask_are_one_action_although_another_comes_between(sess
     assert session.mask(object_id).any() and entry is not None and not entry["name"]
     session.run("undo")
     assert session.project.document.entry(object_key(FIRST, object_id)) is None
+
+
+def test_settle_waits_until_the_masks_of_all_prompts_were_sent(session: Session) -> None:
+    session.backend.close_gate()
+    objects = [predict(session, [[*CENTERS[gray], 1]]) for gray in (80, 160)]
+    with ThreadPoolExecutor(1) as pool:
+        settled = pool.submit(session.run, "settle", medium=FIRST)
+        session.run("settle", medium=VIDEO)  # at once
+        assert session.backend.waiting.wait(60) and not settled.done()
+        session.backend.gate.set()
+        settled.result(60)
+    cells = [cell for event in session.client.list_events("changes") for cell in event["cells"]]
+    assert [object_id for _, object_id, *_ in cells] == objects
 
 
 def test_the_error_of_a_prediction_is_reported_to_its_client(session: Session) -> None:

@@ -10,7 +10,7 @@ import { sentence } from "../../../src/masklet/studio/web/messages.js";
 import { PromptEditor } from "../../../src/masklet/studio/web/prompt_editor.js";
 import { Shortcuts, keyName, refusal, showKey } from "../../../src/masklet/studio/web/shortcuts.js";
 import { Store } from "../../../src/masklet/studio/web/store.js";
-import { formatDuration, formatTime } from "../../../src/masklet/studio/web/tracking.js";
+import { Tracking, formatDuration, formatTime } from "../../../src/masklet/studio/web/tracking.js";
 
 const IMAGE = { path: "a.jpg", kind: "image", size: [10, 20], frames: 1, times: null, checked: false };
 const OBJECT = { name: "", class: null, color: "#ff0000", hidden: false, locked: false, attributes: {} };
@@ -321,6 +321,44 @@ test("all objects that are visible and not locked are accepted, or the selected 
   app.tracking.onlySelected = true;
   await app.accept({ start: 0, stop: 3 });
   assert.deepEqual(requests.at(-1).objects, [1]);
+});
+
+test("masks are accepted once those of all prompts are there", async () => {
+  const { app, store, requests } = makeApp();
+  store.setLanes({ medium: 4, frames: 100, objects: [] }, new ArrayBuffer(0));
+  const { request } = app;
+  app.request = async (command, fields) => {
+    if (command === "settle") {
+      store.apply({ seq: 2, entries: { "object/4/7": OBJECT }, cells: [[4, 7, 0, PROMPTED]] });
+    }
+    return request(command, fields);
+  };
+  app.editor.addPoint(1, 1, true);
+  await app.accept({ start: 0, stop: 1 });
+  assert.deepEqual(
+    requests.map(({ command, objects }) => [command, objects]),
+    [["predict", undefined], ["settle", undefined], ["accept", [7]]],
+  );
+});
+
+test("a run that is stopped before the server has confirmed it is not lost", async () => {
+  const store = makeStore(), requests = [];
+  const replies = { track: { run: 5, frames: 9 } };
+  const request = async (command, fields) => (requests.push([command, fields.run]), replies[command] || {});
+  let go;
+  const masks = new Promise((resolve) => (go = resolve));
+  const tracking = new Tracking(store, request, () => masks, { notice: () => {}, problem: assert.fail });
+  const fields = { medium: 4, objects: null, start: 0, stop: 9, direction: "forward" };
+  const first = tracking.start(fields);
+  await tracking.stop(); // while it waits for masks
+  go(true);
+  await first;
+  assert.deepEqual(requests, []);
+  const second = tracking.start(fields);
+  await Promise.resolve();
+  await tracking.stop(); // while it waits for the reply
+  await second;
+  assert.deepEqual(requests, [["track", undefined], ["stop_tracking", 5]]);
 });
 
 test("a model that cannot be loaded is reported once", () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from masklet.errors import FormatError, PromptError
@@ -64,6 +65,16 @@ class PromptCommands:
 
         workspace.engine.submit(Priority.PREVIEW, preview, slot=("hover", client))
         return {}
+
+    def settle(self, client: Client, *, medium: int) -> Callable[[], None]:
+        """Reply when the masks of the prompts that were sent before have been sent."""
+        workspace = self._workspace
+
+        def wait() -> None:
+            workspace.predictions.wait(medium)
+            workspace.updates.flush()
+
+        return wait
 
     def choose_candidate(
         self, client: Client, *, medium: int, frame: int, object_id: int, candidate: Literal[0, 1, 2]

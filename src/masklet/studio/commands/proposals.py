@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from masklet.project.cells import Cell, CellKey
 from masklet.studio.connection import Client
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Job, Priority
+from masklet.studio.engine import Priority
 from masklet.studio.workspace import Workspace
 
 
@@ -18,7 +18,7 @@ class ProposalCommands:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def propose(self, client: Client, *, medium: int, frame: int, class_id: int | None = None) -> Job[Embeddings]:
+    def propose(self, client: Client, *, medium: int, frame: int, class_id: int | None = None) -> Callable[[], None]:
         """Generate masks of everything on a frame, and send them. The reply follows at the end."""
         workspace = self._workspace
         workspace.check_frame(medium, frame)
@@ -27,7 +27,7 @@ class ProposalCommands:
             yield from workspace.proposals.generate(model, medium, frame)
             client.send_binary(*workspace.proposals.make_message(medium, frame))
 
-        return workspace.engine.submit(Priority.PROPOSALS, work, slot=("proposals", client))
+        return workspace.engine.submit(Priority.PROPOSALS, work, slot=("proposals", client)).complete
 
     def take_proposals(
         self, client: Client, *, medium: int, frame: int, indices: list[int], class_id: int | None = None

@@ -24,7 +24,7 @@ import { Tracking, problemText } from "./tracking.js";
 const READS = new Set(
   (
     "hello show hover get_polygons plan_tracking plan_retracking propose next_review get_lanes list_annotations " +
-    "stop_tracking export"
+    "stop_tracking settle export"
   ).split(" "),
 );
 const NEW_OBJECT_COLOR = "#3b82f6";
@@ -67,7 +67,7 @@ export class App {
       { authorized: isAuthorized },
     );
     this.editor = new PromptEditor(this.store, request, (problem) => this.messages.problem(problem));
-    this.tracking = new Tracking(this.store, request, messages);
+    this.tracking = new Tracking(this.store, request, () => this.settle(), messages);
     this.tracking.onFollow = (medium, frame) => this.follow(medium, frame);
     this.playback = new Playback(this.store, (frame) => this.display(frame));
     this.view = new ImageView(container, this.viewActions());
@@ -705,10 +705,12 @@ export class App {
    * Accept masks. If all are accepted, take it back.
    *
    * @param {import("./store.js").Range} [range]
-   * @param {number[]} [objects]
+   * @param {number[]} [objects] by default those that `acceptable` lists
    */
-  async accept(range = this.thisFrame, objects = this.acceptable()) {
+  async accept(range = this.thisFrame, objects) {
+    if (!(await this.settle())) return;
     const { medium } = this.store;
+    objects ??= this.acceptable();
     const cells = [];
     for (const object of objects)
       for (let frame = range.start; frame < range.stop; frame++) cells.push(this.store.cellOf(object, frame));
@@ -723,6 +725,17 @@ export class App {
       this.messages.note(`${counted(filled.length, "mask")} ${accepted ? "accepted" : "not accepted any more"}.`);
   }
 
+  /**
+   * Wait for the masks of all prompts.
+   *
+   * @returns {Promise<boolean>} whether they are there, and the same image or video is still shown
+   */
+  async settle() {
+    const { medium } = this.store;
+    await Promise.all(this.editor.drafts.map((draft) => draft.reply));
+    return (await this.send("settle", { medium })) !== null && medium === this.store.medium;
+  }
+
   /** @param {(range: import("./store.js").Range) => unknown} act */
   inRange(act) {
     if (this.store.range) act(this.store.range);
@@ -732,6 +745,7 @@ export class App {
   async copyToNext() {
     const { store } = this;
     const { medium, frame } = store;
+    if (!(await this.settle())) return;
     const objects = this.targets();
     const toMedium = store.isVideo ? medium : store.neighbor(1);
     const toFrame = store.isVideo ? frame + 1 : 0;

@@ -44,8 +44,8 @@ export function openDialog({ title, size = "normal", content = [], footer, onclo
     if (!isOpen) return;
     isOpen = false;
     element.remove();
-    if (byKeyboard && before?.isConnected) before.focus({ preventScroll: true });
-    else focusCanvas();
+    if (byKeyboard) before?.focus({ preventScroll: true });
+    if (!byKeyboard || document.activeElement !== before) focusCanvas();
     onclose?.();
   };
   const close = () => {

@@ -310,19 +310,6 @@ export class Store {
     return lanes?.cells.get(object)?.[frame] || 0;
   }
 
-  /** @param {number} medium @returns {boolean} whether a prompt waits for its mask */
-  hasWaitingPrompt(medium) {
-    const lanes = this.lanes.get(medium);
-    for (const object of this.objects.get(medium)?.keys() || []) {
-      const cells = lanes?.cells.get(object);
-      for (const frame of this.prompts.get(`${medium}/${object}`)?.keys() || []) {
-        const state = (cells?.[frame] || 0) & 7;
-        if (state <= 1 || state === 7) return true; // nothing yet, or what was tracked before
-      }
-    }
-    return false;
-  }
-
   /** @returns {Mask | null} the mask of the selected object on the frame */
   get selectedMask() {
     return (this.object !== null && this.frameMasks.find((mask) => mask.object === this.object)) || null;

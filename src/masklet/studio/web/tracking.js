@@ -21,13 +21,17 @@ import { counted } from "./dom.js";
 
 /** @typedef {{medium: number, objects: number[], frame: number, frames: number, first: number, last: number}} Plan */
 
-const MAX_WAIT_MS = 20_000;
-
 export class Tracking {
-  /** @param {Store} store @param {Request} request @param {Messages} messages */
-  constructor(store, request, messages) {
+  /**
+   * @param {Store} store
+   * @param {Request} request
+   * @param {() => Promise<boolean>} settle waits for the masks of all prompts, from which tracking starts
+   * @param {Messages} messages
+   */
+  constructor(store, request, settle, messages) {
     this.store = store;
     this.request = request;
+    this.settle = settle;
     this.messages = messages;
     /** @type {Map<number | string, Run>} */
     this.runs = new Map();
@@ -35,6 +39,8 @@ export class Tracking {
     this.correction = null;
     /** @type {Plan | null} what to recompute after the correction */
     this.plan = null;
+    /** @type {{stopped: boolean} | null} a run that the server has not confirmed */
+    this.starting = null;
     this.onlySelected = false;
     this.follows = true;
     /** @type {() => void} */
@@ -108,7 +114,7 @@ export class Tracking {
     const { store } = this;
     const { medium, frame, frames } = store;
     if (medium === null || !store.isVideo) return;
-    if (this.run?.medium === medium) {
+    if (this.starting || this.run?.medium === medium) {
       this.messages.notice("Tracking is running. Stop it before you track other frames.");
       return;
     }
@@ -121,7 +127,7 @@ export class Tracking {
   /** Recompute the frames that depend on the last correction. */
   async retrack() {
     const { plan } = this;
-    if (!plan || this.run?.medium === plan.medium) return;
+    if (!plan || this.starting || this.run?.medium === plan.medium) return;
     await this.start({ medium: plan.medium, objects: plan.objects, frame: plan.frame });
   }
 
@@ -129,8 +135,9 @@ export class Tracking {
   async start(fields) {
     this.dismiss();
     this.follows = true;
+    const starting = (this.starting = { stopped: false });
     try {
-      await this.waitForMasks(fields.medium);
+      if (!(await this.settle()) || starting.stopped) return;
       const reply = await this.request("track", fields);
       if (reply.frames === 0)
         this.messages.notice(
@@ -139,22 +146,18 @@ export class Tracking {
       else if (reply.run !== null && reply.run !== undefined && !this.runs.has(reply.run)) {
         this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
       }
+      if (starting.stopped) await this.stop();
     } catch (problem) {
       this.messages.problem(problem);
-    }
-    this.onChange();
-  }
-
-  /** Wait until all prompts have masks, since tracking starts from masks. @param {number} medium */
-  async waitForMasks(medium) {
-    const end = performance.now() + MAX_WAIT_MS;
-    while (this.store.hasWaitingPrompt(medium) && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    } finally {
+      this.starting = null;
+      this.onChange();
     }
   }
 
   async stop() {
-    const { run } = this;
+    const { run, starting } = this;
+    if (starting) starting.stopped = true;
     if (!run) return;
     try {
       await this.request("stop_tracking", { run: run.id });
