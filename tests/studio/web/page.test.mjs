@@ -3,11 +3,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { App } from "../../../src/masklet/studio/web/app.js";
+import { ClassChanges } from "../../../src/masklet/studio/web/class_changes.js";
 import { parseBinary, formatBinary, Connection } from "../../../src/masklet/studio/web/connection.js";
 import { aggregate, describeCell, isLow, readCell } from "../../../src/masklet/studio/web/lane_colors.js";
+import { ObjectChanges } from "../../../src/masklet/studio/web/object_changes.js";
 import { sentence } from "../../../src/masklet/studio/web/messages.js";
 import { PromptEditor } from "../../../src/masklet/studio/web/prompt_editor.js";
+import { Review } from "../../../src/masklet/studio/web/review.js";
+import { Server } from "../../../src/masklet/studio/web/server.js";
 import { Shortcuts, keyName, refusal, showKey } from "../../../src/masklet/studio/web/shortcuts.js";
 import { Store } from "../../../src/masklet/studio/web/store.js";
 import { Tracking, formatDuration, formatTime } from "../../../src/masklet/studio/web/tracking.js";
@@ -276,27 +279,29 @@ test("times are shown with hours only if there are any", () => {
   assert.equal(formatDuration(7500), "2 h 5 min");
 });
 
-/** The logic of the application without a page. Requests are replied to at once. */
-function makeApp(store = makeStore()) {
+/** Parts of the application without a page. Requests are replied to at once, after a call of `onRequest`. */
+function makeApp(store = makeStore(), onRequest = (command) => {}) {
   const requests = [], notes = [], problems = [];
   const request = async (command, fields) => {
+    onRequest(command);
     requests.push({ command, ...fields });
     return command === "predict" ? { object: 7, seq: 1 } : { seq: 1 };
   };
-  const app = Object.assign(Object.create(App.prototype), {
-    ...{ store, request, finished: null, modelProblem: "", tracking: { onlySelected: false }, reportStatus: () => {} },
-    messages: { note: (text) => notes.push(text), notice: () => {}, problem: (text) => problems.push(String(text)) },
-    editor: new PromptEditor(store, request, () => {}),
-  });
-  return { app, store, requests, notes, problems };
+  const messages = { note: (text) => notes.push(text), notice: () => {}, problem: (text) => problems.push(String(text)) };
+  const server = Object.assign(new Server("ws://x", messages), { request });
+  const editor = new PromptEditor(store, request, () => {});
+  const tracking = { onlySelected: false };
+  const classes = new ClassChanges(store, server, editor, new ObjectChanges(store, server, messages, () => ""), messages);
+  const review = new Review(store, server, editor, tracking, {}, messages);
+  return { store, server, editor, tracking, classes, review, requests, notes, problems };
 }
 
 test("a digit after Enter gives the finished object its class, unless it has one", async () => {
-  const { app, store, requests, notes } = makeApp();
+  const { editor, classes, store, requests, notes } = makeApp();
   store.apply({ seq: 1, entries: { "class/2": { name: "dog", color: "#00ff00", attributes: [], digit: 5 } } });
-  app.editor.addPoint(1, 1, true);
-  app.finish(); // before the server has replied
-  const used = app.useClass(2);
+  editor.addPoint(1, 1, true);
+  editor.finish(); // before the server has replied
+  const used = classes.use(2);
   await settle();
   store.apply({ seq: 2, entries: { "object/4/7": OBJECT } }); // after the reply
   await used;
@@ -304,37 +309,35 @@ test("a digit after Enter gives the finished object its class, unless it has one
   assert.equal(notes.at(-1), "Class of Object 7 and the next objects: dog.");
   store.apply({ seq: 3, entries: { "object/4/7": { ...OBJECT, class: 2 } } });
   const count = requests.length;
-  await app.useClass(null);
+  await classes.use(null);
   assert.equal(requests.length, count);
   assert.equal(notes.at(-1), "Class of the next objects: none.");
 });
 
 test("all objects that are visible and not locked are accepted, or the selected one", async () => {
-  const { app, store, requests, notes } = makeApp();
+  const { review, tracking, store, requests, notes } = makeApp();
   const entries = { "object/4/1": OBJECT, "object/4/2": { ...OBJECT, locked: true } };
   store.apply({ seq: 1, entries: { ...entries, "object/4/3": { ...OBJECT, hidden: true }, "object/4/5": OBJECT } });
   store.setLanes({ medium: 4, frames: 100, objects: [1, 2, 3, 5] }, new Uint8Array(400).fill(TRACKED).buffer);
   store.select(1);
-  await app.accept({ start: 0, stop: 3 });
+  await review.accept({ start: 0, stop: 3 });
   assert.deepEqual(requests.at(-1).objects, [1, 5]);
   assert.equal(notes.at(-1), "6 masks accepted.");
-  app.tracking.onlySelected = true;
-  await app.accept({ start: 0, stop: 3 });
+  tracking.onlySelected = true;
+  await review.accept({ start: 0, stop: 3 });
   assert.deepEqual(requests.at(-1).objects, [1]);
 });
 
 test("masks are accepted once those of all prompts are there", async () => {
-  const { app, store, requests } = makeApp();
-  store.setLanes({ medium: 4, frames: 100, objects: [] }, new ArrayBuffer(0));
-  const { request } = app;
-  app.request = async (command, fields) => {
+  const store = makeStore();
+  const { editor, review, requests } = makeApp(store, (command) => {
     if (command === "settle") {
       store.apply({ seq: 2, entries: { "object/4/7": OBJECT }, cells: [[4, 7, 0, PROMPTED]] });
     }
-    return request(command, fields);
-  };
-  app.editor.addPoint(1, 1, true);
-  await app.accept({ start: 0, stop: 1 });
+  });
+  store.setLanes({ medium: 4, frames: 100, objects: [] }, new ArrayBuffer(0));
+  editor.addPoint(1, 1, true);
+  await review.accept({ start: 0, stop: 1 });
   assert.deepEqual(
     requests.map(({ command, objects }) => [command, objects]),
     [["predict", undefined], ["settle", undefined], ["accept", [7]]],
@@ -362,13 +365,13 @@ test("a run that is stopped before the server has confirmed it is not lost", asy
 });
 
 test("a model that cannot be loaded is reported once", () => {
-  const { app, problems } = makeApp();
+  const { server, problems } = makeApp();
   const problem = { code: "bad-model", detail: "no weights at x" };
-  app.receiveEvent({ event: "problem", command: "load", problem });
-  app.receiveEvent({ event: "problem", command: "show", problem });
-  assert.equal(app.modelProblem, "no weights at x");
+  server.receiveEvent({ event: "problem", command: "load", problem });
+  server.receiveEvent({ event: "problem", command: "show", problem });
+  assert.equal(server.modelProblem, "no weights at x");
   assert.deepEqual(problems, ["The model could not be loaded: no weights at x."]);
-  app.receiveEvent({ event: "problem", command: "predict", problem: { detail: "out of memory" } });
+  server.receiveEvent({ event: "problem", command: "predict", problem: { detail: "out of memory" } });
   assert.equal(problems.length, 2);
 });
 

@@ -78,12 +78,12 @@ def colors(page: Any, *positions: tuple[int, int]) -> list[tuple[int, ...]]:
 
 def place(page: Any) -> list[float]:
     """Left, top and scale of the image."""
-    return list(page.evaluate("[view.viewport.transform.x, view.viewport.transform.y, view.zoom]"))
+    return list(page.evaluate("[view.viewport.transform.x, view.viewport.transform.y, view.viewport.transform.scale]"))
 
 
 def test_masks_are_drawn_with_outlines_over_the_image(page: Any) -> None:
     set_masks(page, [50, 50, 150, 150], [100, 50, 200, 150])
-    page.evaluate("view.setOpacity(0.5)")
+    page.evaluate("view.viewport.setOpacity(0.5)")
     page.evaluate("drawn()")
     image, first, second = colors(page, (20, 20), (140, 200), (260, 200))
     assert image == (100, 100, 100)
@@ -92,7 +92,7 @@ def test_masks_are_drawn_with_outlines_over_the_image(page: Any) -> None:
     row = screenshot(page)[200, 90:110]
     assert sorted({int(value) for value in row[:, 0]})[-1] >= 250  # the outline has the full color
     assert np.count_nonzero(np.ptp(row.astype(int), axis=1)[:10] > 100) <= 2  # and is thin
-    page.evaluate("view.setActive(1)")
+    page.evaluate("view.viewport.setActive(1)")
     page.evaluate("drawn()")
     assert colors(page, (260, 200)) == [pytest.approx((178, 50, 50), abs=2)]  # the active mask is over all others
 
@@ -159,7 +159,7 @@ def test_a_box_has_handles(page: Any) -> None:
 
 def test_pan_and_zoom_with_every_tool(page: Any) -> None:
     for tool in ("prompt", "brush", "polygon", "select"):
-        page.evaluate("tool => { view.setTool(tool); view.fit() }", tool)
+        page.evaluate("tool => { view.setTool(tool); view.viewport.fit() }", tool)
         drag(page, (100, 100), (150, 130), button="middle")
         assert place(page) == [50, 30, 2]
         page.keyboard.down("Space")
@@ -246,7 +246,7 @@ def painted(page: Any) -> Any:
 
 def test_brush_and_eraser_change_the_active_mask(page: Any) -> None:
     set_masks(page, [50, 50, 150, 150])
-    page.evaluate("view.setActive(1); view.setTool('brush'); view.brushSize = 20; view.setOpacity(0.5)")
+    page.evaluate("view.viewport.setActive(1); view.setTool('brush'); view.brushSize = 20; view.viewport.setOpacity(0.5)")
     page.evaluate("void (paintReply = () => new Promise(resolve => { window.reply = resolve }))")
     page.mouse.move(400, 200)
     page.mouse.down()
@@ -285,7 +285,7 @@ def test_size_of_the_brush(page: Any) -> None:
 
 def test_locked_masks_cannot_be_painted(page: Any) -> None:
     set_masks(page, [50, 50, 150, 150], more="locked: true".join("{}"))
-    page.evaluate("view.setActive(1); view.setTool('brush')")
+    page.evaluate("view.viewport.setActive(1); view.setTool('brush')")
     drag(page, (400, 200), (500, 200))
     assert calls(page) == []
     assert "locked" in page.evaluate("events.at(-1)[1].detail")
@@ -416,7 +416,7 @@ def test_a_step_of_panning_uploads_nothing_whatever_the_number_of_objects(page: 
             "count => { view.setMasks({medium: 1, frame: 0, size: [300, 400]}, grid(count, [300, 400])) }", objects
         )
         page.evaluate("drawn()")
-        page.evaluate("() => { counts = {}; view.panBy(3, 2) }")
+        page.evaluate("() => { counts = {}; view.viewport.panBy(3, 2) }")
         page.evaluate("drawn()")
         made.append(page.evaluate("counts"))
     assert made[0] == made[1]

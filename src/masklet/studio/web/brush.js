@@ -1,13 +1,11 @@
-/**
- * Brush: the circle of the brush and eraser.
- *
- * @module
- */
+/** Brush: the circle of the brush and eraser. */
 
 import { strokeTwice } from "./overlay_canvas.js";
 
-export const MIN_BRUSH = 1; // pixels of the image
-export const MAX_BRUSH = 1000;
+/** @import { Context, ToView } from "./overlay_canvas.js" */
+
+const MIN_BRUSH = 1; // pixels of the image
+const MAX_BRUSH = 1000;
 const STEP = 1.15;
 
 /** The layer with the circle under the cursor. */
@@ -25,8 +23,8 @@ export class BrushCursor {
   }
 
   /**
-   * @param {CanvasRenderingContext2D} context
-   * @param {(x: number, y: number) => [number, number]} toView
+   * @param {Context} context
+   * @param {ToView} toView
    * @param {number} zoom CSS pixels per pixel of the image.
    */
   draw(context, toView, zoom) {
@@ -35,9 +33,7 @@ export class BrushCursor {
     const radius = Math.max(1, (this.size * zoom) / 2);
     context.beginPath();
     context.arc(left, top, radius, 0, 2 * Math.PI);
-    if (this.isEraser) context.setLineDash([4, 3]);
-    strokeTwice(context, "#ffffff", 1);
-    context.setLineDash([]);
+    strokeTwice(context, "#ffffff", { width: 1, dashes: this.isEraser ? [4, 3] : [] });
     context.fillStyle = "#ffffff";
     if (radius > 6) context.fillRect(left - 1, top - 1, 2, 2);
   }

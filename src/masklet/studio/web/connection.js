@@ -4,12 +4,11 @@
 /** @typedef {"connecting" | "open" | "lost" | "refused" | "closed"} ConnectionState */
 
 /** A refused or failed request. */
-export class Problem extends Error {
-  /** @param {string} code @param {string} detail @param {boolean} [retryable] */
-  constructor(code, detail, retryable = false) {
+class Problem extends Error {
+  /** @param {string} code @param {string} detail */
+  constructor(code, detail) {
     super(detail);
     this.code = code;
-    this.retryable = retryable;
   }
 }
 
@@ -102,12 +101,7 @@ export class Connection {
     return this.send(command, (id) => JSON.stringify({ id, command, ...fields }));
   }
 
-  /**
-   * @param {string} command
-   * @param {Message} fields
-   * @param {Uint8Array} payload
-   * @returns {Promise<any>}
-   */
+  /** @param {string} command @param {Message} fields @param {Uint8Array} payload @returns {Promise<any>} */
   requestBinary(command, fields, payload) {
     return this.send(command, (id) => formatBinary({ id, command, ...fields }, payload));
   }
@@ -116,7 +110,7 @@ export class Connection {
   send(command, format) {
     const socket = this.socket;
     if (!socket || socket.readyState !== 1) {
-      return Promise.reject(new Problem("not-connected", "The server is not connected, so nothing was changed.", true));
+      return Promise.reject(new Problem("not-connected", "The server is not connected, so nothing was changed."));
     }
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
@@ -140,8 +134,8 @@ export class Connection {
     const request = this.waiting.get(message.reply);
     this.waiting.delete(message.reply);
     if (!request) return;
-    const { code, detail, retryable } = message.problem || {};
-    if (message.problem) request.reject(new Problem(code, detail, retryable));
+    const { problem } = message;
+    if (problem) request.reject(new Problem(problem.code, problem.detail));
     else request.resolve(message);
   }
 
@@ -151,7 +145,7 @@ export class Connection {
     this.socket = null;
     const commands = [...this.waiting.values()].map((request) => request.command);
     for (const request of this.waiting.values()) {
-      request.reject(new Problem("connection-lost", "The connection to the server was lost.", true));
+      request.reject(new Problem("connection-lost", "The connection to the server was lost."));
     }
     this.waiting.clear();
     if (this.state === "closed") return;

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** @typedef {import("./shortcuts.js").Shortcuts} Shortcuts */
+/** @import { Shortcuts } from "./shortcuts.js" */
 
 /**
  * A button. `action` is the shortcut that does the same; its key is shown in the tooltip. A button without `onclick` runs
@@ -40,12 +40,7 @@ export function button(options) {
   );
 }
 
-/**
- * Show the keys of shortcuts in the tooltips of buttons.
- *
- * @param {ParentNode} root
- * @param {Shortcuts} shortcuts
- */
+/** Show the keys of shortcuts in the tooltips of buttons. @param {ParentNode} root @param {Shortcuts} shortcuts */
 export function showHints(root, shortcuts) {
   for (const element of root.querySelectorAll("[data-action]")) {
     const target = /** @type {HTMLElement} */ (element);
@@ -57,13 +52,7 @@ export function showHints(root, shortcuts) {
   }
 }
 
-/**
- * Change the label of a button.
- *
- * @param {HTMLElement} element
- * @param {string} label
- * @param {Shortcuts} shortcuts
- */
+/** Change the label of a button. @param {HTMLElement} element @param {string} label @param {Shortcuts} shortcuts */
 export function setLabel(element, label, shortcuts) {
   if (element.dataset.label === label) return;
   element.dataset.label = label;
@@ -79,12 +68,7 @@ export function setPressed(element, pressed) {
 
 let nextId = 1;
 
-/**
- * A row with a label and a control.
- *
- * @param {string} text
- * @param {HTMLElement} control
- */
+/** A row with a label and a control. @param {string} text @param {HTMLElement} control */
 export function labelled(text, control) {
   control.id ||= newId();
   return h("div", { class: "labelled" }, h("label", { for: control.id, title: text }, text), control);

@@ -3,7 +3,7 @@
 import { button, newId, spacer } from "./controls.js";
 import { append, h } from "./dom.js";
 
-/** @typedef {import("./dom.js").Child} Child */
+/** @import { Child } from "./dom.js" */
 
 /**
  * @typedef {object} Dialog

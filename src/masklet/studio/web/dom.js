@@ -50,12 +50,7 @@ function setProp(element, name, value) {
   else element.setAttribute(name, value === true ? "" : String(value));
 }
 
-/**
- * Replace the children of an element.
- *
- * @param {Element} parent
- * @param {...(Child | Child[])} children
- */
+/** Replace the children of an element. @param {Element} parent @param {...(Child | Child[])} children */
 export function fill(parent, ...children) {
   parent.replaceChildren();
   append(parent, ...children);

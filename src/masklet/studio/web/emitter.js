@@ -1,8 +1,4 @@
-/**
- * Emitter: named events with listeners.
- *
- * @module
- */
+/** Emitter: named events with listeners. */
 
 /** Calls listeners by name. */
 export class Emitter {
@@ -24,12 +20,7 @@ export class Emitter {
     return () => listeners.delete(listener);
   }
 
-  /**
-   * Call all listeners of an event.
-   *
-   * @param {string} name
-   * @param {unknown} [detail]
-   */
+  /** Call all listeners of an event. @param {string} name @param {unknown} [detail] */
   emit(name, detail) {
     for (const listener of this._listeners.get(name) ?? []) listener(detail);
   }

@@ -1,12 +1,8 @@
-/**
- * Frames: loading of images and video frames from the server, with a cache and prefetching.
- *
- * @module
- */
+/** Frames: loading of images and video frames from the server, with a cache and prefetching. */
 
-/** @typedef {import("./rle.js").Size} Size */
-/** @typedef {import("./image_view.js").Shown} Shown */
-/** @typedef {[number, number, number, number]} Box (x0, y0, x1, y1) */
+/** @import { Shown } from "./image_view.js" */
+/** @import { Size } from "./rle.js" */
+/** @import { Box } from "./transform.js" */
 
 /** A frame in memory. `size` is that of the original. @typedef {{medium: number, frame: number, size: Size, bitmap: ImageBitmap}} LoadedFrame */
 
@@ -46,7 +42,6 @@ export class FrameLoader {
     this._direction = 1;
     /** @type {AbortController | null} */
     this._part = null;
-    this._isDisposed = false;
   }
 
   /**
@@ -69,7 +64,7 @@ export class FrameLoader {
       if (turn === this._turn) this.prefetch(neighbors);
       return { medium: shown.medium, frame: shown.frame, size: shown.size, bitmap };
     } catch (problem) {
-      if (turn < this._turn || this._isDisposed) return null;
+      if (turn < this._turn) return null;
       throw problem;
     }
   }
@@ -84,23 +79,9 @@ export class FrameLoader {
     this._prefetchNext();
   }
 
-  /**
-   * Whether a frame can be displayed without loading.
-   *
-   * @param {number} medium
-   * @param {number} frame
-   */
+  /** Whether a frame can be displayed without loading. @param {number} medium @param {number} frame */
   has(medium, frame) {
     return this._cache.has(keyOf({ medium, frame }));
-  }
-
-  /**
-   * Whether a loaded frame has fewer pixels than the original.
-   *
-   * @param {Size} size Of the original.
-   */
-  isReduced(size) {
-    return Math.max(...size) > this._maxSide;
   }
 
   /**
@@ -131,21 +112,7 @@ export class FrameLoader {
     this._part = null;
   }
 
-  /** Stop loading and release all bitmaps. */
-  dispose() {
-    this._isDisposed = true;
-    this._queue = [];
-    this.stopPart();
-    for (const { abort } of this._transfers.values()) abort.abort();
-    for (const bitmap of this._cache.values()) bitmap.close();
-    this._cache.clear();
-  }
-
-  /**
-   * @param {Shown} shown
-   * @param {boolean} wanted Whether it is to be displayed.
-   * @returns {Promise<ImageBitmap>}
-   */
+  /** @param {Shown} shown @param {boolean} wanted Whether it is to be displayed. @returns {Promise<ImageBitmap>} */
   async _load(shown, wanted) {
     const key = keyOf(shown);
     const cached = this._cache.get(key);
@@ -157,9 +124,9 @@ export class FrameLoader {
     let transfer = this._transfers.get(key);
     if (!transfer) {
       const abort = new AbortController();
-      const reduced = this.isReduced(shown.size);
-      const width = Math.max(1, Math.floor((shown.size[1] * this._maxSide) / Math.max(...shown.size)));
-      const url = urlOf(shown.medium, shown.frame) + (reduced ? `?width=${width}` : "");
+      const side = Math.max(...shown.size);
+      const width = Math.max(1, Math.floor((shown.size[1] * this._maxSide) / side));
+      const url = urlOf(shown.medium, shown.frame) + (side > this._maxSide ? `?width=${width}` : "");
       transfer = { promise: this._transfer(url, abort.signal, wanted), abort, wanted };
       this._transfers.set(key, transfer);
     }
@@ -173,11 +140,7 @@ export class FrameLoader {
     }
   }
 
-  /**
-   * @param {string} url
-   * @param {AbortSignal} signal
-   * @param {boolean} [urgent]
-   */
+  /** @param {string} url @param {AbortSignal} signal @param {boolean} [urgent] */
   async _transfer(url, signal, urgent = true) {
     const init = /** @type {RequestInit} */ ({ signal, credentials: "same-origin", priority: urgent ? "high" : "low" });
     const response = await this._fetch(url, init);
@@ -203,12 +166,8 @@ export class FrameLoader {
     }
   }
 
-  /**
-   * @param {string} key
-   * @param {ImageBitmap} bitmap
-   */
+  /** @param {string} key @param {ImageBitmap} bitmap */
   _keep(key, bitmap) {
-    if (this._isDisposed) return;
     this._cache.set(key, bitmap);
     let bytes = 0;
     for (const one of this._cache.values()) bytes += bytesOf(one);
@@ -245,7 +204,7 @@ export class FrameLoader {
   }
 
   async _prefetchNext() {
-    if (this._prefetches >= MAX_PREFETCHES || this._isDisposed) return;
+    if (this._prefetches >= MAX_PREFETCHES) return;
     const next = this._queue.shift();
     if (!next) return;
     this._prefetches++;
@@ -266,10 +225,7 @@ function keyOf({ medium, frame }) {
   return `${medium}/${frame}`;
 }
 
-/**
- * @param {number} medium
- * @param {number} frame
- */
+/** @param {number} medium @param {number} frame */
 function urlOf(medium, frame) {
   return `/frames/${medium}/${frame}`;
 }
@@ -284,10 +240,7 @@ function decodeImage(blob) {
   return createImageBitmap(blob, { premultiplyAlpha: "none" });
 }
 
-/**
- * @param {Response} response
- * @returns {Promise<string>} The detail of the problem, or the status.
- */
+/** @param {Response} response @returns {Promise<string>} The detail of the problem, or the status. */
 async function problemOf(response) {
   try {
     const { detail } = await response.json();

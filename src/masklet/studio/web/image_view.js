@@ -1,17 +1,4 @@
-/**
- * Image view: the drawing area of the page. It joins the viewport, the overlay, the tools and the frames.
- *
- * Typical use:
- *
- *     const view = new ImageView(container, actions);
- *     view.show({ medium: 1, frame: 0, size: [1080, 1920], frames: 100 });      // loads and displays the frame
- *     view.setMasks({ medium: 1, frame: 0, size: [1080, 1920] }, masks);        // from the binary `masks`
- *     view.setActive(3, "#e6194b");
- *     view.setPrompt({ points: [[120, 80, 1]], box: null });
- *     view.setTool("brush");
- *
- * @module
- */
+/** Image view: the drawing area of the page. It joins the viewport, the overlay, the tools and the frames. */
 
 import { BrushCursor, limitSize, stepSize } from "./brush.js";
 import { Emitter } from "./emitter.js";
@@ -31,13 +18,12 @@ import { SelectTool } from "./tools/select_tool.js";
 import { ToolController } from "./tools/tool_controller.js";
 import { Viewport } from "./viewport.js";
 
-/** @typedef {import("./rle.js").Size} Size */
-/** @typedef {import("./tools/actions.js").Actions} Actions */
-/** @typedef {import("./tools/actions.js").Polygon} Polygon */
-/** @typedef {import("./viewport.js").ObjectMask} ObjectMask */
-/** @typedef {import("./frames.js").LoadedFrame} LoadedFrame */
+/** @import { LoadedFrame } from "./frames.js" */
+/** @import { Prompt } from "./prompt_overlay.js" */
+/** @import { Size } from "./rle.js" */
+/** @import { Actions, Polygon } from "./tools/actions.js" */
+/** @import { ObjectMask } from "./viewport.js" */
 
-/** @typedef {{points: [number, number, number][], box: [number, number, number, number] | null}} Prompt */
 /** @typedef {{runs: Uint32Array, score: number}} Proposal */
 
 /**
@@ -50,7 +36,6 @@ import { Viewport } from "./viewport.js";
 
 const MASK_WAIT_MS = 60; // for the masks of a frame that is there already
 const MAX_WAITING = 8; // frames whose masks have arrived before they are displayed
-const NEW_COLOR = "#2f9bff";
 const GOLDEN_ANGLE = 137.508; // degrees of hue between two proposals
 
 /** A canvas with the image, masks and prompts, on which the user clicks, draws and paints. */
@@ -144,11 +129,7 @@ export class ImageView extends Emitter {
     this.emit("loading", { loading });
   }
 
-  /**
-   * Load frames that are likely to be shown next, such as neighboring images.
-   *
-   * @param {Shown[]} frames
-   */
+  /** Load frames that are likely to be shown next, such as neighboring images. @param {Shown[]} frames */
   prefetch(frames) {
     this._loader.prefetch(frames);
   }
@@ -178,34 +159,10 @@ export class ImageView extends Emitter {
     this._arrivals.get(key)?.();
   }
 
-  /**
-   * Set the object that prompts, brush and polygons change. Its mask is drawn over all others, with a bright outline.
-   *
-   * @param {number | null} object Null: a new object.
-   * @param {string} [color] "#rrggbb" of an object without a mask.
-   */
-  setActive(object, color = NEW_COLOR) {
-    this.viewport.setActive(object, color);
-  }
-
-  /**
-   * Set the prompt of the active object on the displayed frame.
-   *
-   * @param {Prompt} prompt
-   */
+  /** Set the prompt of the active object on the displayed frame. @param {Prompt} prompt */
   setPrompt(prompt) {
     this._prompts.setPrompt(prompt);
     this.viewport.requestDraw();
-  }
-
-  /**
-   * Draw the result of a hover, until the next call or frame.
-   *
-   * @param {Uint32Array | null} runs
-   * @param {Size} [size]
-   */
-  setPreview(runs, size) {
-    this.viewport.setPreview(runs, size);
   }
 
   /**
@@ -219,30 +176,13 @@ export class ImageView extends Emitter {
     if (this._tool === "proposals") this._compose();
   }
 
-  /**
-   * Set the polygons of the active object, which the tool `polygon` changes.
-   *
-   * @param {Polygon[]} polygons
-   */
+  /** Set the polygons of the active object, which the tool `polygon` changes. @param {Polygon[]} polygons */
   setPolygons(polygons) {
     this._polygons.setPolygons(polygons);
     this.viewport.requestDraw();
   }
 
-  /**
-   * Highlight an object, for example the one under the cursor in a list.
-   *
-   * @param {number | null} object
-   */
-  setHighlighted(object) {
-    this.viewport.setHighlighted(object);
-  }
-
-  /**
-   * Change the tool. What was begun with the other one is canceled.
-   *
-   * @param {ToolName} tool
-   */
+  /** Change the tool. What was begun with the other one is canceled. @param {ToolName} tool */
   setTool(tool) {
     if (tool === this._tool) return;
     const before = this._tool;
@@ -250,11 +190,6 @@ export class ImageView extends Emitter {
     this._controller.setTool(this._tools[tool]);
     if (tool === "proposals" || before === "proposals") this._compose();
     this.viewport.requestDraw();
-  }
-
-  /** @returns {ToolName} */
-  get tool() {
-    return this._tool;
   }
 
   /** Diameter of the brush in pixels of the image. */
@@ -268,66 +203,17 @@ export class ImageView extends Emitter {
     this.emit("brush", { size: this._brush.size });
   }
 
-  /**
-   * Change the size of the brush by a number of steps of 15 %.
-   *
-   * @param {number} steps
-   */
+  /** Change the size of the brush by a number of steps of 15 %. @param {number} steps */
   stepBrushSize(steps) {
     this.brushSize = stepSize(this._brush.size, steps);
   }
 
-  /**
-   * Set the opacity of fills, from 0 to 1.
-   *
-   * @param {number} opacity
-   */
-  setOpacity(opacity) {
-    this.viewport.setOpacity(opacity);
-  }
-
-  /**
-   * Draw outlines without fills.
-   *
-   * @param {boolean} only
-   */
-  setOutlineOnly(only) {
-    this.viewport.setOutlineOnly(only);
-  }
-
-  /**
-   * Hide or show all masks but the active object's.
-   *
-   * @param {boolean} visible
-   */
-  setMasksVisible(visible) {
-    this.viewport.setMasksVisible(visible);
-  }
-
-  /**
-   * Disable tools, for example while the server is not connected. Pan and zoom still work.
-   *
-   * @param {boolean} enabled
-   */
+  /** Disable tools, for example while the server is not connected. Pan and zoom still work. @param {boolean} enabled */
   setEnabled(enabled) {
     this._controller.setEnabled(enabled);
   }
 
-  /** Show the whole image. */
-  fit() {
-    this.viewport.fit();
-  }
-
-  /** Show one pixel of the image as one pixel of the screen. */
-  actualSize() {
-    this.viewport.actualSize();
-  }
-
-  /**
-   * Zoom at the center of the view, or at the keyboard cursor.
-   *
-   * @param {number} factor
-   */
+  /** Zoom at the center of the view, or at the keyboard cursor. @param {number} factor */
   zoomBy(factor) {
     if (!this._keyboard.isOn) {
       this.viewport.zoomBy(factor);
@@ -336,21 +222,6 @@ export class ImageView extends Emitter {
     const { left, top } = this.viewport.canvas.getBoundingClientRect();
     const [x, y] = this.viewport.toView(this._keyboard.x, this._keyboard.y);
     this.viewport.zoomAt(left + x, top + y, factor);
-  }
-
-  /**
-   * Move the view.
-   *
-   * @param {number} dx CSS pixels
-   * @param {number} dy CSS pixels
-   */
-  panBy(dx, dy) {
-    this.viewport.panBy(dx, dy);
-  }
-
-  /** Screen pixels per pixel of the image. */
-  get zoom() {
-    return this.viewport.transform.scale;
   }
 
   /**
@@ -372,11 +243,7 @@ export class ImageView extends Emitter {
     return this._controller.tool.handleKey(event) || this._keyboard.handleKey(event);
   }
 
-  /**
-   * Turn the keyboard cursor on or off.
-   *
-   * @returns {boolean} Whether it is on now.
-   */
+  /** Turn the keyboard cursor on or off. @returns {boolean} Whether it is on now. */
   toggleKeyboardCursor() {
     const on = this._keyboard.toggle();
     if (on) this.focus();
@@ -405,14 +272,6 @@ export class ImageView extends Emitter {
    */
   on(name, listener) {
     return super.on(name, listener);
-  }
-
-  /** Release textures, listeners and cached frames. */
-  dispose() {
-    this._controller.dispose();
-    this._loader.dispose();
-    this._overlay.dispose();
-    this.viewport.dispose();
   }
 
   /** @param {LoadedFrame} loaded */
@@ -466,12 +325,7 @@ export class ImageView extends Emitter {
   }
 }
 
-/**
- * A saturated color.
- *
- * @param {number} hue Degrees.
- * @returns {string} "#rrggbb"
- */
+/** A saturated color. @param {number} hue Degrees. @returns {string} "#rrggbb" */
 function hueColor(hue) {
   const channels = [0, 8, 4].map((offset) => {
     const position = (offset + hue / 30) % 12;

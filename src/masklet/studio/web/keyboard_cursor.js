@@ -1,25 +1,10 @@
-/**
- * Keyboard cursor: a crosshair that arrow keys move, and keys that click and drag with the current tool.
- *
- * @module
- */
+/** Keyboard cursor: a crosshair that arrow keys move, and keys that click and drag with the current tool. */
 
 import { strokeTwice } from "./overlay_canvas.js";
 
-/** @typedef {import("./viewport.js").Viewport} Viewport */
-
-/**
- * What keys do with the tool. Positions are pixels of the image.
- *
- * @typedef {object} Hand
- * @property {(x: number, y: number, negative: boolean) => void} press
- * @property {(x: number, y: number) => void} drag
- * @property {(x: number, y: number) => void} release
- * @property {(x: number, y: number) => void} hover
- * @property {() => void} leave
- * @property {() => boolean} cancel Whether something was begun.
- * @property {(x0: number, y0: number, x1: number, y1: number) => void} box
- */
+/** @import { Context, ToView } from "./overlay_canvas.js" */
+/** @import { KeyboardHand } from "./tools/keyboard_hand.js" */
+/** @import { Viewport } from "./viewport.js" */
 
 const STEPS = /** @type {Record<string, [number, number]>} */ ({
   ArrowLeft: [-1, 0],
@@ -35,7 +20,7 @@ const MARGIN = 24;
  * negatively; X marks two corners of a box; G holds the button down until G, Enter or Space.
  */
 export class KeyboardCursor {
-  /** @param {Viewport} viewport @param {Hand} hand */
+  /** @param {Viewport} viewport @param {KeyboardHand} hand */
   constructor(viewport, hand) {
     this._viewport = viewport;
     this._hand = hand;
@@ -80,16 +65,14 @@ export class KeyboardCursor {
     return !this.isOn;
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {(x: number, y: number) => [number, number]} toView */
+  /** @param {Context} context @param {ToView} toView */
   draw(context, toView) {
     const [left, top] = toView(this.x, this.y);
     if (this._corner) {
       const [x, y] = toView(...this._corner);
       context.beginPath();
       context.rect(Math.min(x, left), Math.min(y, top), Math.abs(left - x), Math.abs(top - y));
-      context.setLineDash([6, 4]);
-      strokeTwice(context, "#ffffff");
-      context.setLineDash([]);
+      strokeTwice(context, "#ffffff", { dashes: [6, 4] });
     }
     const gap = this._held ? 0 : 4;
     context.beginPath();

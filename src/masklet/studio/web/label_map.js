@@ -3,15 +3,13 @@
  *
  * Bits 0 to 13 are the slot of the topmost object, 0 for none. Bit 14 is the mask of the active object and bit 15 that of
  * the preview, so that both are drawn over all others whatever their order.
- *
- * @module
  */
 
-import { encodeRuns, equalRuns, forEachRun } from "./rle.js";
+import { encodeRuns, equalRuns, equalSizes, forEachRun } from "./rle.js";
 
-/** @typedef {import("./rle.js").Size} Size */
+/** @import { Size } from "./rle.js" */
 
-export const SLOT_BITS = 0x3fff;
+const SLOT_BITS = 0x3fff;
 export const ACTIVE_BIT = 0x4000;
 export const PREVIEW_BIT = 0x8000;
 
@@ -182,10 +180,7 @@ export class LabelMap {
     this._mark(0, 0, this.width, this.height);
   }
 
-  /**
-   * @param {Rectangle} changed Pixels
-   * @returns {Rectangle} The tiles that were computed.
-   */
+  /** @param {Rectangle} changed Pixels @returns {Rectangle} The tiles that were computed. */
   _updateTiles({ x, y, width, height }) {
     const [left, right] = [Math.floor(x / TILE), Math.ceil((x + width) / TILE)];
     const [top, bottom] = [Math.floor(y / TILE), Math.ceil((y + height) / TILE)];
@@ -208,10 +203,7 @@ export class LabelMap {
     return { x: around.x, y: around.y, width: around.right - around.x, height: around.bottom - around.y };
   }
 
-  /**
-   * @param {number} row
-   * @param {number} column
-   */
+  /** @param {number} row @param {number} column */
   _blockLabel(row, column) {
     const { data, width } = this;
     const right = Math.min(width, (column + 1) * TILE);
@@ -225,10 +217,7 @@ export class LabelMap {
     return label;
   }
 
-  /**
-   * @param {number} row
-   * @param {number} column
-   */
+  /** @param {number} row @param {number} column */
   _tileLabel(row, column) {
     const label = this._blocks[row * this.tileColumns + column];
     for (let y = row - 1; y <= row + 1; y++) {
@@ -319,11 +308,7 @@ export class LabelMap {
     });
   }
 
-  /**
-   * @param {Uint32Array} before
-   * @param {Uint32Array} after
-   * @param {number} bit
-   */
+  /** @param {Uint32Array} before @param {Uint32Array} after @param {number} bit */
   _setBit(before, after, bit) {
     forEachRun(before, (start, end) => this._writeBit(start, end, bit, false));
     forEachRun(after, (start, end) => this._writeBit(start, end, bit, true));
@@ -333,12 +318,7 @@ export class LabelMap {
     this._mark(0, first, this.width, Math.max(bottom, otherBottom) - first);
   }
 
-  /**
-   * @param {number} start
-   * @param {number} end
-   * @param {number} bit
-   * @param {boolean} value
-   */
+  /** @param {number} start @param {number} end @param {number} bit @param {boolean} value */
   _writeBit(start, end, bit, value) {
     const data = this.data;
     const stop = Math.min(end, data.length);
@@ -346,12 +326,7 @@ export class LabelMap {
     else for (let index = start; index < stop; index++) data[index] &= ~bit;
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   * @param {number} width
-   * @param {number} height
-   */
+  /** @param {number} x @param {number} y @param {number} width @param {number} height */
   _mark(x, y, width, height) {
     if (width <= 0 || height <= 0) return;
     const old = this._dirty ?? { x, y, width, height };
@@ -405,7 +380,7 @@ export function capsuleSpan(y, from, to, radius) {
  * @returns {Uint32Array}
  */
 export function resizeRuns(runs, from, to) {
-  if (from[0] === to[0] && from[1] === to[1]) return runs;
+  if (equalSizes(from, to)) return runs;
   const source = new Uint8Array(from[0] * from[1]);
   forEachRun(runs, (start, end) => source.fill(1, start, end));
   const resized = new Uint8Array(to[0] * to[1]);

@@ -19,10 +19,7 @@ export function readCell(byte) {
   return { state: STATES[byte & 7], accepted: (byte & 8) !== 0, score: (byte >> 4) / 15 };
 }
 
-/**
- * @param {number} byte
- * @returns {boolean} whether the mask is tracked with a low score and nobody accepted it
- */
+/** @param {number} byte @returns {boolean} whether the mask is tracked with a low score and nobody accepted it */
 export function isLow(byte) {
   return (byte & 7) === TRACKED && (byte & 8) === 0 && (byte >> 4) / 15 < LOW_SCORE;
 }
@@ -76,10 +73,7 @@ export function describeCell(byte) {
   return parts.join(", ");
 }
 
-/**
- * @param {Uint8Array} bytes
- * @returns {{annotated: number, tracked: number, accepted: number, low: number}}
- */
+/** @param {Uint8Array} bytes @returns {{annotated: number, tracked: number, accepted: number, low: number}} */
 export function countCells(bytes) {
   const counts = { annotated: 0, tracked: 0, accepted: 0, low: 0 };
   for (const byte of bytes) {

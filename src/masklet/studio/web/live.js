@@ -10,8 +10,8 @@ import { Messages } from "./messages.js";
 import { splitRuns } from "./rle.js";
 import { startTheme } from "./theme.js";
 
-/** @typedef {import("./connection.js").Message} Message */
-/** @typedef {import("./live_view.js").LiveMask} LiveMask */
+/** @import { ConnectionState, Message } from "./connection.js" */
+/** @import { LiveMask } from "./live_view.js" */
 
 const PROMPT_MS = 1500; // for which a prompt stays on the screen while the frames go on
 
@@ -55,7 +55,7 @@ class LivePage {
     this.connection.open();
   }
 
-  /** @param {import("./connection.js").ConnectionState} state */
+  /** @param {ConnectionState} state */
   async handleState(state) {
     if (this.ended) return;
     this.view?.setEnabled(state === "open");

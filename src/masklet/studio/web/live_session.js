@@ -1,10 +1,6 @@
-/**
- * Live session: the prompts of the live page. Each belongs to the frame on which it was made.
- *
- * @module
- */
+/** Live session: the prompts of the live page. Each belongs to the frame on which it was made. */
 
-/** @typedef {import("./image_view.js").Prompt} Prompt */
+/** @import { Prompt } from "./prompt_overlay.js" */
 
 const DOUBLE_CLICK_MS = 400;
 const DOUBLE_CLICK_REACH = 4; // CSS pixels

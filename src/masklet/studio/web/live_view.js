@@ -1,8 +1,4 @@
-/**
- * Live view: the drawing area of the live page. It displays the latest frame with its masks, and can be frozen.
- *
- * @module
- */
+/** Live view: the drawing area of the live page. It displays the latest frame with its masks, and can be frozen. */
 
 import { BrushCursor } from "./brush.js";
 import { KeyboardCursor } from "./keyboard_cursor.js";
@@ -14,8 +10,8 @@ import { PromptTool } from "./tools/prompt_tool.js";
 import { ToolController } from "./tools/tool_controller.js";
 import { Viewport } from "./viewport.js";
 
-/** @typedef {import("./rle.js").Size} Size */
-/** @typedef {import("./image_view.js").Prompt} Prompt */
+/** @import { Prompt } from "./prompt_overlay.js" */
+/** @import { Size } from "./rle.js" */
 /** @typedef {{object: number, runs: Uint32Array, color: string, hidden: boolean}} LiveMask */
 
 /** A frame as it arrives. `size` is that of the masks. @typedef {{number: number, size: Size, masks: LiveMask[], jpeg: Blob}} LiveFrame */

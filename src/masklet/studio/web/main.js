@@ -61,7 +61,7 @@ function start() {
     help: open.help,
   });
   showHints(document, app.shortcuts);
-  app.start();
+  app.server.start();
 }
 
 function emptyCard() {

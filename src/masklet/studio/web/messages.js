@@ -60,6 +60,12 @@ export class Messages {
   }
 }
 
+/** @param {any} problem of an event: a text, or an object with `detail` @param {string} otherwise @returns {string} */
+export function problemText(problem, otherwise) {
+  if (typeof problem === "string") return problem;
+  return problem?.detail || otherwise;
+}
+
 /** @param {string} text @returns {string} with a capital letter and a full stop */
 export function sentence(text) {
   const start = /^[a-z]+[\s,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // no file names

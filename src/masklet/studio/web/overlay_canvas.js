@@ -1,18 +1,16 @@
-/**
- * Overlay canvas: a 2D canvas over the viewport, on which layers draw shapes of constant size on the screen.
- *
- * @module
- */
+/** Overlay canvas: a 2D canvas over the viewport, on which layers draw shapes of constant size on the screen. */
 
-/** @typedef {import("./viewport.js").Viewport} Viewport */
+/** @import { Viewport } from "./viewport.js" */
 /** @typedef {CanvasRenderingContext2D} Context */
 
+/** Maps pixels of the image to CSS pixels of the canvas. @typedef {(x: number, y: number) => [number, number]} ToView */
+
 /**
- * Something that is drawn over the image. `toView` maps pixels of the image to CSS pixels of the canvas.
+ * Something that is drawn over the image.
  *
  * @typedef {object} Layer
  * @property {() => boolean} isEmpty
- * @property {(context: Context, toView: (x: number, y: number) => [number, number], zoom: number) => void} draw
+ * @property {(context: Context, toView: ToView, zoom: number) => void} draw
  */
 
 /** Draws its layers whenever the viewport is drawn. */
@@ -30,11 +28,6 @@ export class OverlayCanvas {
     this.layers = [];
     this._blank = true;
     viewport.on("draw", () => this._draw());
-  }
-
-  /** Remove the canvas. */
-  dispose() {
-    this.canvas.remove();
   }
 
   _draw() {
@@ -62,16 +55,25 @@ export class OverlayCanvas {
  *
  * @param {Context} context
  * @param {string} color
- * @param {number} [width]
+ * @param {{width?: number, dashes?: number[]}} [options]
  */
-export function strokeTwice(context, color, width = 1.5) {
-  const dashes = context.getLineDash();
-  context.setLineDash([]);
+export function strokeTwice(context, color, { width = 1.5, dashes = [] } = {}) {
   context.lineWidth = width + 2;
   context.strokeStyle = "rgba(0, 0, 0, 0.65)";
   context.stroke();
   context.setLineDash(dashes);
   context.lineWidth = width;
   context.strokeStyle = color;
+  context.setLineDash(dashes);
   context.stroke();
+  context.setLineDash([]);
+}
+
+/** @param {Context} context @param {[number, number]} position of its center @param {string} color @param {number} side */
+export function drawSquare(context, [x, y], color, side) {
+  context.fillStyle = color;
+  context.strokeStyle = "#000000";
+  context.lineWidth = 1;
+  context.fillRect(x - side / 2, y - side / 2, side, side);
+  context.strokeRect(x - side / 2, y - side / 2, side, side);
 }

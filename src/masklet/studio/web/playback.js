@@ -1,12 +1,9 @@
 /** Playback: shows frame after frame at the video's rate. */
 
-/** @typedef {import("./store.js").Store} Store */
+/** @import { Store } from "./store.js" */
 
 export class Playback {
-  /**
-   * @param {Store} store
-   * @param {(frame: number) => Promise<unknown>} show resolved when the frame is displayed
-   */
+  /** @param {Store} store @param {(frame: number) => Promise<unknown>} show resolved when the frame is displayed */
   constructor(store, show) {
     this.store = store;
     this.show = show;

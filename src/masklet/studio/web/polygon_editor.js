@@ -1,15 +1,10 @@
-/**
- * Polygon editor: polygons with vertices that can be moved, inserted and removed, and a polygon that is being drawn.
- *
- * @module
- */
+/** Polygon editor: polygons with vertices that can be moved, inserted and removed, and one that is being drawn. */
 
-import { strokeTwice } from "./overlay_canvas.js";
+import { drawSquare, strokeTwice } from "./overlay_canvas.js";
 import { nearest } from "./prompt_overlay.js";
 
-/** @typedef {import("./tools/actions.js").Polygon} Polygon */
-/** @typedef {import("./tools/actions.js").Position} Position */
-/** @typedef {(x: number, y: number) => [number, number]} ToView */
+/** @import { Context, ToView } from "./overlay_canvas.js" */
+/** @import { Polygon, Position } from "./tools/actions.js" */
 
 /**
  * A vertex, or an edge with the place of a vertex that could be inserted at `vertex`.
@@ -138,7 +133,7 @@ export class PolygonEditor {
     return !this.isVisible || (this.polygons.length === 0 && !this.draft);
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {ToView} toView */
+  /** @param {Context} context @param {ToView} toView */
   draw(context, toView) {
     this.polygons.forEach((polygon, index) => {
       const positions = polygon.map(([x, y]) => toView(x, y));
@@ -150,13 +145,13 @@ export class PolygonEditor {
     const positions = this.draft.map(([x, y]) => toView(x, y));
     trace(context, this.cursor ? [...positions, toView(...this.cursor)] : positions, false);
     strokeTwice(context, LINE);
-    positions.forEach((position, index) => drawVertex(context, position, index === 0 ? SELECTED : LINE, VERTEX_SIDE));
+    positions.forEach((position, index) => drawSquare(context, position, index === 0 ? SELECTED : LINE, VERTEX_SIDE));
   }
 
   /**
    * Draw the vertices that are apart on the screen.
    *
-   * @param {CanvasRenderingContext2D} context
+   * @param {Context} context
    * @param {[number, number][]} positions
    * @param {number} polygon
    */
@@ -169,17 +164,12 @@ export class PolygonEditor {
       if (!marked && Math.hypot(x - lastX, y - lastY) < VERTEX_SPACING) return;
       [lastX, lastY] = [x, y];
       const color = is(this.selected) ? SELECTED : LINE;
-      drawVertex(context, [x, y], color, is(this.hovered) ? VERTEX_SIDE * 1.5 : VERTEX_SIDE);
+      drawSquare(context, [x, y], color, is(this.hovered) ? VERTEX_SIDE * 1.5 : VERTEX_SIDE);
     });
   }
 }
 
-/**
- * @param {[number, number]} point
- * @param {[number, number]} from
- * @param {[number, number]} to
- * @returns {number}
- */
+/** @param {[number, number]} point @param {[number, number]} from @param {[number, number]} to @returns {number} */
 export function distanceToSegment([x, y], [x0, y0], [x1, y1]) {
   const [dx, dy] = [x1 - x0, y1 - y0];
   const square = dx * dx + dy * dy;
@@ -187,23 +177,9 @@ export function distanceToSegment([x, y], [x0, y0], [x1, y1]) {
   return Math.hypot(x - x0 - along * dx, y - y0 - along * dy);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {[number, number][]} positions @param {boolean} closed */
+/** @param {Context} context @param {[number, number][]} positions @param {boolean} closed */
 function trace(context, positions, closed) {
   context.beginPath();
   for (const [x, y] of positions) context.lineTo(x, y);
   if (closed) context.closePath();
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {[number, number]} position
- * @param {string} color
- * @param {number} side
- */
-function drawVertex(context, [x, y], color, side) {
-  context.fillStyle = color;
-  context.strokeStyle = "#000000";
-  context.lineWidth = 1;
-  context.fillRect(x - side / 2, y - side / 2, side, side);
-  context.strokeRect(x - side / 2, y - side / 2, side, side);
 }

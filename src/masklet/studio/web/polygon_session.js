@@ -2,23 +2,16 @@
 
 import { equalRuns } from "./rle.js";
 
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./image_view.js").ImageView} ImageView */
-/** @typedef {import("./tools/actions.js").Polygon} Polygon */
-/** @typedef {import("./messages.js").Messages} Messages */
+/** @import { ImageView } from "./image_view.js" */
+/** @import { Store } from "./store.js" */
+/** @import { Polygon } from "./tools/actions.js" */
 
 export class PolygonSession {
-  /**
-   * @param {Store} store
-   * @param {ImageView} view
-   * @param {(command: string, fields: Record<string, any>) => Promise<any>} request
-   * @param {Messages} messages
-   */
-  constructor(store, view, request, messages) {
+  /** @param {Store} store @param {ImageView} view @param {import("./server.js").Server} server */
+  constructor(store, view, server) {
     this.store = store;
     this.view = view;
-    this.request = request;
-    this.messages = messages;
+    this.server = server;
     this.tolerance = 2;
     /** @type {string | null} medium, frame and object of the polygons that are shown */
     this.shown = null;
@@ -55,12 +48,8 @@ export class PolygonSession {
     const turn = ++this.turn;
     this.shown = place;
     this.runs = runs;
-    try {
-      const { polygons } = await this.request("get_polygons", { medium, frame, object, tolerance: this.tolerance });
-      if (turn === this.turn) this.show(place, runs, polygons);
-    } catch (problem) {
-      this.messages.problem(problem);
-    }
+    const reply = await this.server.send("get_polygons", { medium, frame, object, tolerance: this.tolerance });
+    if (reply && turn === this.turn) this.show(place, runs, reply.polygons);
   }
 
   /** @param {string | null} place @param {Uint32Array | null} runs @param {Polygon[]} polygons */
@@ -92,15 +81,10 @@ export class PolygonSession {
     this.polygons = polygons;
     this.turn++;
     this.saving++;
-    try {
-      const reply = await this.request("set_polygons", { medium, frame, object, polygons });
-      this.savedSeq = reply.seq;
-    } catch (problem) {
-      this.runs = null;
-      this.messages.problem(problem);
-    } finally {
-      this.saving--;
-      this.onChange();
-    }
+    const reply = await this.server.send("set_polygons", { medium, frame, object, polygons });
+    if (reply) this.savedSeq = reply.seq;
+    else this.runs = null;
+    this.saving--;
+    this.onChange();
   }
 }

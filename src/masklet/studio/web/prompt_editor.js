@@ -1,10 +1,8 @@
 /** Prompt editor: the prompt of the selected object on the frame that is shown, ahead of what the server confirmed. */
 
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./store.js").PromptPoint} PromptPoint */
-/** @typedef {import("./store.js").Box} Box */
-
-/** @typedef {{points: PromptPoint[], box: Box | null}} Prompt */
+/** @import { Prompt } from "./prompt_overlay.js" */
+/** @import { Store } from "./store.js" */
+/** @import { Box } from "./transform.js" */
 
 /**
  * A prompt that was sent. It is shown until the server's state includes it.
@@ -34,13 +32,15 @@ export class PromptEditor {
     this.onProblem = onProblem;
     /** @type {Draft[]} */
     this.drafts = [];
+    /** @type {FinishedObject | null} until something else is prompted or selected */
+    this.finished = null;
   }
 
   /** @returns {Prompt} */
   get prompt() {
     const draft = this.draft;
     if (draft) return draft.prompt;
-    const entry = this.store.object === null ? null : this.store.promptOf(this.store.object);
+    const entry = this.store.promptOf(this.store.object);
     return entry ? { points: entry.points, box: entry.box } : { points: [], box: null };
   }
 
@@ -85,24 +85,39 @@ export class PromptEditor {
     return this.drafts.find((draft) => draft.object === null && !draft.finished);
   }
 
-  /**
-   * The next click starts a new object.
-   *
-   * @returns {FinishedObject | null} the object that was selected or is being created
-   */
+  /** Finish the object that is selected or being created: the next click starts a new one. */
   finish() {
     const { medium, object } = this.store;
     const draft = this.creating;
     for (const other of this.drafts) if (other.object === null) other.finished = true;
     this.store.select(null);
     this.store.touch("prompts");
-    return medium === null || object === null ? draft || null : { medium, object };
+    if (medium !== null && object !== null) this.finished = { medium, object };
+    else if (draft) this.finished = draft;
   }
 
   /** Drop what was not confirmed, after the connection was lost. */
   reset() {
     this.drafts = [];
+    this.finished = null;
     this.store.touch("prompts");
+  }
+
+  /**
+   * Wait for the masks of all prompts.
+   *
+   * @returns {Promise<boolean>} whether they are there, and the same image or video is still shown
+   */
+  async settle() {
+    const { medium } = this.store;
+    await Promise.all(this.drafts.map((draft) => draft.reply));
+    try {
+      await this.request("settle", { medium });
+    } catch (problem) {
+      this.onProblem(/** @type {Error} */ (problem));
+      return false;
+    }
+    return medium === this.store.medium;
   }
 
   /**

@@ -2,21 +2,18 @@
  * Prompt overlay: the points and the box of the active object, and the rubber band of a new box.
  *
  * A positive point is a green disk with a plus, a negative point a red square with a minus.
- *
- * @module
  */
 
-import { strokeTwice } from "./overlay_canvas.js";
+import { drawSquare, strokeTwice } from "./overlay_canvas.js";
 
-/** @typedef {import("./image_view.js").Prompt} Prompt */
-/** @typedef {[number, number, number, number]} Box (x0, y0, x1, y1) */
-/** @typedef {import("./overlay_canvas.js").Context} Context */
+/** @import { Context, ToView } from "./overlay_canvas.js" */
+/** @import { Size } from "./rle.js" */
+/** @import { Box } from "./transform.js" */
 
-/**
- * What is under the cursor. A `handle` moves the edges with 1 in `edges`: left, top, right, bottom; `border` moves all.
- *
- * @typedef {{kind: "point", index: number} | {kind: "handle" | "border", edges: [number, number, number, number]}} Hit
- */
+/** @typedef {[number, number, number]} PromptPoint x, y, and 1 for the object or 0 for the background */
+/** @typedef {{points: PromptPoint[], box: Box | null}} Prompt */
+/** @typedef {[number, number, number, number]} Edges 1 for those that move: left, top, right, bottom */
+/** What is under the cursor. @typedef {{kind: "point", index: number} | {kind: "handle" | "border", edges: Edges}} Hit */
 
 const POINT_RADIUS = 6;
 const HANDLE_SIDE = 8;
@@ -27,7 +24,7 @@ const POSITIVE = "#1fa045";
 const NEGATIVE = "#d92626";
 const BOX = "#ffffff";
 
-/** Corners and middles of edges. @type {[number, number, number, number][]} */
+/** Corners and middles of edges. @type {Edges[]} */
 const HANDLES = [
   [1, 1, 0, 0],
   [0, 1, 1, 0],
@@ -38,7 +35,7 @@ const HANDLES = [
   [0, 0, 1, 0],
   [0, 0, 0, 1],
 ];
-/** @type {[number, number, number, number]} */
+/** @type {Edges} */
 const ALL_EDGES = [1, 1, 1, 1];
 
 /** The layer of prompts. It shows changes at once, until `setPrompt` gives the saved ones. */
@@ -65,7 +62,7 @@ export class PromptOverlay {
    * @param {number} left CSS pixels
    * @param {number} top CSS pixels
    * @param {boolean} touch Whether the reach is that of a finger.
-   * @param {(x: number, y: number) => [number, number]} toView
+   * @param {ToView} toView
    * @returns {Hit | null}
    */
   hit(left, top, touch, toView) {
@@ -86,15 +83,13 @@ export class PromptOverlay {
     return this.prompt.points.length === 0 && !this.prompt.box && !this.band;
   }
 
-  /** @param {Context} context @param {(x: number, y: number) => [number, number]} toView */
+  /** @param {Context} context @param {ToView} toView */
   draw(context, toView) {
     const { points, box } = this.prompt;
     if (box) this._drawBox(context, box, toView);
     if (this.band) {
       traceBox(context, this.band, toView);
-      context.setLineDash([6, 4]);
-      strokeTwice(context, BOX);
-      context.setLineDash([]);
+      strokeTwice(context, BOX, { dashes: [6, 4] });
     }
     points.forEach(([x, y, label], index) => {
       const hovered = this.hovered?.kind === "point" && this.hovered.index === index;
@@ -103,20 +98,14 @@ export class PromptOverlay {
     });
   }
 
-  /** @param {Context} context @param {Box} box @param {(x: number, y: number) => [number, number]} toView */
+  /** @param {Context} context @param {Box} box @param {ToView} toView */
   _drawBox(context, box, toView) {
     traceBox(context, box, toView);
     strokeTwice(context, BOX);
     if (!this.isEditable) return;
     for (const [index, [x, y]] of handlePositions(box).entries()) {
-      const [left, top] = toView(x, y);
       const hovered = this.hovered?.kind === "handle" && this.hovered.edges === HANDLES[index];
-      const side = hovered ? HANDLE_SIDE * 1.5 : HANDLE_SIDE;
-      context.fillStyle = BOX;
-      context.strokeStyle = "#000000";
-      context.lineWidth = 1;
-      context.fillRect(left - side / 2, top - side / 2, side, side);
-      context.strokeRect(left - side / 2, top - side / 2, side, side);
+      drawSquare(context, toView(x, y), BOX, hovered ? HANDLE_SIDE * 1.5 : HANDLE_SIDE);
     }
   }
 }
@@ -125,10 +114,10 @@ export class PromptOverlay {
  * Move edges of a box. Edges that pass each other are exchanged.
  *
  * @param {Box} box
- * @param {readonly [number, number, number, number]} edges 1 for each edge that moves.
+ * @param {Edges} edges
  * @param {number} dx
  * @param {number} dy
- * @param {import("./rle.js").Size} size Of the image, to which the box is limited.
+ * @param {Size} size Of the image, to which the box is limited.
  * @returns {Box}
  */
 export function moveEdges(box, edges, dx, dy, [height, width]) {
@@ -148,7 +137,7 @@ export function moveEdges(box, edges, dx, dy, [height, width]) {
  * @param {number} y0
  * @param {number} x1
  * @param {number} y1
- * @param {import("./rle.js").Size} size
+ * @param {Size} size
  * @returns {Box}
  */
 export function spanBox(x0, y0, x1, y1, [height, width]) {
@@ -160,11 +149,21 @@ export function spanBox(x0, y0, x1, y1, [height, width]) {
 }
 
 /**
- * The cursor of what is under it.
+ * The box with two opposite corners as it is sent, rounded to hundredths of a pixel.
  *
- * @param {Hit | null} hit
- * @param {string} otherwise
+ * @param {number} x0
+ * @param {number} y0
+ * @param {number} x1
+ * @param {number} y1
+ * @param {Size} size
+ * @returns {Box | null} Null if a side is shorter than a pixel.
  */
+export function roundBox(x0, y0, x1, y1, size) {
+  const [left, top, right, bottom] = spanBox(x0, y0, x1, y1, size).map((value) => Math.round(value * 100) / 100);
+  return right - left < 1 || bottom - top < 1 ? null : [left, top, right, bottom];
+}
+
+/** The cursor of what is under it. @param {Hit | null} hit @param {string} otherwise */
 export function cursorOf(hit, otherwise) {
   if (!hit) return otherwise;
   if (hit.kind === "point") return "pointer";
@@ -197,7 +196,7 @@ function handlePositions([x0, y0, x1, y1]) {
   return [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y], [x, y0], [x1, y], [x, y1]]; // prettier-ignore
 }
 
-/** @param {Context} context @param {Box} box @param {(x: number, y: number) => [number, number]} toView */
+/** @param {Context} context @param {Box} box @param {ToView} toView */
 function traceBox(context, box, toView) {
   const [x0, y0] = toView(box[0], box[1]);
   const [x1, y1] = toView(box[2], box[3]);

@@ -1,22 +1,14 @@
 /** Proposals: masks of the automatic mask generator, which become objects by a click. */
 
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./store.js").Mask} Mask */
-/** @typedef {import("./image_view.js").ImageView} ImageView */
-/** @typedef {import("./messages.js").Messages} Messages */
+/** @import { ImageView } from "./image_view.js" */
+/** @import { Mask, Store } from "./store.js" */
 
 export class Proposals {
-  /**
-   * @param {Store} store
-   * @param {ImageView} view
-   * @param {(command: string, fields: Record<string, any>) => Promise<any>} request
-   * @param {Messages} messages
-   */
-  constructor(store, view, request, messages) {
+  /** @param {Store} store @param {ImageView} view @param {import("./server.js").Server} server */
+  constructor(store, view, server) {
     this.store = store;
     this.view = view;
-    this.request = request;
-    this.messages = messages;
+    this.server = server;
     /** @type {{medium: number, frame: number} | null} */
     this.place = null;
     /** @type {{runs: Uint32Array, score: number}[]} */
@@ -48,13 +40,9 @@ export class Proposals {
     this.place = { medium, frame };
     this.waiting = true;
     this.onChange();
-    try {
-      await this.request("propose", { medium, frame, class: currentClass });
-    } catch (problem) {
-      this.waiting = false;
-      this.messages.problem(problem);
-      this.onChange();
-    }
+    if (await this.server.send("propose", { medium, frame, class: currentClass })) return;
+    this.waiting = false;
+    this.onChange();
   }
 
   /** @param {{medium: number, frame: number, size: [number, number]}} header @param {Mask[]} masks */
@@ -90,12 +78,8 @@ export class Proposals {
     const indices = positions.filter((position) => this.proposals[position] && !this.taken.has(position));
     if (!place || !indices.length) return;
     this.mark(indices, true);
-    try {
-      await this.request("take_proposals", { ...place, indices, class: this.store.currentClass });
-    } catch (problem) {
-      this.mark(indices, false);
-      this.messages.problem(problem);
-    }
+    const fields = { ...place, indices, class: this.store.currentClass };
+    if (!(await this.server.send("take_proposals", fields))) this.mark(indices, false);
   }
 
   takeAll() {

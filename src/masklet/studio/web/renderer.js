@@ -1,13 +1,10 @@
-/**
- * Renderer: the textures and the program that draw the viewport.
- *
- * @module
- */
+/** Renderer: the textures and the program that draw the viewport. */
 
+import { equalSizes } from "./rle.js";
 import { FRAGMENT_SHADER, VERTEX_SHADER } from "./shaders.js";
 
-/** @typedef {import("./rle.js").Size} Size */
-/** @typedef {ImageBitmap | HTMLImageElement | HTMLCanvasElement | HTMLVideoElement | ImageData} Source */
+/** @import { Size } from "./rle.js" */
+/** @import { Box } from "./transform.js" */
 /** @typedef {[number, number, number]} Color Red, green, blue from 0 to 255. */
 /** @typedef {{slot: number, color: Color, strength: number}} PaletteEntry `strength` multiplies opacities. */
 
@@ -40,10 +37,7 @@ const TILE_UNIT = 4;
 
 /** Draws an image with masks. Nothing is uploaded twice. */
 export class Renderer {
-  /**
-   * @param {HTMLCanvasElement} canvas
-   * @returns {Renderer | null} Null without WebGL 2.
-   */
+  /** @param {HTMLCanvasElement} canvas @returns {Renderer | null} Null without WebGL 2. */
   static create(canvas) {
     const gl = canvas.getContext("webgl2", { antialias: false, depth: false, stencil: false });
     return gl && !gl.isContextLost() ? new Renderer(gl) : null;
@@ -65,7 +59,7 @@ export class Renderer {
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 2);
     this._image = new ImageTexture(gl, IMAGE_UNIT);
     this._part = new ImageTexture(gl, PART_UNIT);
-    /** @type {[number, number, number, number]} */
+    /** @type {Box} */
     this._partBox = [0, 0, 0, 0];
     this._labels = new LabelTexture(gl, LABEL_UNIT);
     this._tiles = new LabelTexture(gl, TILE_UNIT);
@@ -76,25 +70,22 @@ export class Renderer {
     for (const [name, unit] of Object.entries(units)) gl.uniform1i(this._at(name), unit);
   }
 
-  /** @param {Source} source */
+  /** @param {ImageBitmap} source */
   setImage(source) {
     this._image.upload(source);
   }
 
-  /**
-   * @param {Source | null} source
-   * @param {[number, number, number, number]} box (x0, y0, x1, y1) in pixels of the image.
-   */
+  /** @param {ImageBitmap} source @param {Box} box In pixels of the image. */
   setPart(source, box) {
-    if (source) this._part.upload(source);
-    this._partBox = source ? box : [0, 0, 0, 0];
+    this._part.upload(source);
+    this._partBox = box;
   }
 
-  /**
-   * Upload the part of the label map that has changed.
-   *
-   * @param {import("./label_map.js").LabelMap} labels
-   */
+  removePart() {
+    this._partBox = [0, 0, 0, 0];
+  }
+
+  /** Upload the part of the label map that has changed. @param {import("./label_map.js").LabelMap} labels */
   setLabels(labels) {
     const dirty = labels.takeDirty();
     if (!dirty) return;
@@ -137,11 +128,6 @@ export class Renderer {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  /** Release the context. */
-  dispose() {
-    this._gl.getExtension("WEBGL_lose_context")?.loseContext();
-  }
-
   /** @param {string} name */
   _at(name) {
     return this._uniforms.get(name) ?? null;
@@ -150,10 +136,7 @@ export class Renderer {
 
 /** A texture of labels, of which rectangles are replaced. */
 class LabelTexture {
-  /**
-   * @param {WebGL2RenderingContext} gl
-   * @param {number} unit
-   */
+  /** @param {WebGL2RenderingContext} gl @param {number} unit */
   constructor(gl, unit) {
     this._gl = gl;
     this._unit = unit;
@@ -172,7 +155,7 @@ class LabelTexture {
     const gl = this._gl;
     gl.activeTexture(gl.TEXTURE0 + this._unit);
     let { x, y, width, height } = changed;
-    if (this.size[0] !== size[0] || this.size[1] !== size[1]) {
+    if (!equalSizes(this.size, size)) {
       this._resize(size);
       [x, y, width, height] = [0, 0, size[1], size[0]];
     }
@@ -194,10 +177,7 @@ class LabelTexture {
 
 /** A texture of an image, which is replaced by images of the same size without allocation. */
 class ImageTexture {
-  /**
-   * @param {WebGL2RenderingContext} gl
-   * @param {number} unit
-   */
+  /** @param {WebGL2RenderingContext} gl @param {number} unit */
   constructor(gl, unit) {
     this._gl = gl;
     this._unit = unit;
@@ -208,11 +188,10 @@ class ImageTexture {
     this._hasMipmaps = false;
   }
 
-  /** @param {Source} source */
+  /** @param {ImageBitmap} source */
   upload(source) {
     const gl = this._gl;
-    const width = "videoWidth" in source ? source.videoWidth : source.width;
-    const height = "videoHeight" in source ? source.videoHeight : source.height;
+    const { width, height } = source;
     if (!width || !height) return; // a bitmap that was closed
     gl.activeTexture(gl.TEXTURE0 + this._unit);
     if (width !== this.width || height !== this.height) {
@@ -244,11 +223,7 @@ class ImageTexture {
   }
 }
 
-/**
- * @param {WebGL2RenderingContext} gl
- * @param {number} unit
- * @param {number} filter
- */
+/** @param {WebGL2RenderingContext} gl @param {number} unit @param {number} filter */
 function makeTexture(gl, unit, filter) {
   const texture = gl.createTexture();
   gl.activeTexture(gl.TEXTURE0 + unit);

@@ -1,11 +1,14 @@
 /**
  * Runs of masks: the lengths of alternating runs of background and object, in rows from the top-left corner, background
  * first.
- *
- * @module
  */
 
 /** A size as [height, width] in pixels. @typedef {readonly [number, number]} Size */
+
+/** @param {Size} left @param {Size} right */
+export function equalSizes(left, right) {
+  return left[0] === right[0] && left[1] === right[1];
+}
 
 /**
  * Decode runs to a mask.
@@ -64,12 +67,7 @@ export function forEachRun(runs, visit) {
   }
 }
 
-/**
- * Count the pixels of a mask.
- *
- * @param {Uint32Array} runs
- * @returns {number}
- */
+/** Count the pixels of a mask. @param {Uint32Array} runs @returns {number} */
 export function countPixels(runs) {
   let count = 0;
   for (let index = 1; index < runs.length; index += 2) count += runs[index];

@@ -1,13 +1,9 @@
-/**
- * Sharpener: loads the visible part of images that are larger than a texture, when it is seen enlarged.
- *
- * @module
- */
+/** Sharpener: loads the visible part of images that are larger than a texture, when it is seen enlarged. */
 
-/** @typedef {import("./viewport.js").Viewport} Viewport */
-/** @typedef {import("./frames.js").FrameLoader} FrameLoader */
-/** @typedef {import("./rle.js").Size} Size */
-/** @typedef {[number, number, number, number]} Box (x0, y0, x1, y1) */
+/** @import { FrameLoader } from "./frames.js" */
+/** @import { Size } from "./rle.js" */
+/** @import { Box } from "./transform.js" */
+/** @import { Viewport } from "./viewport.js" */
 
 const MARGIN = 0.1; // around the visible part, as a fraction of its sides
 const ENOUGH = 0.8; // pixels of a copy per pixel of the screen or of the original

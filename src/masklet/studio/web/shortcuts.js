@@ -98,7 +98,7 @@ const REPEATED =
   /^(undo|redo|brush\..*|object\.(previous|next)|step\.(back|next).*|annotated\..*|media\..*|zoom\.(in|out))$/;
 
 /** @type {Action[]} */
-export const ACTIONS = Object.entries(GROUPS).flatMap(([group, actions]) =>
+const ACTIONS = Object.entries(GROUPS).flatMap(([group, actions]) =>
   actions.map(([id, title, keys]) => ({
     id,
     group,

@@ -2,8 +2,8 @@
 
 import { isAnnotated } from "./lane_colors.js";
 
-/** @typedef {[number, number, number]} PromptPoint x, y, and 1 for the object or 0 for the background */
-/** @typedef {[number, number, number, number]} Box x0, y0, x1, y1 */
+/** @import { Prompt } from "./prompt_overlay.js" */
+
 /**
  * @typedef {object} Medium
  * @property {string} path
@@ -23,7 +23,7 @@ import { isAnnotated } from "./lane_colors.js";
  * @property {boolean} locked
  * @property {Record<string, string>} attributes
  */
-/** @typedef {{points: PromptPoint[], box: Box | null, candidate: number | null}} PromptEntry */
+/** @typedef {Prompt & {candidate: number | null}} PromptEntry */
 /** @typedef {{object: number, runs: Uint32Array, score: number | null, source: string, accepted: boolean}} Mask */
 /** @typedef {{medium: number, frame: number, seq: number, size: [number, number], masks: Mask[]}} FrameMasks */
 /**
@@ -43,6 +43,7 @@ const FIELDS = ["project", "model", "undo", "redo"];
 
 export class Store {
   constructor() {
+    this.loaded = false;
     this.project = "";
     this.model = "";
     this.seq = 0;
@@ -123,6 +124,7 @@ export class Store {
 
   /** @param {Record<string, any>} reply of the command `hello` */
   load(reply) {
+    this.loaded = true;
     for (const field of FIELDS) /** @type {any} */ (this)[field] = reply[field] ?? null;
     const { name } = reply.entries.project || {};
     this.project = name || String(reply.project || "");
@@ -134,8 +136,8 @@ export class Store {
     this.masks = null;
     for (const [key, value] of Object.entries(reply.entries)) this.setEntry(key, value);
     if (this.medium !== null && !this.media.has(this.medium)) this.medium = null;
-    if (this.object !== null && !this.objectOf(this.object)) this.object = null;
-    if (this.solo !== null && !this.objectOf(this.solo)) this.solo = null;
+    if (!this.objectOf(this.object)) this.object = null;
+    if (!this.objectOf(this.solo)) this.solo = null;
     if (this.currentClass !== null && !this.classes.has(this.currentClass)) this.currentClass = null;
     this.touch("project", "media", "classes", "objects", "prompts", "lanes", "masks", "place", "selection", "undo");
     /** @type {Record<string, any>[]} */
@@ -183,12 +185,7 @@ export class Store {
     }
   }
 
-  /**
-   * @param {number} medium
-   * @param {number} object
-   * @param {number} frame
-   * @param {number} byte
-   */
+  /** @param {number} medium @param {number} object @param {number} frame @param {number} byte */
   setCell(medium, object, frame, byte) {
     const lanes = this.lanes.get(medium);
     if (!lanes) return;
@@ -256,6 +253,15 @@ export class Store {
     this.touch("range");
   }
 
+  /** Start or end the range at the frame that is shown. @param {"start" | "stop"} end */
+  setRangeEnd(end) {
+    if (!this.isVideo) return;
+    const { frame } = this;
+    const range = this.range || { start: 0, stop: this.frames };
+    if (end === "start") this.setRange({ start: frame, stop: Math.max(range.stop, frame + 1) });
+    else this.setRange({ start: Math.min(range.start, frame), stop: frame + 1 });
+  }
+
   /** @returns {Medium | null} the medium that is shown */
   get shown() {
     return this.medium === null ? null : this.media.get(this.medium) || null;
@@ -278,20 +284,34 @@ export class Store {
 
   /** @returns {StudioObject | null} the selected object */
   get selected() {
-    return this.object === null ? null : this.objectOf(this.object);
+    return this.objectOf(this.object);
   }
 
-  /** @param {number} object */
+  /** @returns {number[]} the ids of these objects, in order */
+  get objectIds() {
+    return [...this.shownObjects.keys()].sort((a, b) => a - b);
+  }
+
+  /** @returns {number[]} the selected object, or all that are visible */
+  get targets() {
+    if (this.object !== null) return [this.object];
+    return [...this.shownObjects.keys()].filter((object) => this.isVisible(object));
+  }
+
+  /** @param {number | null} object @returns {StudioObject | null} */
   objectOf(object) {
-    return this.shownObjects.get(object) || null;
+    return (object !== null && this.shownObjects.get(object)) || null;
+  }
+
+  /** @param {number | null} id @returns {string} empty without a class */
+  className(id) {
+    return (id !== null && this.classes.get(id)?.name) || "";
   }
 
   /** @param {number} object @returns {string} its name; without one its class or "Object", and its number */
   nameOf(object) {
     const entry = this.objectOf(object);
-    if (entry?.name) return entry.name;
-    const name = entry && entry.class !== null ? this.classes.get(entry.class)?.name : null;
-    return `${name || "Object"} ${object}`;
+    return entry?.name || `${this.className(entry && entry.class) || "Object"} ${object}`;
   }
 
   /** @returns {string} name of the selected object */
@@ -299,26 +319,30 @@ export class Store {
     return this.object === null ? "" : this.nameOf(this.object);
   }
 
-  /** @param {number} object @returns {PromptEntry | null} its prompt on the frame that is shown */
+  /** @param {number | null} object @returns {PromptEntry | null} its prompt on the frame that is shown */
   promptOf(object) {
     return this.prompts.get(`${this.medium}/${object}`)?.get(this.frame) || null;
   }
 
+  /** @returns {Lanes | null} of the medium that is shown */
+  get shownLanes() {
+    return (this.medium !== null && this.lanes.get(this.medium)) || null;
+  }
+
   /** @param {number} object @param {number} [frame] @returns {number} its cell as a byte */
   cellOf(object, frame = this.frame) {
-    const lanes = this.medium === null ? null : this.lanes.get(this.medium);
-    return lanes?.cells.get(object)?.[frame] || 0;
+    return this.shownLanes?.cells.get(object)?.[frame] || 0;
   }
 
   /** @returns {Mask | null} the mask of the selected object on the frame */
   get selectedMask() {
-    return (this.object !== null && this.frameMasks.find((mask) => mask.object === this.object)) || null;
+    return this.shownMasks?.masks.find((mask) => mask.object === this.object) || null;
   }
 
-  /** @returns {Mask[]} the masks of the frame that is shown */
-  get frameMasks() {
+  /** @returns {FrameMasks | null} the masks of the frame that is shown */
+  get shownMasks() {
     const { masks } = this;
-    return masks && masks.medium === this.medium && masks.frame === this.frame ? masks.masks : [];
+    return masks && masks.medium === this.medium && masks.frame === this.frame ? masks : null;
   }
 
   /** @param {number} object */
@@ -334,12 +358,7 @@ export class Store {
     return null;
   }
 
-  /**
-   * Media in the order of the list.
-   *
-   * @param {{search?: string, unchecked?: boolean}} [filter]
-   * @returns {number[]}
-   */
+  /** Media in the order of the list. @param {{search?: string, unchecked?: boolean}} [filter] @returns {number[]} */
   mediaList(filter = {}) {
     const search = (filter.search || "").trim().toLowerCase();
     const ids = [...this.media.keys()].sort((a, b) => a - b);
@@ -353,9 +372,8 @@ export class Store {
   matches(id, medium, search) {
     if (medium.path.toLowerCase().includes(search)) return true;
     for (const object of this.objects.get(id)?.values() || []) {
-      const name = object.class === null ? "" : this.classes.get(object.class)?.name || "";
-      if (name.toLowerCase().includes(search) || object.name.toLowerCase().includes(search)) return true;
-      if (Object.values(object.attributes || {}).some((value) => value.toLowerCase().includes(search))) return true;
+      const texts = [this.className(object.class), object.name, ...Object.values(object.attributes || {})];
+      if (texts.some((text) => text.toLowerCase().includes(search))) return true;
     }
     return false;
   }
@@ -383,7 +401,7 @@ export class Store {
 
   /** @param {boolean} backward @returns {number | null} the next frame with a prompt, an edit or an import */
   annotatedFrame(backward) {
-    const lanes = this.medium === null ? null : this.lanes.get(this.medium);
+    const lanes = this.shownLanes;
     if (!lanes) return null;
     const rows = this.object === null ? [...lanes.cells.values()] : [lanes.cells.get(this.object) || new Uint8Array()];
     const step = backward ? -1 : 1;

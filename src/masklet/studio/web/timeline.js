@@ -1,25 +1,17 @@
 /** Timeline: one lane per object, drawn from the bytes of its cells; playhead, range, zoom. */
 
 import { h, themeColor } from "./dom.js";
-import { aggregate, describeCell, isLow, readCell } from "./lane_colors.js";
+import { aggregate, describeCell } from "./lane_colors.js";
+import { LANE_PX, drawCells, tracePolygon } from "./lane_drawing.js";
 
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./store.js").Range} Range */
+/** @import { Range, Store } from "./store.js" */
 
 const RULER_PX = 20;
-const LANE_PX = 20;
 const LABEL_PX = 128;
 const MIN_SPAN = 10; // frames
 const DRAG_PX = 4;
 const COLORS =
   "panel text muted lane lane-line lane-low lane-mid lane-high lane-top lane-mark accepted playhead range selected accent";
-
-/** Corners of marks, in pixels from the middle: x, y, … @type {Record<string, number[]>} */
-const MARKS = {
-  prompted: [0, -5, 5, 0, 0, 5, -5, 0],
-  edited: [-4, -4, 4, -4, 4, 4, -4, 4],
-  imported: [-5, -4, 5, -4, 0, 5],
-};
 
 /**
  * @typedef {object} TimelineHandlers
@@ -80,7 +72,7 @@ export class Timeline {
 
   /** @returns {number[]} ids of the objects in the order of the lanes */
   get objects() {
-    return [...this.store.shownObjects.keys()].sort((a, b) => a - b);
+    return this.store.objectIds;
   }
 
   get plotWidth() {
@@ -253,13 +245,12 @@ export class Timeline {
     context.globalAlpha = 1;
     context.fillStyle = colors.lane;
     context.fillRect(LABEL_PX, y + 3, this.plotWidth, LANE_PX - 6);
-    this.drawCells(this.columnsOf(object), y);
+    this.drawColumns(this.columnsOf(object), y);
   }
 
   /** @param {number} object @returns {Uint8Array} one byte per column of pixels, or per frame where frames are wider */
   columnsOf(object) {
-    const { store } = this;
-    const lanes = store.medium === null ? undefined : store.lanes.get(store.medium);
+    const lanes = this.store.shownLanes;
     const bytes = lanes?.cells.get(object);
     if (!bytes) return new Uint8Array();
     const columns = Math.min(Math.ceil(this.plotWidth), Math.ceil(this.span));
@@ -276,90 +267,16 @@ export class Timeline {
   }
 
   /** @param {Uint8Array} columns @param {number} y */
-  drawCells(columns, y) {
-    const { context } = this;
-    const wide = this.plotWidth >= this.span;
-    const width = wide ? this.plotWidth / this.span : this.plotWidth / columns.length;
-    const left = wide ? this.xOf(Math.floor(this.start)) : LABEL_PX;
-    const gap = width >= 6 ? 1 : 0; // between frames that are wide
+  drawColumns(columns, y) {
+    const { context, plotWidth } = this;
+    const wide = plotWidth >= this.span;
+    const width = wide ? plotWidth / this.span : plotWidth / columns.length;
     context.save();
     context.beginPath();
-    context.rect(LABEL_PX, y, this.plotWidth, LANE_PX);
+    context.rect(LABEL_PX, y, plotWidth, LANE_PX);
     context.clip();
-    for (let from = 0; from < columns.length;) {
-      let to = from + 1;
-      while (to < columns.length && columns[to] === columns[from] && !gap) to++;
-      if (columns[from]) this.drawRun(columns[from], left + from * width, (to - from) * width - gap, y);
-      from = to;
-    }
-    for (let column = 0; column < columns.length; column++) {
-      const marked = columns[column] & 7;
-      if (marked >= 2 && marked !== 4 && marked !== 7) this.drawMark(columns[column], left + (column + 0.5) * width, y);
-    }
+    drawCells(context, this.colors, columns, wide ? this.xOf(Math.floor(this.start)) : LABEL_PX, width, y);
     context.restore();
-  }
-
-  /**
-   * Draw cells of one state. States differ in height and pattern, not only in color.
-   *
-   * @param {number} byte
-   * @param {number} x
-   * @param {number} width
-   * @param {number} y
-   */
-  drawRun(byte, x, width, y) {
-    const { context, colors } = this;
-    const { state, accepted, score } = readCell(byte);
-    const [left, size] = [x, Math.max(1, width)];
-    if (state === "absent") {
-      context.fillStyle = colors.muted;
-      for (let at = left; at < left + size; at += 5)
-        context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, left + size - at), 2);
-    } else if (state === "hidden") {
-      context.fillStyle = colors["lane-line"];
-      context.fillRect(left, y + LANE_PX / 2 - 1, size, 2);
-    } else {
-      context.fillStyle = state === "tracked" ? this.scoreColor(score, isLow(byte)) : colors["lane-top"];
-      context.fillRect(left, y + 5, size, LANE_PX - 10);
-      if (isLow(byte)) {
-        context.fillStyle = colors.lane; // low scores leave the upper half of the lane
-        context.fillRect(left, y + 3, size, LANE_PX / 2 - 4);
-      }
-    }
-    if (accepted) {
-      context.fillStyle = colors.accepted;
-      context.fillRect(left, y + LANE_PX - 4, size, 3);
-    }
-  }
-
-  /** @param {number} score @param {boolean} low */
-  scoreColor(score, low) {
-    const { colors } = this;
-    if (score < 0.5) return low ? colors["lane-low"] : colors["lane-mid"];
-    if (score < 0.75) return colors["lane-mid"];
-    return score < 0.9 ? colors["lane-high"] : colors["lane-top"];
-  }
-
-  /**
-   * Mark what the user gave: a diamond for prompts, a square for edits, a triangle for imports, a ring for proposals.
-   *
-   * @param {number} byte
-   * @param {number} x
-   * @param {number} y
-   */
-  drawMark(byte, x, y) {
-    const { context, colors } = this;
-    const { state } = readCell(byte);
-    const middle = y + LANE_PX / 2;
-    const corners = MARKS[state];
-    context.beginPath();
-    if (corners) polygon(context, x, middle, corners);
-    else context.arc(x, middle, 4, 0, 2 * Math.PI);
-    context.fillStyle = colors["lane-mark"];
-    context.strokeStyle = colors.panel;
-    context.lineWidth = 1.5;
-    context.stroke();
-    context.fill();
   }
 
   drawPlayhead() {
@@ -382,7 +299,7 @@ export class Timeline {
     context.lineTo(middle, this.height);
     context.stroke();
     context.beginPath();
-    polygon(context, middle, 2, [-5, 0, 5, 0, 5, 5, 0, 10, -5, 5]);
+    tracePolygon(context, middle, 2, [-5, 0, 5, 0, 5, 5, 0, 10, -5, 5]);
     context.fill();
   }
 
@@ -487,17 +404,6 @@ function tickStep(span, width) {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, least)));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= least) || 10;
   return Math.max(1, step * power);
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {number} x of the middle
- * @param {number} y
- * @param {number[]} corners relative to the middle: x, y, …
- */
-function polygon(context, x, y, corners) {
-  for (let at = 0; at < corners.length; at += 2) context.lineTo(x + corners[at], y + corners[at + 1]);
-  context.closePath();
 }
 
 /** @param {CanvasRenderingContext2D} context @param {string} text @param {number} width */

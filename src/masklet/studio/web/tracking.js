@@ -1,9 +1,10 @@
 /** Tracking: runs on the server, and the plan to recompute frames after a correction. */
 
 import { counted } from "./dom.js";
+import { problemText } from "./messages.js";
 
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./messages.js").Messages} Messages */
+/** @import { Messages } from "./messages.js" */
+/** @import { Range, Store } from "./store.js" */
 /** @typedef {(command: string, fields: Record<string, any>) => Promise<any>} Request */
 
 /**
@@ -78,10 +79,7 @@ export class Tracking {
     this.onChange();
   }
 
-  /**
-   * @param {Record<string, any>} event
-   * @param {boolean} isOld whether the run started before this window was opened
-   */
+  /** @param {Record<string, any>} event @param {boolean} isOld whether the run started before this window was opened */
   update(event, isOld) {
     if (event.state !== "running") {
       this.runs.delete(event.run);
@@ -108,7 +106,7 @@ export class Tracking {
 
   /**
    * @param {"forward" | "backward" | "both"} direction
-   * @param {import("./store.js").Range | null} [range] by default from the frame that is shown to the end
+   * @param {Range | null} [range] by default from the frame that is shown to the end
    */
   async track(direction, range = null) {
     const { store } = this;
@@ -202,16 +200,6 @@ export class Tracking {
     this.plan = null;
     this.onChange();
   }
-}
-
-/**
- * @param {any} problem of an event: a text, or an object with `detail`
- * @param {string} otherwise
- * @returns {string}
- */
-export function problemText(problem, otherwise) {
-  if (typeof problem === "string") return problem;
-  return problem?.detail || otherwise;
 }
 
 /** @param {number} seconds @returns {string} such as "40 s", "3 min", or "2 h 5 min" */

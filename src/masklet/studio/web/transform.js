@@ -1,13 +1,13 @@
 /**
  * Transform: position and zoom of an image in a view. Positions in the view are pixels of the screen, not CSS pixels.
- *
- * @module
  */
 
-/** @typedef {import("./rle.js").Size} Size */
+/** @import { Size } from "./rle.js" */
+
+/** @typedef {[number, number, number, number]} Box x0, y0, x1, y1 */
 
 /** Screen pixels per pixel of the image, at most. */
-export const MAX_SCALE = 64;
+const MAX_SCALE = 64;
 
 /** The smallest scale, as a part of that of the whole image. */
 const MIN_OF_FIT = 0.25;
@@ -50,12 +50,7 @@ export class Transform {
     else this.center(x, y);
   }
 
-  /**
-   * Change the image.
-   *
-   * @param {Size} image
-   * @param {boolean} keep Whether the same part of the image stays visible.
-   */
+  /** Change the image. @param {Size} image @param {boolean} keep Whether the same part of the image stays visible. */
   setImage(image, keep) {
     const [h, w] = this.image;
     const [x, y] = this.toImage(this.view[1] / 2, this.view[0] / 2);
@@ -120,7 +115,7 @@ export class Transform {
     this.y = limit(this.y, this.view[0], this.image[0] * this.scale);
   }
 
-  /** The visible part of the image as (x0, y0, x1, y1), clipped to the image. @returns {[number, number, number, number]} */
+  /** @returns {Box} The visible part of the image. */
   visible() {
     const [x0, y0] = this.toImage(0, 0);
     const [x1, y1] = this.toImage(this.view[1], this.view[0]);

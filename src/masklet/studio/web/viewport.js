@@ -1,19 +1,17 @@
-/**
- * Viewport: a WebGL2 canvas that shows an image and a label map of masks, and which can be panned and zoomed.
- *
- * @module
- */
+/** Viewport: a WebGL2 canvas that shows an image and a label map of masks, and which can be panned and zoomed. */
 
 import { Emitter } from "./emitter.js";
 import { LabelMap, resizeRuns } from "./label_map.js";
+import { PaintedMask } from "./painted_mask.js";
 import { Renderer } from "./renderer.js";
-import { equalRuns } from "./rle.js";
+import { equalSizes } from "./rle.js";
 import { Transform } from "./transform.js";
 
-/** @typedef {import("./rle.js").Size} Size */
+/** @import { Size } from "./rle.js" */
+/** @import { Box } from "./transform.js" */
 
 /**
- * A mask of an object on the displayed image. Later masks are drawn over earlier ones.
+ * A mask of an object on the displayed image.
  *
  * @typedef {object} ObjectMask
  * @property {number} object
@@ -23,15 +21,10 @@ import { Transform } from "./transform.js";
  * @property {boolean} [locked] Whether the mask is drawn with a faint outline and cannot be painted.
  */
 
-/** @typedef {import("./renderer.js").Source} Source */
-
-/** Pixels; the largest side of images and masks on the graphics card. */
-export const MAX_SIDE = 4096;
-
-const DEFAULT_COLOR = "#2f9bff";
+const MAX_SIDE = 4096; // pixels of images and masks on the graphics card
+const NEW_COLOR = "#2f9bff";
 const LOCKED_STRENGTH = 0.55;
 const REST_MS = 100;
-const RELEASE_MS = 500;
 const NO_RUNS = new Uint32Array(0);
 
 /** An image and masks, drawn with one program whatever the number of objects. */
@@ -54,7 +47,7 @@ export class Viewport extends Emitter {
     /** @type {Renderer | null} */
     this._renderer = Renderer.create(this.canvas);
     if (!this._renderer) showProblem(container);
-    /** @type {Source | null} */
+    /** @type {ImageBitmap | null} */
     this._source = null;
     /** @type {ObjectMask[]} */
     this._masks = [];
@@ -62,17 +55,13 @@ export class Viewport extends Emitter {
     this._maskSize = [1, 1];
     /** @type {number | null} */
     this._active = null;
-    this._activeColor = DEFAULT_COLOR;
+    this._activeColor = NEW_COLOR;
     /** @type {number | null} */
     this._highlighted = null;
     this._opacity = 0.4;
     this._outlineOnly = false;
     this._masksVisible = true;
-    /** Whether a stroke or its reply is awaited. */
-    this._held = false;
-    /** Masks that the painted one replaces. @type {Uint32Array[]} */
-    this._replaced = [];
-    this._releasing = 0;
+    this._painted = new PaintedMask(() => this._compose());
     this._drawing = 0;
     this._reporting = 0;
     this._scale = 0;
@@ -94,27 +83,26 @@ export class Viewport extends Emitter {
     return this.transform.image;
   }
 
-  /** Pixels; the largest side of a texture. */
+  /** The largest side of a texture in pixels. */
   get maxSide() {
     return Math.min(MAX_SIDE, this._renderer?.maxSide ?? MAX_SIDE);
   }
 
   /**
-   * Display an image.
+   * Display an image. Zoom and position stay if its size is that of the displayed one.
    *
-   * @param {Source} source
-   * @param {Size} [size] Size of the original image, of which the source may be a reduced copy. By default the source's.
-   * @param {boolean} [keepView] Keep zoom and position. By default if the size is that of the displayed image.
+   * @param {ImageBitmap} source
+   * @param {Size} size Of the original image, of which the source may be a reduced copy.
    */
-  setImage(source, size = sizeOf(source), keepView) {
+  setImage(source, size) {
     const same = equalSizes(size, this.transform.image) && this._source !== null;
-    this.transform.setImage(size, keepView ?? same);
+    this.transform.setImage(size, same);
     this._source = source;
     this._renderer?.setImage(source);
-    this._renderer?.setPart(null, [0, 0, 0, 0]);
+    this._renderer?.removePart();
     if (!same) {
       this._masks = [];
-      this._forgetPainted();
+      this._painted.forget();
       this.labels.resize(this._limitSize(size));
     }
     this._moved();
@@ -123,20 +111,15 @@ export class Viewport extends Emitter {
   /**
    * Draw a sharper copy of a part of the image.
    *
-   * @param {Source | null} source
-   * @param {[number, number, number, number]} [box] (x0, y0, x1, y1) in pixels of the image.
+   * @param {ImageBitmap} source
+   * @param {Box} box In pixels of the image.
    */
-  setPart(source, box = [0, 0, 0, 0]) {
+  setPart(source, box) {
     this._renderer?.setPart(source, box);
     this.requestDraw();
   }
 
-  /**
-   * Set the masks of the image. Later masks are drawn over earlier ones.
-   *
-   * @param {ObjectMask[]} masks
-   * @param {Size} size
-   */
+  /** @param {ObjectMask[]} masks of the image; later ones are drawn over earlier ones @param {Size} size */
   setMasks(masks, size) {
     this._masks = masks;
     this._maskSize = size;
@@ -150,66 +133,39 @@ export class Viewport extends Emitter {
    * @param {number | null} object
    * @param {string} [color] "#rrggbb", where the object has no mask.
    */
-  setActive(object, color = DEFAULT_COLOR) {
-    if (object !== this._active && this._active !== null) this._forgetPainted();
+  setActive(object, color = NEW_COLOR) {
+    if (object !== this._active && this._active !== null) this._painted.forget();
     this._active = object;
     this._activeColor = color;
     this._compose();
   }
 
-  /** The active object, null for a new one. */
-  get active() {
-    return this._active;
-  }
-
-  /**
-   * Set a mask that is drawn with a dashed outline.
-   *
-   * @param {Uint32Array | null} runs
-   * @param {Size} [size]
-   */
+  /** Set a mask that is drawn with a dashed outline. @param {Uint32Array | null} runs @param {Size} [size] */
   setPreview(runs, size = this._maskSize) {
-    const own = this._labelSize();
-    this.labels.setPreview(runs && resizeRuns(runs, size, own));
+    this.labels.setPreview(runs && resizeRuns(runs, size, this._labelSize()));
     this.requestDraw();
   }
 
-  /**
-   * Set the object whose fill is drawn brighter.
-   *
-   * @param {number | null} object
-   */
+  /** Set the object whose fill is drawn brighter. @param {number | null} object */
   setHighlighted(object) {
     if (object === this._highlighted) return;
     this._highlighted = object;
     this.requestDraw();
   }
 
-  /**
-   * Set the opacity of fills.
-   *
-   * @param {number} opacity From 0 to 1.
-   */
+  /** Set the opacity of fills. @param {number} opacity From 0 to 1. */
   setOpacity(opacity) {
     this._opacity = opacity;
     this.requestDraw();
   }
 
-  /**
-   * Draw outlines without fills.
-   *
-   * @param {boolean} only
-   */
+  /** Draw outlines without fills. @param {boolean} only */
   setOutlineOnly(only) {
     this._outlineOnly = only;
     this.requestDraw();
   }
 
-  /**
-   * Hide or show all masks but that of the active object.
-   *
-   * @param {boolean} visible
-   */
+  /** Hide or show all masks but that of the active object. @param {boolean} visible */
   setMasksVisible(visible) {
     this._masksVisible = visible;
     this.requestDraw();
@@ -229,21 +185,16 @@ export class Viewport extends Emitter {
    * @param {boolean} add
    */
   paint(from, to, diameter, add) {
-    this._held = true;
-    clearTimeout(this._releasing); // of the stroke before
+    this._painted.hold();
     const x = this.labels.width / this.imageSize[1];
     const y = this.labels.height / this.imageSize[0];
     this.labels.paint([from[0] * x, from[1] * y], [to[0] * x, to[1] * y], (diameter * x) / 2, add);
     this.requestDraw();
   }
 
-  /**
-   * End a stroke. The painted mask stays until `release` is called.
-   *
-   * @returns {{runs: Uint32Array, size: Size}}
-   */
+  /** End a stroke. The painted mask stays until `release` is called. @returns {{runs: Uint32Array, size: Size}} */
   finishStroke() {
-    this._replaced.push(this.labels.active);
+    this._painted.replace(this.labels.active);
     return { runs: this.labels.finishStroke(), size: this._labelSize() };
   }
 
@@ -253,20 +204,15 @@ export class Viewport extends Emitter {
     this.requestDraw();
   }
 
-  /**
-   * Let other masks replace the painted one. Those that it replaced itself may still be set for half a second.
-   */
+  /** Let other masks replace the painted one. Those that it replaced itself may still be set for half a second. */
   release() {
-    this._held = false;
-    clearTimeout(this._releasing);
-    this._releasing = setTimeout(() => this.discardPainted(), RELEASE_MS);
+    this._painted.release();
     this._compose();
   }
 
   /** Replace the painted mask by the one that was set last. */
   discardPainted() {
-    this._forgetPainted();
-    this._compose();
+    this._painted.discard();
   }
 
   /**
@@ -323,21 +269,14 @@ export class Viewport extends Emitter {
     this._moved();
   }
 
-  /**
-   * Zoom at the center of the view.
-   *
-   * @param {number} factor
-   */
+  /** Zoom at the center of the view. @param {number} factor */
   zoomBy(factor) {
     const [height, width] = this.transform.view;
     this.transform.zoomAt(width / 2, height / 2, factor);
     this._moved();
   }
 
-  /**
-   * @param {number} dx CSS pixels
-   * @param {number} dy CSS pixels
-   */
+  /** @param {number} dx CSS pixels @param {number} dy CSS pixels */
   panBy(dx, dy) {
     this.transform.panBy(dx * this.pixelRatio, dy * this.pixelRatio);
     this._moved();
@@ -359,20 +298,9 @@ export class Viewport extends Emitter {
     if (!this._drawing) this._drawing = requestAnimationFrame(() => this._draw());
   }
 
-  /** Release textures and listeners. */
-  dispose() {
-    cancelAnimationFrame(this._drawing);
-    clearTimeout(this._reporting);
-    clearTimeout(this._releasing);
-    this._observer?.disconnect();
-    this._renderer?.dispose();
-    this.canvas.remove();
-  }
-
   _follow() {
     this._resize();
-    this._observer = new ResizeObserver(() => this._resize());
-    this._observer.observe(this.container);
+    new ResizeObserver(() => this._resize()).observe(this.container);
     this._followPixelRatio();
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.canvas.addEventListener("webglcontextrestored", () => this._restore());
@@ -380,12 +308,11 @@ export class Viewport extends Emitter {
 
   /** Follow the zoom of the browser, and the window from screen to screen. */
   _followPixelRatio() {
-    const query = matchMedia(`(resolution: ${this.pixelRatio}dppx)`);
     const follow = () => {
       this._resize();
-      if (this.canvas.isConnected) this._followPixelRatio();
+      this._followPixelRatio();
     };
-    query.addEventListener("change", follow, { once: true });
+    matchMedia(`(resolution: ${this.pixelRatio}dppx)`).addEventListener("change", follow, { once: true });
   }
 
   _resize() {
@@ -430,15 +357,9 @@ export class Viewport extends Emitter {
 
   /** @param {Uint32Array} runs */
   _applyActive(runs) {
-    if (this._held || this._replaced.some((replaced) => equalRuns(replaced, runs))) return;
-    this._forgetPainted();
+    if (this._painted.outlasts(runs)) return;
+    this._painted.forget();
     this.labels.setActive(runs);
-  }
-
-  _forgetPainted() {
-    this._held = false;
-    this._replaced = [];
-    clearTimeout(this._releasing);
   }
 
   _draw() {
@@ -475,10 +396,7 @@ export class Viewport extends Emitter {
     return [this.labels.height, this.labels.width];
   }
 
-  /**
-   * @param {Size} size
-   * @returns {Size} The size, reduced to that of a texture.
-   */
+  /** @param {Size} size @returns {Size} The size, reduced to that of a texture. */
   _limitSize(size) {
     const factor = Math.min(1, this.maxSide / Math.max(size[0], size[1]));
     return [Math.max(1, Math.round(size[0] * factor)), Math.max(1, Math.round(size[1] * factor))];
@@ -495,29 +413,8 @@ export class Viewport extends Emitter {
   }
 }
 
-/**
- * @param {Size} left
- * @param {Size} right
- */
-function equalSizes(left, right) {
-  return left[0] === right[0] && left[1] === right[1];
-}
-
-/**
- * @param {Source} source
- * @returns {Size}
- */
-function sizeOf(source) {
-  if ("videoWidth" in source) return [source.videoHeight, source.videoWidth];
-  if ("naturalWidth" in source) return [source.naturalHeight, source.naturalWidth];
-  return [source.height, source.width];
-}
-
-/**
- * @param {string} color "#rrggbb"
- * @returns {[number, number, number]} From 0 to 255.
- */
-export function parseColor(color) {
+/** @param {string} color "#rrggbb" @returns {[number, number, number]} From 0 to 255. */
+function parseColor(color) {
   const value = Number.parseInt(color.slice(1), 16) || 0;
   return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
 }

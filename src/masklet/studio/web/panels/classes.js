@@ -5,8 +5,8 @@ import { focusCanvas, openDialog } from "../dialogs.js";
 import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
 import { createSection } from "./section.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").ObjectClass} ObjectClass */
+/** @import { App } from "../app.js" */
+/** @import { ObjectClass } from "../store.js" */
 
 const COLORS = "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #42d4f4 #f032e6 #9a6324 #469990 #808000".split(" ");
 
@@ -62,7 +62,7 @@ export function createClasses(app, parent) {
 
   /** @param {number} id */
   function choose(id) {
-    app.useClass(store.object === null && store.currentClass === id ? null : id);
+    app.classes.use(store.object === null && store.currentClass === id ? null : id);
   }
 
   /** @param {HTMLElement} row @param {number} id */
@@ -148,11 +148,11 @@ function editClass(app, id) {
     };
     if (!fields.name) return;
     const reply =
-      id === null ? await app.send("add_class", { fields }) : await app.send("change_class", { class: id, fields });
+      id === null ? await app.server.send("add_class", { fields }) : await app.server.send("change_class", { class: id, fields });
     if (!reply) return;
     saved = true;
     dialog.close();
-    if (id === null) app.useClass(reply.class, fields.name);
+    if (id === null) app.classes.use(reply.class, fields.name);
   });
   const dialog = openDialog({
     title: id === null ? "New class" : `Class ${entry.name}`,
@@ -166,7 +166,7 @@ function editClass(app, id) {
           class: "danger",
           onclick: () => {
             dialog.close();
-            app.removeClass(id);
+            app.classes.remove(id);
           },
         }),
       spacer(),

@@ -3,9 +3,9 @@
 import { button, newId } from "../controls.js";
 import { openDialog } from "../dialogs.js";
 import { baseName, counted, h } from "../dom.js";
-import { problemText } from "../tracking.js";
+import { problemText } from "../messages.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 /** @type {Record<string, string>} */
 const TITLES = {
@@ -86,9 +86,8 @@ export function openExport(app) {
       progress,
     ],
     footer: [status, button({ text: "Close", class: "outlined", onclick: () => dialog.close() }), start],
-    onclose: () => app.exportListeners.splice(app.exportListeners.indexOf(receive), 1),
+    onclose: app.server.on("export", receive),
   });
-  app.exportListeners.push(receive);
 
   /** @param {string[]} entries @param {string} chosen */
   function choices(entries, chosen) {
@@ -119,7 +118,7 @@ export function openExport(app) {
     draw();
     const fields = { media: chosenMedia(), formats: formats.chosen(), effects: effects.chosen() };
     try {
-      const reply = await app.request("export", fields);
+      const reply = await app.server.request("export", fields);
       if (running === "starting") running = reply.export;
     } catch (problem) {
       end(String(/** @type {Error} */ (problem).message), true);

@@ -5,7 +5,7 @@ import { openDialog } from "../dialogs.js";
 import { baseName, counted, fill, h } from "../dom.js";
 import { sentence } from "../messages.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 /** @param {App} app */
 export async function openImport(app) {
@@ -39,7 +39,7 @@ export async function openImport(app) {
       chosen,
     ],
   });
-  const reply = await app.send("list_annotations");
+  const reply = await app.server.send("list_annotations");
   const found = /** @type {string[]} */ (reply?.files || []);
   if (!found.length) {
     fill(files, h("span", { class: "muted" }, "There are none."));
@@ -57,7 +57,7 @@ export async function openImport(app) {
           label: `Import ${path}`,
           class: "outlined",
           onclick: async () => {
-            const result = await app.send("import_annotations", { medium, path });
+            const result = await app.server.send("import_annotations", { medium, path });
             if (!result) return;
             dialog.close();
             reportImported(app, result);
@@ -68,13 +68,8 @@ export async function openImport(app) {
   );
 }
 
-/**
- * @param {App} app
- * @param {number} medium
- * @param {File} file
- * @returns {Promise<boolean>} whether it was imported
- */
-export async function uploadAnnotations(app, medium, file) {
+/** @param {App} app @param {number} medium @param {File} file @returns {Promise<boolean>} whether it was imported */
+async function uploadAnnotations(app, medium, file) {
   try {
     const response = await fetch(`/imports/${medium}?name=${encodeURIComponent(file.name)}`, {
       method: "POST",
@@ -100,12 +95,7 @@ function reportImported(app, { objects }) {
   app.messages.notice(`${counted(objects.length, "object")} imported.`);
 }
 
-/**
- * Import files that are dropped on the window.
- *
- * @param {App} app
- * @param {HTMLElement} area in which the hint appears
- */
+/** Import files that are dropped on the window. @param {App} app @param {HTMLElement} area in which the hint appears */
 export function acceptDrops(app, area) {
   const hint = h("div", { class: "drop-hint", hidden: true }, "Drop an annotation file to import it");
   area.append(hint);

@@ -4,8 +4,8 @@ import { button, checkbox, setLabel, spacer } from "../controls.js";
 import { append, baseName, counted, fill, h, setText, updateList } from "../dom.js";
 import { icon } from "../icons.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").Medium} Medium */
+/** @import { App } from "../app.js" */
+/** @import { Medium } from "../store.js" */
 
 const ROW_PX = 56;
 const MARGIN_ROWS = 4;
@@ -68,7 +68,7 @@ export function createMediaList(app, root) {
   function createRow(id) {
     const row = h(
       "div",
-      { class: "item", role: "option", id: `medium-${id}`, onclick: () => app.openMedium(id) },
+      { class: "item", role: "option", id: `medium-${id}`, onclick: () => app.navigation.open(id) },
       h("img", { class: "thumb", alt: "", loading: "lazy", decoding: "async", src: `/frames/${id}/0?width=128` }),
       h("div", { class: "texts" }, h("span", { class: "name" }), h("span", { class: "note" })),
       h("span", { class: "mark" }),
@@ -108,7 +108,7 @@ export function createMediaList(app, root) {
   }
 
   async function rescan() {
-    const reply = await app.send("rescan");
+    const reply = await app.server.send("rescan");
     if (reply)
       app.messages.notice(
         reply.added.length ? `${counted(reply.added.length, "file")} added.` : "There are no new files.",
@@ -132,7 +132,7 @@ export function createMediaList(app, root) {
     event.preventDefault();
     event.stopPropagation();
     const at = store.medium === null ? -1 : ids.indexOf(store.medium);
-    app.openMedium(ids[Math.max(0, Math.min(ids.length - 1, at + step))]);
+    app.navigation.open(ids[Math.max(0, Math.min(ids.length - 1, at + step))]);
   });
   let lastMedium = /** @type {number | null} */ (null);
   store.subscribe(["media", "objects", "place"], (topics) => {

@@ -6,8 +6,8 @@ import { icon } from "../icons.js";
 import { describeCell, isLow, readCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").StudioObject} StudioObject */
+/** @import { App } from "../app.js" */
+/** @import { StudioObject } from "../store.js" */
 /**
  * @typedef {{color: HTMLInputElement} & Record<"main" | "name" | "note" | "score" | "remove" | "solo" | "lock" | "eye",
  *   HTMLElement> & {drawn: string}} Row
@@ -33,7 +33,7 @@ export function createObjects(app, parent) {
   let revealed = /** @type {number | null} */ (null);
 
   function draw() {
-    const ids = [...store.shownObjects.keys()].sort((a, b) => a - b);
+    const ids = store.objectIds;
     empty.hidden = ids.length > 0 || store.shown === null;
     list.hidden = ids.length === 0;
     setText(heading, ids.length ? `Objects (${ids.length})` : "Objects");
@@ -52,40 +52,40 @@ export function createObjects(app, parent) {
       color: h("input", {
         type: "color",
         title: "Color",
-        onchange: () => app.changeObject(id, { color: parts.color.value }),
+        onchange: () => app.objects.change(id, { color: parts.color.value }),
       }),
       main: h("button", {
         type: "button",
         class: "main",
         tabindex: "-1",
-        onclick: () => app.pick(id),
+        onclick: () => store.select(id),
         ondblclick: () => rename(id),
       }),
       name: h("span", { class: "name" }),
       note: h("span", { class: "note" }),
       score: h("span", { class: "score" }),
-      remove: button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.removeObject(id) }),
+      remove: button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.objects.remove(id) }),
       solo: button({
         icon: "solo",
         label: "Show only this object",
         class: "quiet",
         pressed: false,
-        onclick: () => app.toggleSolo(id),
+        onclick: () => app.objects.toggleSolo(id),
       }),
       lock: button({
         icon: "lock",
         label: "Lock",
         class: "quiet",
         pressed: false,
-        onclick: () => app.toggle("locked", id),
+        onclick: () => app.objects.toggle("locked", id),
       }),
-      eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.toggle("hidden", id) }),
+      eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.objects.toggle("hidden", id) }),
       drawn: "", // what the row shows
     };
     append(parts.main, h("span", { class: "texts" }, parts.name, parts.note), parts.score);
     const row = h("li", { class: "item" }, parts.color, parts.main, parts.remove, parts.solo, parts.lock, parts.eye);
-    row.addEventListener("pointerenter", () => app.view.setHighlighted(id));
-    row.addEventListener("pointerleave", () => app.view.setHighlighted(null));
+    row.addEventListener("pointerenter", () => app.view.viewport.setHighlighted(id));
+    row.addEventListener("pointerleave", () => app.view.viewport.setHighlighted(null));
     rows.set(row, parts);
     return row;
   }
@@ -96,7 +96,7 @@ export function createObjects(app, parent) {
     const object = /** @type {StudioObject} */ (store.objectOf(id));
     const selected = id === store.object;
     const label = store.nameOf(id);
-    const className = (object.class !== null && store.classes.get(object.class)?.name) || "no class";
+    const className = store.className(object.class) || "no class";
     const byte = store.cellOf(id);
     const { color, hidden, locked } = object;
     const shown = [
@@ -167,7 +167,7 @@ export function createObjects(app, parent) {
   /** @param {number | null} id */
   function rename(id) {
     const row = id === null ? null : /** @type {HTMLElement | null} */ (list.querySelector(`[data-key="${id}"]`));
-    const object = id === null ? null : store.objectOf(id);
+    const object = store.objectOf(id);
     if (!row || !object || id === null || renaming !== null) return;
     renaming = id;
     const before = /** @type {HTMLElement | null} */ (document.activeElement?.closest("canvas, button"));
@@ -186,7 +186,7 @@ export function createObjects(app, parent) {
       const value = input.value.trim();
       input.remove();
       main.hidden = false;
-      if (save && value && value !== object.name) app.changeObject(id, { name: value });
+      if (save && value && value !== object.name) app.objects.change(id, { name: value });
     };
     input.addEventListener("keydown", (event) => {
       event.stopPropagation();

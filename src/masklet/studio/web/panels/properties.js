@@ -5,7 +5,7 @@ import { append, fill, h, inNextFrame, setText, updateList } from "../dom.js";
 import { describeCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 /** @param {App} app @param {HTMLElement} parent */
 export function createProperties(app, parent) {
@@ -13,7 +13,7 @@ export function createProperties(app, parent) {
   const { root, body, heading } = createSection("properties", "Selected object");
   const classes = h("select", {
     class: "field",
-    onchange: () => app.useClass(classes.value ? Number(classes.value) : null),
+    onchange: () => app.classes.use(classes.value ? Number(classes.value) : null),
   });
   const attributes = h("div", { class: "attributes" });
   const state = h("span", {});
@@ -23,7 +23,7 @@ export function createProperties(app, parent) {
       label: `Candidate ${index + 1}`,
       action: "candidate",
       pressed: false,
-      onclick: () => app.chooseCandidate(index),
+      onclick: () => app.corrections.chooseCandidate(index),
     }),
   );
   const candidateRow = h(
@@ -36,7 +36,7 @@ export function createProperties(app, parent) {
     icon: "accept",
     text: "Accept",
     class: "outlined",
-    onclick: () => store.object !== null && app.accept(undefined, [store.object]),
+    onclick: () => store.object !== null && app.review.accept(undefined, [store.object]),
   });
   const absent = button({ icon: "none", text: "Absent", action: "object.absent", class: "outlined" });
   const clear = button({ icon: "eraser", text: "Clear", action: "clear", class: "outlined" });
@@ -62,7 +62,7 @@ export function createProperties(app, parent) {
     const byte = store.cellOf(store.object);
     const score = mask?.source === "prompt" && mask.score !== null ? `, score ${mask.score.toFixed(2)}` : "";
     setText(state, describeCell(byte) + score);
-    const { candidate } = app;
+    const { candidate } = app.corrections;
     candidateRow.hidden = candidate === null;
     candidates.forEach((element, index) => setPressed(element, index === candidate));
     absent.hidden = !store.isVideo;
@@ -111,10 +111,10 @@ export function createProperties(app, parent) {
       class: "field",
       maxLength: 1000,
       onchange: () => {
-        const entry = object === null ? null : store.objectOf(object);
+        const entry = store.objectOf(object);
         if (object === null || !entry) return;
         const { [name]: _, ...others } = entry.attributes || {};
-        app.changeObject(object, { attributes: input.value ? { ...others, [name]: input.value } : others });
+        app.objects.change(object, { attributes: input.value ? { ...others, [name]: input.value } : others });
       },
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
         if (event.key === "Enter") input.blur();

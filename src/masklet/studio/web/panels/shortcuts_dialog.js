@@ -5,8 +5,8 @@ import { openDialog } from "../dialogs.js";
 import { fill, h } from "../dom.js";
 import { GESTURES, Shortcuts, keyName, refusal, saveShortcuts, showKey } from "../shortcuts.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../shortcuts.js").Action} Action */
+/** @import { App } from "../app.js" */
+/** @import { Action } from "../shortcuts.js" */
 
 const MARKS = [
   ["◆", "Prompted"],

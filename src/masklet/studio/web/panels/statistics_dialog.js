@@ -4,8 +4,8 @@ import { openDialog } from "../dialogs.js";
 import { baseName, h } from "../dom.js";
 import { countCells } from "../lane_colors.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").Store} Store */
+/** @import { App } from "../app.js" */
+/** @import { Medium, Store } from "../store.js" */
 
 /**
  * @param {Store} store
@@ -72,7 +72,7 @@ export async function openStatistics(app) {
 async function loadLanes(app) {
   for (const [id, medium] of app.store.media) {
     const missing = medium.kind === "video" && app.store.objects.get(id)?.size && !app.store.lanes.has(id);
-    if (missing && !(await app.send("get_lanes", { medium: id }))) return;
+    if (missing && !(await app.server.send("get_lanes", { medium: id }))) return;
   }
 }
 
@@ -98,7 +98,7 @@ function classRow(count, most) {
   );
 }
 
-/** @param {Store} store @param {[number, import("../store.js").Medium][]} videos */
+/** @param {Store} store @param {[number, Medium][]} videos */
 function videoTable(store, videos) {
   const rows = videos.map(([id, medium]) => {
     const lanes = store.lanes.get(id);

@@ -4,7 +4,7 @@ import { spacer } from "../controls.js";
 import { append, fill, h, setText } from "../dom.js";
 import { icon } from "../icons.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 const ACTIVITIES = /** @type {Record<string, string>} */ ({
   loading: "Loading the model…",
@@ -26,6 +26,7 @@ const HINTS = {
 
 /** @param {App} app @param {HTMLElement} root */
 export function createStatusLine(app, root) {
+  const { server } = app;
   const model = h("span", { class: "state", title: "Model" });
   const connection = h("span", { class: "state", role: "status" });
   const saved = h("span", { class: "state" });
@@ -36,31 +37,27 @@ export function createStatusLine(app, root) {
   append(root, connection, saved, model, activity, note, spacer(), hint, cursor);
 
   function draw() {
-    if (app.modelProblem) drawState(model, `The model is not loaded: ${app.modelProblem}`, "warning", "bad");
+    const { modelProblem, busy } = server;
+    if (modelProblem) drawState(model, `The model is not loaded: ${modelProblem}`, "warning", "bad");
     else drawState(model, app.store.model ? `Model: ${app.store.model}` : "", "", "");
-    model.title = app.modelProblem || "Model";
-    setText(activity, app.busy.what ? ACTIVITIES[app.busy.what] || `${app.busy.what}…` : "");
+    model.title = modelProblem || "Model";
+    setText(activity, busy ? ACTIVITIES[busy] || `${busy}…` : "");
     drawState(connection, ...connectionText());
-    const waiting = app.unsaved > 0;
+    const waiting = server.unsaved > 0;
     drawState(saved, waiting ? "Saving…" : "Saved", waiting ? "more" : "check", waiting ? "" : "good");
-    saved.hidden = !app.loaded;
+    saved.hidden = !app.store.loaded;
   }
 
   /** @returns {[string, string, string]} text, icon, class */
   function connectionText() {
-    if (app.connectionState === "open") return ["Connected", "accept", "good"];
-    if (app.connectionState === "connecting") return ["Connecting…", "more", ""];
-    if (app.connectionState === "refused")
+    if (server.state === "open") return ["Connected", "accept", "good"];
+    if (server.state === "connecting") return ["Connecting…", "more", ""];
+    if (server.state === "refused")
       return ["No access: open the studio again with the command masklet studio", "warning", "bad"];
-    return [app.closing ? "The server has ended" : "Not connected; trying again…", "warning", "bad"];
+    return [server.closing ? "The server has ended" : "Not connected; trying again…", "warning", "bad"];
   }
 
-  /**
-   * @param {HTMLElement} element
-   * @param {string} text
-   * @param {string} name of the icon, or ""
-   * @param {string} kind
-   */
+  /** @param {HTMLElement} element @param {string} text @param {string} name of the icon, or "" @param {string} kind */
   function drawState(element, text, name, kind) {
     if (element.textContent === text) return;
     element.className = `state ${kind}`;
@@ -72,7 +69,7 @@ export function createStatusLine(app, root) {
     setText(hint, store.shown ? HINTS[store.tool] : "");
   }
 
-  app.onStatus(draw);
+  server.on("status", draw);
   let timer = 0;
   app.messages.onNote = (text) => {
     setText(note, text);

@@ -5,7 +5,7 @@ import { button, checkbox, slider, spacer } from "../controls.js";
 import { append, counted, h, setText } from "../dom.js";
 import { createSection } from "./section.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 const MAX_BRUSH = 500;
 
@@ -33,7 +33,7 @@ export function createToolOptions(app, parent) {
     oninput: (value) => app.polygons.setTolerance(value),
   });
   const vertices = h("span", { class: "muted" });
-  const apply = button({ text: "Apply", class: "outlined", onclick: () => app.correct(() => app.polygons.apply()) });
+  const apply = button({ text: "Apply", class: "outlined", onclick: () => app.corrections.correct(() => app.polygons.apply()) });
   const proposals = h("span", { role: "status" });
   const takeAll = button({ text: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
   const rows = {
@@ -42,7 +42,7 @@ export function createToolOptions(app, parent) {
     polygon: [tolerance.row, h("div", { class: "row" }, vertices, spacer(), apply)],
     proposals: [h("div", { class: "row" }, proposals, spacer(), takeAll)],
     prompt: [
-      checkbox({ label: "Preview under the pointer", checked: app.previews, onchange: (on) => app.setPreviews(on) })
+      checkbox({ label: "Preview under the pointer", checked: app.preview.isOn, onchange: (on) => app.preview.setOn(on) })
         .row,
     ],
     select: [],
@@ -55,7 +55,7 @@ export function createToolOptions(app, parent) {
     format: (value) => `${value} %`,
     oninput: (value) => app.setOpacity(value / 100),
   });
-  const outline = checkbox({ label: "Outlines only", checked: false, onchange: (on) => view.setOutlineOnly(on) });
+  const outline = checkbox({ label: "Outlines only", checked: false, onchange: (on) => view.viewport.setOutlineOnly(on) });
   append(body, ...new Set(Object.values(rows).flat()), opacity.row, outline.row);
   parent.append(root);
 

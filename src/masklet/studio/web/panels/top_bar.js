@@ -5,8 +5,8 @@ import { button, setLabel, setPressed, spacer } from "../controls.js";
 import { append, h, rovingFocus, setText } from "../dom.js";
 import { setTheme, storedTheme } from "../theme.js";
 
-/** @typedef {import("../app.js").App} App */
-/** @typedef {import("../store.js").Tool} Tool */
+/** @import { App } from "../app.js" */
+/** @import { Tool } from "../store.js" */
 
 const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 

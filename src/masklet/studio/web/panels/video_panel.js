@@ -6,14 +6,14 @@ import { icon } from "../icons.js";
 import { Timeline } from "../timeline.js";
 import { formatDuration, formatTime } from "../tracking.js";
 
-/** @typedef {import("../app.js").App} App */
+/** @import { App } from "../app.js" */
 
 /** @param {App} app @param {HTMLElement} root */
 export function createVideoPanel(app, root) {
   const { store, tracking } = app;
   const timeline = new Timeline(store, {
-    onJump: (frame) => app.jump(frame),
-    onSelect: (object) => app.pick(object),
+    onJump: (frame) => app.navigation.jump(frame),
+    onSelect: (object) => store.select(object),
     onRange: (range) => store.setRange(range),
   });
   const play = button({ icon: "play", label: "Play", action: "play" });
@@ -26,7 +26,7 @@ export function createVideoPanel(app, root) {
     title: "Frame",
   });
   frame.addEventListener("change", () => {
-    if (frame.value !== "" && Number.isFinite(frame.valueAsNumber)) app.jump(Math.round(frame.valueAsNumber));
+    if (frame.value !== "" && Number.isFinite(frame.valueAsNumber)) app.navigation.jump(Math.round(frame.valueAsNumber));
   });
   const total = h("span", { class: "total" });
   const time = h("span", { class: "time", title: "Time" });
@@ -138,8 +138,9 @@ export function createVideoPanel(app, root) {
     if (event.key === "Enter") app.view.focus();
   });
   tracking.onChange = drawTracking;
-  app.playback.onChange = () => {
-    const { playing } = app.playback;
+  const { playback } = app.navigation;
+  playback.onChange = () => {
+    const { playing } = playback;
     play.replaceChildren(icon(playing ? "pause" : "play"));
     setLabel(play, playing ? "Pause" : "Play", app.shortcuts);
   };

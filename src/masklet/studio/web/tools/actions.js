@@ -3,8 +3,6 @@
  *
  * All methods may return a promise. It is resolved when the server has replied; hover requests and painted masks wait
  * for it.
- *
- * @module
  */
 
 /** A vertex or point, (x, y). @typedef {[number, number]} Position */

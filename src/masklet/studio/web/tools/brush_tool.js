@@ -1,20 +1,13 @@
-/**
- * Brush tool: paints the mask of the active object, or erases it.
- *
- * @module
- */
+/** Brush tool: paints the mask of the active object, or erases it. */
 
 import { limitSize } from "../brush.js";
 import { Tool } from "./tool.js";
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
+/** @import { Pointer, Workspace } from "./tool.js" */
 
 /** The brush with the left button; Shift or the right button erases. The eraser always erases. */
 export class BrushTool extends Tool {
-  /**
-   * @param {import("./tool.js").Workspace} workspace
-   * @param {boolean} adds
-   */
+  /** @param {Workspace} workspace @param {boolean} adds */
   constructor(workspace, adds) {
     super(workspace);
     this._adds = adds;

@@ -1,8 +1,4 @@
-/**
- * Hover throttle: limits how often a preview is requested.
- *
- * @module
- */
+/** Hover throttle: limits how often a preview is requested. */
 
 const INTERVAL_MS = 40;
 const TIMEOUT_MS = 2000; // after which a request without a reply does not hold the next one

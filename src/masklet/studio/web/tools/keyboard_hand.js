@@ -1,10 +1,8 @@
-/**
- * Keyboard hand: presses, drags and releases of the keyboard cursor, for the current tool.
- *
- * @module
- */
+/** Keyboard hand: presses, drags and releases of the keyboard cursor, for the current tool. */
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
+import { roundBox } from "../prompt_overlay.js";
+
+/** @import { Pointer } from "./tool.js" */
 
 const DRAG_FROM = 1; // CSS pixels from where a press is a drag
 
@@ -23,11 +21,7 @@ export class KeyboardHand {
     this._start = null;
   }
 
-  /**
-   * @param {number} x Pixels of the image.
-   * @param {number} y
-   * @param {boolean} negative
-   */
+  /** @param {number} x Pixels of the image. @param {number} y @param {boolean} negative */
   press(x, y, negative) {
     if (!this._controller.isEnabled || !this._viewport.hasImage) return;
     const { tool } = this._controller;
@@ -64,26 +58,13 @@ export class KeyboardHand {
     return this._controller.tool.cancel();
   }
 
-  /**
-   * @param {number} x0
-   * @param {number} y0
-   * @param {number} x1
-   * @param {number} y1
-   */
+  /** @param {number} x0 @param {number} y0 @param {number} x1 @param {number} y1 */
   box(x0, y0, x1, y1) {
-    if (!this._controller.isEnabled) return;
-    /** @param {number} value */
-    const round = (value) => Math.round(value * 100) / 100;
-    const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)].map(round);
-    const [top, bottom] = [Math.min(y0, y1), Math.max(y0, y1)].map(round);
-    if (right - left >= 1 && bottom - top >= 1) this._actions.box(left, top, right, bottom, false);
+    const box = roundBox(x0, y0, x1, y1, this._viewport.imageSize);
+    if (box && this._controller.isEnabled) this._actions.box(...box, false);
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   * @returns {Pointer}
-   */
+  /** @param {number} x @param {number} y @returns {Pointer} */
   _pointer(x, y) {
     const [left, top] = this._viewport.toView(x, y);
     const start = this._start;

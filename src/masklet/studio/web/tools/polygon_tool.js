@@ -1,14 +1,10 @@
-/**
- * Polygon tool: changes the outline of the active object, and draws new outlines.
- *
- * @module
- */
+/** Polygon tool: changes the outline of the active object, and draws new outlines. */
 
 import { Tool, clipPosition } from "./tool.js";
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
-/** @typedef {import("../polygon_editor.js").PolygonHit} PolygonHit */
-/** @typedef {import("./actions.js").Polygon} Polygon */
+/** @import { PolygonHit } from "../polygon_editor.js" */
+/** @import { Polygon } from "./actions.js" */
+/** @import { Pointer, Workspace } from "./tool.js" */
 
 const CLOSE_REACH = 10; // CSS pixels from the first vertex
 
@@ -17,7 +13,7 @@ const CLOSE_REACH = 10; // CSS pixels from the first vertex
  * polygon, which Enter, a double click or a click on its first vertex closes.
  */
 export class PolygonTool extends Tool {
-  /** @param {import("./tool.js").Workspace} workspace */
+  /** @param {Workspace} workspace */
   constructor(workspace) {
     super(workspace);
     this._editor = workspace.polygons;
@@ -174,11 +170,7 @@ export class PolygonTool extends Tool {
     return draft !== null && draft.length > 2 && this._distance(draft[0], pointer) <= CLOSE_REACH;
   }
 
-  /**
-   * @param {[number, number]} position
-   * @param {Pointer} pointer
-   * @returns {number} CSS pixels
-   */
+  /** @param {[number, number]} position @param {Pointer} pointer @returns {number} CSS pixels */
   _distance(position, pointer) {
     const [left, top] = this.viewport.toView(...position);
     return Math.hypot(left - pointer.left, top - pointer.top);

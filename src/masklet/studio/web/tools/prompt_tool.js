@@ -1,24 +1,19 @@
-/**
- * Prompt tool: clicks and boxes, and changes of those that are there.
- *
- * @module
- */
+/** Prompt tool: clicks and boxes, and changes of those that are there. */
 
-import { cursorOf, moveEdges, spanBox } from "../prompt_overlay.js";
+import { cursorOf, moveEdges, roundBox, spanBox } from "../prompt_overlay.js";
 import { HoverThrottle } from "./hover_throttle.js";
 import { Tool, clipPosition } from "./tool.js";
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
-/** @typedef {import("../prompt_overlay.js").Hit} Hit */
-/** @typedef {import("../image_view.js").Prompt} Prompt */
+/** @import { Hit, Prompt } from "../prompt_overlay.js" */
+/** @import { Box } from "../transform.js" */
+/** @import { Pointer, Workspace } from "./tool.js" */
 
-const MIN_BOX = 1; // pixels of the image
 const STILL = 4; // CSS pixels from a click within which there is no preview, and a further click is a double click
 const DOUBLE_CLICK_MS = 500;
 
 /** Left click adds, right click removes, drag draws a box; points and boxes can be dragged and deleted. */
 export class PromptTool extends Tool {
-  /** @param {import("./tool.js").Workspace} workspace */
+  /** @param {Workspace} workspace */
   constructor(workspace) {
     super(workspace);
     this.prompts = workspace.prompts;
@@ -102,21 +97,12 @@ export class PromptTool extends Tool {
     else if (pointer.button === 0) this._finishDrag(gesture);
   }
 
-  /**
-   * Draw a box between two corners.
-   *
-   * @param {number} x0
-   * @param {number} y0
-   * @param {number} x1
-   * @param {number} y1
-   * @param {boolean} add Whether points stay.
-   */
-  box(x0, y0, x1, y1, add) {
-    const box = spanBox(x0, y0, x1, y1, this.viewport.imageSize).map((value) => Math.round(value * 100) / 100);
-    if (box[2] - box[0] < MIN_BOX || box[3] - box[1] < MIN_BOX) return;
-    const points = add ? this.prompts.prompt.points : [];
-    this.prompts.setPrompt({ points, box: /** @type {[number, number, number, number]} */ (box) });
-    this.actions.box(box[0], box[1], box[2], box[3], add);
+  /** Set a box. @param {Box} corners @param {boolean} add Whether points stay. */
+  _setBox(corners, add) {
+    const box = roundBox(...corners, this.viewport.imageSize);
+    if (!box) return;
+    this.prompts.setPrompt({ points: add ? this.prompts.prompt.points : [], box });
+    this.actions.box(...box, add);
   }
 
   cancel() {
@@ -128,10 +114,7 @@ export class PromptTool extends Tool {
     return true;
   }
 
-  /**
-   * @param {Pointer} pointer
-   * @param {Hit | null} hit
-   */
+  /** @param {Pointer} pointer @param {Hit | null} hit */
   _click(pointer, hit) {
     if (hit?.kind === "point" && this._isDoubleClick(pointer)) return; // the first click added the point
     if (hit?.kind === "point") {
@@ -168,8 +151,8 @@ export class PromptTool extends Tool {
     const { band } = this.prompts;
     this.prompts.band = null;
     if (hit?.kind === "point") this.actions.movePoint(hit.index, points[hit.index][0], points[hit.index][1]);
-    else if (hit && box) this.box(...box, true);
-    else if (band) this.box(...band, start.alt);
+    else if (hit && box) this._setBox(box, true);
+    else if (band) this._setBox(band, start.alt);
   }
 
   /** @param {Pointer} pointer */
@@ -183,20 +166,14 @@ export class PromptTool extends Tool {
   }
 }
 
-/**
- * @param {Hit | null} left
- * @param {Hit | null} right
- */
+/** @param {Hit | null} left @param {Hit | null} right */
 function sameHit(left, right) {
   if (left?.kind === "point" && right?.kind === "point") return left.index === right.index;
   if (!left || !right || left.kind === "point" || right.kind === "point") return left === right;
   return left.kind === right.kind && left.edges === right.edges;
 }
 
-/**
- * @param {Pointer} from
- * @param {Pointer} to
- */
+/** @param {Pointer} from @param {Pointer} to */
 function distance(from, to) {
   return Math.hypot(to.left - from.left, to.top - from.top);
 }

@@ -1,12 +1,8 @@
-/**
- * Select tool: a click selects the object under the cursor or takes a proposal, a drag pans.
- *
- * @module
- */
+/** Select tool: a click selects the object under the cursor or takes a proposal, a drag pans. */
 
 import { Tool } from "./tool.js";
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
+/** @import { Pointer } from "./tool.js" */
 
 /** Proposals are objects with negative ids: −1 is the first one. */
 export class SelectTool extends Tool {

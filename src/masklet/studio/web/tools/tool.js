@@ -1,8 +1,4 @@
-/**
- * Tools: what the pointer does in the drawing area. The controller decides between tool, pan and zoom.
- *
- * @module
- */
+/** Tools: what the pointer does in the drawing area. The controller decides between tool, pan and zoom. */
 
 /**
  * A position of the pointer.
@@ -59,14 +55,8 @@ export class Tool {
     this.hoverEnd();
   }
 
-  /**
-   * The pointer moves without a button.
-   *
-   * @param {Pointer} pointer
-   * @returns {string} The cursor.
-   */
+  /** The pointer moves without a button. @param {Pointer} pointer @returns {string} The cursor. */
   hover(pointer) {
-    void pointer;
     return "default";
   }
 
@@ -74,46 +64,28 @@ export class Tool {
   hoverEnd() {}
 
   /** @param {Pointer} pointer */
-  press(pointer) {
-    void pointer;
-  }
+  press(pointer) {}
 
   /** @param {Pointer} pointer */
-  drag(pointer) {
-    void pointer;
-  }
+  drag(pointer) {}
 
   /** @param {Pointer} pointer */
-  release(pointer) {
-    void pointer;
-  }
+  release(pointer) {}
 
   /** @param {Pointer} pointer */
-  doubleClick(pointer) {
-    void pointer;
-  }
+  doubleClick(pointer) {}
 
-  /**
-   * Discard what was begun.
-   *
-   * @returns {boolean} Whether something was begun.
-   */
+  /** Discard what was begun. @returns {boolean} Whether something was begun. */
   cancel() {
     return false;
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @returns {boolean} Whether the key was used.
-   */
+  /** @param {KeyboardEvent} event @returns {boolean} Whether the key was used. */
   handleKey(event) {
     return event.key === "Escape" && this.cancel();
   }
 
-  /**
-   * @param {{x: number, y: number}} pointer
-   * @returns {boolean} Whether a position is in the image.
-   */
+  /** @param {{x: number, y: number}} pointer @returns {boolean} Whether a position is in the image. */
   isInside({ x, y }) {
     const [height, width] = this.viewport.imageSize;
     return x >= 0 && y >= 0 && x < width && y < height;

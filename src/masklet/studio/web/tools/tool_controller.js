@@ -1,14 +1,9 @@
-/**
- * Tool controller: turns events of the pointer, wheel and fingers into pan, zoom and gestures of the current tool.
- *
- * @module
- */
+/** Tool controller: turns events of the pointer, wheel and fingers into pan, zoom and gestures of the current tool. */
 
 import { draggedSize } from "./brush_tool.js";
 
-/** @typedef {import("./tool.js").Pointer} Pointer */
-/** @typedef {import("./tool.js").Tool} Tool */
-/** @typedef {import("../viewport.js").Viewport} Viewport */
+/** @import { Viewport } from "../viewport.js" */
+/** @import { Pointer, Tool } from "./tool.js" */
 
 const DRAG_FROM = 5; // CSS pixels from where a press is a drag
 const DRAG_FROM_OF_TOUCH = 10;
@@ -53,7 +48,6 @@ export class ToolController {
     /** @type {Pointer | null} */
     this._last = null;
     this._longPress = 0;
-    this._listeners = new AbortController();
     this._listen();
   }
 
@@ -75,22 +69,12 @@ export class ToolController {
     this.tool.hoverEnd();
   }
 
-  /**
-   * Discard what was begun.
-   *
-   * @returns {boolean} Whether something was begun.
-   */
+  /** Discard what was begun. @returns {boolean} Whether something was begun. */
   cancel() {
     const began = this._mode === "tool" || this._mode === "size";
     if (this._mode !== "idle") this._mode = "ignored";
     clearTimeout(this._longPress);
     return this.tool.cancel() || began;
-  }
-
-  /** Remove all listeners. */
-  dispose() {
-    clearTimeout(this._longPress);
-    this._listeners.abort();
   }
 
   /**
@@ -116,19 +100,18 @@ export class ToolController {
   }
 
   _listen() {
-    const options = { signal: this._listeners.signal };
     const canvas = this._canvas;
-    canvas.addEventListener("pointerdown", (event) => this._press(event), options);
-    canvas.addEventListener("pointermove", (event) => this._move(event), options);
-    canvas.addEventListener("pointerup", (event) => this._release(event), options);
-    canvas.addEventListener("pointercancel", (event) => this._lose(event), options);
-    canvas.addEventListener("pointerleave", () => this._leave(), options);
-    canvas.addEventListener("dblclick", (event) => this._doubleClick(event), options);
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault(), options);
-    canvas.addEventListener("wheel", (event) => this._wheel(event), { ...options, passive: false });
-    window.addEventListener("keydown", (event) => this._spaceDown(event), options);
-    window.addEventListener("keyup", (event) => this._spaceUp(event), options);
-    window.addEventListener("blur", () => this._blur(), options);
+    canvas.addEventListener("pointerdown", (event) => this._press(event));
+    canvas.addEventListener("pointermove", (event) => this._move(event));
+    canvas.addEventListener("pointerup", (event) => this._release(event));
+    canvas.addEventListener("pointercancel", (event) => this._lose(event));
+    canvas.addEventListener("pointerleave", () => this._leave());
+    canvas.addEventListener("dblclick", (event) => this._doubleClick(event));
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("wheel", (event) => this._wheel(event), { passive: false });
+    window.addEventListener("keydown", (event) => this._spaceDown(event));
+    window.addEventListener("keyup", (event) => this._spaceUp(event));
+    window.addEventListener("blur", () => this._blur());
   }
 
   /** @param {PointerEvent} event */
@@ -150,10 +133,7 @@ export class ToolController {
     if (this._mode === "pan") this._canvas.style.cursor = "grabbing";
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @returns {Mode}
-   */
+  /** @param {PointerEvent} event @returns {Mode} */
   _modeOf({ button, altKey }) {
     if (button === 1 || (button === 0 && this._space)) {
       this.spacePanned ||= this._space;
@@ -207,10 +187,7 @@ export class ToolController {
     else if (event.pointerType !== "touch") this._canvas.style.cursor = this.tool.hover(pointer);
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {[number, number]} before
-   */
+  /** @param {PointerEvent} event @param {[number, number]} before */
   _dragTool(event, before) {
     if (this.tool.pans) {
       if (this._start?.moved) this._viewport.panBy(event.clientX - before[0], event.clientY - before[1]);
@@ -337,10 +314,7 @@ export class ToolController {
   }
 }
 
-/**
- * @param {HTMLElement} element
- * @param {number} id
- */
+/** @param {HTMLElement} element @param {number} id */
 function capture(element, id) {
   try {
     element.setPointerCapture(id);
@@ -349,10 +323,7 @@ function capture(element, id) {
   }
 }
 
-/**
- * @param {number} value
- * @param {number} size
- */
+/** @param {number} value @param {number} size */
 function limit(value, size) {
   return Math.min(size, Math.max(-size, value));
 }
