@@ -31,12 +31,16 @@ function makeStore() {
   return store;
 }
 
+/** A server that replies what `request` returns. */
+const makeServer = (request, messages) => Object.assign(new Server("ws://x", messages), { request });
+
 /** A prompt editor whose requests are replied to by hand. */
 function makeEditor(store = makeStore()) {
   const requests = [];
   const problems = [];
   const request = (command, fields) => new Promise((resolve, reject) => requests.push({ command, fields, resolve, reject }));
-  return { store, requests, problems, editor: new PromptEditor(store, request, (problem) => problems.push(problem)) };
+  const server = makeServer(request, { problem: (problem) => problems.push(problem) });
+  return { store, requests, problems, editor: new PromptEditor(store, server) };
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -288,8 +292,8 @@ function makeApp(store = makeStore(), onRequest = (command) => {}) {
     return command === "predict" ? { object: 7, seq: 1 } : { seq: 1 };
   };
   const messages = { note: (text) => notes.push(text), notice: () => {}, problem: (text) => problems.push(String(text)) };
-  const server = Object.assign(new Server("ws://x", messages), { request });
-  const editor = new PromptEditor(store, request, () => {});
+  const server = makeServer(request, messages);
+  const editor = new PromptEditor(store, server);
   const tracking = { onlySelected: false };
   const classes = new ClassChanges(store, server, editor, new ObjectChanges(store, server, messages, () => ""), messages);
   const review = new Review(store, server, editor, tracking, {}, messages);
@@ -350,7 +354,8 @@ test("a run that is stopped before the server has confirmed it is not lost", asy
   const request = async (command, fields) => (requests.push([command, fields.run]), replies[command] || {});
   let go;
   const masks = new Promise((resolve) => (go = resolve));
-  const tracking = new Tracking(store, request, () => masks, { notice: () => {}, problem: assert.fail });
+  const messages = { notice: () => {}, problem: assert.fail };
+  const tracking = new Tracking(store, makeServer(request, messages), () => masks, messages);
   const fields = { medium: 4, objects: null, start: 0, stop: 9, direction: "forward" };
   const first = tracking.start(fields);
   await tracking.stop(); // while it waits for masks

@@ -11,7 +11,6 @@ import { PolygonSession } from "./polygon_session.js";
 import { PromptEditor } from "./prompt_editor.js";
 import { Proposals } from "./proposals.js";
 import { Review } from "./review.js";
-import { splitRuns } from "./rle.js";
 import { Server } from "./server.js";
 import { loadShortcuts } from "./shortcuts.js";
 import { Store } from "./store.js";
@@ -24,9 +23,8 @@ export class App {
   constructor(container, messages) {
     const store = new Store();
     const server = new Server(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws`, messages);
-    const request = server.request.bind(server);
-    const editor = new PromptEditor(store, request, (problem) => messages.problem(problem));
-    const tracking = new Tracking(store, request, () => editor.settle(), messages);
+    const editor = new PromptEditor(store, server);
+    const tracking = new Tracking(store, server, () => editor.settle(), messages);
     const view = new ImageView(container, this.drawingActions());
     this.messages = messages;
     this.store = store;
@@ -64,14 +62,10 @@ export class App {
     server.on("changes", (event) => store.apply(event));
     server.on("progress", (event) => this.tracking.receive(event));
     server.on("lanes", ({ header, payload }) => store.setLanes(header, payload));
-    server.on("masks", ({ header, payload }) => {
-      const { medium, frame, seq, size } = header;
-      if (medium !== store.medium || frame !== store.frame) return;
-      store.setMasks({ medium, frame, seq, size, masks: splitRuns(header.masks, payload) });
+    server.on("masks", ({ header: { medium, frame, seq, size }, masks }) => {
+      if (medium === store.medium && frame === store.frame) store.setMasks({ medium, frame, seq, size, masks });
     });
-    server.on("proposals", ({ header, payload }) => {
-      this.proposals.receive(header, splitRuns(header.masks, payload));
-    });
+    server.on("proposals", ({ header, masks }) => this.proposals.receive(header, masks));
     server.on("state", ({ state }) => {
       if (state === "open") this.loadProject();
       else {

@@ -8,7 +8,6 @@ const MIN_BRUSH = 1; // pixels of the image
 const MAX_BRUSH = 1000;
 const STEP = 1.15;
 
-/** The layer with the circle under the cursor. */
 export class BrushCursor {
   constructor() {
     /** Diameter in pixels of the image. */
@@ -22,11 +21,7 @@ export class BrushCursor {
     return this.position === null;
   }
 
-  /**
-   * @param {Context} context
-   * @param {ToView} toView
-   * @param {number} zoom CSS pixels per pixel of the image.
-   */
+  /** @param {Context} context @param {ToView} toView @param {number} zoom CSS pixels per pixel of the image. */
   draw(context, toView, zoom) {
     if (!this.position) return;
     const [left, top] = toView(...this.position);
@@ -39,13 +34,7 @@ export class BrushCursor {
   }
 }
 
-/**
- * Change the size of a brush by steps of 15 %, by at least one pixel each.
- *
- * @param {number} size Pixels of the image.
- * @param {number} steps
- * @returns {number}
- */
+/** @param {number} size @param {number} steps of 15 %, by at least one pixel each @returns {number} */
 export function stepSize(size, steps) {
   let changed = size;
   for (let step = 0; step < Math.abs(steps); step++) {

@@ -3,7 +3,6 @@
 /** @typedef {Record<string, any>} Message */
 /** @typedef {"connecting" | "open" | "lost" | "refused" | "closed"} ConnectionState */
 
-/** A refused or failed request. */
 class Problem extends Error {
   /** @param {string} code @param {string} detail */
   constructor(code, detail) {
@@ -15,12 +14,7 @@ class Problem extends Error {
 const FIRST_DELAY_MS = 300;
 const LAST_DELAY_MS = 5000;
 
-/**
- * Split a binary message into its header and payload.
- *
- * @param {ArrayBuffer} data
- * @returns {{header: Message, payload: ArrayBuffer}}
- */
+/** @param {ArrayBuffer} data a binary message @returns {{header: Message, payload: ArrayBuffer}} */
 export function parseBinary(data) {
   const length = new DataView(data).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
@@ -38,7 +32,6 @@ export function formatBinary(header, payload) {
   return data;
 }
 
-/** A WebSocket that is opened again when it is lost. */
 export class Connection {
   /**
    * @param {string} url

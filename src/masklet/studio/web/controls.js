@@ -1,6 +1,6 @@
 /** Controls: buttons with icons and shortcuts, sliders with values. */
 
-import { h } from "./dom.js";
+import { div, h, span } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @import { Shortcuts } from "./shortcuts.js" */
@@ -40,6 +40,11 @@ export function button(options) {
   );
 }
 
+/** @param {string} name @param {string} label @param {string} action that it runs @returns {HTMLButtonElement} */
+export function iconButton(name, label, action) {
+  return button({ icon: name, label, action });
+}
+
 /** Show the keys of shortcuts in the tooltips of buttons. @param {ParentNode} root @param {Shortcuts} shortcuts */
 export function showHints(root, shortcuts) {
   for (const element of root.querySelectorAll("[data-action]")) {
@@ -71,12 +76,12 @@ let nextId = 1;
 /** A row with a label and a control. @param {string} text @param {HTMLElement} control */
 export function labelled(text, control) {
   control.id ||= newId();
-  return h("div", { class: "labelled" }, h("label", { for: control.id, title: text }, text), control);
+  return div("labelled", h("label", { for: control.id, title: text }, text), control);
 }
 
 /** @returns {HTMLElement} what takes the space that is left in a row */
 export function spacer() {
-  return h("span", { class: "spacer" });
+  return span("spacer");
 }
 
 /** @returns {string} an id for an element that a label refers to */
@@ -114,17 +119,17 @@ export function slider({ label, min, max, step = 1, value, format, oninput }) {
     show(shown);
   };
   set(value);
-  return { row: h("div", { class: "labelled with-value" }, h("label", { for: id }, label), input, output), set };
+  return { row: div("labelled with-value", h("label", { for: id }, label), input, output), set };
 }
 
 /**
  * @param {object} options
  * @param {string} options.label
- * @param {boolean} options.checked
+ * @param {boolean} [options.checked]
  * @param {(checked: boolean) => void} options.onchange
  * @returns {{row: HTMLLabelElement, input: HTMLInputElement}}
  */
-export function checkbox({ label, checked, onchange }) {
+export function checkbox({ label, checked = false, onchange }) {
   const input = h("input", { type: "checkbox", checked, onchange: () => onchange(input.checked) });
   return { row: h("label", { class: "check" }, input, h("span", {}, label)), input };
 }

@@ -1,17 +1,9 @@
 /** Dialogs: modal windows with a title, a body and buttons. Escape closes them; the focus stays inside. */
 
 import { button, newId, spacer } from "./controls.js";
-import { append, h } from "./dom.js";
+import { append, div, h } from "./dom.js";
 
 /** @import { Child } from "./dom.js" */
-
-/**
- * @typedef {object} Dialog
- * @property {HTMLDialogElement} element
- * @property {HTMLElement} content
- * @property {HTMLElement} footer
- * @property {() => void} close
- */
 
 /**
  * Open a dialog. When it closes, the focus returns to where keys had put it; after a click, to the canvas.
@@ -22,13 +14,13 @@ import { append, h } from "./dom.js";
  * @param {(Child | Child[])[]} [options.content]
  * @param {(Child | Child[])[]} [options.footer]
  * @param {() => void} [options.onclose]
- * @returns {Dialog}
+ * @returns {{footer: HTMLElement, close: () => void}}
  */
 export function openDialog({ title, size = "normal", content = [], footer, onclose }) {
   const before = /** @type {HTMLElement | null} */ (document.activeElement);
   const byKeyboard = before?.matches("button:focus-visible, input:focus-visible");
   const id = newId();
-  const body = h("div", { class: "content" });
+  const body = div("content");
   const foot = h("footer", { hidden: !footer });
   const element = h(
     "dialog",
@@ -63,10 +55,9 @@ export function openDialog({ title, size = "normal", content = [], footer, onclo
   element.showModal();
   const first = body.querySelector("input, select, textarea, button") || foot.querySelector("button");
   /** @type {HTMLElement | null} */ (first)?.focus();
-  return { element, content: body, footer: foot, close };
+  return { footer: foot, close };
 }
 
-/** Put the keyboard focus on the canvas. */
 export function focusCanvas() {
   /** @type {HTMLElement | null} */ (document.querySelector("#canvas-area canvas"))?.focus({ preventScroll: true });
 }

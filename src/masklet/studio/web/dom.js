@@ -18,9 +18,14 @@ const ATTRIBUTES = new Set(["for", "form", "list", "role"]);
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
-  setProps(element, props);
+  for (const [name, value] of Object.entries(props)) setProp(element, name, value);
   append(element, ...children);
   return element;
+}
+
+/** @param {string} id */
+export function part(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
 /** @param {Element} parent @param {...(Child | Child[])} children */
@@ -31,23 +36,22 @@ export function append(parent, ...children) {
   }
 }
 
-/** @param {Element} element @param {Props} props */
-function setProps(element, props) {
-  for (const [name, value] of Object.entries(props)) {
-    if (name.startsWith("on") && typeof value === "function") element.addEventListener(name.slice(2), value);
-    else setProp(element, name, value);
-  }
+/** @param {string} className @param {...(Child | Child[])} children */
+export function div(className, ...children) {
+  return h("div", { class: className }, ...children);
+}
+
+/** @param {string} className @param {...(Child | Child[])} children */
+export function span(className, ...children) {
+  return h("span", { class: className }, ...children);
 }
 
 /** @param {Element} element @param {string} name @param {any} value */
 function setProp(element, name, value) {
-  if (name === "class") element.setAttribute("class", value || "");
-  else if (name.includes("-") || ATTRIBUTES.has(name)) {
-    if (value === null || value === undefined) element.removeAttribute(name);
-    else element.setAttribute(name, String(value));
-  } else if (name in element) /** @type {any} */ (element)[name] = value;
-  else if (value === null || value === undefined || value === false) element.removeAttribute(name);
-  else element.setAttribute(name, value === true ? "" : String(value));
+  if (name.startsWith("on")) {
+    if (value) element.addEventListener(name.slice(2), value);
+  } else if (name in element && !ATTRIBUTES.has(name)) /** @type {any} */ (element)[name] = value;
+  else if (value !== null && value !== undefined) element.setAttribute(name, String(value));
 }
 
 /** Replace the children of an element. @param {Element} parent @param {...(Child | Child[])} children */
@@ -56,12 +60,7 @@ export function fill(parent, ...children) {
   append(parent, ...children);
 }
 
-/**
- * Set the text of an element if it differs, so that assistive technology is not notified twice.
- *
- * @param {Element} element
- * @param {string} text
- */
+/** Change a text if it differs: assistive technology is not notified twice. @param {Element} element @param {string} text */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -75,7 +74,7 @@ export function setText(element, text) {
  * @param {T[]} items
  * @param {(item: T) => string} keyOf
  * @param {(item: T) => E} create
- * @param {(element: E, item: T, index: number) => void} update
+ * @param {(element: E, item: T) => void} update
  */
 export function updateList(parent, items, keyOf, create, update) {
   /** @type {Map<string, E>} */
@@ -84,7 +83,7 @@ export function updateList(parent, items, keyOf, create, update) {
     existing.set(/** @type {HTMLElement} */ (child).dataset.key || "", /** @type {E} */ (child));
   }
   let previous = /** @type {Element | null} */ (null);
-  items.forEach((item, index) => {
+  for (const item of items) {
     const key = keyOf(item);
     let element = existing.get(key);
     existing.delete(key);
@@ -94,9 +93,9 @@ export function updateList(parent, items, keyOf, create, update) {
     }
     const expected = previous ? previous.nextElementSibling : parent.firstElementChild;
     if (expected !== element) parent.insertBefore(element, expected);
-    update(element, item, index);
+    update(element, item);
     previous = element;
-  });
+  }
   for (const element of existing.values()) element.remove();
 }
 
@@ -144,12 +143,7 @@ export function rovingFocus(list, selector, options = {}) {
   });
 }
 
-/**
- * The value of a color variable of the theme, as the browser computes it.
- *
- * @param {string} name such as "--lane"
- * @returns {string}
- */
+/** @param {string} name such as "--lane" @returns {string} the color of the theme, as the browser computes it */
 export function themeColor(name) {
   const probe = h("span", { hidden: true });
   document.body.append(probe);

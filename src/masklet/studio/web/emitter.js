@@ -1,6 +1,5 @@
 /** Emitter: named events with listeners. */
 
-/** Calls listeners by name. */
 export class Emitter {
   constructor() {
     /** @type {Map<string, Set<(detail: any) => void>>} */
@@ -8,8 +7,6 @@ export class Emitter {
   }
 
   /**
-   * Add a listener.
-   *
    * @param {string} name
    * @param {(detail: any) => void} listener
    * @returns {() => void} A function that removes the listener.
@@ -20,7 +17,7 @@ export class Emitter {
     return () => listeners.delete(listener);
   }
 
-  /** Call all listeners of an event. @param {string} name @param {unknown} [detail] */
+  /** @param {string} name @param {unknown} [detail] */
   emit(name, detail) {
     for (const listener of this._listeners.get(name) ?? []) listener(detail);
   }

@@ -1,4 +1,4 @@
-/** Frames: loading of images and video frames from the server, with a cache and prefetching. */
+/** Frames: loads images and video frames as bitmaps, keeps the most recently used ones, and prefetches. */
 
 /** @import { Shown } from "./image_view.js" */
 /** @import { Size } from "./rle.js" */
@@ -14,7 +14,6 @@ const MAX_BEHIND = 1;
 const MAX_PREFETCHES = 2; // at a time
 const MAX_WANTED = 3; // frames that are loaded at a time while the user steps
 
-/** Loads frames as bitmaps and keeps the most recently used ones. */
 export class FrameLoader {
   /**
    * @param {object} [options]
@@ -69,11 +68,7 @@ export class FrameLoader {
     }
   }
 
-  /**
-   * Load frames that are likely to be shown next, two at a time, as far as the cache has space.
-   *
-   * @param {Shown[]} frames The most likely one first.
-   */
+  /** @param {Shown[]} frames that are likely to be shown next, the most likely one first */
   prefetch(frames) {
     this._queue = [...this._queue, ...frames].filter((one) => !this.has(one.medium, one.frame));
     this._prefetchNext();
@@ -85,7 +80,7 @@ export class FrameLoader {
   }
 
   /**
-   * Load a part of a frame. A later call stops the earlier one.
+   * Load a part of a frame, instead of the part that is being loaded.
    *
    * @param {number} medium
    * @param {number} frame
@@ -106,7 +101,6 @@ export class FrameLoader {
     }
   }
 
-  /** Stop loading a part. */
   stopPart() {
     this._part?.abort();
     this._part = null;
@@ -149,10 +143,10 @@ export class FrameLoader {
   }
 
   /**
-   * Stop transfers that are not needed any more: prefetches, and the oldest of many wanted frames.
+   * Stop other prefetches than of the neighbors, and the oldest of many wanted frames.
    *
-   * @param {Shown} shown The frame that is wanted now.
-   * @param {Shown[]} neighbors Frames that may be prefetched.
+   * @param {Shown} shown
+   * @param {Shown[]} neighbors
    */
   _stopOthers(shown, neighbors) {
     const needed = new Set([shown, ...neighbors].map(keyOf));
@@ -221,7 +215,7 @@ export class FrameLoader {
 }
 
 /** @param {{medium: number, frame: number}} shown */
-function keyOf({ medium, frame }) {
+export function keyOf({ medium, frame }) {
   return `${medium}/${frame}`;
 }
 

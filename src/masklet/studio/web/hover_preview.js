@@ -1,7 +1,5 @@
 /** Hover preview: the mask that a click under the pointer would give. */
 
-import { splitRuns } from "./rle.js";
-
 const STORAGE = "masklet.previews";
 
 export class HoverPreview {
@@ -21,7 +19,7 @@ export class HoverPreview {
     this.isOn = localStorage.getItem(STORAGE) !== "off";
     this.turn = 0; // of the request whose preview is drawn
     store.subscribe(["place"], () => this.turn++);
-    server.on("preview", ({ header, payload }) => this.receive(header, payload));
+    server.on("preview", ({ header, masks }) => this.receive(header, masks));
   }
 
   /** @param {number} x @param {number} y */
@@ -37,11 +35,9 @@ export class HoverPreview {
     }
   }
 
-  /** @param {Record<string, any>} header @param {ArrayBuffer} payload */
-  receive(header, payload) {
-    if (header.turn !== this.turn || !this.isOn) return;
-    const [mask] = splitRuns(header.masks, payload);
-    if (mask) this.view.viewport.setPreview(mask.runs, header.size);
+  /** @param {Record<string, any>} header @param {import("./store.js").Mask[]} masks one or none */
+  receive(header, [mask]) {
+    if (mask && header.turn === this.turn && this.isOn) this.view.viewport.setPreview(mask.runs, header.size);
   }
 
   end() {

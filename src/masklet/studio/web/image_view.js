@@ -2,7 +2,7 @@
 
 import { BrushCursor, limitSize, stepSize } from "./brush.js";
 import { Emitter } from "./emitter.js";
-import { FrameLoader } from "./frames.js";
+import { FrameLoader, keyOf } from "./frames.js";
 import { KeyboardCursor } from "./keyboard_cursor.js";
 import { resizeRuns } from "./label_map.js";
 import { OverlayCanvas } from "./overlay_canvas.js";
@@ -11,7 +11,6 @@ import { PromptOverlay } from "./prompt_overlay.js";
 import { countPixels } from "./rle.js";
 import { Sharpener } from "./sharpener.js";
 import { BrushTool } from "./tools/brush_tool.js";
-import { KeyboardHand } from "./tools/keyboard_hand.js";
 import { PolygonTool } from "./tools/polygon_tool.js";
 import { PromptTool } from "./tools/prompt_tool.js";
 import { SelectTool } from "./tools/select_tool.js";
@@ -26,11 +25,7 @@ import { Viewport } from "./viewport.js";
 
 /** @typedef {{runs: Uint32Array, score: number}} Proposal */
 
-/**
- * `prompt`: clicks and boxes; `select`: click selects an object, drag pans; `proposals`: click takes a proposal.
- *
- * @typedef {"prompt" | "select" | "brush" | "eraser" | "polygon" | "proposals"} ToolName
- */
+/** @typedef {"select" | "prompt" | "brush" | "eraser" | "polygon" | "proposals"} ToolName */
 
 /** A frame to show. `size` is that of the original. @typedef {{medium: number, frame: number, size: Size, frames: number}} Shown */
 
@@ -38,12 +33,12 @@ const MASK_WAIT_MS = 60; // for the masks of a frame that is there already
 const MAX_WAITING = 8; // frames whose masks have arrived before they are displayed
 const GOLDEN_ANGLE = 137.508; // degrees of hue between two proposals
 
-/** A canvas with the image, masks and prompts, on which the user clicks, draws and paints. */
+/**
+ * It emits `zoom` {zoom}, `cursor` {x, y} or {x: null, y: null} outside the image, `brush` {size}, `frame` {medium, frame}
+ * when a frame is displayed, `problem` {detail}, `keyboard` {on}.
+ */
 export class ImageView extends Emitter {
-  /**
-   * @param {HTMLElement} container An element with a size; the view fills it and follows its size.
-   * @param {Actions} actions
-   */
+  /** @param {HTMLElement} container that the view fills @param {Actions} actions */
   constructor(container, actions) {
     super();
     const viewport = new Viewport(container);
@@ -70,7 +65,7 @@ export class ImageView extends Emitter {
       onMove: (position) => this.emit("cursor", position),
       onSize: (size) => this.emit("brush", { size }),
     });
-    this._keyboard = new KeyboardCursor(viewport, new KeyboardHand(this._controller, viewport, actions));
+    this._keyboard = new KeyboardCursor(viewport, this._controller, actions);
     this._overlay = new OverlayCanvas(viewport);
     this._overlay.layers = [this._polygons, this._prompts, this._brush, this._keyboard];
     /** @type {{medium: number, frame: number} | null} */
@@ -91,18 +86,15 @@ export class ImageView extends Emitter {
   /**
    * Load a frame and display it. What is displayed stays until the frame is there; of several calls the last one wins.
    *
-   * The view keeps its zoom and position if the size is that of the displayed frame, else it shows the whole image.
-   * Neighbors in the direction of travel are loaded afterwards.
-   *
    * @param {Shown} shown
-   * @returns {Promise<boolean>} Whether the frame is displayed; false if a later call replaced this one. Rejects where
-   *   the frame cannot be loaded.
+   * @returns {Promise<boolean>} False if a later call replaced this one. Rejects where the frame cannot be loaded.
    */
   async show(shown) {
     const turn = ++this._turn;
     const here = this._displayed;
     if (here?.medium !== shown.medium || here.frame !== shown.frame) this._controller.cancel();
-    this._reportLoading(true);
+    const { canvas } = this.viewport;
+    canvas.setAttribute("aria-busy", "true");
     try {
       const loaded = await this._loader.show(shown);
       if (!loaded) return false;
@@ -111,10 +103,10 @@ export class ImageView extends Emitter {
       this._newest = turn;
       this._display(loaded);
       const label = shown.frames > 1 ? `Frame ${shown.frame}, last frame ${shown.frames - 1}` : "Image";
-      this.viewport.canvas.setAttribute("aria-label", label);
+      canvas.setAttribute("aria-label", label);
       return true;
     } finally {
-      if (turn === this._turn) this._reportLoading(false);
+      if (turn === this._turn) canvas.setAttribute("aria-busy", "false");
     }
   }
 
@@ -123,21 +115,13 @@ export class ImageView extends Emitter {
     return this._displayed;
   }
 
-  /** @param {boolean} loading */
-  _reportLoading(loading) {
-    this.viewport.canvas.setAttribute("aria-busy", String(loading));
-    this.emit("loading", { loading });
-  }
-
-  /** Load frames that are likely to be shown next, such as neighboring images. @param {Shown[]} frames */
+  /** @param {Shown[]} frames that are likely to be shown next, such as neighboring images */
   prefetch(frames) {
     this._loader.prefetch(frames);
   }
 
   /**
    * Set the masks of a frame. Masks of a frame that is being loaded appear with it.
-   *
-   * Call it again when colors, order or visibility change.
    *
    * @param {{medium: number, frame: number, size: Size}} of `size` is that of the masks.
    * @param {ObjectMask[]} masks
@@ -149,7 +133,7 @@ export class ImageView extends Emitter {
       this._compose();
       return;
     }
-    const key = `${medium}/${frame}`;
+    const key = keyOf({ medium, frame });
     this._waiting.delete(key);
     this._waiting.set(key, { size, masks });
     for (const oldest of this._waiting.keys()) {
@@ -159,30 +143,25 @@ export class ImageView extends Emitter {
     this._arrivals.get(key)?.();
   }
 
-  /** Set the prompt of the active object on the displayed frame. @param {Prompt} prompt */
+  /** @param {Prompt} prompt */
   setPrompt(prompt) {
     this._prompts.setPrompt(prompt);
     this.viewport.requestDraw();
   }
 
-  /**
-   * Set the proposals, which are shown with the tool `proposals`.
-   *
-   * @param {Proposal[]} proposals
-   * @param {Size} [size]
-   */
+  /** @param {Proposal[]} proposals that the tool `proposals` shows @param {Size} [size] */
   setProposals(proposals, size) {
     this._proposals = { size: size ?? null, proposals };
     if (this._tool === "proposals") this._compose();
   }
 
-  /** Set the polygons of the active object, which the tool `polygon` changes. @param {Polygon[]} polygons */
+  /** @param {Polygon[]} polygons of the active object, which the tool `polygon` changes */
   setPolygons(polygons) {
     this._polygons.setPolygons(polygons);
     this.viewport.requestDraw();
   }
 
-  /** Change the tool. What was begun with the other one is canceled. @param {ToolName} tool */
+  /** Cancel what was begun, and change the tool. @param {ToolName} tool */
   setTool(tool) {
     if (tool === this._tool) return;
     const before = this._tool;
@@ -203,12 +182,12 @@ export class ImageView extends Emitter {
     this.emit("brush", { size: this._brush.size });
   }
 
-  /** Change the size of the brush by a number of steps of 15 %. @param {number} steps */
+  /** @param {number} steps of 15 % */
   stepBrushSize(steps) {
     this.brushSize = stepSize(this._brush.size, steps);
   }
 
-  /** Disable tools, for example while the server is not connected. Pan and zoom still work. @param {boolean} enabled */
+  /** @param {boolean} enabled Whether tools work; pan and zoom always do. */
   setEnabled(enabled) {
     this._controller.setEnabled(enabled);
   }
@@ -224,13 +203,7 @@ export class ImageView extends Emitter {
     this.viewport.zoomAt(left + x, top + y, factor);
   }
 
-  /**
-   * Handle a key of the drawing area: Escape, Enter, Delete and Backspace of the polygon tool and of unfinished gestures;
-   * arrows, Enter, Space, X, G and Escape of the keyboard cursor. Shortcuts call it first.
-   *
-   * @param {KeyboardEvent} event
-   * @returns {boolean} Whether the key was used; then shortcuts ignore it.
-   */
+  /** @param {KeyboardEvent} event @returns {boolean} Whether the key was used; then shortcuts ignore it. */
   handleKey(event) {
     if (event.key === "Escape") {
       const cursorWasOn = this._keyboard.isOn;
@@ -243,7 +216,7 @@ export class ImageView extends Emitter {
     return this._controller.tool.handleKey(event) || this._keyboard.handleKey(event);
   }
 
-  /** Turn the keyboard cursor on or off. @returns {boolean} Whether it is on now. */
+  /** @returns {boolean} Whether it is on now. */
   toggleKeyboardCursor() {
     const on = this._keyboard.toggle();
     if (on) this.focus();
@@ -251,32 +224,18 @@ export class ImageView extends Emitter {
     return on;
   }
 
-  /** Whether Space was used to pan since it went down. A shortcut of Space acts when the key goes up, unless this is true. */
+  /** Whether Space was used to pan since it went down; then its shortcut does not act. */
   get spacePanned() {
     return this._controller.spacePanned;
   }
 
-  /** Put the keyboard focus on the canvas. */
   focus() {
     this.viewport.canvas.focus({ preventScroll: true });
   }
 
-  /**
-   * Listen to what the view reports: `zoom` {zoom}, `cursor` {x, y} or {x: null, y: null} outside the image, `brush`
-   * {size}, `frame` {medium, frame} when a frame is displayed, `loading` {loading}, `problem` {detail}, `keyboard` {on}.
-   *
-   * @override
-   * @param {"zoom" | "cursor" | "brush" | "frame" | "loading" | "problem" | "keyboard"} name
-   * @param {(detail: any) => void} listener
-   * @returns {() => void} A function that removes the listener.
-   */
-  on(name, listener) {
-    return super.on(name, listener);
-  }
-
   /** @param {LoadedFrame} loaded */
   _display({ medium, frame, size, bitmap }) {
-    const key = `${medium}/${frame}`;
+    const key = keyOf({ medium, frame });
     const here = this._displayed;
     const isNew = here?.medium !== medium || here.frame !== frame;
     this._displayed = { medium, frame };
@@ -291,14 +250,9 @@ export class ImageView extends Emitter {
     this.emit("frame", { medium, frame });
   }
 
-  /**
-   * Wait for the masks of a frame, so that both appear together.
-   *
-   * @param {LoadedFrame} loaded
-   * @returns {Promise<void>}
-   */
+  /** Wait for the masks of a frame, so that both appear together. @param {LoadedFrame} loaded */
   async _waitForMasks({ medium, frame }) {
-    const key = `${medium}/${frame}`;
+    const key = keyOf({ medium, frame });
     const here = this._displayed;
     if (this._waiting.has(key) || (here?.medium === medium && here.frame === frame)) return;
     await new Promise((resolve) => {

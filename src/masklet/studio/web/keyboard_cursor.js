@@ -1,10 +1,10 @@
 /** Keyboard cursor: a crosshair that arrow keys move, and keys that click and drag with the current tool. */
 
 import { strokeTwice } from "./overlay_canvas.js";
+import { roundBox } from "./prompt_overlay.js";
 
 /** @import { Context, ToView } from "./overlay_canvas.js" */
-/** @import { KeyboardHand } from "./tools/keyboard_hand.js" */
-/** @import { Viewport } from "./viewport.js" */
+/** @import { Pointer } from "./tools/tool.js" */
 
 const STEPS = /** @type {Record<string, [number, number]>} */ ({
   ArrowLeft: [-1, 0],
@@ -14,21 +14,28 @@ const STEPS = /** @type {Record<string, [number, number]>} */ ({
 });
 const LONG_STEP = 10;
 const MARGIN = 24;
+const DRAG_FROM = 1; // CSS pixels from where a press is a drag
 
 /**
  * The crosshair and its keys: arrows move it by one pixel of the screen, with Shift by ten; Enter or Space clicks, with Shift
  * negatively; X marks two corners of a box; G holds the button down until G, Enter or Space.
  */
 export class KeyboardCursor {
-  /** @param {Viewport} viewport @param {KeyboardHand} hand */
-  constructor(viewport, hand) {
+  /**
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {import("./tools/tool_controller.js").ToolController} controller whose tool the keys use
+   * @param {import("./tools/actions.js").Actions} actions
+   */
+  constructor(viewport, controller, actions) {
     this._viewport = viewport;
-    this._hand = hand;
+    this._controller = controller;
+    this._actions = actions;
     this.isOn = false;
-    /** Pixels of the image. */
-    this.x = 0;
+    this.x = 0; // pixels of the image
     this.y = 0;
     this._held = false;
+    /** @type {Pointer | null} */
+    this._start = null;
     /** @type {[number, number] | null} */
     this._corner = null;
   }
@@ -41,7 +48,7 @@ export class KeyboardCursor {
       this.x = (x0 + x1) / 2;
       this.y = (y0 + y1) / 2;
       this.isOn = true;
-      this._hand.hover(this.x, this.y);
+      this._hover();
     }
     this._viewport.requestDraw();
     return this.isOn;
@@ -89,8 +96,8 @@ export class KeyboardCursor {
     this.x = Math.min(imageSize[1] - 0.5, Math.max(0.5, this.x + (dx * length) / zoom));
     this.y = Math.min(imageSize[0] - 0.5, Math.max(0.5, this.y + (dy * length) / zoom));
     this._keepVisible();
-    if (this._held) this._hand.drag(this.x, this.y);
-    else this._hand.hover(this.x, this.y);
+    if (!this._held) this._hover();
+    else if (this._start) this._controller.tool.drag(this._pointer());
   }
 
   _keepVisible() {
@@ -105,35 +112,69 @@ export class KeyboardCursor {
   _click(negative) {
     if (this._held) this._toggleHold();
     else {
-      this._hand.press(this.x, this.y, negative);
-      this._hand.release(this.x, this.y);
+      this._press(negative);
+      this._release();
     }
   }
 
   _toggleHold() {
-    if (this._held) this._hand.release(this.x, this.y);
-    else this._hand.press(this.x, this.y, false);
+    if (this._held) this._release();
+    else this._press(false);
     this._held = !this._held;
   }
 
   _markCorner() {
     if (this._corner) {
-      this._hand.box(...this._corner, this.x, this.y);
+      const box = roundBox(...this._corner, this.x, this.y, this._viewport.imageSize);
+      if (box && this._controller.isEnabled) this._actions.box(...box, false);
       this._corner = null;
     } else this._corner = [this.x, this.y];
   }
 
   /** Cancel what was begun, else turn the cursor off. */
   _cancel() {
-    if (!this._hand.cancel() && !this._corner) this._turnOff();
+    this._start = null;
+    if (!this._controller.tool.cancel() && !this._corner) this._turnOff();
     this._held = false;
     this._corner = null;
   }
 
   _turnOff() {
-    if (this._held) this._hand.cancel();
+    if (this._held) this._controller.tool.cancel();
     this.isOn = this._held = false;
-    this._corner = null;
-    this._hand.leave();
+    this._start = this._corner = null;
+    this._controller.tool.hoverEnd();
+  }
+
+  get _canUseTool() {
+    return this._controller.isEnabled && this._viewport.hasImage;
+  }
+
+  /** @param {boolean} negative */
+  _press(negative) {
+    if (!this._canUseTool) return;
+    const { tool } = this._controller;
+    this._start = { ...this._pointer(), button: negative ? 2 : 0 };
+    tool.hoverEnd();
+    tool.press(this._start);
+  }
+
+  _release() {
+    if (!this._start) return;
+    const pointer = this._pointer();
+    this._start = null;
+    this._controller.tool.release(pointer);
+  }
+
+  _hover() {
+    if (this._canUseTool) this._controller.tool.hover(this._pointer());
+  }
+
+  /** @returns {Pointer} */
+  _pointer() {
+    const { x, y, _start: start } = this;
+    const [left, top] = this._viewport.toView(x, y);
+    const moved = start !== null && Math.hypot(left - start.left, top - start.top) >= DRAG_FROM;
+    return { x, y, left, top, button: start?.button ?? 0, shift: false, alt: false, touch: false, moved };
   }
 }

@@ -5,7 +5,7 @@
  * the preview, so that both are drawn over all others whatever their order.
  */
 
-import { encodeRuns, equalRuns, equalSizes, forEachRun } from "./rle.js";
+import { decodeRuns, encodeRuns, equalRuns, equalSizes, forEachRun } from "./rle.js";
 
 /** @import { Size } from "./rle.js" */
 
@@ -13,12 +13,8 @@ const SLOT_BITS = 0x3fff;
 export const ACTIVE_BIT = 0x4000;
 export const PREVIEW_BIT = 0x8000;
 
-/** Side of a tile in pixels. */
-export const TILE = 8;
-
-/** Value of a tile with several labels in it or around it. */
-export const MIXED = 0xffff;
-
+export const TILE = 8; // side in pixels
+export const MIXED = 0xffff; // value of a tile with several labels in it or around it
 const MAX_SLOT = SLOT_BITS - 1; // so that no label is MIXED
 
 const NO_RUNS = new Uint32Array(0);
@@ -26,7 +22,6 @@ const NO_RUNS = new Uint32Array(0);
 /** A mask in the map. @typedef {{object: number, runs: Uint32Array}} Entry */
 /** A part of the map that has changed, in pixels. @typedef {{x: number, y: number, width: number, height: number}} Rectangle */
 
-/** Masks of objects in one array. It records which rectangle has changed. */
 export class LabelMap {
   constructor() {
     this.height = 0;
@@ -147,13 +142,7 @@ export class LabelMap {
     this._mark(0, 0, this.width, this.height);
   }
 
-  /**
-   * The object of a slot at a pixel, without the active one.
-   *
-   * @param {number} x
-   * @param {number} y
-   * @returns {number | null}
-   */
+  /** @param {number} x @param {number} y @returns {number | null} The topmost object but the active one. */
   objectAt(x, y) {
     const slot = this._valueAt(x, y) & SLOT_BITS;
     return slot ? this._objects[slot] : null;
@@ -164,18 +153,13 @@ export class LabelMap {
     return (this._valueAt(x, y) & ACTIVE_BIT) !== 0;
   }
 
-  /**
-   * What has changed since the last call.
-   *
-   * @returns {{labels: Rectangle, tiles: Rectangle} | null} Rectangles of `data` and of `tiles`.
-   */
+  /** @returns {{labels: Rectangle, tiles: Rectangle} | null} What has changed of `data` and `tiles` since the last call. */
   takeDirty() {
     const dirty = this._dirty;
     this._dirty = null;
     return dirty && { labels: dirty, tiles: this._updateTiles(dirty) };
   }
 
-  /** Mark the whole map as changed. */
   markAll() {
     this._mark(0, 0, this.width, this.height);
   }
@@ -371,18 +355,10 @@ export function capsuleSpan(y, from, to, radius) {
   return low <= high ? [low, high] : null;
 }
 
-/**
- * Change the size of a mask by taking the nearest pixel.
- *
- * @param {Uint32Array} runs
- * @param {Size} from
- * @param {Size} to
- * @returns {Uint32Array}
- */
+/** Take the nearest pixels. @param {Uint32Array} runs @param {Size} from @param {Size} to @returns {Uint32Array} */
 export function resizeRuns(runs, from, to) {
   if (equalSizes(from, to)) return runs;
-  const source = new Uint8Array(from[0] * from[1]);
-  forEachRun(runs, (start, end) => source.fill(1, start, end));
+  const source = decodeRuns(runs, from[0], from[1]);
   const resized = new Uint8Array(to[0] * to[1]);
   for (let y = 0; y < to[0]; y++) {
     const row = Math.min(from[0] - 1, Math.floor(((y + 0.5) * from[0]) / to[0])) * from[1];

@@ -73,14 +73,15 @@ export function describeCell(byte) {
   return parts.join(", ");
 }
 
-/** @param {Uint8Array} bytes @returns {{annotated: number, tracked: number, accepted: number, low: number}} */
-export function countCells(bytes) {
+/** @param {Iterable<Uint8Array>} lanes @returns {{annotated: number, tracked: number, accepted: number, low: number}} */
+export function countCells(lanes) {
   const counts = { annotated: 0, tracked: 0, accepted: 0, low: 0 };
-  for (const byte of bytes) {
-    if (isAnnotated(byte)) counts.annotated++;
-    if ((byte & 7) === TRACKED || (byte & 7) === HIDDEN) counts.tracked++;
-    if (byte & 7 && byte & 8) counts.accepted++;
-    if (isLow(byte)) counts.low++;
-  }
+  for (const bytes of lanes)
+    for (const byte of bytes) {
+      if (isAnnotated(byte)) counts.annotated++;
+      if ((byte & 7) === TRACKED || (byte & 7) === HIDDEN) counts.tracked++;
+      if (byte & 7 && byte & 8) counts.accepted++;
+      if (isLow(byte)) counts.low++;
+    }
   return counts;
 }

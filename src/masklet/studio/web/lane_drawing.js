@@ -23,7 +23,7 @@ const MARKS = {
  */
 export function drawCells(context, colors, columns, left, width, y) {
   const gap = width >= 6 ? 1 : 0; // between frames that are wide
-  for (let from = 0; from < columns.length;) {
+  for (let from = 0; from < columns.length; ) {
     let to = from + 1;
     while (to < columns.length && columns[to] === columns[from] && !gap) to++;
     if (columns[from]) drawRun(context, colors, columns[from], left + from * width, (to - from) * width - gap, y);
@@ -52,8 +52,7 @@ function drawRun(context, colors, byte, x, width, y) {
   const size = Math.max(1, width);
   if (state === "absent") {
     context.fillStyle = colors.muted;
-    for (let at = x; at < x + size; at += 5)
-      context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, x + size - at), 2);
+    for (let at = x; at < x + size; at += 5) context.fillRect(at, y + LANE_PX / 2 - 1, Math.min(3, x + size - at), 2);
   } else if (state === "hidden") {
     context.fillStyle = colors["lane-line"];
     context.fillRect(x, y + LANE_PX / 2 - 1, size, 2);

@@ -1,9 +1,9 @@
 /** Page of `masklet webcam`: the camera's frames with their masks, the objects, and what is saved. */
 
 import { Connection } from "./connection.js";
-import { append, counted, fill, h, setText, updateList } from "./dom.js";
+import { append, counted, fill, h, part, setText, span, updateList } from "./dom.js";
 import { icon } from "./icons.js";
-import { createControls, part, setButtonText } from "./live_controls.js";
+import { createControls, setButtonText } from "./live_controls.js";
 import { LiveSession } from "./live_session.js";
 import { LiveView } from "./live_view.js";
 import { Messages } from "./messages.js";
@@ -234,10 +234,10 @@ class LivePage {
 
   /** @param {LiveMask} mask */
   createRow({ object, color }) {
-    const swatch = h("span", { class: "swatch" });
+    const swatch = span("swatch");
     swatch.style.background = color;
     return h("li", { class: "item" }, swatch,
-      h("button", { type: "button", class: "main", onclick: () => this.session.select(object) }, h("span", { class: "name" })),
+      h("button", { type: "button", class: "main", onclick: () => this.session.select(object) }, span("name")),
       h("button", { type: "button", class: "button icon-only", "aria-label": `Remove object ${object}`, title: "Remove", onclick: () => this.session.remove(object) }, icon("remove"))); // prettier-ignore
   }
 

@@ -1,6 +1,6 @@
 /** Controls of the live page: bar, side panel, status line, and what lies over the image. */
 
-import { append, h, setText } from "./dom.js";
+import { append, div, h, part, setText, span } from "./dom.js";
 import { icon } from "./icons.js";
 import { createSection } from "./panels/section.js";
 
@@ -23,7 +23,7 @@ const SHORTCUTS = [
  * @param {{pause: () => void, next: () => void, record: () => void, stop: () => void}} actions
  */
 export function createControls(actions) {
-  const camera = h("span", { class: "camera" }, "Camera");
+  const camera = span("camera", "Camera");
   const pauseButton = control("pause", "Pause", actions.pause);
   const nextButton = control("add", "Next object", actions.next);
   const recordButton = control("film", "Record", actions.record);
@@ -31,8 +31,8 @@ export function createControls(actions) {
   const studioLink = h("a", { class: "button", href: "/", hidden: true }, "Open the studio");
   const stopButton = control("stop", "Stop", actions.stop);
   stopButton.classList.add("danger");
-  const group = h("span", { class: "group" }, pauseButton, nextButton, recordButton);
-  append(part("topbar"), camera, group, h("span", { class: "spacer" }), studioLink, stopButton);
+  const group = span("group", pauseButton, nextButton, recordButton);
+  append(part("topbar"), camera, group, span("spacer"), studioLink, stopButton);
 
   const list = h("ul", { class: "list", "aria-label": "Objects" });
   const empty = h("p", { class: "empty" }, "Click on an object, or drag a box around it.");
@@ -43,13 +43,13 @@ export function createControls(actions) {
   const output = createSection("output", "Output");
   append(output.body, saves);
   const keys = createSection("keys", "Keys and mouse");
-  append(keys.body, h("div", { class: "help" }, ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)])));
+  append(keys.body, div("help", ...SHORTCUTS.flatMap(([key, text]) => [h("kbd", {}, key), h("span", {}, text)])));
   append(part("side-panel"), objects.root, output.root, keys.root);
 
   const state = h("span", { class: "state", role: "status" }, "Connecting …");
-  const counts = h("span", { class: "counts" });
+  const counts = span("counts");
   append(part("status-line"), state, counts);
-  const container = h("div", { class: "view" });
+  const container = div("view");
   const veil = h("div", { class: "veil", hidden: true });
   const pausedMark = h("div", { class: "paused-mark", hidden: true }, "Paused");
   append(part("canvas-area"), container, pausedMark, veil);
@@ -62,11 +62,6 @@ export function createControls(actions) {
 /** @param {HTMLElement} element A button with an icon and a text. @param {string} text */
 export function setButtonText(element, text) {
   setText(/** @type {HTMLElement} */ (element.lastChild), text);
-}
-
-/** @param {string} id */
-export function part(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
 /** @param {string} name of the icon @param {string} text @param {() => void} run */

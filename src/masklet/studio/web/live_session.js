@@ -1,18 +1,17 @@
-/** Live session: the prompts of the live page. Each belongs to the frame on which it was made. */
+/** Live session: the actions of the live page's drawing area. Each prompt belongs to the frame on which it was made. */
 
 /** @import { Prompt } from "./prompt_overlay.js" */
 
 const DOUBLE_CLICK_MS = 400;
 const DOUBLE_CLICK_REACH = 4; // CSS pixels
 
-/** What the user does with the objects of a camera; the actions of the drawing area. */
 export class LiveSession {
   /**
    * @param {object} page
    * @param {(command: string, fields: object) => Promise<any>} page.request
-   * @param {() => number | null} page.frame The frame that is displayed.
+   * @param {() => number | null} page.frame that is displayed
    * @param {() => number} page.zoom CSS pixels per pixel of the image.
-   * @param {() => void} page.onChange Called when the active object or the prompt changes.
+   * @param {() => void} page.onChange of the active object or the prompt
    * @param {(problem: unknown) => void} page.onProblem
    * @param {() => number} [page.now] Milliseconds.
    */
@@ -37,7 +36,6 @@ export class LiveSession {
     this.clearPrompt();
   }
 
-  /** Forget the prompt on the screen. */
   clearPrompt() {
     this.promptFrame = null;
     this.prompt = { points: [], box: null };

@@ -5,7 +5,6 @@ import { KeyboardCursor } from "./keyboard_cursor.js";
 import { OverlayCanvas } from "./overlay_canvas.js";
 import { PolygonEditor } from "./polygon_editor.js";
 import { PromptOverlay } from "./prompt_overlay.js";
-import { KeyboardHand } from "./tools/keyboard_hand.js";
 import { PromptTool } from "./tools/prompt_tool.js";
 import { ToolController } from "./tools/tool_controller.js";
 import { Viewport } from "./viewport.js";
@@ -16,10 +15,9 @@ import { Viewport } from "./viewport.js";
 
 /** A frame as it arrives. `size` is that of the masks. @typedef {{number: number, size: Size, masks: LiveMask[], jpeg: Blob}} LiveFrame */
 
-/** The canvas with the latest frame, on which the user clicks and draws boxes. */
 export class LiveView {
   /**
-   * @param {HTMLElement} container An element with a size.
+   * @param {HTMLElement} container
    * @param {Size} size Size of the camera's frames, whose pixels are the coordinates of prompts.
    * @param {import("./tools/actions.js").Actions} actions
    * @param {(number: number) => void} onFrame Called when a frame is displayed.
@@ -39,7 +37,7 @@ export class LiveView {
     };
     const ignore = { onMove: () => {}, onSize: () => {} };
     this._controller = new ToolController(this.viewport, new PromptTool(workspace), workspace.brush, ignore);
-    this._keyboard = new KeyboardCursor(this.viewport, new KeyboardHand(this._controller, this.viewport, actions));
+    this._keyboard = new KeyboardCursor(this.viewport, this._controller, actions);
     this._overlay = new OverlayCanvas(this.viewport);
     this._overlay.layers = [this._prompts, this._keyboard];
     /** The frame that is displayed. @type {number | null} */
@@ -58,24 +56,16 @@ export class LiveView {
     this._displayNext();
   }
 
-  /** Keep the displayed frame. */
   freeze() {
     this._frozen = true;
   }
 
-  /** Display the latest frame and those that follow. */
   unfreeze() {
     this._frozen = false;
     this._displayNext();
   }
 
-  /**
-   * Set the masks of the displayed frame; those of other frames are ignored.
-   *
-   * @param {number} number
-   * @param {LiveMask[]} masks
-   * @param {Size} size
-   */
+  /** @param {number} number of the frame, which may have been replaced @param {LiveMask[]} masks @param {Size} size */
   setMasks(number, masks, size) {
     if (number === this.number) this.viewport.setMasks(masks, size);
   }
@@ -91,7 +81,7 @@ export class LiveView {
     this._controller.setEnabled(enabled);
   }
 
-  /** Turn the keyboard cursor on or off. @returns {boolean} Whether it is on now. */
+  /** @returns {boolean} Whether it is on now. */
   toggleKeyboardCursor() {
     const on = this._keyboard.toggle();
     if (on) this.viewport.canvas.focus({ preventScroll: true });

@@ -2,7 +2,7 @@
 
 import { App } from "./app.js";
 import { showHints } from "./controls.js";
-import { h } from "./dom.js";
+import { div, h, part } from "./dom.js";
 import { listenToKeys } from "./keyboard.js";
 import { Messages } from "./messages.js";
 import { createClasses } from "./panels/classes.js";
@@ -19,14 +19,9 @@ import { createTopBar, togglePanel } from "./panels/top_bar.js";
 import { createVideoPanel } from "./panels/video_panel.js";
 import { startTheme } from "./theme.js";
 
-/** @param {string} id */
-function part(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}
-
 function start() {
   startTheme();
-  const container = h("div", { class: "view" });
+  const container = div("view");
   part("canvas-area").append(container);
   const app = new App(container, new Messages(part("messages")));
   const open = {
@@ -43,7 +38,7 @@ function start() {
   createClasses(app, part("side-panel"));
   createVideoPanel(app, part("timeline-panel"));
   createStatusLine(app, part("status-line"));
-  const veil = h("div", { class: "veil" }, h("p", { role: "status" }, "Connecting…"));
+  const veil = div("veil", h("p", { role: "status" }, "Connecting…"));
   part("canvas-area").append(veil);
   app.store.subscribe(["project", "media"], () => {
     veil.hidden = app.store.media.size > 0;
@@ -65,9 +60,8 @@ function start() {
 }
 
 function emptyCard() {
-  return h(
-    "div",
-    { class: "card" },
+  return div(
+    "card",
     h("h2", {}, "No images or videos"),
     h("p", {}, "Start the studio with what you want to open:"),
     h("p", {}, h("code", {}, "masklet studio FOLDER clip.mp4")),

@@ -1,6 +1,6 @@
 /** Messages: notices and problems, shown for some seconds and read aloud. */
 
-import { h } from "./dom.js";
+import { h, span } from "./dom.js";
 import { icon } from "./icons.js";
 
 const NOTICE_MS = 4000;
@@ -47,7 +47,7 @@ export class Messages {
       "div",
       { class: isProblem ? "message problem" : "message", role: isProblem ? "alert" : null },
       isProblem && icon("warning"),
-      h("span", { class: "text" }, text),
+      span("text", text),
       h(
         "button",
         { class: "button icon-only", "aria-label": "Close message", onclick: () => message.remove() },

@@ -13,7 +13,6 @@
  * @property {(context: Context, toView: ToView, zoom: number) => void} draw
  */
 
-/** Draws its layers whenever the viewport is drawn. */
 export class OverlayCanvas {
   /** @param {Viewport} viewport */
   constructor(viewport) {

@@ -15,7 +15,6 @@ export class PaintedMask {
     this._releasing = 0;
   }
 
-  /** Begin a stroke or continue it. */
   hold() {
     this._held = true;
     clearTimeout(this._releasing); // of the stroke before

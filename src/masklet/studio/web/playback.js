@@ -39,14 +39,9 @@ export class Playback {
       await this.show(frame);
       if (store.frame !== frame) break; // the user went elsewhere
       due = Math.max(due + 1000 / rate, performance.now() - 1000 / rate);
-      await delay(due - performance.now());
+      await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
       frame++;
     }
     this.pause();
   }
-}
-
-/** @param {number} milliseconds */
-function delay(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(0, milliseconds)));
 }

@@ -25,7 +25,6 @@ const MIN_VERTICES = 3;
 const LINE = "#ffffff";
 const SELECTED = "#ffd400";
 
-/** The layer of polygons, and the changes that can be made to them. */
 export class PolygonEditor {
   constructor() {
     /** @type {Polygon[]} */
@@ -110,13 +109,11 @@ export class PolygonEditor {
     this.draft = [...(this.draft ?? []), position];
   }
 
-  /** Remove the last vertex of the draft. */
   shortenDraft() {
     this.draft?.pop();
     if (!this.draft?.length) this.cancelDraft();
   }
 
-  /** Discard the draft. */
   cancelDraft() {
     this.draft = this.cursor = null;
   }

@@ -21,15 +21,10 @@
 /** @typedef {Pick<Draft, "medium" | "object" | "reply">} FinishedObject with an id after the reply */
 
 export class PromptEditor {
-  /**
-   * @param {Store} store
-   * @param {(command: string, fields: Record<string, any>) => Promise<any>} request
-   * @param {(problem: Error) => void} onProblem
-   */
-  constructor(store, request, onProblem) {
+  /** @param {Store} store @param {import("./server.js").Server} server */
+  constructor(store, server) {
     this.store = store;
-    this.request = request;
-    this.onProblem = onProblem;
+    this.server = server;
     /** @type {Draft[]} */
     this.drafts = [];
     /** @type {FinishedObject | null} until something else is prompted or selected */
@@ -111,13 +106,7 @@ export class PromptEditor {
   async settle() {
     const { medium } = this.store;
     await Promise.all(this.drafts.map((draft) => draft.reply));
-    try {
-      await this.request("settle", { medium });
-    } catch (problem) {
-      this.onProblem(/** @type {Error} */ (problem));
-      return false;
-    }
-    return medium === this.store.medium;
+    return (await this.server.send("settle", { medium })) !== null && medium === this.store.medium;
   }
 
   /**
@@ -145,24 +134,21 @@ export class PromptEditor {
   /** @param {Draft} draft */
   async send(draft) {
     const { turn, medium, frame, object } = draft;
-    try {
-      const reply = await this.requestOf(draft);
+    const reply = await this.requestOf(draft);
+    if (reply) {
       if (object === null) await this.adopt(draft, reply.object, turn);
       if (draft.turn === turn) draft.seq = reply.seq ?? this.store.seq;
-    } catch (problem) {
-      if (draft.turn === turn || object === null) this.drafts = this.drafts.filter((other) => other !== draft);
-      this.onProblem(/** @type {Error} */ (problem));
-    }
+    } else if (draft.turn === turn || object === null) this.drafts = this.drafts.filter((other) => other !== draft);
     if (this.store.medium === medium && this.store.frame === frame) this.store.touch("prompts");
   }
 
   /** @param {Draft} draft */
   requestOf({ medium, frame, object, prompt }) {
     if (!prompt.points.length && !prompt.box && object !== null) {
-      return this.request("clear", { medium, objects: [object], start: frame, stop: frame + 1 });
+      return this.server.send("clear", { medium, objects: [object], start: frame, stop: frame + 1 });
     }
     const fields = { medium, frame, object, points: prompt.points, box: prompt.box };
-    return this.request("predict", object === null ? { ...fields, class: this.store.currentClass } : fields);
+    return this.server.send("predict", object === null ? { ...fields, class: this.store.currentClass } : fields);
   }
 
   /**

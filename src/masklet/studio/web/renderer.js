@@ -1,4 +1,4 @@
-/** Renderer: the textures and the program that draw the viewport. */
+/** Renderer: the textures and the program that draw an image with masks. Nothing is uploaded twice. */
 
 import { equalSizes } from "./rle.js";
 import { FRAGMENT_SHADER, VERTEX_SHADER } from "./shaders.js";
@@ -23,11 +23,8 @@ const PALETTE_WIDTH = 256;
 const PALETTE_HEIGHT = 64;
 const PREVIEW_COLOR = /** @type {Color} */ ([70, 170, 255]);
 
-/** Screen pixels of one pixel of the image from which pixels are drawn as squares. */
-const SQUARES_FROM = 3;
-
-/** Scale below which mipmaps are used. */
-const MIPMAPS_BELOW = 0.7;
+const SQUARES_FROM = 3; // screen pixels of one pixel of the image, from which it is drawn as a square
+const MIPMAPS_BELOW = 0.7; // scale
 
 const IMAGE_UNIT = 0;
 const PART_UNIT = 1;
@@ -35,7 +32,6 @@ const LABEL_UNIT = 2;
 const PALETTE_UNIT = 3;
 const TILE_UNIT = 4;
 
-/** Draws an image with masks. Nothing is uploaded twice. */
 export class Renderer {
   /** @param {HTMLCanvasElement} canvas @returns {Renderer | null} Null without WebGL 2. */
   static create(canvas) {

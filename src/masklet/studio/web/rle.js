@@ -11,8 +11,6 @@ export function equalSizes(left, right) {
 }
 
 /**
- * Decode runs to a mask.
- *
  * @param {Uint32Array} runs Lengths of runs, background first. Runs beyond the last pixel are ignored.
  * @param {number} height
  * @param {number} width
@@ -25,8 +23,6 @@ export function decodeRuns(runs, height, width) {
 }
 
 /**
- * Encode a mask as runs.
- *
  * @param {ArrayLike<number>} mask height × width integers in rows; the object is where they have one of `bits`.
  * @param {number} height
  * @param {number} width
@@ -35,21 +31,17 @@ export function decodeRuns(runs, height, width) {
  */
 export function encodeRuns(mask, height, width, bits = -1) {
   const pixels = height * width;
-  /** @type {Uint32Array} */
-  let runs = new Uint32Array(256);
-  let count = 0;
+  const runs = [];
   let start = 0;
   let inside = false;
   for (let index = 0; index < pixels; index++) {
     if (((mask[index] & bits) !== 0) === inside) continue;
-    if (count === runs.length) runs = grow(runs);
-    runs[count++] = index - start;
+    runs.push(index - start);
     start = index;
     inside = !inside;
   }
-  if (count === runs.length) runs = grow(runs);
-  runs[count++] = pixels - start;
-  return runs.slice(0, count);
+  runs.push(pixels - start);
+  return Uint32Array.from(runs);
 }
 
 /**
@@ -74,13 +66,7 @@ export function countPixels(runs) {
   return count;
 }
 
-/**
- * Whether two masks of one size have the same runs.
- *
- * @param {Uint32Array} left
- * @param {Uint32Array} right
- * @returns {boolean}
- */
+/** @param {Uint32Array} left @param {Uint32Array} right @returns {boolean} */
 export function equalRuns(left, right) {
   if (left === right) return true;
   if (left.length !== right.length) return false;
@@ -102,11 +88,4 @@ export function splitRuns(masks, payload) {
     start += 4 * mask.runs;
     return { ...mask, runs };
   });
-}
-
-/** @param {Uint32Array} runs @returns {Uint32Array} The runs in an array of twice the length. */
-function grow(runs) {
-  const larger = new Uint32Array(runs.length * 2);
-  larger.set(runs);
-  return larger;
 }

@@ -4,6 +4,7 @@ import { Connection } from "./connection.js";
 import { counted } from "./dom.js";
 import { Emitter } from "./emitter.js";
 import { problemText, sentence } from "./messages.js";
+import { splitRuns } from "./rle.js";
 
 /** @import { ConnectionState } from "./connection.js" */
 /** @import { Messages } from "./messages.js" */
@@ -19,7 +20,7 @@ const READS = new Set(
 
 /**
  * The server. It emits `state` {state} of the connection, `status` after any change of the properties, the events
- * `changes`, `progress` of tracking and `export`, and binary messages by their kind as {header, payload}.
+ * `changes`, `progress` of tracking and `export`, and binary messages by their kind as {header, payload, masks}.
  */
 export class Server extends Emitter {
   /** @param {string} url of the WebSocket @param {Messages} messages */
@@ -35,7 +36,7 @@ export class Server extends Emitter {
       url,
       {
         onEvent: (event) => this.receiveEvent(event),
-        onBinary: (header, payload) => this.emit(header.kind, { header, payload }),
+        onBinary: (header, payload) => this.receiveBinary(header, payload),
         onState: (state, lost) => this.changeState(state, lost),
       },
       { authorized: isAuthorized },
@@ -124,6 +125,12 @@ export class Server extends Emitter {
       }
       this.emit("status");
     }
+  }
+
+  /** @param {Fields} header @param {ArrayBuffer} payload */
+  receiveBinary(header, payload) {
+    const masks = splitRuns(header.masks || [], payload);
+    this.emit(header.kind, { header, payload, masks });
   }
 
   /** @param {Fields} event `problem`: a command failed after its reply, or the model could not be loaded */

@@ -1,9 +1,8 @@
 /**
  * Shaders: the program that draws the image, a sharper part of it, and the label map in one pass.
  *
- * Every pixel of the screen reads the label map at its place and at eight places around it. An outline is where they differ,
- * so its width is that of the screen's pixels at any zoom, and the number of objects has no influence on the time. Where the
- * surroundings have one label, which a smaller texture says, one place is read.
+ * Every pixel of the screen reads the label map at its place and at eight places around it. An outline is where they differ.
+ * Where the surroundings have one label, which a smaller texture says, one place is read.
  */
 
 import { TILE } from "./label_map.js";

@@ -1,4 +1,4 @@
-/** Sharpener: loads the visible part of images that are larger than a texture, when it is seen enlarged. */
+/** Sharpener: loads the visible part of images that are larger than a texture, when the view rests on it enlarged. */
 
 /** @import { FrameLoader } from "./frames.js" */
 /** @import { Size } from "./rle.js" */
@@ -8,7 +8,6 @@
 const MARGIN = 0.1; // around the visible part, as a fraction of its sides
 const ENOUGH = 0.8; // pixels of a copy per pixel of the screen or of the original
 
-/** Draws a sharper copy of the visible part over the image when the view rests. */
 export class Sharpener {
   /** @param {Viewport} viewport @param {FrameLoader} loader */
   constructor(viewport, loader) {
@@ -23,12 +22,7 @@ export class Sharpener {
     viewport.on("restored", () => this._forget());
   }
 
-  /**
-   * Set the displayed frame.
-   *
-   * @param {{medium: number, frame: number, size: Size}} shown
-   * @param {number} width Of the bitmap, in pixels.
-   */
+  /** @param {{medium: number, frame: number, size: Size}} shown @param {number} width Of the bitmap, in pixels. */
   setFrame(shown, width) {
     this._shown = shown;
     this._density = width / shown.size[1];

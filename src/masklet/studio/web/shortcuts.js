@@ -145,16 +145,8 @@ const NAMES = /** @type {Record<string, string>} */ ({
   PageDown: "Page ↓",
 });
 
-/**
- * @typedef {object} KeyLike
- * @property {string} key
- * @property {string} [code]
- * @property {boolean} [ctrlKey]
- * @property {boolean} [metaKey]
- * @property {boolean} [altKey]
- * @property {boolean} [shiftKey]
- * @property {(name: string) => boolean} [getModifierState]
- */
+/** @typedef {"code" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey" | "getModifierState"} KeyDetail */
+/** @typedef {Pick<KeyboardEvent, "key"> & Partial<Pick<KeyboardEvent, KeyDetail>>} KeyLike */
 
 /**
  * The name of a pressed key, such as "Ctrl+Shift+Z". Command is Ctrl. Shift is left out where it only selects the
@@ -193,14 +185,13 @@ export function refusal(name) {
   return null;
 }
 
-/** Keys of actions: the defaults, with the changes of the user. */
 export class Shortcuts {
-  /** @param {Record<string, string[]>} [changed] keys by action @param {Action[]} [actions] */
-  constructor(changed = {}, actions = ACTIONS) {
-    this.actions = actions;
+  /** @param {Record<string, string[]>} [changed] keys by action */
+  constructor(changed = {}) {
+    this.actions = ACTIONS;
     /** @type {Record<string, string[]>} */
     this.changed = {};
-    for (const action of actions) {
+    for (const action of ACTIONS) {
       const keys = changed[action.id];
       if (!action.fixed && Array.isArray(keys) && keys.every((key) => typeof key === "string" && !refusal(key))) {
         this.changed[action.id] = keys;
@@ -220,13 +211,13 @@ export class Shortcuts {
 
   /** @param {string} id @param {string[]} keys @returns {Shortcuts} with the keys of one action changed */
   with(id, keys) {
-    return new Shortcuts({ ...this.changed, [id]: keys }, this.actions);
+    return new Shortcuts({ ...this.changed, [id]: keys });
   }
 
   /** @param {string} id @returns {Shortcuts} with the default keys of one action */
   without(id) {
     const { [id]: _, ...changed } = this.changed;
-    return new Shortcuts(changed, this.actions);
+    return new Shortcuts(changed);
   }
 
   /** @returns {Map<string, Action[]>} the keys that several actions have */

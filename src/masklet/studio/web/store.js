@@ -32,7 +32,7 @@ import { isAnnotated } from "./lane_colors.js";
  * @property {Map<number, Uint8Array>} cells a byte per frame, by object
  * @property {Map<number, number>} versions how often they changed, by object
  */
-/** @typedef {"select" | "prompt" | "brush" | "eraser" | "polygon" | "proposals"} Tool */
+/** @typedef {import("./image_view.js").ToolName} Tool */
 /** @typedef {{start: number, stop: number}} Range frames from start to before stop */
 /**
  * @typedef {"project" | "media" | "classes" | "objects" | "prompts" | "lanes" | "masks" | "place" | "selection" | "tool"

@@ -13,12 +13,8 @@ const DRAG_PX = 4;
 const COLORS =
   "panel text muted lane lane-line lane-low lane-mid lane-high lane-top lane-mark accepted playhead range selected accent";
 
-/**
- * @typedef {object} TimelineHandlers
- * @property {(frame: number) => void} onJump
- * @property {(object: number) => void} onSelect
- * @property {(range: Range | null) => void} onRange
- */
+/** @typedef {(range: Range | null) => void} OnRange */
+/** @typedef {{onJump: (frame: number) => void, onSelect: (object: number) => void, onRange: OnRange}} TimelineHandlers */
 
 export class Timeline {
   /** @param {Store} store @param {TimelineHandlers} handlers */
@@ -284,14 +280,13 @@ export class Timeline {
     const width = this.plotWidth / this.span;
     const left = this.xOf(store.frame);
     if (left + width < LABEL_PX || left > this.width) return;
-    const x = Math.round(left + Math.min(width, 40) / 2) + 0.5;
     if (width >= 3) {
       context.globalAlpha = 0.18;
       context.fillStyle = colors.playhead;
       context.fillRect(left, RULER_PX, width, this.height - RULER_PX);
       context.globalAlpha = 1;
     }
-    const middle = width >= 3 ? Math.round(left + width / 2) + 0.5 : x;
+    const middle = Math.round(left + width / 2) + 0.5;
     context.strokeStyle = context.fillStyle = colors.playhead;
     context.lineWidth = 1.5;
     context.beginPath();

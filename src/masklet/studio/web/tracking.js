@@ -5,7 +5,6 @@ import { problemText } from "./messages.js";
 
 /** @import { Messages } from "./messages.js" */
 /** @import { Range, Store } from "./store.js" */
-/** @typedef {(command: string, fields: Record<string, any>) => Promise<any>} Request */
 
 /**
  * @typedef {object} Run
@@ -25,13 +24,13 @@ import { problemText } from "./messages.js";
 export class Tracking {
   /**
    * @param {Store} store
-   * @param {Request} request
+   * @param {import("./server.js").Server} server
    * @param {() => Promise<boolean>} settle waits for the masks of all prompts, from which tracking starts
    * @param {Messages} messages
    */
-  constructor(store, request, settle, messages) {
+  constructor(store, server, settle, messages) {
     this.store = store;
-    this.request = request;
+    this.server = server;
     this.settle = settle;
     this.messages = messages;
     /** @type {Map<number | string, Run>} */
@@ -136,7 +135,8 @@ export class Tracking {
     const starting = (this.starting = { stopped: false });
     try {
       if (!(await this.settle()) || starting.stopped) return;
-      const reply = await this.request("track", fields);
+      const reply = await this.server.send("track", fields);
+      if (!reply) return;
       if (reply.frames === 0)
         this.messages.notice(
           "There is nothing to track: these frames are annotated or accepted, or no object has a mask.",
@@ -145,8 +145,6 @@ export class Tracking {
         this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
       }
       if (starting.stopped) await this.stop();
-    } catch (problem) {
-      this.messages.problem(problem);
     } finally {
       this.starting = null;
       this.onChange();
@@ -156,12 +154,7 @@ export class Tracking {
   async stop() {
     const { run, starting } = this;
     if (starting) starting.stopped = true;
-    if (!run) return;
-    try {
-      await this.request("stop_tracking", { run: run.id });
-    } catch (problem) {
-      this.messages.problem(problem);
-    }
+    if (run) await this.server.send("stop_tracking", { run: run.id });
   }
 
   /**
@@ -185,7 +178,7 @@ export class Tracking {
     const { medium, frame } = correction;
     const objects = [...correction.objects];
     try {
-      const { frames, first, last } = await this.request("plan_retracking", { medium, objects, frame });
+      const { frames, first, last } = await this.server.request("plan_retracking", { medium, objects, frame });
       if (correction !== this.correction) return;
       this.plan = frames > 0 ? { medium, objects, frame, frames, first, last } : null;
     } catch {

@@ -1,29 +1,19 @@
-/**
- * Transform: position and zoom of an image in a view. Positions in the view are pixels of the screen, not CSS pixels.
- */
+/** Transform: position and zoom of an image in a view, of which positions are pixels of the screen, not CSS pixels. */
 
 /** @import { Size } from "./rle.js" */
 
 /** @typedef {[number, number, number, number]} Box x0, y0, x1, y1 */
 
-/** Screen pixels per pixel of the image, at most. */
-const MAX_SCALE = 64;
-
-/** The smallest scale, as a part of that of the whole image. */
-const MIN_OF_FIT = 0.25;
-
-/** Screen pixels of the image that stay in the view. */
-const MARGIN = 48;
+const MAX_SCALE = 64; // screen pixels per pixel of the image
+const MIN_OF_FIT = 0.25; // the smallest scale, as a part of that of the whole image
+const MARGIN = 48; // screen pixels of the image that stay in the view
 
 /** Maps pixels of the image to pixels of the screen: `screen = image × scale + (x, y)`. */
 export class Transform {
   constructor() {
-    /** Screen pixels per pixel of the image. */
     this.scale = 1;
-    /** Of the image's left edge. */
-    this.x = 0;
-    /** Of the image's top edge. */
-    this.y = 0;
+    this.x = 0; // of the image's left edge
+    this.y = 0; // of its top edge
     /** Whether the whole image is shown, also after the size of the view changes. */
     this.fitted = true;
     /** @type {Size} */
@@ -70,18 +60,11 @@ export class Transform {
     this.fitted = true;
   }
 
-  /** The scale at which the whole image is visible. */
   fitScale() {
     return Math.min(this.view[0] / this.image[0], this.view[1] / this.image[1], MAX_SCALE);
   }
 
-  /**
-   * Multiply the scale. The pixel of the image at a position of the view stays there.
-   *
-   * @param {number} x
-   * @param {number} y
-   * @param {number} factor
-   */
+  /** @param {number} x The position of the view whose pixel stays there. @param {number} y @param {number} factor */
   zoomAt(x, y, factor) {
     const smallest = Math.min(1, this.fitScale() * MIN_OF_FIT);
     const scale = Math.min(MAX_SCALE, Math.max(smallest, this.scale * factor));
@@ -124,13 +107,7 @@ export class Transform {
   }
 }
 
-/**
- * Limit an offset so that the image and the view overlap.
- *
- * @param {number} offset
- * @param {number} view
- * @param {number} image
- */
+/** Make the image and the view overlap. @param {number} offset @param {number} view @param {number} image */
 function limit(offset, view, image) {
   const margin = Math.min(MARGIN, view / 2, image / 2);
   return Math.min(view - margin, Math.max(margin - image, offset));

@@ -27,13 +27,11 @@ const LOCKED_STRENGTH = 0.55;
 const REST_MS = 100;
 const NO_RUNS = new Uint32Array(0);
 
-/** An image and masks, drawn with one program whatever the number of objects. */
 export class Viewport extends Emitter {
-  /** @param {HTMLElement} container An element with a size; the canvas fills it and follows its size. */
+  /** @param {HTMLElement} container that the canvas fills */
   constructor(container) {
     super();
     this.container = container;
-    /** The canvas. It takes the pointer and can be focused. */
     this.canvas = document.createElement("canvas");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "application");
@@ -73,7 +71,6 @@ export class Viewport extends Emitter {
     return window.devicePixelRatio || 1;
   }
 
-  /** Whether an image is displayed. */
   get hasImage() {
     return this._source !== null;
   }
@@ -108,12 +105,7 @@ export class Viewport extends Emitter {
     this._moved();
   }
 
-  /**
-   * Draw a sharper copy of a part of the image.
-   *
-   * @param {ImageBitmap} source
-   * @param {Box} box In pixels of the image.
-   */
+  /** @param {ImageBitmap} source A sharper copy of a part of the image. @param {Box} box In pixels of the image. */
   setPart(source, box) {
     this._renderer?.setPart(source, box);
     this.requestDraw();
@@ -153,13 +145,13 @@ export class Viewport extends Emitter {
     this.requestDraw();
   }
 
-  /** Set the opacity of fills. @param {number} opacity From 0 to 1. */
+  /** @param {number} opacity From 0 to 1. */
   setOpacity(opacity) {
     this._opacity = opacity;
     this.requestDraw();
   }
 
-  /** Draw outlines without fills. @param {boolean} only */
+  /** @param {boolean} only */
   setOutlineOnly(only) {
     this._outlineOnly = only;
     this.requestDraw();
@@ -171,7 +163,6 @@ export class Viewport extends Emitter {
     this.requestDraw();
   }
 
-  /** Whether the active object is locked. */
   get isLocked() {
     return this._masks.some(({ object, locked }) => locked && object === this._active);
   }
@@ -198,7 +189,6 @@ export class Viewport extends Emitter {
     return { runs: this.labels.finishStroke(), size: this._labelSize() };
   }
 
-  /** Discard a stroke. */
   cancelStroke() {
     this.labels.cancelStroke();
     this.requestDraw();
@@ -215,26 +205,14 @@ export class Viewport extends Emitter {
     this._painted.discard();
   }
 
-  /**
-   * Position on the page → pixels of the image, also outside it.
-   *
-   * @param {number} clientX
-   * @param {number} clientY
-   * @returns {{x: number, y: number}}
-   */
+  /** @param {number} clientX @param {number} clientY @returns {{x: number, y: number}} Also outside the image. */
   toImage(clientX, clientY) {
     const [left, top] = this._toScreen(clientX, clientY);
     const [x, y] = this.transform.toImage(left, top);
     return { x, y };
   }
 
-  /**
-   * Pixels of the image → CSS pixels from the top-left corner of the canvas.
-   *
-   * @param {number} x
-   * @param {number} y
-   * @returns {[number, number]}
-   */
+  /** @param {number} x @param {number} y @returns {[number, number]} CSS pixels from the canvas' top-left corner. */
   toView(x, y) {
     const [left, top] = this.transform.toScreen(x, y);
     return [left / this.pixelRatio, top / this.pixelRatio];
@@ -245,13 +223,7 @@ export class Viewport extends Emitter {
     return this.transform.scale / this.pixelRatio;
   }
 
-  /**
-   * The topmost visible object at a pixel of the image, the active one first.
-   *
-   * @param {number} x
-   * @param {number} y
-   * @returns {number | null}
-   */
+  /** @param {number} x @param {number} y @returns {number | null} The topmost visible object, the active one first. */
   objectAt(x, y) {
     const left = (x * this.labels.width) / this.imageSize[1];
     const top = (y * this.labels.height) / this.imageSize[0];
@@ -282,7 +254,6 @@ export class Viewport extends Emitter {
     this._moved();
   }
 
-  /** Show the whole image. */
   fit() {
     this.transform.fit();
     this._moved();
@@ -293,7 +264,6 @@ export class Viewport extends Emitter {
     this.zoomBy(1 / this.transform.scale);
   }
 
-  /** Draw in the next animation frame. */
   requestDraw() {
     if (!this._drawing) this._drawing = requestAnimationFrame(() => this._draw());
   }
@@ -402,11 +372,7 @@ export class Viewport extends Emitter {
     return [Math.max(1, Math.round(size[0] * factor)), Math.max(1, Math.round(size[1] * factor))];
   }
 
-  /**
-   * @param {number} clientX
-   * @param {number} clientY
-   * @returns {[number, number]} Pixels of the screen from the top-left corner of the canvas.
-   */
+  /** @param {number} clientX @param {number} clientY @returns {[number, number]} Screen pixels from that corner. */
   _toScreen(clientX, clientY) {
     const { left, top } = this.canvas.getBoundingClientRect();
     return [(clientX - left) * this.pixelRatio, (clientY - top) * this.pixelRatio];

@@ -2,12 +2,13 @@
 
 import { button, labelled, newId, spacer } from "../controls.js";
 import { focusCanvas, openDialog } from "../dialogs.js";
-import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
+import { append, h, inNextFrame, rovingFocus, setText, span, updateList } from "../dom.js";
 import { createSection } from "./section.js";
 
 /** @import { App } from "../app.js" */
 /** @import { ObjectClass } from "../store.js" */
 
+const DIGITS = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 const COLORS = "#e6194b #3cb44b #4363d8 #f58231 #911eb4 #42d4f4 #f032e6 #9a6324 #469990 #808000".split(" ");
 
 /** @param {App} app @param {HTMLElement} parent */
@@ -50,11 +51,11 @@ export function createClasses(app, parent) {
           ondblclick: () => editClass(app, id),
         },
         h("kbd", { class: "digit" }),
-        h("span", { class: "swatch" }),
-        h("span", { class: "name" }),
+        span("swatch"),
+        span("name"),
         spacer(),
-        h("span", { class: "sign" }, "new objects"),
-        h("span", { class: "note" }),
+        span("sign", "new objects"),
+        span("note"),
       ),
       button({ icon: "gear", label: "Edit", class: "quiet", onclick: () => editClass(app, id) }),
     );
@@ -95,7 +96,7 @@ export function createClasses(app, parent) {
 function editClass(app, id) {
   const { store } = app;
   const used = new Set([...store.classes.values()].map((entry) => entry.digit));
-  const free = [1, 2, 3, 4, 5, 6, 7, 8, 9].find((digit) => !used.has(digit)) ?? null;
+  const free = DIGITS.find((digit) => !used.has(digit)) ?? null;
   const colors = new Set([...store.classes.values()].map((entry) => entry.color.toLowerCase()));
   const color = COLORS.find((value) => !colors.has(value)) || COLORS[store.classes.size % COLORS.length];
   const entry = (id !== null && store.classes.get(id)) || { name: "", color, attributes: [], digit: free };
@@ -105,7 +106,7 @@ function editClass(app, id) {
     "select",
     { class: "field" },
     h("option", { value: "" }, "none"),
-    [1, 2, 3, 4, 5, 6, 7, 8, 9].map((value) => {
+    DIGITS.map((value) => {
       const user = [...store.classes].find(([other, candidate]) => other !== id && candidate.digit === value);
       return h("option", { value: String(value) }, user ? `${value} (now ${user[1].name})` : String(value));
     }),
@@ -133,22 +134,18 @@ function editClass(app, id) {
   let saved = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const names = attributes.value.split(",").map((text) => text.trim());
     const fields = {
       name: name.value.trim(),
       color: colorInput.value,
       digit: digit.value ? Number(digit.value) : null,
-      attributes: [
-        ...new Set(
-          attributes.value
-            .split(",")
-            .map((text) => text.trim())
-            .filter(Boolean),
-        ),
-      ],
+      attributes: [...new Set(names.filter(Boolean))],
     };
     if (!fields.name) return;
     const reply =
-      id === null ? await app.server.send("add_class", { fields }) : await app.server.send("change_class", { class: id, fields });
+      id === null
+        ? await app.server.send("add_class", { fields })
+        : await app.server.send("change_class", { class: id, fields });
     if (!reply) return;
     saved = true;
     dialog.close();

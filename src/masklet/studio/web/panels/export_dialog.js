@@ -2,7 +2,7 @@
 
 import { button, newId } from "../controls.js";
 import { openDialog } from "../dialogs.js";
-import { baseName, counted, h } from "../dom.js";
+import { baseName, counted, div, h } from "../dom.js";
 import { problemText } from "../messages.js";
 
 /** @import { App } from "../app.js" */
@@ -69,20 +69,9 @@ export function openExport(app) {
     title: "Export",
     size: "wide",
     content: [
-      h("fieldset", { class: "box" }, h("legend", {}, h("h3", {}, "Images and videos")), radios),
-      h(
-        "fieldset",
-        { class: "box" },
-        h("legend", {}, h("h3", {}, "Annotations")),
-        h("div", { class: "columns" }, formats.rows),
-      ),
-      effects.rows.length > 0 &&
-        h(
-          "fieldset",
-          { class: "box" },
-          h("legend", {}, h("h3", {}, "Images and videos with an effect")),
-          h("div", { class: "columns" }, effects.rows),
-        ),
+      box("Images and videos", radios),
+      box("Annotations", div("columns", formats.rows)),
+      effects.rows.length > 0 && box("Images and videos with an effect", div("columns", effects.rows)),
       progress,
     ],
     footer: [status, button({ text: "Close", class: "outlined", onclick: () => dialog.close() }), start],
@@ -154,4 +143,9 @@ export function openExport(app) {
   }
 
   draw();
+}
+
+/** @param {string} title @param {HTMLElement | HTMLElement[]} content */
+function box(title, content) {
+  return h("fieldset", { class: "box" }, h("legend", {}, h("h3", {}, title)), content);
 }

@@ -2,7 +2,7 @@
 
 import { button } from "../controls.js";
 import { openDialog } from "../dialogs.js";
-import { baseName, counted, fill, h } from "../dom.js";
+import { baseName, counted, div, fill, h, span } from "../dom.js";
 import { sentence } from "../messages.js";
 
 /** @import { App } from "../app.js" */
@@ -15,7 +15,7 @@ export async function openImport(app) {
     app.messages.notice("Open the image or video that the annotations are of.");
     return;
   }
-  const files = h("div", { class: "choices wraps" }, "Looking for annotation files…");
+  const files = div("choices", "Looking for annotation files…");
   const chosen = h("input", {
     type: "file",
     "aria-label": "Annotation file",
@@ -42,16 +42,15 @@ export async function openImport(app) {
   const reply = await app.server.send("list_annotations");
   const found = /** @type {string[]} */ (reply?.files || []);
   if (!found.length) {
-    fill(files, h("span", { class: "muted" }, "There are none."));
+    fill(files, span("muted", "There are none."));
     return;
   }
   fill(
     files,
     found.map((path) =>
-      h(
-        "div",
-        { class: "row" },
-        h("span", { class: "spacer" }, path),
+      div(
+        "row",
+        span("spacer", path),
         button({
           text: "Import",
           label: `Import ${path}`,

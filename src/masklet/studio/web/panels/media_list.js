@@ -1,7 +1,7 @@
 /** Media list: images and videos with thumbnails, search and checked marks. Only visible rows are elements. */
 
-import { button, checkbox, setLabel, spacer } from "../controls.js";
-import { append, baseName, counted, fill, h, setText, updateList } from "../dom.js";
+import { button, checkbox, iconButton, setLabel, spacer } from "../controls.js";
+import { append, baseName, counted, div, fill, h, setText, span, updateList } from "../dom.js";
 import { icon } from "../icons.js";
 
 /** @import { App } from "../app.js" */
@@ -21,24 +21,23 @@ export function createMediaList(app, root) {
     title: "Search names, classes and attributes",
     oninput: () => refilter(),
   });
-  const unchecked = checkbox({ label: "Unchecked only", checked: false, onchange: () => refilter() });
-  const cameras = h("div", { class: "cameras" });
+  const unchecked = checkbox({ label: "Unchecked only", onchange: () => refilter() });
+  const cameras = div("cameras");
   const content = h("div", { role: "presentation" });
   const list = h("div", { class: "list", role: "listbox", tabindex: "0", "aria-label": "Images and videos" }, content);
   const status = h("span", { role: "status" });
-  const check = button({ icon: "check", label: "Mark as checked", action: "check" });
+  const check = iconButton("check", "Mark as checked", "check");
   append(
     root,
-    h("div", { class: "tools" }, search, h("div", { class: "row" }, unchecked.row, spacer(), check)),
+    div("tools", search, div("row", unchecked.row, spacer(), check)),
     cameras,
     list,
-    h(
-      "div",
-      { class: "foot" },
+    div(
+      "foot",
       status,
       spacer(),
-      button({ icon: "previous", label: "Previous unchecked", action: "unchecked.previous" }),
-      button({ icon: "next", label: "Next unchecked", action: "unchecked.next" }),
+      iconButton("previous", "Previous unchecked", "unchecked.previous"),
+      iconButton("next", "Next unchecked", "unchecked.next"),
       button({ icon: "retrack", label: "Look for new files in the opened folders", onclick: () => rescan() }),
     ),
   );
@@ -70,8 +69,8 @@ export function createMediaList(app, root) {
       "div",
       { class: "item", role: "option", id: `medium-${id}`, onclick: () => app.navigation.open(id) },
       h("img", { class: "thumb", alt: "", loading: "lazy", decoding: "async", src: `/frames/${id}/0?width=128` }),
-      h("div", { class: "texts" }, h("span", { class: "name" }), h("span", { class: "note" })),
-      h("span", { class: "mark" }),
+      div("texts", span("name"), span("note")),
+      span("mark"),
     );
     return row;
   }
@@ -95,7 +94,7 @@ export function createMediaList(app, root) {
     const mark = /** @type {HTMLElement} */ (row.querySelector(".mark"));
     if (medium.checked !== mark.hasChildNodes()) {
       mark.replaceChildren();
-      if (medium.checked) mark.append(icon("check"), h("span", { class: "visually-hidden" }, "checked"));
+      if (medium.checked) mark.append(icon("check"), span("visually-hidden", "checked"));
     }
   }
 

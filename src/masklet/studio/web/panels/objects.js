@@ -1,7 +1,7 @@
 /** Objects panel: the objects of the image or video, with their color, class, visibility and lock. */
 
-import { button, setLabel, setPressed } from "../controls.js";
-import { append, h, inNextFrame, rovingFocus, setText, updateList } from "../dom.js";
+import { button, iconButton, setLabel, setPressed } from "../controls.js";
+import { append, h, inNextFrame, rovingFocus, setText, span, updateList } from "../dom.js";
 import { icon } from "../icons.js";
 import { describeCell, isLow, readCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
@@ -17,7 +17,7 @@ import { createSection } from "./section.js";
 export function createObjects(app, parent) {
   const { store } = app;
   const hideAll = button({ icon: "eye", label: "Hide all objects", action: "object.hideAll", pressed: false });
-  const create = button({ icon: "add", label: "New object: the next click starts it", action: "finish" });
+  const create = iconButton("add", "New object: the next click starts it", "finish");
   const { root, body, heading } = createSection("objects", "Objects", [hideAll, create]);
   body.classList.remove("body");
   const list = h("ul", { class: "list", "aria-label": "Objects" });
@@ -61,9 +61,9 @@ export function createObjects(app, parent) {
         onclick: () => store.select(id),
         ondblclick: () => rename(id),
       }),
-      name: h("span", { class: "name" }),
-      note: h("span", { class: "note" }),
-      score: h("span", { class: "score" }),
+      name: span("name"),
+      note: span("note"),
+      score: span("score"),
       remove: button({ icon: "remove", label: "Delete", class: "quiet", onclick: () => app.objects.remove(id) }),
       solo: button({
         icon: "solo",
@@ -73,7 +73,7 @@ export function createObjects(app, parent) {
         onclick: () => app.objects.toggleSolo(id),
       }),
       lock: button({
-        icon: "lock",
+        icon: "unlock",
         label: "Lock",
         class: "quiet",
         pressed: false,
@@ -82,7 +82,7 @@ export function createObjects(app, parent) {
       eye: button({ icon: "eye", label: "Hide", pressed: false, onclick: () => app.objects.toggle("hidden", id) }),
       drawn: "", // what the row shows
     };
-    append(parts.main, h("span", { class: "texts" }, parts.name, parts.note), parts.score);
+    append(parts.main, span("texts", parts.name, parts.note), parts.score);
     const row = h("li", { class: "item" }, parts.color, parts.main, parts.remove, parts.solo, parts.lock, parts.eye);
     row.addEventListener("pointerenter", () => app.view.viewport.setHighlighted(id));
     row.addEventListener("pointerleave", () => app.view.viewport.setHighlighted(null));
@@ -123,8 +123,8 @@ export function createObjects(app, parent) {
     showScore(parts.score, byte);
     setPressed(parts.solo, store.solo === id);
     setLabel(parts.solo, store.solo === id ? "Show the other objects again" : `Show only ${label}`, app.shortcuts);
-    setToggle(parts.lock, locked, "lock", "unlock", `Unlock ${label}`, `Lock ${label}`);
-    setToggle(parts.eye, hidden, "eyeOff", "eye", `Show ${label}`, `Hide ${label}`);
+    setToggle(parts.lock, locked, ["lock", "unlock"], [`Unlock ${label}`, `Lock ${label}`]);
+    setToggle(parts.eye, hidden, ["eyeOff", "eye"], [`Show ${label}`, `Hide ${label}`]);
     setLabel(parts.remove, `Delete ${label}`, app.shortcuts);
   }
 
@@ -141,26 +141,21 @@ export function createObjects(app, parent) {
   /**
    * @param {HTMLElement} element
    * @param {boolean} on
-   * @param {string} iconOn
-   * @param {string} iconOff
-   * @param {string} labelOn
-   * @param {string} labelOff
+   * @param {[string, string]} icons on, off
+   * @param {[string, string]} labels
    */
-  function setToggle(element, on, iconOn, iconOff, labelOn, labelOff) {
-    if (element.getAttribute("aria-pressed") !== String(on) || !element.dataset.drawn) {
-      element.replaceChildren(icon(on ? iconOn : iconOff));
-      element.dataset.drawn = "yes";
-    }
+  function setToggle(element, on, icons, labels) {
+    if (element.getAttribute("aria-pressed") !== String(on)) element.replaceChildren(icon(icons[on ? 0 : 1]));
     setPressed(element, on);
-    setLabel(element, on ? labelOn : labelOff, app.shortcuts);
+    setLabel(element, labels[on ? 0 : 1], app.shortcuts);
   }
 
   /** @param {HTMLElement} element @param {number} byte */
   function showScore(element, byte) {
     const { state, accepted, score } = readCell(byte);
-    const marks = { tracked: score.toFixed(2), absent: "absent", hidden: "not visible", nothing: "" };
-    const text = state in marks ? marks[/** @type {keyof typeof marks} */ (state)] : "";
-    setText(element, `${isLow(byte) ? "▼ " : ""}${text}${accepted ? " ✓" : ""}`.trim());
+    /** @type {Record<string, string>} */
+    const marks = { tracked: score.toFixed(2), absent: "absent", hidden: "not visible" };
+    setText(element, `${isLow(byte) ? "▼ " : ""}${marks[state] || ""}${accepted ? " ✓" : ""}`.trim());
     element.classList.toggle("low", isLow(byte));
   }
 

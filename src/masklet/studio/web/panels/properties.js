@@ -1,7 +1,7 @@
 /** Properties of the selected object: class, attributes, candidates, state on the frame. */
 
 import { button, labelled, setLabel, setPressed } from "../controls.js";
-import { append, fill, h, inNextFrame, setText, updateList } from "../dom.js";
+import { append, div, fill, h, inNextFrame, setText, span, updateList } from "../dom.js";
 import { describeCell } from "../lane_colors.js";
 import { createSection } from "./section.js";
 
@@ -15,7 +15,7 @@ export function createProperties(app, parent) {
     class: "field",
     onchange: () => app.classes.use(classes.value ? Number(classes.value) : null),
   });
-  const attributes = h("div", { class: "attributes" });
+  const attributes = div("attributes");
   const state = h("span", {});
   const candidates = [0, 1, 2].map((index) =>
     button({
@@ -29,8 +29,8 @@ export function createProperties(app, parent) {
   const candidateRow = h(
     "div",
     { class: "labelled", role: "group", "aria-label": "Candidate masks" },
-    h("span", { class: "label" }, "Candidates"),
-    h("div", { class: "segmented" }, ...candidates),
+    span("label", "Candidates"),
+    div("segmented", ...candidates),
   );
   const accept = button({
     icon: "accept",
@@ -45,9 +45,9 @@ export function createProperties(app, parent) {
     body,
     labelled("Class", classes),
     attributes,
-    h("div", { class: "labelled" }, h("span", { class: "label" }, "Mask"), state),
+    div("labelled", span("label", "Mask"), state),
     candidateRow,
-    h("div", { class: "pairs" }, accept, absent, clear, copy),
+    div("pairs", accept, absent, clear, copy),
   );
   parent.append(root);
 

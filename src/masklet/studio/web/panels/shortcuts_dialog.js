@@ -2,7 +2,7 @@
 
 import { button, showHints } from "../controls.js";
 import { openDialog } from "../dialogs.js";
-import { fill, h } from "../dom.js";
+import { div, fill, h, span } from "../dom.js";
 import { GESTURES, Shortcuts, keyName, refusal, saveShortcuts, showKey } from "../shortcuts.js";
 
 /** @import { App } from "../app.js" */
@@ -108,7 +108,7 @@ export function openShortcuts(app) {
       label: `Change the key of: ${action.title}`,
       onclick: () => record(action, element, shownKeys),
     });
-    const shownKeys = h("span", {}, shown.length ? shown : h("span", { class: "muted" }, "none"));
+    const shownKeys = h("span", {}, shown.length ? shown : span("muted", "none"));
     const restore = button({
       icon: "undo",
       label: `Default key of: ${action.title}`,
@@ -122,7 +122,7 @@ export function openShortcuts(app) {
     const element = h(
       "div",
       { class: inConflict ? "shortcut conflict" : "shortcut" },
-      h("span", { class: "title" }, action.title),
+      span("title", action.title),
       shownKeys,
       restore,
       change,
@@ -171,10 +171,10 @@ export function openShortcuts(app) {
 
 /** @param {string} title @param {HTMLElement[]} rows */
 function part(title, rows) {
-  return h("section", { class: "part" }, h("h3", {}, title), h("div", { class: "columns" }, rows));
+  return h("section", { class: "part" }, h("h3", {}, title), div("columns", rows));
 }
 
 /** @param {string} meaning @param {string} sign */
 function pair(meaning, sign) {
-  return h("div", { class: "shortcut" }, h("span", { class: "title" }, meaning), h("span", { class: "muted" }, sign));
+  return div("shortcut", span("title", meaning), span("muted", sign));
 }

@@ -1,7 +1,7 @@
 /** Statistics dialog: objects per class, checked media, tracked and accepted frames per video. */
 
 import { openDialog } from "../dialogs.js";
-import { baseName, h } from "../dom.js";
+import { baseName, h, span } from "../dom.js";
 import { countCells } from "../lane_colors.js";
 
 /** @import { App } from "../app.js" */
@@ -85,7 +85,7 @@ function fact(name, value) {
 function classRow(count, most) {
   const fill = h("div", {});
   fill.style.width = `${(100 * count.objects) / most}%`;
-  const swatch = h("span", { class: "swatch" });
+  const swatch = span("swatch");
   swatch.style.display = "inline-block";
   swatch.style.backgroundColor = count.color || "transparent";
   return h(
@@ -102,7 +102,7 @@ function classRow(count, most) {
 function videoTable(store, videos) {
   const rows = videos.map(([id, medium]) => {
     const lanes = store.lanes.get(id);
-    const counts = lanes && sumCounts([...lanes.cells.values()].map(countCells));
+    const counts = lanes && countCells(lanes.cells.values());
     const cells = counts ? [counts.annotated, counts.tracked, counts.low, counts.accepted] : ["–", "–", "–", "–"];
     const values = [medium.frames, store.objects.get(id)?.size || 0, ...cells];
     return h("tr", {}, h("td", {}, baseName(medium.path)), ...values.map(number));
@@ -124,13 +124,4 @@ function table(heads, rows) {
 /** @param {string | number} value */
 function number(value) {
   return h("td", { class: "number" }, String(value));
-}
-
-/** @param {ReturnType<typeof countCells>[]} counts */
-function sumCounts(counts) {
-  const total = countCells(new Uint8Array());
-  for (const count of counts) {
-    for (const key of /** @type {(keyof typeof total)[]} */ (Object.keys(total))) total[key] += count[key];
-  }
-  return total;
 }

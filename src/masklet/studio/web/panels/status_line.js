@@ -1,7 +1,7 @@
 /** Status line: connection, what is saved, model, activity, what was done, position of the pointer. */
 
 import { spacer } from "../controls.js";
-import { append, fill, h, setText } from "../dom.js";
+import { append, fill, h, setText, span } from "../dom.js";
 import { icon } from "../icons.js";
 
 /** @import { App } from "../app.js" */
@@ -29,10 +29,10 @@ export function createStatusLine(app, root) {
   const { server } = app;
   const model = h("span", { class: "state", title: "Model" });
   const connection = h("span", { class: "state", role: "status" });
-  const saved = h("span", { class: "state" });
+  const saved = span("state");
   const activity = h("span", { role: "status", "aria-live": "off" });
-  const note = h("span", { class: "note" });
-  const hint = h("span", { class: "hint" });
+  const note = span("note");
+  const hint = span("hint");
   const cursor = h("span", { "aria-hidden": "true" });
   append(root, connection, saved, model, activity, note, spacer(), hint, cursor);
 

@@ -2,7 +2,7 @@
 
 import { TOOL_NAMES } from "../app.js";
 import { button, checkbox, slider, spacer } from "../controls.js";
-import { append, counted, h, setText } from "../dom.js";
+import { append, counted, div, h, setText, span } from "../dom.js";
 import { createSection } from "./section.js";
 
 /** @import { App } from "../app.js" */
@@ -32,18 +32,25 @@ export function createToolOptions(app, parent) {
     format: (value) => `${value} px`,
     oninput: (value) => app.polygons.setTolerance(value),
   });
-  const vertices = h("span", { class: "muted" });
-  const apply = button({ text: "Apply", class: "outlined", onclick: () => app.corrections.correct(() => app.polygons.apply()) });
+  const vertices = span("muted");
+  const apply = button({
+    text: "Apply",
+    class: "outlined",
+    onclick: () => app.corrections.correct(() => app.polygons.apply()),
+  });
   const proposals = h("span", { role: "status" });
   const takeAll = button({ text: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
   const rows = {
     brush: [brush.row],
     eraser: [brush.row],
-    polygon: [tolerance.row, h("div", { class: "row" }, vertices, spacer(), apply)],
-    proposals: [h("div", { class: "row" }, proposals, spacer(), takeAll)],
+    polygon: [tolerance.row, div("row", vertices, spacer(), apply)],
+    proposals: [div("row", proposals, spacer(), takeAll)],
     prompt: [
-      checkbox({ label: "Preview under the pointer", checked: app.preview.isOn, onchange: (on) => app.preview.setOn(on) })
-        .row,
+      checkbox({
+        label: "Preview under the pointer",
+        checked: app.preview.isOn,
+        onchange: (on) => app.preview.setOn(on),
+      }).row,
     ],
     select: [],
   };
@@ -55,7 +62,11 @@ export function createToolOptions(app, parent) {
     format: (value) => `${value} %`,
     oninput: (value) => app.setOpacity(value / 100),
   });
-  const outline = checkbox({ label: "Outlines only", checked: false, onchange: (on) => view.viewport.setOutlineOnly(on) });
+  const outline = checkbox({
+    label: "Outlines only",
+    checked: false,
+    onchange: (on) => view.viewport.setOutlineOnly(on),
+  });
   append(body, ...new Set(Object.values(rows).flat()), opacity.row, outline.row);
   parent.append(root);
 

@@ -1,8 +1,8 @@
 /** Top bar: project, undo, tools, zoom, and buttons for dialogs. */
 
 import { TOOL_NAMES, actionName } from "../app.js";
-import { button, setLabel, setPressed, spacer } from "../controls.js";
-import { append, h, rovingFocus, setText } from "../dom.js";
+import { button, iconButton, setLabel, setPressed, spacer } from "../controls.js";
+import { append, div, h, rovingFocus, setText } from "../dom.js";
 import { setTheme, storedTheme } from "../theme.js";
 
 /** @import { App } from "../app.js" */
@@ -18,8 +18,8 @@ const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 export function createTopBar(app, root, open) {
   const { store } = app;
   const project = h("h1", { class: "project" });
-  const undo = button({ icon: "undo", label: "Undo", action: "undo" });
-  const redo = button({ icon: "redo", label: "Redo", action: "redo" });
+  const undo = iconButton("undo", "Undo", "undo");
+  const redo = iconButton("redo", "Redo", "redo");
   const tools = new Map(
     /** @type {Tool[]} */ (Object.keys(TOOL_NAMES)).map((tool) => [
       tool,
@@ -39,30 +39,27 @@ export function createTopBar(app, root, open) {
 
   append(
     root,
-    h("div", { class: "group" }, button({ icon: "menu", label: "Images and videos", action: "panel.media" }), project),
-    h("div", { class: "group" }, undo, redo),
+    div("group", iconButton("menu", "Images and videos", "panel.media"), project),
+    div("group", undo, redo),
     toolbar,
-    h(
-      "div",
-      { class: "group" },
-      button({ icon: "minus", label: "Zoom out", action: "zoom.out" }),
+    div(
+      "group",
+      iconButton("minus", "Zoom out", "zoom.out"),
       zoom,
-      button({ icon: "add", label: "Zoom in", action: "zoom.in" }),
-      button({ icon: "fit", label: "Fit to the canvas", action: "zoom.fit" }),
+      iconButton("add", "Zoom in", "zoom.in"),
+      iconButton("fit", "Fit to the canvas", "zoom.fit"),
     ),
     spacer(),
-    h(
-      "div",
-      { class: "group" },
+    div(
+      "group",
       button({ icon: "import", text: "Import", label: "Import annotations", onclick: open.import }),
       button({ icon: "export", text: "Export", action: "export", class: "outlined" }),
     ),
-    h(
-      "div",
-      { class: "group" },
+    div(
+      "group",
       button({ icon: "statistics", label: "Statistics", onclick: open.statistics }),
       theme,
-      button({ icon: "help", label: "Shortcuts", action: "help" }),
+      iconButton("help", "Shortcuts", "help"),
       button({ icon: "panel", label: "Objects and classes", onclick: () => togglePanel("no-side") }),
     ),
   );

@@ -1,12 +1,17 @@
 /** Video panel: transport, tracking, the plan to recompute, progress, and the timeline. */
 
-import { button, checkbox, setLabel, spacer } from "../controls.js";
-import { append, counted, h, setText } from "../dom.js";
+import { button, checkbox, iconButton, setLabel, spacer } from "../controls.js";
+import { append, counted, div, h, setText, span } from "../dom.js";
 import { icon } from "../icons.js";
 import { Timeline } from "../timeline.js";
 import { formatDuration, formatTime } from "../tracking.js";
 
 /** @import { App } from "../app.js" */
+
+/** @param {string} label @param {...HTMLElement} controls */
+function group(label, ...controls) {
+  return h("div", { class: "group", role: "group", "aria-label": label }, ...controls);
+}
 
 /** @param {App} app @param {HTMLElement} root */
 export function createVideoPanel(app, root) {
@@ -16,7 +21,7 @@ export function createVideoPanel(app, root) {
     onSelect: (object) => store.select(object),
     onRange: (range) => store.setRange(range),
   });
-  const play = button({ icon: "play", label: "Play", action: "play" });
+  const play = iconButton("play", "Play", "play");
   const frame = h("input", {
     class: "field frame-number",
     type: "number",
@@ -26,11 +31,12 @@ export function createVideoPanel(app, root) {
     title: "Frame",
   });
   frame.addEventListener("change", () => {
-    if (frame.value !== "" && Number.isFinite(frame.valueAsNumber)) app.navigation.jump(Math.round(frame.valueAsNumber));
+    if (frame.value !== "" && Number.isFinite(frame.valueAsNumber))
+      app.navigation.jump(Math.round(frame.valueAsNumber));
   });
-  const total = h("span", { class: "total" });
+  const total = span("total");
   const time = h("span", { class: "time", title: "Time" });
-  const onlySelected = checkbox({ label: "Selected", checked: false, onchange: (on) => (tracking.onlySelected = on) });
+  const onlySelected = checkbox({ label: "Selected", onchange: (on) => (tracking.onlySelected = on) });
   onlySelected.row.title = "Track and accept only the selected object";
   onlySelected.input.setAttribute("aria-label", onlySelected.row.title);
   const range = button({
@@ -40,58 +46,48 @@ export function createVideoPanel(app, root) {
     action: "track.range",
     class: "outlined",
   });
-  const acceptRange = button({ icon: "acceptRange", label: "Accept the masks of the range", action: "acceptRange" });
-  const clearRange = button({ icon: "eraser", label: "Clear the range", action: "clearRange" });
+  const acceptRange = iconButton("acceptRange", "Accept the masks of the range", "acceptRange");
+  const clearRange = iconButton("eraser", "Clear the range", "clearRange");
   const stop = button({ icon: "stop", text: "Stop", label: "Stop tracking", action: "track.stop", class: "outlined" });
-  const transport = h(
-    "div",
-    { class: "transport" },
-    h(
-      "div",
-      { class: "group" },
-      button({ icon: "first", label: "First frame", action: "step.first" }),
-      button({ icon: "previous", label: "Previous frame", action: "step.back" }),
+  const transport = div(
+    "transport",
+    div(
+      "group",
+      iconButton("first", "First frame", "step.first"),
+      iconButton("previous", "Previous frame", "step.back"),
       play,
-      button({ icon: "next", label: "Next frame", action: "step.next" }),
-      button({ icon: "last", label: "Last frame", action: "step.last" }),
+      iconButton("next", "Next frame", "step.next"),
+      iconButton("last", "Last frame", "step.last"),
     ),
-    h("div", { class: "group" }, frame, total, time),
-    h(
-      "div",
-      { class: "group", role: "group", "aria-label": "Track" },
-      button({ icon: "backward", label: "Track backward", action: "track.backward" }),
+    div("group", frame, total, time),
+    group(
+      "Track",
+      iconButton("backward", "Track backward", "track.backward"),
       button({ icon: "forward", text: "Track", label: "Track forward", action: "track", class: "outlined" }),
-      button({ icon: "both", label: "Track in both directions", action: "track.both" }),
+      iconButton("both", "Track in both directions", "track.both"),
       range,
       onlySelected.row,
     ),
-    h(
-      "div",
-      { class: "group", role: "group", "aria-label": "Review" },
-      button({ icon: "reviewBack", label: "Previous frame to review", action: "review.previous" }),
+    group(
+      "Review",
+      iconButton("reviewBack", "Previous frame to review", "review.previous"),
       button({ icon: "review", text: "Review", label: "Next frame to review", action: "review.next" }),
-      button({ icon: "accept", label: "Accept the masks of this frame", action: "accept" }),
+      iconButton("accept", "Accept the masks of this frame", "accept"),
       acceptRange,
       clearRange,
     ),
     spacer(),
-    h(
-      "div",
-      { class: "group", role: "group", "aria-label": "Timeline" },
+    group(
+      "Timeline",
       button({ icon: "minus", label: "Show more frames of the timeline", onclick: () => timeline.zoom(1.6) }),
       button({ icon: "fit", label: "Show the whole timeline", onclick: () => timeline.showAll() }),
       button({ icon: "add", label: "Show fewer frames of the timeline", onclick: () => timeline.zoom(1 / 1.6) }),
     ),
   );
   const planText = h("span", { role: "status" });
-  const planLine = h(
-    "div",
-    { class: "plan-line", hidden: true },
-    icon("retrack"),
-    planText,
-    button({ text: "Recompute", action: "track", class: "primary" }),
-    button({ text: "Not now", class: "", onclick: () => tracking.dismiss() }),
-  );
+  const recompute = button({ text: "Recompute", action: "track", class: "primary" });
+  const notNow = button({ text: "Not now", onclick: () => tracking.dismiss() });
+  const planLine = h("div", { class: "plan-line", hidden: true }, icon("retrack"), planText, recompute, notNow);
   const runText = h("span", {});
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Tracking" });
   const follow = checkbox({ label: "Follow", checked: true, onchange: (on) => (tracking.follows = on) });

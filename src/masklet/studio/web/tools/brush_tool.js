@@ -1,6 +1,5 @@
 /** Brush tool: paints the mask of the active object, or erases it. */
 
-import { limitSize } from "../brush.js";
 import { Tool } from "./tool.js";
 
 /** @import { Pointer, Workspace } from "./tool.js" */
@@ -35,16 +34,13 @@ export class BrushTool extends Tool {
   hoverEnd() {
     if (this._stroke || !this._brush.position) return;
     this._brush.position = null;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
   press(pointer) {
     if (pointer.alt) return;
-    if (this.viewport.isLocked) {
-      this.workspace.report("The object is locked. Unlock it to change its mask.");
-      return;
-    }
+    if (this.refuseLocked()) return;
     this._stroke = { last: pointer, add: this._isAdding(pointer) };
     this._paint(pointer);
   }
@@ -102,18 +98,6 @@ export class BrushTool extends Tool {
   /** @param {Pointer} pointer */
   _showCircle({ x, y }) {
     this._brush.position = [x, y];
-    this.viewport.requestDraw();
+    this.redraw();
   }
-}
-
-/**
- * Size of a brush after a drag.
- *
- * @param {number} size Before the drag, in pixels of the image.
- * @param {number} dx CSS pixels
- * @param {number} zoom CSS pixels per pixel of the image.
- * @returns {number}
- */
-export function draggedSize(size, dx, zoom) {
-  return limitSize(size + (2 * dx) / zoom);
 }

@@ -1,9 +1,8 @@
-/** Hover throttle: limits how often a preview is requested. */
+/** Hover throttle: sends the last position at most every 40 ms, and not while a request is pending. */
 
 const INTERVAL_MS = 40;
 const TIMEOUT_MS = 2000; // after which a request without a reply does not hold the next one
 
-/** Sends the last position at most every 40 ms, and not while a request is pending. */
 export class HoverThrottle {
   /**
    * @param {(x: number, y: number) => unknown} send May return a promise.

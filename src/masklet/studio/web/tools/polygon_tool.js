@@ -1,6 +1,6 @@
 /** Polygon tool: changes the outline of the active object, and draws new outlines. */
 
-import { Tool, clipPosition } from "./tool.js";
+import { Tool } from "./tool.js";
 
 /** @import { PolygonHit } from "../polygon_editor.js" */
 /** @import { Polygon } from "./actions.js" */
@@ -24,57 +24,54 @@ export class PolygonTool extends Tool {
 
   enter() {
     this._editor.isVisible = true;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   leave() {
     super.leave();
     this._editor.isVisible = false;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
   hover(pointer) {
     if (this._editor.draft) {
-      this._editor.cursor = this._clip(pointer);
-      this.viewport.requestDraw();
+      this._editor.cursor = this.clip(pointer);
+      this.redraw();
       return this._closes(pointer) ? "pointer" : "crosshair";
     }
     const hit = this._hit(pointer);
     this._editor.hovered = hit;
-    this.viewport.requestDraw();
+    this.redraw();
     if (!hit) return "crosshair";
     return hit.kind === "vertex" ? "move" : "copy";
   }
 
   hoverEnd() {
     this._editor.hovered = null;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
   press(pointer) {
-    if (this.viewport.isLocked) {
-      this.workspace.report("The object is locked. Unlock it to change its mask.");
-      return;
-    }
+    if (this.refuseLocked()) return;
     this._pressed = true;
     if (this._editor.draft || pointer.button !== 0 || pointer.shift || pointer.alt) return;
     const hit = this._hit(pointer);
     if (!hit) return;
     const before = this._editor.polygons.map((polygon) => [...polygon]);
-    const vertex = hit.kind === "edge" ? this._editor.insertVertex(hit, this._clip(pointer)) : hit;
+    const vertex = hit.kind === "edge" ? this._editor.insertVertex(hit, this.clip(pointer)) : hit;
     this._gesture = { hit: vertex, before, changed: hit.kind === "edge" };
     this._editor.selected = vertex;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
   drag(pointer) {
     if (!this._gesture || !pointer.moved) return;
-    this._editor.moveVertex(this._gesture.hit, this._clip(pointer));
+    this._editor.moveVertex(this._gesture.hit, this.clip(pointer));
     this._gesture.changed = true;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
@@ -85,7 +82,7 @@ export class PolygonTool extends Tool {
     this._gesture = null;
     if (gesture?.changed) this._send();
     else if (!gesture && !pointer.moved) this._click(pointer);
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   doubleClick() {
@@ -98,7 +95,7 @@ export class PolygonTool extends Tool {
     this._gesture = null;
     this._pressed = false;
     this._editor.cancelDraft();
-    this.viewport.requestDraw();
+    this.redraw();
     return began;
   }
 
@@ -121,7 +118,7 @@ export class PolygonTool extends Tool {
   /** @param {Pointer} pointer */
   _addVertex(pointer) {
     const last = this._editor.draft?.at(-1);
-    const position = this._clip(pointer);
+    const position = this.clip(pointer);
     if (last && this._distance(last, pointer) < 3) return; // the second click of a double click
     this._editor.selected = null;
     this._editor.addToDraft(position);
@@ -148,14 +145,14 @@ export class PolygonTool extends Tool {
       this._editor.removeVertex(vertex);
       this._send();
     }
-    this.viewport.requestDraw();
+    this.redraw();
     return true;
   }
 
   /** @returns {boolean} True: the key or click was used. */
   _close() {
     if (this._editor.closeDraft()) this._send();
-    this.viewport.requestDraw();
+    this.redraw();
     return true;
   }
 
@@ -179,10 +176,5 @@ export class PolygonTool extends Tool {
   /** @param {Pointer} pointer */
   _hit({ left, top, touch }) {
     return this._editor.hit(left, top, touch, (x, y) => this.viewport.toView(x, y));
-  }
-
-  /** @param {Pointer} pointer */
-  _clip({ x, y }) {
-    return clipPosition(x, y, this.viewport.imageSize);
   }
 }

@@ -2,7 +2,7 @@
 
 import { cursorOf, moveEdges, roundBox, spanBox } from "../prompt_overlay.js";
 import { HoverThrottle } from "./hover_throttle.js";
-import { Tool, clipPosition } from "./tool.js";
+import { Tool } from "./tool.js";
 
 /** @import { Hit, Prompt } from "../prompt_overlay.js" */
 /** @import { Box } from "../transform.js" */
@@ -11,7 +11,6 @@ import { Tool, clipPosition } from "./tool.js";
 const STILL = 4; // CSS pixels from a click within which there is no preview, and a further click is a double click
 const DOUBLE_CLICK_MS = 500;
 
-/** Left click adds, right click removes, drag draws a box; points and boxes can be dragged and deleted. */
 export class PromptTool extends Tool {
   /** @param {Workspace} workspace */
   constructor(workspace) {
@@ -43,13 +42,13 @@ export class PromptTool extends Tool {
     const hit = this._hit(pointer);
     if (!sameHit(hit, this.prompts.hovered)) {
       this.prompts.hovered = hit;
-      this.viewport.requestDraw();
+      this.redraw();
     }
     const still = this._clicked && distance(this._clicked, pointer) < STILL;
     if (hit || still || !this.isInside(pointer)) this._throttle.stop();
     else {
       this._clicked = null;
-      this._throttle.move(...this._clip(pointer));
+      this._throttle.move(...this.clip(pointer));
     }
     return cursorOf(hit, "crosshair");
   }
@@ -58,7 +57,7 @@ export class PromptTool extends Tool {
     this._throttle.stop();
     if (!this.prompts.hovered) return;
     this.prompts.hovered = null;
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
@@ -75,7 +74,7 @@ export class PromptTool extends Tool {
     const size = this.viewport.imageSize;
     if (hit?.kind === "point") {
       const points = [...before.points];
-      points[hit.index] = [...this._clip(pointer), before.points[hit.index][2]];
+      points[hit.index] = [...this.clip(pointer), before.points[hit.index][2]];
       this.prompts.prompt = { points, box: before.box };
     } else if (hit && before.box) {
       const box = moveEdges(before.box, hit.edges, pointer.x - start.x, pointer.y - start.y, size);
@@ -83,7 +82,7 @@ export class PromptTool extends Tool {
     } else {
       this.prompts.band = spanBox(start.x, start.y, pointer.x, pointer.y, size);
     }
-    this.viewport.requestDraw();
+    this.redraw();
   }
 
   /** @param {Pointer} pointer */
@@ -92,7 +91,7 @@ export class PromptTool extends Tool {
     if (!gesture) return;
     this.drag(pointer); // a prompt may have been set since the last one
     this._gesture = null;
-    this.viewport.requestDraw();
+    this.redraw();
     if (!pointer.moved) this._click(gesture.start, gesture.hit);
     else if (pointer.button === 0) this._finishDrag(gesture);
   }
@@ -110,7 +109,7 @@ export class PromptTool extends Tool {
     this.prompts.prompt = this._gesture.before;
     this.prompts.band = null;
     this._gesture = null;
-    this.viewport.requestDraw();
+    this.redraw();
     return true;
   }
 
@@ -125,7 +124,7 @@ export class PromptTool extends Tool {
       this.prompts.prompt.box = null;
       this.actions.deleteBox();
     } else if (this.isInside(pointer)) {
-      const [x, y] = this._clip(pointer);
+      const [x, y] = this.clip(pointer);
       if (pointer.alt && pointer.button === 0) {
         this.actions.pick(this.viewport.objectAt(x, y));
         return;
@@ -158,11 +157,6 @@ export class PromptTool extends Tool {
   /** @param {Pointer} pointer */
   _hit({ left, top, touch }) {
     return this.prompts.hit(left, top, touch, (x, y) => this.viewport.toView(x, y));
-  }
-
-  /** @param {Pointer} pointer */
-  _clip({ x, y }) {
-    return clipPosition(x, y, this.viewport.imageSize);
   }
 }
 

@@ -1,8 +1,6 @@
 /** Tools: what the pointer does in the drawing area. The controller decides between tool, pan and zoom. */
 
 /**
- * A position of the pointer.
- *
  * @typedef {object} Pointer
  * @property {number} x Pixels of the image, also outside it.
  * @property {number} y
@@ -16,8 +14,6 @@
  */
 
 /**
- * What tools work with.
- *
  * @typedef {object} Workspace
  * @property {import("../viewport.js").Viewport} viewport
  * @property {import("./actions.js").Actions} actions
@@ -27,7 +23,6 @@
  * @property {(detail: string) => void} report Show a line to the user.
  */
 
-/** A tool that does nothing. */
 export class Tool {
   /** @param {Workspace} workspace */
   constructor(workspace) {
@@ -46,10 +41,8 @@ export class Tool {
     return false;
   }
 
-  /** The tool is selected. */
   enter() {}
 
-  /** Another tool is selected. */
   leave() {
     this.cancel();
     this.hoverEnd();
@@ -85,23 +78,27 @@ export class Tool {
     return event.key === "Escape" && this.cancel();
   }
 
+  redraw() {
+    this.viewport.requestDraw();
+  }
+
+  /** @returns {boolean} Whether the object is locked, which is reported. */
+  refuseLocked() {
+    if (this.viewport.isLocked) this.workspace.report("The object is locked. Unlock it to change its mask.");
+    return this.viewport.isLocked;
+  }
+
+  /** Limit a position to the image, in hundredths of a pixel. @param {Pointer} pointer @returns {[number, number]} */
+  clip({ x, y }) {
+    const [height, width] = this.viewport.imageSize;
+    /** @param {number} value @param {number} limit */
+    const clip = (value, limit) => Math.round(Math.min(limit, Math.max(0, value)) * 100) / 100;
+    return [clip(x, width), clip(y, height)];
+  }
+
   /** @param {{x: number, y: number}} pointer @returns {boolean} Whether a position is in the image. */
   isInside({ x, y }) {
     const [height, width] = this.viewport.imageSize;
     return x >= 0 && y >= 0 && x < width && y < height;
   }
-}
-
-/**
- * Round coordinates to hundredths of a pixel, and limit them to the image.
- *
- * @param {number} x
- * @param {number} y
- * @param {import("../rle.js").Size} size
- * @returns {[number, number]}
- */
-export function clipPosition(x, y, [height, width]) {
-  /** @param {number} value @param {number} limit */
-  const clip = (value, limit) => Math.round(Math.min(limit, Math.max(0, value)) * 100) / 100;
-  return [clip(x, width), clip(y, height)];
 }

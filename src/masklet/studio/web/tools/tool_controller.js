@@ -1,6 +1,6 @@
 /** Tool controller: turns events of the pointer, wheel and fingers into pan, zoom and gestures of the current tool. */
 
-import { draggedSize } from "./brush_tool.js";
+import { limitSize } from "../brush.js";
 
 /** @import { Viewport } from "../viewport.js" */
 /** @import { Pointer, Tool } from "./tool.js" */
@@ -12,21 +12,16 @@ const WHEEL_SPEED = 0.0016; // exponent of the zoom per CSS pixel of the wheel
 const PINCH_SPEED = 0.01; // the same for a pinch on a trackpad
 const LINE = 16; // CSS pixels per line of the wheel
 
-/**
- * What the pressed pointer does. `ignored`: until all buttons and fingers are up.
- *
- * @typedef {"idle" | "tool" | "pan" | "pinch" | "size" | "ignored"} Mode
- */
+/** What the pressed pointer does. @typedef {"idle" | "tool" | "pan" | "pinch" | "size" | "ignored"} Mode */
 
-/** Listens to the canvas of a viewport. */
 export class ToolController {
   /**
    * @param {Viewport} viewport
    * @param {Tool} tool
    * @param {import("../brush.js").BrushCursor} brush
    * @param {object} listeners
-   * @param {(position: {x: number | null, y: number | null}) => void} listeners.onMove Gets the position in the image.
-   * @param {(size: number) => void} listeners.onSize Gets the changed size of the brush.
+   * @param {(position: {x: number | null, y: number | null}) => void} listeners.onMove in the image
+   * @param {(size: number) => void} listeners.onSize of the brush
    */
   constructor(viewport, tool, brush, { onMove, onSize }) {
     this._viewport = viewport;
@@ -36,8 +31,7 @@ export class ToolController {
     this._onSize = onSize;
     this.tool = tool;
     this.isEnabled = true;
-    /** Whether Space was used to pan since it went down. */
-    this.spacePanned = false;
+    this.spacePanned = false; // since Space went down
     this._space = false;
     /** @type {Mode} */
     this._mode = "idle";
@@ -77,12 +71,7 @@ export class ToolController {
     return this.tool.cancel() || began;
   }
 
-  /**
-   * The pointer of an event. The button and modifiers are those of the press.
-   *
-   * @param {{clientX: number, clientY: number, shiftKey: boolean, altKey: boolean, pointerType?: string}} event
-   * @returns {Pointer}
-   */
+  /** The button and modifiers are those of the press. @param {MouseEvent | PointerEvent} event @returns {Pointer} */
   _pointer(event) {
     const { x, y } = this._viewport.toImage(event.clientX, event.clientY);
     const box = this._canvas.getBoundingClientRect();
@@ -94,7 +83,7 @@ export class ToolController {
       button: this._start?.button ?? 0,
       shift: this._start?.shift ?? event.shiftKey,
       alt: this._start?.alt ?? event.altKey,
-      touch: event.pointerType === "touch",
+      touch: "pointerType" in event && event.pointerType === "touch",
       moved: this._start?.moved ?? false,
     };
   }
@@ -200,7 +189,7 @@ export class ToolController {
   /** @param {PointerEvent} event */
   _dragSize(event) {
     const { event: start, size } = /** @type {{event: PointerEvent, size: number}} */ (this._start);
-    this._brush.size = draggedSize(size, event.clientX - start.clientX, this._viewport.zoom);
+    this._brush.size = limitSize(size + (2 * (event.clientX - start.clientX)) / this._viewport.zoom);
     const { x, y } = this._viewport.toImage(start.clientX, start.clientY);
     this._brush.position = [x, y];
     this._viewport.requestDraw();
@@ -256,9 +245,10 @@ export class ToolController {
   /** @param {WheelEvent} event */
   _wheel(event) {
     event.preventDefault();
-    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * LINE : event.deltaY;
+    const delta = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? event.deltaY * LINE : event.deltaY;
+    const pixels = Math.max(-400, Math.min(400, delta));
     const speed = event.ctrlKey ? PINCH_SPEED : WHEEL_SPEED;
-    this._viewport.zoomAt(event.clientX, event.clientY, Math.exp(-limit(pixels, 400) * speed));
+    this._viewport.zoomAt(event.clientX, event.clientY, Math.exp(-pixels * speed));
     if (this._mode === "idle" && this._last) this._last = this._pointer(event);
     this._reportPosition(event);
   }
@@ -307,10 +297,8 @@ export class ToolController {
 
   /** @param {{clientX: number, clientY: number}} event */
   _reportPosition(event) {
-    const { x, y } = this._viewport.toImage(event.clientX, event.clientY);
-    const [height, width] = this._viewport.imageSize;
-    const inside = x >= 0 && y >= 0 && x < width && y < height;
-    this._onMove(inside ? { x, y } : { x: null, y: null });
+    const position = this._viewport.toImage(event.clientX, event.clientY);
+    this._onMove(this.tool.isInside(position) ? position : { x: null, y: null });
   }
 }
 
@@ -321,11 +309,6 @@ function capture(element, id) {
   } catch {
     // the pointer is up already
   }
-}
-
-/** @param {number} value @param {number} size */
-function limit(value, size) {
-  return Math.min(size, Math.max(-size, value));
 }
 
 /** @param {EventTarget | null} target */
