@@ -8,17 +8,14 @@ import json
 import signal
 import struct
 import subprocess
-import sys
-import threading
-import time
 import weakref
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from masklet.errors import ImageError, InputNotFound, MaskletError, ResourceError, SettingsError, VideoError
 from masklet.files.error_translation import translate_errors
+from masklet.video.child_process import Watchdog, can_start_child, require_pipe, start_child, stop_child
 from masklet.video.options import VideoOptions
 from masklet.video.raw_frame import RawFrame, VideoInfo
 
@@ -30,8 +27,6 @@ serve(sys.argv[2], json.loads(sys.argv[3]))
 """
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_EXTRA_BYTES = 1 << 28  # of a payload besides its pixels: row padding, or the times of all frames
-_PIPE_BYTES = 1 << 20  # a larger pipe transfers a frame in fewer system calls
-_MAX_WAIT_S = 3600
 _ERRORS: dict[str, type[MaskletError]] = {
     error.__name__: error for error in (VideoError, InputNotFound, ImageError, ResourceError)
 }
@@ -80,8 +75,8 @@ class DecoderClient:
 
     def _start(self) -> None:
         self._process, self._is_interrupted = _start_process(self._path, self._options), False
-        self._watchdog = _Watchdog(self._process)
-        self._finish = weakref.finalize(self, _stop_process, self._process, self._watchdog)
+        self._watchdog = Watchdog(self._process)
+        self._finish = weakref.finalize(self, stop_child, self._process, self._watchdog)
         header, _ = self._receive(self._options.open_timeout_s)
         with self._translate_invalid_response():
             height, width, (a, b, c, d), frame_count, pairs = header["info"]
@@ -93,7 +88,7 @@ class DecoderClient:
             self._finish()
             self._start()
         with contextlib.suppress(OSError):  # if the process has ended, reading the response raises the error
-            _require_pipe(self._process.stdin).write(f"{request}\n".encode())
+            require_pipe(self._process.stdin).write(f"{request}\n".encode())
         return self._receive(self._options.frame_timeout_s)
 
     def _receive(self, timeout_s: float) -> tuple[dict[str, Any], bytearray]:
@@ -125,7 +120,7 @@ class DecoderClient:
         data = bytearray(length)
         position, view = 0, memoryview(data)
         while position < length:
-            count = _require_pipe(self._process.stdout).readinto(view[position:])  # type: ignore[attr-defined]
+            count = require_pipe(self._process.stdout).readinto(view[position:])  # type: ignore[attr-defined]
             if not count:
                 raise self._make_error()
             position += count
@@ -149,83 +144,15 @@ class DecoderClient:
         return VideoError("decoder-crashed", message, path=name)
 
 
-class _Watchdog:
-    """A thread that kills a process which does not respond in time.
-
-    Attributes:
-        expired_timeout_s: The timeout that expired, or 0.
-        is_stopped: Whether the thread ends.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process, self._change = process, threading.Condition()
-        self._timeout_s, self._deadline = 0.0, float("inf")
-        self.expired_timeout_s, self.is_stopped = 0.0, False
-        threading.Thread(target=self._run, daemon=True).start()
-
-    @contextlib.contextmanager
-    def limit(self, timeout_s: float) -> Iterator[None]:
-        """Kill the process if the block takes longer."""
-        with self._change:
-            self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
-            self._change.notify()
-        yield
-        with self._change:
-            self._deadline = float("inf")
-
-    def stop(self) -> None:
-        """End the thread."""
-        with self._change:
-            self.is_stopped = True
-            self._change.notify()
-
-    def _run(self) -> None:
-        with self._change:
-            while not self.is_stopped:
-                remaining = self._deadline - time.monotonic()
-                if remaining <= 0:
-                    self.expired_timeout_s = self._timeout_s
-                    self._process.kill()
-                    return
-                self._change.wait(min(remaining, _MAX_WAIT_S))
-
-
 def _require(condition: bool) -> None:
     if not condition:
         raise ValueError("an invalid response")
 
 
 def _start_process(path: Path, options: VideoOptions) -> subprocess.Popen[bytes]:
-    if not sys.executable or getattr(sys, "frozen", False):
+    if not can_start_child():
         message = (
             "found no Python interpreter for the decoder process; for trusted files pass VideoOptions(isolated=False)"
         )
         raise SettingsError("bad-usage", message)
-    arguments = [json.dumps(sys.path), str(path), json.dumps(dataclasses.asdict(options))]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _CHILD_PROGRAM, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-    )
-    if sys.platform == "linux":
-        import fcntl
-
-        with contextlib.suppress(OSError):  # the system allows less
-            fcntl.fcntl(_require_pipe(process.stdout), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return process
-
-
-def _stop_process(process: subprocess.Popen[bytes], watchdog: _Watchdog) -> None:
-    watchdog.stop()
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            _require_pipe(pipe).close()
-
-
-def _require_pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "both streams are pipes"
-    return pipe
+    return start_child(_CHILD_PROGRAM, [str(path), json.dumps(dataclasses.asdict(options))])

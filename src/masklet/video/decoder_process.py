@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import struct
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from masklet.errors import MaskletError
+from masklet.video.child_setup import set_up_child
 from masklet.video.decoder import Decoder
 from masklet.video.options import VideoOptions
 
 _HEARTBEAT_INTERVAL_S = 0.5
-_PARENT_POLL_INTERVAL_S = 1
-_BASE_MEMORY_BYTES = 2 << 30  # for Python and FFmpeg
-_MEMORY_BYTES_PER_PIXEL = 48  # for the 32 frames that FFmpeg may keep
 
 
 def serve(path: str, options: dict[str, Any]) -> None:
@@ -34,9 +29,7 @@ def serve(path: str, options: dict[str, Any]) -> None:
         path: The file.
         options: The fields of `VideoOptions`.
     """
-    output = _claim_output()
-    _limit_resources(options["max_pixels"])
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    output = set_up_child(options["max_pixels"])
     with contextlib.suppress(BrokenPipeError):  # the other process has ended
         try:
             decoder = Decoder(Path(path), VideoOptions(**options), _Heartbeat(output))
@@ -88,30 +81,3 @@ class _Heartbeat:
         if now - self._last_time > _HEARTBEAT_INTERVAL_S:
             self._last_time = now
             _send(self._output, {"kind": "alive"})
-
-
-def _claim_output() -> BinaryIO:
-    """Take standard output for responses, and discard the output of libraries."""
-    output = os.fdopen(os.dup(1), "wb", buffering=0)
-    with open(os.devnull, "wb") as null:  # noqa: PTH123
-        os.dup2(null.fileno(), 1)
-    return output
-
-
-def _limit_resources(max_pixels: int) -> None:
-    """Ignore interrupts, which the parent handles, write no core files, and limit the memory by the frame size."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import resource
-
-        memory = _BASE_MEMORY_BYTES + _MEMORY_BYTES_PER_PIXEL * max_pixels
-        with contextlib.suppress(OSError, ValueError):  # the process has a lower limit already
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-
-
-def _exit_with_parent(parent: int) -> None:
-    """End this process when its parent has ended, even if the decoder hangs and does not see its input end."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_POLL_INTERVAL_S)
-    os._exit(1)
