@@ -246,7 +246,9 @@ def painted(page: Any) -> Any:
 
 def test_brush_and_eraser_change_the_active_mask(page: Any) -> None:
     set_masks(page, [50, 50, 150, 150])
-    page.evaluate("view.viewport.setActive(1); view.setTool('brush'); view.brushSize = 20; view.viewport.setOpacity(0.5)")
+    page.evaluate(
+        "view.viewport.setActive(1); view.setTool('brush'); view.brushSize = 20; view.viewport.setOpacity(0.5)"
+    )
     page.evaluate("void (paintReply = () => new Promise(resolve => { window.reply = resolve }))")
     page.mouse.move(400, 200)
     page.mouse.down()

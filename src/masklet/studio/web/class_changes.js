@@ -46,7 +46,7 @@ export class ClassChanges {
     if (object !== null) await this.objects.change(object, { class: id });
   }
 
-  /** @param {FinishedObject | null} finished @returns {Promise<number | null>} the object, if it is shown and has no class */
+  /** @param {FinishedObject | null} finished @returns {Promise<number | null>} the object, if it has no class */
   async objectWithoutClass(finished) {
     const object = finished && (await this.createdObject(finished));
     return this.store.objectOf(object)?.class === null ? object : null;

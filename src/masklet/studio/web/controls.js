@@ -94,15 +94,15 @@ export function newId() {
  *
  * @param {object} options
  * @param {string} options.label
- * @param {number} options.min
- * @param {number} options.max
+ * @param {number} [options.min]
+ * @param {number} [options.max]
  * @param {number} [options.step]
  * @param {number} options.value
  * @param {(value: number) => string} options.format
  * @param {(value: number) => void} options.oninput
  * @returns {{row: HTMLElement, set: (value: number) => void}}
  */
-export function slider({ label, min, max, step = 1, value, format, oninput }) {
+export function slider({ label, min = 0, max = 100, step = 1, value, format, oninput }) {
   const id = newId();
   const output = h("output", { for: id }, format(value));
   const input = h("input", { type: "range", id, min, max, step });
@@ -123,10 +123,7 @@ export function slider({ label, min, max, step = 1, value, format, oninput }) {
 }
 
 /**
- * @param {object} options
- * @param {string} options.label
- * @param {boolean} [options.checked]
- * @param {(checked: boolean) => void} options.onchange
+ * @param {{label: string, checked?: boolean, onchange: (checked: boolean) => void}} options
  * @returns {{row: HTMLLabelElement, input: HTMLInputElement}}
  */
 export function checkbox({ label, checked = false, onchange }) {

@@ -1,8 +1,6 @@
 /** Corrections: changes of the selected object's mask by prompts, candidates, the brush and polygons. */
 
 /**
- * What corrections work with.
- *
  * @typedef {object} Parts
  * @property {import("./store.js").Store} store
  * @property {import("./server.js").Server} server

@@ -62,15 +62,7 @@ export function focusCanvas() {
   /** @type {HTMLElement | null} */ (document.querySelector("#canvas-area canvas"))?.focus({ preventScroll: true });
 }
 
-/**
- * Ask whether to continue.
- *
- * @param {object} options
- * @param {string} options.title
- * @param {string} options.text
- * @param {string} options.confirm text of the button
- * @returns {Promise<boolean>}
- */
+/** Ask whether to continue. @param {{title: string, text: string, confirm: string}} options @returns {Promise<boolean>} */
 export function confirm({ title, text, confirm: label }) {
   return new Promise((resolve) => {
     let confirmed = false;

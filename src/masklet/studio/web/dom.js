@@ -99,12 +99,7 @@ export function updateList(parent, items, keyOf, create, update) {
   for (const element of existing.values()) element.remove();
 }
 
-/**
- * A function that calls `draw` in the next animation frame, once for all calls before it.
- *
- * @param {() => void} draw
- * @returns {() => void}
- */
+/** @param {() => void} draw @returns {() => void} that draws in the next animation frame, once for all calls before it */
 export function inNextFrame(draw) {
   let scheduled = false;
   return () => {

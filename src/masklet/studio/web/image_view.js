@@ -66,8 +66,7 @@ export class ImageView extends Emitter {
       onSize: (size) => this.emit("brush", { size }),
     });
     this._keyboard = new KeyboardCursor(viewport, this._controller, actions);
-    this._overlay = new OverlayCanvas(viewport);
-    this._overlay.layers = [this._polygons, this._prompts, this._brush, this._keyboard];
+    new OverlayCanvas(viewport, [this._polygons, this._prompts, this._brush, this._keyboard]);
     /** @type {{medium: number, frame: number} | null} */
     this._displayed = null;
     /** Masks of frames that are not displayed yet, by frame. @type {Map<string, {size: Size, masks: ObjectMask[]}>} */
@@ -110,7 +109,6 @@ export class ImageView extends Emitter {
     }
   }
 
-  /** The frame that is displayed, which stays until a later one has been loaded. */
   get displayed() {
     return this._displayed;
   }
@@ -205,15 +203,12 @@ export class ImageView extends Emitter {
 
   /** @param {KeyboardEvent} event @returns {boolean} Whether the key was used; then shortcuts ignore it. */
   handleKey(event) {
-    if (event.key === "Escape") {
-      const cursorWasOn = this._keyboard.isOn;
-      if (this._keyboard.handleKey(event)) {
-        if (cursorWasOn !== this._keyboard.isOn) this.emit("keyboard", { on: this._keyboard.isOn });
-        return true;
-      }
-      return this._controller.cancel();
-    }
-    return this._controller.tool.handleKey(event) || this._keyboard.handleKey(event);
+    const { _controller: controller, _keyboard: keyboard } = this;
+    if (event.key !== "Escape") return controller.tool.handleKey(event) || keyboard.handleKey(event);
+    const wasOn = keyboard.isOn;
+    const isUsed = keyboard.handleKey(event) || controller.cancel();
+    if (wasOn && !keyboard.isOn) this.emit("keyboard", { on: false });
+    return isUsed;
   }
 
   /** @returns {boolean} Whether it is on now. */

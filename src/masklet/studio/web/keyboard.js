@@ -122,13 +122,10 @@ export function listenToKeys(app, pageActions) {
   addEventListener("click", (event) => {
     const { target } = event;
     if (event.detail === 0 || !(target instanceof Element) || document.querySelector("dialog[open]")) return;
-    if (
-      target.closest(
-        "#topbar button, #timeline-panel button, #side-panel button, #media-panel button, [role=option], summary",
-      )
-    ) {
-      if (!isTextField(/** @type {HTMLElement} */ (document.activeElement))) app.view.focus();
-    }
+    const isControl = target.closest(
+      "#topbar button, #timeline-panel button, #side-panel button, #media-panel button, [role=option], summary",
+    );
+    if (isControl && !isTextField(/** @type {HTMLElement} */ (document.activeElement))) app.view.focus();
   });
 }
 

@@ -67,7 +67,7 @@ export class LabelMap {
   /**
    * Set the masks of all objects but the active one. Only rows of changed masks are written.
    *
-   * @param {Entry[]} entries Masks of the map's size; later ones are over earlier ones.
+   * @param {Entry[]} entries Later ones are over earlier ones.
    */
   setMasks(entries) {
     const [top, bottom] = this._changedRows(entries);

@@ -212,7 +212,8 @@ class LivePage {
     if (saved.length) {
       const items = saved.map(([name, path]) => h("li", {}, `${name}: `, h("code", {}, path)));
       append(card, h("p", {}, "Saved:"), h("ul", {}, ...items));
-    } else if (files && !problem) append(card, h("p", {}, "Nothing was saved, because masklet webcam was started without --record and --out."));
+    } else if (files && !problem)
+      append(card, h("p", {}, "Nothing was saved, because masklet webcam was started without --record and --out."));
     this.showVeil(card, false);
   }
 

@@ -17,11 +17,7 @@ const SHORTCUTS = [
   ["0, wheel", "fit, zoom"],
 ];
 
-/**
- * Create the controls and add them to the page.
- *
- * @param {{pause: () => void, next: () => void, record: () => void, stop: () => void}} actions
- */
+/** @param {{pause: () => void, next: () => void, record: () => void, stop: () => void}} actions */
 export function createControls(actions) {
   const camera = span("camera", "Camera");
   const pauseButton = control("pause", "Pause", actions.pause);

@@ -18,9 +18,9 @@ import { Viewport } from "./viewport.js";
 export class LiveView {
   /**
    * @param {HTMLElement} container
-   * @param {Size} size Size of the camera's frames, whose pixels are the coordinates of prompts.
+   * @param {Size} size of the camera's frames, whose pixels are the coordinates of prompts.
    * @param {import("./tools/actions.js").Actions} actions
-   * @param {(number: number) => void} onFrame Called when a frame is displayed.
+   * @param {(number: number) => void} onFrame when it is displayed
    */
   constructor(container, size, actions, onFrame) {
     this._size = size;
@@ -38,8 +38,7 @@ export class LiveView {
     const ignore = { onMove: () => {}, onSize: () => {} };
     this._controller = new ToolController(this.viewport, new PromptTool(workspace), workspace.brush, ignore);
     this._keyboard = new KeyboardCursor(this.viewport, this._controller, actions);
-    this._overlay = new OverlayCanvas(this.viewport);
-    this._overlay.layers = [this._prompts, this._keyboard];
+    new OverlayCanvas(this.viewport, [this._prompts, this._keyboard]);
     /** The frame that is displayed. @type {number | null} */
     this.number = null;
     /** @type {ImageBitmap | null} */
@@ -50,7 +49,7 @@ export class LiveView {
     this._frozen = false;
   }
 
-  /** Display a frame, or keep it until the view is not frozen. Frames are skipped if they arrive too fast. @param {LiveFrame} frame */
+  /** @param {LiveFrame} frame to display once the view is not frozen; it is skipped if the next one arrives earlier */
   receive(frame) {
     this._next = frame;
     this._displayNext();

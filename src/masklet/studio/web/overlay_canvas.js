@@ -14,8 +14,8 @@
  */
 
 export class OverlayCanvas {
-  /** @param {Viewport} viewport */
-  constructor(viewport) {
+  /** @param {Viewport} viewport @param {Layer[]} layers drawn in this order */
+  constructor(viewport, layers) {
     this._viewport = viewport;
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
@@ -23,8 +23,7 @@ export class OverlayCanvas {
     Object.assign(this.canvas.style, style);
     viewport.container.append(this.canvas);
     this._context = /** @type {Context} */ (this.canvas.getContext("2d"));
-    /** Drawn in this order. @type {Layer[]} */
-    this.layers = [];
+    this._layers = layers;
     this._blank = true;
     viewport.on("draw", () => this._draw());
   }
@@ -37,7 +36,7 @@ export class OverlayCanvas {
       canvas.height = height;
       this._blank = true;
     }
-    const layers = viewport.hasImage ? this.layers.filter((layer) => !layer.isEmpty()) : [];
+    const layers = viewport.hasImage ? this._layers.filter((layer) => !layer.isEmpty()) : [];
     if (!this._blank) {
       context.setTransform(1, 0, 0, 1, 0, 0);
       context.clearRect(0, 0, width, height);

@@ -6,14 +6,7 @@ import { nearest } from "./prompt_overlay.js";
 /** @import { Context, ToView } from "./overlay_canvas.js" */
 /** @import { Polygon, Position } from "./tools/actions.js" */
 
-/**
- * A vertex, or an edge with the place of a vertex that could be inserted at `vertex`.
- *
- * @typedef {object} PolygonHit
- * @property {"vertex" | "edge"} kind
- * @property {number} polygon
- * @property {number} vertex
- */
+/** A vertex, or the edge before it. @typedef {{kind: "vertex" | "edge", polygon: number, vertex: number}} PolygonHit */
 
 const VERTEX_SIDE = 7;
 const VERTEX_REACH = 9; // CSS pixels
@@ -80,13 +73,7 @@ export class PolygonEditor {
     return found ?? edge;
   }
 
-  /**
-   * Insert a vertex before another one.
-   *
-   * @param {PolygonHit} edge
-   * @param {Position} position
-   * @returns {PolygonHit} The vertex.
-   */
+  /** @param {PolygonHit} edge @param {Position} position @returns {PolygonHit} The inserted vertex. */
   insertVertex({ polygon, vertex }, position) {
     this.polygons[polygon].splice(vertex, 0, position);
     return { kind: "vertex", polygon, vertex };

@@ -1,8 +1,4 @@
-/**
- * Prompt overlay: the points and the box of the active object, and the rubber band of a new box.
- *
- * A positive point is a green disk with a plus, a negative point a red square with a minus.
- */
+/** Prompt overlay: the points and the box of the active object, and the rubber band of a new box. */
 
 import { drawSquare, strokeTwice } from "./overlay_canvas.js";
 
@@ -38,7 +34,7 @@ const HANDLES = [
 /** @type {Edges} */
 const ALL_EDGES = [1, 1, 1, 1];
 
-/** The layer of prompts. It shows changes at once, until `setPrompt` gives the saved ones. */
+/** It shows changes at once, until `setPrompt` gives the saved ones. */
 export class PromptOverlay {
   constructor() {
     /** @type {Prompt} */
@@ -47,7 +43,7 @@ export class PromptOverlay {
     this.hovered = null;
     /** A box that is being drawn. @type {Box | null} */
     this.band = null;
-    /** Whether points can be changed; if not they are drawn without handles and smaller. */
+    /** Otherwise points are smaller, and boxes have no handles. */
     this.isEditable = true;
   }
 

@@ -1,7 +1,4 @@
-/**
- * Runs of masks: the lengths of alternating runs of background and object, in rows from the top-left corner, background
- * first.
- */
+/** Runs of masks: the lengths of alternating runs of background and object, in rows, background first. */
 
 /** A size as [height, width] in pixels. @typedef {readonly [number, number]} Size */
 
@@ -74,13 +71,7 @@ export function equalRuns(left, right) {
   return true;
 }
 
-/**
- * Split the payload of a message into the runs of its masks.
- *
- * @param {Record<string, any>[]} masks The masks of the header, with the lengths of their runs.
- * @param {ArrayBuffer} payload
- * @returns {any[]} The masks with their runs.
- */
+/** Add the runs. @param {Record<string, any>[]} masks @param {ArrayBuffer} payload @returns {any[]} */
 export function splitRuns(masks, payload) {
   let start = 0;
   return masks.map((mask) => {

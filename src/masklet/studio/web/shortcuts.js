@@ -109,7 +109,7 @@ const ACTIONS = Object.entries(GROUPS).flatMap(([group, actions]) =>
   })),
 );
 
-/** What the mouse and the keyboard cursor do. Listed with the shortcuts; cannot be changed. */
+/** What the mouse and the keyboard cursor do, which cannot be changed. */
 export const GESTURES = [
   ["Left click", "Add a point that belongs to the object"],
   ["Right click, Shift + left click, long press", "Add a point that does not belong to it"],

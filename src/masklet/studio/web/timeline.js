@@ -66,11 +66,6 @@ export class Timeline {
     this.colors = Object.fromEntries(COLORS.split(" ").map((name) => [name, themeColor(`--${name}`)]));
   }
 
-  /** @returns {number[]} ids of the objects in the order of the lanes */
-  get objects() {
-    return this.store.objectIds;
-  }
-
   get plotWidth() {
     return Math.max(1, this.width - LABEL_PX - 8);
   }
@@ -108,7 +103,7 @@ export class Timeline {
   }
 
   revealObject() {
-    const index = this.store.object === null ? -1 : this.objects.indexOf(this.store.object);
+    const index = this.store.object === null ? -1 : this.store.objectIds.indexOf(this.store.object);
     if (index < 0) return;
     const visible = this.height - RULER_PX;
     if (index * LANE_PX < this.scroll) this.scroll = index * LANE_PX;
@@ -138,11 +133,11 @@ export class Timeline {
   /** @param {number} y @returns {number | null} */
   objectAt(y) {
     if (y < RULER_PX) return null;
-    return this.objects[Math.floor((y - RULER_PX + this.scroll) / LANE_PX)] ?? null;
+    return this.store.objectIds[Math.floor((y - RULER_PX + this.scroll) / LANE_PX)] ?? null;
   }
 
   resize() {
-    const lanes = Math.max(1, this.objects.length);
+    const lanes = Math.max(1, this.store.objectIds.length);
     const { width, height } = this;
     const ratio = devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
@@ -164,7 +159,7 @@ export class Timeline {
     context.beginPath();
     context.rect(0, RULER_PX, this.width, this.height - RULER_PX);
     context.clip();
-    const objects = this.objects;
+    const objects = store.objectIds;
     objects.forEach((object, index) => {
       const y = RULER_PX + index * LANE_PX - this.scroll;
       if (y + LANE_PX >= RULER_PX && y <= this.height) this.drawLane(object, y);

@@ -121,7 +121,7 @@ export class Tracking {
     await this.start({ medium, objects, start, stop, direction });
   }
 
-  /** Recompute the frames that depend on the last correction. */
+  /** Recompute what is planned. */
   async retrack() {
     const { plan } = this;
     if (!plan || this.starting || this.run?.medium === plan.medium) return;

@@ -314,7 +314,11 @@ export class Viewport extends Emitter {
     this.labels.setMasks(others.map(scaled));
     const active = this._masks.find(({ object }) => object === this._active);
     if (active) this._activeColor = active.color;
-    this._applyActive(active && !active.hidden ? scaled(active).runs : NO_RUNS);
+    const runs = active && !active.hidden ? scaled(active).runs : NO_RUNS;
+    if (!this._painted.outlasts(runs)) {
+      this._painted.forget();
+      this.labels.setActive(runs);
+    }
     this._renderer?.setPalette(
       others.map(({ object, color, locked }) => ({
         slot: this.labels.slots.get(object) ?? 0,
@@ -323,13 +327,6 @@ export class Viewport extends Emitter {
       })),
     );
     this.requestDraw();
-  }
-
-  /** @param {Uint32Array} runs */
-  _applyActive(runs) {
-    if (this._painted.outlasts(runs)) return;
-    this._painted.forget();
-    this.labels.setActive(runs);
   }
 
   _draw() {

@@ -36,12 +36,11 @@ export function openExport(app) {
   const checkedOnes = store.mediaList().filter((id) => store.media.get(id)?.checked);
   const scopes = [
     {
-      value: "shown",
       text: store.shown ? `This one: ${baseName(store.shown.path)}` : "This one",
       media: current === null ? [] : [current],
     },
-    { value: "annotated", text: `All with objects (${annotated.length})`, media: annotated },
-    { value: "checked", text: `All that are checked (${checkedOnes.length})`, media: checkedOnes },
+    { text: `All with objects (${annotated.length})`, media: annotated },
+    { text: `All that are checked (${checkedOnes.length})`, media: checkedOnes },
   ];
   const radios = scopes.map((entry, index) =>
     h(
@@ -50,7 +49,6 @@ export function openExport(app) {
       h("input", {
         type: "radio",
         name: scope,
-        value: entry.value,
         checked: index === (annotated.length > 1 ? 1 : 0),
         disabled: !entry.media.length,
         onchange: () => draw(),

@@ -65,14 +65,13 @@ export function createMediaList(app, root) {
 
   /** @param {number} id */
   function createRow(id) {
-    const row = h(
+    return h(
       "div",
       { class: "item", role: "option", id: `medium-${id}`, onclick: () => app.navigation.open(id) },
       h("img", { class: "thumb", alt: "", loading: "lazy", decoding: "async", src: `/frames/${id}/0?width=128` }),
       div("texts", span("name"), span("note")),
       span("mark"),
     );
-    return row;
   }
 
   /** @param {HTMLElement} row @param {number} id */
@@ -88,8 +87,7 @@ export function createMediaList(app, root) {
     const [name, note] = /** @type {HTMLElement[]} */ ([...row.querySelectorAll(".name, .note")]);
     setText(name, baseName(medium.path));
     const objects = store.objects.get(id)?.size || 0;
-    const kind =
-      medium.kind === "video" ? `${counted(medium.frames, "frame")}` : `${medium.size[1]} × ${medium.size[0]}`;
+    const kind = medium.kind === "video" ? counted(medium.frames, "frame") : `${medium.size[1]} × ${medium.size[0]}`;
     setText(note, objects ? `${kind} · ${counted(objects, "object")}` : kind);
     const mark = /** @type {HTMLElement} */ (row.querySelector(".mark"));
     if (medium.checked !== mark.hasChildNodes()) {

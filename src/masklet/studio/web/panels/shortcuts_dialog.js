@@ -70,21 +70,11 @@ export function openShortcuts(app) {
       groups.set(action.group, [...(groups.get(action.group) || []), row(action, conflicts)]);
     }
     const matches = (/** @type {string[]} */ texts) => texts.join(" ").toLowerCase().includes(wanted);
-    const gestures = GESTURES.filter(matches);
-    const marks = MARKS.filter(matches);
     fill(
       list,
       [...groups].map(([group, rows]) => part(group, rows)),
-      gestures.length > 0 &&
-        part(
-          "Mouse, pen and touch",
-          gestures.map(([gesture, effect]) => pair(effect, gesture)),
-        ),
-      marks.length > 0 &&
-        part(
-          "Marks of the timeline",
-          marks.map(([mark, meaning]) => pair(meaning, mark)),
-        ),
+      pairs("Mouse, pen and touch", GESTURES.filter(matches)),
+      pairs("Marks of the timeline", MARKS.filter(matches)),
     );
     const texts = [...conflicts].map(
       ([key, actions]) => `${showKey(key)} is used by: ${actions.map((action) => action.title).join("; ")}.`,
@@ -145,10 +135,7 @@ export function openShortcuts(app) {
       if (keys) draft = draft.with(action.id, keys);
       draw();
       const label = `Change the key of: ${action.title}`;
-      const again = [...list.querySelectorAll("button")].find(
-        (element) => element.getAttribute("aria-label") === label,
-      );
-      again?.focus();
+      /** @type {HTMLElement | null} */ (list.querySelector(`[aria-label="${label}"]`))?.focus();
     };
     field.addEventListener("keydown", (event) => {
       event.preventDefault();
@@ -174,7 +161,9 @@ function part(title, rows) {
   return h("section", { class: "part" }, h("h3", {}, title), div("columns", rows));
 }
 
-/** @param {string} meaning @param {string} sign */
-function pair(meaning, sign) {
-  return div("shortcut", span("title", meaning), span("muted", sign));
+/** @param {string} title @param {string[][]} rows each with a sign and its meaning */
+function pairs(title, rows) {
+  const pair = (/** @type {string[]} */ [sign, meaning]) =>
+    div("shortcut", span("title", meaning), span("muted", sign));
+  return rows.length > 0 && part(title, rows.map(pair));
 }

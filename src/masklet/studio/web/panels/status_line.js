@@ -64,11 +64,6 @@ export function createStatusLine(app, root) {
     fill(element, name && icon(name), text);
   }
 
-  function drawHint() {
-    const { store } = app;
-    setText(hint, store.shown ? HINTS[store.tool] : "");
-  }
-
   server.on("status", draw);
   let timer = 0;
   app.messages.onNote = (text) => {
@@ -78,6 +73,6 @@ export function createStatusLine(app, root) {
   };
   app.view.on("cursor", ({ x, y }) => setText(cursor, x === null ? "" : `${Math.floor(x)}, ${Math.floor(y)}`));
   app.store.subscribe(["project"], draw);
-  app.store.subscribe(["tool", "place"], drawHint);
+  app.store.subscribe(["tool", "place"], () => setText(hint, app.store.shown ? HINTS[app.store.tool] : ""));
   draw();
 }

@@ -16,8 +16,6 @@ export function createToolOptions(app, parent) {
   // the slider is logarithmic: sizes from 1 to 500 pixels in equal steps of their ratio
   const brush = slider({
     label: "Size",
-    min: 0,
-    max: 100,
     value: toSlider(view.brushSize || 20),
     format: (value) => `${fromSlider(value)} px`,
     oninput: (value) => (view.brushSize = fromSlider(value)),
@@ -25,7 +23,6 @@ export function createToolOptions(app, parent) {
   view.on("brush", ({ size }) => brush.set(toSlider(size)));
   const tolerance = slider({
     label: "Simplify",
-    min: 0,
     max: 20,
     step: 0.5,
     value: app.polygons.tolerance,
@@ -56,8 +53,6 @@ export function createToolOptions(app, parent) {
   };
   const opacity = slider({
     label: "Opacity",
-    min: 0,
-    max: 100,
     value: Math.round(app.opacity * 100),
     format: (value) => `${value} %`,
     oninput: (value) => app.setOpacity(value / 100),
