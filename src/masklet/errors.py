@@ -217,12 +217,41 @@ class MaskletWarning(UserWarning):
         self.code = code
 
 
+class MaskWarning(MaskletWarning):
+    """A mask may be wrong. The fields `warnings` of `Masks` and `TrackedFrame` list these.
+
+    Attributes:
+        code: The reason: `low-score`, `tiny-mask`, `mask-covers-image`, `area-jump` or `object-lost`.
+        message: What happened and what to do, on one line.
+        object_id: The object.
+        frame: Number of the frame in its video; None for an image.
+    """
+
+    def __init__(self, code: str, message: str, object_id: int, frame: int | None = None) -> None:
+        super().__init__(code, message)
+        self.message, self.object_id, self.frame = message, object_id, frame
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle all attributes."""
+        return type(self), (self.code, self.message, self.object_id, self.frame)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the warning as an object of the JSON output."""
+        frame = {} if self.frame is None else {"frame": self.frame}
+        return {"code": self.code, "object": self.object_id, **frame, "message": self.message}
+
+
 _PACKAGE = str(Path(__file__).parent)
 
 
 def warn(code: str, message: str) -> None:
     """Issue a `MaskletWarning` at the nearest caller outside this package."""
+    issue(MaskletWarning(code, message))
+
+
+def issue(warning: MaskletWarning) -> None:
+    """Issue a warning at the nearest caller outside this package."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(MaskletWarning(code, message), stacklevel=level)
+    warnings.warn(warning, stacklevel=level)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
-from masklet.errors import BackendError, PromptError, SettingsError
+from masklet.errors import BackendError, PromptError, SettingsError, issue
 from masklet.images import read_image
 from masklet.images.image_source import ImageSource
 from masklet.masks.masks import Masks
@@ -175,10 +175,10 @@ class Segmenter:
             self.backend.attend(features, [Recall(((0, memory),), ((1, memory),))])
 
     @overload  # it comes first, since a `str` is also a sequence
-    def embed(self, image: ImageSource, *, lazy: bool = False) -> EmbeddedImage: ...  # type: ignore[overload-overlap]
+    def embed(self, image: ImageSource, *, lazy: bool = False, warn: bool = True) -> EmbeddedImage: ...  # type: ignore[overload-overlap]
     @overload
-    def embed(self, image: Sequence[ImageSource], *, lazy: bool = False) -> list[EmbeddedImage]: ...
-    def embed(self, image: Any, *, lazy: bool = False) -> EmbeddedImage | list[EmbeddedImage]:
+    def embed(self, image: Sequence[ImageSource], *, lazy: bool = False, warn: bool = True) -> list[EmbeddedImage]: ...
+    def embed(self, image: Any, *, lazy: bool = False, warn: bool = True) -> EmbeddedImage | list[EmbeddedImage]:
         """Encode an image once, for any number of prompts.
 
         A model with a zoom also encodes the crop around each object, when a prompt first needs it. Crops are kept in a
@@ -190,6 +190,7 @@ class Segmenter:
             lazy: With a zoom, encode the full image when a prompt first needs it. Boxes and masks need only its crops,
                 so that an image that is prompted only with them is encoded less often. Without a zoom every prompt
                 needs the full image, and `lazy` changes nothing.
+            warn: Issue a Python warning for a mask that is probably wrong. `Masks.warnings` has it in any case.
 
         Returns:
             The encoded image, or a list of them for a list or tuple.
@@ -200,7 +201,7 @@ class Segmenter:
         """
         sources = image if isinstance(image, list | tuple) else [image]
         images = [self._read_unshared(source) for source in sources]
-        embedded = EmbeddedImage.encode(self.backend, images, self.view, lazy=lazy)
+        embedded = EmbeddedImage.encode(self.backend, images, self.view, lazy=lazy, warn=warn)
         return embedded if isinstance(image, list | tuple) else embedded[0]
 
     @refuse_sam2_arguments("segment(image, {})")
@@ -221,7 +222,7 @@ class Segmenter:
             ImageError: The image cannot be read.
         """
         by_object = group_by_object(prompts, "segment(image, {})")
-        embedded = EmbeddedImage.encode(self.backend, [read_image(image)], self.view, lazy=True)[0]
+        embedded = EmbeddedImage.encode(self.backend, [read_image(image)], self.view, lazy=True, warn=True)[0]
         return embedded.predict(by_object, multimask=multimask)
 
     def references(self) -> References:
@@ -285,7 +286,8 @@ class Segmenter:
             postprocessing: Hole filling, removal of islands, and separation of objects.
 
         Returns:
-            Iterator over the tracked frames, each with the masks of all objects.
+            Iterator over the tracked frames, each with the masks of all objects. Masks that are probably wrong are
+            reported in `TrackedFrame.warnings` and as Python warnings, each kind once for an object.
 
         Raises:
             PromptError: A point lies outside the frame, an argument is not a prompt, or a prompted frame is outside the
@@ -302,11 +304,11 @@ class Segmenter:
         if hasattr(video, "frames"):
             traversal = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
             tracker = self._create_tracker(TraversedVideo(video, traversal), len(video), postprocessing)
-            return _track_video(tracker, video, schedule, traversal)
+            return _issue_warnings(_track_video(tracker, video, schedule, traversal))
         if direction != "forward":
             message = f"a camera or an iterator delivers frames once; direction must be forward, got {direction!r}"
             raise SettingsError("bad-usage", message)
-        return _track_stream(self.tracker(postprocessing=postprocessing), video, schedule)
+        return _issue_warnings(_track_stream(self.tracker(postprocessing=postprocessing), video, schedule))
 
     def generate_masks(
         self,
@@ -418,6 +420,13 @@ def _track_stream(tracker: Tracker, frames: Iterable[Frame], schedule: Schedule)
     yield from dropwhile(lambda frame: not len(frame.masks), tracked)
     if waiting:
         raise PromptError("unknown-frame", f"the stream ended before frame {min(waiting)}, which has a prompt")
+
+
+def _issue_warnings(frames: Iterator[TrackedFrame]) -> Iterator[TrackedFrame]:
+    for frame in frames:
+        for warning in frame.warnings:
+            issue(warning)
+        yield frame
 
 
 def _open(source: Any) -> Any:

@@ -44,7 +44,7 @@ def draw_worst_objects(
     for result in _spread_over_scenes(ordered, lambda result: result.image):
         image, annotation = data[result.image].read()
         ground_truth = annotation.mask(result.object_id)
-        prompt, prediction = _predict_again(model.embed(image), ground_truth, prompt_name)
+        prompt, prediction = _predict_again(model.embed(image, warn=False), ground_truth, prompt_name)
         category = annotation.categories.get(result.object_id, "")
         caption = f"{result.image}, object {result.object_id} {category}".strip()
         jpeg = draw_comparison(image, ground_truth, prediction, prompt)
@@ -60,7 +60,7 @@ def draw_worst_clicks(model: Segmenter, data: Images, results: Sequence[ObjectCl
         image, annotation = data[result.image].read()
         worst = result.ious.index(min(result.ious))
         prompt = click(*result.clicks[worst])
-        prediction = model.embed(image).predict(prompt).binary[0]
+        prediction = model.embed(image, warn=False).predict(prompt).binary[0]
         caption = f"{result.image}, object {result.object_id} {result.category}".strip()
         jpeg = draw_comparison(image, annotation.mask(result.object_id), prediction, prompt)
         details = f"median IoU {100 * result.median:.1f}, worst click {100 * result.ious[worst]:.1f}"

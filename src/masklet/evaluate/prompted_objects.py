@@ -50,7 +50,7 @@ def embed_objects(model: Segmenter, record: AnnotatedImage) -> Iterator[Prompted
         MaskletError: The image or its annotation cannot be read.
     """
     image, annotation = record.read()
-    embedded = model.embed(image, lazy=True)
+    embedded = model.embed(image, lazy=True, warn=False)
     for start in range(0, len(annotation.object_ids), MAX_OBJECTS_PER_CALL):
         masks = {key: annotation.mask(key) for key in annotation.object_ids[start : start + MAX_OBJECTS_PER_CALL]}
         visible = {key: mask for key, mask in masks.items() if mask.any()}

@@ -33,7 +33,7 @@ def run_sample(backend: OnnxBackend, image: NDArray[np.uint8]) -> list[Masks]:
     centers = (np.arange(CLICKS_PER_SIDE) + 0.5) / CLICKS_PER_SIDE
     prompts = [click(x * width, y * height) for y in centers for x in centers]
     tracker = Tracker(backend)
-    results = [Segmenter(backend).embed(image).predict(prompts)]
+    results = [Segmenter(backend).embed(image, warn=False).predict(prompts)]
     results.append(tracker.prompt(0, {1: click(width / 2, height / 2)}, image))
     moving = (Frame(frame, None, _shift(image, frame)) for frame in range(1, NUM_FRAMES))
     return [*results, *(frame.masks for frame in propagate(tracker, visit_in_order(moving)))]

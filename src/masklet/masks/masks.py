@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from masklet.config import CERTAIN_LOGIT
-from masklet.errors import BackendError, FormatError, PromptError, SettingsError
+from masklet.errors import BackendError, FormatError, MaskWarning, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
 from masklet.masks import connected_components, effects, interop, mask_files, polygons, rle
 from masklet.masks import overlay as drawing
@@ -46,6 +47,7 @@ class Masks:
         crops: Part of the image that each mask's logits cover, N crops; None is the whole image. By default all are
             None.
         labels: Label of each mask's object, the name of its class, or None. By default all are None.
+        warnings: Reasons to doubt masks, as a prediction reports them: at most one of each kind for an object.
 
     Raises:
         PromptError: `mask-shape`. Shapes or dtypes do not fit together. `bad-prompt`. A label is invalid.
@@ -65,6 +67,7 @@ class Masks:
     object_scores: NDArray[np.float32]
     crops: tuple[Crop | None, ...] = ()
     labels: tuple[str | None, ...] = ()
+    warnings: tuple[MaskWarning, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.low_res.shape
@@ -197,6 +200,7 @@ class Masks:
             object_scores=np.concatenate([part.object_scores for part in full]),
             crops=tuple(crop for part in full for crop in part.crops) if same_shape else (),
             labels=tuple(label for part in full for label in part.labels),
+            warnings=tuple(warning for part in full for warning in part.warnings),
         )
 
     def __len__(self) -> int:
@@ -208,14 +212,16 @@ class Masks:
     def __getitem__(self, which: int | slice | list[int] | NDArray[Any]) -> Masks:
         """Return the masks at a position, a slice, several positions, or where an array (N,) of booleans is true."""
         positions = np.atleast_1d(np.arange(len(self))[which])
+        object_ids = tuple(self.object_ids[position] for position in positions)
         return replace(
             self,
             low_res=self.low_res[positions],
             scores=self.scores[positions],
-            object_ids=tuple(self.object_ids[position] for position in positions),
+            object_ids=object_ids,
             object_scores=self.object_scores[positions],
             crops=tuple(self.crops[position] for position in positions),
             labels=tuple(self.labels[position] for position in positions),
+            warnings=tuple(warning for warning in self.warnings if warning.object_id in object_ids),
         )
 
     def __repr__(self) -> str:
@@ -286,6 +292,14 @@ class Masks:
     def areas(self) -> NDArray[np.int64]:
         """Areas (N,) in pixels of the image. Read-only, computed on first access and cached."""
         return _make_read_only(np.array([np.count_nonzero(mask) for mask in self._iterate_binary()], np.int64))
+
+    def estimate_areas(self) -> NDArray[np.int64]:
+        """Estimate the areas (N,) in pixels of the image from `low_res`, without resizing it."""
+        if "areas" in self.__dict__:
+            return self.areas
+        counts = np.count_nonzero(self.low_res > 0, axis=(1, 2))
+        sizes = np.array([math.prod(crop.size if crop else self.size) for crop in self.crops], np.float64)
+        return np.asarray(np.rint(counts * sizes / math.prod(self.low_res.shape[1:])), np.int64)
 
     @cached_property
     def boxes(self) -> NDArray[np.float32]:

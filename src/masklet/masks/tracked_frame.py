@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from masklet.errors import MaskWarning
 from masklet.masks.masks import Masks
 
 
@@ -16,12 +17,14 @@ class TrackedFrame:
         time: Presentation time in seconds, or None if the source has none.
         masks: One mask per object, at the frame's size.
         corrupt: Whether the frame could not be decoded completely.
+        warnings: Reasons to doubt masks of this frame, each kind only once for an object in a video.
     """
 
     index: int
     time: float | None
     masks: Masks
     corrupt: bool = False
+    warnings: tuple[MaskWarning, ...] = ()
 
     def __repr__(self) -> str:
         corrupt = ", corrupt=True" if self.corrupt else ""

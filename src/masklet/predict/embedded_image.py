@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from masklet.backend import Backend, Features, Recall
 from masklet.config import NUM_CANDIDATES
-from masklet.errors import PromptError
+from masklet.errors import PromptError, issue
 from masklet.masks.masks import Masks
+from masklet.predict.mask_checks import check_masks
 from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
@@ -24,6 +26,9 @@ from masklet.views.view import WHOLE_VIEW, View
 class EmbeddedImage:
     """Encoded image, ready for any number of prompts. Build it with `Segmenter.embed`.
 
+    A mask that is probably wrong gets a `MaskWarning` in `Masks.warnings`. An image of `Segmenter.embed` also issues it
+    as a Python warning, each kind once for an object.
+
     With a zoom each object is predicted in a crop around it. The whole image and the crops are encoded when they are
     first needed, and kept in a cache of `masklet.views.encoded_frame.MAX_FEATURE_BYTES`, which drops the least recently
     used one.
@@ -34,8 +39,9 @@ class EmbeddedImage:
         >>> masks = image.predict(click(630, 300) + click(690, 400, positive=False), refine=masks)
     """
 
-    def __init__(self, frame: EncodedFrame, view: View = WHOLE_VIEW) -> None:
-        self._frame, self._view = frame, view
+    def __init__(self, frame: EncodedFrame, view: View = WHOLE_VIEW, *, warn: bool = False) -> None:
+        self._frame, self._view, self._warn = frame, view, warn
+        self._issued: set[tuple[int, str]] = set()
 
     def __repr__(self) -> str:
         view = f", {self._view}" if self._view.has_regions else ""
@@ -43,7 +49,12 @@ class EmbeddedImage:
 
     @staticmethod
     def encode(
-        backend: Backend, images: Sequence[NDArray[np.uint8]], view: View = WHOLE_VIEW, *, lazy: bool = False
+        backend: Backend,
+        images: Sequence[NDArray[np.uint8]],
+        view: View = WHOLE_VIEW,
+        *,
+        lazy: bool = False,
+        warn: bool = False,
     ) -> list[EmbeddedImage]:
         """Encode images (H, W, 3) uint8 RGB of any sizes in one call.
 
@@ -52,12 +63,13 @@ class EmbeddedImage:
             images: The images, which must not change if the view has regions.
             view: Rule that places the regions in which objects are predicted.
             lazy: Encode a whole image only when a prompt first needs it, as a view without a first look always does.
+            warn: Issue Python warnings for masks that are probably wrong.
         """
         if view.has_regions and (lazy or not view.looks):
             frames = [EncodedFrame(backend, image, FeatureCache(backend)) for image in images]
         else:
             frames = EncodedFrame.encode_all(backend, images, keep_images=view.has_regions)
-        return [EmbeddedImage(frame, view) for frame in frames]
+        return [EmbeddedImage(frame, view, warn=warn) for frame in frames]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,7 +119,17 @@ class EmbeddedImage:
         predicted = {key: by_key[key] for key in objects}
         labels = {key: prompt.label or (refined[key].labels[0] if key in refined else None)
                   for key, prompt in by_object.items()}  # fmt: skip
-        return self._build_masks(predicted, labels, rules)
+        masks = self._build_masks(predicted, labels, rules)
+        masks = replace(masks, warnings=check_masks(masks, by_object))
+        self._issue(masks)
+        return masks
+
+    def _issue(self, masks: Masks) -> None:
+        """Issue the warnings that were not issued before."""
+        for warning in masks.warnings if self._warn else ():
+            if (warning.object_id, warning.code) not in self._issued:
+                self._issued.add((warning.object_id, warning.code))
+                issue(warning)
 
     def _build_masks(
         self, predicted: Mapping[int, PredictedMask], labels: Mapping[int, str | None], rules: PromptRules

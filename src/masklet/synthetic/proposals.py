@@ -106,7 +106,7 @@ def propose_masks(segmenter: Segmenter, image: NDArray[np.uint8], most: int = 16
         The proposals in the order of the mask generator, without duplicates.
     """
     generated = segmenter.generate_masks(image, GENERATOR_OPTIONS)
-    embedded = segmenter.embed(image, lazy=True)
+    embedded = segmenter.embed(image, lazy=True, warn=False)
     candidates = [
         _replace_mask(proposal, mask)
         for proposal in generated

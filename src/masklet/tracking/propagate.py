@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from masklet.errors import VideoError
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
+from masklet.predict.mask_checks import list_facts
+from masklet.tracking.monitor import TrackingMonitor
 from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame
 
@@ -35,7 +38,7 @@ def propagate(
     progress: Callable[[int], object] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[TrackedFrame]:
-    """Track all objects through frames, and yield the masks of each frame.
+    """Track all objects through frames, and yield the masks of each frame with reasons to doubt them.
 
     Between two frames the caller may prompt the tracker, correct an object, or remove one: the next frame sees it. It
     may also close the iterator, after which the tracker has the results of the frames that were yielded.
@@ -57,12 +60,13 @@ def propagate(
     Raises:
         VideoError: `frame-corrupt`, with `on_corrupt="raise"`.
     """
-    remaining = iter(visits)
+    remaining, monitor = iter(visits), TrackingMonitor()
     for done in count(1):
         visit = None if stop and stop() else next(remaining, None)
         if visit is None:
             return
-        yield _track_frame(tracker, visit, before, after, on_corrupt)
+        frame = _track_frame(tracker, visit, before, after, on_corrupt)
+        yield frame if visit.frame is None or frame.corrupt else _add_warnings(frame, monitor, tracker, visit.position)
         if needed:
             _drop_unreachable(tracker, visit, needed(visit))
         if progress:
@@ -93,6 +97,12 @@ def _track_frame(
     if after:
         masks = after(visit.position, frame, masks)
     return TrackedFrame(visit.index, visit.time, masks, corrupt=frame.corrupt)
+
+
+def _add_warnings(frame: TrackedFrame, monitor: TrackingMonitor, tracker: Tracker, position: int) -> TrackedFrame:
+    prompts = {key: track.prompts[position] for key, track in tracker.tracks.items() if position in track.prompts}
+    warnings = monitor.check(frame.index, frame.masks.size, list_facts(frame.masks), prompts)
+    return replace(frame, warnings=warnings) if warnings else frame
 
 
 def _is_prompted(tracker: Tracker, visit: VisitedFrame) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RECENT_MEMORY
+from masklet.predict.mask_checks import check_masks
 from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
@@ -130,7 +132,7 @@ class Tracker:
             image: Image of the frame, (H, W, 3) uint8 RGB. Not needed with a video, or on the last frame.
 
         Returns:
-            The masks of all objects on the frame.
+            The masks of all objects on the frame. Their `warnings` are about the prompted objects.
 
         Raises:
             PromptError: A point lies outside the frame, or an argument is not a prompt.
@@ -153,7 +155,8 @@ class Tracker:
                 record = start_record(self.backend, self.memory, result, opened.size)
                 tracks[key].add_prompted(frame, by_object[key], result, memory, record)
         self.tracks |= tracks
-        return self.masks(frame)
+        masks = self.masks(frame)
+        return replace(masks, warnings=check_masks(masks, by_object, frame))
 
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
         """Track all objects to a frame.
