@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from masklet.studio import connection
+from masklet.studio import connection, websocket
 from masklet.studio.connection import MAX_CLIENTS, TRY_LATER, Client
 from masklet.studio.messages import pack, unpack
 from masklet.studio.server import Server
-from support.studio import Visitor, ask
+from masklet.studio.websocket_protocol import WebSocketProtocol
+from support.studio import Visitor, ask, serve
 
 
 def close_code(socket: ClientConnection) -> int:
@@ -109,9 +112,9 @@ def test_a_message_may_have_a_mebibyte(visitor: Visitor) -> None:
         assert ask(socket, "hello", a=filler)["arguments"] == {"a": filler}
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, at most 5 s."""
-    deadline = time.monotonic() + 5
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert condition()
@@ -201,6 +204,50 @@ def test_a_client_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyP
     queue.client.send_text("x" * 900)
     queue.client.send_text("later")
     assert queue.read() == [TRY_LATER]
+
+
+@pytest.fixture
+def silent_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, socket.socket]]:
+    """A server that waits a second for its clients, and a connection with an open WebSocket that sends nothing."""
+    monkeypatch.setattr(websocket, "_SEND_TIMEOUT_S", 0.5)
+    make_protocol = WebSocketProtocol.__init__
+
+    def make_hasty(protocol: WebSocketProtocol, *arguments: Any, **options: Any) -> None:
+        make_protocol(protocol, *arguments, **options)
+        protocol.ping_interval, protocol.ping_timeout, protocol.close_timeout = 1.0, 1.0, 0.5
+
+    monkeypatch.setattr(WebSocketProtocol, "__init__", make_hasty)
+    with serve() as server, socket.socket() as raw:
+        visitor = Visitor(server)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(60)
+        raw.connect(("127.0.0.1", server.port))
+        own = f"Host: 127.0.0.1:{server.port}\r\nCookie: {visitor.cookie}\r\n"
+        upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        raw.sendall(f"GET /ws HTTP/1.1\r\n{own}{upgrade}Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+        assert raw.recv(4096).startswith(b"HTTP/1.1 101")
+        wait_until(lambda: len(server._site.clients) == 1)
+        yield server, raw
+
+
+def test_a_client_without_a_pong_is_asked_to_connect_again(silent_client: tuple[Server, socket.socket]) -> None:
+    _, raw = silent_client
+    received = b""
+    while part := raw.recv(4096):
+        received += part
+    assert received[-25:].startswith(b"\x88") and int.from_bytes(received[-23:-21], "big") == TRY_LATER
+
+
+def test_the_connection_of_a_client_that_does_not_read_is_cut_off(
+    silent_client: tuple[Server, socket.socket],
+) -> None:
+    server, _ = silent_client
+    connections = server._server.server_state.connections
+    (client,) = server._site.clients
+    for _ in range(8):
+        client.send_text("x" * (4 << 20))
+    wait_until(lambda: not len(server._site.clients))
+    wait_until(lambda: not connections)
 
 
 def test_messages_from_many_threads_arrive_in_order(server: Server, visitor: Visitor) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 
 import pytest
 
 from masklet.errors import ResourceError
 from masklet.studio import app, http_protocol
-from masklet.studio.connection import FrameRequest
+from masklet.studio.connection import Content, FrameRequest
 from masklet.studio.server import Server
-from support.studio import Visitor, ask, serve
+from support.studio import RecordedCommands, Visitor, ask, serve
+
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 
 
 def test_the_page_and_its_files_are_served(visitor: Visitor) -> None:
@@ -94,6 +101,131 @@ def test_annotations_are_read_from_the_body(visitor: Visitor, monkeypatch: pytes
 @pytest.mark.parametrize("name", ["", "..%2Fa", "a%5Cb", "a%0Ab", "a" * 256])
 def test_the_name_of_an_import_has_no_folder(name: str, visitor: Visitor) -> None:
     assert visitor.request("POST", f"/imports/2?name={name}", b"").code == "bad-request"
+
+
+def exchange(port: int, data: bytes) -> tuple[int, dict[str, object]]:
+    """Send bytes, and return the status and the problem of the response, after which the connection is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
+        raw.sendall(data)
+        received = b""
+        while part := raw.recv(65536):
+            received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [("GET /" + "a" * 9000, "", 400), ("GET /ws", "A: b\r\n" * 200, 400), ("GET /ws", f"A: {'b' * 9000}\r\n", 400),
+     ("GET /ws", "Content-Length: 3\r\n", 400), ("GET /ws", "Transfer-Encoding: chunked\r\n", 400),
+     ("POST /ws", "", 405), ("GET /ws", "Sec-WebSocket-Version: 8\r\n", 400), ("GET /enter", "", 404),
+     ("GET /frames/1/0", "", 404), ("GET /live/9/ws", "", 404)],
+    ids=lambda value: value[:20] if isinstance(value, str) else None,
+)  # fmt: skip
+def test_a_handshake_that_cannot_succeed_is_refused_at_once(
+    line: str, headers: str, status: int, server: Server, visitor: Visitor
+) -> None:
+    """Else any web page could take all connections with WebSockets to a long address."""
+    own = f"Host: 127.0.0.1:{visitor.port}\r\nCookie: {visitor.cookie}\r\n"
+    found, body = exchange(visitor.port, f"{line} HTTP/1.1\r\n{own}{UPGRADE}{headers}\r\n".encode())
+    assert (found, body["status"]) == (status, status)
+
+
+def test_the_refusal_of_what_is_not_http_is_a_problem(server: Server) -> None:
+    for data in (b"GET\r\n\r\n", b"G\x00T / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+        status, body = exchange(server.port, data)
+        assert (status, body["code"]) == (400, "bad-request")
+
+
+def test_a_body_that_goes_wrong_after_the_response_ends_the_connection(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"POST /none HTTP/1.1\r\nHost: localhost\r\nCookie: masklet-80={visitor.cookie.partition('=')[2]}\r\n"
+    with socket.create_connection(("127.0.0.1", visitor.port), timeout=60) as raw:
+        raw.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        received = b""
+        while not received.endswith(b"}"):
+            received += raw.recv(4096)
+        assert received.startswith(b"HTTP/1.1 404")
+        raw.sendall(b"no chunk\r\n")
+        assert raw.recv(4096) == b""
+    assert not caplog.records
+
+
+def begin_import(visitor: Visitor, rest: bytes) -> bytes:
+    """Send a part of an import, and return the response, after which the connection is closed."""
+    head = f"POST /imports/1?name=a.json HTTP/1.1\r\nHost: 127.0.0.1:{visitor.port}\r\nCookie: {visitor.cookie}\r\n"
+    with socket.create_connection(("127.0.0.1", visitor.port), timeout=60) as raw:
+        raw.sendall(head.encode() + rest)
+        return b"".join(iter(lambda: raw.recv(4096), b""))
+
+
+def test_a_client_that_disconnects_while_it_sends_is_no_bug(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    response = begin_import(visitor, b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno chunk\r\n")
+    assert response.startswith(b"HTTP/1.1 400") and visitor.get("/").status == 200
+    assert not caplog.records
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_BODY_TIMEOUT_S", 0.2)
+    response = begin_import(visitor, b"Content-Length: 9\r\n\r\nabc")
+    assert response.startswith(b"HTTP/1.1 408") and b'"code":"too-slow"' in response
+
+
+class LargeResources(RecordedCommands):
+    """A frame and an export of 8 MiB."""
+
+    def frame(self, request: FrameRequest) -> Content:
+        """Return zeros at once."""
+        return Content(bytes(8 << 20), "image/png")
+
+    def export(self, name: str) -> Content:
+        """Return zeros in pieces of a mebibyte."""
+        return Content(iter([bytes(1 << 20)] * 8), "application/zip")
+
+
+@pytest.fixture
+def start_download(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], socket.socket]]:
+    """A function that requests a resource of 8 MiB from a server that waits 1.4 s, and returns the connection."""
+    monkeypatch.setattr(http_protocol, "_REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("support.studio.RecordedCommands", LargeResources)
+    with serve() as server, socket.socket() as raw:
+        visitor = Visitor(server)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        raw.settimeout(60)
+        raw.connect(("127.0.0.1", server.port))
+
+        def start(path: str) -> socket.socket:
+            own = f"Host: 127.0.0.1:{server.port}\r\nCookie: {visitor.cookie}\r\n"
+            raw.sendall(f"GET {path} HTTP/1.1\r\n{own}\r\n".encode())
+            return raw
+
+        yield start
+
+
+def test_a_download_to_a_slow_client_is_not_cut_off(start_download: Callable[[str], socket.socket]) -> None:
+    download = start_download("/frames/1/0")
+    received = 0
+    while received < 8 << 20:
+        goal = received + (1 << 18)
+        while received < min(goal, 8 << 20):
+            part = download.recv(1 << 16)
+            assert part, "the download is cut off"
+            received += len(part)
+        time.sleep(0.05)
+
+
+def test_a_client_that_does_not_read_a_download_is_disconnected(
+    start_download: Callable[[str], socket.socket],
+) -> None:
+    download = start_download("/exports/a.zip")
+    time.sleep(2)
+    received = 0
+    with suppress(ConnectionResetError):
+        while part := download.recv(1 << 20):
+            received += len(part)
+            assert received < 8 << 20
 
 
 def test_a_request_that_is_not_http_is_refused(server: Server) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
@@ -27,6 +27,7 @@ from masklet.studio.static_files import serve_file
 from masklet.studio.websocket import Socket
 
 _MAX_FORM_BYTES, _FORM_TIMEOUT_S = 4096, 10.0
+_BODY_TIMEOUT_S = 10.0  # in which a part of a body arrives
 MAX_IMPORT_BYTES = 64 << 20
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _REGION = re.compile(r"[0-9]{1,6}(?:,[0-9]{1,6}){3}", re.ASCII)
@@ -84,10 +85,10 @@ def build_app(site: Site, access: Access) -> ASGIApp:
         WebSocketRoute("/ws", resources.serve_socket),
         Route("/live/{camera}", resources.show_camera),
         WebSocketRoute("/live/{camera}/ws", resources.serve_camera),
+        WebSocketRoute("/{path:path}", resources.refuse_socket),
     ]
-    app = Starlette(
-        routes=routes, exception_handlers={HTTPException: _refuse, MaskletError: _report, Exception: _report}
-    )
+    handlers = {HTTPException: _refuse, MaskletError: _report, ClientDisconnect: _forget, Exception: _report}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Guard(app, access)
 
@@ -167,6 +168,10 @@ class _Resources:
         else:
             await Socket(socket, camera, camera.clients).run()
 
+    async def refuse_socket(self, socket: WebSocket) -> None:
+        """Refuse a WebSocket at a path that has none."""
+        await socket.send_denial_response(problem(404, "not-found"))
+
     def _find_camera(self, number: str) -> LiveCommands | None:
         """Return the commands of a camera, which are numbered from 1."""
         return {str(position): camera for position, camera in enumerate(self._site.cameras, start=1)}.get(number)
@@ -183,18 +188,24 @@ async def _read_body(request: Request, limit: int) -> bytes:
     """Read the body of a request.
 
     Raises:
-        HTTPException: 413. It is longer than `limit` bytes.
+        HTTPException: 413. It is longer than `limit` bytes. 408. The client stops sending it.
     """
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > limit:
         raise HTTPException(413)
-    parts, total = [], 0
-    async for part in request.stream():
+    parts: list[bytes] = []
+    total, stream = 0, request.stream()
+    while True:
+        try:
+            part = await asyncio.wait_for(stream.__anext__(), _BODY_TIMEOUT_S)
+        except StopAsyncIteration:
+            return b"".join(parts)
+        except asyncio.TimeoutError:
+            raise HTTPException(408) from None
         total += len(part)
         if total > limit:
             raise HTTPException(413)
         parts.append(part)
-    return b"".join(parts)
 
 
 async def _read_token(request: Request) -> str:
@@ -242,9 +253,14 @@ _CODES = {
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     allowed = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
-    connection = {"connection": "close"} if error.status_code == 413 else {}
+    connection = {"connection": "close"} if error.status_code in (408, 413) else {}
     return problem(error.status_code, _CODES.get(error.status_code, "bad-request"), **allowed, **connection)
 
 
 async def _report(request: Request, error: Exception) -> Response:
     return problem_of(error)
+
+
+async def _forget(request: Request, error: Exception) -> Response:
+    """Return a response that nobody reads, because the client has disconnected."""
+    return problem(400, "bad-request", "the client has disconnected")

@@ -14,9 +14,10 @@ import uvicorn
 from masklet.errors import ResourceError
 from masklet.studio.app import Site, build_app
 from masklet.studio.entry_file import EntryFile
-from masklet.studio.http_protocol import MAX_CONNECTIONS, HttpProtocol
+from masklet.studio.http_protocol import HttpProtocol
 from masklet.studio.security import CODE_LIFETIME_S, Access
 from masklet.studio.websocket import MAX_BINARY_BYTES
+from masklet.studio.websocket_protocol import WebSocketProtocol
 
 _log = logging.getLogger("masklet.studio")
 
@@ -59,10 +60,9 @@ class Server:
             lifespan="off",
             loop="asyncio",
             http=HttpProtocol,
-            ws="websockets-sansio",
+            ws=WebSocketProtocol,
             ws_max_size=MAX_BINARY_BYTES,
             ws_per_message_deflate=False,
-            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = uvicorn.Server(config)
