@@ -15,7 +15,7 @@ from PIL import Image
 from typer.main import get_command
 
 import masklet
-from masklet.cli.main import app
+from masklet.cli.commands import app
 from masklet.formats import FORMATS
 from masklet.memory.policies import parse_memory
 from masklet.segmenter import Segmenter

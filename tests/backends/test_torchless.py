@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from masklet.checkpoints import key_names, write_tensors
-from masklet.cli.main import app
+from masklet.cli.commands import app
 from masklet.formats import FORMATS
 from support import dataset_layouts
 from support.clips import write_clip

@@ -168,7 +168,7 @@ def test_every_other_exception_has_its_status(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_download_and_keeps_the_finished_part(own_home: Path, number: int, status: int) -> None:
     release = RELEASES["sam2.1-tiny"]
     with serve(bytes(release.size_bytes // 100), send_half_and_stall) as server:

@@ -14,7 +14,8 @@ import typer
 from PIL import Image
 from typer.main import get_command
 
-from masklet.cli.main import app, main
+from masklet.cli.commands import app
+from masklet.cli.main import main
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import ModelOptions, parse_formats
 from masklet.errors import SettingsError

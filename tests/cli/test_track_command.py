@@ -601,7 +601,7 @@ def test_a_job_killed_at_random_times_ends_with_the_same_output(
         assert sorted(path.name for path in (out / ".masklet").iterdir()) == ["journal.jsonl", "lock"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_job_shows_how_to_resume(
     number: int, status: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
 ) -> None:

@@ -128,7 +128,7 @@ def test_an_unplugged_camera_is_an_error_and_everything_is_saved(
         assert len(list(seen.decode(video=0))) == summary["frames"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_everything_is_saved_after_a_signal(
     number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

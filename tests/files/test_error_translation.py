@@ -52,7 +52,7 @@ def test_an_exception_that_is_returned_is_not_changed() -> None:
             (number, "output-unwritable", "choose another place")
             for number in (errno.EACCES, errno.EROFS, errno.ENOENT)
         ),
-        *((number, "output-failed", "check the disk") for number in (errno.EIO, errno.ENOTDIR)),
+        *((number, "output-failed", "check the disk") for number in (errno.EIO, errno.EBUSY)),
     ],
 )
 def test_an_error_of_writing_names_a_remedy(tmp_path: Path, number: int, code: str, remedy: str) -> None:

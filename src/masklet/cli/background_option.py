@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +21,12 @@ def parse_background(text: str) -> Background:
 
     Raises:
         SettingsError: It is neither.
+        InputNotFound: It is the path of a file that is missing or cannot be read.
         ImageError: The file is not an image.
     """
+    from masklet.files.image_files import has_image_suffix
     from masklet.formats import read_background
+    from masklet.images import read_image
 
-    return read_background(text)
+    is_path = os.path.lexists(text) or os.path.dirname(text) or has_image_suffix(Path(text))  # noqa: PTH120 - of text
+    return read_image(text) if is_path else read_background(text)

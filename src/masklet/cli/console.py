@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from masklet.errors import MaskletError
+from masklet.cli.streams import discard_stream
+from masklet.errors import MaskletError, ResourceError
+from masklet.files.error_translation import translate_errors
 
 PARTLY_DONE = 3  # exit status of a command that failed for some of its inputs and finished the others
 
@@ -18,12 +21,12 @@ Progress = Callable[[int, int | None], None]
 
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout. Paths become strings; NaN raises `ValueError`, because JSON has none."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
+    _print(json.dumps(value, indent=2, default=str, allow_nan=False) + "\n")
 
 
 def print_line(text: str) -> None:
     """Write one line of data to stdout, with control characters escaped."""
-    sys.stdout.write(escape_unprintable(text) + "\n")
+    _print(escape_unprintable(text) + "\n")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -31,12 +34,39 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [[escape_unprintable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
     for line in lines:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+        _print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def flush_stdout() -> None:
+    """Write what is buffered to stdout.
+
+    Raises:
+        BrokenPipeError: The reader has closed it.
+        ResourceError: `disk-full` or `output-failed`. It cannot be written.
+    """
+    with translate_errors(OSError, into=_translate_stdout_error):
+        sys.stdout.flush()
 
 
 def say(text: str) -> None:
-    """Write one line to stderr, with control characters escaped."""
-    sys.stderr.write(escape_unprintable(text) + "\n")
+    """Write one line to stderr, with control characters escaped. Lines are lost if stderr cannot be written."""
+    try:
+        sys.stderr.write(escape_unprintable(text) + "\n")
+    except OSError:  # messages do not end a job
+        discard_stream(sys.stderr)
+
+
+def _print(text: str) -> None:
+    with translate_errors(OSError, into=_translate_stdout_error):
+        sys.stdout.write(text)
+
+
+def _translate_stdout_error(error: OSError) -> OSError:
+    if isinstance(error, BrokenPipeError):
+        return error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError("disk-full", "standard output cannot be written: the disk is full")
+    return ResourceError("output-failed", f"standard output cannot be written: {error.strerror}")
 
 
 def print_error(error: MaskletError, *, as_json: bool = False) -> None:

@@ -20,7 +20,8 @@ def expand_groups(command: Callable[..., Result]) -> Callable[..., Result]:
 
     Typer reads the options of a command from its signature and has no option groups. The returned function has a flat
     signature; when it is called, it builds the dataclasses and calls `command` with them. A field is an option if its
-    type is `Annotated` with `typer.Option`; any other field keeps its default.
+    type is `Annotated` with `typer.Option`; any other field keeps its default. Unreadable files are errors of the
+    command, which have their own codes, not of Typer, which calls them wrong usage.
 
     Args:
         command: A function whose parameters are Typer's, or dataclasses whose fields are.
@@ -45,10 +46,19 @@ def expand_groups(command: Callable[..., Result]) -> Callable[..., Result]:
             values[name] = group(**options)
         return command(**values)
 
+    for parameter in flat:
+        _skip_access_check(parameter.annotation)
     keyword_only = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in flat]
     expanded.__signature__ = Signature(keyword_only)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return expanded
+
+
+def _skip_access_check(annotation: Any) -> None:
+    """Let Typer accept a path that cannot be read."""
+    for option in getattr(annotation, "__metadata__", ()):
+        if hasattr(option, "readable"):
+            option.readable = False
 
 
 @cache

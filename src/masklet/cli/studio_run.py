@@ -37,7 +37,7 @@ TOKEN_VARIABLE = "MASKLET_TOKEN"
 DEFAULT_PORT = 8790  # always the same, because browsers store settings of the page by port
 _EVERY_HOST = ("0.0.0.0", "::", "")
 _MAX_TOKEN_BYTES = 4096
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _MAX_SKIPPED = 5  # files that are listed
 
 

@@ -13,7 +13,10 @@ from typing import Any
 from masklet.errors import InputNotFound, MaskletError, ResourceError
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP})
+_UNWRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    | {errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.ENODEV}
+)
 
 
 @contextmanager
@@ -74,7 +77,11 @@ def _suggest_download(path: Path) -> str:
 
 def _write_error(path: Path, cause: OSError, needed: int, hint: str, other: str) -> ResourceError:
     if cause.errno in _DISK_FULL:
-        free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+        folder = next(folder for folder in path.absolute().parents if os.access(folder, os.F_OK))
+        if _has_no_inodes(folder):
+            message = f"{path}: no more files can be made on the disk; remove some files and run it again"
+            return ResourceError("disk-full", message, hint=hint, needed=needed)
+        free = shutil.disk_usage(folder).free
         missing = f"{needed} more bytes are needed, " if needed else ""
         message = f"{path}: the disk is full, {missing}{free} bytes are free; free some space and run it again"
         return ResourceError("disk-full", message, hint=hint, needed=needed, free=free)
@@ -84,6 +91,14 @@ def _write_error(path: Path, cause: OSError, needed: int, hint: str, other: str)
     else:
         message = f"{path}: writing failed: {_reason(cause)}; check the disk and run it again"
     return ResourceError(code, message, hint=hint)
+
+
+def _has_no_inodes(folder: Path) -> bool:
+    """Return whether a file system has reached its number of files; False where it has no limit."""
+    if not hasattr(os, "statvfs"):
+        return False
+    status = os.statvfs(folder)
+    return status.f_files > 0 and status.f_favail == 0
 
 
 def _reason(cause: OSError | ValueError) -> str:

@@ -1,0 +1,214 @@
+"""Reported faults of the command line: descriptors, unreadable paths, signals. Numbers are those of the reports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masklet.files.error_translation import translate_write_errors
+from support.ordinary_user import can_be_stopped, run_commands
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs descriptors, permissions and signals of POSIX")
+TIMEOUT_S = 120
+
+
+def write_image(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)).save(path)
+    return path
+
+
+def shell(line: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which $M is masklet."""
+    environment = {**os.environ, "M": f"{sys.executable} -m masklet"}
+    return subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, **more
+    )
+
+
+# 5: closed and broken descriptors
+
+
+@pytest.mark.parametrize(
+    "closed",
+    ["2>&-", "<&- >&- 2>&-", *(pytest.param(text, marks=pytest.mark.slow) for text in ("<&-", ">&-", ">&- 2>&-"))],
+)
+def test_5_a_command_runs_with_closed_descriptors(closed: str, tmp_path: Path) -> None:
+    target = tmp_path / "nano.pt"
+    result = shell(f"$M models convert nano {target} {closed}")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert target.read_bytes()[:2] == b"PK" and b"nano.pt" not in target.read_bytes()[-100:]
+
+
+@pytest.mark.parametrize(
+    ("redirect", "status", "code"),
+    [(">/dev/full", 74, "[disk-full]"), ("1</dev/null", 74, "[output-failed]"), ("2>/dev/full", 0, "")],
+)
+def test_5_an_output_that_cannot_be_written_has_its_status(redirect: str, status: int, code: str) -> None:
+    result = shell(f"$M models list {redirect}")
+    assert result.returncode == status and code in result.stderr and "Traceback" not in result.stderr
+
+
+def test_26_messages_that_cannot_be_written_do_not_end_a_job(tmp_path: Path) -> None:
+    for number in range(2):
+        write_image(tmp_path / f"frames/{number}.png")
+    track = f"$M track {tmp_path}/frames --box 9,9,30,20 --input-size 64 --zoom 0 --out {tmp_path}/out"
+    assert shell(f"{track} --format png 2>/dev/full").returncode == 0
+    assert len([*(tmp_path / "out/png").iterdir()]) == 2
+
+
+def test_26_a_disk_without_inodes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        f_files, f_favail, f_frsize, f_bavail = 10, 0, 4096, 4096
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Full())
+    with pytest.raises(OSError, match="no more files can be made on the disk"), translate_write_errors(tmp_path / "a"):
+        raise OSError(28, "No space left on device")
+
+
+# 4, 14, 19: paths that cannot be read or written
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """Paths by their fault."""
+    write_image(tmp_path / "ok.png")
+    for number in range(2):
+        write_image(tmp_path / f"frames/{number}.png")
+    for name in ("locked", "closed", "frozen"):
+        write_image(tmp_path / name / "a.png")
+    locked, unreadable = tmp_path / "locked", write_image(tmp_path / "unreadable.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop").symlink_to("loop")
+    modes = {locked: 0, tmp_path / "closed": 0o111, tmp_path / "frozen": 0o555, unreadable: 0}
+    for path, mode in modes.items():
+        path.chmod(mode)
+    yield {
+        "in a locked folder": locked / "a.png",
+        "locked": locked,
+        "not listed": tmp_path / "closed",
+        "unreadable": unreadable,
+        "pipe": tmp_path / "pipe.png",
+        "loop": tmp_path / "loop",
+        "below a file": tmp_path / "ok.png/x",
+        "long": tmp_path / ("x" * 300),
+        "long path": Path(str(tmp_path) + "/" + "y" * 200 + ("/" + "y" * 200) * 25),
+    }
+    for path in modes:
+        path.chmod(0o755)
+
+
+INPUTS = {
+    "segment": ["segment", "X", "--point", "20,15"],
+    "segment --mask": ["segment", "ok.png", "--mask", "X"],
+    "segment --prompts": ["segment", "ok.png", "--prompts", "X"],
+    "segment --references": ["segment", "ok.png", "--references", "X"],
+    "segment --model": ["segment", "ok.png", "--point", "20,15", "--model", "X"],
+    "segment --background": ["segment", "ok.png", "--point", "20,15", "--format", "background", "--background", "X"],
+    "track": ["track", "X", "--point", "20,15"],
+    "track --mask": ["track", "frames", "--mask", "X"],
+    "track --prompts": ["track", "frames", "--prompts", "X"],
+    "track --project": ["track", "--project", "X"],
+    "everything": ["everything", "X", "--points-per-side", "2"],
+    "webcam --mask": ["webcam", "0", "--no-preview", "--mask", "X"],
+    "models info": ["models", "info", "X"],
+    "models verify": ["models", "verify", "X"],
+    "models convert": ["models", "convert", "X", "new.pt"],
+    "models import-trunk": ["models", "import-trunk", "X", "new.safetensors"],
+    "data synthesize": ["data", "synthesize", "X", "new"],
+    "data propose": ["data", "propose", "X"],
+    "data propose --marked": ["data", "propose", "ok.png", "--marked", "X"],
+    "data keep": ["data", "keep", "X"],
+    "evaluate images": ["evaluate", "images", "X"],
+    "evaluate vos": ["evaluate", "vos", "X"],
+    "evaluate interactive": ["evaluate", "interactive", "X"],
+    "evaluate score": ["evaluate", "score", "X", "frames"],
+    "evaluate score ground truth": ["evaluate", "score", "frames", "X"],
+    "export onnx": ["export", "onnx", "X", "new"],
+    "export onnx --pictures": ["export", "onnx", "nano", "new", "--precision", "int8", "--pictures", "X"],
+    "export project": ["export", "project", "X"],
+}
+OUTPUTS = {
+    "segment --out": ["segment", "ok.png", "--point", "20,15", "--out", "X"],
+    "track --out": ["track", "frames", "--point", "20,15", "--out", "X"],
+    "track --out --resume": ["track", "frames", "--point", "20,15", "--resume", "--out", "X"],
+    "track --out --overwrite": ["track", "frames", "--point", "20,15", "--overwrite", "--format", "coco", "--out", "X"],
+    "everything --out": ["everything", "ok.png", "--points-per-side", "2", "--out", "X"],
+    "everything video --out": ["everything", "frames", "--points-per-side", "2", "--out", "X"],
+    "webcam --record": ["webcam", "0", "--no-preview", "--point", "20,15", "--record", "X"],
+    "webcam --out": ["webcam", "0", "--no-preview", "--point", "20,15", "--out", "X"],
+    "studio --project": ["studio", "ok.png", "--no-browser", "--project", "X"],
+    "models convert": ["models", "convert", "nano", "X/new.pt"],
+    "data propose --out": ["data", "propose", "ok.png", "--out", "X"],
+    "export onnx": ["export", "onnx", "nano", "X", "--input-size", "64"],
+}
+COMMON_FAULTS = {"in a locked folder", "long"}
+
+
+def check_paths(paths: dict[str, Path], folder: Path) -> None:
+    """Run every command with every path and check that none is a bug or wrong usage."""
+    cases = [
+        (f"{name}: {fault}", [word.replace("X", str(path)) for word in command], statuses)
+        for commands, statuses in ((INPUTS, {65, 66}), (OUTPUTS, {65, 66, 69, 73}))
+        for name, command in commands.items()
+        for fault, path in paths.items()
+        if not (commands is OUTPUTS and fault == "not listed")  # files can be made in such a folder
+    ]
+    results = run_commands(*(command for _, command, _ in cases), folder=folder)
+    wrong = [
+        f"{case} → {status} {text[-200:]}"
+        for (case, _, statuses), (status, text) in zip(cases, results, strict=True)
+        if status not in statuses
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.skipif(not can_be_stopped(), reason="root ignores permissions")
+def test_4_14_19_a_path_that_cannot_be_used_is_an_input_or_output_error(paths: dict[str, Path], tmp_path: Path) -> None:
+    check_paths({fault: path for fault, path in paths.items() if fault in COMMON_FAULTS}, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_be_stopped(), reason="root ignores permissions")
+def test_4_14_19_no_path_is_a_bug(paths: dict[str, Path], tmp_path: Path) -> None:
+    check_paths({fault: path for fault, path in paths.items() if fault not in COMMON_FAULTS}, tmp_path)
+
+
+# 18, 24: signals
+
+
+def test_18_a_signal_that_is_ignored_stays_ignored() -> None:
+    code = "import os, signal; from masklet.cli import main; main.main(['models', 'pull', 'nano']); "
+    code += "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    assert shell(f"trap '' HUP; {sys.executable} -c \"{code}\"").stdout.endswith("True\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_17_18_a_signal_during_the_imports_has_its_status(number: int, status: int) -> None:
+    code = (
+        "import sys, threading, os; from masklet.cli import main\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'masklet.cli.track': os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.exit(main.main(['models', 'list']))"
+    )
+    words = [sys.executable, "-c", code, str(int(number))]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert result.returncode == status and "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_24_tests_of_signals_pass_in_the_background() -> None:
+    file = Path(__file__).parents[1] / "cli/test_main.py"
+    result = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {file} -k signal_ends_a_download & wait $!")
+    assert result.returncode == 0, result.stdout
