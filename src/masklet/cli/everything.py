@@ -12,9 +12,11 @@ from masklet.cli import console
 from masklet.cli.mask_generator_options import MaskGeneratorArguments
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, ModelOptions, Overwrite, parse_formats
+from masklet.cli.spacing_option import SpacingOption, parse_spacing
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
+    from masklet.images.spacing import Spacing
     from masklet.predict.mask_generator import MaskGeneratorOptions
     from masklet.tracking.auto_tracker import AutoTrackOptions
 
@@ -92,11 +94,12 @@ def everything(
     format: Annotated[
         str | None,
         typer.Option(
-            help="Output formats, separated by commas. Images: sa1b, rle, coco, png, overlay. "
+            help="Output formats, separated by commas. Images: sa1b, rle, coco, csv, png, overlay. "
             "Video: those of `masklet track`.",
             show_default="images: sa1b,overlay; video: png,overlay",
         ),
     ] = None,
+    spacing: SpacingOption = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
@@ -113,7 +116,7 @@ def everything(
 
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
-    request = _Request(sources, generator.parse(), model, out, format, overwrite, json)
+    request = _Request(sources, generator.parse(), model, out, format, parse_spacing(spacing), overwrite, json)
     present = [source for source in sources if source.exists()] or sources[:1]  # missing files raise errors later
     if all(_is_image(source) for source in present):
         if given := video.find_given():
@@ -143,6 +146,7 @@ class _Request:
     model: ModelOptions
     out: Path | None
     formats: str | None
+    spacing: Spacing | None
     overwrite: bool
     json: bool
 
@@ -156,6 +160,7 @@ def _generate_from_images(arguments: _Request) -> int:
         formats=parse_formats(arguments.formats or "sa1b,overlay", everything_images.FORMATS),
         out=arguments.out or Path("everything"),
         overwrite=arguments.overwrite,
+        spacing=arguments.spacing,
     )
     everything_images.check(request)
     segmenter = arguments.model.load()
@@ -200,6 +205,7 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
             resume=video.resume,
             overwrite=arguments.overwrite,
             auto_track=video.build(arguments.generator),
+            spacing=arguments.spacing,
         )
     )
     if arguments.json:

@@ -19,9 +19,11 @@ from masklet.cli.options import check_free
 from masklet.cli.segment import check_stems
 from masklet.errors import MaskletError
 from masklet.files.atomic import atomic_write, make_folder
-from masklet.formats import Clip
+from masklet.formats import Clip, FileFormat
 from masklet.formats.coco import COCO
+from masklet.formats.csv_measurements import CSV_IMAGES
 from masklet.images import read_image
+from masklet.images.spacing import Spacing, read_spacing
 from masklet.masks.label_map import write_label_map
 from masklet.masks.rle_frame import RleFrame
 from masklet.predict.generated_masks import GeneratedMasks
@@ -40,24 +42,26 @@ class EverythingRequest:
     formats: list[str]
     out: Path
     overwrite: bool
+    spacing: Spacing | None = None
 
     def files(self, image: Path) -> dict[str, Path]:
-        """Return the files of one image by format, without the COCO file, which all images share."""
+        """Return the files of one image by format, without those that all images share."""
         return {name: self.out / f"{image.stem}{_WRITERS[name][0]}" for name in self.formats if name in _WRITERS}
 
     @property
-    def coco(self) -> Path | None:
-        """The COCO file of all images; None if it is not requested."""
-        return self.out / COCO.file if COCO.name in self.formats else None
+    def shared(self) -> dict[str, Path]:
+        """The files of all images by format."""
+        return {name: form.path_in(self.out) for name, form in _SHARED.items() if name in self.formats}
 
 
 @dataclass(slots=True)
 class _Results:
-    """The records of all images, and the masks and names for the COCO file."""
+    """The records of all images, and masks, names and spacings for the files that all share."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     frames: list[RleFrame] = field(default_factory=list)
+    spacings: list[Spacing | None] = field(default_factory=list)
 
 
 def check(request: EverythingRequest) -> None:
@@ -69,7 +73,7 @@ def check(request: EverythingRequest) -> None:
     """
     check_stems(request.images)
     files = [path for image in request.images for path in request.files(image).values()]
-    check_free([*files, *filter(None, [request.coco])], overwrite=request.overwrite)
+    check_free([*files, *request.shared.values()], overwrite=request.overwrite)
     make_folder(request.out)
 
 
@@ -84,10 +88,12 @@ def run(segmenter: Segmenter, request: EverythingRequest) -> list[dict[str, Any]
             _generate(segmenter, path, request, results)
         except MaskletError as error:
             results.records.append(console.record_failed_image(str(path), error, only=len(request.images) == 1))
-    if request.coco and results.frames:
-        clip = Clip(request.out.name, results.frames[0].size, (), names=results.names)
-        with atomic_write(request.coco) as handle:
-            COCO.write(handle, results.frames, clip)
+    if results.frames:
+        first, find_spacing = results.frames[0], results.spacings.__getitem__
+        clip = Clip(request.out.name, first.size, (), names=results.names, spacing_of=find_spacing)
+        for name, file in request.shared.items():
+            with atomic_write(file) as handle:
+                _SHARED[name].write(handle, results.frames, clip)
     return results.records
 
 
@@ -101,10 +107,12 @@ def _generate(segmenter: Segmenter, path: Path, request: EverythingRequest, resu
     for name, file in files.items():
         with atomic_write(file) as handle:
             handle.write(_WRITERS[name][1](masks, image, path))
-    if request.coco:
+    if request.shared:
         results.frames.append(masks.encode_frame(len(results.frames)))
         results.names.append(path.name)
-        files[COCO.name] = request.coco
+        needs_spacing = request.spacing is None and CSV_IMAGES.name in request.formats
+        results.spacings.append(read_spacing(path) if needs_spacing else request.spacing)
+        files |= request.shared
     results.records.append(_record(path, masks, seconds, files))
 
 
@@ -155,4 +163,5 @@ _WRITERS: dict[str, tuple[str, Callable[[GeneratedMasks, Image8, Path], bytes]]]
     "png": (".png", _encode_png),
     "overlay": (".overlay.jpg", _encode_overlay),
 }
-FORMATS = (*_WRITERS, COCO.name)
+_SHARED: dict[str, FileFormat] = {form.name: form for form in (COCO, CSV_IMAGES)}
+FORMATS = (*_WRITERS, *_SHARED)

@@ -14,11 +14,12 @@ from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
 from masklet.cli.postprocessing_options import PostProcessingOptions
 from masklet.cli.prompt_options import VideoPromptOptions
+from masklet.cli.spacing_option import SpacingOption, parse_spacing
 from masklet.errors import SettingsError, VideoError
 
 FORMATS = (
-    "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, overlay, cutout, prores, blur, blur_objects, spotlight, "
-    "background"
+    "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, csv, overlay, cutout, prores, blur, blur_objects, "
+    "spotlight, background"
 )
 
 
@@ -95,6 +96,7 @@ def track(
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: VIDEO_masks.")] = None,
     format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = DEFAULT_FORMATS,
     background: BackgroundOption = "white",
+    spacing: SpacingOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume at the first unfinished frame of an earlier run.")
     ] = False,
@@ -133,6 +135,7 @@ def track(
             "out": out is not None,
             "format": format != DEFAULT_FORMATS,
             "background": background != "white",
+            "spacing": spacing is not None,
             "resume": resume,
             "overwrite": overwrite,
         }
@@ -161,6 +164,7 @@ def track(
         resume=resume,
         overwrite=overwrite,
         background=parse_background(background),
+        spacing=parse_spacing(spacing),
     )
     record = run(request)
     if json:

@@ -9,6 +9,7 @@ from typing import Literal
 from masklet.cli.options import ModelOptions
 from masklet.errors import SettingsError
 from masklet.formats import Format
+from masklet.images.spacing import Spacing
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.postprocessing import PostProcessing
 from masklet.tracking.auto_tracker import AutoTrackOptions
@@ -62,6 +63,7 @@ class TrackRequest:
     overwrite: bool
     auto_track: AutoTrackOptions | None = None
     background: Background = WHITE
+    spacing: Spacing | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:

@@ -16,7 +16,9 @@ from masklet.cli import console
 from masklet.cli.object_summary import summarize_objects
 from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
 from masklet.cli.progress import show_job_progress
+from masklet.cli.spacing_option import find_spacing
 from masklet.cli.track_request import TrackRequest
+from masklet.cli.tracking_warnings import TrackingWarnings
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
 from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output
@@ -134,10 +136,12 @@ class _JobRun:
             names=_file_names(find_frame_files(str(request.source)) or []),
             labels=collect_prompt_labels(job.schedule),
             background=request.background,
+            spacing_of=find_spacing(request.source, request.spacing, request.formats),
         )
         self._out = request.out
         self._output = Output(self._out, self._clip)
         self._finished_before, self._started = len(log), time.monotonic()
+        self._warnings = TrackingWarnings(job.schedule, automatic=job.auto_track is not None)
 
     def finish(self) -> dict[str, Any]:
         """Track the remaining frames, write the formats and return the summary."""
@@ -169,13 +173,18 @@ class _JobRun:
         for form in live:
             self._output.prepare(form)
         title = f"{'tracking everything in' if self._job.auto_track else 'tracking'} {self._clip.name}"
+        self._warnings.note(self._log.read(frame for frame in self._job.traversal.order if frame in self._log))
         with show_job_progress(title, len(self._job.traversal), self._finished_before) as report:
             for frame in run_job(self._job, self._log):
                 if self._strict and frame.corrupt:
                     raise VideoError("frame-corrupt", f"frame {frame.index} cannot be decoded completely")
                 for form in live:
                     self._output.add(form, frame)  # before the log lists the frame as finished
-                (self._log.revise if frame.index in self._log else self._log.append)(frame)
+                if frame.index in self._log:
+                    self._log.revise(frame)
+                else:
+                    self._log.append(frame)
+                    self._warnings.report(frame)
                 report(len(self._log), len(frame.object_ids))
 
     def _write(self, form: Format, *, final: bool) -> None:
@@ -201,6 +210,7 @@ class _JobRun:
             "seconds": round(seconds, 3),
             "frames_per_second": round(tracked / seconds, 3) if seconds else None,
             "objects": summarize_objects(self._log, self._clip.object_ids),
+            "warnings": self._warnings.to_records(),
             "corrupt_frames": [frame.index for frame in self._log if frame.corrupt],
             "truncated": self._job.video.truncated,
             "error": console.error_record(error) if error else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from masklet.images.spacing import Spacing
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.labels import UNLABELED, number_classes
 from masklet.masks.rle_frame import RleFrame
@@ -29,6 +30,7 @@ class Clip:
         names: File names of the frames, if the video is a folder of images.
         labels: Labels of the objects that have one, by object id. An object has one label in all frames.
         background: What the format `background` shows behind the objects.
+        spacing_of: Returns the width and height of a pixel of a frame in micrometres, or None if they are not known.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Clip:
     names: Sequence[str] | None = None
     labels: Mapping[int, str] = field(default_factory=dict)
     background: Background = WHITE
+    spacing_of: Callable[[int], Spacing | None] = lambda index: None
 
     def number_classes(self, first: int = 0) -> dict[str, int]:
         """Number the classes of the objects from `first`, in the order of the object ids.

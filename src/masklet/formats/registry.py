@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from masklet.errors import SettingsError
 from masklet.formats.coco import COCO
+from masklet.formats.csv_measurements import CSV
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
 from masklet.formats.effect_video import EFFECT_VIDEOS
@@ -19,7 +20,7 @@ from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 
 _ALL: tuple[Format, ...] = (
-    *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ),
+    *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, CSV),
     *(OVERLAY, CUTOUT, PRORES, *EFFECT_VIDEOS),
 )
 FORMATS: dict[str, Format] = {form.name: form for form in _ALL}

@@ -17,6 +17,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.files.outputs import atomic_folder
 from masklet.formats import Clip, FileFormat, Format, Output, find_formats
 from masklet.formats.coco import COCO
+from masklet.formats.csv_measurements import CSV_IMAGES
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
 from masklet.formats.cvat_images import CVAT_IMAGES
@@ -49,6 +50,7 @@ _IMAGE_SETS: dict[str, Format] = {
     PNG.name: PNG,
     LABELME.name: LABELME,
     CVAT.name: CVAT_IMAGES,
+    CSV_IMAGES.name: CSV_IMAGES,
     YOLO.name: replace(YOLO, encode_shared=_encode_yolo_classes),
 }
 """Formats that hold several images, as they are written for images."""

@@ -87,6 +87,11 @@ class Traversal:
                 ends[visits] = (positions[-1], direction)
         return ends
 
+    @property
+    def order(self) -> list[int]:
+        """Numbers of the frames in the order of the visits."""
+        return [self.frames[position] for positions, _ in self._segments() for position in positions]
+
     def position_of(self, frame: int) -> int:
         """Return the position of a frame of the traversal."""
         return bisect_left(self.frames, frame)

@@ -18,6 +18,7 @@ const TITLES = {
   labelme: "LabelMe",
   png: "Mask images (PNG)",
   npz: "NumPy (npz)",
+  csv: "Measurements (CSV)",
   overlay: "Overlay",
   cutout: "Cut-out",
   prores: "Cut-out for editors (ProRes)",
