@@ -1,105 +1,117 @@
-"""Audio of a video: copied packet by packet, or encoded as AAC if the target does not support the codec."""
+"""Audio of a video: copied into an exported video. A fault of the audio is a warning, never an error."""
 
 from __future__ import annotations
 
-import io
+import json
+import tempfile
 from collections.abc import Iterator
-from fractions import Fraction
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import av
 
-_AAC = "aac"
-_BITS_PER_SECOND = 192_000
+from masklet.errors import warn
+from masklet.video.child_process import Watchdog, can_start_child, require_pipe, start_child, stop_child
+from masklet.video.options import VideoOptions
+
+_CHILD_PROGRAM = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from masklet.formats.audio_extraction import serve
+serve(*sys.argv[2:])
+"""
+_TIMEOUT_S = 20.0  # without a heartbeat
+_MAX_LINE_BYTES = 1 << 16
+_FAULTS = (av.InvalidDataError, av.ArgumentError)  # of audio that MP4 does not accept
 
 
 class AudioCopier:
-    """Copies the audio streams of the open `source` between `start` and `stop` seconds to the open `target`.
+    """Copies the audio of a video file between `start` and `stop` seconds to the open `target`.
 
-    Time 0 of the target is `start`. Create it before anything is written to the target. If `source` is None, no audio
-    is written.
+    The audio is read in a process of its own, which is killed if it hangs. Time 0 of the target is `start`. Create it
+    before anything is written to the target, and close it after the last `write_until`. If `source` is None or has no
+    audio, no audio is written.
     """
 
-    def __init__(self, source: Any, target: Any, start: float, stop: float) -> None:
-        self._target, self._start, self._stop = target, start, stop
-        self._tracks = {stream.index: _track(stream, target) for stream in _streams(source)}
-        self._packets = self._convert_all(source)
+    def __init__(self, source: Path | None, target: Any, start: float, stop: float) -> None:
+        self._target, self._name = target, "" if source is None else source.name
+        self._streams: dict[int, Any] = {}
+        self._packets: Iterator[Any] = iter(())
+        self._resources = ExitStack()
+        if source is not None:
+            self._open(source, start, stop)
         self._next = next(self._packets, None)
 
     def write_until(self, time: float) -> None:
         """Write the audio before `time` seconds of the target."""
         while self._next is not None and self._next.pts * self._next.time_base < time:
-            self._target.mux(self._next)
-            self._next = next(self._packets, None)
+            self._next.stream = self._streams[self._next.stream.index]
+            try:
+                self._target.mux(self._next)
+                self._next = next(self._packets, None)
+            except _FAULTS as fault:
+                self._next = None
+                self._warn(f"the audio from {time:.1f} s on is left out: {fault.strerror}")
 
-    def _convert_all(self, source: Any) -> Iterator[Any]:
-        if not self._tracks:
-            return
-        for packet in source.demux(*_streams(source)):
-            if packet.dts is None:
-                continue
-            time = packet.pts * packet.time_base
-            if time >= self._stop:
-                break
-            if time >= self._start or not self._start:  # audio may start slightly before the first frame
-                yield from self._tracks[packet.stream.index].convert(packet, self._start)
-        for track in self._tracks.values():
-            yield from track.flush()
+    def close(self) -> None:
+        """Release the extracted audio."""
+        self._packets = iter(())
+        self._resources.close()
 
+    def __enter__(self) -> AudioCopier:
+        return self
 
-class _PacketCopier:
-    """Copies packets unchanged."""
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def __init__(self, stream: Any, target: Any) -> None:
-        self._stream = target.add_stream_from_template(stream)
+    def _open(self, source: Path, start: float, stop: float) -> None:
+        try:
+            folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="masklet-"))
+            path = Path(folder, "audio.mp4")
+            for code, text in _extract(source, path, start, stop):
+                warn(code, f"{self._name}: {text}")
+            if path.exists():
+                container: Any = self._resources.enter_context(av.open(str(path), format="mp4"))
+                for stream in container.streams.audio:
+                    self._streams[stream.index] = self._target.add_stream_from_template(stream)
+                self._packets = (packet for packet in container.demux() if packet.size)
+        except (av.FFmpegError, OSError) as fault:
+            self._warn(f"the audio is left out: {fault.strerror}")
 
-    def convert(self, packet: Any, start: float) -> Iterator[Any]:
-        shift = round(Fraction(start) / packet.time_base)
-        packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, self._stream
-        yield packet
-
-    def flush(self) -> Iterator[Any]:
-        return iter(())
-
-
-class _AacEncoder:
-    """Decodes packets and encodes them as AAC."""
-
-    def __init__(self, stream: Any, target: Any) -> None:
-        self._stream = target.add_stream(_AAC, rate=stream.rate, layout="mono" if stream.channels == 1 else "stereo")
-        self._stream.bit_rate = _BITS_PER_SECOND
-        self._resampler = av.AudioResampler("fltp", self._stream.layout, stream.rate, self._stream.frame_size or None)
-
-    def convert(self, packet: Any, start: float) -> Iterator[Any]:
-        for frame in packet.decode():
-            frame.pts -= round(Fraction(start) / frame.time_base)
-            for resampled in self._resampler.resample(frame):
-                yield from self._stream.encode(resampled)
-
-    def flush(self) -> Iterator[Any]:
-        for resampled in self._resampler.resample(None):
-            yield from self._stream.encode(resampled)
-        yield from self._stream.encode(None)
+    def _warn(self, text: str) -> None:
+        warn("audio-missing", f"{self._name}: {text}")
 
 
-def _streams(source: Any) -> list[Any]:
-    return [] if source is None else [*source.streams.audio]
+def _extract(source: Path, target: Path, start: float, stop: float) -> list[tuple[str, str]]:
+    """Extract audio in another process if there is a Python interpreter, and return the messages."""
+    messages: list[tuple[str, str]] = []
+    if can_start_child():
+        messages = list(_extract_isolated(source, target, start, stop))
+    else:
+        from masklet.formats.audio_extraction import extract_audio
+
+        extract_audio(source, target, start, stop, lambda *message: messages.append(message))
+    return [message for message in messages if message[0]]
 
 
-def _track(stream: Any, target: Any) -> _PacketCopier | _AacEncoder:
-    return (_PacketCopier if _can_copy(stream, target.format.name) else _AacEncoder)(stream, target)
-
-
-def _can_copy(stream: Any, container: str) -> bool:
-    """Return whether the container supports the stream's codec, by writing a packet to it."""
-    source = stream.container
+def _extract_isolated(source: Path, target: Path, start: float, stop: float) -> Iterator[tuple[str, str]]:
+    arguments = [str(source), str(target), repr(start), repr(stop), str(VideoOptions().max_pixels)]
+    process = start_child(_CHILD_PROGRAM, arguments)
+    watchdog = Watchdog(process)
     try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            packet = next(source.demux(stream))
-            packet.stream = trial.add_stream_from_template(stream)
-            trial.mux(packet)
-    except (av.FFmpegError, ValueError):
-        return False
+        while True:
+            with watchdog.limit(_TIMEOUT_S):
+                line = require_pipe(process.stdout).readline(_MAX_LINE_BYTES)
+            try:
+                code, text = json.loads(line)
+            except ValueError:  # an incomplete line: the process has ended
+                target.unlink(missing_ok=True)
+                reason = "hung and was stopped" if watchdog.expired_timeout_s else "crashed"
+                yield "audio-missing", f"the audio is left out: its decoder {reason}; the file is probably broken"
+                return
+            if code == "end":
+                return
+            yield code, text
     finally:
-        source.seek(0)
-    return True
+        stop_child(process, watchdog)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.formats.format import Clip, FileFormat
-from masklet.formats.frame_source import frame_times, open_source, pair_with_images
+from masklet.formats.frame_source import frame_times, pair_with_images
 from masklet.formats.video_encoder import PRORES_4444, VP9_ALPHA, Codec, VideoEncoder
 from masklet.masks import effects, overlay, rle
 from masklet.masks.rle_frame import RleFrame
@@ -21,12 +21,11 @@ _RIM = 8  # pixels around the masks that keep their color, so that compression d
 
 def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip, *, codec: Codec) -> None:
     """Write the union of all masks, without audio. Colors are not premultiplied; away from objects they are black."""
-    with open_source(clip) as source:
-        times = frame_times(frames, source.time_base)
-        with VideoEncoder(handle, codec, clip.size, times.timing) as encoder:
-            for frame, image in pair_with_images(frames, clip):
-                alpha = overlay.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
-                encoder.add(_cut(image, alpha), times.ticks(frame))
+    times = frame_times(frames)
+    with VideoEncoder(handle, codec, clip.size, times.timing) as encoder:
+        for frame, image in pair_with_images(frames, clip):
+            alpha = overlay.make_binary_alpha((rle.decode(mask.rle) for mask in frame), frame.size)
+            encoder.add(_cut(image, alpha), times.ticks(frame))
 
 
 CUTOUT = FileFormat("cutout", "cutout.webm", partial(write, codec=VP9_ALPHA), shows_images=True)

@@ -66,7 +66,8 @@ class Decoder:
         """
         if index < 0:
             raise IndexError(index)
-        frame, time, is_lost = self._seeker.frame(index)
+        time = self._seeker.time(index)
+        frame, is_lost = self._seeker.frame(index)
         size = self._size if self._options.rescale else self._compute_size(frame)
         try:
             return convert_frame(frame, size, None if isnan(time) else time, corrupt=is_lost or frame.is_corrupt)
@@ -117,7 +118,7 @@ class Decoder:
         if self._demuxer.is_truncated or index.is_damaged or self._ends_early(index):
             warnings.append(("video-truncated", f"{name} is truncated; the frames before its end are used"))
         if not index.is_regular:
-            message = f"{name} has missing, repeated or descending times; its frames are counted instead"
+            message = f"{name} has missing, repeated or descending times; frames are counted and times corrected"
             warnings.append(("pts-irregular", message))
         if stated and stated != index.packet_count:
             message = f"{name} states {stated} frames and has {index.packet_count}"

@@ -8,9 +8,11 @@ from fractions import Fraction
 from math import nan
 from typing import Any, NamedTuple, Protocol
 
+from masklet.video.ascending_times import make_ascending
 from masklet.video.demuxer import Demuxer
 from masklet.video.packet_index import PacketIndex
 
+_DEFAULT_FRAME_RATE = 25  # for a file that states none
 _MAX_SEEKS = 4  # key frames to go back before decoding from the start
 _MAX_FRAMES_AHEAD = 16  # a target at most this far ahead is decoded without a seek
 
@@ -20,12 +22,10 @@ class DecodedFrame(NamedTuple):
 
     Attributes:
         frame: PyAV's frame.
-        time: The presentation time in seconds, nan if it has none.
         is_lost: Whether the requested frame could not be decoded; `frame` is then the one before it.
     """
 
     frame: Any
-    time: float
     is_lost: bool
 
 
@@ -34,6 +34,12 @@ class FrameSeeker(Protocol):
 
     def frame(self, index: int) -> DecodedFrame:
         """Decode frame `index`. Raises `IndexError` after the last frame."""
+
+    def time(self, index: int) -> float:
+        """Return the presentation time of frame `index` in seconds, nan if it has none.
+
+        Raises `IndexError` after the last frame.
+        """
 
     def times(self) -> array[float]:
         """Return the presentation time of every frame in seconds, nan where there is none."""
@@ -51,6 +57,10 @@ class TimeSeeker:
         """Return the presentation time of every frame in seconds."""
         return array("d", [time * self._time_base for time in self._index.frame_times])
 
+    def time(self, index: int) -> float:
+        """Return the presentation time of frame `index` in seconds."""
+        return self._index.frame_times[index] * self._time_base
+
     def frame(self, index: int) -> DecodedFrame:
         """Decode frame `index` from the last key frame before it, or from the last requested frame."""
         target = self._index.frame_times[index]
@@ -60,7 +70,7 @@ class TimeSeeker:
             while self._next is not None and self._next.pts <= target:
                 self._advance()
         assert self._current is not None, "a seek ends at or before the target"
-        return DecodedFrame(self._current, target * self._time_base, self._current.pts != target)
+        return DecodedFrame(self._current, self._current.pts != target)
 
     def _is_ahead(self, target: int) -> bool:
         """Return whether further decoding reaches the target at least as fast as a seek."""
@@ -100,7 +110,8 @@ class CountingSeeker:
 
     Args:
         demuxer: The file.
-        rate: The frames per second that define the times, or None for the times of the frames.
+        rate: The frames per second that define the times, or None for the times of the frames, which are corrected
+            so that they ascend.
     """
 
     def __init__(self, demuxer: Demuxer, rate: Fraction | None) -> None:
@@ -111,15 +122,27 @@ class CountingSeeker:
         self._restart()
 
     def times(self) -> array[float]:
-        """Return the presentation time of every frame in seconds, nan where there is none.
+        """Return the presentation time of every frame in seconds, nan if the file has no times.
 
         The first call decodes the complete file.
         """
         if self._times is None:
             self._restart()
-            self._times = array("d", [self._compute_time(frame, index) for index, frame in enumerate(self._frames)])
+            if self._rate is None:
+                stated = [nan if frame.time is None else float(frame.time) for frame in self._frames]
+                rate = self._demuxer.stream.average_rate or _DEFAULT_FRAME_RATE
+                self._times = make_ascending(stated, float(1 / rate))
+            else:
+                self._times = array("d", [float(index / self._rate) for index, _ in enumerate(self._frames)])
             self._restart()
         return self._times
+
+    def time(self, index: int) -> float:
+        """Return the presentation time of frame `index` in seconds, nan if the file has no times.
+
+        Without a rate, the first call decodes the complete file.
+        """
+        return self.times()[index] if self._rate is None else float(index / self._rate)
 
     def frame(self, index: int) -> DecodedFrame:
         """Decode frame `index`, from the start of the file if it lies before the current one."""
@@ -131,14 +154,9 @@ class CountingSeeker:
                 self._restart()
                 raise IndexError(index)
             self._count += 1
-        return DecodedFrame(self._current, self._compute_time(self._current, index), is_lost=False)
+        return DecodedFrame(self._current, is_lost=False)
 
     def _restart(self) -> None:
         self._demuxer.restart()
         self._frames: Iterator[Any] = self._demuxer.frames()
         self._current, self._count = None, 0
-
-    def _compute_time(self, frame: Any, index: int) -> float:
-        if self._rate is not None:
-            return float(index / self._rate)
-        return nan if frame.time is None else float(frame.time)

@@ -20,7 +20,8 @@ class Frame:
 
     Attributes:
         index: The number of the frame, counted from 0.
-        time: The presentation time in seconds as the source states it, or None.
+        time: The presentation time in seconds as the source states it, or None. Where a file states missing, repeated
+            or descending times, they are corrected.
         image: (H, W, 3) uint8 RGB as a player shows it: rotated, flipped and with square pixels.
         corrupt: Whether the frame could not be decoded completely. `image` is then the decoded part, or the image of
             the previous frame.
