@@ -22,12 +22,14 @@ class DecodedImage(NamedTuple):
         name: Name of the image in messages.
         bits: Bits per channel in the file.
         white_is_zero: Whether 0 is white. Only for modes in `DEEP`; Pillow inverts the others itself.
+        is_unsigned: Whether the 32-bit numbers, which Pillow takes for signed ones, are unsigned.
     """
 
     image: Image.Image
     name: str
     bits: int = 8
     white_is_zero: bool = False
+    is_unsigned: bool = False
 
 
 def image_to_rgb(decoded: DecodedImage, value_range: Range | None = None) -> NDArray[np.uint8]:
@@ -62,6 +64,8 @@ def composite_on_black(image: Image.Image) -> Image.Image:
 def _convert_deep(decoded: DecodedImage, value_range: Range | None) -> NDArray[np.uint8]:
     """Convert 16-bit gray, 32-bit and floating-point images."""
     numbers: NDArray[Any] = np.array(decoded.image)
+    if decoded.is_unsigned:
+        numbers = numbers.view(np.uint32)
     gray = to_uint8(numbers, decoded.name, value_range, bits=decoded.bits)
     if decoded.white_is_zero:
         gray = 255 - gray

@@ -20,6 +20,8 @@ from masklet.files.file_type import HEAD_BYTES, detect_file_type
 from masklet.files.open_input import open_input
 from masklet.images.colors import DEEP, DecodedImage
 from masklet.images.in_memory import check_sides
+from masklet.images.jpeg_scans import has_excessive_scans
+from masklet.images.tiff import TiffFile, reopen, silence_libtiff
 from masklet.images.truncation import is_truncated
 
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; the limit of Pillow
@@ -29,13 +31,15 @@ _OPENERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
+    "TIFF": TiffFile,
     "BMP": BmpImagePlugin.BmpImageFile,
 }
 _PILLOW_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
     *(RuntimeError, AssertionError, struct.error, zlib.error),
 )
+_UNSUPPORTED = re.compile(r"unknown pixel mode|unknown data organization|cannot handle|unsupported", re.IGNORECASE)
+_UNSIGNED_LAYOUTS = {"I;32", "I;32N", "I;32B"}
 _SUBFILE, _PHOTOMETRIC, _ORIENTATION, _DNG_VERSION = 254, 262, 274, 50706  # tags of TIFF and EXIF
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -83,16 +87,24 @@ def decode_image(handle: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
 def decode_opened(image: ImageFile.ImageFile, name: str, max_pixels: int) -> DecodedImage:
     """Check the header of an opened image, decode it and turn it upright. Raises `ImageError`."""
     check_size(image.size, name, max_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        image = reopen(image)
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.tile and has_excessive_scans(image.fp, image.size):
+        message = f"{name} has so many progressive scans that it would take too long to decode; save it again"
+        raise ImageError("image-broken", message, path=name)
     tags = getattr(image, "tag_v2", {})
     if tags.get(_SUBFILE, 0) & 1 or _DNG_VERSION in tags:
         message = f"{name}: its first image is only a preview, as in camera raw files; export it as PNG or TIFF"
         raise ImageError("unsupported-format", message, path=name)
     if getattr(tags, "next", 0) or getattr(image, "is_animated", False):
         warn("first-picture-only", "took the first of several images in a file")
-    bits, white_is_zero = _read_bits(image), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
-    image.load()
+    layout = _read_layout(image)
+    bits, white_is_zero = _read_bits(layout), tags.get(_PHOTOMETRIC) == 0 and image.mode in DEEP
+    is_unsigned = image.mode == "I" and layout in _UNSIGNED_LAYOUTS
+    with silence_libtiff():
+        image.load()
     turn = _TRANSPOSITIONS.get(_read_orientation(image))  # after loading: Pillow turns TIFF itself and drops the tag
-    return DecodedImage(image if turn is None else image.transpose(turn), name, bits, white_is_zero)
+    return DecodedImage(image if turn is None else image.transpose(turn), name, bits, white_is_zero, is_unsigned)
 
 
 def read_size(source: Any) -> tuple[int, int] | None:
@@ -151,6 +163,9 @@ def _image_error(name: str, truncated: Callable[[], bool], cause: BaseException)
         return InputNotFound("input-unreadable", f"{name} cannot be read: {cause}", path=name)
     if truncated() or "truncated" in str(cause).lower():
         return _truncation_error(name)
+    if _UNSUPPORTED.match(str(cause)):
+        message = f"{name}: its kind of image is not supported ({_describe_cause(cause)}); save it as PNG with 8 bits"
+        return ImageError("unsupported-format", message, path=name)
     return ImageError(
         "image-broken", f"{name}: the image is broken ({_describe_cause(cause)}); save it again", path=name
     )
@@ -161,10 +176,14 @@ def _truncation_error(name: str) -> ImageError:
     return ImageError("image-truncated", message, path=name)
 
 
-def _read_bits(image: ImageFile.ImageFile) -> int:
-    """Read the bits per channel from the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
+def _read_layout(image: ImageFile.ImageFile) -> str:
+    """Read the name of the layout that Pillow is about to decode: "RGB;16B", "L;4"."""
     arguments = image.tile[0].args if image.tile else ""
-    layout = arguments if isinstance(arguments, str) else str(next(iter(arguments or [""])))
+    return arguments if isinstance(arguments, str) else str(next(iter(arguments or [""])))
+
+
+def _read_bits(layout: str) -> int:
+    """Read the bits per channel from the name of a layout."""
     match = None if layout.startswith("BGR") else re.search(r";(\d+)", layout)
     return int(match[1]) if match else 8
 
