@@ -54,6 +54,32 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def atomic_link(source: Path, path: Path) -> bool:
+    """Make `path` a hard link to a file. An old file at `path` stays until then.
+
+    Returns:
+        False if the file system cannot link them, such as files on two disks. Nothing is changed then.
+
+    Raises:
+        ResourceError: `output-unwritable` or `output-failed`. The link cannot be renamed to `path`.
+    """
+    with translate_write_errors(path):
+        target = _resolve_target(path)
+    part = target.with_name(_PARTIAL_NAME.format(secrets.token_hex(8)))
+    try:
+        os.link(os.path.realpath(source), part)
+    except (OSError, NotImplementedError):
+        return False
+    try:
+        with translate_write_errors(target):
+            part.replace(target)
+            sync_folder(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()  # it stays if `path` was a link to the same file before
+    return True
+
+
 def remove_partial_files(folder: Path) -> None:
     """Remove the partial files in `folder` that killed processes left; no other process may be writing there."""
     for part in folder.glob(_PARTIAL_NAME.format("*")):

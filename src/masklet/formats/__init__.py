@@ -16,6 +16,7 @@ _HOMES = {
     "Format": "format",
     "Output": "writer",
     "masks_at": "reader",
+    "name_frames": "format",
     "read_background": "effect_video",
     "find_formats": "registry",
     "read_masks": "reader",
@@ -30,6 +31,7 @@ __all__ = [
     "Format",
     "Output",
     "masks_at",
+    "name_frames",
     "find_formats",
     "read_background",
     "read_masks",
@@ -38,7 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from masklet.formats.effect_video import read_background
-    from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
+    from masklet.formats.format import Clip, FileFormat, FolderFormat, Format, name_frames
     from masklet.formats.reader import masks_at, read_masks
     from masklet.formats.registry import FORMATS, find_formats
     from masklet.formats.writer import Output, save_masks

@@ -18,6 +18,7 @@ from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import ReadMask, build_frame, check_size
+from masklet.formats.image_layout import ImageLayout
 from masklet.masks import rle
 from masklet.masks.labels import read_label
 from masklet.masks.polygons import rasterize
@@ -126,7 +127,7 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
         yield frame
 
 
-COCO = FileFormat("coco", "coco.json", write, read)
+COCO = FileFormat("coco", "coco.json", write, read, images=ImageLayout("frames"))
 
 
 def _write_rows(handle: BinaryIO, name: str, rows: Iterable[Mapping[str, Any]]) -> None:

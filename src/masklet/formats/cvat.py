@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from masklet.formats.cvat_reader import read
 from masklet.formats.format import Clip, FileFormat
+from masklet.formats.image_layout import ImageLayout
 from masklet.masks import rle
 from masklet.masks.polygons import trace_mask
 from masklet.masks.rle_frame import RleFrame
@@ -37,7 +38,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     handle.write(b"</annotations>\n")
 
 
-CVAT = FileFormat("cvat", "cvat.xml", write, read)
+CVAT = FileFormat("cvat", "cvat.xml", write, read, images=ImageLayout("images", pattern="frame_{:06d}.png"))
 
 
 def _points(code: dict[str, object]) -> str:

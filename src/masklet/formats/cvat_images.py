@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from masklet.formats.cvat import CVAT
 from masklet.formats.format import Clip, FileFormat
+from masklet.formats.image_layout import ImageLayout
 from masklet.masks import rle
 from masklet.masks.rle_frame import RleFrame, RleMask
 
@@ -19,7 +21,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     handle.write(_head(sum(1 for _ in frames), clip).encode())
     for frame in frames:
         height, width = frame.size
-        name = quoteattr(clip.image_name(frame.index))
+        name = quoteattr(PurePosixPath(clip.image_name(frame.index)).name)
         handle.write(f'<image id="{frame.index}" name={name} width="{width}" height="{height}">\n'.encode())
         for mask in frame:
             handle.write(_element(mask, clip.class_of(mask.object_id)).encode())
@@ -27,7 +29,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     handle.write(b"</annotations>\n")
 
 
-CVAT_IMAGES = FileFormat(CVAT.name, CVAT.file, write, CVAT.read)
+CVAT_IMAGES = FileFormat(CVAT.name, CVAT.file, write, CVAT.read, images=ImageLayout("images"))
 
 
 def _head(count: int, clip: Clip) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from masklet.formats.image_layout import FrameImages, ImageLayout
 from masklet.images.spacing import Spacing
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.labels import UNLABELED, number_classes
@@ -30,6 +31,8 @@ class Clip:
         names: File names of the frames, if the video is a folder of images.
         labels: Labels of the objects that have one, by object id. An object has one label in all frames.
         background: What the format `background` shows behind the objects.
+        files: The image files of the frames, if the video is a folder of images.
+        images: The images that are written beside the annotations; None if none are written.
         spacing_of: Returns the width and height of a pixel of a frame in micrometres, or None if they are not known.
     """
 
@@ -41,6 +44,8 @@ class Clip:
     names: Sequence[str] | None = None
     labels: Mapping[int, str] = field(default_factory=dict)
     background: Background = WHITE
+    files: Sequence[Path] | None = None
+    images: FrameImages | None = None
     spacing_of: Callable[[int], Spacing | None] = lambda index: None
 
     def number_classes(self, first: int = 0) -> dict[str, int]:
@@ -59,7 +64,12 @@ class Clip:
         return Path(self.names[index]).stem if self.names else f"{index:05d}"
 
     def image_name(self, index: int) -> str:
-        """Return the file name of a frame's image, as in its folder or as if the video were extracted into one."""
+        """Return the name of a frame's image, relative to the format's folder or that of its file.
+
+        If images are not written, it is the name in the folder of images, or as if the video were extracted into one.
+        """
+        if self.images:
+            return self.images.path(index, self.stem(index))
         return self.names[index] if self.names else f"{self.name}/{index:05d}.jpg"
 
 
@@ -77,6 +87,7 @@ class FolderFormat:
         read: Reads the frames of the folder.
         encode_shared: Returns the files that belong to no frame.
         revision: Number that grows when the files change, so that a resumed job does not mix files of two versions.
+        images: Where images of the frames belong; None if the format has none.
     """
 
     name: str
@@ -85,6 +96,7 @@ class FolderFormat:
     read: Reader
     encode_shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
     revision: int = 1
+    images: ImageLayout | None = None
 
     @property
     def log_name(self) -> str:
@@ -106,6 +118,7 @@ class FileFormat:
         write: Writes the frames, which are sorted and may be iterated several times.
         read: Reads the frames, or None if the file has no masks.
         shows_images: The clip's video is needed.
+        images: Where images of the frames belong, relative to the folder of the file; None if the format has none.
     """
 
     name: str
@@ -113,6 +126,12 @@ class FileFormat:
     write: Callable[[BinaryIO, Iterable[RleFrame], Clip], None]
     read: Reader | None = None
     shows_images: bool = False
+    images: ImageLayout | None = None
+
+    @property
+    def log_name(self) -> str:
+        """Name in the notes of jobs."""
+        return self.name
 
     def path_in(self, out: Path) -> Path:
         """Return the format's file in the output folder `out`."""
@@ -120,3 +139,17 @@ class FileFormat:
 
 
 Format = FolderFormat | FileFormat
+
+
+def name_frames(files: Sequence[Path] | None) -> list[str] | None:
+    """Return the names of the image files of a folder of frames.
+
+    None if there are no files, or if two have the same stem, so that outputs are numbered instead.
+    """
+    unique = files is not None and len({file.stem for file in files}) == len(files)
+    return [file.name for file in files] if files and unique else None
+
+
+def locate_images(form: Format, out: Path) -> Path:
+    """Return the folder in the output folder `out` to which the names of a format's images are relative."""
+    return form.path_in(out) if isinstance(form, FolderFormat) else out

@@ -21,6 +21,7 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import list_frames
 from masklet.formats.frame_masks import ReadMask, build_frame, check_size
+from masklet.formats.image_layout import ImageLayout
 from masklet.formats.object_numbers import Key, KeyMaker
 from masklet.formats.object_numbers import number_objects as number_keys
 from masklet.images import read_mask
@@ -127,7 +128,7 @@ def read_file(file: Fields) -> Iterator[TrackedFrame]:
     yield _frame(0, file, {})
 
 
-LABELME = FolderFormat("labelme", "labelme", _encode_frame, read)
+LABELME = FolderFormat("labelme", "labelme", _encode_frame, read, images=ImageLayout("", is_required=True))
 
 
 def _frame(index: int, file: Fields, known: dict[Key, int]) -> TrackedFrame:

@@ -71,6 +71,9 @@ def _folder_reader(path: Path) -> Reader:
     suffixes = {Path(name).suffix.lower() for name in names if not name.startswith(".")}
     if "labels" in names:
         return yolo.read
+    stems = {Path(name).stem for name in names if Path(name).suffix.lower() == ".json"}
+    if any(Path(name).stem in stems and has_image_suffix(Path(name)) for name in names):
+        return labelme.read
     if ".png" in suffixes:
         return label_maps.read_frames
     if ".json" in suffixes:

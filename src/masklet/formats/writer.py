@@ -11,39 +11,92 @@ from typing import TYPE_CHECKING
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write, remove_partial_files
 from masklet.files.error_translation import translate_write_errors
-from masklet.formats.format import Clip, FileFormat, FolderFormat, Format
+from masklet.formats.format import Clip, FileFormat, FolderFormat, Format, locate_images, name_frames
+from masklet.formats.frame_images import ImageWriter, Progress
+from masklet.formats.image_layout import FrameImages, FrameMode, check_frame_mode
 from masklet.formats.registry import find_formats
 from masklet.jobs.frame_log import FrameLog
 from masklet.masks.effects import WHITE, Background, check_background
 from masklet.masks.rle_frame import RleFrame, collect_labels, encode_frame, list_object_ids
 from masklet.masks.tracked_frame import TrackedFrame
+from masklet.video.frame_folder import find_frame_files
 
 if TYPE_CHECKING:
     from masklet.video import Video
 
 
 class Output:
-    """Output folder of a clip. Each file is written atomically. Methods raise `ResourceError`."""
+    """Output folder of a clip. Each file is written atomically. Methods raise `ResourceError`.
 
-    def __init__(self, out: Path, clip: Clip) -> None:
-        self._out, self._clip = out, clip
+    Args:
+        out: The folder.
+        clip: The clip.
+        frames: How images of the frames are written beside annotations. By default they are copied for the formats that
+            require them, if the clip has a video or image files.
+
+    Raises:
+        SettingsError: `frames` is not a `FrameMode`.
+    """
+
+    def __init__(self, out: Path, clip: Clip, frames: FrameMode | None = None) -> None:
+        check_frame_mode(frames)
+        self._out, self._clip, self._frames, self._images = out, clip, frames, ImageWriter()
 
     def path_of(self, form: Format) -> Path:
         """Return the file or folder of a format."""
         return form.path_in(self._out)
 
+    def images_of(self, form: Format) -> FrameImages | None:
+        """Return the images that are written for a format; None if none are written."""
+        has_source = self._clip.video is not None or bool(self._clip.files)
+        if form.images is None or self._frames == "none" or not has_source:
+            return None
+        if self._frames is None and not form.images.is_required:
+            return None
+        return FrameImages(form.images, self._frames or "copy", self._clip.files)
+
+    def write_images(
+        self,
+        form: Format,
+        frames: Iterable[RleFrame],
+        *,
+        skip_existing: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Write the images of the frames beside the annotations of a format, if it has images.
+
+        See `ImageWriter.write` for arguments and errors.
+        """
+        clip = self._clip_of(form)
+        if clip.images:
+            folder = locate_images(form, self._out)
+            self._images.write(folder, clip, frames, skip_existing=skip_existing, progress=progress)
+
+    def remove_images(self, form: Format, frames: Iterable[RleFrame], *, keep: Output) -> None:
+        """Remove the images of the frames that `write_images` wrote, except those that `keep` writes too.
+
+        Raises:
+            ResourceError: A file cannot be removed.
+        """
+        folder, clip, other = locate_images(form, self._out), self._clip_of(form), keep._clip_of(form)
+        for frame in frames:
+            path = folder / clip.image_name(frame.index)
+            if path != folder / other.image_name(frame.index):
+                with translate_write_errors(path):
+                    path.unlink(missing_ok=True)
+
     def prepare(self, form: FolderFormat) -> None:
         """Write the files that belong to no frame, and remove unfinished files of killed processes."""
         for folder in [self.path_of(form), *self.path_of(form).glob("*/")]:
             remove_partial_files(folder)
-        self._write_all(form, form.encode_shared(self._clip))
+        self._write_all(form, form.encode_shared(self._clip_of(form)))
 
     def add(self, form: FolderFormat, frame: RleFrame) -> None:
         """Write the files of one frame."""
-        self._write_all(form, form.encode_frame(frame, self._clip))
+        self._write_all(form, form.encode_frame(frame, self._clip_of(form)))
 
     def write(self, form: Format, frames: Iterable[RleFrame]) -> None:
-        """Write all files of a format, with the labels of the clip and of the frames.
+        """Write all files of a format except images, with the labels of the clip and of the frames.
 
         The frames are sorted and may be iterated several times.
         """
@@ -56,7 +109,10 @@ class Output:
         _make_folder(self._out)
         remove_partial_files(self._out)
         with atomic_write(self.path_of(form)) as handle:
-            form.write(handle, frames, self._clip)
+            form.write(handle, frames, self._clip_of(form))
+
+    def _clip_of(self, form: Format) -> Clip:
+        return replace(self._clip, images=self.images_of(form))
 
     def _write_all(self, form: FolderFormat, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
@@ -74,6 +130,7 @@ def save_masks(
     video: Video | None = None,
     path: str | Path | None = None,
     background: str | Background = WHITE,
+    images: FrameMode | None = None,
 ) -> list[Path]:
     """Save tracked frames in one or several formats.
 
@@ -82,16 +139,21 @@ def save_masks(
         out: Folder to write to. Existing files are overwritten.
         formats: Names of formats, see `FORMATS`.
         video: The video, for formats that show its images.
-        path: The video file, from which overlays and effects take frame times and audio.
+        path: The video file, from which overlays and effects take frame times and audio, or the folder of images that
+            are its frames, after which files are named.
         background: What the format `background` shows behind the objects: a color (its CSS name or RGB values), or an
             image (h, w, 3) uint8, scaled and cropped to cover the frames.
+        images: Write the images of the frames beside `labelme`, `yolo`, `coco`, `ytvis` and `cvat`: "copy" or "link"
+            the image files, if `path` is a folder of images, or encode them as "jpg" or "png", or "none". By default
+            they are copied for `labelme` and `yolo` if there is a video or a folder of images.
 
     Returns:
         The file or folder of each format.
 
     Raises:
         FormatError: There are no frames, or an object id does not fit into the format.
-        SettingsError: A format is unknown, or needs the video, or the background is invalid.
+        SettingsError: A format is unknown, or it or `images` needs the video, or the background is invalid.
+        VideoError: A frame whose image is written cannot be decoded.
         ResourceError: A file cannot be written.
     """
     forms = find_formats(formats)
@@ -100,6 +162,10 @@ def save_masks(
     ):
         raise SettingsError("bad-usage", f"format {with_images[0]!r} shows images; pass the video")
     source, behind = None if path is None else Path(path), check_background(background)
+    check_frame_mode(images)
+    files = None if source is None else find_frame_files(str(source))
+    if images not in (None, "none") and video is None and files is None:
+        raise SettingsError("bad-usage", f"images={images!r} writes the images of the frames; pass the video")
     with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as log:
         for frame in frames:
             log.append(encode_frame(frame))
@@ -108,9 +174,12 @@ def save_masks(
             raise FormatError("annotation-broken", "there are no frames to save")
         object_ids, labels = tuple(list_object_ids(log)), collect_labels(log)
         name = source.stem if source else "video"
-        clip = Clip(name, first.size, object_ids, video, source, labels=labels, background=behind)
-        output = Output(Path(out), clip)
+        clip = Clip(
+            name, first.size, object_ids, video, source, name_frames(files), labels, background=behind, files=files
+        )
+        output = Output(Path(out), clip, images)
         for form in forms:
+            output.write_images(form, log)
             output.write(form, log)
     return [output.path_of(form) for form in forms]
 

@@ -15,6 +15,7 @@ from masklet.files.json_fields import name_errors
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import list_frames
 from masklet.formats.frame_masks import ReadMask, build_frame, check_size
+from masklet.formats.image_layout import ImageLayout
 from masklet.formats.object_numbers import Key, KeyMaker, number_objects
 from masklet.formats.yolo_classes import DESCRIPTION, LIST, Classes, encode_description, read_classes
 from masklet.images.image_file import read_size
@@ -62,7 +63,11 @@ def read(path: Path) -> Iterator[TrackedFrame]:
         yield frame
 
 
-YOLO = FolderFormat("yolo", "yolo", _encode_frame, read, _encode_description, revision=2)
+YOLO = FolderFormat(
+    *("yolo", "yolo", _encode_frame, read, _encode_description),
+    revision=2,
+    images=ImageLayout("images", is_required=True),
+)
 
 
 class _Line(NamedTuple):

@@ -44,11 +44,14 @@ class Classes(NamedTuple):
 
 
 def encode_description(clip: Clip) -> bytes:
-    """Encode `data.yaml` with the class names, and the image size in a comment, since label files do not have it."""
+    """Encode `data.yaml` with the class names, and the image size in a comment, since label files do not have it.
+
+    Without `path`, `train` and `val` are relative to the file; with `path: .` they would be so to the working folder.
+    """
     lines = [f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for name, number in clip.number_classes().items()]
     height, width = clip.size
     header = json.dumps({"size": [height, width], "classes": "labels"})
-    return f"# {header}\npath: .\ntrain: images\nval: images\nnames:\n{''.join(lines)}".encode()
+    return f"# {header}\ntrain: images\nval: images\nnames:\n{''.join(lines)}".encode()
 
 
 def read_classes(folder: Path) -> Classes:

@@ -11,6 +11,7 @@ from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.formats.coco import encode_segmentation, list_categories, read_categories
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame
+from masklet.formats.image_layout import ImageLayout
 from masklet.masks import rle
 from masklet.masks.labels import read_label
 from masklet.masks.rle_frame import RleFrame, RleMask
@@ -69,7 +70,7 @@ def read_frames(file: Fields) -> Iterator[TrackedFrame]:
         yield frame
 
 
-YTVIS = FileFormat("ytvis", "ytvis.json", write, read)
+YTVIS = FileFormat("ytvis", "ytvis.json", write, read, images=ImageLayout("frames"))
 
 
 def _write_object(handle: BinaryIO, frames: Iterable[RleFrame], head: Mapping[str, int]) -> None:

@@ -88,7 +88,7 @@ def _read_names(source: Path) -> dict[int, str]:
     """Return the names of the images in a file or folder, by their position in `read_masks`; none if it has none."""
     if source.is_dir():
         folder = source / "labels" if (source / "labels").is_dir() else source
-        suffixes = (".txt",) if folder != source else (".png", ".json")
+        suffixes = (".txt",) if folder != source else (".json", ".png")
         present = {entry.suffix.lower() for entry in folder.iterdir() if not entry.name.startswith(".")}
         suffix = next((one for one in suffixes if one in present), None)
         exclude = "classes.txt" if folder != source else ""
