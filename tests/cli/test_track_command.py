@@ -509,7 +509,7 @@ def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
 
     monkeypatch.setattr(options.ModelOptions, "load", load)
     faults = Faults(monkeypatch, fault)
-    words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--out"]
+    words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--frames", "jpg", "--out"]
     assert track(*words, tmp_path / "whole") == 0
     whole, calls = contents(tmp_path / "whole"), faults.calls
     for first in range(0, calls, stride):
@@ -560,7 +560,10 @@ def zygote(checkpoint: Callable[[str, int], Path]) -> Iterator[Zygote]:
         yield zygote
 
 
-WORDS = ["--box", "10,10,40,40@6", "--direction", "both", "--format", "png,yolo,coco,npz,overlay"]
+WORDS = [
+    *("--box", "10,10,40,40@6", "--direction", "both"),
+    *("--format", "png,yolo,coco,npz,overlay", "--frames", "jpg"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from masklet.files.atomic import remove_partial_files
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.files.outputs import output_exists, remove_folder
-from masklet.formats import FORMATS, FolderFormat, Format
+from masklet.formats import FORMATS, FileFormat, FolderFormat, Format
 from masklet.jobs.frame_log import FILE_NAME, read_notes
 
 FOLDER = ".masklet"  # the folder of the frame log, inside the output folder
@@ -19,9 +19,9 @@ FOLDER = ".masklet"  # the folder of the frame log, inside the output folder
 def remove_job(out: Path) -> None:
     """Remove an earlier job and its output; leave all other files in the folder.
 
-    The notes of the frame log list the formats that the job wrote (`formats`) and the folders that it created
-    (`created`). Only these folders are removed. The log is removed last, so that an interrupted removal can be
-    repeated.
+    The notes of the frame log list the formats that the job wrote (`formats`) and the folders that it created: those of
+    formats (`created`) and of images (`image_folders`). Only these folders are removed. The log is removed last, so
+    that an interrupted removal can be repeated.
 
     Raises:
         ResourceError: A file cannot be removed, or another process has the job's lock.
@@ -31,10 +31,12 @@ def remove_job(out: Path) -> None:
         return
     lock = Lock(folder / "lock")
     try:
-        notes = [note for note in read_notes(folder) if isinstance(note, Mapping)]
-        created = {name for note in notes for name in _names(note, "created", default="formats")}
-        for form in (FORMATS[name] for note in notes for name in _names(note, "formats")):
-            _remove(form, out, created=form.name in created)
+        for path in find_created_folders(out):
+            remove_folder(path)
+        for form in (FORMATS[name] for note in _read_notes(out) for name in _names(note, "formats")):
+            if isinstance(form, FileFormat):
+                with translate_write_errors(form.path_in(out)):
+                    form.path_in(out).unlink(missing_ok=True)
         with translate_write_errors(folder):
             remove_partial_files(folder)
             for state in folder.glob("state-*.session"):
@@ -44,22 +46,45 @@ def remove_job(out: Path) -> None:
         lock.release()
 
 
+def find_created_folders(out: Path) -> list[Path]:
+    """Return the folders of formats and of images that an earlier job created, without symbolic links.
+
+    Raises:
+        ResourceError: The frame log cannot be read.
+    """
+    if not output_exists(out / FOLDER / FILE_NAME):
+        return []
+    folders: dict[Path, None] = {}
+    for note in _read_notes(out):
+        forms = [FORMATS[name] for name in _names(note, "created", default="formats")]
+        names = [name for name in _strings(note.get("image_folders")) if name in _IMAGE_FOLDERS]
+        folders |= dict.fromkeys(form.path_in(out) for form in forms if isinstance(form, FolderFormat))
+        folders |= dict.fromkeys(out / name for name in names)
+    return [folder for folder in folders if not folder.is_symlink()]
+
+
 def list_new_folders(forms: Iterable[Format], out: Path) -> list[str]:
     """Return the names of the formats whose folders do not exist yet, which a job therefore creates."""
     return [form.name for form in forms if isinstance(form, FolderFormat) and not form.path_in(out).exists()]
 
 
+def list_image_folders(forms: Iterable[Format]) -> list[str]:
+    """Return the folders beside the files of formats into which images of frames are written."""
+    return sorted({form.images.folder for form in forms if isinstance(form, FileFormat) and form.images})
+
+
+_IMAGE_FOLDERS = {*list_image_folders(FORMATS.values())}
+
+
+def _read_notes(out: Path) -> list[Mapping[str, Any]]:
+    return [note for note in read_notes(out / FOLDER) if isinstance(note, Mapping)]
+
+
 def _names(note: Mapping[str, Any], key: str, default: str = "") -> list[str]:
     """Return the known formats under `key` in a note, or under `default` in logs of version 0.1."""
-    names = note.get(key, note.get(default, ()))
-    return [name for name in names if isinstance(name, str) and name in FORMATS] if isinstance(names, list) else []
+    return [name for name in _strings(note.get(key, note.get(default, ()))) if name in FORMATS]
 
 
-def _remove(form: Format, out: Path, *, created: bool) -> None:
-    """Remove the file of a format, or its folder if the job created it and it is not a symbolic link."""
-    place = form.path_in(out)
-    if not isinstance(form, FolderFormat):
-        with translate_write_errors(place):
-            place.unlink(missing_ok=True)
-    elif created and not place.is_symlink():
-        remove_folder(place)
+def _strings(values: Any) -> list[str]:
+    """Return the texts in a list of a note; none if it is not a list."""
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []

@@ -10,6 +10,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.background_option import BackgroundOption, parse_background
+from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
 from masklet.cli.postprocessing_options import PostProcessingOptions
@@ -97,6 +98,9 @@ def track(
     format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = DEFAULT_FORMATS,
     background: BackgroundOption = "white",
     spacing: SpacingOption = None,
+    frames: Annotated[
+        Frames | None, typer.Option(help=f"{EXPLANATION} Default: copy for labelme and yolo, none for the others.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume at the first unfinished frame of an earlier run.")
     ] = False,
@@ -112,6 +116,8 @@ def track(
       masklet track dog.mp4 --point 480,300@40#1 --point 80,90@40#2 --direction both
 
       masklet track frames/ --mask first.png --every 5 --format yolo --resume
+
+      masklet track dog.mp4 --box 260,100,700,620 --format coco --frames jpg
 
       masklet track --project labels/
     """
@@ -136,6 +142,7 @@ def track(
             "format": format != DEFAULT_FORMATS,
             "background": background != "white",
             "spacing": spacing is not None,
+            "frames": frames is not None,
             "resume": resume,
             "overwrite": overwrite,
         }
@@ -152,6 +159,7 @@ def track(
     if not schedule:
         message = "nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
         raise SettingsError("bad-usage", message)
+    forms = [BY_NAME[name] for name in parse_formats(format, BY_NAME)]
     request = TrackRequest(
         source=source,
         schedule=schedule,
@@ -160,11 +168,12 @@ def track(
         postprocessing=postprocessing.build(),
         policy=VideoPolicy(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
         out=out or Path(f"{name_video(source)}_masks"),
-        formats=[BY_NAME[name] for name in parse_formats(format, BY_NAME)],
+        formats=forms,
         resume=resume,
         overwrite=overwrite,
         background=parse_background(background),
         spacing=parse_spacing(spacing),
+        frames=parse_frames(frames, forms),
     )
     record = run(request)
     if json:

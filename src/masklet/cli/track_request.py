@@ -9,6 +9,7 @@ from typing import Literal
 from masklet.cli.options import ModelOptions
 from masklet.errors import SettingsError
 from masklet.formats import Format
+from masklet.formats.image_layout import FrameMode
 from masklet.images.spacing import Spacing
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.postprocessing import PostProcessing
@@ -47,6 +48,8 @@ class VideoPolicy:
 class TrackRequest:
     """A tracking job. With `auto_track` the objects are found automatically and `schedule` is empty.
 
+    `frames` says how images of the frames are written beside annotations; None is the default of each format.
+
     Raises:
         SettingsError: `bad-usage` if both `resume` and `overwrite` are set.
     """
@@ -64,6 +67,7 @@ class TrackRequest:
     auto_track: AutoTrackOptions | None = None
     background: Background = WHITE
     spacing: Spacing | None = None
+    frames: FrameMode | None = None
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -14,15 +15,18 @@ from typing import Any
 
 from masklet.cli import console
 from masklet.cli.object_summary import summarize_objects
-from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
+from masklet.cli.overwrite import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
 from masklet.cli.progress import show_job_progress
 from masklet.cli.spacing_option import find_spacing
 from masklet.cli.track_request import TrackRequest
 from masklet.cli.tracking_warnings import TrackingWarnings
 from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
 from masklet.files.outputs import output_exists
-from masklet.formats import Clip, FolderFormat, Format, Output
+from masklet.formats import Clip, FolderFormat, Format, Output, name_frames
+from masklet.formats.coco import COCO
+from masklet.formats.image_layout import FRAME_MODES
 from masklet.formats.label_maps import PNG
+from masklet.formats.ytvis import YTVIS
 from masklet.jobs import fingerprint
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
 from masklet.jobs.track_job import TrackJob, run_job
@@ -126,6 +130,7 @@ class _JobRun:
 
     def __init__(self, job: TrackJob, log: FrameLog, request: TrackRequest) -> None:
         self._job, self._log, self._formats, self._strict = job, log, request.formats, request.policy.strict
+        files = find_frame_files(str(request.source))
         object_ids = sorted({object_id for prompts in job.schedule.values() for object_id in prompts})
         self._clip = Clip(
             name=name_video(request.source),
@@ -133,13 +138,14 @@ class _JobRun:
             object_ids=tuple(object_ids),
             video=job.video,
             path=request.source,
-            names=_file_names(find_frame_files(str(request.source)) or []),
+            names=name_frames(files),
             labels=collect_prompt_labels(job.schedule),
             background=request.background,
             spacing_of=find_spacing(request.source, request.spacing, request.formats),
+            files=files,
         )
-        self._out = request.out
-        self._output = Output(self._out, self._clip)
+        self._out, self._frames = request.out, request.frames
+        self._output = Output(self._out, self._clip, self._frames)
         self._finished_before, self._started = len(log), time.monotonic()
         self._warnings = TrackingWarnings(job.schedule, automatic=job.auto_track is not None)
 
@@ -156,19 +162,22 @@ class _JobRun:
         seconds = time.monotonic() - self._started
         if self._job.auto_track:
             self._clip = replace(self._clip, object_ids=tuple(list_object_ids(self._log)))
-            self._output = Output(self._out, self._clip)
+            self._output = Output(self._out, self._clip, self._frames)
         for form in self._formats:
             self._write(form, final=error is None)
+        self._suggest_frames()
         return self._summarize(seconds, error)
 
     def _track(self) -> None:
         # Most formats need all object ids in advance, so with automatic tracking they are written at the end.
         live = [form for form in self._formats if isinstance(form, FolderFormat) and not self._job.auto_track]
-        live = [form for form in live if {"wrote": form.name} not in self._log.notes]
+        live = [form for form in live if self._make_note(form) not in self._log.notes]
+        images = list_image_folders(form for form in self._formats if self._output.images_of(form))
         self._log.add_note(
-            live=[form.log_name for form in live],
+            live=[self._name(form, form.log_name) for form in live],
             formats=[form.name for form in self._formats],
             created=list_new_folders(self._formats, self._out),
+            image_folders=[folder for folder in images if not (self._out / folder).exists()],
         )
         for form in live:
             self._output.prepare(form)
@@ -189,17 +198,50 @@ class _JobRun:
 
     def _write(self, form: Format, *, final: bool) -> None:
         """Write a format unless this run or an earlier one has written all of it."""
-        notes = self._log.notes
-        always_live = isinstance(form, FolderFormat) and all(
-            form.log_name in note["live"] for note in notes if "live" in note
-        )
-        if {"wrote": form.name} in notes and self._output.path_of(form).exists():
+        notes, name = self._log.notes, self._name(form, form.log_name)
+        always_live = isinstance(form, FolderFormat) and all(name in note["live"] for note in notes if "live" in note)
+        if self._make_note(form) in notes and self._output.path_of(form).exists():
             return
+        if self._output.images_of(form):
+            self._write_images(form, name)
         if not always_live:
             with console.progress(f"writing {self._output.path_of(form)}") as report:
                 self._output.write(form, _ReportedFrames(self._log, report))
         if final:
-            self._log.add_note(wrote=form.name)
+            self._log.add_note(**self._make_note(form))
+
+    def _write_images(self, form: Format, name: str) -> None:
+        """Write the images of the frames, except those that an interrupted run has written."""
+        is_started = {"images": name} in self._log.notes
+        if not is_started:
+            self._log.add_note(images=name)
+        with console.progress(f"writing frames for {self._output.path_of(form)}") as report:
+            self._output.write_images(form, self._log, skip_existing=is_started, progress=report)
+        if isinstance(form, FolderFormat):
+            self._remove_other_images(form)
+
+    def _remove_other_images(self, form: FolderFormat) -> None:
+        """Remove the images that earlier runs wrote in another mode, since tools read every image of the folder."""
+        for mode in FRAME_MODES:
+            name = f"{form.log_name}+{mode}"
+            if {"images": name} in self._log.notes and name != self._name(form, form.log_name):
+                Output(self._out, self._clip, mode).remove_images(form, self._log, keep=self._output)
+
+    def _name(self, form: Format, name: str) -> str:
+        """Return the name of a format and its images in notes: with other images, its files are others."""
+        images = self._output.images_of(form)
+        return f"{name}+{images.mode}" if images else name
+
+    def _make_note(self, form: Format) -> dict[str, Any]:
+        """Return the note that all of a format is written."""
+        return {"wrote": self._name(form, form.name)}
+
+    def _suggest_frames(self) -> None:
+        """Say how to write the frames that COCO and YouTube-VIS files of a video file name."""
+        forms = [form for form in self._formats if form in (COCO, YTVIS) and not self._output.images_of(form)]
+        if forms and self._frames is None and self._clip.files is None:
+            files = " and ".join(Path(self._output.path_of(form)).name for form in forms)
+            console.say(f"the frames that {files} names are not written; --frames jpg --resume adds them")
 
     def _summarize(self, seconds: float, error: MaskletError | None) -> dict[str, Any]:
         tracked = len(self._log) - self._finished_before
@@ -242,12 +284,6 @@ def _hint_at_resizing(error: VideoError) -> None:
         error.hint = "--on-resize scale resizes it to the size of the first frame"
 
 
-def _file_names(images: list[Path]) -> list[str] | None:
-    """Return the names of image files; None if two have the same stem, so that outputs are numbered instead."""
-    unique = len({path.stem for path in images}) == len(images)
-    return [path.name for path in images] if images and unique else None
-
-
 def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
     """Return all settings and inputs that the masks depend on. A resumed job must have the same ones."""
     policy = request.policy
@@ -269,17 +305,33 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
 def _check_output(request: TrackRequest) -> None:
     """Raise `ResourceError` (`output-exists`) if there is output that the options do not allow to replace."""
     if request.overwrite:
+        _check_source_remains(request)
         return
     if output_exists(request.out / FOLDER / FILE_NAME):
         if not request.resume:
             hint = "--resume continues it, --overwrite replaces it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{request.out} contains a job", hint=hint)
         return
-    for form in request.formats:
-        place = form.path_in(request.out)
+    with_images = [form for form in request.formats if _takes_images(form, request)]
+    folders = [request.out / name for name in list_image_folders(with_images)]
+    for place in [*(form.path_in(request.out) for form in request.formats), *folders]:
         if output_exists(place):
             hint = "--overwrite replaces it, --out writes elsewhere"
             raise ResourceError("output-exists", f"{place} exists and belongs to no job", hint=hint)
+
+
+def _takes_images(form: Format, request: TrackRequest) -> bool:
+    """Return whether images are written beside the file of a format."""
+    return form.images is not None and (form.images.is_required if request.frames is None else request.frames != "none")
+
+
+def _check_source_remains(request: TrackRequest) -> None:
+    """Raise `SettingsError` if the frames are images that --overwrite would remove with an earlier job."""
+    removed = {Path(os.path.realpath(folder)) for folder in find_created_folders(request.out)}
+    for file in find_frame_files(str(request.source)) or [] if removed else []:
+        if found := removed.intersection(Path(os.path.realpath(file)).parents):
+            message = f"--overwrite removes {found.pop()}, which has the frames of {request.source}"
+            raise SettingsError("bad-usage", f"{message}; write elsewhere with --out")
 
 
 @contextmanager
