@@ -11,6 +11,7 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.background_option import BackgroundOption, parse_background
+from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.options import Json, parse_formats
 from masklet.cli.track import FORMATS
 from masklet.errors import SettingsError, StateError
@@ -32,6 +33,10 @@ def project(
         ),
     ] = None,
     background: BackgroundOption = "white",
+    frames: Annotated[
+        Frames | None,
+        typer.Option(help=f"{EXPLANATION} Default: copy, or none for images and videos whose files are missing."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New output folder. Default: a folder named by the time in DIR/exports.")
     ] = None,
@@ -43,6 +48,8 @@ def project(
 
       masklet export project street-project --format coco,yolo
 
+      masklet export project street-project --format labelme --frames link
+
       masklet export project street-project --format blur_objects --media crossing.mp4 --out blurred
     """
     from masklet.formats import FORMATS as BY_NAME
@@ -50,6 +57,7 @@ def project(
     from masklet.project.transfer import export_project
 
     formats, behind = parse_formats(format, BY_NAME), parse_background(background)
+    mode = parse_frames(frames, (BY_NAME[name] for name in formats))
     target = out or folder / "exports" / time.strftime("%Y-%m-%d-%H%M%S")
     try:
         opened = Project.open(folder, create=False)
@@ -58,7 +66,9 @@ def project(
         raise
     with opened, console.progress(f"exporting {folder}") as progress:
         selected = _select(opened.document.media(), media) if media else None
-        paths = export_project(opened, target, formats, media=selected, background=behind, progress=progress)
+        paths = export_project(
+            opened, target, formats, media=selected, background=behind, frames=mode, progress=progress
+        )
     if json:
         console.print_json({"project": str(folder), "files": [str(path) for path in paths]})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,16 +10,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from masklet.errors import InputNotFound, SettingsError
+from masklet.errors import InputNotFound, SettingsError, warn
 from masklet.files.atomic import atomic_write, make_folder
-from masklet.files.error_translation import translate_write_errors
 from masklet.files.outputs import atomic_folder
-from masklet.formats import Clip, FileFormat, Format, Output, find_formats
+from masklet.formats import Clip, FileFormat, Format, Output, find_formats, name_frames
 from masklet.formats.coco import COCO
 from masklet.formats.csv_measurements import CSV_IMAGES
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
 from masklet.formats.cvat_images import CVAT_IMAGES
+from masklet.formats.image_layout import FrameMode, ImageLayout, check_frame_mode
 from masklet.formats.label_maps import PNG
 from masklet.formats.labelme import LABELME
 from masklet.formats.overlay_video import OVERLAY
@@ -46,7 +45,7 @@ def _encode_yolo_classes(clip: Clip) -> dict[str, bytes]:
 
 
 _IMAGE_SETS: dict[str, Format] = {
-    COCO.name: COCO,
+    COCO.name: replace(COCO, images=ImageLayout(_IMAGES)),
     PNG.name: PNG,
     LABELME.name: LABELME,
     CVAT.name: CVAT_IMAGES,
@@ -66,15 +65,19 @@ def export_project(
     *,
     media: Iterable[int] | None = None,
     background: Background = WHITE,
+    frames: FrameMode | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write the masks of a project in one or several formats.
 
     A video is a folder with its name, with the files of each format as `masklet track` writes them: the frames that
     have cells, or all frames in formats that show images. All images are one folder `images`: COCO, YOLO, LabelMe, CVAT
-    and PNG hold all of them under the names of their files, YOLO with copies of the images; formats that show images
-    are an image per file; in the other formats each image has a folder of its own. Images and videos without cells are
-    left out, except images that are marked as checked.
+    and PNG hold all of them under the names of their files; formats that show images are an image per file; in the
+    other formats each image has a folder of its own. Images and videos without cells are left out, except images that
+    are marked as checked.
+
+    Beside COCO, YOLO, LabelMe, CVAT and YouTube-VIS files are the images and the frames that have cells, so that each
+    output is a complete dataset.
 
     Labels are the names of classes. In formats for several images an object whose label differs from that of the same
     object id in an earlier image has another id.
@@ -85,6 +88,8 @@ def export_project(
         formats: Names of formats, see `masklet.formats.FORMATS`.
         media: The images and videos; None for all.
         background: What the format `background` shows behind the objects.
+        frames: How images and frames are written. By default image files are copied and frames of videos are JPEG, and
+            images and videos whose files are missing are exported without them, with a warning.
         progress: Called after each frame.
 
     Returns:
@@ -92,12 +97,14 @@ def export_project(
 
     Raises:
         PromptError: `unknown-object`. There is no such image or video.
-        SettingsError: A format is unknown, or there is nothing to export.
+        SettingsError: A format or `frames` is unknown, or there is nothing to export.
         FormatError: A mask cannot be read, or an object id does not fit into the format.
-        InputNotFound: A format shows images, and a file is missing.
+        InputNotFound: A format shows images, or `frames` is given, and a file is missing.
+        ImageError, VideoError: An image or a frame cannot be decoded.
         ResourceError: `output-exists`, or a file cannot be written.
     """
     forms = find_formats(formats)
+    check_frame_mode(frames)
     document = project.document
     with project.lock:
         selected = sorted(document.media() if media is None else {*media})
@@ -105,20 +112,40 @@ def export_project(
         videos = [StoredFrames.of(project, number) for number in selected if kinds[number] == "video"]
         images = [StoredFrames.of(project, number) for number in selected if kinds[number] == "image"]
     videos = [one for one in videos if len(one)]
+    options = _Options(background, frames)
     images = [one for one in images if len(one) or document.medium(one.medium).checked]
     if not videos and not images:
         raise SettingsError("bad-usage", "there is nothing to export; select images or videos with masks")
     target = Path(out)
     with atomic_folder(target) as folder:
-        report = _Report(progress, sum(map(len, videos)) * len(forms) + len(images) * len(forms))
+        passes = len(forms) + (0 if frames == "none" else sum(form.images is not None for form in forms))
+        report = _Report(progress, (sum(map(len, videos)) + len(images)) * passes)
         written: list[Path] = []
         taken = {_IMAGES} if images else set()
-        for frames in videos:
-            name = _make_unique(locate_medium(project, frames.medium).stem, taken)
-            written += _write_video(project, frames, forms, folder / name, background, report)
+        for video in videos:
+            name = _make_unique(locate_medium(project, video.medium).stem, taken)
+            written += _write_video(project, video, forms, folder / name, options, report)
         if images:
-            written += _ImageSet(project, images, background, report).write(folder / _IMAGES, forms)
+            written += _ImageSet(project, images, options, report).write(folder / _IMAGES, forms)
     return [target / path.relative_to(folder) for path in written]
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What formats show behind objects, and how images of frames are written."""
+
+    background: Background
+    frames: FrameMode | None
+
+    def choose_frames(self, forms: Sequence[Format], missing: Path | None) -> FrameMode:
+        """Return how images are written. Raises `InputNotFound` if they are requested and a file is missing."""
+        if missing is None or self.frames == "none":
+            return self.frames or "copy"
+        if any(form.images for form in forms):
+            if self.frames is not None:
+                raise InputNotFound("input-not-found", f"{missing} does not exist", path=str(missing))
+            warn("input-not-found", f"{missing} does not exist; annotations are exported without images")
+        return "none"
 
 
 class _Report:
@@ -138,6 +165,10 @@ class _Report:
         """Note that a format has written all of its frames."""
         self.note(frames)
         self._before += frames
+
+    def note_image(self, done: int, total: int) -> None:
+        """Note the number of images that are written for the present format, of `total`."""
+        self.note(done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +190,7 @@ def _shows_images(form: Format) -> bool:
 
 
 def _write_video(
-    project: Project, frames: StoredFrames, forms: Sequence[Format], out: Path, background: Background, report: _Report
+    project: Project, frames: StoredFrames, forms: Sequence[Format], out: Path, options: _Options, report: _Report
 ) -> list[Path]:
     """Write a video in all formats and return the files and folders."""
     path = locate_medium(project, frames.medium)
@@ -172,34 +203,30 @@ def _write_video(
         except InputNotFound:
             if any(map(_shows_images, forms)):
                 raise
+        files = find_frame_files(str(path)) if path.is_dir() else None
         clip = Clip(
-            path.stem, frames.size, frames.object_ids, video, path, _name_frames(path),  # type: ignore[arg-type]
-            frames.labels, background,
+            path.stem, frames.size, frames.object_ids, video, path, name_frames(files),  # type: ignore[arg-type]
+            frames.labels, options.background, files,
         )  # fmt: skip
-        output = Output(out, clip)
+        output = Output(out, clip, options.choose_frames(forms, missing=path if video is None else None))
         for form in forms:
+            if options.frames != "none" and form.images:
+                output.write_images(form, frames, progress=report.note_image)
+                report.end(len(frames))
             everything = replace(frames, indices=range(len(frames.times))) if _shows_images(form) else frames
             output.write(form, _ReportedFrames(everything, report, len(frames) / len(everything)))
             report.end(len(frames))
     return [output.path_of(form) for form in forms]
 
 
-def _name_frames(path: Path) -> list[str] | None:
-    """Return the names of the files of a folder of frames, or None for a video file."""
-    files = find_frame_files(str(path)) if path.is_dir() else None
-    unique = files is not None and len({file.stem for file in files}) == len(files)
-    return [file.name for file in files] if files and unique else None
-
-
 class _ImageSet:
     """Images of a project, which are the frames of one clip, in the order of their numbers."""
 
-    def __init__(
-        self, project: Project, images: Sequence[StoredFrames], background: Background, report: _Report
-    ) -> None:
-        self._project, self._images, self._background, self._report = project, images, background, report
+    def __init__(self, project: Project, images: Sequence[StoredFrames], options: _Options, report: _Report) -> None:
+        self._project, self._images, self._options, self._report = project, images, options, report
         names = name_images(project.document)
         self._names = [names[one.medium] for one in images]
+        self._files = [locate_medium(project, one.medium) for one in images]
         labels = {(one.medium, key): one.labels.get(key) for one in images for key in one.object_ids}
         self._numbers = group_by_label(labels)
         self._labels = {self._numbers[key]: label for key, label in labels.items() if label}
@@ -214,31 +241,34 @@ class _ImageSet:
     def write(self, out: Path, forms: Sequence[Format]) -> list[Path]:
         """Write the images in all formats and return the files and folders."""
         written = []
+        frames = self._options.choose_frames(forms, next((file for file in self._files if not file.exists()), None))
         for form in forms:
             if form.name in _IMAGE_SETS:
-                written.append(self._write_set(out, _IMAGE_SETS[form.name]))
+                written.append(self._write_set(out, _IMAGE_SETS[form.name], frames))
             elif _shows_images(form):
                 written.append(self._draw(out / form.name, form.name))
             else:
-                written += self._write_each(out, form)
+                written += self._write_each(out, form, frames)
+                self._report.end(len(self._images) if form.images and self._options.frames != "none" else 0)
             self._report.end(len(self._images))
         return written
 
-    def _write_set(self, out: Path, form: Format) -> Path:
+    def _write_set(self, out: Path, form: Format, frames: FrameMode) -> Path:
         sizes = {one.size for one in self._images}
-        clip = Clip(
-            _IMAGES, max(sizes), tuple(sorted({*self._numbers.values()})), names=self._names, labels=self._labels
-        )
-        output = Output(out, clip)
+        object_ids = tuple(sorted({*self._numbers.values()}))
+        clip = Clip(_IMAGES, max(sizes), object_ids, names=self._names, labels=self._labels, files=self._files)
+        output = Output(out, clip, frames)
+        if self._options.frames != "none" and form.images:
+            output.write_images(form, self, progress=self._report.note_image)
+            self._report.end(len(self._images))
         output.write(form, _ReportedFrames(self, self._report))
-        if form.name == YOLO.name:
-            self._copy_images(output.path_of(form) / "images")
         return output.path_of(form)
 
-    def _write_each(self, out: Path, form: Format) -> Iterator[Path]:
-        for one, name in zip(self._images, self._names, strict=True):
-            clip = Clip(Path(name).stem, one.size, one.object_ids, names=[name], labels=one.labels)
-            output = Output(out / Path(name).stem, clip)
+    def _write_each(self, out: Path, form: Format, frames: FrameMode) -> Iterator[Path]:
+        for one, name, file in zip(self._images, self._names, self._files, strict=True):
+            clip = Clip(Path(name).stem, one.size, one.object_ids, names=[name], labels=one.labels, files=[file])
+            output = Output(out / Path(name).stem, clip, frames)
+            output.write_images(form, [one.read(0)])
             output.write(form, [one.read(0)])
             yield output.path_of(form)
 
@@ -254,18 +284,12 @@ class _ImageSet:
                 drawn = (
                     masks.overlay(image)  # type: ignore[arg-type]
                     if name == OVERLAY.name
-                    else masks.apply_effect(image, name, background=self._background)  # type: ignore[arg-type]
+                    else masks.apply_effect(image, name, background=self._options.background)  # type: ignore[arg-type]
                 )
                 with atomic_write(folder / f"{Path(file).stem}.jpg") as handle:
                     Image.fromarray(drawn).save(handle, "JPEG", quality=_JPEG_QUALITY)
             self._report.note(done)
         return folder
-
-    def _copy_images(self, folder: Path) -> None:
-        make_folder(folder)
-        for one, name in zip(self._images, self._names, strict=True):
-            with translate_write_errors(folder / name):
-                shutil.copyfile(locate_medium(self._project, one.medium), folder / name)
 
 
 def _make_unique(name: str, taken: set[str]) -> str:
