@@ -92,6 +92,18 @@ def test_markdown_tables_have_as_many_cells_as_their_header() -> None:
     assert "1 \\| 2" in text
 
 
+def test_markdown_has_no_html_links_or_images_of_names() -> None:
+    name = "<img src=x onerror=alert(1)> ![a](http://b) `c` *d* | x_y_z\n# e &amp;"
+    table = Table(name, [name, "b"], [[name, "2"]], name)
+    text = render_markdown(Report(name, {"data": name}, [table], {}, subtitle=name))
+    lines = [line for line in text.splitlines() if "onerror" in line]
+    assert len(lines) == 7  # title, subtitle, fact, title, header, row, note
+    for line in lines:
+        assert "<" not in line and "](" not in line.replace("\\](", "") and " | x" not in line
+        assert "&lt;img src=x onerror=alert(1)&gt;" in line and "&amp;amp;" in line
+        assert "!\\[a\\]" in line and "\\`c\\`" in line and "\\*d\\*" in line and "x_y_z # e" in line
+
+
 def test_a_report_starts_with_what_was_measured_the_model_and_the_date() -> None:
     report = Report("A", {"model": "tiny", "date": "today"}, [], {}, subtitle="1 clip")
     assert render_markdown(report).startswith("# A\n\n1 clip · tiny · today\n")

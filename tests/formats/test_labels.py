@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.errors import FormatError, InputNotFound
+from masklet.errors import FormatError, InputNotFound, MaskletWarning
 from masklet.formats import FORMATS, masks_at, read_masks, save_masks
 from masklet.formats.yolo_classes import read_classes
 from masklet.masks.masks import Masks
@@ -233,10 +233,10 @@ def test_labels_of_cvat_and_groups_identify_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "place"),
     [
-        ("a.json", lambda path: write_coco(path, "cat", TOO_LONG), "annotation 2"),
+        ("a.json", lambda path: write_coco(path, TOO_LONG), "annotation 1"),
         ("b.json", lambda path: write_ytvis(path, TOO_LONG), "annotations 0"),
-        ("c.json", lambda path: write_labelme(path, ("cat", None), (TOO_LONG, None)), "shapes 1"),
-        ("d.xml", lambda path: write_cvat(path, [("cat", 0), (TOO_LONG, 0)]), "line 4"),
+        ("c.json", lambda path: write_labelme(path, (TOO_LONG, None)), "shapes 0"),
+        ("d.xml", lambda path: write_cvat(path, [(TOO_LONG, 0)]), "line 3"),
         ("e.npz", lambda path: write_npz(path), "label must be"),
         ("f.png", lambda path: write_png(path, json.dumps({"1": TOO_LONG})), "label must be"),
         ("g.png", lambda path: write_png(path, "[1]"), "text chunk"),
@@ -248,6 +248,21 @@ def test_an_invalid_label_is_an_error_that_names_its_place(name: str, write: Any
     with pytest.raises(FormatError) as caught:
         list(read_masks(tmp_path / name))
     assert name in caught.value.message and place in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "place"),
+    [
+        ("a.json", lambda path: write_coco(path, "cat", TOO_LONG), "annotation 2"),
+        ("c.json", lambda path: write_labelme(path, ("cat", None), (TOO_LONG, None)), "shapes 1"),
+        ("d.xml", lambda path: write_cvat(path, [("cat", 0), (TOO_LONG, 0)]), "line 4"),
+    ],
+)
+def test_an_object_with_an_invalid_label_is_skipped(name: str, write: Any, place: str, tmp_path: Path) -> None:
+    write(tmp_path / name)
+    with pytest.warns(MaskletWarning, match=place):
+        (frame,) = read_masks(tmp_path / name)
+    assert frame.masks.labels == ("cat",)
 
 
 def write_npz(path: Path) -> None:
@@ -329,8 +344,8 @@ def test_names_of_classes_are_read_in_every_style_of_yaml(names: str, tmp_path: 
 @pytest.mark.parametrize(
     ("lines", "classes", "message"),
     [
-        ("3 0.1 0.1 0.2 0.1 0.2 0.5\n", "names: [cat]\n", "0.txt: class 3 has no name"),
-        ("0 0.1 0.1 0.2 0.1 0.2 x\n", "names: [cat]\n", "0.txt: expected a class and pairs"),
+        ("3 0.1 0.1 0.2 0.1 0.2 0.5\n", "names: [cat]\n", "0.txt, line 1: class 3 has no name"),
+        ("0 0.1 0.1 0.2 0.1 0.2 x\n", "names: [cat]\n", "0.txt, line 1: expected a class and pairs"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", "nc: 3\n", "data.yaml: it has no names"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.5\n", "names: [cat\n", "data.yaml: its names of classes cannot be read"),
         (

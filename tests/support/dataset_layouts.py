@@ -150,20 +150,13 @@ def write_sav_train(root: Path, *, rows: int = 3, **changes: Any) -> Path:
 
 
 def write_coco(root: Path) -> Path:
-    """Write COCO: an image with a polygon, an uncompressed RLE and a crowd, and an image without objects."""
+    """Write COCO: an image with a polygon and an uncompressed RLE, and an image without objects."""
     write_image(root / "images/a.jpg")
     write_image(root / "images/b.jpg")
     counts = [0, 12 * 3, 12 * 13]  # the three columns on the left
     entries = [
         {"id": 31, "image_id": 1, "category_id": 3, "segmentation": [[4.0, 2.0, 9.0, 2.0, 9.0, 8.0, 4.0, 8.0]]},
         {"id": 32, "image_id": 1, "category_id": 4, "segmentation": {"size": list(SIZE), "counts": counts}},
-        {
-            "id": 33,
-            "image_id": 1,
-            "category_id": 3,
-            "iscrowd": 1,
-            "segmentation": {"size": list(SIZE), "counts": counts},
-        },
     ]
     images = [
         {"id": k, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]} for k, name in ((1, "a"), (2, "b"))

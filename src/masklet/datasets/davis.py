@@ -10,7 +10,7 @@ from masklet.datasets.dataset import AnnotatedClip, Clips, Dataset
 from masklet.datasets.frame_folders import check_clip_folders, read_label_clip, read_list
 from masklet.files.names import check_relative
 
-LICENSE = "BSD 3-Clause (davisvideochallenge/davis-2017)"
+LICENSE = "CC BY-NC 4.0, for non-commercial use (the terms in the data package; the toolkit is BSD 3-Clause)"
 
 
 def open_davis(root: Path, split: str = "val", *, year: Literal[2016, 2017] = 2017, resolution: str = "480p") -> Clips:

@@ -14,7 +14,7 @@ from masklet.datasets.frame_folders import list_clips, list_entries, list_images
 from masklet.datasets.label_files import is_black_and_white, read_labels, read_object_masks
 from masklet.datasets.labelme import read_labelme
 from masklet.errors import FormatError
-from masklet.files.image_files import has_image_suffix, natural_key
+from masklet.files.image_files import has_image_suffix, natural_key, select_images
 from masklet.images import read_image
 
 LICENSE = "your own"
@@ -31,8 +31,9 @@ def open_image_folders(images: Path, masks: Path) -> Images:
     `dog_1.png`, `dog_2.png`, … with an object each, or `dog.json` (LabelMe), which may be in the same folder. Images
     without masks are skipped. Raises `InputNotFound` for a missing folder, `FormatError` if there are no pairs.
     """
-    masks_by_name = _find_masks(masks, separate=masks != images)
-    files = {stem: path for stem, path in list_images(images).items() if stem in masks_by_name}
+    image_files = list_images(images)
+    masks_by_name = _find_masks(masks, image_files, separate=masks != images)
+    files = {stem: path for stem, path in image_files.items() if stem in masks_by_name}
     if not files:
         raise FormatError("dataset-broken", f"{masks}: no masks with the names of images in {images}")
     build = partial(_build_image, files, masks_by_name)
@@ -46,7 +47,7 @@ def open_clip_folders(root: Path) -> Clips:
     `InputNotFound` or `FormatError` with the missing file.
     """
     pair = find_folder_pair(root)
-    if pair is not None and any(path.is_dir() for path in pair[0].iterdir()):
+    if pair is not None and any(path.is_dir() for path in list_entries(pair[0])):
         folders = {name: (pair[0] / name, pair[1] / name) for name in list_clips(*pair)}
     elif pair is not None:
         folders = {root.name: pair}
@@ -73,37 +74,50 @@ def open_label_tree(root: Path) -> Clips:
 
 def find_folder_pair(root: Path) -> tuple[Path, Path] | None:
     """Return the folders of images and masks in `root`, or None if one is missing."""
-    images = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
-    masks = next((root / name for name in MASK_FOLDERS if (root / name).is_dir()), None)
+    folders = {path.name.lower(): path for path in list_entries(root) if path.is_dir()} if root.is_dir() else {}
+    images, masks = (
+        next((folders[name.lower()] for name in names if name.lower() in folders), None)
+        for names in (IMAGE_FOLDERS, MASK_FOLDERS)
+    )
     return (images, masks) if images and masks else None
 
 
-def _find_masks(folder: Path, *, separate: bool) -> dict[str, Masks]:
-    """Find mask files by the name of their image. Image files are masks only in a folder `separate` from the images."""
+def _find_masks(folder: Path, images: Mapping[str, Path], *, separate: bool) -> dict[str, Masks]:
+    """Find the masks of images by the name of the image. Image files are masks only in a folder `separate` from them.
+
+    `dog_1.png` is a mask of `dog.jpg` only if no numbered file of that name is the mask of another image, `dog_2.jpg`.
+    """
     masks_by_name: dict[str, Masks] = {}
     numbered: dict[str, dict[int, Path]] = {}
+    series: set[str] = set()
     for path in sorted(list_entries(folder), key=lambda path: natural_key(path.name)):
-        if path.is_dir() and separate:
-            masks_by_name[path.name] = dict(enumerate(list_images(path).values(), start=1))
+        if path.is_dir():
+            files = select_images(list_entries(path)) if separate and path.name in images else []
+            if files:
+                masks_by_name[path.name] = dict(enumerate(list_images(path).values(), start=1))
         elif path.suffix.lower() == ".json":
             masks_by_name[path.stem] = path
         elif separate and has_image_suffix(path):
             masks_by_name.setdefault(path.stem, path)
-            parts = re.fullmatch(r"(.+)_(\d+)", path.stem)
-            if parts:
-                numbered.setdefault(parts[1], {})[int(parts[2])] = path
-    return {**numbered, **masks_by_name}
+            parts = re.fullmatch(r"(.+)_(\d{1,9})", path.stem)
+            if parts and path.stem in images:
+                series.add(parts[1])
+            elif parts:
+                files_by_number = numbered.setdefault(parts[1], {})
+                number = int(parts[2])
+                files_by_number[number if number not in files_by_number else max(files_by_number) + 1] = path
+    return {**{name: files for name, files in numbered.items() if name not in series}, **masks_by_name}
 
 
 def _build_image(files: Mapping[str, Path], masks: Mapping[str, Masks], name: str) -> AnnotatedImage:
-    return AnnotatedImage(name, partial(read_image, files[name]), partial(_read_annotation, masks[name]))
+    return AnnotatedImage(name, partial(read_image, files[name]), partial(_read_annotation, masks[name], files[name]))
 
 
-def _read_annotation(masks: Masks) -> Annotation:
+def _read_annotation(masks: Masks, image: Path) -> Annotation:
     if not isinstance(masks, Path):
         return read_object_masks(masks)
     if masks.suffix.lower() == ".json":
-        return read_labelme(masks)
+        return read_labelme(masks, image)
     labels = read_labels(masks)
     return annotation_from_label_map(labels, binary=is_black_and_white(labels))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase as fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from masklet.datasets.dataset import AnnotatedClip, ClipObject
 from masklet.datasets.label_files import read_label_map
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import IMAGE_SUFFIXES, natural_key, select_images
+from masklet.files.junk_files import is_junk, skip_junk
+from masklet.files.text_files import read_lines
 
 
 def read_label_clip(
@@ -56,9 +60,7 @@ def list_images(folder: Path) -> dict[str, Path]:
 
 def list_clips(frames: Path, labels: Path) -> tuple[str, ...]:
     """List the subfolders of `frames`, which must be in `labels` too. Raises the errors of `list_images`."""
-    names = sorted(
-        (path.name for path in list_entries(frames) if path.is_dir() and path.name[0] != "."), key=natural_key
-    )
+    names = sorted((path.name for path in list_entries(frames) if path.is_dir()), key=natural_key)
     if not names:
         raise FormatError("dataset-broken", f"{frames}: no clips in it; each should be a folder of frames")
     return tuple(check_clip_folders(names, frames, labels))
@@ -68,8 +70,7 @@ def read_list(listing: Path) -> list[str]:
     """Read the lines of a text file, without empty ones. Raises `InputNotFound`, `FormatError` if there are none."""
     if not listing.is_file():
         raise InputNotFound("input-not-found", f"{listing}: there is no such list of names", path=str(listing))
-    lines = [line.strip() for line in listing.read_text("utf-8", "replace").splitlines()]
-    names = [line for line in lines if line]
+    names = [line for line in read_lines(listing) if line]
     if not names:
         raise FormatError("dataset-broken", f"{listing}: no names in it")
     return names
@@ -93,10 +94,23 @@ def parse_object_id(folder: Path) -> int:
 
 
 def list_entries(folder: Path) -> list[Path]:
-    """List the entries of a folder. Raises `InputNotFound` if it does not exist."""
+    """List the entries of a folder that are data; see `is_junk`. Raises `InputNotFound` if it does not exist."""
     if not folder.is_dir():
         raise InputNotFound("input-not-found", f"{folder}: no such folder", path=str(folder))
-    return list(folder.iterdir())
+    return [*skip_junk(folder.iterdir())]
+
+
+def find_files(folder: Path, *patterns: str) -> list[Path]:
+    """List the files of a folder that match one of the patterns, in any case of letters; none of a missing folder."""
+    entries = list_entries(folder) if folder.is_dir() else []
+    return [path for path in sorted(entries) if any(fnmatch(path.name.lower(), pattern) for pattern in patterns)]
+
+
+def find_files_below(root: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files below a folder that match a pattern, in any case of letters."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        yield from (Path(folder, name) for name in files if fnmatch(name.lower(), pattern) and not is_junk(name))
 
 
 def find_frame(name: str, numbers: Mapping[str, int], folder: Path) -> int:

@@ -13,6 +13,8 @@ from masklet.datasets.annotation import Annotation, annotation_from_label_map, a
 from masklet.files.image_files import JPEG_SUFFIXES
 from masklet.images import MAX_PIXELS, read_mask
 from masklet.images.image_file import decode_image, open_source
+from masklet.images.mask_reader import read_gray_palette
+from masklet.masks.soft_masks import harden
 
 _BLACK_AND_WHITE = frozenset({0, 255})
 
@@ -20,13 +22,17 @@ _BLACK_AND_WHITE = frozenset({0, 255})
 def read_labels(path: Path) -> NDArray[Any]:
     """Read the values (H, W) of a label map as stored: palette indices, or gray levels of any bit depth.
 
-    Unlike `read_mask`, it takes gray levels as object ids, except in JPEG files, whose values are not exact.
+    Unlike `read_mask`, it takes gray levels as object ids, except in JPEG files, whose values are not exact, and in
+    masks with a soft rim, which become black and white.
     """
     with open_source(path) as handle:
         decoded = decode_image(handle, str(path), MAX_PIXELS)
     exact = path.suffix.lower() not in JPEG_SUFFIXES
-    if decoded.image.mode == "P" or (exact and decoded.image.mode == "L" and decoded.bits == 8):
-        return np.asarray(decoded.image)
+    if decoded.image.mode == "P":
+        gray = read_gray_palette(decoded.image)
+        return np.asarray(decoded.image) if gray is None else gray
+    if exact and decoded.image.mode == "L" and decoded.bits == 8:
+        return harden(np.asarray(decoded.image))
     return read_mask(path)
 
 

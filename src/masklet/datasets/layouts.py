@@ -14,13 +14,15 @@ from masklet.datasets.coco import open_coco
 from masklet.datasets.dataset import AnnotatedClip, AnnotatedImage, Clips, Dataset, Images
 from masklet.datasets.davis import open_davis
 from masklet.datasets.folders import find_folder_pair, open_clip_folders, open_image_folders, open_label_tree
+from masklet.datasets.frame_folders import find_files, find_files_below, list_entries
 from masklet.datasets.lvos import open_lvos
 from masklet.datasets.mose import open_mose
 from masklet.datasets.sa1b import open_sa1b
 from masklet.datasets.sav import FRAMES_FOLDER, open_sav, open_sav_train
 from masklet.datasets.youtube_vos import ALL_FRAMES, open_youtube_vos
 from masklet.errors import FormatError, InputNotFound, SettingsError
-from masklet.files.image_files import IMAGE_SUFFIXES
+from masklet.files.image_files import has_image_suffix
+from masklet.files.junk_files import skip_junk
 
 IMAGE_LAYOUTS = "SA-1B, COCO or LVIS instances, images with masks, LabelMe"
 CLIP_LAYOUTS = "SA-V, DAVIS, YouTube-VOS, MOSE, LVOS, folders of frames with label maps"
@@ -89,7 +91,7 @@ def _read_frame(clip: AnnotatedClip, frame: int) -> NDArray[np.uint8]:
 def _find_coco(path: Path, split: str | None) -> Images | None:
     if path.is_file():
         return open_coco(path) if path.suffix.lower() == ".json" else None
-    candidates = {file for folder in (path, path / "annotations") for pattern in _COCO for file in folder.glob(pattern)}
+    candidates = {file for folder in (path, path / "annotations") for file in find_files(folder, *_COCO)}
     files = sorted(file for file in candidates if split is None or split in file.stem)
     names = ", ".join(sorted(file.stem for file in candidates))
     if candidates and not files:
@@ -104,16 +106,17 @@ def _find_coco(path: Path, split: str | None) -> Images | None:
 def _find_sa1b(path: Path, split: str | None) -> Images | None:
     if path.is_file():
         return open_sa1b(path) if path.suffix.lower() == ".tar" else None
-    hints = (file for pattern in ("sa_*.json", "*/sa_*.json", "sa_*.tar", "*/sa_*.tar") for file in path.glob(pattern))
-    return open_sa1b(path) if next(hints, None) else None
+    folders = [path, *(folder for folder in list_entries(path) if folder.is_dir())]
+    return open_sa1b(path) if any(find_files(folder, "sa_*.json", "sa_*.tar") for folder in folders) else None
 
 
 def _find_image_folders(path: Path, split: str | None) -> Images | None:
     root = path / split if split else path
     pair = find_folder_pair(root)
     if pair is not None:
-        return open_image_folders(*pair) if any(file.is_file() for file in pair[0].iterdir()) else None
-    is_labelme = any(file.with_suffix(suffix).is_file() for file in root.glob("*.json") for suffix in IMAGE_SUFFIXES)
+        return open_image_folders(*pair) if any(file.is_file() for file in list_entries(pair[0])) else None
+    stems = {file.stem for file in find_files(root, "*.json")}
+    is_labelme = any(has_image_suffix(file) and file.stem in stems for file in find_files(root, "*") if stems)
     return open_image_folders(root, root) if is_labelme else None
 
 
@@ -139,7 +142,7 @@ def _find_sav(path: Path, split: str | None) -> Clips | None:
         chosen = _choose_split(path, split, list(roots))
         return open_sav(roots[chosen], chosen)
     all_kinds: list[Literal["manual", "auto"]] = ["manual", "auto"]
-    kinds = [kind for kind in all_kinds if next(path.rglob(f"sav_*_{kind}.json"), None)]
+    kinds = [kind for kind in all_kinds if next(find_files_below(path, f"sav_*_{kind}.json"), None)]
     return open_sav_train(path, _choose_split(path, split, kinds)) if kinds else None
 
 
@@ -152,7 +155,7 @@ def _find_davis(path: Path, split: str | None) -> Clips | None:
         raise SettingsError("bad-usage", f"unknown year of DAVIS {year!r}; use 2016 or 2017")
     is_2017 = (path / "ImageSets" / "2017").is_dir() if not year else year == "2017"
     lists = [path / "ImageSets" / folder for folder in (["2017"] if is_2017 else ["2016", "480p"])]
-    existing = {file.stem for folder in lists for file in folder.glob("*.txt")}
+    existing = {file.stem for folder in lists for file in find_files(folder, "*.txt")}
     ordered = [name for name in _SPLITS if name in existing] + sorted(existing - set(_SPLITS))
     return open_davis(path, _choose_split(path, name or None, ordered), year=2017 if is_2017 else 2016)
 
@@ -170,7 +173,7 @@ def _find_split_folders(path: Path, split: str | None) -> Clips | None:
 
 def _find_clip_folders(path: Path, split: str | None) -> Clips | None:
     root = path / split if split else path
-    folders = (find_folder_pair(folder) for folder in (root, *root.iterdir()) if folder.is_dir())
+    folders = (find_folder_pair(folder) for folder in (root, *skip_junk(root.iterdir())) if folder.is_dir())
     return open_clip_folders(root) if any(folders) else None
 
 

@@ -13,7 +13,8 @@ from masklet.files.image_files import natural_key
 from masklet.files.json_fields import Fields, read_fields
 from masklet.files.names import check_name
 
-LICENSE = "annotations CC BY 4.0, images for non-commercial research"
+LICENSE_V1 = "see the dataset's page"
+LICENSE_V2 = "annotations CC BY 4.0, images for non-commercial research"
 CLIPS_OF_V1 = {"train": 120, "val": 50, "test": 50}  # v2 has 420, 140 and 160
 UNSEEN = "unseen_videos.txt"
 
@@ -28,11 +29,12 @@ def open_lvos(root: Path, split: str = "val") -> Clips:
     meta = _find_meta_file(root, split)
     clips = {check_name(name, meta): fields for name, fields in read_fields(meta).entries("videos").items()}
     unseen = next((path for path in (root / split / UNSEEN, root / UNSEEN) if path.is_file()), None)
+    is_v1 = len(clips) == CLIPS_OF_V1.get(split)
     return Dataset(
-        kind="lvos-v1" if len(clips) == CLIPS_OF_V1.get(split) else "lvos-v2",
+        kind="lvos-v1" if is_v1 else "lvos-v2",
         split=split,
         root=root,
-        license=LICENSE,
+        license=LICENSE_V1 if is_v1 else LICENSE_V2,
         names=tuple(check_clip_folders(sorted(clips, key=natural_key), frames, labels)),
         build=partial(_read_clip, frames, labels, clips),
         unseen=None if unseen is None else frozenset(read_list(unseen)),

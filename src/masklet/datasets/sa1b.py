@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from masklet.datasets.annotation import Annotation, annotation_from_rle
 from masklet.datasets.dataset import AnnotatedImage, Dataset, Images
+from masklet.datasets.frame_folders import find_files_below
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.image_files import IMAGE_SUFFIXES, has_image_suffix, natural_key
 from masklet.files.json_fields import Fields, parse_json, read_fields
+from masklet.files.junk_files import is_junk
 from masklet.files.names import check_name
 from masklet.formats.sa1b import parse
+from masklet.formats.skipped import SkippedAnnotations
 from masklet.images import read_image
 
 LICENSE = "SA-1B Dataset Research License: research only"
@@ -42,11 +45,12 @@ def open_sa1b(root: Path) -> Images:
     """
     if not root.exists():
         raise InputNotFound("input-not-found", f"{root}: no such folder or tar", path=str(root))
-    suffixes: dict[str, str] = {}
+    suffixes: dict[str, tuple[str, str]] = {}
     places: dict[str, tuple[Path, TarEntry]] = {}
-    for folder, _, files in os.walk(root):  # yields nothing if the root is a tar
+    for folder, folders, files in os.walk(root):  # yields nothing if the root is a tar
+        folders[:] = [name for name in folders if not is_junk(name)]
         suffixes |= _find_pairs(Path(folder).relative_to(root).as_posix(), files)
-    for tar in [root] if root.is_file() else sorted(root.rglob("*.tar")):
+    for tar in [root] if root.is_file() else sorted(find_files_below(root, "*.tar")):
         places |= {f"{tar.name}/{name}": (tar, place) for name, place in _find_tar_entries(tar)}
     names = sorted([*suffixes, *places], key=natural_key)
     if not names:
@@ -54,12 +58,16 @@ def open_sa1b(root: Path) -> Images:
     return Dataset("sa-1b", "train", root, LICENSE, tuple(names), partial(_record, root, suffixes, places))
 
 
-def _find_pairs(folder: str, files: list[str]) -> dict[str, str]:
-    """Find the images of a folder that have masks, as {name below the root: suffix of the image}."""
-    stems = {file.removesuffix(".json") for file in files if file.endswith(".json")}
-    images = (os.path.splitext(file) for file in files if file.startswith("sa_"))  # noqa: PTH122 - millions of names
+def _find_pairs(folder: str, files: list[str]) -> dict[str, tuple[str, str]]:
+    """Find the images of a folder that have masks: the suffixes of image and JSON file by the name below the root."""
+    parts = [os.path.splitext(file) for file in files if file.startswith("sa_")]  # noqa: PTH122 - millions of names
+    stems = {stem: suffix for stem, suffix in parts if suffix.lower() == ".json"}
     prefix = "" if folder == "." else f"{folder}/"
-    return {prefix + stem: suffix for stem, suffix in images if suffix.lower() in IMAGE_SUFFIXES and stem in stems}
+    return {
+        prefix + stem: (suffix, stems[stem])
+        for stem, suffix in parts
+        if suffix.lower() in IMAGE_SUFFIXES and stem in stems
+    }
 
 
 def _find_tar_entries(tar: Path) -> Iterator[tuple[str, TarEntry]]:
@@ -72,11 +80,11 @@ def _find_tar_entries(tar: Path) -> Iterator[tuple[str, TarEntry]]:
                 if (
                     entry.isfile()
                     and path.name.startswith("sa_")
-                    and (path.suffix == ".json" or has_image_suffix(path))
+                    and (path.suffix.lower() == ".json" or has_image_suffix(path))
                 ):
                     check_name(path.name, tar)
                     pair = waiting.setdefault(path.stem, {})
-                    pair[path.suffix == ".json"] = entry.offset_data, entry.size
+                    pair[path.suffix.lower() == ".json"] = entry.offset_data, entry.size
                     if len(pair) == 2:
                         yield path.stem, TarEntry(*pair[False], *pair[True])
                         del waiting[path.stem]
@@ -86,12 +94,12 @@ def _find_tar_entries(tar: Path) -> Iterator[tuple[str, TarEntry]]:
 
 
 def _record(
-    root: Path, suffixes: Mapping[str, str], places: Mapping[str, tuple[Path, TarEntry]], name: str
+    root: Path, suffixes: Mapping[str, tuple[str, str]], places: Mapping[str, tuple[Path, TarEntry]], name: str
 ) -> AnnotatedImage:
     if name in places:
         tar, place = places[name]
         return AnnotatedImage(name, partial(_read_tar_image, tar, place), partial(_read_tar_masks, tar, place, name))
-    image, masks = root / f"{name}{suffixes[name]}", root / f"{name}.json"
+    image, masks = (root / f"{name}{suffix}" for suffix in suffixes[name])
     return AnnotatedImage(name, partial(read_image, image), partial(_read_masks, masks))
 
 
@@ -108,7 +116,9 @@ def _read_masks(path: Path) -> Annotation:
 
 
 def _parse_annotation(file: Fields) -> Annotation:
-    size, masks = parse(file)
+    skipped = SkippedAnnotations(file.source)
+    size, masks = parse(file, skipped)
+    skipped.warn()
     return annotation_from_rle({mask.object_id: mask.rle for mask in masks}, size, file.source)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from masklet.datasets.annotation import Annotation, annotation_from_rle
 from masklet.datasets.dataset import AnnotatedClip, ClipObject, Clips, Dataset
 from masklet.datasets.frame_folders import (
     check_clip_folders,
+    find_files,
+    find_files_below,
     find_frame,
     list_clips,
     list_entries,
@@ -55,7 +58,7 @@ def open_sav_train(root: Path, kind: Literal["manual", "auto"] = "manual") -> Cl
     Instead of the mp4 there may be a folder `<video>` of frames, named by their index in the video. Frames on which an
     object was not annotated are skipped, as in the released training code. Raises `InputNotFound` or `FormatError`.
     """
-    files = {path.name.removesuffix(f"_{kind}.json"): path for path in root.rglob(f"*_{kind}.json")}
+    files = {path.name[: -len(f"_{kind}.json")]: path for path in find_files_below(root, f"*_{kind}.json")}
     if not files:
         raise InputNotFound("input-not-found", f"{root}: no *_{kind}.json in it or its subfolders")
     names = tuple(sorted(files, key=natural_key))
@@ -111,7 +114,9 @@ def _check_masklets(masklets: Masklets) -> None:
 
 def _read_train_clip(files: Mapping[str, Path], name: str) -> AnnotatedClip:
     masklets = read_masklets(files[name])
-    source = files[name].with_name(f"{name}.mp4")
+    source = next(
+        iter(find_files(files[name].parent, f"{escape(name.lower())}.mp4")), files[name].with_name(f"{name}.mp4")
+    )
     folder = files[name].with_name(name)
     names = tuple(f"{frame:05d}" for frame in range(masklets.frame_count))
     if folder.is_dir() and not source.is_file():

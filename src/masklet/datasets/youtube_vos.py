@@ -12,7 +12,7 @@ from masklet.files.image_files import natural_key
 from masklet.files.json_fields import Fields, read_fields
 from masklet.files.names import check_name
 
-LICENSE = "annotations CC BY 4.0, images for non-commercial research"
+LICENSE = "see the dataset's page"
 ALL_FRAMES = "_all_frames"
 META = "meta.json"
 CLIPS_OF_2018 = 474  # in valid; 2019 has 507

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -32,6 +33,8 @@ svg { max-width: 46rem; width: 100%; height: auto; } svg text { font: 12px syste
 figure { margin: 0; } figcaption { font-size: .85rem; }
 figure img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--soft); border-radius: 4px; }
 """
+
+_MARKDOWN = re.compile(r"[\\`|\[\]]|(?<!\w)[*_]|[*_](?!\w)")  # underscores and stars within a word mean nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,13 @@ def format_percent(value: float | None) -> str:
 def render_markdown(report: Report) -> str:
     """Render the report as Markdown, without plots and images."""
     parts = [
-        f"# {report.title}",
-        *filter(None, [_describe(report)]),
+        f"# {_escape_markdown(report.title)}",
+        *filter(None, [_escape_markdown(_describe(report))]),
         _render_markdown_table(("", ""), list(report.facts.items())),
     ]
     for table in report.tables:
-        parts += [f"## {table.title}", _render_markdown_table(table.header, table.rows)]
-        parts += [table.note] if table.note else []
+        parts += [f"## {_escape_markdown(table.title)}", _render_markdown_table(table.header, table.rows)]
+        parts += [_escape_markdown(table.note)] if table.note else []
     return "\n\n".join([*parts, f"Plots and images are in `{HTML_FILE}`, all numbers in `{JSON_FILE}`."]) + "\n"
 
 
@@ -157,7 +160,12 @@ def _describe(report: Report) -> str:
 
 def _render_markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:" for _ in header[1:]]], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_escape_markdown, line)) + " |" for line in lines)
+
+
+def _escape_markdown(text: str) -> str:
+    """Escape the names of files and clips, which may hold HTML, links or images of an untrusted dataset."""
+    return _MARKDOWN.sub(r"\\\g<0>", escape(" ".join(text.split()), quote=False))
 
 
 def _render_table(table: Table) -> str:

@@ -17,6 +17,7 @@ from masklet.files.error_translation import translate_errors
 from masklet.files.open_input import open_input
 
 _SHOWN = 60  # characters of a value in a message
+_ID_DIGITS = 19  # of an id with 64 bits
 
 
 def read_json(path: Path) -> Any:
@@ -104,6 +105,14 @@ class Fields:
             raise self._type_error(name, "a whole number")
         return value
 
+    def identifier(self, name: str) -> int | str:
+        """Return an id: a whole number, also if it is written as 12.0 or "12", else text."""
+        value = self._value.get(name)
+        if not isinstance(value, str):
+            return self.integer(name)
+        is_whole = value.isascii() and value.isdecimal() and len(value) <= _ID_DIGITS and str(int(value)) == value
+        return int(value) if is_whole else value
+
     def number(self, name: str, default: float | None = None) -> float:
         """Return a finite number, or the default if it is missing or null."""
         value = default if self._value.get(name) is None else self._value[name]
@@ -147,8 +156,11 @@ class Fields:
 
     def objects(self, name: str) -> Iterator[Fields]:
         """Iterate over a list of objects."""
-        rows, place = self.array(name), (*self._place, name)
-        return (Fields(row, self._name, (*place, number)) for number, row in enumerate(rows))
+        return (self.item(name, number) for number in range(len(self.array(name))))
+
+    def item(self, name: str, number: int) -> Fields:
+        """Return an object of a list of objects."""
+        return Fields(self.array(name)[number], self._name, (*self._place, name, number))
 
     def entries(self, name: str) -> dict[str, Fields]:
         """Return an object whose fields are objects, by name."""

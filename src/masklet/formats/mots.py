@@ -5,17 +5,20 @@ Classes have numbers, but names only in KITTI MOTS and MOTSChallenge: car and pe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from masklet.errors import FormatError
-from masklet.files.open_input import open_input
+from masklet.files.json_fields import name_errors
+from masklet.files.text_files import read_lines
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.frame_masks import ReadMask, build_frame
+from masklet.formats.object_numbers import Key, number_objects
+from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks import rle
 from masklet.masks.labels import UNLABELED
 from masklet.masks.rle_frame import RleFrame
@@ -50,13 +53,11 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
 def read(path: Path) -> Iterator[TrackedFrame]:
     """Read the frames that have masks. The classes 1 and 2 are the labels car and pedestrian.
 
-    Ignored areas (class 10) are skipped.
+    An id is unique with its class only: the object is `id - class × 1000`, or a free number if an object of another
+    class is that. Ignored areas (class 10) and broken lines are skipped with a warning. Raises `FormatError`.
     """
-    rows = sorted(_rows(path), key=lambda row: row[0])
-    for index, group in groupby(rows, key=lambda row: row[0]):
-        masks = [mask for _, mask in group]
-        height, width = masks[0].rle["size"]
-        yield build_frame(index, None, (height, width), masks)
+    skipped = SkippedAnnotations(path)
+    return skipped.report(_read_frames(path, skipped))
 
 
 MOTS = FileFormat("mots", "mots.txt", write, read)
@@ -67,15 +68,62 @@ def _number_classes(clip: Clip) -> dict[str, int]:
     return {name: _CLASSES.get(name.lower()) or next(other) for name in clip.number_classes()}
 
 
-def _rows(path: Path) -> Iterator[tuple[int, ReadMask]]:
-    with open_input(path) as handle:
-        for number, line in enumerate(handle, start=1):
-            try:
-                index, name, kind, height, width = (int(part) for part in line.split()[:5])
-                counts = line.split()[5].decode("ascii")
-            except (ValueError, IndexError) as cause:
-                message = f"{path}, line {number}: expected frame, id, class, height, width and RLE"
-                raise FormatError("annotation-broken", message, path=str(path)) from cause
-            if kind != _IGNORED:
-                code = {"size": [height, width], "counts": counts}
-                yield index, ReadMask(name - kind * _PER_CLASS, 1.0, code, _LABELS.get(kind))
+class _Row(NamedTuple):
+    """A line: the frame, the key of the object, the class and the mask."""
+
+    frame: int
+    key: Key
+    kind: int
+    code: Mapping[str, Any]
+
+
+def _read_frames(path: Path, skipped: SkippedAnnotations) -> Iterator[TrackedFrame]:
+    rows = sorted(_rows(path, skipped), key=lambda row: row.frame)
+    numbers = number_objects((row.key for row in rows), {})
+    for index, group in groupby(rows, key=lambda row: row.frame):
+        frame_rows = [*group]
+        height, width = frame_rows[0].code["size"]
+        for row in frame_rows:
+            if row.code["size"] != [height, width]:
+                skipped.add("of another size than their frame", f"frame {index}")
+        masks = [
+            ReadMask(numbers[row.key], 1.0, row.code, _LABELS.get(row.kind))
+            for row in frame_rows
+            if row.code["size"] == [height, width]
+        ]
+        with name_errors(path):
+            yield build_frame(index, None, (height, width), masks)
+
+
+def _rows(path: Path, skipped: SkippedAnnotations) -> Iterator[_Row]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line:
+            continue
+        row = None
+        with skipped.catch():
+            row = _parse_line(line, f"{path}, line {number}")
+        if row is not None and row.kind != _IGNORED:
+            yield row
+        elif row is not None:
+            skipped.add("of the class of ignored areas")
+
+
+def _parse_line(line: str, place: str) -> _Row:
+    parts = line.split()
+    try:
+        index, name, kind, height, width = (_to_integer(part) for part in parts[:5])
+        code = {"size": [height, width], "counts": parts[5]}
+    except (ValueError, IndexError) as cause:
+        message = f"{place}: expected frame, id, class, height, width and RLE"
+        raise FormatError("annotation-broken", message) from cause
+    with name_errors(place):
+        rle.read_runs(code)
+    instance = name - kind * _PER_CLASS
+    return _Row(index, (str(kind), instance if instance >= 0 else name, name), kind, code)
+
+
+def _to_integer(text: str) -> int:
+    number = float(text)  # some tools write 1001.0
+    if not number.is_integer():
+        raise ValueError(f"{text} must be a whole number")
+    return int(number)

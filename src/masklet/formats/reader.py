@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from masklet.errors import FormatError, PromptError
 from masklet.files.image_files import has_image_suffix
-from masklet.files.json_fields import Fields, name_errors, read_fields
+from masklet.files.json_fields import Fields, name_errors, read_json
+from masklet.files.junk_files import skip_junk
 from masklet.files.open_input import require_input
-from masklet.formats import coco, cvat_reader, label_maps, labelme, mots, npz, sa1b, yolo, ytvis
+from masklet.formats import (
+    coco_reader,
+    cvat_reader,
+    label_maps,
+    labelme_reader,
+    mots,
+    npz,
+    sa1b,
+    yolo_reader,
+    ytvis_reader,
+)
 from masklet.formats.format import Reader
 from masklet.formats.frame_masks import ReadMask, build_frame
+from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks.labels import read_label
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
@@ -43,14 +56,19 @@ def masks_at(path: str | Path, frame: int = 0) -> Masks:
     """
     indices: list[int] = []
     last = None
-    for last in read_masks(path):
-        indices.append(last.index)
-        if last.index == frame:
-            return last.masks
+    with closing(_generate(path)) as frames:  # a reader issues its warning when it is closed
+        for last in frames:
+            indices.append(last.index)
+            if last.index == frame:
+                return last.masks
     if last is not None and len(indices) == 1 and Path(path).is_file():
         return last.masks
     available = f"frames {indices[0]} to {indices[-1]}" if indices else "no frames"
     raise PromptError("unknown-frame", f"{path} has {available}, not {frame}")
+
+
+def _generate(path: str | Path) -> Generator[TrackedFrame, None, None]:
+    yield from read_masks(path)
 
 
 def _reader(path: Path) -> Reader:
@@ -67,28 +85,28 @@ def _reader(path: Path) -> Reader:
 
 
 def _folder_reader(path: Path) -> Reader:
-    names = {entry.name for entry in path.iterdir()}
-    suffixes = {Path(name).suffix.lower() for name in names if not name.startswith(".")}
-    if "labels" in names:
-        return yolo.read
-    stems = {Path(name).stem for name in names if Path(name).suffix.lower() == ".json"}
-    if any(Path(name).stem in stems and has_image_suffix(Path(name)) for name in names):
-        return labelme.read
+    entries = [*skip_junk(path.iterdir())]
+    suffixes = {entry.suffix.lower() for entry in entries if entry.is_file()}
+    if "labels" in {entry.name for entry in entries}:
+        return yolo_reader.read
+    if labelme_reader.is_labelme_folder(path):
+        return labelme_reader.read
     if ".png" in suffixes:
         return label_maps.read_frames
-    if ".json" in suffixes:
-        return labelme.read
     return label_maps.read_objects
 
 
 def _read_json(path: Path) -> Iterator[TrackedFrame]:
-    file = read_fields(path)
+    content = read_json(path)
+    if isinstance(content, list) and content:
+        return coco_reader.read_results(content, path)
+    file = Fields(content, path)
     if "shapes" in file:
-        return labelme.read_file(file)
+        return labelme_reader.read_file(file)
     if "images" in file:
-        return coco.read_frames(file)
+        return coco_reader.read_frames(file)
     if "videos" in file:
-        return ytvis.read_frames(file)
+        return ytvis_reader.read_frames(file)
     if {"image", "annotations"} <= file.names:
         return _read_sa1b(file)
     if {"size", "masks"} <= file.names:
@@ -101,7 +119,10 @@ def _read_json(path: Path) -> Iterator[TrackedFrame]:
 
 def _read_sa1b(file: Fields) -> Iterator[TrackedFrame]:
     """Read one image of SA-1B, or a file written by `GeneratedMasks.save`."""
-    size, masks = sa1b.parse(file)
+    skipped = SkippedAnnotations(file.source)
+    size, masks = sa1b.parse(file, skipped)
+    skipped.require_readable()
+    skipped.warn()
     with name_errors(file.source):
         frame = build_frame(0, None, size, masks)
     yield frame

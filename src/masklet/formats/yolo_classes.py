@@ -11,6 +11,7 @@ from typing import NamedTuple
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
+from masklet.files.text_files import decode_text
 from masklet.formats.format import Clip
 from masklet.masks.labels import read_label
 
@@ -65,7 +66,7 @@ def read_classes(folder: Path) -> Classes:
         message = f"{folder}: neither {DESCRIPTION} nor {LIST} names the classes"
         raise InputNotFound("input-not-found", message, path=str(folder))
     with open_input(path) as handle:
-        text = handle.read(_MAX_BYTES).decode("utf-8-sig", "replace").replace("\r\n", "\n")
+        text = decode_text(handle.read(_MAX_BYTES)).replace("\r\n", "\n").replace("\r", "\n")
     with name_errors(path):
         if path.name == LIST:
             return Classes({number: read_label(line) for number, line in enumerate(text.splitlines())})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import Image
 
 from masklet.errors import ImageError
 from masklet.images.colors import DEEP, DecodedImage
@@ -20,8 +22,10 @@ from masklet.images.image_file import (
     translate_image_errors,
 )
 from masklet.masks.label_map import make_davis_palette
+from masklet.masks.soft_masks import harden, is_soft_mask
 
 _MAX_LABEL = 2**31 - 1
+_WHITE_16 = 2**16 - 1
 _MAX_TINT = 31  # the largest difference between channels of a gray pixel after lossy compression
 _NPY = b"\x93NUMPY"
 
@@ -32,6 +36,8 @@ def read_mask(source: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]
     | content                                | labels                                                               |
     |----------------------------------------|----------------------------------------------------------------------|
     | palette, 1-bit, 16-bit, 32-bit         | its values                                                           |
+    | palette of grays, a soft mask          | as gray; also if index 0 of the palette is not black                 |
+    | 16-bit gray with a soft rim            | 1 from half of the largest value on, else 0                          |
     | gray, no value above 127               | its values (of 2- and 4-bit files the stored ones)                   |
     | gray, a value above 127                | 1 from 128 on, else 0: a mask in black and white, perhaps compressed |
     | gray or color with transparent pixels  | 1 where alpha is at least 128, else 0                                |
@@ -66,15 +72,39 @@ def read_mask(source: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.int32]
 def _read_values(decoded: DecodedImage) -> NDArray[Any]:
     """Return the numbers of a decoded image, or the mask that its colors or its transparency show."""
     image = decoded.image
-    if image.mode in {*DEEP, "P", "1"}:
-        return np.array(image)
+    if image.mode == "P":
+        gray = read_gray_palette(image)
+        return np.array(image) if gray is None else _read_gray(gray)
+    if image.mode in {*DEEP, "1"}:
+        values = np.array(image)
+        is_soft = image.mode.startswith("I;16") and is_soft_mask(values, _WHITE_16)
+        return values > _WHITE_16 // 2 if is_soft else values
     if image.has_transparency_data:
         alpha = np.array(image.convert("RGBA").getchannel("A"))
-        if alpha.min() < 255:
+        if alpha.min() < 255 and alpha.any():  # some programs leave alpha at 0 everywhere
             return alpha >= 128
     if image.mode != "L":
         return _read_colors(np.array(image.convert("RGB")), decoded.name)
     return _read_gray(np.array(image) // (255 // (2 ** min(decoded.bits, 8) - 1)))  # Pillow scales 2 and 4 bits
+
+
+def read_gray_palette(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return the gray levels of a palette image that is a gray mask, or None if its indices are labels.
+
+    It is a mask if all colors are gray, and they show a mask with a soft rim or have a background that is not index 0.
+    Programs write such files when they reduce the colors of a mask.
+    """
+    indices = np.array(image)
+    colors = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    used = np.unique(indices)
+    if used[-1] >= len(colors) or np.ptp(colors[used].astype(np.int32), axis=1).any():
+        return None
+    levels = np.zeros(256, np.uint8)
+    levels[: len(colors)] = colors[:, 0]
+    gray = levels[indices]
+    hardened = harden(gray)
+    is_mask = hardened is not gray or (colors[0].any() and not gray.all())
+    return hardened if is_mask else None
 
 
 def _read_gray(gray: NDArray[np.uint8]) -> NDArray[Any]:
@@ -98,7 +128,11 @@ def _read_npy(handle: BinaryIO, name: str, max_pixels: int) -> NDArray[Any]:
     """Read an array (H, W) or (1, …, H, W) after checking its header."""
     handle.seek(0)
     header = npy.read_array_header_1_0 if npy.read_magic(handle)[0] == 1 else npy.read_array_header_2_0
-    shape, _, dtype = header(handle)
+    try:
+        shape, _, dtype = header(handle)
+    except (SyntaxError, TokenError, TypeError, RecursionError) as cause:  # of a text that is no Python literal
+        message = f"{name}: the header of the array is broken: {cause}"
+        raise ImageError("image-broken", message, path=name) from cause
     if len(shape) < 2 or any(side != 1 for side in shape[:-2]) or dtype.hasobject:
         raise ImageError("bad-image", f"{name} must be an array (H, W) of numbers, got {dtype} {shape}", path=name)
     check_size((shape[-1], shape[-2]), name, max_pixels)

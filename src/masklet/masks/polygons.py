@@ -59,7 +59,21 @@ def rasterize(polygons: Iterable[Any], size: tuple[int, int]) -> Mask:
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
-    return _fill([_read_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height))
+    return _fill([read_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height))
+
+
+def read_vertices(polygon: Any) -> NDArray[np.float64]:
+    """Return the vertices (P, 2) xy of a polygon as `rasterize` takes it. Raises `FormatError`."""
+    try:
+        vertices = np.asarray(polygon, np.float64)
+        vertices = vertices if vertices.ndim == 2 else vertices.reshape(-1, 2)
+    except (TypeError, ValueError) as cause:
+        raise _error("a polygon must be a list of x, y pairs of numbers") from cause
+    if vertices.shape[1] != 2 or len(vertices) < 3:
+        raise _error(f"a polygon needs at least 3 points (x, y), got an array of shape {vertices.shape}")
+    if not (np.abs(vertices) < _MAX_COORDINATE_PX).all():  # false for NaN
+        raise _error(f"a polygon needs finite coordinates below {_MAX_COORDINATE_PX} pixels")
+    return vertices
 
 
 def trace_mask(mask: Mask) -> Loop:
@@ -113,19 +127,6 @@ class _Edges(NamedTuple):
 
     def select(self, which: NDArray[Any]) -> _Edges:
         return _Edges(*(part[which] for part in self))
-
-
-def _read_vertices(polygon: Any) -> NDArray[np.float64]:
-    try:
-        vertices = np.asarray(polygon, np.float64)
-        vertices = vertices if vertices.ndim == 2 else vertices.reshape(-1, 2)
-    except (TypeError, ValueError) as cause:
-        raise _error("a polygon must be a list of x, y pairs of numbers") from cause
-    if vertices.shape[1] != 2 or len(vertices) < 3:
-        raise _error(f"a polygon needs at least 3 points (x, y), got an array of shape {vertices.shape}")
-    if not (np.abs(vertices) < _MAX_COORDINATE_PX).all():  # false for NaN
-        raise _error(f"a polygon needs finite coordinates below {_MAX_COORDINATE_PX} pixels")
-    return vertices
 
 
 def _fill(loops: Sequence[NDArray[np.float64]], box: _Box) -> Mask:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import FormatError
-from masklet.files.json_fields import read_fields
+from masklet.files.json_fields import Fields, read_json
+from masklet.files.junk_files import skip_junk
 from masklet.files.open_input import require_input
-from masklet.formats import coco, read_masks
+from masklet.formats import read_masks
+from masklet.formats.coco_reader import clean_file_name, list_image_folders, parse
 from masklet.formats.cvat_reader import read_image_names
 from masklet.formats.frame_files import list_frames
+from masklet.formats.labelme_reader import is_labelme_folder
+from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks.masks import Masks
 from masklet.masks.overlay import pick_color
 from masklet.masks.tracked_frame import TrackedFrame
@@ -88,18 +92,17 @@ def _read_names(source: Path) -> dict[int, str]:
     """Return the names of the images in a file or folder, by their position in `read_masks`; none if it has none."""
     if source.is_dir():
         folder = source / "labels" if (source / "labels").is_dir() else source
-        suffixes = (".txt",) if folder != source else (".json", ".png")
-        present = {entry.suffix.lower() for entry in folder.iterdir() if not entry.name.startswith(".")}
-        suffix = next((one for one in suffixes if one in present), None)
-        exclude = "classes.txt" if folder != source else ""
-        listed = [] if suffix is None else list_frames(folder, suffix, exclude=exclude)
+        suffix = ".txt" if folder != source else ".json" if is_labelme_folder(folder) else ".png"
+        present = {entry.suffix.lower() for entry in skip_junk(folder.iterdir())}
+        listed = list_frames(folder, suffix, exclude="classes.txt") if suffix in present else []
         return {position: file.stem for position, (_, file) in enumerate(listed)}
     if source.suffix.lower() == ".xml":
         return {position: name for position, name in enumerate(read_image_names(source)) if name}
     if source.suffix.lower() == ".json":
-        fields = read_fields(source)
-        if "images" in fields:
-            rows = (image.fields.get("file_name") for image in coco.parse(fields))
+        content = read_json(source)
+        if isinstance(content, dict) and "images" in content:
+            parsed = parse(Fields(content, source), SkippedAnnotations(source), list_image_folders(source))
+            rows = (clean_file_name(image.fields.get("file_name")) for image in parsed)
             return {position: name for position, name in enumerate(rows) if isinstance(name, str)}
     return {}
 
