@@ -576,6 +576,13 @@ def test_frames_larger_than_max_pixels_are_refused(clip: Any) -> None:
     assert get_error_code(lambda: open_video(clip("h264.mp4"), options)) == "too-many-pixels"
 
 
+@pytest.mark.parametrize("suffix", ["avi", "mkv", "mov"])
+def test_frames_whose_size_only_the_codec_states_are_refused(suffix: str, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / f"large.{suffix}", 3, "mjpeg")
+    options = VideoOptions(isolated=False, max_pixels=128 * 48 - 1)
+    assert get_error_code(lambda: open_video(path, options)) == "too-many-pixels"
+
+
 @pytest.mark.parametrize("source", [np.zeros((9, 9, 3), np.uint8), 1.5, b"bytes", {"a": 1}, None, True])
 def test_a_source_of_another_type_is_refused(source: Any) -> None:
     assert get_error_code(lambda: open_video(source)) == "unsupported-format"

@@ -88,6 +88,7 @@ class Decoder:
         try:
             first = self._seeker.frame(0).frame
         except IndexError:
+            self._demuxer.check_frame_size()
             message = f"{self._demuxer.name} has no decodable frame (0 of {index.packet_count} packets)"
             raise VideoError("video-no-frames", message, path=self._demuxer.name) from None
         self._size = self._compute_size(first)

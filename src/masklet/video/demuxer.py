@@ -93,6 +93,14 @@ class Demuxer:
         self.container.close()
         self._open()
 
+    def check_frame_size(self) -> None:
+        """Raise `VideoError` (`too-many-pixels`) if the decoder states a size beyond the limit.
+
+        Codecs such as MJPEG state it in their frames, which the limit keeps FFmpeg from decoding.
+        """
+        self.container.close()
+        self._open(limits={})
+
     def close(self) -> None:
         """Close the file. Iteration ends."""
         if self.container is not None:
@@ -109,11 +117,11 @@ class Demuxer:
             self._report_alive()
             yield frame
 
-    def _open(self) -> None:
+    def _open(self, limits: dict[str, str] | None = None) -> None:
         # A duplicate, since a closed container may close its file; unbuffered, since FFmpeg has its own buffer.
         handle = os.fdopen(os.dup(self.handle.fileno()), "rb", buffering=0)
         handle.seek(0)
-        limits = {"max_pixels": str(self._options.max_pixels)}
+        limits = {"max_pixels": str(self._options.max_pixels)} if limits is None else limits
         options = {"format_whitelist": FFMPEG_DEMUXERS, "protocol_whitelist": "file", **limits}
         try:
             self.container = av.open(handle, "r", options=options, buffer_size=_BUFFER_BYTES, io_open=_refuse_to_open)
