@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.errors import FormatError, InputNotFound, ResourceError, SettingsError
+from masklet.errors import FormatError, InputNotFound, MaskletWarning, ResourceError, SettingsError
 from masklet.formats import FORMATS, read_masks
 from masklet.formats.effect_video import EFFECT_VIDEOS
 from masklet.masks.tracked_frame import TrackedFrame
@@ -24,7 +24,7 @@ from masklet.project.image_names import ImageFinder, group_by_label, name_images
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.project.transfer import export_project, import_annotations
-from support.clips import write_clip
+from support.clips import read_number, write_clip
 from support.projects import add_video, set_cells
 
 # The video of the fixture `video` has no file.
@@ -139,6 +139,54 @@ def test_names_and_ids_of_exported_images(images: Project, tmp_path: Path) -> No
     assert found == [(1, 1, "cat"), (1, 2, "object"), (2, 3, "dog"), (2, 4, "cat")]
     assert {path.name for path in (yolo / "images").iterdir()} == {*IMAGE_SIZES}
     assert {path.name for path in png.iterdir()} == {"cat.png", "dog.png", "empty.png"}
+
+
+@pytest.mark.parametrize("mode", [None, "link", "png", "none"])
+def test_exports_have_the_images_of_a_set(images: Project, tmp_path: Path, mode: Any) -> None:
+    coco, cvat, labelme, yolo, ytvis = export_project(
+        images, tmp_path / "out", ["coco", "cvat", "labelme", "yolo", "ytvis"], frames=mode
+    )[:5]
+    names = ["cat.png" if mode == "png" else "cat.jpg", "dog.png"]
+    paths = [place / name for place in (coco.parent / "images", labelme, yolo / "images") for name in names]
+    paths.append(ytvis.parent / "frames" / names[0])
+    assert cvat.parent == coco.parent and all(path.is_file() == (mode != "none") for path in paths)
+    if mode != "none":
+        assert paths[0].samefile(tmp_path / "cat.jpg") == (mode == "link")
+        assert [row["file_name"] for row in json.loads(coco.read_text())["images"]] == [
+            f"images/{name}" for name in names
+        ]
+    assert len([*tmp_path.rglob("out/**/*.[jp][pn]g")]) == (0 if mode == "none" else 2 * 3 + 2)
+
+
+def test_exports_of_a_video_have_the_frames_with_masks(project: Project, tmp_path: Path) -> None:
+    add_media(project, [write_clip(tmp_path / "clip.mp4", 6)])
+    set_object(project, 1, 1, None)
+    for frame in (1, 4):
+        mask = np.zeros((48, 128), bool)
+        mask[4:20, 9:40] = True
+        project.act("x", cells={(1, 1, frame): Cell(project.masks(1).add(mask), 1.0, "edit")})
+    done: list[tuple[int, int]] = []
+    formats = ["coco", "cvat", "labelme", "yolo", "ytvis", "png"]
+    export_project(project, tmp_path / "out", formats, progress=lambda *pair: done.append(pair))
+    names = {path.relative_to(tmp_path / "out/clip").as_posix() for path in tmp_path.rglob("out/clip/**/*.*")}
+    images = [f"{place}/0000{frame}.jpg" for place in ("frames", "labelme", "yolo/images") for frame in (1, 4)]
+    images += [f"images/frame_00000{frame}.png" for frame in (1, 4)]
+    assert {name for name in names if name.endswith((".jpg", ".png")) and "png/" not in name} == {*images}
+    for name in images:
+        assert read_number(np.asarray(Image.open(tmp_path / "out/clip" / name))) == int(name[-5])
+    assert done[-1] == (22, 22) and done == sorted(done)
+
+
+def test_an_export_without_its_files_has_no_images_and_says_so(video: Project, tmp_path: Path) -> None:
+    with pytest.warns(MaskletWarning, match="clip.mp4 does not exist; annotations are exported without images"):
+        export_project(video, tmp_path / "out", ["labelme"], media=[1])
+    assert {path.suffix for path in (tmp_path / "out/clip/labelme").iterdir()} == {".json"}
+    with pytest.raises(InputNotFound, match=r"clip\.mp4 does not exist"):
+        export_project(video, tmp_path / "2", ["labelme"], media=[1], frames="jpg")
+    export_project(video, tmp_path / "3", ["labelme"], media=[1], frames="none")
+    with pytest.raises(SettingsError, match="frames are one of"):
+        export_project(video, tmp_path / "4", ["labelme"], frames="gif")  # type: ignore[arg-type]
+    assert not (tmp_path / "2").exists()
 
 
 def test_images_in_formats_for_one_video_have_folders_of_their_own(images: Project, tmp_path: Path) -> None:
