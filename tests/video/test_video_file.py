@@ -563,6 +563,23 @@ def test_a_video_without_decodable_frame_is_refused(clip: Any, tmp_path: Path) -
     assert caught.value.code == "video-no-frames"
 
 
+def test_a_video_that_states_more_frames_than_it_has_bytes_is_refused(clip: Any, tmp_path: Path) -> None:
+    data = bytearray(clip("h264.mp4").read_bytes())
+    start = data.index(b"stsz") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    count = 1_000_000  # frames of 100 bytes
+    data[start : start + length] = struct.pack(">I4s3I", 20, b"stsz", 0, 100, count) + struct.pack(
+        f">I4s{length - 28}x", length - 20, b"free"
+    )
+    for name, values in ((b"stts", (1, count, 1024)), (b"stsc", (1, 1, count, 1))):
+        struct.pack_into(f">{len(values)}I", data, data.index(name) + 8, *values)
+    path = tmp_path / "claim.mp4"
+    path.write_bytes(data.replace(b"ctts", b"free").replace(b"stss", b"free"))
+    with pytest.raises(VideoError, match="more than it has bytes") as caught:
+        open_video(path, IN_PROCESS)
+    assert caught.value.code == "video-no-frames"
+
+
 def test_an_unknown_codec_is_reported(clip: Any, tmp_path: Path) -> None:
     path = tmp_path / "odd.mp4"
     path.write_bytes(clip("h264.mp4").read_bytes().replace(b"avc1", b"zzzz"))

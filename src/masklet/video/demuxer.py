@@ -150,6 +150,9 @@ class Demuxer:
         if context is None:
             message = f"{self.name}: this build of FFmpeg has no decoder for its video; convert it to H.264"
             raise VideoError("codec-unavailable", message, path=self.name)
+        if stream.frames > os.fstat(self.handle.fileno()).st_size:
+            message = f"{self.name} states {stream.frames} frames, more than it has bytes; copy it again"
+            raise VideoError("video-no-frames", message, path=self.name)
         if context.width * context.height > self._options.max_pixels:
             size = f"{context.width} × {context.height} pixels"
             message = (
