@@ -130,9 +130,10 @@ export class Tracking {
 
   /** @param {Record<string, any>} fields the arguments of a plan */
   async start(fields) {
-    this.dismiss();
-    this.follows = true;
     const starting = (this.starting = { stopped: false });
+    this.follows = true;
+    this.correction = this.plan = null;
+    this.onChange();
     try {
       if (!(await this.settle()) || starting.stopped) return;
       const reply = await this.server.send("track", fields);
@@ -144,7 +145,7 @@ export class Tracking {
       else if (reply.run !== null && reply.run !== undefined && !this.runs.has(reply.run)) {
         this.update({ run: reply.run, medium: fields.medium, state: "running", done: 0, total: reply.frames }, false);
       }
-      if (starting.stopped) await this.stop();
+      if (starting.stopped && reply.run) await this.server.send("stop_tracking", { run: reply.run });
     } finally {
       this.starting = null;
       this.onChange();
@@ -154,7 +155,7 @@ export class Tracking {
   async stop() {
     const { run, starting } = this;
     if (starting) starting.stopped = true;
-    if (run) await this.server.send("stop_tracking", { run: run.id });
+    else if (run) await this.server.send("stop_tracking", { run: run.id });
   }
 
   /**

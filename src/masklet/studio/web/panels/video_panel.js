@@ -117,8 +117,12 @@ export function createVideoPanel(app, root) {
     planLine.hidden = !shown;
     if (shown)
       setText(planText, `${counted(plan.frames, "frame")}, ${plan.first} to ${plan.last}, depend on this correction.`);
-    runLine.hidden = run === null;
-    if (!run) return;
+    runLine.hidden = run === null && tracking.starting === null;
+    if (!run) {
+      bar.removeAttribute("value");
+      setText(runText, "Starting…");
+      return;
+    }
     bar.max = run.total || 1;
     bar.value = run.done;
     const parts = [`${run.done} of ${counted(run.total, "frame")}`];
