@@ -260,7 +260,7 @@ def test_images_are_decoded_once_for_all_formats(source: Path, tmp_path: Path) -
     assert len([*tmp_path.rglob("*.jpg")]) == 3 * COUNT
 
 
-def test_frames_that_are_far_apart_are_decoded_without_those_between(tmp_path: Path) -> None:
+def test_distant_frames_are_decoded_without_those_between(tmp_path: Path) -> None:
     class Long:
         def frames(self, indices: range) -> Any:
             requested.append(indices)
@@ -279,7 +279,7 @@ def test_frames_that_are_far_apart_are_decoded_without_those_between(tmp_path: P
     assert sorted(file.name for file in (tmp_path / "frames").iterdir()) == ["00000.jpg", "00005.jpg", "90000.jpg"]
 
 
-def test_a_frame_that_has_gone_from_the_video_is_an_error(source: Path, tmp_path: Path) -> None:
+def test_a_frame_that_the_video_no_longer_has_is_an_error(source: Path, tmp_path: Path) -> None:
     with open_video(source) as video, pytest.raises(VideoError, match="frame 9 cannot be decoded"):
         save_masks(make_frames([3, 9]), tmp_path, ["coco"], video=cut(video), path=source, images="jpg")
 
