@@ -43,6 +43,7 @@ _HOMES = {
     "ResourceError": "errors",
     "Sam2LongMemory": "memory.sam2long",
     "SamuraiMemory": "memory.samurai",
+    "SegmentedImage": "image_sets.request",
     "Segmenter": "segmenter",
     "SettingsError": "errors",
     "StateError": "errors",
@@ -65,7 +66,9 @@ _HOMES = {
     "read_image": "images",
     "read_mask": "images",
     "read_masks": "formats",
+    "read_prompts": "image_sets.image_prompts",
     "save_masks": "formats",
+    "segment_images": "image_sets.segment_images",
     "stream": "video",
 }
 
@@ -102,6 +105,7 @@ __all__ = [
     "ResourceError",
     "Sam2LongMemory",
     "SamuraiMemory",
+    "SegmentedImage",
     "Segmenter",
     "SettingsError",
     "StateError",
@@ -124,7 +128,9 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_masks",
+    "read_prompts",
     "save_masks",
+    "segment_images",
     "stream",
 ]
 
@@ -148,6 +154,9 @@ if TYPE_CHECKING:
         VideoError,
     )
     from masklet.formats import read_masks, save_masks
+    from masklet.image_sets.image_prompts import read_prompts
+    from masklet.image_sets.request import SegmentedImage
+    from masklet.image_sets.segment_images import segment_images
     from masklet.images import read_image, read_mask
     from masklet.masks.masks import Masks
     from masklet.masks.postprocessing import PostProcessing

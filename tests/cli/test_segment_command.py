@@ -184,7 +184,8 @@ def test_the_images_of_a_folder_are_segmented_in_natural_order(
         "single.png",
     ]
     assert summary["skipped"] == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b10.png", "b2.png", "single.png"]
+    names = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
+    assert names == ["a.png", "b10.png", "b2.png", "single.png"]
 
 
 def test_an_unreadable_image_of_a_folder_does_not_stop_the_others(

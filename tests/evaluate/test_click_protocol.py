@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from masklet.cli.prompt_file import read_image_prompts
 from masklet.datasets.annotation import Annotation, annotation_from_masks
 from masklet.datasets.dataset import AnnotatedImage, Dataset, Images
 from masklet.datasets.layouts import open_images
@@ -17,6 +16,7 @@ from masklet.evaluate.click_protocol import FixedClicks, ObjectClicks, RandomCli
 from masklet.evaluate.click_report import build_click_report, summarize
 from masklet.evaluate.failure_cases import draw_worst_clicks
 from masklet.evaluate.report import render_markdown
+from masklet.image_sets.prompt_file import read_image_prompts
 from masklet.prompts import Prompt, box, click
 from masklet.segmenter import Segmenter
 from support.color_backend import ColorBackend

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import masklet
-from masklet.cli.overwrite import remove_job
 from masklet.errors import ResourceError
 from masklet.files.outputs import atomic_folder, output_exists, remove_folder, remove_partial_folders
+from masklet.formats.job_folder import remove_job
 from masklet.jobs.frame_log import FrameLog
 
 PARTIAL = ".masklet-0123456789abcdef.part"

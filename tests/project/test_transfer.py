@@ -16,11 +16,12 @@ from PIL import Image
 from masklet.errors import FormatError, InputNotFound, MaskletWarning, ResourceError, SettingsError
 from masklet.formats import FORMATS, read_masks
 from masklet.formats.effect_video import EFFECT_VIDEOS
+from masklet.formats.image_dataset import group_by_label
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.project import annotation_import
 from masklet.project.cells import Cell
 from masklet.project.entries import ObjectClass, ProjectObject, class_key, media_key, object_key
-from masklet.project.image_names import ImageFinder, group_by_label, name_images
+from masklet.project.image_names import ImageFinder, name_images
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.project.transfer import export_project, import_annotations

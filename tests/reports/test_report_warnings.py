@@ -1,4 +1,4 @@
-"""Warnings of doubtful masks, at the moment of use: P1-4 and P2-12 of the report of a new user."""
+"""Warnings of masks that may be wrong, at the moment of use: P1-4 and P2-12 of the report of a new user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 LARGE = (1000, 1000)
 
 
-class Doubtful(GrayWorld):
+class Uncertain(GrayWorld):
     """Gray world whose masks all have a low score."""
 
     def fetch(self, decoded: Sequence[object]) -> Predictions:
@@ -53,7 +53,7 @@ def test_p1_4_a_low_score_of_the_embedded_model_is_reported() -> None:
 
 
 def test_each_reason_is_issued_once_for_an_object_of_an_image() -> None:
-    image = Segmenter(Doubtful()).embed(draw_boxes({50: (0, 0, 20, 20), 90: (30, 0, 50, 20)}))
+    image = Segmenter(Uncertain()).embed(draw_boxes({50: (0, 0, 20, 20), 90: (30, 0, 50, 20)}))
     with pytest.warns(MaskWarning) as caught:
         for x in (5, 6, 7):
             assert codes(image.predict({1: click(x, 5), 2: click(35, x)}).warnings) == [
@@ -63,7 +63,7 @@ def test_each_reason_is_issued_once_for_an_object_of_an_image() -> None:
     assert [one.message.object_id for one in caught] == [1, 2]  # type: ignore[union-attr]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert Segmenter(Doubtful()).embed(draw_boxes({}), warn=False).predict(click(5, 5)).warnings
+        assert Segmenter(Uncertain()).embed(draw_boxes({}), warn=False).predict(click(5, 5)).warnings
 
 
 def test_good_masks_have_no_warnings() -> None:
@@ -93,7 +93,7 @@ def test_good_masks_have_no_warnings() -> None:
         (0.2, 5000, mask(np.eye(9)), ["low-score"]),
     ],
 )
-def test_a_mask_is_doubtful_beyond_the_thresholds(
+def test_a_mask_is_reported_beyond_the_thresholds(
     score: float, area: int, prompt: masklet.Prompt | None, expected: list[str]
 ) -> None:
     assert [one.code for one in check_mask(MaskFacts(3, score, area), LARGE, prompt)] == expected
@@ -123,7 +123,7 @@ def test_areas_are_estimated_from_the_logits_of_crops() -> None:
 
 def test_warnings_stay_with_their_masks() -> None:
     with pytest.warns(MaskWarning):
-        masks = Segmenter(Doubtful()).segment(draw_boxes({50: (0, 0, 20, 20)}), {1: click(5, 5), 4: click(6, 6)})
+        masks = Segmenter(Uncertain()).segment(draw_boxes({50: (0, 0, 20, 20)}), {1: click(5, 5), 4: click(6, 6)})
     assert codes(masks.of(4).warnings) == [(4, "low-score")]
     assert codes(Masks.join([masks[0], masks[1]]).warnings) == codes(masks.warnings)
     copy = pickle.loads(pickle.dumps(masks.warnings[1]))

@@ -354,8 +354,8 @@ def _evaluate_images(dataset: Images, evaluate: Callable[[AnnotatedImage], Seque
 
 def _read_clicks(file: Path, dataset: Images) -> tuple[FixedClicks, Images]:
     """Read clicks from a prompt file. Returns them with the images that have clicks."""
-    from masklet.cli.prompt_file import read_image_prompts
     from masklet.evaluate.click_protocol import FixedClicks
+    from masklet.image_sets.prompt_file import read_image_prompts
 
     source = FixedClicks.from_prompts(read_image_prompts(file))
     return source, source.select(dataset)

@@ -153,6 +153,7 @@ class _Request:
 
 def _generate_from_images(arguments: _Request) -> int:
     from masklet.cli import everything_images
+    from masklet.cli.track_run import print_warnings
 
     request = everything_images.EverythingRequest(
         images=arguments.sources,
@@ -164,7 +165,8 @@ def _generate_from_images(arguments: _Request) -> int:
     )
     everything_images.check(request)
     segmenter = arguments.model.load()
-    records = everything_images.run(segmenter, request)
+    with print_warnings():
+        records = everything_images.run(segmenter, request)
     if arguments.json:
         console.print_json({"pictures": records})
     else:

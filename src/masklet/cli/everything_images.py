@@ -16,12 +16,12 @@ from PIL import Image
 
 from masklet.cli import console
 from masklet.cli.options import check_free
-from masklet.cli.segment import check_stems
 from masklet.errors import MaskletError
 from masklet.files.atomic import atomic_write, make_folder
 from masklet.formats import Clip, FileFormat
 from masklet.formats.coco import COCO
 from masklet.formats.csv_measurements import CSV_IMAGES
+from masklet.image_sets.request_checks import check_stems
 from masklet.images import read_image
 from masklet.images.spacing import Spacing, read_spacing
 from masklet.masks.label_map import write_label_map

@@ -9,9 +9,9 @@ from typing import Any
 
 from masklet.cli import console
 from masklet.cli.options import check_free
-from masklet.cli.overwrite import FOLDER, list_new_folders, remove_job
 from masklet.errors import SettingsError
 from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
+from masklet.formats.job_folder import FOLDER, list_new_folders, remove_job
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
 from masklet.masks.rle_frame import RleFrame, collect_labels
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
-from masklet.errors import FormatError, PromptError, SettingsError
+from masklet.errors import PromptError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.prompts import Prompt
 
-LARGEST_ID = 2**31 - 1  # the largest id that formats with 32-bit numbers can hold
 _SUFFIXED = re.compile(r"(?P<value>.+?)(?:@(?P<frame>\d{1,18}))?(?:#(?P<object>\d{1,18}))?", re.DOTALL)
 _LABELED = re.compile(r"(?P<label>.+?)(?:#(?P<object>\d{1,18}))?", re.DOTALL)
 _POINT = "A click on the object, in pixels of the image. Repeat the option for more clicks."
@@ -40,7 +39,10 @@ class PromptOptions:
     mask: Annotated[list[str] | None, _option("FILE[#ID]", _MASK)] = None
     label: Annotated[list[str] | None, _option("NAME[#ID]", "The name of an object's class, for example dog#1.")] = None
     prompt_file: Annotated[
-        Path | None, _option("FILE.json", "A file of prompts for each image; see docs/images.md.", "--prompts")
+        Path | None,
+        _option(
+            "FILE", "The prompts of each image: JSON, CSV, or a COCO file with boxes; see docs/images.md.", "--prompts"
+        ),
     ] = None
 
     def parse_by_image(self, images: Sequence[Path]) -> dict[Path, dict[int, Prompt]]:
@@ -54,12 +56,14 @@ class PromptOptions:
             SettingsError: `bad-usage` for text that is not a prompt, or that names a frame.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
+        from masklet.image_sets.image_prompts import join_prompts, read_image_prompts
+
         options = [*self._parts(0)]
         if frames := {part.frame for part in options} - {0}:
             raise SettingsError("bad-usage", f"an image has no frames, got @{max(frames)}; remove it")
         everywhere = [(image, part.object_id, part.prompt) for image in images for part in options]
-        listed = _read_image_prompts(self.prompt_file, images) if self.prompt_file else []
-        by_image = _join([*listed, *everywhere], "of")
+        listed = read_image_prompts(self.prompt_file, images) if self.prompt_file else []
+        by_image = join_prompts([*listed, *everywhere], "of")
         by_image = {image: by_image[image] for image in images if image in by_image}
         return self._add_labels(by_image)
 
@@ -76,12 +80,15 @@ class PromptOptions:
             SettingsError: `bad-usage` for prompts in options, or for a label of an object that has no prompt.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
+        from masklet.image_sets.image_prompts import check_labels, join_prompts, read_image_prompts
+
         options = {"point": self.point, "negative": self.negative, "box": self.box, "mask": self.mask}
         if given := [name for name, value in {**options, "prompts": self.prompt_file}.items() if value]:
             message = f"--{given[0]} cannot be combined with --references; add its prompts to {file}"
             raise SettingsError("bad-usage", message)
-        listed = _read_image_prompts(file, images, or_beside=True)
-        return _check_labels(self._add_labels(_join(listed, "of")))
+        labeled = self._add_labels(join_prompts(read_image_prompts(file, images, or_beside=True), "of"))
+        check_labels(labeled)
+        return labeled
 
     def _add_labels(self, prompts: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
         """Return the prompts with the labels of `--label`, which replace those of files, on all prompts of an object.
@@ -139,12 +146,15 @@ class VideoPromptOptions(PromptOptions):
             SettingsError: `bad-usage` for text that is not a prompt.
             PromptError: A prompt is invalid, or its parts cannot be joined.
         """
-        from masklet.cli.prompt_file import read_frame_prompts
+        from masklet.image_sets.image_prompts import check_labels, join_prompts
+        from masklet.image_sets.prompt_file import read_frame_prompts
 
         listed = read_frame_prompts(self.prompt_file) if self.prompt_file else []
         given = [(part.frame, part.object_id, part.prompt) for part in self._parts(first)]
-        schedule = _join([*listed, *given], "on frame")
-        return _check_labels(self._add_labels({frame: schedule[frame] for frame in sorted(schedule)}))
+        schedule = join_prompts([*listed, *given], "on frame")
+        labeled = self._add_labels({frame: schedule[frame] for frame in sorted(schedule)})
+        check_labels(labeled)
+        return labeled
 
 
 class _Part(NamedTuple):
@@ -153,77 +163,6 @@ class _Part(NamedTuple):
     prompt: Prompt
     frame: int
     object_id: int
-
-
-class _ImageNames:
-    """Images by the end of their path, as prompt files name them."""
-
-    def __init__(self, images: Iterable[Path]) -> None:
-        self._by_name: dict[str, list[Path]] = {}
-        for image in images:
-            self._by_name.setdefault(image.name, []).append(image)
-
-    def find(self, name: str, file: Path, *, or_beside: bool = False) -> Path:
-        """Return the image whose path ends with `name`, or else a file of the folder of `file`.
-
-        Raises:
-            FormatError: There is none.
-        """
-        parts = Path(name).parts
-        for image in self._by_name.get(parts[-1], ()):
-            if image.absolute().parts[-len(parts) :] == parts:
-                return image
-        if or_beside and (file.parent / name).is_file():
-            return file.parent / name
-        places = f"neither the input nor {file.parent} has" if or_beside else "the input does not have"
-        message = f"{file}: {places} an image {name!r}; name images by the end of their path, such as 'cat.jpg'"
-        raise FormatError("annotation-broken", message, path=str(file))
-
-
-def _read_image_prompts(
-    file: Path, images: Iterable[Path], *, or_beside: bool = False
-) -> list[tuple[Path, int, Prompt]]:
-    """Read image, object id and prompt of each entry of a prompt file.
-
-    Args:
-        file: The prompt file.
-        images: The images that it may name.
-        or_beside: It may also name images in its own folder.
-    """
-    from masklet.cli.prompt_file import read_image_prompts
-
-    names = _ImageNames(images)
-    return [
-        (names.find(name, file, or_beside=or_beside), object_id, prompt)
-        for name, object_id, prompt in read_image_prompts(file)
-    ]
-
-
-def _join(entries: Iterable[tuple[Place, int, Prompt]], relation: str) -> dict[Place, dict[int, Prompt]]:
-    """Join the parts of each prompt, by frame or image and by object id."""
-    joined: dict[Place, dict[int, Prompt]] = {}
-    for place, object_id, prompt in entries:
-        if object_id > LARGEST_ID:
-            raise PromptError("bad-prompt", f"objects are numbered from 1 to {LARGEST_ID}, got {object_id}")
-        by_object = joined.setdefault(place, {})
-        try:
-            by_object[object_id] = by_object[object_id] + prompt if object_id in by_object else prompt
-        except PromptError as error:
-            where = f"object {object_id} {relation} {place}"
-            error.hint = f"all of these prompts are for {where}; write #2 after those of a second object"
-            raise
-    return joined
-
-
-def _check_labels(by_place: dict[Place, dict[int, Prompt]]) -> dict[Place, dict[int, Prompt]]:
-    """Return prompts after checking that all prompts of an object have one label. Raises `PromptError`."""
-    labels: dict[int, str] = {}
-    for prompts in by_place.values():
-        for object_id, prompt in prompts.items():
-            if prompt.label is not None and labels.setdefault(object_id, prompt.label) != prompt.label:
-                message = f"object {object_id} has the labels {labels[object_id]!r} and {prompt.label!r}; give it one"
-                raise PromptError("bad-prompt", message)
-    return by_place
 
 
 def _parse_label(text: str) -> tuple[str, int]:

@@ -1,161 +1,99 @@
-"""Segmentation of images by the command line: predict, write every format, and return a record per image."""
+"""Segmentation of images by the command line: progress, warnings, and a record for each image."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from masklet.cli import console
-from masklet.cli.image_input import resolve_folder
-from masklet.cli.options import check_free
-from masklet.errors import MaskletError, SettingsError
+from masklet.cli.track_run import print_warnings
+from masklet.cli.tracking_warnings import print_warning
+from masklet.errors import MaskletError
+from masklet.image_sets.request import ImageSetRequest, SegmentedImage
+from masklet.image_sets.request_checks import check_request, is_logged
+from masklet.image_sets.run import run_request
 
 if TYPE_CHECKING:
-    from masklet.masks.effects import Background
     from masklet.masks.masks import Masks
-    from masklet.prompts import Prompt
     from masklet.segmenter import Segmenter
 
-SUFFIXES = {
-    "png": ".png",
-    "overlay": ".overlay.jpg",
-    "cutout": ".cutout.png",
-    "blur": ".blur.jpg",
-    "blur_objects": ".blur_objects.jpg",
-    "spotlight": ".spotlight.jpg",
-    "background": ".background.jpg",
-    "rle": ".json",
-    "npz": ".npz",
-}
+__all__ = ["check", "print_warnings", "run"]
 
 
-@dataclass(eq=False, repr=False)
-class SegmentRequest:
-    """Images, prompts, post-processing and output files of the command.
-
-    Attributes:
-        images: The images to segment.
-        prompts: Prompts by image and object id; with `references` those of the reference images.
-        references: Find the objects of the prompted images in all images.
-        multimask: Write the three candidate masks of each prompt.
-        holes: Largest area of holes to fill.
-        islands: Largest area of islands to remove.
-        folder: Output folder.
-        formats: Output formats.
-        background: What replaces the background in the format `background`.
-        overwrite: Replace existing files.
-    """
-
-    images: list[Path]
-    prompts: dict[Path, dict[int, Prompt]]
-    references: bool
-    multimask: bool
-    holes: int
-    islands: int
-    folder: Path
-    formats: list[str]
-    background: Background
-    overwrite: bool
-
-    def files(self, image: Path) -> dict[str, Path]:
-        """Return the files of an image by format."""
-        return {name: self.folder / f"{image.stem}{SUFFIXES[name]}" for name in self.formats}
+def check(request: ImageSetRequest) -> None:
+    """Check a request before the model is loaded. See `check_request`."""
+    check_request(request)
 
 
-def check_inputs_remain(request: SegmentRequest) -> None:
-    """Raise `SettingsError` if the masks of an image would replace one of the images."""
-    inputs = {resolve_folder(image) for image in (*request.images, *request.prompts)}
-    for image in request.images:
-        for file in request.files(image).values():
-            if resolve_folder(file) in inputs:
-                message = f"the masks of {str(image)!r} would replace the image {str(file)!r}"
-                raise SettingsError("bad-usage", f"{message}; write to another folder with --out")
+def run(segmenter: Segmenter, request: ImageSetRequest, *, skipped: int, load_seconds: float, as_json: bool) -> int:
+    """Segment the images, print the results and return the exit status.
 
-
-def run(segmenter: Segmenter, request: SegmentRequest) -> list[dict[str, Any]]:
-    """Return the record of each image. An error of one of several images becomes its record.
+    Args:
+        segmenter: The model.
+        request: The request, which was checked.
+        skipped: Number of images that are left out, for the summary.
+        load_seconds: Time of loading the model, for the summary.
+        as_json: Print the summary as JSON.
 
     Raises:
-        MaskletError: The only image, or a reference image, cannot be read or does not fit its prompts.
+        MaskletError: The only image, or a reference image, cannot be read or does not fit its prompts, or output cannot
+            be written.
     """
+    with print_warnings(), _hint_at_resume(request):
+        records = _segment(segmenter, request)
+    if as_json:
+        summary = {"model": segmenter.config.name, "load_seconds": round(load_seconds, 3)}
+        console.print_json({**summary, "skipped": skipped, "pictures": records})
+    else:
+        _print_records(records, skipped=skipped, count_found=request.references)
+    return console.PARTLY_DONE if any("error" in record for record in records) else 0
+
+
+def _segment(segmenter: Segmenter, request: ImageSetRequest) -> list[dict[str, Any]]:
     records, count = [], len(request.images)
     with console.progress("segmenting", unit="images") as progress:
-        predictor = _Referenced(segmenter, request) if request.references else _Prompted(segmenter, request)
-        for done, path in enumerate(request.images, start=1):
-            try:
-                records.append(_segment(predictor, path, request))
-            except MaskletError as error:
-                records.append(console.record_failed_image(str(path), error, only=count == 1))
+        for done, result in enumerate(run_request(segmenter, request), start=1):
+            records.append(_describe(result, only=count == 1))
             progress(done, count)
     return records
 
 
-class _Prediction(NamedTuple):
-    """Masks of an image and the seconds that they took.
-
-    Attributes:
-        reference: Whether the image is a reference image; None if there are none.
-    """
-
-    masks: Masks
-    encode_seconds: float
-    decode_seconds: float
-    reference: bool | None = None
-
-
-class _Prompted:
-    """Prediction from the prompts of each image."""
-
-    def __init__(self, segmenter: Segmenter, request: SegmentRequest) -> None:
-        self._segmenter, self._request = segmenter, request
-
-    def predict(self, path: Path, image: Any) -> _Prediction:
-        with _timer() as encoding:
-            embedded = self._segmenter.embed(image, lazy=True)
-        with _timer() as decoding:
-            masks = embedded.predict(self._request.prompts[path], multimask=self._request.multimask or None)
-        encode_seconds = 0.0 if self._segmenter.view.has_regions else encoding[0]  # with regions, `predict` encodes
-        return _Prediction(masks, encode_seconds, decoding[0])
+@contextmanager
+def _hint_at_resume(request: ImageSetRequest) -> Iterator[None]:
+    """Say how to resume a run that is interrupted after its first image, and add it as the hint of an error."""
+    hint = "finished images are saved; run the same command with --resume to continue"
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if is_logged(request):
+            console.say(hint)
+        raise
+    except MaskletError as error:
+        if not error.hint and error.code in ("disk-full", "out-of-memory") and is_logged(request):
+            error.hint = hint
+        raise
 
 
-class _Referenced:
-    """Prediction from reference images. These keep the masks of their prompts."""
-
-    def __init__(self, segmenter: Segmenter, request: SegmentRequest) -> None:
-        self._references = segmenter.references()
-        self._marked = {path: self._references.add(path, prompts) for path, prompts in request.prompts.items()}
-
-    def predict(self, path: Path, image: Any) -> _Prediction:
-        with _timer() as seconds:
-            masks = self._marked[path] if path in self._marked else self._references.segment(image)
-        return _Prediction(masks, 0.0, seconds[0], reference=path in self._marked)
-
-
-def _segment(predictor: _Prompted | _Referenced, path: Path, request: SegmentRequest) -> dict[str, Any]:
-    from masklet.files.atomic import make_folder
-    from masklet.images import read_image
-
-    files = request.files(path)
-    check_free(files.values(), overwrite=request.overwrite)
-    make_folder(request.folder)
-    image = read_image(path)
-    masks, encode_seconds, decode_seconds, reference = predictor.predict(path, image)
-    if request.holes or request.islands:
-        masks = masks.postprocess(fill_holes=request.holes, remove_islands=request.islands)
-    for name, file in files.items():
-        _write(name, file, masks, image, request.background)
+def _describe(result: SegmentedImage, *, only: bool) -> dict[str, Any]:
+    """Print the error or the warnings of an image, and return its record."""
+    path = str(result.path)
+    if result.error is not None:
+        return console.record_failed_image(path, result.error, only=only)
+    assert result.masks is not None, "an image has masks or an error"
+    for warning in () if result.resumed else result.masks.warnings:
+        print_warning(warning, None if only else path)
     return {
-        "picture": str(path),
-        "size": list(masks.size),
-        **({} if reference is None else {"reference": reference}),
-        "encode_seconds": round(encode_seconds, 4),
-        "decode_seconds": round(decode_seconds, 4),
-        "objects": [_describe_object(object_mask) for object_mask in masks],
-        "files": {name: str(file) for name, file in files.items()},
+        "picture": path,
+        "size": list(result.masks.size),
+        **({} if result.reference is None else {"reference": result.reference}),
+        **({"resumed": True} if result.resumed else {}),
+        "encode_seconds": round(result.encode_seconds, 4),
+        "decode_seconds": round(result.decode_seconds, 4),
+        "objects": [_describe_object(object_mask) for object_mask in result.masks],
+        "warnings": [warning.to_record() for warning in result.masks.warnings],
+        "files": {name: str(file) for name, file in result.files.items()},
     }
 
 
@@ -172,29 +110,42 @@ def _describe_object(object_mask: Masks) -> dict[str, Any]:
     }
 
 
-def _write(name: str, path: Path, masks: Masks, image: Any, background: Background) -> None:
-    from PIL import Image
+def _print_records(records: Sequence[dict[str, Any]], *, skipped: int, count_found: bool) -> None:
+    """Print the records and, on standard error, how many images were skipped, failed, or show each object."""
+    finished = [record for record in records if "error" not in record]
+    for record in finished:
+        _print_record(record)
+    if resumed := sum("resumed" in record for record in records):
+        console.say(f"{resumed} of {len(records)} images were finished before")
+    if skipped:
+        console.say(f"skipped {skipped} of {len(records) + skipped} images, which have no prompt")
+    if failed := [record["picture"] for record in records if "error" in record]:
+        console.say(f"{len(failed)} of {len(records)} images failed: {', '.join(failed)}")
+    if count_found:
+        objects = [item for record in finished for item in record["objects"]]
+        found = Counter(_name(item) for item in objects if item["area"])
+        for name in dict.fromkeys(map(_name, objects)):
+            console.say(f"{name} found in {found[name]} of {len(finished)} images")
 
-    from masklet.files.atomic import atomic_write
-    from masklet.masks.effects import EFFECTS
 
-    if name == "overlay":
-        with atomic_write(path) as file:
-            Image.fromarray(masks.overlay(image)).save(file, "JPEG", quality=92)
-    elif name == "cutout":
-        with atomic_write(path) as file:
-            Image.fromarray(masks.cutout(image)).save(file, "PNG")
-    elif name in EFFECTS:
-        with atomic_write(path) as file:
-            Image.fromarray(masks.apply_effect(image, name, background=background)).save(file, "JPEG", quality=92)
-    else:
-        masks.save(path)
+def _print_record(record: dict[str, Any]) -> None:
+    """Print one line per object and one with the files."""
+    height, width = record["size"]
+    for item in record["objects"]:
+        cells = [
+            record["picture"],
+            _name(item),
+            f"score {item['score']:.2f}",
+            f"{100 * item['area'] / (height * width):.1f} % of the image" if item["area"] else "empty",
+            f"box {', '.join(f'{side:g}' for side in item['box'])}",
+        ]
+        console.print_line("  ".join(cells))
+    encode, decode = record["encode_seconds"], record["decode_seconds"]
+    note = f"encode {encode:.2f} s, decode {decode:.2f} s" if encode else f"{decode:.2f} s"
+    note = "finished before" if "resumed" in record else note
+    console.print_line(f"  → {', '.join(record['files'].values())}  ({note})")
 
 
-@contextmanager
-def _timer() -> Iterator[list[float]]:
-    """Yield a list that gets the seconds of the block when it ends."""
-    seconds: list[float] = []
-    start = time.perf_counter()
-    yield seconds
-    seconds.append(time.perf_counter() - start)
+def _name(item: dict[str, Any]) -> str:
+    """Return the object id and the label of an object's record."""
+    return f"object {item['id']}" + (f" ({item['label']})" if "label" in item else "")

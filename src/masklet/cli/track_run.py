@@ -15,7 +15,6 @@ from typing import Any
 
 from masklet.cli import console
 from masklet.cli.object_summary import summarize_objects
-from masklet.cli.overwrite import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
 from masklet.cli.progress import show_job_progress
 from masklet.cli.spacing_option import find_spacing
 from masklet.cli.track_request import TrackRequest
@@ -25,6 +24,7 @@ from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output, name_frames
 from masklet.formats.coco import COCO
 from masklet.formats.image_layout import FRAME_MODES
+from masklet.formats.job_folder import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
 from masklet.formats.label_maps import PNG
 from masklet.formats.ytvis import YTVIS
 from masklet.jobs import fingerprint

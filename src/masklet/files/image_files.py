@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 IMAGE_SUFFIXES = JPEG_SUFFIXES | {".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
 """Suffixes, in lower case, of the files that are images wherever a folder is read."""
 
+_WILDCARDS = "*?["
 _DIGITS = re.compile(r"(\d{1,1000})")  # Python converts at most 4300 digits by default
 
 NaturalKey = tuple[list[str | tuple[int, str]], str]
@@ -45,6 +47,21 @@ def is_image(path: Path) -> bool:
 def sort_naturally(paths: Iterable[Path]) -> list[Path]:
     """Sort files by folder, then by name without suffix, then by suffix."""
     return sorted(paths, key=lambda path: (natural_key(str(path.parent)), natural_key(path.stem), path.suffix))
+
+
+def has_wildcards(text: str) -> bool:
+    """Return whether a text has a wildcard of patterns."""
+    return any(wildcard in text for wildcard in _WILDCARDS)
+
+
+def is_pattern(source: str) -> bool:
+    """Return whether a source is a pattern such as `frames/*.png`, and not the path of a file or folder."""
+    return has_wildcards(source) and not Path(source).exists()
+
+
+def match_pattern(pattern: str) -> list[Path]:
+    """Return the files and folders that match a pattern, in natural order. `**` stands for any folders."""
+    return sort_naturally(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 - pathlib accepts no absolute patterns
 
 
 def select_images(paths: Iterable[Path]) -> list[Path]:

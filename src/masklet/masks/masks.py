@@ -47,7 +47,7 @@ class Masks:
         crops: Part of the image that each mask's logits cover, N crops; None is the whole image. By default all are
             None.
         labels: Label of each mask's object, the name of its class, or None. By default all are None.
-        warnings: Reasons to doubt masks, as a prediction reports them: at most one of each kind for an object.
+        warnings: Why masks may be wrong, as a prediction reports it: each reason at most once for an object.
 
     Raises:
         PromptError: `mask-shape`. Shapes or dtypes do not fit together. `bad-prompt`. A label is invalid.

@@ -17,7 +17,7 @@ class TrackedFrame:
         time: Presentation time in seconds, or None if the source has none.
         masks: One mask per object, at the frame's size.
         corrupt: Whether the frame could not be decoded completely.
-        warnings: Reasons to doubt masks of this frame, each kind only once for an object in a video.
+        warnings: Why masks of this frame may be wrong, each reason only once for an object in a video.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""Checks of predicted masks: reasons to doubt a mask, and what to do about it.
+"""Checks of predicted masks: reasons why a mask may be wrong, and what to do about it.
 
 `docs/images.md`, "Warnings", has the measurements behind the thresholds.
 """
@@ -49,6 +49,11 @@ def check_masks(masks: Masks, prompts: Mapping[int, Prompt], frame: int | None =
     )
 
 
+def check_found(masks: Masks) -> tuple[MaskWarning, ...]:
+    """Check masks of objects that were found in an image without prompts on it."""
+    return tuple(warning for facts in list_facts(masks) for warning in check_mask(facts, masks.size, None))
+
+
 def list_facts(masks: Masks) -> Iterator[MaskFacts]:
     """List the facts of masks. Areas are estimates from the low-resolution logits."""
     return map(MaskFacts, masks.object_ids, masks.scores.tolist(), masks.estimate_areas().tolist())
@@ -57,7 +62,7 @@ def list_facts(masks: Masks) -> Iterator[MaskFacts]:
 def check_mask(
     facts: MaskFacts, size: tuple[int, int], prompt: Prompt | None, frame: int | None = None
 ) -> Iterator[MaskWarning]:
-    """Yield the reasons to doubt a mask.
+    """Yield the reasons why a mask may be wrong.
 
     Args:
         facts: The mask.
@@ -66,7 +71,7 @@ def check_mask(
         frame: Number of the frame.
     """
     if prompt is not None and not prompt.point_count and (frame is not None or not _has_mask(prompt)):
-        return  # a video takes a mask as it is, and `absent()` is never doubtful
+        return  # a video takes a mask as it is, and `absent()` has no area
     name = name_object(facts.object_id, frame)
     pixels = size[0] * size[1]
     box_area = 0.0 if prompt is None else _measure_box(prompt)

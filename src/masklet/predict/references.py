@@ -7,7 +7,7 @@ memory policy decides what that is: `ReferenceMemory` recalls memory maps of pro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Memory, Recall
@@ -17,6 +17,7 @@ from masklet.images.image_source import ImageSource
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.memory.memory_bank import MemoryBank
 from masklet.memory.reference_memory import ReferenceMemory
+from masklet.predict.mask_checks import check_found, check_masks
 from masklet.predict.prompt_prediction import VIDEO_RULES, PromptedObject, predict_prompts
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
@@ -87,7 +88,8 @@ class References:
             self._objects[key].label = prompt.label or self._objects[key].label
         found = {key: found[key] for key in by_object}
         self._count += 1
-        return self._build_masks(found, frame)
+        masks = self._build_masks(found, frame)
+        return replace(masks, warnings=check_masks(masks, by_object))
 
     def segment(self, image: ImageSource) -> Masks:
         """Find the objects in an image.
@@ -109,7 +111,8 @@ class References:
         found = self._search(frame, dict.fromkeys(self._objects))
         regions = {key: self._follow(one, frame) for key, one in found.items()}
         found |= self._search(frame, {key: region for key, region in regions.items() if region is not None})
-        return self._build_masks(found, frame)
+        masks = self._build_masks(found, frame)
+        return replace(masks, warnings=check_found(masks))
 
     def _open(self, image: ImageSource) -> EncodedFrame:
         return EncodedFrame(self._backend, read_image(image), FeatureCache(self._backend))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import count
 from pathlib import PurePosixPath
 
@@ -58,27 +57,3 @@ class ImageFinder:
             if path.stem == stem and path.parts[-len(wanted.parts) : -1] == wanted.parts[:-1]
         ]
         return matching[0] if len(matching) == 1 else self._by_stem.get(stem)
-
-
-def group_by_label(labels: Mapping[tuple[int, int], str | None]) -> dict[tuple[int, int], int]:
-    """Number the objects of several images for formats in which an object has one label in all of them.
-
-    Args:
-        labels: The label of each object, by image and object.
-
-    Returns:
-        A number for each object: its own, unless it has another label in an earlier image.
-    """
-    label_of: dict[int, str | None] = {}
-    numbers: dict[tuple[int, int], int] = {}
-    other: dict[tuple[int, str | None], int] = {}
-    free = max((object_id for _, object_id in labels), default=0)
-    for (image, object_id), label in labels.items():
-        number = object_id
-        if label_of.setdefault(object_id, label) != label:
-            if (object_id, label) not in other:
-                free += 1
-                other[object_id, label] = free
-            number = other[object_id, label]
-        numbers[image, object_id] = number
-    return numbers

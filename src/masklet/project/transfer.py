@@ -8,51 +8,24 @@ from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
-from PIL import Image
-
 from masklet.errors import InputNotFound, SettingsError, warn
-from masklet.files.atomic import atomic_write, make_folder
+from masklet.files.atomic import make_folder
 from masklet.files.outputs import atomic_folder
 from masklet.formats import Clip, FileFormat, Format, Output, find_formats, name_frames
-from masklet.formats.coco import COCO
-from masklet.formats.csv_measurements import CSV_IMAGES
 from masklet.formats.cutout_video import CUTOUT, PRORES
-from masklet.formats.cvat import CVAT
-from masklet.formats.cvat_images import CVAT_IMAGES
-from masklet.formats.image_layout import FrameMode, ImageLayout, check_frame_mode
-from masklet.formats.label_maps import PNG
-from masklet.formats.labelme import LABELME
-from masklet.formats.overlay_video import OVERLAY
-from masklet.formats.yolo import YOLO
+from masklet.formats.drawn_image import write_drawn_image
+from masklet.formats.image_dataset import DATASET_FORMATS, IMAGES, ImageDataset
+from masklet.formats.image_layout import FrameMode, check_frame_mode
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.rle_frame import RleFrame
 from masklet.project.annotation_import import ImportedAnnotations, import_annotations
-from masklet.project.image_names import group_by_label, name_images
+from masklet.project.image_names import name_images
 from masklet.project.media import locate_medium, open_medium
 from masklet.project.project import Project
 from masklet.project.stored_frames import StoredFrames
 from masklet.video.frame_folder import find_frame_files
 
 __all__ = ["ImportedAnnotations", "export_project", "import_annotations"]
-
-_IMAGES = "images"  # folder of the images of a project
-_JPEG_QUALITY = 92
-
-
-def _encode_yolo_classes(clip: Clip) -> dict[str, bytes]:
-    """Encode the description of images, whose sizes are those of the files in `images/`."""
-    return {name: content.partition(b"\n")[2] for name, content in YOLO.encode_shared(clip).items()}
-
-
-_IMAGE_SETS: dict[str, Format] = {
-    COCO.name: replace(COCO, images=ImageLayout(_IMAGES)),
-    PNG.name: PNG,
-    LABELME.name: LABELME,
-    CVAT.name: CVAT_IMAGES,
-    CSV_IMAGES.name: CSV_IMAGES,
-    YOLO.name: replace(YOLO, encode_shared=_encode_yolo_classes),
-}
-"""Formats that hold several images, as they are written for images."""
 
 Progress = Callable[[int, int], object]
 """`progress(done, total)` in frames of all formats. An exception that it raises ends the export."""
@@ -121,12 +94,12 @@ def export_project(
         passes = len(forms) + (0 if frames == "none" else sum(form.images is not None for form in forms))
         report = _Report(progress, (sum(map(len, videos)) + len(images)) * passes)
         written: list[Path] = []
-        taken = {_IMAGES} if images else set()
+        taken = {IMAGES} if images else set()
         for video in videos:
             name = _make_unique(locate_medium(project, video.medium).stem, taken)
             written += _write_video(project, video, forms, folder / name, options, report)
         if images:
-            written += _ImageSet(project, images, options, report).write(folder / _IMAGES, forms)
+            written += _ImageSet(project, images, options, report).write(folder / IMAGES, forms)
     return [target / path.relative_to(folder) for path in written]
 
 
@@ -227,24 +200,18 @@ class _ImageSet:
         names = name_images(project.document)
         self._names = [names[one.medium] for one in images]
         self._files = [locate_medium(project, one.medium) for one in images]
-        labels = {(one.medium, key): one.labels.get(key) for one in images for key in one.object_ids}
-        self._numbers = group_by_label(labels)
-        self._labels = {self._numbers[key]: label for key, label in labels.items() if label}
 
     def __iter__(self) -> Iterator[RleFrame]:
-        """Iterate over the images as frames 0, 1, …, with the object ids of the set."""
-        for index, one in enumerate(self._images):
-            frame = one.read(0)
-            numbers = tuple(self._numbers[one.medium, key] for key in frame.object_ids)
-            yield replace(frame, index=index, object_ids=numbers)
+        """Iterate over the images as frames 0, 1, …"""
+        return (replace(one.read(0), index=index) for index, one in enumerate(self._images))
 
     def write(self, out: Path, forms: Sequence[Format]) -> list[Path]:
         """Write the images in all formats and return the files and folders."""
         written = []
         frames = self._options.choose_frames(forms, next((file for file in self._files if not file.exists()), None))
         for form in forms:
-            if form.name in _IMAGE_SETS:
-                written.append(self._write_set(out, _IMAGE_SETS[form.name], frames))
+            if form.name in DATASET_FORMATS:
+                written.append(self._write_set(out, DATASET_FORMATS[form.name], frames))
             elif _shows_images(form):
                 written.append(self._draw(out / form.name, form.name))
             else:
@@ -254,14 +221,14 @@ class _ImageSet:
         return written
 
     def _write_set(self, out: Path, form: Format, frames: FrameMode) -> Path:
-        sizes = {one.size for one in self._images}
-        object_ids = tuple(sorted({*self._numbers.values()}))
-        clip = Clip(_IMAGES, max(sizes), object_ids, names=self._names, labels=self._labels, files=self._files)
-        output = Output(out, clip, frames)
+        labels = {(index, key): one.labels.get(key) for index, one in enumerate(self._images) for key in one.object_ids}
+        largest = max(one.size for one in self._images)
+        dataset = ImageDataset(IMAGES, self._names, self._files, self, labels, largest)
+        output = dataset.open_output(out, frames)
         if self._options.frames != "none" and form.images:
-            output.write_images(form, self, progress=self._report.note_image)
+            output.write_images(form, dataset, progress=self._report.note_image)
             self._report.end(len(self._images))
-        output.write(form, _ReportedFrames(self, self._report))
+        output.write(form, _ReportedFrames(dataset, self._report))
         return output.path_of(form)
 
     def _write_each(self, out: Path, form: Format, frames: FrameMode) -> Iterator[Path]:
@@ -277,17 +244,9 @@ class _ImageSet:
         make_folder(folder)
         for done, (one, file) in enumerate(zip(self._images, self._names, strict=True), start=1):
             image, masks = open_medium(self._project, one.medium), one.read(0).decode().masks
-            if name in (CUTOUT.name, PRORES.name):
-                with atomic_write(folder / f"{Path(file).stem}.png") as handle:
-                    Image.fromarray(masks.cutout(image)).save(handle, "PNG")  # type: ignore[arg-type]
-            else:
-                drawn = (
-                    masks.overlay(image)  # type: ignore[arg-type]
-                    if name == OVERLAY.name
-                    else masks.apply_effect(image, name, background=self._options.background)  # type: ignore[arg-type]
-                )
-                with atomic_write(folder / f"{Path(file).stem}.jpg") as handle:
-                    Image.fromarray(drawn).save(handle, "JPEG", quality=_JPEG_QUALITY)
+            drawn = CUTOUT.name if name == PRORES.name else name
+            target = folder / f"{Path(file).stem}{'.png' if drawn == CUTOUT.name else '.jpg'}"
+            write_drawn_image(target, drawn, masks, image, self._options.background)  # type: ignore[arg-type]
             self._report.note(done)
         return folder
 

@@ -1,4 +1,4 @@
-"""Monitor of tracking: reports reasons to doubt masks, each kind once for an object."""
+"""Monitor of tracking: reports masks that may be wrong, each reason once for an object."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def propagate(
     progress: Callable[[int], object] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[TrackedFrame]:
-    """Track all objects through frames, and yield the masks of each frame with reasons to doubt them.
+    """Track all objects through frames, and yield the masks of each frame with warnings of those that may be wrong.
 
     Between two frames the caller may prompt the tracker, correct an object, or remove one: the next frame sees it. It
     may also close the iterator, after which the tracker has the results of the frames that were yielded.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from itertools import pairwise
 from pathlib import Path
 
 from masklet.errors import VideoError
 from masklet.files.error_translation import translate_read_errors
-from masklet.files.image_files import select_images, sort_naturally
-
-_WILDCARDS = "*?["
+from masklet.files.image_files import has_wildcards, is_pattern, match_pattern, select_images
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -38,8 +35,8 @@ def find_frame_files(source: str) -> list[Path] | None:
         VideoError: See `list_images`.
         InputNotFound: See `list_images`.
     """
-    if any(wildcard in source for wildcard in _WILDCARDS) and not Path(source).exists():
-        return _match_images(source)
+    if is_pattern(source):
+        return _check_frames([path for path in match_pattern(source) if path.is_file()], source)
     return list_images(Path(source)) if Path(source).is_dir() else None
 
 
@@ -48,13 +45,8 @@ def name_video(source: Path) -> str:
     if source.exists():
         return source.resolve().stem
     names = (folder.name for folder in source.absolute().parents)
-    plain = (name for name in names if not any(wildcard in name for wildcard in _WILDCARDS))
+    plain = (name for name in names if not has_wildcards(name))
     return next(plain, "") or "video"
-
-
-def _match_images(pattern: str) -> list[Path]:
-    paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - pathlib accepts no absolute patterns
-    return _check_frames(sort_naturally(path for path in paths if path.is_file()), pattern)
 
 
 def _check_frames(files: list[Path], name: str) -> list[Path]:

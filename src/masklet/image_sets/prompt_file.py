@@ -49,7 +49,7 @@ def read_frame_prompts(path: Path) -> list[tuple[int, int, Prompt]]:
         FormatError: The file is not of this form, or an entry names an image.
         PromptError: A prompt is invalid.
     """
-    return _read_rows(path, "frame", _parse_frame)
+    return _parse_rows(read_json(path), path, "frame", _parse_frame)
 
 
 def read_image_prompts(path: Path) -> list[tuple[str, int, Prompt]]:
@@ -63,11 +63,17 @@ def read_image_prompts(path: Path) -> list[tuple[str, int, Prompt]]:
         FormatError: The file is not of this form, or an entry names a frame, no image, or an image elsewhere.
         PromptError: A prompt is invalid.
     """
-    return _read_rows(path, "image", _parse_image)
+    return parse_image_prompts(read_json(path), path)
 
 
-def _read_rows(path: Path, place: str, parse_place: Callable[[_Row], Place]) -> list[tuple[Place, int, Prompt]]:
-    document = read_json(path)
+def parse_image_prompts(document: Any, path: Path) -> list[tuple[str, int, Prompt]]:
+    """Parse the content of a file. See `read_image_prompts`."""
+    return _parse_rows(document, path, "image", _parse_image)
+
+
+def _parse_rows(
+    document: Any, path: Path, place: str, parse_place: Callable[[_Row], Place]
+) -> list[tuple[Place, int, Prompt]]:
     listed = Fields(document if isinstance(document, dict) else {"prompts": document}, path)
     rows = [_Row(fields, path, f"{path}, prompt {number}") for number, fields in enumerate(listed.objects("prompts"))]
     return [_parse_row(row, place, parse_place) for row in rows]

@@ -1,4 +1,4 @@
-"""Overwriting: remove an earlier job from its output folder."""
+"""Job folders: the outputs of a job in its output folder, which `--overwrite` removes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from masklet.files.atomic import remove_partial_files
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.files.outputs import output_exists, remove_folder
-from masklet.formats import FORMATS, FileFormat, FolderFormat, Format
+from masklet.formats.format import FileFormat, FolderFormat, Format
+from masklet.formats.registry import FORMATS
 from masklet.jobs.frame_log import FILE_NAME, read_notes
 
 FOLDER = ".masklet"  # the folder of the frame log, inside the output folder
