@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from collections.abc import Sequence
@@ -10,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import masklet
 from masklet.backend import Predictions
+from masklet.cli.main import main
 from masklet.errors import MaskWarning
+from masklet.jobs.frame_log import FrameLog
 from masklet.masks.crop import Crop
 from masklet.masks.masks import Masks
+from masklet.masks.rle_frame import RleFrame
 from masklet.predict.mask_checks import MaskFacts, check_mask, check_masks
 from masklet.prompts import absent, box, click, mask
 from masklet.segmenter import Segmenter
@@ -209,3 +214,60 @@ def test_an_object_that_fills_the_frame_by_its_prompt_is_not_reported() -> None:
         [*Segmenter(GrayWorld()).track(frames, mask(frames[0][..., 0] > 0))]
     with pytest.warns(MaskWarning, match="object 1 on frame 0 covers 100 % of the image"):
         [*Segmenter(GrayWorld()).track(frames, click(5, 5))]
+
+
+def write_frames(folder: Path, frames: Sequence[NDArray[np.uint8]]) -> Path:
+    folder.mkdir()
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{index:03d}.png")
+    return folder
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_p2_12_track_prints_a_line_and_lists_the_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = write_frames(tmp_path / "frames", grow(5, 5, 5, 14, 14, 0))
+    words = ["track", str(frames), "--point", "2,2#3", "--format", "csv", "--out", str(tmp_path / "out"), "--json"]
+    append = FrameLog.append
+
+    def stop(log: FrameLog, frame: RleFrame) -> None:
+        append(log, frame)
+        if frame.index == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameLog, "append", stop)
+        assert main(words) == 130
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("masklet: warning: object 3 on frame 3 is 7.8 times as large as before")
+    assert lines[0].endswith("[area-jump]")
+    assert main([*words, "--resume"]) == 0
+    printed = capsys.readouterr()
+    assert "area-jump" not in printed.err and "object-lost" in printed.err
+    found = [(one["code"], one["object"], one["frame"]) for one in json.loads(printed.out)["warnings"]]
+    assert found == [("area-jump", 3, 3), ("object-lost", 3, 5)]
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_automatic_tracking_does_not_report_objects_that_leave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = write_frames(tmp_path / "frames", grow(12, 12, 12, 0, 0))
+    words = ["everything", str(frames), "--points-per-side", "8", "--format", "csv", "--out", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["warnings"] == []
+    assert "warning" not in printed.err
+
+
+def test_p1_4_segment_warns_of_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["segment", str(EXAMPLES / "cat.jpg"), "--negative", "10,10", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("masklet: warning: object 1 has a score of 0.")]
+    assert len([line for line in lines if "warning" in line.lower()]) == 1
+    assert main([*words, "--overwrite", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert [one["code"] for one in record["warnings"]] == ["low-score"]
