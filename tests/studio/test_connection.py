@@ -23,6 +23,11 @@ from masklet.studio.server import Server
 from masklet.studio.websocket_protocol import WebSocketProtocol
 from support.studio import Visitor, ask, serve
 
+HANDSHAKE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
 
 def close_code(socket: ClientConnection) -> int:
     """Wait until the server closes the connection, and return the code."""
@@ -96,6 +101,18 @@ def test_what_is_not_a_message_closes_the_connection(message: str | bytes, code:
     with visitor.connect() as socket:
         socket.send(message)
         assert close_code(socket) == code
+
+
+def test_what_is_no_utf_8_before_a_close_frame_closes_the_connection(
+    server: Server, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = f"Host: 127.0.0.1:{server.port}\r\nCookie: {visitor.cookie}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+        raw.sendall(f"GET /ws HTTP/1.1\r\n{own}{HANDSHAKE}\r\n".encode())
+        assert raw.recv(4096).startswith(b"HTTP/1.1 101")
+        raw.sendall(b"\x81\x81\0\0\0\0\xff" + b"\x88\x80\0\0\0\0")
+        assert raw.recv(4096).startswith(b"\x88") and raw.recv(4096) == b""
+    assert not caplog.records
 
 
 def test_a_binary_message_that_is_too_long_is_not_read(visitor: Visitor) -> None:
@@ -223,8 +240,7 @@ def silent_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, soc
         raw.settimeout(60)
         raw.connect(("127.0.0.1", server.port))
         own = f"Host: 127.0.0.1:{server.port}\r\nCookie: {visitor.cookie}\r\n"
-        upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        raw.sendall(f"GET /ws HTTP/1.1\r\n{own}{upgrade}Sec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode())
+        raw.sendall(f"GET /ws HTTP/1.1\r\n{own}{HANDSHAKE}\r\n".encode())
         assert raw.recv(4096).startswith(b"HTTP/1.1 101")
         wait_until(lambda: len(server._site.clients) == 1)
         yield server, raw

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
@@ -25,6 +26,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Serve the connection. It is cut off if the client does not read the last messages in time."""
         await super().run_asgi()
         self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on. One that is no UTF-8 closes the connection, which its client may have closed already."""
+        try:
+            super().send_receive_event_to_app()
+        except InvalidState:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Close the connection to a client that does not respond to a ping, with 1013 in place of 1011."""
