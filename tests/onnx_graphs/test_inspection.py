@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from masklet.errors import EXIT_STATUS, CheckpointError, InputNotFound
@@ -18,14 +18,7 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper  # noqa: E402
 
-
-def make_proto() -> onnx.ModelProto:
-    """Make a harmless model with one node and one constant."""
-    constant = onnx.numpy_helper.from_array(np.ones(4, np.float32), "c")
-    node = helper.make_node("Add", ["x", "c"], ["y"])
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy"]
-    graph = helper.make_graph([node], "g", values[:1], values[1:], [constant])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+from fuzzing.kinds.graphs import make_proto  # noqa: E402
 
 
 def error_code(content: bytes) -> str:
@@ -139,19 +132,6 @@ def test_a_constant_of_50000_dimensions_is_refused_before_they_are_multiplied(pa
 )
 def test_a_file_that_is_not_a_graph_is_refused(content: bytes) -> None:
     assert error_code(content) == "onnx-broken"
-
-
-@given(st.data())
-@example(None)
-def test_damage_raises_no_other_error(data: st.DataObject | None) -> None:
-    content = bytearray(make_proto().SerializeToString())
-    if data is not None:
-        for _ in range(data.draw(st.integers(1, 4))):
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        inspection.inspect(bytes(content), "damaged")
-    except CheckpointError as error:
-        assert error.code.startswith("onnx-")
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:

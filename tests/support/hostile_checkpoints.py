@@ -269,6 +269,7 @@ def _list_safetensors() -> Iterator[Case]:
         ("data-negative", {"a": {**entry, "data_offsets": [-12, 0]}}, "checkpoint-corrupt"),
         ("data-backwards", {"a": {**entry, "data_offsets": [12, 0]}}, "checkpoint-corrupt"),
         ("data-overflow", {"a": {**entry, "shape": [2**40, 2**40]}}, "checkpoint-corrupt"),
+        ("data-100-dimensions", {"a": {**entry, "shape": [3, *[1] * 99]}}, "checkpoint-corrupt"),
         ("data-unknown", {"a": {**entry, "dtype": "X9"}}, "checkpoint-corrupt"),
         (
             "data-8-bits",
@@ -277,6 +278,9 @@ def _list_safetensors() -> Iterator[Case]:
         ),
     ):
         yield Case(name, _make_safetensors(json.dumps(entries).encode(), VALUES[:12]), code)
+    for name, side in (("data-of-no-value", 2**62), ("data-of-no-value-beyond-64-bits", 2**63)):
+        huge = {"dtype": "F32", "shape": [0, side, side], "data_offsets": [0, 0]}
+        yield Case(name, _make_safetensors(json.dumps({"a": huge}).encode()), "checkpoint-corrupt")
     yield Case("data-too-long", _make_safetensors(json.dumps({"a": entry}).encode(), VALUES), "checkpoint-corrupt")
     nan = np.float32([1, np.nan, 2]).tobytes()
     yield Case("data-nan", _make_safetensors(json.dumps({"a": entry}).encode(), nan), "non-finite-weights")

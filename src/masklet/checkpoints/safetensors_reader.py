@@ -35,7 +35,7 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[st
     dtypes = {name: _find_dtype(file, name, entry) for name, entry in entries.items()}
     raw = {name: file.bytes[data_start + entry.start : data_start + entry.stop] for name, entry in entries.items()}
     checks = check_blocks({name: Block(raw[name], dtypes[name]) for name in entries})
-    tensors = {name: _view(raw[name], dtypes[name], entry.shape) for name, entry in entries.items()}
+    tensors = {name: _view(file, name, raw[name], dtypes[name], entry.shape) for name, entry in entries.items()}
     require_finite(file, {name: tensors[name] for name, check in checks.items() if not check.is_finite})
     return tensors, dtypes
 
@@ -109,6 +109,10 @@ def _find_dtype(file: MappedFile, name: str, entry: _Entry) -> Dtype:
     return DTYPES_BY_SAFETENSORS_NAME[entry.dtype_name]
 
 
-def _view(raw: ByteArray, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[Any]:
-    array = dtype.decode(raw).reshape(shape)
+def _view(file: MappedFile, name: str, raw: ByteArray, dtype: Dtype, shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        array = dtype.decode(raw).reshape(shape)
+    except ValueError as cause:  # over 64 dimensions, or sides whose product overflows beside a side of 0
+        message = f"{name} of shape {str(shape)[:80]} is impossible: {cause}"
+        raise file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN) from cause
     return array if array.flags.aligned else np.array(array)

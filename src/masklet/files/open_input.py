@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -11,6 +12,16 @@ from masklet.errors import InputNotFound
 from masklet.files.error_translation import translate_read_errors
 
 _OPEN_FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class _BoundedReader(io.BufferedReader):
+    """A file that is read without more memory than it has bytes, whatever length its own fields state."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes, for which Python would allocate the memory first."""
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def open_input(path: str | os.PathLike[str]) -> BinaryIO:
@@ -23,7 +34,7 @@ def open_input(path: str | os.PathLike[str]) -> BinaryIO:
     with translate_read_errors(path):
         _require_regular(path, path.stat().st_mode)
         # A named pipe that replaces the file between the two checks must not block the open.
-        handle = open(os.open(path, os.O_RDONLY | _OPEN_FLAGS), "rb")  # noqa: PTH123, SIM115 - the caller closes it
+        handle = _BoundedReader(io.FileIO(os.open(path, os.O_RDONLY | _OPEN_FLAGS)))
         status = os.fstat(handle.fileno())
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             handle.close()

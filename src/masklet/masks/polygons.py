@@ -7,7 +7,9 @@ runs between its pixels and the others, so that rasterization gives the mask bac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import cv2
@@ -23,6 +25,8 @@ _MAX_COORDINATE_PX = 2**20
 _SUBPIXELS = 5  # COCO traces an outline in steps of a fifth of a pixel
 _LEFT = 2  # an outline crosses the middle of a column between its subpixels 2 and 3
 _RECTANGLE = 4  # vertices
+MAX_POLYGONS = 50_000  # of one mask
+MAX_CROSSINGS = 2**23  # of the outlines of one mask with the middles of columns, which takes about a second
 _BLOCK = 2**18  # crossings of edges with the middles of columns that are processed at once
 
 Mask = NDArray[np.bool_]
@@ -54,12 +58,16 @@ def rasterize(polygons: Iterable[Any], size: tuple[int, int]) -> Mask:
         The mask (H, W).
 
     Raises:
-        FormatError: A polygon has too few vertices or a coordinate that is not finite, or the image is too large.
+        FormatError: A polygon has too few vertices or a coordinate that is not finite, the image is too large, there
+            are more than `MAX_POLYGONS`, or they cross more than `MAX_CROSSINGS` columns.
     """
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
-    return _fill([read_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height))
+    loops = [read_vertices(polygon) for polygon in islice(polygons, MAX_POLYGONS + 1)]
+    if len(loops) > MAX_POLYGONS:
+        raise _error(f"a mask may have {MAX_POLYGONS} polygons, got more; write it as RLE")
+    return _fill(loops, _Box(0, 0, width, height), MAX_CROSSINGS)
 
 
 def read_vertices(polygon: Any) -> NDArray[np.float64]:
@@ -129,9 +137,14 @@ class _Edges(NamedTuple):
         return _Edges(*(part[which] for part in self))
 
 
-def _fill(loops: Sequence[NDArray[np.float64]], box: _Box) -> Mask:
-    """Fill the union of polygons inside a box of the image, as (box.height, box.width)."""
+def _fill(loops: Sequence[NDArray[np.float64]], box: _Box, limit: float = math.inf) -> Mask:
+    """Fill the union of polygons inside a box of the image, as (box.height, box.width).
+
+    Raises `FormatError` for outlines that cross the middles of columns more than `limit` times.
+    """
     edges = _make_edges(loops, box) if loops else None
+    if edges is not None and (crossings := int((edges.last - edges.first + 1).sum())) > limit:
+        raise _error(f"the outlines cross {crossings} columns of pixels, over {limit}; write the mask as RLE")
     changes = [] if edges is None else [_find_runs(edges, columns, box) for columns in _split_columns(edges)]
     bounds = np.concatenate([np.zeros(1, np.int64), *changes, np.full(1, box.width * box.height)])
     values = np.arange(len(bounds) - 1, dtype=np.uint8) & 1

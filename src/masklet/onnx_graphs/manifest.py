@@ -97,9 +97,10 @@ class ExportedFolder:
             InputNotFound: The file is missing.
             CheckpointError: The file is not the exported one (`hash-mismatch`), or malformed (`manifest-broken`).
         """
+        content = self._check_hash(TABLES_NAME, _read(self.path / TABLES_NAME))
         try:
-            tables = load(self._check_hash(TABLES_NAME, _read(self.path / TABLES_NAME)))
-        except (SafetensorError, KeyError) as cause:  # KeyError: a dtype that NumPy lacks
+            tables = load(content)
+        except (SafetensorError, KeyError, ValueError) as cause:  # also of a dtype or a shape that NumPy lacks
             raise _broken_error(self.path / TABLES_NAME, str(cause)) from cause
         channels = self.manifest.config.channels
         expected = {

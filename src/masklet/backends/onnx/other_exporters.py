@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,10 @@ DEFAULT_OBJECT_SCORE = GIVEN_MASK_SCORE  # for decoders without an object score
 DEFAULT_CHANNELS = CONFIGS["sam2.1-large"].channels  # of every released model
 MAX_ARRAY_BYTES = 1 << 16  # of an array beside ailia's graphs
 Array = NDArray[Any]
+_ARRAY_ERRORS = (
+    *(KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, TypeError, TokenError),  # of an array's header that is no Python literal
+)
 
 
 def open_other_export(folder: Path, device: Device) -> OnnxBackend:
@@ -264,7 +269,7 @@ def _read_array(path: Path, key: str, count: int) -> Array:
             if entry.file_size > MAX_ARRAY_BYTES:
                 raise ValueError(f"{entry.file_size} bytes")
             array = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
-        except (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as cause:
+        except _ARRAY_ERRORS as cause:
             raise CheckpointError("checkpoint-corrupt", f"{path}: has no readable array {key}: {cause}") from cause
     if array.dtype.kind != "f" or array.size != count:
         message = f"{path}: {key} has {array.size} values of {array.dtype}, the encoder needs {count} floats"

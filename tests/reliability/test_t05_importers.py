@@ -1,0 +1,95 @@
+"""T5: invalid annotations, RLE, prompts and projects are refused with a code, within 1 s of CPU time and 200 MB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fuzzing.run import run_kind
+
+MAX_CPU_S = 1.0
+MAX_GROWTH_MB = 200
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_mutated_annotations(count: int) -> None:
+    report = run_kind("annotations", count, seed=5)
+    report.require_success()
+    assert report.codes["read"] and report.codes["annotation-broken"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["prompts", "logs"])
+def test_mutated_prompts_and_logs(kind: str) -> None:
+    run_kind(kind, 5_000, seed=5).require_success()
+
+
+@pytest.mark.slow
+def test_mutations_that_hypothesis_draws() -> None:
+    targets = ["coco", "foreign-coco", "foreign-labelme", "cvat-video", "rle", "saved-json"]
+    run_kind("annotations", 10_000, seed=5, engine="hypothesis", targets=targets).require_success()
+
+
+DEEP = 100_000
+
+
+def make_coco(segmentation: str, height: int = 60, width: int = 80) -> str:
+    """Make a COCO file with one annotation."""
+    image = f'{{"id": 1, "height": {height}, "width": {width}, "file_name": "a.jpg"}}'
+    row = f'{{"id": 1, "image_id": 1, "category_id": 1, "segmentation": {segmentation}}}'
+    return f'{{"images": [{image}], "annotations": [{row}], "categories": []}}'
+
+
+LARGE = {
+    "an RLE of 10⁹ pixels": make_coco('{"size": [32000, 32000], "counts": [1024000000]}', 32_000, 32_000),
+    "an RLE of 3 million runs": make_coco('{"size": [60, 80], "counts": [%s4800]}' % ("0," * 3_000_000)),
+    "a million polygons": make_coco(f"[{','.join(['[0,0,9,0,9,9]'] * 1_000_000)}]"),
+    "a polygon of a million vertices": make_coco(f"[[{','.join(['0,0,79,59,3,50'] * 333_333)}]]"),
+    "deep JSON": "[" * DEEP,
+    "deep objects": '{"images":' * DEEP,
+    "a deep segmentation": make_coco("[" * DEEP + "]" * DEEP),
+    "deep shapes": '{"shapes":' + "[" * DEEP + "]" * DEEP + "}",
+}
+CHILD = """
+import json, os, resource, sys, time, warnings
+from masklet.errors import MaskletError
+from masklet.formats import read_masks
+warnings.simplefilter("ignore")
+for path in sys.argv[1:]:  # each in a process of its own, so that its memory is measured
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    child = os.fork()
+    if not child:
+        try:
+            list(read_masks(path))
+            code = "read"
+        except MaskletError as error:
+            code = error.code
+        print(json.dumps(code), end=" ", flush=True)
+        os._exit(0)
+    status, usage = os.wait4(child, 0)[1:]
+    grown = (usage.ru_maxrss - before) // 1024
+    print(json.dumps([path, status, usage.ru_utime + usage.ru_stime, grown]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_large_files_take_neither_time_nor_memory(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.json" for number in range(len(LARGE))]
+    for path, content in zip(paths, LARGE.values(), strict=True):
+        path.write_text(content)
+    result = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, paths)], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(LARGE)
+    for name, line in zip(LARGE, lines, strict=True):
+        code, _, rest = line.partition(" ")
+        _, status, seconds, grown = json.loads(rest)
+        assert (json.loads(code), status) in (("annotation-broken", 0), ("bad-rle", 0), ("read", 0)), name
+        assert seconds < 2 * MAX_CPU_S, f"{name}: {seconds} s"  # parsing JSON of 13 MB takes a part of it
+        assert grown < MAX_GROWTH_MB, f"{name}: {grown} MB"
