@@ -43,7 +43,8 @@ def test_every_class_has_a_builtin_base_class(error: type[MaskletError]) -> None
 
 def test_an_error_has_a_code_values_and_an_exit_status() -> None:
     error = errors.PromptError("bad-prompt", "no", hint="try", point=(1, 2))
-    assert (str(error), error.code, error.hint, error.context) == ("no", "bad-prompt", "try", {"point": (1, 2)})
+    assert (str(error), error.code, error.hint) == ("no\nhint: try", "bad-prompt", "try")
+    assert (error.message, error.context) == ("no", {"point": (1, 2)})
     assert error.exit_status == 65
     assert not error.retryable
 
@@ -51,4 +52,4 @@ def test_an_error_has_a_code_values_and_an_exit_status() -> None:
 def test_an_error_is_pickled_with_all_its_attributes() -> None:
     error = pickle.loads(pickle.dumps(errors.InputNotFound("input-not-found", "no", hint="try", path="x")))
     assert isinstance(error, FileNotFoundError)
-    assert (str(error), error.code, error.hint, error.context) == ("no", "input-not-found", "try", {"path": "x"})
+    assert (error.message, error.code, error.hint, error.context) == ("no", "input-not-found", "try", {"path": "x"})

@@ -12,7 +12,7 @@
     ├── StateError        (RuntimeError)       a call is not allowed in the present state
     └── SettingsError     (ValueError)         an option is unknown, invalid or conflicts with another
 
-A message says what is wrong, the value, and what to do; `hint` is a second line for the command line. `EXIT_STATUS`
+A message says what is wrong, the value, and what to do; `hint` is a second line of advice. `EXIT_STATUS`
 maps every code to its exit status (from sysexits.h where one fits; 1 is reserved for uncaught exceptions).
 """
 
@@ -123,12 +123,12 @@ RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory"
 
 
 class MaskletError(Exception):
-    """Base class of all errors of masklet. `str(error)` is one line.
+    """Base class of all errors of masklet. `str(error)` is the message and, on a second line, the hint if there is one.
 
     Attributes:
         code: The stable code, a key of `EXIT_STATUS`.
         message: What is wrong, the value, and what to do.
-        hint: A further line of advice for the command line, often empty.
+        hint: A further line of advice, often empty.
         context: Values of the error by name, such as `path`.
 
     Example:
@@ -148,7 +148,7 @@ class MaskletError(Exception):
         self.context = context
 
     def __str__(self) -> str:
-        return self.message
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle all attributes, so that errors can be raised across processes."""

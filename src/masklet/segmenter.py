@@ -460,7 +460,7 @@ def _import_torch() -> Any:
         if missing.name != "torch":
             raise
         raise BackendError(
-            "backend-missing", "PyTorch is not installed", hint='pip install "masklet[torch]", or use runtime="onnx"'
+            "backend-missing", "PyTorch is not installed", hint='pip install torch, or use runtime="onnx"'
         ) from missing
     return torch
 

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from masklet.checkpoints.hub import find_local
+from masklet.cli.main import main
+from masklet.errors import InputNotFound
 from masklet.files.error_translation import translate_write_errors
 from support.ordinary_user import can_be_stopped, run_commands
 
@@ -212,3 +215,46 @@ def test_24_tests_of_signals_pass_in_the_background() -> None:
     file = Path(__file__).parents[1] / "cli/test_main.py"
     result = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {file} -k signal_ends_a_download & wait $!")
     assert result.returncode == 0, result.stdout
+
+
+# messages: P2 5, 7, 9 and P3 of the user audit
+
+
+def test_p2_5_a_hint_is_part_of_an_error_in_python() -> None:
+    with pytest.raises(InputNotFound, match="masklet models pull sam2-tiny"):
+        find_local("sam2-tiny")
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_p2_7_warnings_are_lines_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        Image.fromarray(np.full((40, 60, 4), 128, np.uint8)).save(tmp_path / f"{name}.png")
+    paths = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--out", str(tmp_path / "out")]
+    for words in (
+        ["segment", *paths, "--point", "3,3"],
+        ["everything", *paths, "--points-per-side", "2", "--overwrite"],
+    ):
+        assert main(words) == 0, capsys.readouterr().err
+        lines = [line for line in capsys.readouterr().err.splitlines() if "alpha-composited" in line]
+        assert lines and all(line.startswith("masklet: warning: ") for line in lines)
+        assert len(set(lines)) == len(lines)
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_p2_9_an_error_in_a_batch_names_its_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png")
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "b.png")
+    words = ["segment", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--point", "40,40"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 3
+    assert f"masklet: error: {tmp_path / 'b.png'}: (40, 40) lies outside" in capsys.readouterr().err
+
+
+def test_p3_a_file_of_the_wrong_kind_is_answered_with_the_command_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_image(tmp_path / "a.png")
+    assert main(["track", str(image), "--point", "3,3", "--out", str(tmp_path / "out")]) == 65
+    assert f"hint: masklet segment {image}" in capsys.readouterr().err
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    assert main(["webcam", str(tmp_path / "clip.mp4")]) == 2
+    assert f"masklet track {tmp_path / 'clip.mp4'}" in capsys.readouterr().err

@@ -226,14 +226,35 @@ def to_masklet(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[
     """Rename the entries of a state dict to masklet's names. Unknown names are kept, for `check_entries` to report.
 
     Raises:
-        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout.
+        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout, or a tensor holds integers.
     """
     source = detect_layout(tensors)
+    check_dtypes(tensors)
     if source == "masklet":
         return dict(tensors)
     if source == "transformers":
         tensors = _split_point_embeddings(tensors)
     return {rename_key(name, source, "masklet") or name: tensor for name, tensor in tensors.items()}
+
+
+def check_dtypes(tensors: Mapping[str, NDArray[np.generic]]) -> None:
+    """Check that the weights are floating-point numbers. Unknown names are left to `check_entries`.
+
+    Raises:
+        CheckpointError: `checkpoint-mismatch`. A tensor of the model holds integers or booleans.
+    """
+    source = detect_layout(tensors)
+    tensors = _split_point_embeddings(tensors) if source == "transformers" else tensors
+    wrong = [name for name, value in tensors.items() if value.dtype.kind != "f" and _is_known(name, source)]
+    if wrong:
+        first = wrong[0]
+        listed = f"{first} is {tensors[first].dtype}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        message = f"the weights must be floating-point numbers, but {listed}; use the checkpoint before quantization"
+        raise CheckpointError("checkpoint-mismatch", message, wrong=wrong[:10])
+
+
+def _is_known(name: str, layout: Layout) -> bool:
+    return rename_key(name, layout, "released" if layout == "masklet" else "masklet") is not None
 
 
 def to_released(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:

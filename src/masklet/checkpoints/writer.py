@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.checkpoints.checksum import CHECKSUM_KEY, compute_checksum
 from masklet.checkpoints.dtypes import DTYPES, DTYPES_BY_NAME
 from masklet.files.atomic import atomic_write
 
@@ -23,36 +24,49 @@ _SAFETENSORS_NAMES = {dtype.name: dtype.safetensors_name for dtype in DTYPES} | 
 _LOCAL_HEADER_BYTES = 30  # in front of the name of a ZIP archive's member
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = _METADATA) -> None:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] = _METADATA,
+    *,
+    with_checksum: bool = False,
+) -> None:
     """Write a safetensors file.
 
     Args:
         path: The file, which is written atomically.
         tensors: The arrays by name.
         metadata: The texts in the file's header.
+        with_checksum: Add the checksum of the content to the metadata.
 
     Raises:
         ResourceError: The file cannot be written.
     """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # keeps all aligned
-    stream_tensors(path, lambda: ordered, metadata)
+    stream_tensors(path, lambda: ordered, metadata, with_checksum=with_checksum)
 
 
 def stream_tensors(
-    path: Path, arrays: Callable[[], Iterable[tuple[str, NDArray[Any]]]], metadata: Mapping[str, str]
+    path: Path,
+    arrays: Callable[[], Iterable[tuple[str, NDArray[Any]]]],
+    metadata: Mapping[str, str],
+    *,
+    with_checksum: bool = False,
 ) -> None:
     """Write a safetensors file array by array, in the given order.
 
     Args:
         path: The file, which is written atomically.
-        arrays: Returns the named arrays. It is called twice, for the header and for the contents, so arrays that are
-            made on demand need not be in memory together.
+        arrays: Returns the named arrays. It is called for the header, for the contents, and for the checksum, so arrays
+            that are made on demand need not be in memory together.
         metadata: The texts in the file's header.
+        with_checksum: Add the checksum of the content to the metadata.
 
     Raises:
         ResourceError: The file cannot be written.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    checksum = {CHECKSUM_KEY: compute_checksum(metadata, arrays())} if with_checksum else {}
+    header: dict[str, Any] = {"__metadata__": {**metadata, **checksum}}
     stop = 0
     for name, array in arrays():
         start, stop = stop, stop + array.nbytes

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from masklet.cli.streams import discard_stream
-from masklet.errors import MaskletError, ResourceError
+from masklet.errors import MaskletError, MaskletWarning, ResourceError
 from masklet.files.error_translation import translate_errors
 
 PARTLY_DONE = 3  # exit status of a command that failed for some of its inputs and finished the others
@@ -69,11 +71,15 @@ def _translate_stdout_error(error: OSError) -> OSError:
     return ResourceError("output-failed", f"standard output cannot be written: {error.strerror}")
 
 
-def print_error(error: MaskletError, *, as_json: bool = False) -> None:
-    """Write an error and its hint to stderr, and with `as_json` also as a JSON object to stdout."""
+def print_error(error: MaskletError, *, as_json: bool = False, name: str = "") -> None:
+    """Write an error and its hint to stderr, and with `as_json` also as a JSON object to stdout.
+
+    `name` is that of the input, which is written before a message that does not have it.
+    """
     if as_json:
         print_json({"error": error_record(error)})
-    say(f"masklet: error: {error.message} [{error.code}]")
+    place = f"{name}: " if name and Path(name).name not in error.message else ""
+    say(f"masklet: error: {place}{error.message} [{error.code}]")
     if error.hint:
         say(f"hint: {error.hint}")
 
@@ -85,8 +91,27 @@ def record_failed_image(name: str, error: MaskletError, *, only: bool) -> dict[s
     """
     if only or error.code in ("disk-full", "out-of-memory"):
         raise error
-    print_error(error)
+    print_error(error, name=name)
     return {"picture": name, "error": error_record(error)}
+
+
+@contextmanager
+def print_warnings() -> Iterator[None]:
+    """Print each `MaskletWarning` of the block as one line, and the same line once."""
+    printed: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MaskletWarning)
+        original = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, MaskletWarning):
+                original(message, category, *rest, **more)
+            elif str(message) not in printed:
+                printed.add(str(message))
+                say(f"masklet: warning: {message}")
+
+        warnings.showwarning = show
+        yield
 
 
 def error_record(error: MaskletError) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def synthesize(
     from masklet.synthetic.pack import open_pack
 
     if device:
-        hint = 'leave --device out, or pip install "masklet[torch]"'
+        hint = "leave --device out, or pip install torch"
         with options.translate_missing_torch(f"composing on {device!r}", hint):
             from masklet.backends.torch_device import select_device
         select_device(device)

@@ -49,10 +49,10 @@ def _load_commands() -> typer.Typer:
 def _run(load: Callable[[], typer.Typer], name: str, arguments: Sequence[str] | None) -> int:
     words, debug = _split_debug(sys.argv[1:] if arguments is None else arguments)
     open_standard_streams()
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings about cameras are repeated by our errors
     with _exit_at_signals():  # before the commands are imported, which takes part of a second
         try:
-            status = load()(args=words, prog_name=name, standalone_mode=False)
-            _flush()
+            status = _call(load(), words, name)
             if status == INTERRUPTED:  # Typer returns this status for an interrupt
                 raise KeyboardInterrupt
             return status if isinstance(status, int) else 0
@@ -62,10 +62,13 @@ def _run(load: Callable[[], typer.Typer], name: str, arguments: Sequence[str] | 
             return _report_end(error, as_json="--json" in words)
 
 
-def _flush() -> None:
-    from masklet.cli.console import flush_stdout
+def _call(command: Callable[..., Any], words: list[str], name: str) -> Any:
+    from masklet.cli.console import flush_stdout, print_warnings
 
+    with print_warnings():
+        status = command(args=words, prog_name=name, standalone_mode=False)
     flush_stdout()
+    return status
 
 
 @contextmanager

@@ -16,7 +16,10 @@ from masklet.errors import CheckpointError, SettingsError
 if TYPE_CHECKING:
     from masklet.checkpoints.hub import Release
 
-app = typer.Typer(help="List, inspect, download, verify and convert checkpoints.")
+app = typer.Typer(
+    help="List, inspect, download, verify and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
+    "masklet in the system's folder for caches."
+)
 
 Model = Annotated[
     str,
@@ -72,6 +75,7 @@ def info(model: Model, json: Json = False) -> None:
     if path.is_dir():
         return _print_record(_make_folder_record(path), as_json=json)
     checkpoint = read_checkpoint(path)
+    key_names.check_dtypes(checkpoint.tensors)
     config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
     digest = sha256_of_file(path)
     release = hub.find_release_by_sha256(digest)
@@ -128,6 +132,7 @@ def verify(model: Model, json: Json = False) -> None:
         return _verify_exported(path, as_json=json)
     release = hub.verify_file(path)
     checkpoint = read_checkpoint(path)
+    key_names.check_dtypes(checkpoint.tensors)
     config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
     if json:
         print_json({"path": path, "release": release.name if release else None, "architecture": config.name})

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from masklet.checkpoints.hub import find_release
 from masklet.cli import console
+from masklet.cli.console import print_warnings
 from masklet.cli.options import ModelOptions, locate_model
 from masklet.cli.studio_page import show_page
-from masklet.cli.track_run import print_warnings
 from masklet.cli.webcam_session import open_source
 from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_read_errors

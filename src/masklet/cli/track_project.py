@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from masklet.cli import console
+from masklet.cli.console import print_warnings
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import show_job_progress
-from masklet.cli.track_run import check_model, print_warnings
+from masklet.cli.track_run import check_model
 from masklet.errors import PromptError, StateError
 from masklet.masks.postprocessing import PostProcessing
 from masklet.project.media import open_medium

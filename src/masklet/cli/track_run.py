@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,9 +18,10 @@ from masklet.cli.progress import show_job_progress
 from masklet.cli.spacing_option import find_spacing
 from masklet.cli.track_request import TrackRequest
 from masklet.cli.tracking_warnings import TrackingWarnings
-from masklet.errors import MaskletError, MaskletWarning, ResourceError, SettingsError, VideoError
+from masklet.errors import MaskletError, ResourceError, SettingsError, VideoError
+from masklet.files.image_files import IMAGE_TYPES
 from masklet.files.outputs import output_exists
-from masklet.formats import Clip, FolderFormat, Format, Output, name_frames
+from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output, name_frames
 from masklet.formats.coco import COCO
 from masklet.formats.image_layout import FRAME_MODES
 from masklet.formats.job_folder import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
@@ -50,7 +50,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
     Raises:
         MaskletError: The request, the video or the model is invalid, or the output cannot be written.
     """
-    with print_warnings():
+    with console.print_warnings():
         video = _open(request)
         span = request.range
         prompted = [span.start] if request.auto_track else request.schedule
@@ -113,7 +113,12 @@ def check_model(model: Segmenter, postprocessing: PostProcessing) -> None:
 def _open(request: TrackRequest) -> Any:
     """Open the video; with `strict`, raise `VideoError` if it is truncated."""
     policy = request.policy
-    video = open_video(request.source, VideoOptions(autorotate=policy.rotate, rescale=policy.rescale))
+    try:
+        video = open_video(request.source, VideoOptions(autorotate=policy.rotate, rescale=policy.rescale))
+    except VideoError as error:
+        if error.context.get("kind") in IMAGE_TYPES:
+            error.hint = f"masklet segment {request.source} segments an image"
+        raise
     if policy.strict and video.truncated:
         raise VideoError("video-truncated", f"{request.source} is truncated after {len(video)} frames")
     if isinstance(video, ImageSequence):
@@ -200,7 +205,12 @@ class _JobRun:
         """Write a format unless this run or an earlier one has written all of it."""
         notes, name = self._log.notes, self._name(form, form.log_name)
         always_live = isinstance(form, FolderFormat) and all(name in note["live"] for note in notes if "live" in note)
-        if self._make_note(form) in notes and self._output.path_of(form).exists():
+        is_written = self._make_note(form) in notes
+        if isinstance(form, FolderFormat) and (is_written or always_live):
+            self._restore(form)
+        if is_written and (isinstance(form, FolderFormat) or self._is_complete(form)):
+            if self._output.images_of(form):
+                self._write_images(form, name)
             return
         if self._output.images_of(form):
             self._write_images(form, name)
@@ -208,6 +218,8 @@ class _JobRun:
             with console.progress(f"writing {self._output.path_of(form)}") as report:
                 self._output.write(form, _ReportedFrames(self._log, report))
         if final:
+            if isinstance(form, FileFormat):
+                self._log.add_note(bytes={form.name: self._output.path_of(form).stat().st_size})
             self._log.add_note(**self._make_note(form))
 
     def _write_images(self, form: Format, name: str) -> None:
@@ -242,6 +254,19 @@ class _JobRun:
         if forms and self._frames is None and self._clip.files is None:
             files = " and ".join(Path(self._output.path_of(form)).name for form in forms)
             console.say(f"the frames that {files} names are not written; --frames jpg --resume adds them")
+
+    def _restore(self, form: FolderFormat) -> None:
+        """Write the files of finished frames that were removed or changed since a run wrote them."""
+        if self._finished_before or self._output.has_lost_files(form):
+            with console.progress(f"checking {self._output.path_of(form)}") as report:
+                self._output.restore(form, _ReportedFrames(self._log, report))
+
+    def _is_complete(self, form: Format) -> bool:
+        """Return whether the file that an earlier run wrote is there in its length."""
+        path = self._output.path_of(form)
+        sizes = [note["bytes"].get(form.name) for note in self._log.notes if isinstance(note.get("bytes"), dict)]
+        known = [size for size in sizes if size is not None]
+        return path.is_file() and (not known or path.stat().st_size == known[-1])
 
     def _summarize(self, seconds: float, error: MaskletError | None) -> dict[str, Any]:
         tracked = len(self._log) - self._finished_before
@@ -340,13 +365,17 @@ def _hint_at_resume(request: TrackRequest) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if (request.out / FOLDER / FILE_NAME).exists():
+        if _has_log(request):
             console.say(_resume_hint())
         raise
     except MaskletError as error:
-        if not error.hint and error.code not in ("resume-mismatch", "job-locked"):
+        if not error.hint and error.code not in ("resume-mismatch", "job-locked") and _has_log(request):
             error.hint = _resume_hint()
         raise
+
+
+def _has_log(request: TrackRequest) -> bool:
+    return os.access(request.out / FOLDER / FILE_NAME, os.F_OK)
 
 
 def _resume_hint() -> str:
@@ -355,20 +384,3 @@ def _resume_hint() -> str:
         return "finished frames are saved; run the same command with --resume to continue"
     others = [word for word in words if word not in ("--resume", "--overwrite")]
     return f"finished frames are saved; continue with: {shlex.join(['masklet', *others, '--resume'])}"
-
-
-@contextmanager
-def print_warnings() -> Iterator[None]:
-    """Print each `MaskletWarning` as one line of the command line."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", MaskletWarning)
-        original = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if issubclass(category, MaskletWarning):
-                console.say(f"masklet: warning: {message}")
-            else:
-                original(message, category, *rest, **more)
-
-        warnings.showwarning = show
-        yield

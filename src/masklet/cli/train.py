@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -69,7 +71,8 @@ def train(
     """Train a model. For several devices run `torchrun -m masklet train …`.
 
     The folder of the run gets `weights.safetensors` (for `masklet.load`), `report.html`, a log, event files for
-    TensorBoard and `state.safetensors`, from which --resume continues.
+    TensorBoard and `state.safetensors`, from which --resume continues. Ctrl-C, SIGTERM and SIGHUP end it after the
+    step in progress and save it.
     """
     _require_torch()
     from masklet.train.presets import PRESETS, resolve_settings
@@ -118,16 +121,46 @@ def _run(settings: Settings, options: _RunOptions, data: _Data, measured: dict[s
             data.sources, settings.seed, leakage_guard.read_list(data.refused) if data.refused else ()
         )
         validation = {name: _open_examples(path, settings) for name, path in measured.items() if path}
-        run = loop.begin_run(settings, options.output, process_device, resume=options.resume)
-        loop.train(run, mixture, _print_progress, validation=validation, workers=options.workers)
-        if distributed.is_main_process():
-            with run.ema.apply_to(run.model):
-                write_run_report(options.output, settings, run.model, validation)
+        with _hold_run(options):
+            run = loop.begin_run(settings, options.output, process_device, resume=options.resume)
+            loop.train(run, mixture, _print_progress, validation=validation, workers=options.workers)
+            if distributed.is_main_process():
+                with run.ema.apply_to(run.model):
+                    write_run_report(options.output, settings, run.model, validation)
     return {
         "weights": options.output / WEIGHTS_FILE,
         "steps": run.progress.step,
         "seconds": round(run.progress.seconds, 1),
     }
+
+
+@contextmanager
+def _hold_run(options: _RunOptions) -> Iterator[None]:
+    """Lock the folder of a run, remove unfinished files of killed processes, and say how to continue after a signal.
+
+    Raises:
+        StateError: `job-locked`. Another process trains in the folder.
+    """
+    from masklet.files.atomic import make_folder, remove_partial_files
+    from masklet.files.error_translation import translate_write_errors
+    from masklet.files.lock import Lock
+    from masklet.files.outputs import output_exists
+    from masklet.train import distributed
+
+    if not distributed.is_main_process() or (options.resume and not output_exists(options.output)):
+        yield
+        return
+    make_folder(options.output)
+    with translate_write_errors(options.output):
+        lock = Lock(options.output / "lock")
+    with lock:
+        remove_partial_files(options.output)
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            if output_exists(options.output / "state.safetensors"):
+                say("the run is saved; run the same command with --resume to continue")
+            raise
 
 
 def _open_examples(path: Path, settings: Settings) -> Examples:
@@ -148,5 +181,5 @@ def _print_progress(line: StepMetrics) -> None:
 
 
 def _require_torch() -> None:
-    with translate_missing_torch("training", 'pip install "masklet[torch,train]"', modules=("torch", "tomli")):
+    with translate_missing_torch("training", "pip install torch tomli", modules=("torch", "tomli")):
         import masklet.train.loop  # noqa: F401

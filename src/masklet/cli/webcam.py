@@ -37,9 +37,7 @@ def webcam(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(
-            help="Formats of the masks, separated by commas: png, sav, coco, ytvis, yolo, …", show_default="png"
-        ),
+        typer.Option(help="Formats of the masks, separated by commas: those of `masklet track`.", show_default="png"),
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -78,6 +79,8 @@ def open_source(source: str) -> Camera:
     """Open the camera of a number, or the stream at an address."""
     if "://" in source:
         return stream(source)
+    if not source.isdecimal() and os.path.exists(source):  # noqa: PTH110 - false for a path that cannot be checked
+        raise SettingsError("bad-usage", f"{source} is a file, not a camera; to track it run: masklet track {source}")
     if not source.isdecimal():
         message = f"a camera is a number, 0 for the first, or the address of a stream such as rtsp://…; got {source!r}"
         raise SettingsError("bad-usage", message)

@@ -204,7 +204,7 @@ def _prepare_folder(folder: Path, *, overwrite: bool) -> None:
             raise ResourceError("output-exists", f"{folder}: is a file, not a folder", hint="choose another folder")
         if folder.exists() and any(folder.iterdir()) and not overwrite:
             message = f"{folder}: exists and is not empty"
-            raise ResourceError("output-exists", message, hint="use --overwrite to replace it")
+            raise ResourceError("output-exists", message, hint="--overwrite replaces it")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
     remove_partial_files(folder)

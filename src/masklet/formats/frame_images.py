@@ -61,7 +61,7 @@ class ImageWriter:
             folder: The folder to which the names in `clip.images` are relative.
             clip: The clip with its images.
             frames: The frames.
-            skip_existing: Leave files that exist, which an interrupted call has written.
+            skip_existing: Leave files that exist and are not truncated, which an interrupted call has written.
             progress: Called after each image.
 
         Raises:
@@ -80,7 +80,7 @@ class ImageWriter:
         remaining: dict[int, _Place] = {}
         done = 0
         for index, place in places.items():
-            if (skip_existing and place.path.is_file()) or self._take_file(index, place, clip):
+            if (skip_existing and _is_whole(place.path)) or self._take_file(index, place, clip):
                 progress(done := done + 1, len(places))
             else:
                 remaining[index] = place
@@ -103,6 +103,16 @@ class ImageWriter:
                 _copy(source, place.path, link=_is_linked(clip))
                 return True
         return False
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file is an image that can be decoded completely."""
+    try:
+        with open_input(path) as handle, Image.open(handle) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
 
 
 def _is_linked(clip: Clip) -> bool:

@@ -41,6 +41,7 @@ class Output:
     def __init__(self, out: Path, clip: Clip, frames: FrameMode | None = None) -> None:
         check_frame_mode(frames)
         self._out, self._clip, self._frames, self._images = out, clip, frames, ImageWriter()
+        self._sizes: dict[str, dict[Path, int]] = {}  # of the files that were written, by format
 
     def path_of(self, form: Format) -> Path:
         """Return the file or folder of a format."""
@@ -95,6 +96,26 @@ class Output:
         """Write the files of one frame."""
         self._write_all(form, form.encode_frame(frame, self._clip_of(form)))
 
+    def has_lost_files(self, form: FolderFormat) -> bool:
+        """Return whether files of a format were removed or truncated since this object wrote them."""
+        return any(_size_of(path) != size for path, size in self._sizes.get(form.name, {}).items())
+
+    def restore(self, form: FolderFormat, frames: Iterable[RleFrame]) -> None:
+        """Write the files of a format that are missing or differ from what `write` writes.
+
+        The frames are sorted and may be iterated several times.
+        """
+        self._clip = replace(self._clip, labels={**self._clip.labels, **collect_labels(frames)})
+        self._write_all(form, self._select_other(form, form.encode_shared(self._clip_of(form))))
+        for frame in frames:
+            self._write_all(form, self._select_other(form, form.encode_frame(frame, self._clip_of(form))))
+
+    def _select_other(self, form: FolderFormat, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Select the files whose content is not on the disk."""
+        return {
+            name: content for name, content in files.items() if not _has_content(self.path_of(form) / name, content)
+        }
+
     def write(self, form: Format, frames: Iterable[RleFrame]) -> None:
         """Write all files of a format except images, with the labels of the clip and of the frames.
 
@@ -120,6 +141,21 @@ class Output:
             _make_folder(path.parent)
             with atomic_write(path) as handle:
                 handle.write(content)
+            self._sizes.setdefault(form.name, {})[path] = len(content)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def save_masks(

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from masklet.errors import ResourceError, StateError
+from masklet.errors import FormatError, ResourceError, StateError
 from masklet.files.atomic import sync_folder
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
@@ -26,8 +28,10 @@ from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1
 FILE_NAME = "journal.jsonl"
-_FRAME = re.compile(rb'\{"frame": (\d+), ')
+_FRAME = re.compile(rb'\{"frame": (\d{1,18}), ')
 _CHECKSUM = 9  # characters: eight hexadecimal digits and a space
+_MAX_LINE_BYTES = 1 << 28  # of a frame; masks of 256 objects in 100 megapixels have less
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)  # errors of parsing a record
 
 JobDescription = Mapping[str, Any]
 """All settings and inputs that a job's masks depend on, as JSON values."""
@@ -46,6 +50,7 @@ class FrameLog:
 
     Raises:
         StateError: `resume-mismatch`: the log is of another job. `job-locked`: another process has it open.
+        FormatError: `session-broken`: the file is not a frame log.
         ResourceError: The log cannot be written.
     """
 
@@ -58,6 +63,7 @@ class FrameLog:
             opened.callback(Lock(folder / "lock").release)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             opened.callback(os.close, self._descriptor)
+            _require_file(self.path, os.fstat(self._descriptor).st_mode)
             self._end = self._recover(job)
             self._opened = opened.pop_all()  # a failure before this line closes everything again
 
@@ -100,12 +106,22 @@ class FrameLog:
         return self.read(sorted(self._lines))
 
     def read(self, indices: Iterable[int]) -> Iterator[RleFrame]:
-        """Read finished frames by their numbers."""
-        with self.path.open("rb") as file:
-            for index in indices:
-                start, length = self._lines[index]
-                file.seek(start)
-                yield _record_to_frame(_check_line(file.read(length)) or {})
+        """Read finished frames by their numbers. Raises `FormatError` for a frame that masklet did not write."""
+        for index in indices:
+            start, length = self._lines[index]
+            record = _check_line(self._read_bytes(start, length), self.path)
+            try:
+                yield _record_to_frame(record or {})
+            except _MALFORMED as cause:
+                raise _broken_error(self.path, f"frame {index}") from cause
+
+    def _read_bytes(self, start: int, length: int) -> bytes:
+        """Read from the open file, which may have been moved or removed."""
+        os.lseek(self._descriptor, start, os.SEEK_SET)
+        data = b""
+        while len(data) < length and (part := os.read(self._descriptor, length - len(data))):
+            data += part
+        return data
 
     def __enter__(self) -> FrameLog:
         return self
@@ -116,11 +132,17 @@ class FrameLog:
     def _recover(self, job: JobDescription) -> int:
         """Read the complete lines, cut off what follows them, and return the offset of the next line."""
         self._end = 0
-        with self.path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n") or _check_line(line) is None:
+        with open(self._descriptor, "rb", closefd=False) as file:
+            for line in _read_lines(file):
+                record = _check_line(line, self.path)
+                if record is None:
                     break
-                self._read_line(line, job)
+                try:
+                    self._read_line(line, record, job)
+                except _MALFORMED as cause:
+                    if isinstance(cause, StateError):
+                        raise
+                    raise _broken_error(self.path, f"the line at byte {self._end}") from cause
                 self._end += len(line)
         with translate_write_errors(self.path):
             os.ftruncate(self._descriptor, self._end)
@@ -129,14 +151,13 @@ class FrameLog:
             sync_folder(self.path.parent)
         return self._end
 
-    def _read_line(self, line: bytes, job: JobDescription) -> None:
+    def _read_line(self, line: bytes, record: Mapping[str, Any], job: JobDescription) -> None:
+        if not self._end and "masklet" not in record:
+            raise ValueError("the first line does not describe a job")
         if match := _FRAME.match(line, _CHECKSUM):
             self._lines[int(match[1])] = (self._end, len(line))
-            return
-        record = _check_line(line)
-        assert record is not None, "the line was checked"
-        if "note" in record:
-            self.notes.append(record["note"])
+        elif "note" in record:
+            self.notes.append(_check_note(record["note"]))
         elif (record["masklet"], record["identity"]) != (VERSION, _hash_description(job)):
             raise _mismatch_error(self.path, record["job"], json.loads(json.dumps(job)))
 
@@ -158,9 +179,34 @@ class FrameLog:
 
 def read_notes(folder: Path) -> list[dict[str, Any]]:
     """Read the notes of the log in a folder, whichever job it is of. Raises `ResourceError`."""
-    with translate_write_errors(folder / FILE_NAME), (folder / FILE_NAME).open("rb") as file:
-        records = (_check_line(line) for line in file if not _FRAME.match(line, _CHECKSUM))
-        return [record["note"] for record in records if record and "note" in record]
+    path, notes = folder / FILE_NAME, []
+    with translate_write_errors(path):
+        _require_file(path, path.stat().st_mode)
+        with path.open("rb") as file:
+            for line in _read_lines(file):
+                with contextlib.suppress(FormatError, *_MALFORMED):  # the log is of another program
+                    record = {} if _FRAME.match(line, _CHECKSUM) else _check_line(line, path)
+                    notes += [_check_note(record["note"])] if record and "note" in record else []
+    return notes
+
+
+def _read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Read the complete lines, up to the first one that is longer than any that masklet writes."""
+    while (line := file.readline(_MAX_LINE_BYTES)).endswith(b"\n"):
+        yield line
+
+
+def _require_file(path: Path, mode: int) -> None:
+    """Raise `ResourceError` for a pipe or a device, which reading would block on."""
+    if not stat.S_ISREG(mode):
+        message = f"{path} is not a regular file; move it away or choose another folder"
+        raise ResourceError("output-unwritable", message)
+
+
+def _check_note(note: Any) -> dict[str, Any]:
+    if not isinstance(note, dict) or not isinstance(note.get("live", []), list):
+        raise ValueError("a note is malformed")
+    return note
 
 
 def _hash_description(job: JobDescription) -> str:
@@ -183,27 +229,61 @@ def _frame_to_record(frame: RleFrame) -> dict[str, Any]:
 
 
 def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
-    height, width = record["size"]
+    height, width = (_check_number(side) for side in record["size"])
+    object_ids = tuple(_check_number(number) for number in record["object_ids"])
+    columns = {name: record[name] for name in ("scores", "object_scores", "counts")}
+    if labels := record.get("labels"):
+        columns["labels"] = labels
+    if any(not isinstance(values, list) or len(values) != len(object_ids) for values in columns.values()):
+        raise ValueError("the columns of a frame have different lengths")
     return RleFrame(
-        index=record["frame"],
-        time=record["time"],
+        index=_check_number(record["frame"]),
+        time=None if record["time"] is None else _check_finite(record["time"]),
         size=(height, width),
-        object_ids=tuple(record["object_ids"]),
-        scores=tuple(record["scores"]),
-        object_scores=tuple(record["object_scores"]),
-        counts=tuple(record["counts"]),
-        corrupt=record["corrupt"],
-        labels=tuple(record.get("labels", ())),
+        object_ids=object_ids,
+        scores=tuple(map(_check_finite, columns["scores"])),
+        object_scores=tuple(map(_check_finite, columns["object_scores"])),
+        counts=tuple(map(_check_text, columns["counts"])),
+        corrupt=bool(record["corrupt"]),
+        labels=tuple(None if label is None else _check_text(label) for label in labels or ()),
     )
 
 
-def _check_line(line: bytes) -> dict[str, Any] | None:
-    """Return the record of a line, or None if its checksum is wrong."""
+def _check_number(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r:.60} is not a number")
+    return value
+
+
+def _check_finite(value: Any) -> float:
+    if isinstance(value, str) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.60} is not a finite number")
+    return float(value)
+
+
+def _check_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is not text")
+    return value
+
+
+def _check_line(line: bytes, path: Path) -> dict[str, Any] | None:
+    """Return the record of a line, or None if its checksum is wrong. Raises `FormatError` if it is no record."""
     text = line[_CHECKSUM:-1]
     if line[:_CHECKSUM] != b"%08x " % zlib.crc32(text):
         return None
-    record: dict[str, Any] = json.loads(text)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise _broken_error(path, "a line") from cause
+    if not isinstance(record, dict):
+        raise _broken_error(path, "a line")
     return record
+
+
+def _broken_error(path: Path, part: str) -> FormatError:
+    message = f"{path} is not a frame log of masklet: {part} cannot be read; use another folder"
+    return FormatError("session-broken", message, hint="--overwrite starts again, --out writes elsewhere")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

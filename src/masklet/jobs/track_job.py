@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 
 from masklet.backend import Backend
-from masklet.errors import SettingsError
+from masklet.errors import FormatError, SettingsError
 from masklet.jobs.frame_log import FrameLog
 from masklet.jobs.resume import TrackerStates
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
@@ -100,12 +100,15 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
         job: The job.
         log: Its frame log. The caller appends each frame, or revises it, before it takes the next one.
     """
+    _check_log(job, log)
     states = TrackerStates(log.path.parent)
     revises = job.memory.revises
     if len(log) == len(job.traversal) and (not revises or _SETTLED in log.notes):
         states.clear()
         return
-    tracker, start = states.read_newest(len(log), job.backend, job.images) or (job.start_tracker(), 0)
+    object_ids = None if job.auto_track else {key for prompts in job.schedule.values() for key in prompts}
+    newest = states.read_newest(len(log), job.backend, job.images, object_ids)
+    tracker, start = newest or (job.start_tracker(), 0)
     frames = propagate(
         tracker,
         job.traversal.visits(job.video, start),
@@ -123,6 +126,15 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
     if revises:
         log.add_note(**_SETTLED)
     states.clear()
+
+
+def _check_log(job: TrackJob, log: FrameLog) -> None:
+    """Raise `FormatError` if the log has frames that are not of the job."""
+    frames = {*job.traversal.frames}
+    for frame in log:
+        if frame.index not in frames or frame.size != job.video.size:
+            message = f"{log.path} has a frame {frame.index} of {frame.size} that is not of this video"
+            raise FormatError("session-broken", message, hint="--overwrite starts again, --out writes elsewhere")
 
 
 def _revise(job: TrackJob, log: FrameLog, tracker: Tracker, last: int, direction: int) -> Iterator[RleFrame]:

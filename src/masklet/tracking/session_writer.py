@@ -1,6 +1,7 @@
 """Session writer: the state of a tracker in one safetensors file.
 
-Arrays are stored bit for bit. Everything else is a JSON text in the header, whose keys are those of version 0.1.0.
+Arrays are stored bit for bit. Everything else is a JSON text in the header, whose keys are those of version 0.1.0. The
+metadata has a checksum of the content.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def write_session(path: Path, session: Session) -> None:
     Raises:
         ResourceError: The file cannot be written.
     """
-    stream_tensors(path, partial(_list_arrays, session.tracks), {"masklet": json.dumps(_build_header(session))})
+    header = {"masklet": json.dumps(_build_header(session))}
+    stream_tensors(path, partial(_list_arrays, session.tracks), header, with_checksum=True)
 
 
 def _build_header(session: Session) -> dict[str, Any]:

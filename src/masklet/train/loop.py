@@ -32,6 +32,7 @@ from masklet.train.optimizer import OptimizerGroup, build_optimizers, compute_le
 from masklet.train.run_state import STATE_FILE, WEIGHTS_FILE, Progress, load_state, save_state, save_weights
 from masklet.train.settings import Settings
 from masklet.train.sources import Mixture
+from masklet.train.stop_signals import StopRequest, delay_signals
 from masklet.train.synthetic_ellipses import compute_ellipse_loss
 from masklet.train.validation import Examples, measure_quality
 from masklet.train.video_rollout import draw_schedule, roll_out_clips
@@ -114,6 +115,8 @@ def train(
 ) -> None:
     """Train until the steps or the minutes of the run are over, and save it.
 
+    A SIGINT, SIGTERM or SIGHUP ends the run after its step; it is saved, and the process ends.
+
     Args:
         run: The run to train.
         mixture: The training data.
@@ -123,13 +126,16 @@ def train(
 
     Raises:
         StateError: A loss is not finite, or predictions have been empty for many steps.
+        KeyboardInterrupt: SIGINT.
+        SystemExit: SIGTERM or SIGHUP.
     """
-    with _Session(run, report, validation or {}) as session:
+    with delay_signals() as stop, _Session(run, report, validation or {}, stop) as session:
         for request, batch in session.batches(mixture, workers):
             result = train_step(run, batch.to(run.device), request)
             session.finish_step(result, request)
-            if run.progress_fraction >= 1:
+            if run.progress_fraction >= 1 or session.is_stopped():
                 break
+    stop.end_process()
 
 
 def train_step(run: Run, batch: Batch, request: BatchRequest) -> RolloutResult:
@@ -164,8 +170,14 @@ def save_run(run: Run) -> None:
 class _Session:
     """A session of a run, from its start or resumption to its end: clock, saves, metrics and validation."""
 
-    def __init__(self, run: Run, report: Callable[[StepMetrics], None], validation: Mapping[str, Examples]) -> None:
-        self.run, self.validation = run, validation
+    def __init__(
+        self,
+        run: Run,
+        report: Callable[[StepMetrics], None],
+        validation: Mapping[str, Examples],
+        stop: StopRequest,
+    ) -> None:
+        self.run, self.validation, self.stop = run, validation, stop
         self.log: MetricsLog | None = None
         if distributed.is_main_process():
             self.log = MetricsLog(run.out, run.settings.loss_weights(), report, run.progress.step)
@@ -178,10 +190,15 @@ class _Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Save a finished run. After an exception, perhaps within a step, the last save stays."""
+        """Save a finished or stopped run. After an exception, perhaps within a step, the last save stays."""
         if kind is None:
-            save_run(self.run)
-            self._validate()
+            self._save()
+            if not self.stop.number:
+                self._validate()
+
+    def is_stopped(self) -> bool:
+        """Return whether a signal asked the main process to stop, the same on every process."""
+        return bool(distributed.broadcast(self.stop.number, self.run.device))
 
     def batches(self, mixture: Mixture, workers: int) -> Iterator[tuple[BatchRequest, Batch]]:
         """Yield the requests and batches of the remaining steps, prepared ahead by `workers` processes."""
@@ -217,10 +234,16 @@ class _Session:
             at = RunPosition(run.progress.step, seconds, run.progress_fraction, request.size, run.learning_rate)
             self.log.add(kind, result, len(request.rows), at)
         if now - self.saved > 60 * settings.save_minutes:
-            save_run(run)
+            self._save()
             self.saved = now
         if now - self.validated > 60 * settings.validate_minutes:
             self._validate()
+
+    def _save(self) -> None:
+        """Save the run and the metrics up to here, since a resumed run does not compute them again."""
+        save_run(self.run)
+        if self.log:
+            self.log.flush()
 
     def _make_request(self, step: int) -> BatchRequest:
         """Draw the kind and the size of a step's batch, the same on every process."""

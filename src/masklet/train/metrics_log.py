@@ -79,14 +79,22 @@ class MetricsLog:
         self.collected: dict[str, list[RolloutResult]] = {}
         self.since = time.monotonic()
         self.samples = 0
+        self.at: RunPosition | None = None  # of the last result
 
     def add(self, kind: str, result: RolloutResult, samples: int, at: RunPosition) -> None:
         """Add the result of a batch of `samples` images or clips."""
         results = self.collected.setdefault(kind, [])
         results.append(result)
         self.samples += samples
+        self.at = at
         if len(results) >= self.every:
             self._write(kind, self.collected.pop(kind), at)
+
+    def flush(self) -> None:
+        """Write the means of the results that were collected so far."""
+        for kind in [*self.collected]:
+            assert self.at, "a result has a position"
+            self._write(kind, self.collected.pop(kind), self.at)
 
     def add_validation(self, name: str, quality: Quality, step: int) -> None:
         """Write the model's quality on a validation set."""
@@ -135,11 +143,19 @@ def summarize(
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a log without an incomplete last one. Lines of masklet 0.1 get today's keys."""
+    """Read the lines of a log without damaged ones and an incomplete last one. Lines of 0.1 get today's keys."""
     if not path.is_file():
         return []
-    texts = path.read_text("utf-8").split("\n")[:-1]
-    return [_rename_keys(json.loads(text)) for text in texts]
+    texts = path.read_text("utf-8", errors="replace").split("\n")[:-1]
+    return [_rename_keys(line) for line in map(_parse_line, texts) if line is not None]
+
+
+def _parse_line(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 
 
 def _rename_keys(line: Mapping[str, Any]) -> dict[str, Any]:

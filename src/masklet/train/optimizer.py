@@ -51,12 +51,11 @@ class OptimizerGroup:
     def matches(self, states: Mapping[str, Mapping[str, Any]]) -> bool:
         """Return whether `states` belong to the same optimizers of the same parameters."""
         current = {
-            self.names[id(value)]: (_moment_key(optimizer), value.shape)
+            self.names[id(value)]: (optimizer, value)
             for optimizer in self.optimizers
             for value in _ordered_parameters(optimizer)
         }
-        expected = [(state, *current.get(name, ("", None))) for name, state in states.items()]
-        return all(key in state and state[key].shape == shape for state, key, shape in expected)
+        return all(name in current and _is_state_of(state, *current[name]) for name, state in states.items())
 
     def load_states(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Load the states of all parameters, in the form of the property `states`."""
@@ -133,9 +132,15 @@ def _filter_groups(groups: list[dict[str, Any]], condition: Callable[[Tensor], b
     return [group for group in filtered if group["params"]]
 
 
-def _moment_key(optimizer: torch.optim.Optimizer) -> str:
-    """Return the key of an optimizer's first moment in its states."""
-    return "momentum_buffer" if isinstance(optimizer, torch.optim.Muon) else "exp_avg"
+def _is_state_of(state: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, parameter: Tensor) -> bool:
+    """Return whether a state has the moments, and with AdamW the number of steps, of a parameter."""
+    moments = {"momentum_buffer"} if isinstance(optimizer, torch.optim.Muon) else {"exp_avg", "exp_avg_sq"}
+    counts = set[str]() if isinstance(optimizer, torch.optim.Muon) else {"step"}
+    return (
+        state.keys() == moments | counts
+        and all((state[key].shape, state[key].dtype) == (parameter.shape, parameter.dtype) for key in moments)
+        and all(state[key].shape == () and state[key].dtype.is_floating_point for key in counts)
+    )
 
 
 def _ordered_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -1,12 +1,15 @@
 """State file of a run: one safetensors file with weights, averages, optimizer states and progress.
 
 The names of its tensors are those of masklet 0.1: `modules.model.NAME`, `modules.grouping.NAME` (the head of the
-embedding loss), `average.NAME` and `optimiser.PARAMETER.NAME`. The metadata has the progress as JSON.
+embedding loss), `average.NAME` and `optimiser.PARAMETER.NAME`. The metadata has the progress as JSON and a checksum of
+the content, which files of masklet 0.1 lack.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from masklet.checkpoints import write_tensors
+from masklet.checkpoints.checksum import CHECKSUM_KEY, compute_checksum
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.files.open_input import open_input
 from masklet.model.sam2 import Sam2
 from masklet.train.ema import ExponentialMovingAverage
 from masklet.train.lora import fold_weights
@@ -44,7 +49,8 @@ def save_state(
     for parameter, state in optimizers.states.items():
         tensors |= {f"{_OPTIMIZER}{parameter}.{name}": value for name, value in state.items()}
     metadata = {"masklet": json.dumps(asdict(at))}
-    write_tensors(path, {name: value.detach().cpu().numpy() for name, value in tensors.items()}, metadata)
+    arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+    write_tensors(path, arrays, metadata, with_checksum=True)
 
 
 def load_state(
@@ -59,24 +65,54 @@ def load_state(
     if not path.is_file():
         message = f"{path}: no run to resume; start one without --resume"
         raise InputNotFound("input-not-found", message, path=str(path))
+    open_input(path).close()
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
-            at = Progress(**json.loads(file.metadata()["masklet"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as cause:
-        message = f"{path}: not a valid state file of a run: {cause}"
+            metadata: dict[str, str] = file.metadata()
+        at = _read_progress(metadata["masklet"])
+        _check_checksum(metadata, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as cause:
+        message = f"{path}: not a valid state file of a run: {cause!s:.200}"
         raise CheckpointError("checkpoint-corrupt", message, path=str(path)) from cause
     averages, states = _strip_prefix(tensors, _AVERAGE), _group_by_parameter(_strip_prefix(tensors, _OPTIMIZER))
-    if averages.keys() != ema.weights.keys() or not optimizers.matches(states):
+    parameters = _strip_prefix(tensors, _MODULES)
+    if not (
+        _are_alike(parameters, modules.state_dict())
+        and _are_alike(averages, ema.weights)
+        and optimizers.matches(states)
+    ):
         raise CheckpointError(
             "checkpoint-mismatch",
             f"{path}: other parameters or optimizers were trained; resume with the settings of its settings.toml",
         )
-    modules.load_state_dict(_strip_prefix(tensors, _MODULES))
+    modules.load_state_dict(parameters)
     for name, value in ema.weights.items():
         value.copy_(averages[name])
     optimizers.load_states(states)
     return at
+
+
+def _read_progress(text: str) -> Progress:
+    """Read the progress in a state file. Raises `ValueError` and others if it is none."""
+    at = Progress(**json.loads(text))
+    if type(at.step) is not int or at.step < 0 or not (math.isfinite(at.seconds) and at.seconds >= 0):
+        raise ValueError(f"{text:.80} is no progress of a run")
+    return at
+
+
+def _check_checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    expected = metadata.get(CHECKSUM_KEY)
+    if expected and expected != compute_checksum(metadata, ((name, value.numpy()) for name, value in tensors.items())):
+        raise ValueError("the checksum is wrong")
+
+
+def _are_alike(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    """Return whether tensors have the same names, shapes and dtypes."""
+    shapes, expected = (
+        {name: (value.shape, value.dtype) for name, value in part.items()} for part in (tensors, others)
+    )
+    return shapes == expected
 
 
 def save_weights(path: Path, model: Sam2, *, half: bool = False) -> None:

@@ -63,8 +63,9 @@ def check_content(handle: BinaryIO, name: str) -> str:
         message = f"{name} is a playlist or a script that references other files; open those files instead"
         raise VideoError("reference-file-refused", message, path=name)
     if file_type in IMAGE_TYPES:
-        message = f"{name} is one image ({file_type}); read it with read_image, or pass a folder or a list of images"
-        raise VideoError("unsupported-format", message, path=name, kind=file_type)
+        message = f"{name} is one image ({file_type}), not a video"
+        hint = "read it with read_image, or pass a folder or a list of images"
+        raise VideoError("unsupported-format", message, hint=hint, path=name, kind=file_type)
     return file_type
 
 

@@ -237,7 +237,7 @@ def _to_predictions(
         raise BackendError(
             "non-finite-output",
             "the network returned NaN or infinity",
-            hint="use a model that was exported with precision fp32",
+            hint="use float32; if it is in use, the weights are too large or broken: use an earlier checkpoint",
         )
     return Predictions(logits, iou, score)
 
