@@ -153,7 +153,7 @@ class _Request:
 
 def _generate_from_images(arguments: _Request) -> int:
     from masklet.cli import everything_images
-    from masklet.cli.track_run import print_warnings
+    from masklet.cli.console import print_warnings
 
     request = everything_images.EverythingRequest(
         images=arguments.sources,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from masklet.cli import console
-from masklet.cli.track_run import print_warnings
+from masklet.cli.console import print_warnings
 from masklet.cli.tracking_warnings import print_warning
 from masklet.errors import MaskletError
 from masklet.image_sets.request import ImageSetRequest, SegmentedImage
