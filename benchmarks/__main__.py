@@ -22,6 +22,7 @@ KINDS = (
     "zoom",
     "references",
     "memory",
+    "mask_warnings",
     "studio",
     "studio_page",
 )

@@ -45,6 +45,7 @@ def pages_with(language: str) -> list[str]:
 def check_images(names: dict[str, Any], folder: Path) -> None:
     assert names["references"].object_ids == (1,) and names["masks"].labels == ("car",)
     assert max(names["found"].crops[0].size) == 1024
+    assert (folder / "labels" / "coco.json").is_file() and (folder / "labels" / "yolo" / "labels" / "cat.txt").is_file()
 
 
 def check_video(names: dict[str, Any], folder: Path) -> None:
@@ -109,6 +110,10 @@ def fill(folder: Path, guide: Guide) -> None:
     image = Image.fromarray(drawn(1, 96, 128, 3)[0])
     for name, size in (("street.jpg", (128, 96)), ("crossing.jpg", (120, 90)), ("aerial.jpg", (1600, 1200))):
         image.resize(size).save(folder / name)
+    (folder / "photographs").mkdir()
+    for name in ("cat.jpg", "dog.jpg"):
+        image.save(folder / "photographs" / name)
+    (folder / "boxes.csv").write_text("image,x0,y0,x1,y1\ncat.jpg,10,10,60,50\ndog.jpg,20,20,90,80\n")
     labels = np.zeros((96, 128), np.uint8)
     labels[20:60, 30:90] = 7
     for part, content in (("images", image), ("masks", Image.fromarray(labels))):
