@@ -86,6 +86,10 @@ def endless(proto: onnx.ModelProto) -> None:
     proto.graph.node.append(helper.make_node("Loop", ["", "c"], ["z"], body=onnx.GraphProto()))
 
 
+def unnamed_input(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("LayerNormalization", ["x", "c", ""], ["z"]))
+
+
 def too_deep(proto: onnx.ModelProto) -> None:
     for _ in range(inspection.MAX_DEPTH):
         inner = proto.graph.SerializeToString()
@@ -103,7 +107,18 @@ def too_many_inputs(proto: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [custom_operator, custom_opset, functions, training, sparse, endless, too_deep, too_many_nodes, too_many_inputs],
+    [
+        custom_operator,
+        custom_opset,
+        functions,
+        training,
+        sparse,
+        endless,
+        too_deep,
+        too_many_nodes,
+        too_many_inputs,
+        unnamed_input,
+    ],
 )
 def test_parts_that_no_network_needs_are_refused(change: Callable[[onnx.ModelProto], None]) -> None:
     hostile = make_proto()

@@ -26,6 +26,7 @@ MAX_VALUES_PER_BYTE = 2  # of a constant: the smallest values have 4 bits
 MAX_DEPTH = 4  # of nested graphs
 _ONNX_DOMAINS = ("", "ai.onnx")
 _LOOPS = (b"Loop", b"Scan")
+_NORMALIZATION = b"Normalization"
 _EXTERNAL = 1  # TensorProto.data_location
 
 
@@ -100,11 +101,18 @@ class _Inspector:
         if self.nodes > MAX_NODES:
             self._refuse(f"it has more than {MAX_NODES} nodes")
         self._check_domain(message, field=7)
+        operator, has_unnamed_input = b"", False
         for field, value in protobuf.iter_fields(message):
-            if field == 4 and bytes(_as_message(value)) in _LOOPS:
-                self._refuse("it has loops, which may not end")
+            if field == 1:
+                has_unnamed_input = has_unnamed_input or not len(_as_message(value))
+            elif field == 4:
+                operator = bytes(_as_message(value))
             elif field == 5:
                 self._check_attribute(_as_message(value), depth)
+        if operator in _LOOPS:
+            self._refuse("it has loops, which may not end")
+        if has_unnamed_input and operator.endswith(_NORMALIZATION):
+            self._refuse("a normalization has an input without a name, at which onnxruntime 1.32 crashes")
 
     def _check_attribute(self, message: memoryview, depth: int) -> None:
         for field, value in protobuf.iter_fields(message):
