@@ -249,7 +249,7 @@ def test_p2_9_an_error_in_a_batch_names_its_image(tmp_path: Path, capsys: pytest
     assert f"masklet: error: {tmp_path / 'b.png'}: (40, 40) lies outside" in capsys.readouterr().err
 
 
-def test_p3_a_file_of_the_wrong_kind_is_answered_with_the_command_for_it(
+def test_p3_an_error_about_the_kind_of_a_file_names_its_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = write_image(tmp_path / "a.png")
