@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from masklet.errors import FormatError, InputNotFound, MaskletError, PromptError, SettingsError
+from masklet.errors import FormatError, InputNotFound, PromptError, SettingsError
 from masklet.formats import FORMATS, Clip, FileFormat, find_formats, masks_at, read_masks, save_masks
 from masklet.masks.crop import Crop
 from masklet.masks.label_map import make_davis_palette
@@ -292,23 +292,6 @@ def test_polygons_of_another_coco_file_are_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::masklet.errors.MaskletWarning")  # of broken masks beside others
-@pytest.mark.parametrize("name", EXACT + OUTLINED)
-def test_damaged_files_are_refused_as_such(name: str, tmp_path: Path) -> None:
-    (whole,) = save_masks(clip(), tmp_path, [name])
-    path = whole if whole.is_file() else max(whole.rglob("*.*"))
-    content = path.read_bytes()
-    random = np.random.default_rng(0)
-    for _ in range(60):
-        broken = bytearray(content[: random.integers(1, len(content))] if random.random() < 0.5 else content)
-        for place in random.integers(0, len(broken), 3):
-            broken[place] = random.integers(0, 256)
-        path.write_bytes(bytes(broken))
-        try:
-            list(read_masks(whole))
-        except MaskletError as error:
-            assert error.exit_status in (65, 66), error
-
-
 @pytest.mark.parametrize(
     "content",
     ["[" * 100_000, '{"images": 1, "annotations": []}', '{"images": [{"id": 1}], "annotations": []}', "{}", "\0"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import struct
 import zlib
 from typing import Any
@@ -55,29 +54,6 @@ def tiff(width: int, height: int, bits: tuple[int, ...], photometric: int, pixel
         for tag, (type_code, count, value) in sorted(entries.items())
     )
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + struct.pack("<I", 0) + extra + pixels
-
-
-def damage(data: bytes, rng: random.Random) -> bytes:
-    """Return a file with bytes changed, removed or repeated, or without its end."""
-    broken = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        place, kind = rng.randrange(len(broken)), rng.randrange(6)
-        length = rng.randrange(1, 40)
-        if kind == 0:
-            broken[place] = rng.randrange(256)
-        elif kind == 1:
-            broken[place] ^= 1 << rng.randrange(8)
-        elif kind == 2:
-            broken[place : place + 4] = rng.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1"))
-        elif kind == 3:
-            del broken[place : place + length]
-        elif kind == 4:
-            broken[place:place] = broken[place : place + length]
-        else:
-            del broken[max(place, 16) :]
-        if len(broken) < 2:
-            break
-    return bytes(broken)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fuzzing.kinds.videos import REFERENCES
 from masklet.errors import InputNotFound, MaskletError, MaskletWarning, PromptError, SettingsError, VideoError
 from masklet.video import VideoOptions, open_video
 from masklet.video.video_file import VideoFile
 from support.clips import make_numbered_image, read_number, set_display_matrix, write_clip
-from support.image_files import damage
 
 IN_PROCESS = VideoOptions(isolated=False)
 """Most tests decode in this process, which saves a fraction of a second for each."""
@@ -389,29 +388,6 @@ def test_a_broken_frame_keeps_its_index_and_is_corrupt(clip: Any, tmp_path: Path
     assert read_number(video[7]) == 7
 
 
-@pytest.mark.parametrize("name", ["h264.mkv", "h264.ts", "vp9.webm", "mjpeg.avi"])
-@pytest.mark.filterwarnings("ignore::masklet.errors.MaskletWarning")
-def test_a_truncated_file_gives_its_decodable_frames(name: str, clip: Any, tmp_path: Path, open_clip: Any) -> None:
-    data, found = clip(name).read_bytes(), []
-    path = tmp_path / name
-    for percent in range(20, 100, 4):
-        end = len(data) * percent // 100
-        path.write_bytes(data[: end + (end % 188 == 0)])
-        try:
-            video = open_clip(path)
-        except VideoError as error:
-            assert error.code == "video-no-frames"
-            continue
-        frames = list(video)
-        assert video.truncated, percent
-        assert len(video) == len(frames)
-        intact = [read_number(frame.image) for frame in frames[:-2]]
-        assert intact == list(range(len(intact)))
-        found.append(len(frames))
-    assert found == sorted(found)
-    assert found[-1] >= 20
-
-
 def test_a_truncated_file_warns(clip: Any, tmp_path: Path, open_clip: Any) -> None:
     path = tmp_path / "cut.mkv"
     path.write_bytes(clip("h264.mkv").read_bytes()[:-500])
@@ -447,30 +423,7 @@ def test_frames_are_counted_whatever_the_file_states(clip: Any, tmp_path: Path, 
     assert len(video) == 25
 
 
-@pytest.mark.filterwarnings("ignore::masklet.errors.MaskletWarning")
-@pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "h264.ts", "vp9.webm", "h264.avi"])
-def test_damaged_files_raise_errors_of_masklet_within_ten_seconds(name: str, clip: Any, tmp_path: Path) -> None:
-    data, rng, slowest = clip(name).read_bytes(), random.Random(name), 0.0
-    path = tmp_path / name
-    for _ in range(40):
-        path.write_bytes(damage(data, rng))
-        start = time.monotonic()
-        with contextlib.suppress(MaskletError), open_video(path, IN_PROCESS) as video:
-            assert len(list(video)) == len(video)
-        slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 10
-
-
 # --- refusals --------------------------------------------------------------------------------------------------------
-
-REFERENCES = {
-    "list.ffconcat": "ffconcat version 1.0\nfile {canary}\n",
-    "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{canary}\n#EXT-X-ENDLIST\n",
-    "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5000 RTP/AVP 96\n",
-    "list.mpd": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011">{canary}</MPD>',
-    "list.pls": "[playlist]\nFile1={canary}\n",
-    "list.asx": "<asx version=\"3.0\"><entry><ref href='{canary}'/></entry></asx>",
-}
 
 
 @pytest.mark.parametrize("name", REFERENCES)

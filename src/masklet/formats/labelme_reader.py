@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -240,7 +239,7 @@ def _read_stamp(shape: Fields) -> tuple[int, int, Mask]:
     left, top = np.rint(_read_points(shape, "mask", 2)[0]).astype(np.int64).tolist()
     try:
         return left, top, read_mask(base64.b64decode(shape.text("mask"), validate=True)) != 0
-    except (binascii.Error, ImageError, InputNotFound) as cause:
+    except (ValueError, ImageError, InputNotFound) as cause:  # ValueError: not base64, or not ASCII
         raise shape.error(f"the mask of {shape.get('label')!r:.60} is not a base64 PNG ({cause})") from cause
 
 

@@ -93,8 +93,9 @@ def _parse_video(file: Fields) -> _Video:
     indices = range(length) if video.get("frame_indices") is None else video.integers("frame_indices")
     if len(indices) != length:
         raise video.error(f"'frame_indices' must be a list of {length} numbers, got {len(indices)}")
-    codes = (code for row in rows for code in row.get("segmentations") or [] if isinstance(code, dict))
-    code_size = next((code["size"] for code in codes if len(code.get("size") or []) == 2), [None, None])
+    codes = (code for codes in lists[2:] if isinstance(codes, list) for code in codes if isinstance(code, dict))
+    sizes = (code.get("size") for code in codes)
+    code_size = next((size for size in sizes if isinstance(size, list) and len(size) == 2), [None, None])
     size = video.integer("height", code_size[0]), video.integer("width", code_size[1])
     with name_errors(video.place):
         check_size(size)

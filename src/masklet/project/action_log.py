@@ -16,6 +16,7 @@ from masklet.errors import FormatError
 from masklet.files.error_translation import translate_errors
 from masklet.project.append_file import AppendFile
 from masklet.project.cells import Cell, CellKey, cell_from_json, encode_cells
+from masklet.project.entries import parse_entry, parse_key
 
 FILE_NAME = "log.jsonl"
 UNDO, REDO = "undo", "redo"
@@ -160,7 +161,7 @@ class ActionLog:
         for line, text in self._read_lines([*chain(*group.lines)]):
             with self._name_errors(line):
                 record = json.loads(text)
-                changes.update(record["changes"])
+                changes.update(_check_changes(record["changes"]))
                 cells.update(map(cell_from_json, record["cells"]))
         return changes, cells
 
@@ -172,9 +173,9 @@ class ActionLog:
             with self._name_errors(line):
                 record = json.loads(text)
                 before = record.get("before", {"changes": {}, "cells": []})
-                changes.update(dict.fromkeys(record["changes"]))
-                changes.update(before["changes"])
-                cells.update({(medium, key, frame): None for medium, key, frame, *_ in record["cells"]})
+                changes.update(dict.fromkeys(_check_changes(record["changes"])))
+                changes.update(_check_changes(before["changes"]))
+                cells.update({cell_from_json(row)[0]: None for row in record["cells"]})
                 cells.update(map(cell_from_json, before["cells"]))
         return changes, cells
 
@@ -236,12 +237,22 @@ class ActionLog:
             )
 
     def _name_errors(self, line: int) -> AbstractContextManager[None]:
-        kinds = (FormatError, ValueError, KeyError, TypeError, AttributeError)
+        kinds = (FormatError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
         return translate_errors(*kinds, into=lambda cause: self._error(line, str(cause)))
 
     def _error(self, line: int, reason: str) -> FormatError:
         message = f"{self.path}, line {line + 1}: {reason}; restore the project from a copy"
         return FormatError("project-broken", message, path=str(self.path))
+
+
+def _check_changes(changes: Changes) -> Changes:
+    """Return changes of entries. Raises `FormatError` for an invalid entry, before it is written to the log again."""
+    for key, value in changes.items():
+        if value is None:
+            parse_key(key)
+        else:
+            parse_entry(key, value)
+    return changes
 
 
 def _read_head(text: bytes) -> tuple[int, int, str] | None:
@@ -255,5 +266,5 @@ def _read_record(text: bytes) -> tuple[int, int, str] | None:
     try:
         record = json.loads(text)
         return int(record["seq"]), int(record["group"]), str(record["action"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

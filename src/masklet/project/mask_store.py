@@ -91,7 +91,7 @@ class MaskStore:
             if record["mask"] != number or not isinstance(counts, str):
                 raise ValueError("the line is of another mask")
             return counts
-        except (ValueError, KeyError, TypeError) as cause:
+        except (ValueError, KeyError, TypeError, RecursionError) as cause:
             raise self._error(number, str(cause)) from cause
 
     def areas(self) -> NDArray[np.int64]:
@@ -113,6 +113,9 @@ class MaskStore:
         """Return the areas of a block of lines. Lines without an area are decoded."""
         areas = [int(area) for area in _AREA.findall(block)]
         count = block.count(b"\n")
+        pixels = self.size[0] * self.size[1]
+        if any(area > pixels for area in areas):
+            raise self._error(first, f"a mask has more than {pixels} pixels")
         if len(areas) == count:
             return areas
         codes = ({"size": self.size, "counts": self.read_counts(first + line)} for line in range(count))

@@ -90,6 +90,8 @@ class Decoder:
         except IndexError:
             self._demuxer.check_frame_size()
             message = f"{self._demuxer.name} has no decodable frame (0 of {index.packet_count} packets)"
+            if self._demuxer.is_truncated:
+                message = f"{message}; it is cut off"
             raise VideoError("video-no-frames", message, path=self._demuxer.name) from None
         self._size = self._compute_size(first)
         matrix = read_display_matrix(first) if self._options.autorotate else IDENTITY

@@ -139,6 +139,8 @@ class Demuxer:
         streams = [stream for stream in self.container.streams.video if not stream.disposition & stills]
         if not streams:
             kinds = sorted({stream.type for stream in self.container.streams})
+            if self.is_truncated and {"audio", "video"}.isdisjoint(kinds):
+                raise self._make_error(EOFError("the description of its streams is incomplete"))
             content = "only " + ", ".join({"video": "cover art"}.get(kind, kind) for kind in kinds) if kinds else "none"
             message = f"{self.name} has no video stream ({content}); pass a video file"
             raise VideoError("no-video-stream", message, path=self.name)

@@ -49,7 +49,6 @@ def check_masks(source: Path) -> None:
         height, width = masks.size
         require(height > 0 and width > 0, f"an image of {masks.size}")
         require(len({*masks.object_ids}) == len(masks), f"an object occurs twice: {masks.object_ids}")
-        require(all(key >= 1 for key in masks.object_ids), f"an object id below 1: {masks.object_ids}")
         require(bool(np.isfinite(masks.scores).all()), f"scores {masks.scores}")
         if len(masks) * height * width > _MAX_DECODED:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ def make_frames() -> list[RleFrame]:
 
 def write_log(folder: Path) -> bytes:
     """Write the frame log of a job, and return its content."""
+    shutil.rmtree(folder, ignore_errors=True)
     with FrameLog(folder, JOB) as log:
         for frame in make_frames():
             log.append(frame)
@@ -63,6 +65,7 @@ def _check_foreign(folder: Path) -> None:
 
 def write_project(folder: Path) -> None:
     """Write a project with two videos, cells, undone actions and prompts."""
+    shutil.rmtree(folder, ignore_errors=True)
     with Project.open(folder) as project:
         first, second = add_video(project, 8, 2), add_video(project, 4, 1, "other.mp4")
         set_cells(project, first, {1: "pttTte..", 2: "..pthtx."})
@@ -102,7 +105,8 @@ def _mutate_foreign(content: bytes, rng: Random) -> bytes:
     lines = content.splitlines()
     for _ in range(rng.choice((1, 1, 2))):
         place = rng.randrange(len(lines))
-        lines[place] = mutate_checked_json(lines[place], rng)
+        with contextlib.suppress(ValueError):  # the line is no JSON any more
+            lines[place] = mutate_checked_json(lines[place], rng)
     if rng.random() < 0.2:
         lines.insert(rng.randrange(len(lines)), rng.choice(lines))
     return b"\n".join(lines) + b"\n"
