@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -202,7 +203,7 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
             model=arguments.model,
             postprocessing=NO_POSTPROCESSING,
             policy=VideoPolicy(),
-            out=arguments.out or Path(f"{source.resolve().stem}_everything"),
+            out=arguments.out or Path(f"{Path(os.path.realpath(source)).stem}_everything"),
             formats=[FORMATS[name] for name in parse_formats(arguments.formats or "png,overlay", FORMATS)],
             resume=video.resume,
             overwrite=arguments.overwrite,

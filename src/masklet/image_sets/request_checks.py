@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _check_inputs_remain(request: ImageSetRequest) -> None:
 
 def _resolve_folder(file: Path) -> Path:
     """Return the absolute path of a file without symbolic links to folders. A link to a file keeps its own name."""
-    return Path(file.parent.resolve(), file.name)
+    return Path(os.path.realpath(file.parent), file.name)
 
 
 def _check_output(request: ImageSetRequest) -> None:
@@ -83,9 +84,9 @@ def _check_output(request: ImageSetRequest) -> None:
 
 def _check_overwriting(request: ImageSetRequest) -> None:
     """Raise `SettingsError` if images are in a folder that an earlier run created and that would be removed."""
-    folders = {folder.resolve() for folder in find_created_folders(request.folder)}
+    folders = {Path(os.path.realpath(folder)) for folder in find_created_folders(request.folder)}
     for image in (*request.images, *request.prompts):
-        if not folders.isdisjoint(image.resolve().parents):
+        if not folders.isdisjoint(Path(os.path.realpath(image)).parents):
             message = f"--overwrite would remove {str(image)!r}, which an earlier run wrote"
             raise SettingsError("bad-usage", f"{message}; write to another folder with --out")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def list_annotation_files(folders: Iterable[Path], project: Path) -> list[Path]:
     files: dict[Path, None] = {}
     for folder in folders:
         for inner in (folder, *(entry for entry in _list(folder) if entry.is_dir() and not entry.is_symlink())):
-            if inner.resolve() != project.resolve():
+            if os.path.realpath(inner) != os.path.realpath(project):
                 files.update(dict.fromkeys(filter(_is_annotation_file, _list(inner))))
     return [*files][:_MAX_FILES]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def find_frame_files(source: str) -> list[Path] | None:
 def name_video(source: Path) -> str:
     """Return the name of a video: that of its file or folder without suffix, or of the folder above a pattern."""
     if source.exists():
-        return source.resolve().stem
+        return Path(os.path.realpath(source)).stem
     names = (folder.name for folder in source.absolute().parents)
     plain = (name for name in names if not has_wildcards(name))
     return next(plain, "") or "video"
