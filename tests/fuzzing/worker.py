@@ -19,12 +19,12 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzzing.kinds import KINDS, Kind
+from fuzzing.kinds import Kind, find_kind
 from fuzzing.reduce import reduce_input
 from fuzzing.target import Target
 
@@ -38,7 +38,7 @@ class Task:
     """What a worker does.
 
     Attributes:
-        kind: A key of `KINDS`.
+        kind: Name of the kind.
         folder: A folder for its files.
         seed: Seed of the mutations.
         start: Number of the first check.
@@ -122,7 +122,7 @@ class TooMuch(Exception):
 def work(task: Task) -> None:
     """Check inputs, and print the results."""
     warnings.simplefilter("ignore")
-    kind, folder = KINDS[task.kind], Path(task.folder)
+    kind, folder = find_kind(task.kind), Path(task.folder)
     codes: Counter[str] = Counter()
     done = task.start
     with kind.open_targets(folder / "files") as opened, (folder / "progress").open("r+b") as file:
@@ -245,7 +245,12 @@ def _trace(error: BaseException) -> str:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Return the largest resident memory of this process; `getrusage` would include that of the parent."""
+    try:
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - thousands of times
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith(b"VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def _print(**fields: Any) -> None:
@@ -262,8 +267,6 @@ def _main() -> None:
     sys.stdout.flush()
     os._exit(0)  # threads of servers and libraries need not be joined
 
-
-__all__ = ["PROGRESS", "Task", "asdict"]
 
 if __name__ == "__main__":
     _main()

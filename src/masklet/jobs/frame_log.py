@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 import stat
@@ -27,6 +26,7 @@ from masklet.files.lock import Lock
 from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1
+_MAX_FLOAT = 2.0**127  # of a float32
 FILE_NAME = "journal.jsonl"
 _FRAME = re.compile(rb'\{"frame": (\d{1,18}), ')
 _CHECKSUM = 9  # characters: eight hexadecimal digits and a space
@@ -256,7 +256,7 @@ def _check_number(value: Any) -> int:
 
 
 def _check_finite(value: Any) -> float:
-    if isinstance(value, str) or not math.isfinite(value):
+    if isinstance(value, str) or not abs(value) < _MAX_FLOAT:  # true for NaN
         raise ValueError(f"{value!r:.60} is not a finite number")
     return float(value)
 

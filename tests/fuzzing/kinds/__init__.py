@@ -45,3 +45,10 @@ KINDS = {
         Kind("http"),
     )
 }
+
+_FAULTY = Kind("faulty", cpu_s=0.2, memory_bytes=40 << 20)
+
+
+def find_kind(name: str) -> Kind:
+    """Return a kind by its name, also the one that tests the fuzzer itself."""
+    return _FAULTY if name == _FAULTY.name else KINDS[name]
