@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ from masklet.checkpoints import key_names
 from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, STRIDE, ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
+from masklet.low_memory import MemoryFallback
 from masklet.model.hiera import Hiera
 from masklet.model.position_encoding import promote_to_float32
 from masklet.model.sam2 import Sam2, select_pointers
@@ -111,21 +112,33 @@ def build(
     )
 
 
-def _memory_error(cause: torch.OutOfMemoryError) -> ResourceError:
+_FULL_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
+"""Words of errors that PyTorch raises when memory is full: on any device, on Linux, on Windows, in cuBLAS."""
+
+
+def _memory_error(cause: RuntimeError) -> RuntimeError | ResourceError:
+    """Translate PyTorch's error if the memory is full. Only those of some devices have a class of their own."""
+    if not isinstance(cause, torch.OutOfMemoryError) and not any(word in str(cause).lower() for word in _FULL_MEMORY):
+        return cause
     message = f"the device's memory is full: {str(cause).splitlines()[0]}"
     return ResourceError("out-of-memory", message, hint="choose a smaller input_size= or model, or dtype='bfloat16'")
 
 
-_translate_torch_errors = partial(translate_errors, torch.OutOfMemoryError, into=_memory_error)
+_translate_torch_errors = partial(translate_errors, RuntimeError, torch.OutOfMemoryError, into=_memory_error)
 
 
-def _inference(method: Callable[P, R]) -> Callable[P, R]:
-    """Run a method in inference mode and translate PyTorch's errors."""
+def _inference(
+    method: Callable[Concatenate[TorchBackend, P], R],
+) -> Callable[Concatenate[TorchBackend, P], R]:
+    """Run a method in inference mode, translate PyTorch's errors, and fall back when memory is full."""
 
     @wraps(method)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with torch.inference_mode(), _translate_torch_errors():
-            return method(*args, **kwargs)
+    def run(self: TorchBackend, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        def call() -> R:
+            with torch.inference_mode(), _translate_torch_errors():
+                return method(self, *args, **kwargs)
+
+        return self.fallback.run(call)
 
     return run
 
@@ -140,6 +153,7 @@ class TorchBackend(Backend[Tensor]):
         self.identity = identity
         self.config = model.config
         self.input_size = input_size
+        self.fallback = MemoryFallback(self._release_memory)
 
     def __repr__(self) -> str:
         return f"TorchBackend({describe(self)})"
@@ -156,13 +170,16 @@ class TorchBackend(Backend[Tensor]):
 
     @_inference
     def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[Tensor]]:
-        features = self.model.encode(torch.cat([self._normalize(image) for image in images]))
-        return [Features(*(level[k : k + 1] for level in features)) for k in range(len(images))]
+        encoded = []
+        for rows in self.fallback.split(len(images)):
+            features = self.model.encode(torch.cat([self._normalize(image) for image in images[rows]]))
+            encoded += [Features(*(level[k : k + 1] for level in features)) for k in range(len(images[rows]))]
+        return encoded
 
     @_inference
     def attend(self, features: Features[Tensor], recalls: Sequence[Recall[Tensor]]) -> Features[Tensor]:
         rows: list[Tensor | None] = [None] * len(recalls)
-        for group in group_recalls(recalls, len(recalls)):
+        for group in group_recalls(recalls, self.fallback.limit(len(recalls))):
             attended = self.model.attend(features, *self._batch_memories([recalls[k] for k in group])).stride16
             for row, k in enumerate(group):
                 rows[k] = attended[row : row + 1]
@@ -172,7 +189,7 @@ class TorchBackend(Backend[Tensor]):
     def decode(self, features: Features[Tensor], queries: Sequence[Query], *, hide: bool = False) -> Decoded[Tensor]:
         batches = [
             self._decode_batch(_select_rows(features, rows), queries[rows])
-            for rows in _split_batches(len(queries), MAX_PROMPTS_PER_BATCH)
+            for rows in self.fallback.split(len(queries), MAX_PROMPTS_PER_BATCH)
         ]
         candidates = Candidates(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
         if hide:
@@ -182,15 +199,9 @@ class TorchBackend(Backend[Tensor]):
 
     @_inference
     def use_masks(self, features: Features[Tensor], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]) -> Decoded[Tensor]:
-        squares = torch.cat([self._resize_mask(mask) for mask in masks])
-        logits = _resize(squares * MASK_SCALE + MASK_BIAS, self.input_size // MASK_STRIDE)
-        points, labels, _ = self._batch_points([NO_PROMPT] * len(masks))
-        candidates = self.model.decode(features, points, labels, self.model.mask_downsample(squares))
-        not_empty = squares.flatten(1).any(dim=1, keepdim=True)
-        score = torch.where(not_empty, GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE).to(squares.dtype)
-        # the second choice of pointers, after the one in `Sam2.decode` (reference-model §12, G14)
-        pointer = select_pointers(self.model, candidates.pointers[:, 0], score)
-        return Decoded(logits, torch.ones_like(score), score, pointer)
+        batches = [self._use_batch(features, masks[rows]) for rows in self.fallback.split(len(masks))]
+        logits, iou, score, pointer = map(torch.cat, zip(*batches, strict=True))
+        return Decoded(logits, iou, score, pointer)
 
     @_inference
     def select(self, decoded: Decoded[Tensor], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Tensor]]:
@@ -203,10 +214,10 @@ class TorchBackend(Backend[Tensor]):
         binarize = torch.tensor(list(prompted), device=self.device)
         logits = torch.cat([result.logits for result in decoded]).to(self.dtype)  # post-processed logits are float32
         scores = torch.cat([result.object_score for result in decoded])
-        at_once = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else len(binarize)
+        max_batch = MAX_MASKS_PER_BATCH if self.device.type == "cpu" else None
         batches = [
             self.model.memorize(_select_rows(features, rows), logits[rows], scores[rows], binarize[rows])
-            for rows in _split_batches(len(binarize), at_once)
+            for rows in self.fallback.split(len(decoded), max_batch)
         ]
         maps = torch.cat(batches).to(MEMORY_DTYPE)
         return [Memory(maps[k : k + 1].clone(), result.pointer.clone()) for k, result in enumerate(decoded)]
@@ -231,6 +242,11 @@ class TorchBackend(Backend[Tensor]):
         tensors = (torch.from_numpy(array) for array in arrays)
         return [(x.view(torch.bfloat16) if x.dtype == torch.uint16 else x).to(self.device) for x in tensors]
 
+    def _release_memory(self) -> None:
+        """Give blocks that PyTorch keeps for later tensors back to the device."""
+        if self.device.type in ("cuda", "mps"):
+            getattr(torch, self.device.type).empty_cache()
+
     def _hidden_object(self) -> tuple[Float[Tensor, "1 1 h w"], Float[Tensor, "1 1"], Float[Tensor, "1 1"]]:
         """Return the logits, IoU and score of an object that is not visible."""
         zero = self.model.no_pointer.new_zeros(1, 1)
@@ -245,6 +261,20 @@ class TorchBackend(Backend[Tensor]):
         x = _resize(x, self.input_size)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
         return ((x - mean) / std).to(self.dtype)
+
+    def _use_batch(
+        self, features: Features[Tensor], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the fields of the result for one batch of masks."""
+        squares = torch.cat([self._resize_mask(mask) for mask in masks])
+        logits = _resize(squares * MASK_SCALE + MASK_BIAS, self.input_size // MASK_STRIDE)
+        points, labels, _ = self._batch_points([NO_PROMPT] * len(masks))
+        candidates = self.model.decode(features, points, labels, self.model.mask_downsample(squares))
+        not_empty = squares.flatten(1).any(dim=1, keepdim=True)
+        score = torch.where(not_empty, GIVEN_MASK_SCORE, -GIVEN_MASK_SCORE).to(squares.dtype)
+        # the second choice of pointers, after the one in `Sam2.decode` (reference-model §12, G14)
+        pointer = select_pointers(self.model, candidates.pointers[:, 0], score)
+        return logits, torch.ones_like(score), score, pointer
 
     def _resize_mask(self, mask: Bool[NDArray[np.bool_], "H W"]) -> Float[Tensor, "1 1 S S"]:
         """Resize a mask to the square, as zeros and ones."""
@@ -357,11 +387,6 @@ def _to_predictions(
             hint="load the model with dtype='float32'",
         )
     return Predictions(*arrays)
-
-
-def _split_batches(count: int, at_once: int) -> Iterator[slice]:
-    for start in range(0, count, at_once):
-        yield slice(start, start + at_once)
 
 
 def _select_rows(features: Features[Tensor], rows: slice) -> Features[Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from masklet.backend import Backend, Features, Recall, count_feature_bytes
+from masklet.low_memory import clear_at_low_memory
 from masklet.masks.crop import Crop
 
 MAX_FEATURE_BYTES = 128 << 20
@@ -19,11 +20,15 @@ class FeatureCache:
     Args:
         backend: Backend with the model.
         max_bytes: Budget. At least one region is kept.
+        can_recompute: The images of the regions are kept as well, so that the features may be dropped when the memory
+            is full.
     """
 
-    def __init__(self, backend: Backend, max_bytes: int = MAX_FEATURE_BYTES) -> None:
+    def __init__(self, backend: Backend, max_bytes: int = MAX_FEATURE_BYTES, *, can_recompute: bool = True) -> None:
         self._max_regions = max(1, max_bytes // count_feature_bytes(backend))
         self._regions: OrderedDict[Hashable, Features] = OrderedDict()
+        if can_recompute:
+            clear_at_low_memory(self)
 
     def clear(self) -> None:
         """Drop all features."""
@@ -31,9 +36,10 @@ class FeatureCache:
 
     def get(self, key: Hashable) -> Features | None:
         """Return the features of a region, which becomes the most recently used one; None if they are not there."""
-        if key in self._regions:
-            self._regions.move_to_end(key)
-        return self._regions.get(key)
+        features = self._regions.pop(key, None)
+        if features is not None:
+            self._regions[key] = features
+        return features
 
     def put(self, key: Hashable, features: Features) -> None:
         """Keep the features of a region, and drop those of the least recently used one beyond the budget."""
@@ -70,7 +76,8 @@ class EncodedFrame:
             images: The images.
             keep_images: Keep the images, so that regions of them can be encoded later.
         """
-        frames = [EncodedFrame(backend, image, FeatureCache(backend)) for image in images]
+        caches = [FeatureCache(backend, can_recompute=keep_images) for _ in images]
+        frames = [EncodedFrame(backend, *one) for one in zip(images, caches, strict=True)]
         for frame, features in zip(frames, backend.encode(images) if images else [], strict=True):
             frame._cache.put((0, None), features)
             frame.is_encoded = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,14 @@ from masklet.backends.onnx import arrays
 from masklet.backends.onnx.session import Array, to_numpy
 from masklet.config import MASK_STRIDE, NUM_MASKS, STRIDE, STRIDES, ModelConfig
 from masklet.errors import BackendError, CheckpointError, SettingsError
+from masklet.low_memory import MemoryFallback
 from masklet.onnx_graphs import GraphName
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32, UInt8
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_OBJECTS_PER_BATCH = 4  # that attend together on a CPU; more are no faster and take more memory
 
@@ -50,6 +55,18 @@ class RuntimeInfo(NamedTuple):
 
     device: str = "cpu"
     dtype: str = "float32"
+
+
+def _with_fallback(
+    method: Callable[Concatenate[OnnxBackend, P], R],
+) -> Callable[Concatenate[OnnxBackend, P], R]:
+    """Fall back when memory is full."""
+
+    @wraps(method)
+    def run(self: OnnxBackend, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fallback.run(lambda: method(self, *args, **kwargs))
+
+    return run
 
 
 class OnnxBackend(Backend[Array]):
@@ -71,6 +88,7 @@ class OnnxBackend(Backend[Array]):
         self.identity = identity
         self.graphs, self.tables = graphs, tables
         self._runtime_info = runtime_info or RuntimeInfo()
+        self.fallback = MemoryFallback()
 
     def __repr__(self) -> str:
         return f"OnnxBackend({describe(self)})"
@@ -85,11 +103,15 @@ class OnnxBackend(Backend[Array]):
         """Name of the graphs' number format."""
         return self._runtime_info.dtype
 
+    @_with_fallback
     def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[Array]]:
         return [self._encode_image(image) for image in images]
 
+    @_with_fallback
     def attend(self, features: Features[Array], recalls: Sequence[Recall[Array]]) -> Features[Array]:
-        groups = group_recalls(recalls, MAX_OBJECTS_PER_BATCH if self.device == "cpu" else len(recalls))
+        count = len(recalls)
+        at_once = self.fallback.limit(min(count, MAX_OBJECTS_PER_BATCH) if self.device == "cpu" else count)
+        groups = group_recalls(recalls, at_once)
         parts = [self._attend_group(features, [recalls[k] for k in group]) for group in groups]
         if len(parts) == 1:
             return features._replace(stride16=parts[0])
@@ -99,8 +121,12 @@ class OnnxBackend(Backend[Array]):
         ]
         return features._replace(stride16=np.concatenate(rows)[np.argsort(np.concatenate(groups))])
 
+    @_with_fallback
     def decode(self, features: Features[Array], queries: Sequence[Query], *, hide: bool = False) -> Decoded[Array]:
-        batches = [self._decode_batch(*batch) for batch in _split_batches(features, queries)]
+        batches = [
+            self._decode_batch(_select_rows(features, rows), queries[rows])
+            for rows in self.fallback.split(len(queries), MAX_PROMPTS_PER_BATCH)
+        ]
         logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if hide:
             logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
@@ -115,34 +141,25 @@ class OnnxBackend(Backend[Array]):
             Candidates(logits, iou, score, pointers),
         )
 
+    @_with_fallback
     def use_masks(self, features: Features[Array], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]) -> Decoded[Array]:
-        squares = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
-        side = self.input_size // MASK_STRIDE
-        blocks = squares.reshape(len(squares), side, MASK_STRIDE, side, MASK_STRIDE)
-        prompts = np.einsum("nyaxb,ab->nyx", blocks, self.tables["mask_weight"]) + self.tables["mask_bias"]
-        points = arrays.batch_points([NO_PROMPT] * len(masks))
-        pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(squares), bool)).pointers
-        visible = squares.reshape(len(squares), -1).any(axis=1, keepdims=True)
-        score = np.where(visible, np.float32(GIVEN_MASK_SCORE), np.float32(-GIVEN_MASK_SCORE))
-        # the second choice of pointers, after the one in the graph `decode` (reference-model §12, G14)
-        pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])
-        return Decoded(arrays.masks_to_logits(squares), np.ones_like(score), score, pointer)
+        batches = [self._use_batch(features, masks[rows]) for rows in self.fallback.split(len(masks))]
+        logits, iou, score, pointer = map(np.concatenate, zip(*batches, strict=True))
+        return Decoded(logits, iou, score, pointer)
 
     def select(self, decoded: Decoded[Array], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Array]]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]
 
+    @_with_fallback
     def memorize(
         self, features: Features[Array], decoded: Sequence[Decoded[Array]], prompted: Sequence[bool]
     ) -> list[Memory[Array]]:
-        maps = self.graphs["memorize"](
-            stride16=features.stride16,
-            logits=np.concatenate([to_numpy(result.logits) for result in decoded]),
-            score=np.concatenate([to_numpy(result.object_score) for result in decoded]),
-            binarize=np.array(prompted, bool),
-        )["memories"]
-        side = self.input_size // STRIDE
-        _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
-        stored = arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
+        stored = np.concatenate(
+            [
+                self._memorize_batch(features, decoded[rows], prompted[rows])
+                for rows in self.fallback.split(len(decoded))
+            ]
+        )
         return [Memory(stored[k : k + 1].copy(), to_numpy(result.pointer).copy()) for k, result in enumerate(decoded)]
 
     def fetch(self, decoded: Sequence[Decoded[Array] | None]) -> Predictions:
@@ -164,6 +181,35 @@ class OnnxBackend(Backend[Array]):
 
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Array]:
         return list(arrays)
+
+    def _use_batch(
+        self, features: Features[Array], masks: Sequence[Bool[NDArray[np.bool_], "_ _"]]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Return the fields of the result for one batch of masks."""
+        squares = np.concatenate([arrays.resize_mask(mask, self.input_size) for mask in masks])
+        side = self.input_size // MASK_STRIDE
+        blocks = squares.reshape(len(squares), side, MASK_STRIDE, side, MASK_STRIDE)
+        prompts = np.einsum("nyaxb,ab->nyx", blocks, self.tables["mask_weight"]) + self.tables["mask_bias"]
+        points = arrays.batch_points([NO_PROMPT] * len(masks))
+        pointers = self._run_decode(features, points, prompts[:, None], np.ones(len(squares), bool)).pointers
+        visible = squares.reshape(len(squares), -1).any(axis=1, keepdims=True)
+        score = np.where(visible, np.float32(GIVEN_MASK_SCORE), np.float32(-GIVEN_MASK_SCORE))
+        # the second choice of pointers, after the one in the graph `decode` (reference-model §12, G14)
+        pointer = np.where(visible, pointers[:, 0], self.tables["no_pointer"])
+        return arrays.masks_to_logits(squares), np.ones_like(score), score, pointer
+
+    def _memorize_batch(
+        self, features: Features[Array], decoded: Sequence[Decoded[Array]], prompted: Sequence[bool]
+    ) -> NDArray[np.uint16]:
+        maps = self.graphs["memorize"](
+            stride16=features.stride16,
+            logits=np.concatenate([to_numpy(result.logits) for result in decoded]),
+            score=np.concatenate([to_numpy(result.object_score) for result in decoded]),
+            binarize=np.array(prompted, bool),
+        )["memories"]
+        side = self.input_size // STRIDE
+        _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
+        return arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
 
     def _encode_image(self, image: UInt8[NDArray[np.uint8], "H W 3"]) -> Features[Array]:
         outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
@@ -242,14 +288,9 @@ def _to_predictions(
     return Predictions(logits, iou, score)
 
 
-def _split_batches(
-    features: Features[Array], queries: Sequence[Query]
-) -> Iterator[tuple[Features[Array], Sequence[Query]]]:
-    """Split queries into batches, with the features of each batch's objects where these differ."""
-    if len(queries) <= MAX_PROMPTS_PER_BATCH:
-        yield features, queries
-        return
-    stride16 = to_numpy(features.stride16)
-    for start in range(0, len(queries), MAX_PROMPTS_PER_BATCH):
-        rows = slice(start, start + MAX_PROMPTS_PER_BATCH)
-        yield features if len(stride16) == 1 else features._replace(stride16=stride16[rows]), queries[rows]
+def _select_rows(features: Features[Array], rows: slice) -> Features[Array]:
+    """Select the features of some objects; features that all objects share are returned unchanged."""
+    count = features.stride16.shape[0] if isinstance(features.stride16, np.ndarray) else features.stride16.shape()[0]
+    if count == 1 or rows == slice(0, count):
+        return features
+    return features._replace(stride16=to_numpy(features.stride16)[rows])

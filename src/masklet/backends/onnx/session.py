@@ -58,6 +58,7 @@ _ORT_ERRORS = (
     errors.InvalidProtobuf,
     errors.NotImplemented,
     errors.RuntimeException,
+    MemoryError,  # raised by Python bindings for std::bad_alloc
     RuntimeError,  # raised while a graph runs, and for a device that cannot be started
     UnicodeDecodeError,  # raised for a message that quotes a name that is not UTF-8
 )
@@ -280,7 +281,7 @@ def _unavailable_error(device: Device, reason: str) -> ResourceError:
 
 
 def _is_memory_error(cause: Exception) -> bool:
-    return any(word in str(cause).lower() for word in ("alloc", "out of memory"))
+    return isinstance(cause, MemoryError) or any(word in str(cause).lower() for word in ("alloc", "out of memory"))
 
 
 def _run_error(name: str, cause: Exception) -> MaskletError:
@@ -294,4 +295,4 @@ def _run_error(name: str, cause: Exception) -> MaskletError:
 
 
 def _first_line(cause: Exception) -> str:
-    return str(cause).strip().splitlines()[0]
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
