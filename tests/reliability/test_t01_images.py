@@ -8,7 +8,7 @@ from fuzzing.run import run_kind
 from masklet.errors import EXIT_STATUS
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(30_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(30_000, marks=pytest.mark.slow)])
 def test_damaged_images(count: int) -> None:
     report = run_kind("images", count, seed=1)
     report.require_success()

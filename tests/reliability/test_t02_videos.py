@@ -27,7 +27,7 @@ def test_damaged_videos(count: int) -> None:
     assert report.codes["read"]
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::masklet.errors.MaskletWarning")
 def test_a_decoder_process_that_ends_while_it_reads_damaged_files_is_an_error(count: int, tmp_path: Path) -> None:
     """In half of the runs the process is killed, in the others the damage is left to it."""

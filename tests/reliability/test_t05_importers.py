@@ -15,7 +15,7 @@ MAX_CPU_S = 1.0
 MAX_GROWTH_MB = 200
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_mutated_annotations(count: int) -> None:
     report = run_kind("annotations", count, seed=5)
     report.require_success()
