@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from masklet.errors import FormatError, MaskletError
 from masklet.files.json_fields import Fields, name_errors, read_fields
 from masklet.files.names import check_relative
-from masklet.formats.frame_masks import ReadMask, build_frame, check_size
+from masklet.formats.frame_masks import MAX_SCORE, ReadMask, build_frame, check_size
 from masklet.formats.object_numbers import count_from_one
 from masklet.formats.skipped import SkippedAnnotations
 from masklet.images.image_file import read_size
@@ -322,7 +322,7 @@ def _parse_annotation(
         skipped.add("polygons of fewer than 3 points", name)
     key = next((key for key in ("track_id", "instance_id", "id") if row.get(key) is not None), None)
     score = row.get("score")
-    score = float(score) if type(score) in (int, float) and abs(score) < 2**1023 else 1.0
+    score = float(score) if type(score) in (int, float) and abs(score) <= MAX_SCORE else 1.0
     image, place = images[image_id], f"{row.source}, {name}"
     annotation = CocoAnnotation(0, score, name_category(row, categories), segmentation, image.size, place)
     return _ParsedAnnotation(image, annotation, row.identifier(key) if key else None, key not in ("id", None))

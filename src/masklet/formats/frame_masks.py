@@ -14,6 +14,8 @@ from masklet.masks.tracked_frame import TrackedFrame
 
 MAX_FRAMES = 10**6  # of a video: 11 hours at 25 frames per second; a file with more is considered broken
 
+MAX_SCORE = 2.0**127  # of 32 bits
+
 
 class ReadMask(NamedTuple):
     """One object's mask as COCO RLE, and the object's label."""
@@ -37,6 +39,9 @@ def build_frame(index: int, time: float | None, size: tuple[int, int], masks: Se
     check_size(size)
     if not masks:
         return TrackedFrame(index, time, Masks.empty(size))
+    unusable = next((mask.score for mask in masks if not abs(mask.score) <= MAX_SCORE), None)
+    if unusable is not None:
+        raise FormatError("annotation-broken", f"frame {index} has the score {unusable}, which is not finite")
     codes = [mask.rle for mask in masks]
     masks_read = Masks.from_rle(
         codes,
