@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,7 +118,15 @@ def _resolve_target(path: Path) -> Path:
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents if missing. Raises `ResourceError` (`output-unwritable`)."""
     with translate_errors(OSError, into=lambda cause: _folder_error(folder, cause)):
-        folder.mkdir(parents=True, exist_ok=True)
+        create_folder(folder)
+
+
+def create_folder(folder: Path) -> None:
+    """Make a folder and its parents if missing, and flush their names to the disk. Raises `OSError`."""
+    missing = [*takewhile(lambda one: not one.exists(), (folder, *folder.parents))]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
 
 
 def _folder_error(folder: Path, cause: OSError) -> ResourceError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masklet.errors import FormatError, SettingsError
-from masklet.files.atomic import atomic_write, remove_partial_files
+from masklet.files.atomic import atomic_write, create_folder, remove_partial_files
 from masklet.files.error_translation import translate_write_errors
 from masklet.formats.format import Clip, FileFormat, FolderFormat, Format, locate_images, name_frames
 from masklet.formats.frame_images import ImageWriter, Progress
@@ -222,4 +222,4 @@ def save_masks(
 
 def _make_folder(folder: Path) -> None:
     with translate_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        create_folder(folder)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from masklet.errors import FormatError, ResourceError, StateError
-from masklet.files.atomic import sync_folder
+from masklet.files.atomic import create_folder, sync_folder
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
@@ -59,7 +59,7 @@ class FrameLog:
         self.notes: list[dict[str, Any]] = []
         self._lines: dict[int, tuple[int, int]] = {}  # offset and length of each frame's line
         with ExitStack() as opened, translate_write_errors(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
+            create_folder(folder)
             opened.callback(Lock(folder / "lock").release)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             opened.callback(os.close, self._descriptor)

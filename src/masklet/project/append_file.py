@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from masklet.errors import FormatError
-from masklet.files.atomic import sync_folder
+from masklet.files.atomic import create_folder, sync_folder
 from masklet.files.error_translation import translate_read_errors, translate_write_errors
 
 _BLOCK_BYTES = 1 << 20
@@ -89,7 +89,7 @@ class AppendFile:
         data = line + b"\n"
         with translate_write_errors(self.path, len(data)):
             if self._is_new:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                create_folder(self.path.parent)
             descriptor = os.open(self.path, _FLAGS, 0o666)
             try:
                 self._write(descriptor, data, sync=sync)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.errors import InputNotFound, ResourceError, StateError
+from masklet.files.atomic import create_folder
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.project import action_log, snapshot
@@ -98,7 +99,7 @@ class Project:
         for name in (LOCK, snapshot.FILE_NAME, action_log.FILE_NAME):
             refuse_link(path / name)
         with translate_write_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
+            create_folder(path)
             lock = Lock(path / LOCK)
         try:
             log = ActionLog(path / action_log.FILE_NAME)

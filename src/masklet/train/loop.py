@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from masklet.errors import StateError
-from masklet.files.atomic import atomic_write
+from masklet.files.atomic import atomic_write, create_folder
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.outputs import output_exists
 from masklet.model.sam2 import Sam2
@@ -99,7 +99,7 @@ def begin_run(settings: Settings, out: Path, device: torch.device, *, resume: bo
         run.progress = load_state(out / STATE_FILE, run.modules, run.ema, run.optimizers)
     if distributed.is_main_process():
         with translate_write_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
+            create_folder(out)
         with atomic_write(out / SETTINGS_FILE) as file:
             file.write(settings.to_toml().encode())
     return run
