@@ -246,7 +246,7 @@ def silent_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, soc
         yield server, raw
 
 
-def test_a_client_without_a_pong_is_asked_to_connect_again(silent_client: tuple[Server, socket.socket]) -> None:
+def test_a_client_without_a_pong_is_disconnected_with_1013(silent_client: tuple[Server, socket.socket]) -> None:
     _, raw = silent_client
     received = b""
     while part := raw.recv(4096):

@@ -23,6 +23,7 @@ import psutil
 
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
+from masklet.studio import predictions
 from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Client, Clients
@@ -156,21 +157,20 @@ class _LeakingStudio(Studio):
         elif self.fault == "threads":
             threading.Thread(target=threading.Event().wait, daemon=True).start()
         elif self.fault == "files":
-            tempfile.mkstemp()
+            os.close(tempfile.mkstemp()[0])
         super().connect(client)
 
 
 def _let_senders_wait() -> None:
-    """Let whoever sends to a client wait while much waits for it, as a server without queues does."""
-    put = Client._put
+    """Let whoever sends to all clients wait for those that do not read, as a server without queues does."""
+    broadcast = Clients.broadcast
 
-    def put_slowly(client: Client, key: object, message: str | bytes) -> None:
-        put(client, key, message)
-        deadline = time.monotonic() + 3
-        while client._waiting_bytes > 1 << 20 and not client._close_code and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def broadcast_slowly(clients: Clients, event: Any) -> None:
+        broadcast(clients, event)
+        if any(client._waiting_bytes > 1 << 20 for client in clients):
+            time.sleep(0.5)
 
-    Client._put = put_slowly  # type: ignore[method-assign]
+    Clients.broadcast = broadcast_slowly  # type: ignore[method-assign]
 
 
 def _note_connections(event: str, arguments: tuple[Any, ...]) -> None:
@@ -187,6 +187,7 @@ def _serve(folder: Path, fault: str) -> None:
     from masklet.project.media import add_media
 
     _LeakingStudio.fault, _LeakingStudio.leaked = fault, []
+    predictions._MAX_PREDICTED_BYTES = 1 << 20  # so that the caches are full when growth is measured
     with ExitStack() as stack:
         project = stack.enter_context(Project.open(folder / "project"))
         if not project.document.media():
