@@ -49,7 +49,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def refuse_request(self) -> None:
         """Refuse a request that is not a handshake at all, and close the connection."""
         response = problem(400, "bad-request", "the handshake is malformed or too long, or it has a body")
-        self.transport.write(encode_response(400, "Bad Request", response.raw_headers, response.body))
+        self.transport.write(_encode_response(400, "Bad Request", response.raw_headers, response.body))
         self.close_sent = self.handshake_complete = True
         self.transport.close()
 
@@ -69,7 +69,7 @@ class _Handshake(ServerProtocol):
         return response
 
 
-def encode_response(status: int, reason: str, headers: list[tuple[bytes, bytes]], body: bytes | memoryview) -> bytes:
+def _encode_response(status: int, reason: str, headers: list[tuple[bytes, bytes]], body: bytes | memoryview) -> bytes:
     """Return the bytes of a response after which the connection is closed."""
     lines = [f"HTTP/1.1 {status} {reason}".encode(), *(b": ".join(pair) for pair in headers), b"connection: close"]
     return b"\r\n".join([*lines, b"", bytes(body)])
