@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +14,32 @@ import pytest
 from PIL import Image
 
 from masklet.cli import options, track_run
-from masklet.cli.main import main
 from masklet.cli.track import FORMATS as NAMED
 from masklet.formats import FORMATS, FolderFormat, read_masks
 from masklet.masks.label_map import write_label_map
 from masklet.masks.masks import Masks
-from masklet.memory.policies import parse_memory
 from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
-from masklet.views.view_fields import view_of_zoom
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
-from support.zygote import Zygote, count_frames
-
-COUNT = 24
+from support.track_runs import COUNT, read_outputs, track, use_fake_backend, write_frames
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of frames: a red square moves to the right."""
-    folder = tmp_path_factory.mktemp("frames")
-    for index in range(COUNT):
-        image = np.full((60, 90, 3), 40, np.uint8)
-        image[10:40, 10 + index : 40 + index] = (200, 60, 30)
-        Image.fromarray(image).save(folder / f"{index:05d}.png")
-    return folder
+    return write_frames(tmp_path_factory.mktemp("frames"))
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a backend without a network, and do not wait for the disk."""
-
-    def load(self: options.ModelOptions) -> Segmenter:
-        return Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0), parse_memory(self.memory))
-
-    monkeypatch.setattr(options.ModelOptions, "load", load)
+    use_fake_backend(monkeypatch)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture
 def model(checkpoint: Callable[[str, int], Path]) -> str:
     return str(checkpoint("sam2.1-micro", 1))
-
-
-def track(*words: str | Path) -> int:
-    status = main(["track", *map(str, words)])
-    assert status != 1
-    return status
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """The contents of all output files by name, without the folder of the frame log."""
-    files = (
-        path for path in sorted(out.rglob("*")) if path.is_file() and ".masklet" not in path.relative_to(out).parts
-    )
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
 def test_the_help_lists_every_format() -> None:
@@ -119,7 +86,7 @@ def test_every_frame_of_the_range_is_written_whatever_the_direction(
 ) -> None:
     words = ["--point", "20,20@12", "--start", "4", "--stop", "20", "--direction", direction]
     assert track(folder, *words, "--format", "png,coco", "--out", tmp_path) == 0
-    assert sorted(contents(tmp_path)) == ["coco.json", *(f"png/{index:05d}.png" for index in range(4, 20))]
+    assert sorted(read_outputs(tmp_path)) == ["coco.json", *(f"png/{index:05d}.png" for index in range(4, 20))]
     tracked = {"forward": range(12, 20), "backward": range(4, 13), "both": range(4, 20)}[direction]
     seen = {frame.index for frame in read_masks(tmp_path / "coco.json") if len(frame.masks)}
     assert seen <= set(tracked) and len(seen) > len(tracked) / 2  # on some frames the object is hidden
@@ -128,7 +95,7 @@ def test_every_frame_of_the_range_is_written_whatever_the_direction(
 @pytest.mark.usefixtures("quick")
 def test_every_third_frame_is_written(folder: Path, tmp_path: Path) -> None:
     assert track(folder, "--point", "20,20", "--every", "3", "--format", "png", "--out", tmp_path) == 0
-    assert list(contents(tmp_path)) == [f"png/{index:05d}.png" for index in range(0, COUNT, 3)]
+    assert list(read_outputs(tmp_path)) == [f"png/{index:05d}.png" for index in range(0, COUNT, 3)]
 
 
 @pytest.mark.usefixtures("quick")
@@ -138,7 +105,7 @@ def test_files_are_named_like_the_images_of_a_folder(folder: Path, tmp_path: Pat
     for name in ("a9.png", "a10.png", "a11.png"):
         shutil.copy(folder / "00000.png", frames / name)
     assert track(frames, "--point", "20,20", "--format", "png,coco,yolo", "--out", tmp_path / "out") == 0
-    assert sorted(contents(tmp_path / "out/png")) == ["a10.png", "a11.png", "a9.png"]
+    assert sorted(read_outputs(tmp_path / "out/png")) == ["a10.png", "a11.png", "a9.png"]
     assert (tmp_path / "out/yolo/labels/a9.txt").exists()
     images = json.loads((tmp_path / "out/coco.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["a9.png", "a10.png", "a11.png"]
@@ -151,7 +118,7 @@ def test_a_pattern_is_a_video_named_after_its_folder(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder, tmp_path / "shots")
     assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz") == 0
-    assert sorted(contents(tmp_path / "shots_masks/png")) == [f"{index:05d}.png" for index in range(0, COUNT, 5)]
+    assert sorted(read_outputs(tmp_path / "shots_masks/png")) == [f"{index:05d}.png" for index in range(0, COUNT, 5)]
     assert track("shots/*[05].png", "--point", "20,20", "--format", "png,npz", "--resume") == 0
     assert track("shots/*.gif", "--point", "20,20") == 65
 
@@ -162,7 +129,7 @@ def test_images_of_the_same_name_in_several_folders_are_numbered(folder: Path, t
         (tmp_path / part).mkdir()
         shutil.copy(folder / "00000.png", tmp_path / part / "1.png")
     assert track(tmp_path / "?/*.png", "--point", "20,20", "--format", "png", "--out", tmp_path / "out") == 0
-    assert list(contents(tmp_path / "out")) == ["png/00000.png", "png/00001.png"]
+    assert list(read_outputs(tmp_path / "out")) == ["png/00000.png", "png/00001.png"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -171,15 +138,15 @@ def test_a_job_is_neither_replaced_nor_changed_without_an_option(
 ) -> None:
     words = [folder, "--point", "20,20", "--format", "png,coco", "--out", tmp_path]
     assert track(*words, "--stop", "9") == 0
-    first = contents(tmp_path)
+    first = read_outputs(tmp_path)
     assert track(*words, "--stop", "9") == 73 and "--resume continues it" in capsys.readouterr().err
     assert track(*words, "--stop", "8", "--resume") == 78
     assert "range.stop was 9, is 8" in capsys.readouterr().err
     assert track(folder, "--point", "20,21", "--stop", "9", "--out", tmp_path, "--resume") == 78
     assert "object 1 on frame 0" in capsys.readouterr().err
-    assert contents(tmp_path) == first
+    assert read_outputs(tmp_path) == first
     assert track(*words, "--stop", "8", "--overwrite") == 0
-    assert len(contents(tmp_path)) == len(first) - 1  # nothing is left of the longer job
+    assert len(read_outputs(tmp_path)) == len(first) - 1  # nothing is left of the longer job
 
 
 @pytest.mark.usefixtures("quick")
@@ -223,7 +190,7 @@ def test_a_finished_job_gives_further_formats_without_tracking(
     calls = len(backend.calls)
     assert track(*words, "--format", "png,yolo,coco", "--resume") == 0 and len(backend.calls) == calls
     assert track(*words[:-1], tmp_path / "b", "--format", "png,yolo,coco") == 0
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert read_outputs(tmp_path / "a") == read_outputs(tmp_path / "b")
 
 
 @pytest.mark.usefixtures("quick")
@@ -259,7 +226,7 @@ def test_prompts_come_from_a_file(folder: Path, tmp_path: Path) -> None:
     assert track(folder, "--prompts", file, "--stop", "4", "--format", "png,sav", "--out", tmp_path / "file") == 0
     words = ["--box", "10,10,40,40", "--point", "20,20", "--negative", "80,50", "--box", "1,1,9,9@2#7"]
     assert track(folder, *words, "--stop", "4", "--format", "png,sav", "--out", tmp_path / "words") == 0
-    assert contents(tmp_path / "file") == contents(tmp_path / "words")
+    assert read_outputs(tmp_path / "file") == read_outputs(tmp_path / "words")
 
 
 def test_a_prompt_file_can_declare_an_object_absent(model: str, folder: Path, tmp_path: Path) -> None:
@@ -337,7 +304,7 @@ def test_a_truncated_clip_is_tracked_to_its_last_frame(tmp_path: Path, capsys: p
     assert track(clip, "--point", "5,5", "--format", "png", "--out", tmp_path / "out", "--json") == 3
     caught = capsys.readouterr()
     assert json.loads(caught.out)["truncated"] and "video-truncated" in caught.err
-    assert len(contents(tmp_path / "out")) == json.loads(caught.out)["frames"] > 6
+    assert len(read_outputs(tmp_path / "out")) == json.loads(caught.out)["frames"] > 6
 
 
 @pytest.mark.usefixtures("quick")
@@ -351,7 +318,7 @@ def test_a_frame_of_another_size_ends_the_job_and_keeps_finished_frames(
     assert track(*words, "--json") == 3
     caught = capsys.readouterr()
     assert json.loads(caught.out)["error"]["code"] == "resolution-changed" and "--on-resize scale" in caught.err
-    assert len(contents(tmp_path / "out/png")) == 8 and len(list(read_masks(tmp_path / "out/coco.json"))) == 8
+    assert len(read_outputs(tmp_path / "out/png")) == 8 and len(list(read_masks(tmp_path / "out/coco.json"))) == 8
 
 
 @pytest.mark.usefixtures("quick")
@@ -378,7 +345,7 @@ def test_a_frame_of_another_size_can_be_scaled(folder: Path, tmp_path: Path) -> 
     Image.new("RGB", (30, 20)).save(frames / "00005.png")
     words = [frames, "--point", "20,20", "--format", "png", "--out", tmp_path / "out"]
     assert track(*words, "--on-resize", "scale") == 0
-    assert len(contents(tmp_path / "out")) == COUNT
+    assert len(read_outputs(tmp_path / "out")) == COUNT
 
 
 @pytest.mark.usefixtures("quick")
@@ -393,7 +360,7 @@ def test_strict_fails_on_a_truncated_video_and_on_a_corrupt_frame(
     (frames / "00003.png").write_bytes((frames / "00003.png").read_bytes()[:60])
     words = [frames, "--point", "20,20", "--format", "png", "--out", tmp_path / "broken"]
     assert track(*words, "--strict") == 65
-    assert "[frame-corrupt]" in capsys.readouterr().err and len(contents(tmp_path / "broken")) == 3
+    assert "[frame-corrupt]" in capsys.readouterr().err and len(read_outputs(tmp_path / "broken")) == 3
     assert track(*words, "--resume", "--json") == 3
     assert json.loads(capsys.readouterr().out)["corrupt_frames"] == [3]
     assert track(*words, "--resume", "--on-corrupt", "carry") == 78, "other masks are another job"
@@ -435,7 +402,7 @@ def test_masks_with_zoom_are_another_job_and_resume_exactly(
         patched.setattr(track_run.FrameLog, "append", interrupt)
         assert track(*words, "--out", tmp_path / "b") == 130
     assert track(*words, "--out", tmp_path / "b", "--resume") == 0
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert read_outputs(tmp_path / "a") == read_outputs(tmp_path / "b")
     assert track(*words[:-1], "2", "--out", tmp_path / "b", "--resume") == 78
     assert "zoom was 1.2, is 2" in capsys.readouterr().err
 
@@ -458,10 +425,10 @@ def test_an_invalid_zoom_is_refused_before_anything_is_replaced(
 ) -> None:
     words = [folder, "--point", "20,20", "--stop", "2", "--format", "npz", "--zoom", "2", "--out", tmp_path]
     assert track(*words) == 0
-    first = contents(tmp_path)
+    first = read_outputs(tmp_path)
     assert track(*words, "--apart", "--remember-cleaned", "--overwrite") == 2
     assert "cannot be combined with a zoom of 2; add --zoom 0" in capsys.readouterr().err
-    assert contents(tmp_path) == first
+    assert read_outputs(tmp_path) == first
 
 
 @pytest.mark.usefixtures("quick")
@@ -477,159 +444,6 @@ def test_a_job_that_another_process_holds_is_refused(
     assert f"process {os.getpid()}" in capsys.readouterr().err
     lock.release()
     assert track(*words, "--resume") == 0
-
-
-class Faults:
-    """Makes every writing system call fail, from the call with number `first` on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
-        self.first, self.calls, self._fault = 1 << 30, 0, fault
-        for name in ("write", "fsync", "replace", "open", "mkdir"):
-            monkeypatch.setattr(os, name, self._failing(getattr(os, name), name))
-
-    def _failing(self, working: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **more: Any) -> Any:
-            reads = name == "open" and not arguments[1] & (os.O_RDWR | os.O_WRONLY)
-            self.calls += not reads
-            if not reads and self.calls > self.first:
-                raise OSError(self._fault, os.strerror(self._fault))
-            return working(*arguments, **more)
-
-        return call
-
-
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
-def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_finished(
-    stride: int, fault: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def load(self: options.ModelOptions) -> Segmenter:
-        return Segmenter(FakeBackend(), view_of_zoom(self.zoom or 0.0), parse_memory(self.memory))
-
-    monkeypatch.setattr(options.ModelOptions, "load", load)
-    faults = Faults(monkeypatch, fault)
-    words = [folder, "--point", "20,20", "--stop", "3", "--format", "png,coco,npz", "--frames", "jpg", "--out"]
-    assert track(*words, tmp_path / "whole") == 0
-    whole, calls = contents(tmp_path / "whole"), faults.calls
-    for first in range(0, calls, stride):
-        out = tmp_path / str(first)
-        faults.calls, faults.first = 0, first
-        if track(*words, out) == 0:  # states are written when there is time: a quicker run has fewer calls
-            assert faults.calls <= first
-        faults.first = 1 << 30
-        files = contents(out) if out.exists() else {}
-        assert all(whole[name] == content for name, content in files.items() if ".part" not in name)
-        assert sum("png/" in name for name in files) >= count_frames(out / ".masklet/journal.jsonl")
-        assert track(*words, out, "--resume") == 0 and contents(out) == whole
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 600 kB; only the administrator can make one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("mounting a small disk takes an administrator")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_full_disk_keeps_finished_frames_and_shows_how_to_resume(
-    folder: Path, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, ballast = small_disk / "out", small_disk / "ballast"
-    ballast.write_bytes(bytes(500 << 10))
-    words = [folder, "--point", "20,20", "--format", "png,labelme", "--out", out]
-    assert track(*words) == 74
-    error = capsys.readouterr().err
-    assert "disk is full" in error and "bytes are free" in error and "--resume" in error
-    done = count_frames(out / ".masklet/journal.jsonl")
-    assert 0 < done < COUNT and len(contents(out / "png")) >= done
-    ballast.unlink()
-    assert track(*words, "--resume") == 0
-    assert track(*words[:-1], tmp_path / "whole") == 0 and contents(out) == contents(tmp_path / "whole")
-
-
-@pytest.fixture(scope="module")
-def zygote(checkpoint: Callable[[str, int], Path]) -> Iterator[Zygote]:
-    if not hasattr(os, "fork"):
-        pytest.skip("runs are killed in forked processes")
-    with Zygote(checkpoint("sam2.1-micro", 1)) as zygote:
-        yield zygote
-
-
-WORDS = [
-    *("--box", "10,10,40,40@6", "--direction", "both"),
-    *("--format", "png,yolo,coco,npz,overlay", "--frames", "jpg"),
-]
-
-
-@pytest.fixture(scope="module")
-def whole(zygote: Zygote, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The output of a run that is not interrupted."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    assert zygote.run("track", folder, *WORDS, "--out", out)["status"] == 0
-    return contents(out)
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_job_killed_at_random_times_ends_with_the_same_output(
-    kills: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
-) -> None:
-    chance, killed, job = random.Random(kills), 0, 0
-    while killed < kills:
-        out, finished = tmp_path / f"job {job}", 0
-        job += 1
-        while killed < kills:
-            target = min(COUNT, finished + chance.randint(0, 4))
-            result = zygote.run(
-                "track", folder, *WORDS, "--resume", "--out", out,
-                kill=signal.SIGKILL, frames=target, after=chance.uniform(0, 0.4 if target == COUNT else 0.1),
-            )  # fmt: skip
-            now = count_frames(out / ".masklet/journal.jsonl")
-            assert now >= finished, "no finished frame is lost"
-            finished = now
-            if result["status"] == 0:
-                break
-            assert result["status"] == -signal.SIGKILL, result
-            killed += 1
-            for name, content in contents(out).items() if out.exists() else ():
-                assert ".part" in name or whole[name] == content, "a file with its final name is complete"
-            assert len([name for name in contents(out) if name.startswith("png/")] if out.exists() else ()) >= finished
-        result = zygote.run("track", folder, *WORDS, "--resume", "--out", out)
-        assert result["status"] == 0, result
-        assert contents(out) == whole
-        assert sorted(path.name for path in (out / ".masklet").iterdir()) == ["journal.jsonl", "lock"]
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_an_interrupted_job_shows_how_to_resume(
-    number: int, status: int, zygote: Zygote, whole: dict[str, bytes], folder: Path, tmp_path: Path
-) -> None:
-    for attempt in range(5):  # on a busy machine a job may end before the signal comes
-        out = tmp_path / str(attempt)
-        result = zygote.run("track", folder, *WORDS, "--out", out, kill=number, frames=1)
-        if result["status"]:
-            break
-    assert result["status"] == status
-    assert f"continue with: masklet track {folder}" in result["stderr"] and "--resume" in result["stderr"]
-    assert not list(out.rglob("*.part"))
-    assert zygote.run("track", folder, *WORDS, "--resume", "--out", out)["status"] == 0
-    assert contents(out) == whole
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick")
-def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
-    sizes = {}
-    for count in (100, 500, 3000):
-        clip = write_clip(tmp_path / f"{count}.mp4", count)
-        assert track(clip, "--point", "5,5", "--format", "png,coco", "--out", tmp_path / f"out {count}") == 0
-        sizes[count] = psutil.Process().memory_info().rss
-    assert sizes[3000] - sizes[500] <= 32 << 20
 
 
 def test_every_format_has_its_own_path() -> None:

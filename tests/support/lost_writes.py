@@ -65,7 +65,7 @@ class LostWrites:
         """Return what is on the disk after a power cut: only flushed data, or at random also some that was not."""
         self._busy = True
         try:
-            root = self._node(os.stat(self._root))
+            root = self._node(self._root.stat())
             assert isinstance(root, _Folder)
             return self._read_folder(root, self._root, chance)
         finally:

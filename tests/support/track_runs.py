@@ -50,3 +50,10 @@ def read_outputs(out: Path) -> dict[str, bytes]:
         path for path in sorted(out.rglob("*")) if path.is_file() and ".masklet" not in path.relative_to(out).parts
     )
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+KILLED_JOB = [
+    *("--box", "10,10,40,40@6", "--direction", "both"),
+    *("--format", "png,yolo,coco,npz,overlay", "--frames", "jpg"),
+]
+"""Options of a job that is killed and resumed."""
