@@ -142,8 +142,8 @@ def test_a_finished_job_opens_and_writes_a_missing_format_again(models: Path, tm
     assert run(*arguments, "--format", FORMATS, "--out", out, "--resume") == 0
     check_file(out / "coco.json", EXPECTED["jobs"]["finished"], 0)
     after = contents(out)
-    kept = {name for name in after if not name.startswith(("labelme/", "yolo/"))}  # these get their images
-    assert {name for name in kept if after[name] != before.get(name)} <= {"coco.json"}
+    same = {name for name in after if not name.startswith(("labelme/", "yolo/"))}  # these get their images
+    assert {name for name in same if after[name] != before.get(name)} <= {"coco.json"}
     assert before.keys() == {name for name in after if not name.endswith(".jpg")}
     assert {name for name in after if name.endswith(".jpg")} == {
         f"{folder}/{record['frame']:05d}.jpg"
