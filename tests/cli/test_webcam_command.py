@@ -33,7 +33,7 @@ from masklet.studio.messages import decode_runs, unpack
 from masklet.studio.recording import Recording
 from masklet.studio.server import Server
 from masklet.video.cameras import Camera, CameraOptions
-from support.cameras import FakeCamera, FileCamera
+from support.cameras import FakeCamera, FileCamera, make_square, make_squares
 from support.clips import make_numbered_image, write_clip
 from support.color_backend import ColorBackend
 from support.fake_backend import FakeBackend
@@ -60,22 +60,10 @@ def webcam(*words: str | Path) -> int:
     return status
 
 
-def square(place: int) -> np.ndarray:
-    """A frame with a bright square that moves to the right; the corner pixel changes, so that no frame repeats."""
-    image = np.full((*SIZE, 3), 40, np.uint8)
-    image[10:30, 4 + place % 30 : 24 + place % 30] = 200
-    image[0, 0] = place % 256
-    return image
-
-
-def squares(number: int | None = None) -> Iterator[Any]:
-    return (square(place) for place in (count() if number is None else range(number)))
-
-
 def test_every_graph_has_run_once_before_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = FakeBackend()
     monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(backend))
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     assert webcam("--point", "20,20", "--no-preview", "--stop", "1") == 0
     verbs = [verb for verb, _ in backend.calls]
     assert verbs[:6] == ["encode", "attend", "decode", "memorize", "attend", "encode"]
@@ -99,7 +87,7 @@ def test_frames_are_tracked_recorded_and_written(
 
 
 def test_masks_belong_to_their_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     words = ["--point", "14,20", "--no-preview", "--stop", "5", "--out", tmp_path]
     assert webcam(*words) == 0
     frames = list(read_masks(tmp_path / "png"))
@@ -107,33 +95,12 @@ def test_masks_belong_to_their_frame(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(frame.masks.areas.tolist() == [400] for frame in frames)
 
 
-@pytest.mark.parametrize("again", [lambda: FakeCamera(iter(())), lambda: FakeCamera(iter([lambda: time.sleep(9)]))])
-def test_an_unplugged_camera_is_an_error_and_everything_is_saved(
-    again: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    connections = iter([lambda: FakeCamera(squares(8))])
-    plug(monkeypatch, lambda: next(connections, again)())
-    words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
-    assert webcam(*words, "--format", "png,coco", "--json") == 69
-    caught = capsys.readouterr()
-    summary = json.loads(caught.out)
-    assert summary["error"]["code"] == summary["ended"] == "camera-lost" and "[camera-lost]" in caught.err
-    assert (
-        1
-        <= summary["frames"]
-        == len(list(read_masks(tmp_path / "out/png")))
-        == len(list(read_masks(tmp_path / "out/coco.json")))
-    )
-    with av.open(str(tmp_path / "seen.mp4")) as seen:
-        assert len(list(seen.decode(video=0))) == summary["frames"]
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_everything_is_saved_after_a_signal(
     number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shots = [*squares(6), lambda: os.kill(os.getpid(), number)]
-    plug(monkeypatch, lambda: FakeCamera((shot for part in (shots, squares()) for shot in part), pause_s=0.03))
+    shots = [*make_squares(6), lambda: os.kill(os.getpid(), number)]
+    plug(monkeypatch, lambda: FakeCamera((shot for part in (shots, make_squares()) for shot in part), pause_s=0.03))
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     words = ["--point", "14,20", "--no-preview", "--record", tmp_path / "seen.mp4", "--out", tmp_path / "out"]
     assert webcam(*words, "--format", "png,coco", "--stop", "500") == status
@@ -192,7 +159,7 @@ def wait_for_objects(socket: ClientConnection, wanted: list[int]) -> int:
 def still_squares() -> Iterator[Any]:
     """A square that does not move; the corner pixel changes, so that no frame repeats."""
     for place in count():
-        image = square(6)
+        image = make_square(6)
         image[0, 0] = 1 + place % 30
         yield image
 
@@ -261,7 +228,7 @@ def _draw_square(image: np.ndarray) -> np.ndarray:
 
 
 def test_removing_an_object_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
 
     def run(socket: ClientConnection) -> None:
         wait_for_objects(socket, [1, 2])
@@ -280,7 +247,7 @@ def test_removing_an_object_keeps_the_others(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("words", [[], ["--record", "seen.mp4", "--out", "masks"]])
 def test_the_page_reports_what_was_saved(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     ended: list[Any] = []
 
     def run(socket: ClientConnection) -> None:
@@ -328,7 +295,7 @@ def test_wrong_input_is_refused_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     for name in ("there.mp4", "coco.json"):
         Path(name).write_text("mine")
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     assert webcam(*words, "--stop", "2") == status
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco.json", "there.mp4"]
@@ -340,7 +307,7 @@ def test_a_source_that_is_neither_number_nor_address_is_refused(capsys: pytest.C
 
 
 def test_an_earlier_session_is_replaced_only_with_overwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     words = ["--point", "14,20", "--no-preview", "--out", tmp_path]
     assert webcam(*words, "--stop", "5") == 0
     assert webcam(*words, "--stop", "3") == 73
@@ -351,7 +318,7 @@ def test_an_earlier_session_is_replaced_only_with_overwrite(tmp_path: Path, monk
 def test_an_earlier_session_remains_until_the_first_frame_arrives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plug(monkeypatch, lambda: FakeCamera(squares()))
+    plug(monkeypatch, lambda: FakeCamera(make_squares()))
     words = ["--point", "14,20", "--no-preview", "--out", tmp_path, "--overwrite"]
     assert webcam(*words, "--stop", "3") == 0
     plug(monkeypatch, lambda: FakeCamera(iter(())), CameraOptions(connect_timeout_s=0.1))
@@ -371,7 +338,7 @@ def test_a_frame_is_logged_before_the_next_one_arrives(tmp_path: Path, monkeypat
 def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "seen.mp4", SIZE)
     for place in range(5):
-        recording.add(square(place), place / 10)
+        recording.add(make_square(place), place / 10)
     with av.open(str(tmp_path / "seen.mp4")) as seen:  # the file if the process were killed now
         assert len(list(seen.decode(video=0))) >= 4
     recording.close()

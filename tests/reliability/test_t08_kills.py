@@ -12,7 +12,7 @@ from support.track_runs import COUNT, KILLED_JOB, read_outputs
 from support.zygote import Zygote, count_frames
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_job_killed_at_random_times_ends_with_the_same_output(
     kills: int, zygote: Zygote, whole: dict[str, bytes], frames: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,11 @@ def model(request: pytest.FixtureRequest, checkpoint: Callable[[str, int], Path]
     return load(checkpoint("sam2.1-micro", 1), runtime=request.param, input_size=64)
 
 
+ONNX_BY_DEFAULT = pytest.mark.parametrize(
+    "model", [pytest.param("torch", marks=pytest.mark.slow), "onnx"], indirect=True
+)
+
+
 @pytest.fixture(scope="module")
 def wanted(model: Segmenter) -> NDArray[np.bool_]:
     """The masks of a run with enough memory."""
@@ -92,6 +97,7 @@ def full(model: Segmenter, monkeypatch: pytest.MonkeyPatch) -> FullMemory:
     return FullMemory(monkeypatch, model.backend.runtime)
 
 
+@ONNX_BY_DEFAULT
 @pytest.mark.parametrize("count", [1, pytest.param(75, marks=pytest.mark.slow)])
 def test_a_call_that_fails_once_changes_no_mask(
     count: int, model: Segmenter, wanted: NDArray[np.bool_], full: FullMemory
@@ -224,6 +230,7 @@ def test_failed_arrays_are_released_before_the_next_attempt() -> None:
     assert len(seen) == 2
 
 
+@ONNX_BY_DEFAULT
 @pytest.mark.parametrize("count", [1, pytest.param(75, marks=pytest.mark.slow)])
 def test_a_job_that_runs_out_of_memory_ends_with_75_and_resumes(
     count: int,

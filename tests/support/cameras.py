@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from masklet.video import VideoOptions, open_video
 from masklet.video.camera_connection import CameraImage
@@ -53,3 +57,16 @@ class FileCamera:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def make_square(place: int, size: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
+    """A frame with a bright square that moves to the right; the corner pixel changes, so that no frame repeats."""
+    image = np.full((*size, 3), 40, np.uint8)
+    image[10:30, 4 + place % 30 : 24 + place % 30] = 200
+    image[0, 0] = place % 256
+    return image
+
+
+def make_squares(number: int | None = None) -> Iterator[Any]:
+    """Frames of `make_square`, by default without an end."""
+    return (make_square(place) for place in (count() if number is None else range(number)))
