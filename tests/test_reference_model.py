@@ -20,7 +20,11 @@ TINY = SHAPES["sam2.1-tiny"]
 BUFFER = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 
 CITING = ("src", "tests", "docs", "scripts", "benchmarks", "tools", "examples")
-RECORDS = (ROOT / "docs" / "log.md", ROOT / "docs" / "decisions")  # word for word as they were written
+RECORDS = (  # word for word as they were written, and data
+    ROOT / "docs" / "log.md",
+    ROOT / "docs" / "decisions",
+    ROOT / "tests" / "corpus",
+)
 SUFFIXES = {".py", ".md", ".html", ".toml", ".yml", ".yaml", ".sh", ""}
 
 PART = r'(?:§\d+(?:\.\d+)*|G\d+|"[^"]+")'
