@@ -95,7 +95,7 @@ class MemoryFallback:
 
     def _reduce_batch(self) -> None:
         self._max_batch = next(size for size in BATCH_SIZES if size < self._largest)
-        self._report(f"at most {self._max_batch} objects or images are processed at once from here on")
+        self._report(f"the largest batch of objects or images is {self._max_batch} from here on")
 
     def _clear_caches(self) -> None:
         with _caches_lock:

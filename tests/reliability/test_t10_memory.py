@@ -31,7 +31,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
 OBJECTS, FRAMES, MIN_IOU = 9, 2, 0.999
 RELEASED = "the memory is full: unused memory was released [low-memory]"
 SMALLER = [
-    f"the memory is full: at most {size} objects or images are processed at once from here on [low-memory]"
+    f"the memory is full: the largest batch of objects or images is {size} from here on [low-memory]"
     for size in (8, 4, 2, 1)
 ]
 CLEARED = "the memory is full: cached features were dropped; they are computed again when they are needed [low-memory]"
@@ -117,7 +117,7 @@ def test_batches_become_as_small_as_they_must(
 ) -> None:
     full.fails = lambda call, batch: batch > room
     masks, messages = run(model)
-    assert messages[:1] == [RELEASED] and f"at most {room} " in messages[-1]
+    assert messages[:1] == [RELEASED] and f" is {room} from" in messages[-1]
     assert messages[1:] == [one for one in SMALLER if one in messages]
     assert least_iou(masks, wanted) >= MIN_IOU
 
@@ -177,7 +177,8 @@ def test_the_steps_have_an_order() -> None:
         warnings.simplefilter("always")
         with pytest.raises(ResourceError, match="attempt 7"):
             fallback.run(fail)
-    assert [str(one.message) for one in caught] == [RELEASED, *SMALLER, CLEARED]
+    messages = [str(one.message) for one in caught if "low-memory" in str(one.message)]
+    assert messages == [RELEASED, *SMALLER, CLEARED]
     assert [batches[0] for batches in attempts] == [16, 16, 8, 4, 2, 1, 1]
     assert [batches[-1] for batches in attempts] == [1, 1, 1, 1, 1, 1, 0]
 
@@ -281,6 +282,9 @@ from masklet.segmenter import load
 def size(name):
     return int(dict(line.split(":", 1) for line in open("/proc/self/status"))[name].split()[0]) << 10
 
+import torch
+
+torch.backends.mkldnn.enabled = False
 model, room, out = load(sys.argv[1], runtime="torch", input_size=512), int(sys.argv[2]), sys.argv[3]
 image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
 prompts = {number: box(10 + number, 10, 80, 60) for number in range(1, 33)}
@@ -296,7 +300,10 @@ np.savez(out, masks=np.packbits(masks), growth=size("VmPeak") - before)
 
 @pytest.mark.slow
 def test_a_limit_of_the_address_space_changes_no_mask(checkpoint: Callable[[str, int], Path], tmp_path: Path) -> None:
-    """With PyTorch, whose need of memory is the same in each run; onnxruntime reserves some in advance."""
+    """With PyTorch, since onnxruntime reserves memory in advance.
+
+    oneDNN, which computes PyTorch's convolutions, is switched off: it ends the process when it gets no memory.
+    """
 
     def predict(room: int) -> tuple[NDArray[np.uint8], int, str]:
         words = [str(checkpoint("sam2.1-micro", 1)), str(room), str(tmp_path / "masks.npz")]
