@@ -17,9 +17,9 @@ from support.track_runs import read_outputs, track
     ("runtime", "threads", "stop"),
     [
         ("onnx", (1, 2), 2),
-        pytest.param("onnx", (1, 2) * 10, 24, marks=pytest.mark.slow),
-        pytest.param("torch", (1,) * 10, 24, marks=pytest.mark.slow),
-        pytest.param("torch", (2,) * 10, 24, marks=pytest.mark.slow),
+        pytest.param("onnx", (1, 2) * 2, 24, marks=pytest.mark.slow),
+        pytest.param("torch", (1,) * 4, 24, marks=pytest.mark.slow),
+        pytest.param("torch", (2,) * 4, 24, marks=pytest.mark.slow),
     ],
 )
 def test_a_job_gives_the_same_bytes_again(
