@@ -47,6 +47,15 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a backend without a network, and do not wait for the disk."""
+    from support.track_runs import use_fake_backend
+
+    use_fake_backend(monkeypatch)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
 def gray_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands use `GrayWorld` instead of a network, and skip fsync."""
     from masklet.cli import options

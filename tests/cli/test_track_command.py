@@ -22,19 +22,12 @@ from masklet.prompts import box, click
 from masklet.segmenter import Segmenter, load
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
-from support.track_runs import COUNT, read_outputs, track, use_fake_backend, write_frames
+from support.track_runs import COUNT, read_outputs, track, write_frames
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_frames(tmp_path_factory.mktemp("frames"))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use a backend without a network, and do not wait for the disk."""
-    use_fake_backend(monkeypatch)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.track_runs import KILLED_JOB, read_outputs, use_fake_backend, write_frames
+from support.track_runs import KILLED_JOB, read_outputs, write_frames
 from support.zygote import Zygote
 
 
@@ -16,13 +16,6 @@ from support.zygote import Zygote
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 24 frames."""
     return write_frames(tmp_path_factory.mktemp("frames"))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use a backend without a network, and do not wait for the disk."""
-    use_fake_backend(monkeypatch)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")
