@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from masklet.errors import ResourceError
-from masklet.files.atomic import atomic_write
+from masklet.files.atomic import atomic_link, atomic_write
+from masklet.files.outputs import atomic_folder
+from support.interrupts import interrupt_at
 
 
 def names(folder: Path) -> list[str]:
@@ -48,6 +52,41 @@ def test_a_failing_block_leaves_only_the_old_file(tmp_path: Path):
         raise KeyboardInterrupt
     assert (tmp_path / "file").read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+def write_file(folder: Path) -> None:
+    with atomic_write(folder / "out" / "file") as handle:
+        handle.write(b"new")
+
+
+def link_file(folder: Path) -> None:
+    assert atomic_link(folder / "source", folder / "out" / "file")
+
+
+def make_folder(folder: Path) -> None:
+    with atomic_folder(folder / "out" / "new") as part:
+        (part / "file").write_bytes(b"new")
+
+
+@pytest.mark.parametrize("action", [write_file, link_file, make_folder])
+def test_an_interrupt_at_any_instruction_leaves_no_partial_file(action: Callable[[Path], None], tmp_path: Path):
+    interrupted, step = True, 0
+    while interrupted:
+        folder, step = tmp_path / str(step), step + 1
+        (folder / "out").mkdir(parents=True)
+        (folder / "source").write_bytes(b"new")
+        (folder / "out" / "file").write_bytes(b"old")
+        interrupted = interrupt_at(step, functools.partial(action, folder))
+        assert (folder / "out" / "file").read_bytes() in (b"old", b"new")
+        assert {*names(folder / "out")} <= {"file", "new"}, step
+    assert step > 100
+
+
+def test_a_link_to_the_file_itself_stays(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"content")
+    assert atomic_link(tmp_path / "file", tmp_path / "link") and atomic_link(tmp_path / "file", tmp_path / "link")
+    assert (tmp_path / "link").read_bytes() == b"content"
+    assert names(tmp_path) == ["file", "link"]
 
 
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path):

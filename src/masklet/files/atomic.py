@@ -39,9 +39,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     with translate_write_errors(path):
         target = _resolve_target(path)
     part = target.with_name(_PARTIAL_NAME.format(secrets.token_hex(8)))
-    with translate_write_errors(target):
-        output = _Output(part, target)
-    try:
+    output: _Output | None = None
+    try:  # from before the file exists, since a signal may raise at any point
+        with translate_write_errors(target):
+            output = _Output(part, target)
         handle = io.BufferedWriter(output)
         yield handle
         handle.close()
@@ -49,7 +50,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             move_into_place(part, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            output.close()
+            if output:
+                output.close()
         with contextlib.suppress(OSError):
             part.unlink()
         raise
@@ -66,18 +68,21 @@ def atomic_link(source: Path, path: Path) -> bool:
     """
     with translate_write_errors(path):
         target = _resolve_target(path)
+    if target.exists() and target.samefile(source):
+        return True  # renaming one name of a file to another does nothing
     part = target.with_name(_PARTIAL_NAME.format(secrets.token_hex(8)))
     try:
-        os.link(os.path.realpath(source), part)
-    except (OSError, NotImplementedError):
-        return False
-    try:
+        try:
+            os.link(os.path.realpath(source), part)
+        except (OSError, NotImplementedError):
+            return False
         with translate_write_errors(target):
             part.replace(target)
             sync_folder(target.parent)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
-            part.unlink()  # it stays if `path` was a link to the same file before
+            part.unlink()
+        raise
     return True
 
 

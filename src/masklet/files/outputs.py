@@ -47,10 +47,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     if os.path.lexists(target):
         raise ResourceError("output-exists", f"{target} exists; move it away or choose another folder")
     part = target.with_name(f".masklet-{secrets.token_hex(8)}.part")
-    with translate_write_errors(target):
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
-    try:
+    try:  # from before the folder exists, since a signal may raise at any point
+        with translate_write_errors(target):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.mkdir()
         yield part
         with translate_write_errors(target):
             part.rename(target)
