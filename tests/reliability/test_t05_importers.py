@@ -70,7 +70,12 @@ for path in sys.argv[1:]:
             code = "read"
         except MaskletError as error:
             code = error.code
-        print(json.dumps([code, time.process_time() - started, peak_mb() - before]), flush=True)
+        spent, grown, started = time.process_time() - started, peak_mb() - before, time.process_time()
+        try:
+            json.loads(Path(path).read_text())
+        except RecursionError:
+            pass
+        print(json.dumps([code, spent, grown, time.process_time() - started]), flush=True)
         os._exit(0)
     assert os.wait()[1] == 0
 """
@@ -89,7 +94,8 @@ def test_large_files_take_neither_time_nor_memory(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()
     assert len(lines) == len(LARGE)
     for name, line in zip(LARGE, lines, strict=True):
-        code, seconds, grown = json.loads(line)
+        code, seconds, grown, parsing_seconds = json.loads(line)
         assert code == ("read" if "runs" in name else "annotation-broken"), name
-        assert seconds < 2 * MAX_CPU_S, f"{name}: {seconds} s"  # parsing JSON of 13 MB takes a part of it
+        # CPU time grows by a multiple beside other work, and that of parsing JSON of 13 MB with it
+        assert seconds < max(MAX_CPU_S, 4 * parsing_seconds), f"{name}: {seconds} s, {parsing_seconds} s of parsing"
         assert grown < MAX_GROWTH_MB, f"{name}: {grown} MB"

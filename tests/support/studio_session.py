@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,9 +194,12 @@ class Session:
         self.wait_for(lambda: max([self._seq, *(event["seq"] for event in self.client.list_events("changes"))]) >= seq)
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait until a condition holds."""
+        """Wait until a condition holds. One that reads the last message raises `IndexError` before the first."""
         deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
+        while True:
+            with suppress(IndexError):
+                if condition():
+                    return
             assert time.monotonic() < deadline, "it takes too long"
             time.sleep(0.002)
 

@@ -64,10 +64,10 @@ def rasterize(polygons: Iterable[Any], size: tuple[int, int]) -> Mask:
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise FormatError("annotation-broken", f"an image of {height} × {width} pixels cannot have masks")
-    loops = [read_vertices(polygon) for polygon in islice(polygons, MAX_POLYGONS + 1)]
-    if len(loops) > MAX_POLYGONS:
+    polygons = [*islice(polygons, MAX_POLYGONS + 1)]
+    if len(polygons) > MAX_POLYGONS:
         raise _error(f"a mask may have {MAX_POLYGONS} polygons, got more; write it as RLE")
-    return _fill(loops, _Box(0, 0, width, height), MAX_CROSSINGS)
+    return _fill([read_vertices(polygon) for polygon in polygons], _Box(0, 0, width, height), MAX_CROSSINGS)
 
 
 def read_vertices(polygon: Any) -> NDArray[np.float64]:
