@@ -35,7 +35,7 @@ def page(browser: Any, server: DrawingServer) -> Iterator[Any]:
     """A page of 800 × 600 pixels with frame 0 of medium 1."""
     context = browser.new_context(viewport={"width": 800, "height": 600}, has_touch=True)
     opened = context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(60_000)
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     server.requests.clear()

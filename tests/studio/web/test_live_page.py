@@ -78,7 +78,7 @@ def open_page(browser: Any) -> Iterator[Callable[[Camera], Any]]:
 
     def open_camera(camera: Camera) -> Any:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda response: problems.append(response.url) if response.status >= 400 else None)
         page.goto(camera.server.entry.path.as_uri())
@@ -98,7 +98,7 @@ def camera() -> Iterator[Camera]:
 
 
 def wait_for(condition: Callable[[], bool], page: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition() and time.monotonic() < deadline:
         page.wait_for_timeout(20)
     assert condition()
