@@ -315,7 +315,9 @@ def _measure_long_videos(browser: Any, folder: Path) -> dict[str, tuple[float, s
     with _open(browser, folder / "long", videos, EXAMPLES / "cat.jpg") as (studio, window, recording):
         for name in LONG_VIDEOS:
             (folder / name).rename(videos / name)
-            added = _measure(recording, window.button("Look for new files in the opened folders").click, "click", "media")
+            added = _measure(
+                recording, window.button("Look for new files in the opened folders").click, "click", "media"
+            )
             opened = _measure(recording, functools.partial(window.open, name), "click", "image", "draw")
             middle = _measure(recording, lambda: _jump(window, TWO_HOURS // 2), "keydown", "image", "draw")
             values[f"{name}, added"] = (added[-1] - added[0], "ms")
