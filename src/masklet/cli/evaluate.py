@@ -433,7 +433,7 @@ def _collect_facts(data: Dataset[Any], segmenter: Segmenter | None = None, model
     from masklet.evaluate.provenance import collect_model_facts, collect_run_facts
     from masklet.files.hashing import sha256
 
-    names = sha256("\n".join(sorted(data.names)).encode())[:12]
+    names = sha256("\n".join(sorted(data.names)).encode("utf-8", "surrogatepass"))[:12]
     facts = {"data": f"{data.kind} {data.split}, {len(data)} by name (names {names})", "licence": data.license}
     return {**facts, **(collect_model_facts(segmenter, model) if segmenter else {}), **collect_run_facts()}
 

@@ -44,7 +44,7 @@ class RandomClicks:
 
     def choose(self, image: str, object_id: int, ground_truth: Mask) -> Sequence[Prompt]:
         """Return the clicks on an object: see `ClickSource`."""
-        digest = sha256(f"{self.seed}/{object_id}/{image}".encode())
+        digest = sha256(f"{self.seed}/{object_id}/{image}".encode("utf-8", "surrogatepass"))
         return sample_clicks(ground_truth, self.count, np.random.default_rng(int(digest, 16)))
 
 

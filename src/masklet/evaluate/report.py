@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.files.atomic import atomic_write, make_folder
+from masklet.files.names import replace_surrogates
 
 MARKDOWN_FILE, JSON_FILE, HTML_FILE = "report.md", "report.json", "report.html"
 
@@ -102,7 +103,7 @@ def write_report(report: Report, folder: Path) -> None:
     contents = {MARKDOWN_FILE: render_markdown(report), JSON_FILE: render_json(report), HTML_FILE: render_html(report)}
     for name, text in contents.items():
         with atomic_write(folder / name) as handle:
-            handle.write(text.encode())
+            handle.write(replace_surrogates(text).encode())
 
 
 def format_count(number: int, noun: str) -> str:

@@ -6,6 +6,8 @@ masklet read, write or delete files elsewhere. Every reader calls `check_name` o
 
 from __future__ import annotations
 
+import re
+
 from masklet.errors import FormatError, InputNotFound
 
 MAX_NAME_BYTES = 255
@@ -14,6 +16,21 @@ MAX_PATH_BYTES = 4096
 """Limit of a whole path on Linux."""
 
 _SHOWN = 60  # characters of a name in a message
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def replace_surrogates(text: str) -> str:
+    """Replace each byte of a file's name that is not UTF-8 by U+FFFD, since text files are UTF-8.
+
+    Python has such a byte as a lone surrogate. JSON files need no replacement: they hold it as an escape.
+    """
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def replace_non_xml(text: str) -> str:
+    """Replace what XML cannot hold by U+FFFD: lone surrogates and control characters, as names of files may have."""
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def check_name(name: object, source: object) -> str:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from masklet.files.names import replace_surrogates
 from masklet.formats.format import Clip, FileFormat
 from masklet.images.spacing import Spacing
 from masklet.masks import rle
@@ -88,4 +89,4 @@ def _format(value: float | None) -> str:
 def _encode(values: Sequence[object]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue().encode()
+    return replace_surrogates(text.getvalue()).encode()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
+from masklet.files.names import replace_non_xml
 from masklet.formats.cvat_reader import read
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.image_layout import ImageLayout
@@ -59,7 +60,7 @@ def _head(frames: Iterable[RleFrame], clip: Clip) -> str:
     )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
-        f"<name>{escape(clip.name)}</name>\n<size>{count}</size>\n<mode>interpolation</mode>\n"
+        f"<name>{escape(replace_non_xml(clip.name))}</name>\n<size>{count}</size>\n<mode>interpolation</mode>\n"
         f"<start_frame>{first or 0}</start_frame>\n<stop_frame>{last}</stop_frame>\n"
         f"<frame_filter>step={step or 1}</frame_filter>\n"
         f"<labels>\n{labels}</labels>\n"

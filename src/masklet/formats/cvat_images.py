@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from masklet.files.names import replace_non_xml
 from masklet.formats.cvat import CVAT
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.image_layout import ImageLayout
@@ -21,7 +22,7 @@ def write(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     handle.write(_head(sum(1 for _ in frames), clip).encode())
     for frame in frames:
         height, width = frame.size
-        name = quoteattr(PurePosixPath(clip.image_name(frame.index)).name)
+        name = quoteattr(replace_non_xml(PurePosixPath(clip.image_name(frame.index)).name))
         handle.write(f'<image id="{frame.index}" name={name} width="{width}" height="{height}">\n'.encode())
         for mask in frame:
             handle.write(_element(mask, clip.class_of(mask.object_id)).encode())
@@ -39,7 +40,7 @@ def _head(count: int, clip: Clip) -> str:
     )
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n<task>\n'
-        f"<name>{escape(clip.name)}</name>\n<size>{count}</size>\n<mode>annotation</mode>\n"
+        f"<name>{escape(replace_non_xml(clip.name))}</name>\n<size>{count}</size>\n<mode>annotation</mode>\n"
         f"<labels>\n{labels}</labels>\n</task>\n</meta>\n"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def fingerprint_source(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "sha256_of_samples": sha256_of_samples(path)}
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.name}\n{sha256_of_samples(file)}\n".encode())
+        digest.update(os.fsencode(f"{file.name}\n{sha256_of_samples(file)}\n"))
     return {"pictures": len(files), "sha256_of_samples": digest.hexdigest()}
 
 

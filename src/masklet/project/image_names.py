@@ -6,15 +6,18 @@ from itertools import count
 from pathlib import PurePosixPath
 
 from masklet.files.image_files import has_image_suffix
+from masklet.files.names import replace_surrogates
 from masklet.project.document import Document
 
 
 def name_images(document: Document) -> dict[int, str]:
-    """Return a file name for each image, by number. No two have the same stem.
+    """Return a file name in valid Unicode for each image, by number. No two have the same stem.
 
-    It is the name of the image's file, after that of its folder where another image has the same stem.
+    It is the name of the image's file, after that of its folder where another image has the same stem,
+    and before a number where that does not suffice.
     """
-    paths = {number: PurePosixPath(one.path) for number, one in document.media().items() if one.kind == "image"}
+    media = document.media().items()
+    paths = {number: PurePosixPath(replace_surrogates(one.path)) for number, one in media if one.kind == "image"}
     stems: dict[str, list[int]] = {}
     for number, path in paths.items():
         stems.setdefault(path.stem.lower(), []).append(number)
@@ -22,7 +25,8 @@ def name_images(document: Document) -> dict[int, str]:
     taken: set[str] = set()
     for number, path in paths.items():
         is_alone = len(stems[path.stem.lower()]) == 1
-        plain = path.name if is_alone else f"{path.parent.name}_{path.name}"
+        folder = path.parent.name
+        plain = path.name if is_alone or folder in ("", "..") else f"{folder}_{path.name}"
         numbered = (f"{PurePosixPath(plain).stem}_{copy}{path.suffix}" for copy in count(2))
         name = plain
         while PurePosixPath(name).stem.lower() in taken:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from masklet.errors import InputNotFound, SettingsError, warn
 from masklet.files.atomic import make_folder
+from masklet.files.names import replace_surrogates
 from masklet.files.outputs import atomic_folder
 from masklet.formats import Clip, FileFormat, Format, Output, find_formats, name_frames
 from masklet.formats.cutout_video import CUTOUT, PRORES
@@ -96,7 +97,7 @@ def export_project(
         written: list[Path] = []
         taken = {IMAGES} if images else set()
         for video in videos:
-            name = _make_unique(locate_medium(project, video.medium).stem, taken)
+            name = _make_unique(replace_surrogates(locate_medium(project, video.medium).stem), taken)
             written += _write_video(project, video, forms, folder / name, options, report)
         if images:
             written += _ImageSet(project, images, options, report).write(folder / IMAGES, forms)
@@ -178,7 +179,7 @@ def _write_video(
                 raise
         files = find_frame_files(str(path)) if path.is_dir() else None
         clip = Clip(
-            path.stem, frames.size, frames.object_ids, video, path, name_frames(files),  # type: ignore[arg-type]
+            replace_surrogates(path.stem), frames.size, frames.object_ids, video, path, _name_frames(files),  # type: ignore[arg-type]
             frames.labels, options.background, files,
         )  # fmt: skip
         output = Output(out, clip, options.choose_frames(forms, missing=path if video is None else None))
@@ -249,6 +250,11 @@ class _ImageSet:
             write_drawn_image(target, drawn, masks, image, self._options.background)  # type: ignore[arg-type]
             self._report.note(done)
         return folder
+
+
+def _name_frames(files: Sequence[Path] | None) -> list[str] | None:
+    """Name frames by their image files in valid Unicode, as archives need it; None if the names are not unique."""
+    return name_frames([file.with_name(replace_surrogates(file.name)) for file in files] if files else None)
 
 
 def _make_unique(name: str, taken: set[str]) -> str:

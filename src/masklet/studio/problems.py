@@ -6,10 +6,10 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from masklet.errors import MaskletError
-from masklet.studio.messages import describe_problem
+from masklet.studio.messages import describe_problem, dump_json
 
 _NOT_FOUND = frozenset({"input-not-found", "unknown-frame", "unknown-object"})
 _log = logging.getLogger("masklet.studio")
@@ -38,4 +38,5 @@ def log_bug(error: BaseException) -> MaskletError:
 
 def _respond(body: dict[str, Any], **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return JSONResponse(body, body["status"], {**named, "Cache-Control": "no-store"}, "application/problem+json")
+    headers = {**named, "Cache-Control": "no-store"}
+    return Response(dump_json(body), body["status"], headers, "application/problem+json")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from masklet.config import CONFIGS, check_input_size
 from masklet.errors import SettingsError
+from masklet.files.names import replace_surrogates
 from masklet.train.losses import LossWeights
 from masklet.train.prompt_sampling import PromptShares
 
@@ -127,6 +128,9 @@ class Settings:
             raise SettingsError("bad-settings", f"precision must be float32 or bfloat16, got {self.precision!r}")
         for size in self.input_sizes:
             check_input_size(size)
+        for path in (self.initial_weights, self.initial_trunk):
+            if path != replace_surrogates(path):  # TOML has no escapes of them
+                raise SettingsError("bad-settings", f"{path} is not a name in UTF-8, as settings need it; rename it")
 
     def _check_ranges(self) -> None:
         for name, low, high in _RANGES:

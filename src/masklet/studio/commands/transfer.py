@@ -8,6 +8,7 @@ from typing import Any
 
 from masklet.errors import InputNotFound, MaskletError
 from masklet.files.error_translation import translate_write_errors
+from masklet.files.names import replace_surrogates
 from masklet.project.annotation_import import ImportedAnnotations, import_annotations
 from masklet.studio.annotation_files import list_annotation_files
 from masklet.studio.connection import Client
@@ -26,17 +27,19 @@ class TransferCommands:
 
     def list_annotations(self, client: Client) -> dict[str, Any]:
         """List the annotation files in the opened folders."""
-        return {"files": [str(path) for path in self._list_files()]}
+        return {"files": [*self._list_files()]}
 
     def import_annotations(self, client: Client, *, medium: int, path: str) -> dict[str, Any]:
         """Read one of the listed annotation files."""
-        found = next((one for one in self._list_files() if str(one) == path), None)
+        found = self._list_files().get(path)
         if found is None:
             raise InputNotFound("input-not-found", f"{path} is not an annotation file in the opened folders")
         return _summarize(import_annotations(self._workspace.project, medium, found))
 
-    def _list_files(self) -> list[Path]:
-        return list_annotation_files(self._workspace.folders, self._workspace.project.folder)
+    def _list_files(self) -> dict[str, Path]:
+        """Return the files by their paths in valid Unicode, since messages of clients have no lone surrogates."""
+        files = list_annotation_files(self._workspace.folders, self._workspace.project.folder)
+        return {replace_surrogates(str(path)): path for path in files}
 
 
 def import_content(workspace: Workspace, medium: int, name: str, content: bytes) -> dict[str, Any]:
