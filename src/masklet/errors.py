@@ -43,6 +43,7 @@ EXIT_STATUS: dict[str, int] = {
     "unknown-object": 65,
     "no-prompts": 2,
     "frame-missing": 65,
+    "tracker-busy": 75,
     "resume-mismatch": 78,
     "job-locked": 75,
     "session-broken": 65,
@@ -87,6 +88,7 @@ EXIT_STATUS: dict[str, int] = {
     "backend-missing": 69,
     "device-unavailable": 69,
     "out-of-memory": 75,
+    "forked-process": 70,
     "non-finite-output": 70,
     "onnx-failed": 70,
     "pictures-only": 69,
@@ -118,7 +120,7 @@ EXIT_STATUS: dict[str, int] = {
 }
 """Exit status of the command line for every error code."""
 
-RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory", "job-locked"})
+RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory", "job-locked", "tracker-busy"})
 """Codes of errors after which the same call may succeed later."""
 
 

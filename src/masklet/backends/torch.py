@@ -38,6 +38,7 @@ from masklet.backend import (
     pick_mask,
 )
 from masklet.backends.torch_device import parse_dtype, select_device
+from masklet.backends.torch_fork import FORK_GUARD
 from masklet.checkpoints import key_names
 from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, STRIDE, ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError
@@ -87,7 +88,9 @@ def build(
         CheckpointError: The weights do not fit the configuration.
         SettingsError: `dtype` or `input_size` is invalid.
         ResourceError: The device does not exist or its memory is full.
+        StateError: `forked-process`. The process was forked from one that has used PyTorch.
     """
+    FORK_GUARD.check()
     torch_dtype = parse_dtype(dtype)
     with torch.device("meta"):
         model = Sam2(config)
@@ -130,7 +133,10 @@ _translate_torch_errors = partial(translate_errors, RuntimeError, torch.OutOfMem
 def _inference(
     method: Callable[Concatenate[TorchBackend, P], R],
 ) -> Callable[Concatenate[TorchBackend, P], R]:
-    """Run a method in inference mode, translate PyTorch's errors, and fall back when memory is full."""
+    """Run a method in inference mode, translate PyTorch's errors, and fall back when memory is full.
+
+    The method raises `StateError` (`forked-process`) in a process that was forked after PyTorch was used.
+    """
 
     @wraps(method)
     def run(self: TorchBackend, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -138,6 +144,7 @@ def _inference(
             with torch.inference_mode(), _translate_torch_errors():
                 return method(self, *args, **kwargs)
 
+        FORK_GUARD.check()
         return self.fallback.run(call)
 
     return run

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import wraps
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from masklet.backend import NO_PROMPT, Backend, Decoded, Recall, describe
 from masklet.errors import PromptError, SettingsError, StateError, VideoError
@@ -28,6 +30,8 @@ from masklet.views.encoded_frame import EncodedFrame, FeatureCache
 from masklet.views.view import WHOLE_VIEW, Region, View, group_by_region
 
 Image = Any  # (H, W, 3) uint8 RGB
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SUGGESTION_DISTANCE = 5  # frames: masks this close to a prompt are not suggested
 
@@ -54,11 +58,29 @@ def check_settings(view: View, memory: MemoryPolicy, postprocessing: PostProcess
         raise SettingsError("bad-usage", f"{memory.name} cannot be combined with non-overlapping memories; {advice}")
 
 
+def _exclusive(method: Callable[Concatenate[Tracker, P], R]) -> Callable[Concatenate[Tracker, P], R]:
+    """Decorate a method of the tracker so that it raises `StateError` while another thread runs one."""
+
+    @wraps(method)
+    def run(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self._lock.acquire(blocking=False):
+            message = f"{method.__name__}() is called while another thread uses the tracker; share a lock between them"
+            raise StateError("tracker-busy", message)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._lock.release()
+
+    return run
+
+
 class Tracker:
     """Tracker of prompted objects in a video or a stream.
 
     Frames come in any order. A frame is passed as its number and its image, (H, W, 3) uint8 RGB, or as its number alone
     where the tracker has a video. Memory does not grow with the number of frames.
+
+    One thread at a time may call its methods; in others they raise `StateError` (`tracker-busy`) meanwhile.
 
     Args:
         backend: Backend with the model, `Segmenter.backend`.
@@ -106,6 +128,7 @@ class Tracker:
         self.stamps = count(1)
         self._features = FeatureCache(backend)
         self._frame: EncodedFrame | None = None
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         view = f", {self.view}" if self.view.has_regions else ""
@@ -117,6 +140,7 @@ class Tracker:
         return tuple(self.tracks)
 
     @refuse_sam2_arguments("tracker.prompt(frame, {}, image)")
+    @_exclusive
     def prompt(self, frame: int, prompts: Prompts, image: Image | None = None) -> Masks:
         """Prompt new or known objects on any frame.
 
@@ -158,6 +182,7 @@ class Tracker:
         masks = self.masks(frame)
         return replace(masks, warnings=check_masks(masks, by_object, frame))
 
+    @_exclusive
     def step(self, frame: int, image: Image | None = None, *, direction: int = 1) -> Masks:
         """Track all objects to a frame.
 
@@ -189,6 +214,7 @@ class Tracker:
             track.note_uncertainty(frame, uncertainty)
         return masks
 
+    @_exclusive
     def suggest(self) -> tuple[int, int] | None:
         """Suggest the frame to annotate next.
 
@@ -204,6 +230,7 @@ class Tracker:
         ]
         return (-max(uncertain)[1], max(uncertain)[2]) if uncertain else None
 
+    @_exclusive
     def masks(self, frame: int) -> Masks:
         """Return the masks of all objects on a frame. An object without a result there is hidden.
 
@@ -223,6 +250,7 @@ class Tracker:
         )
         return self.postprocessing.separate(self.postprocessing.fill_and_remove(masks))
 
+    @_exclusive
     def settle(self, frame: int, direction: int = 1) -> list[int]:
         """Make the best hypothesis of each object on a frame the result of the frames that led to it.
 
@@ -238,6 +266,7 @@ class Tracker:
         """
         return sorted({t for track in self.tracks.values() for t in track.settle(frame, direction, self.stamps)})
 
+    @_exclusive
     def remove_prompt(self, frame: int, object_id: int) -> None:
         """Remove an object's prompt on a frame. An object that loses its last prompt is removed.
 
@@ -251,6 +280,7 @@ class Tracker:
         if not track.prompts:
             self.remove_object(object_id)
 
+    @_exclusive
     def remove_object(self, object_id: int) -> None:
         """Remove an object. The masks of other objects do not change.
 
@@ -262,6 +292,7 @@ class Tracker:
         track.results.clear()
         track.recent.clear()
 
+    @_exclusive
     def save(self, path: str | Path) -> None:
         """Write prompts, masks, memories and the identity of the model to a session file, atomically.
 
