@@ -87,6 +87,48 @@ def test_the_coco_file_has_all_images(street: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.usefixtures("gray_world")
+@pytest.mark.parametrize(("mode", "names"), [("copy", ["b.png", "street.png"]), ("jpg", ["b.jpg", "street.jpg"])])
+def test_images_are_written_beside_the_coco_file(mode: str, names: list[str], street: Path, tmp_path: Path) -> None:
+    other, broken, out = tmp_path / "b.png", tmp_path / "a.png", tmp_path / "out"
+    Image.fromarray(np.ascontiguousarray(draw_boxes(OBJECTS)[:, :50])).save(other)
+    broken.write_bytes(street.read_bytes()[:90])
+    words = (broken, other, street, *GRID, "--format", "coco,csv", "--frames", mode, "--out", out)
+    assert run(*words) == 3
+    data = json.loads((out / "coco.json").read_text())
+    assert [row["file_name"] for row in data["images"]] == [f"images/{name}" for name in names]
+    for row in data["images"]:
+        with Image.open(out / row["file_name"]) as image:
+            assert image.size == (row["width"], row["height"])
+    if mode == "copy":
+        assert (out / "images" / "street.png").read_bytes() == street.read_bytes()
+    (out / "coco.json").unlink()
+    (out / "measurements.csv").unlink()
+    assert run(*words) == 73
+    assert run(*words, "--overwrite") == 3
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_images_are_not_written_into_the_folder_of_an_input(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    street.rename(image := tmp_path / "images" / "street.png")
+    before = image.read_bytes()
+    words = (image, *GRID, "--format", "coco", "--frames", "png", "--out", tmp_path, "--overwrite")
+    assert run(*words) == 2
+    assert "write to another folder with --out" in capsys.readouterr().err
+    assert image.read_bytes() == before and [*image.parent.iterdir()] == [image]
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_frames_of_a_video_are_written_and_need_a_format(clip: Path, tmp_path: Path) -> None:
+    words = (clip, *GRID, "--stop", "2", "--frames", "copy", "--out", tmp_path / "out")
+    assert run(*words, "--format", "png") == 2
+    assert run(*words, "--format", "coco") == 0
+    assert sorted(path.name for path in (tmp_path / "out" / "frames").iterdir()) == ["000.png", "001.png"]
+
+
+@pytest.mark.usefixtures("gray_world")
 def test_options_are_those_of_the_mask_generator(street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[MaskGeneratorOptions] = []
 

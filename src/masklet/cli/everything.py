@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console
+from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.mask_generator_options import MaskGeneratorArguments
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, ModelOptions, Overwrite, parse_formats
@@ -100,6 +101,9 @@ def everything(
             show_default="images: sa1b,overlay; video: png,overlay",
         ),
     ] = None,
+    frames: Annotated[
+        Frames | None, typer.Option(help=f"{EXPLANATION} Default: copy for labelme and yolo, none for the others.")
+    ] = None,
     spacing: SpacingOption = None,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -117,7 +121,7 @@ def everything(
 
       masklet everything clip.mp4 --points-per-side 16 --look-every 30 --most 20 --resume
     """
-    request = _Request(sources, generator.parse(), model, out, format, parse_spacing(spacing), overwrite, json)
+    request = _Request(sources, generator.parse(), model, out, format, frames, parse_spacing(spacing), overwrite, json)
     present = [source for source in sources if source.exists()] or sources[:1]  # missing files raise errors later
     if all(_is_image(source) for source in present):
         if given := video.find_given():
@@ -147,6 +151,7 @@ class _Request:
     model: ModelOptions
     out: Path | None
     formats: str | None
+    frames: Frames | None
     spacing: Spacing | None
     overwrite: bool
     json: bool
@@ -156,13 +161,16 @@ def _generate_from_images(arguments: _Request) -> int:
     from masklet.cli import everything_images
     from masklet.cli.console import print_warnings
 
+    formats = parse_formats(arguments.formats or "sa1b,overlay", everything_images.FORMATS)
+    shared = [form for name, form in everything_images.SHARED.items() if name in formats]
     request = everything_images.EverythingRequest(
         images=arguments.sources,
         options=arguments.generator,
-        formats=parse_formats(arguments.formats or "sa1b,overlay", everything_images.FORMATS),
+        formats=formats,
         out=arguments.out or Path("everything"),
         overwrite=arguments.overwrite,
         spacing=arguments.spacing,
+        frames=parse_frames(arguments.frames, shared),
     )
     everything_images.check(request)
     segmenter = arguments.model.load()
@@ -195,6 +203,7 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
     from masklet.masks.postprocessing import NO_POSTPROCESSING
 
     (source,) = arguments.sources
+    formats = [FORMATS[name] for name in parse_formats(arguments.formats or "png,overlay", FORMATS)]
     record = run(
         TrackRequest(
             source=source,
@@ -204,11 +213,12 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
             postprocessing=NO_POSTPROCESSING,
             policy=VideoPolicy(),
             out=arguments.out or Path(f"{Path(os.path.realpath(source)).stem}_everything"),
-            formats=[FORMATS[name] for name in parse_formats(arguments.formats or "png,overlay", FORMATS)],
+            formats=formats,
             resume=video.resume,
             overwrite=arguments.overwrite,
             auto_track=video.build(arguments.generator),
             spacing=arguments.spacing,
+            frames=parse_frames(arguments.frames, formats),
         )
     )
     if arguments.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ from PIL import Image
 
 from masklet.cli import console
 from masklet.cli.options import check_free
-from masklet.errors import MaskletError
+from masklet.errors import MaskletError, SettingsError
 from masklet.files.atomic import atomic_write, make_folder
-from masklet.formats import Clip, FileFormat
+from masklet.formats import Clip, Output
 from masklet.formats.coco import COCO
 from masklet.formats.csv_measurements import CSV_IMAGES
+from masklet.formats.image_dataset import DATASET_FORMATS
+from masklet.formats.image_layout import FrameMode
+from masklet.formats.job_folder import list_image_folders
 from masklet.image_sets.request_checks import check_stems
 from masklet.images import read_image
 from masklet.images.spacing import Spacing, read_spacing
@@ -43,6 +47,7 @@ class EverythingRequest:
     out: Path
     overwrite: bool
     spacing: Spacing | None = None
+    frames: FrameMode | None = None
 
     def files(self, image: Path) -> dict[str, Path]:
         """Return the files of one image by format, without those that all images share."""
@@ -51,15 +56,22 @@ class EverythingRequest:
     @property
     def shared(self) -> dict[str, Path]:
         """The files of all images by format."""
-        return {name: form.path_in(self.out) for name, form in _SHARED.items() if name in self.formats}
+        return {name: form.path_in(self.out) for name, form in SHARED.items() if name in self.formats}
+
+    @property
+    def image_folders(self) -> list[Path]:
+        """The folders of images beside the files of all images."""
+        if self.frames in (None, "none"):
+            return []
+        return [self.out / name for name in list_image_folders(SHARED[name] for name in self.shared)]
 
 
 @dataclass(slots=True)
 class _Results:
-    """The records of all images, and masks, names and spacings for the files that all share."""
+    """The records of all images, and masks, image files and spacings for the files that all share."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     frames: list[RleFrame] = field(default_factory=list)
     spacings: list[Spacing | None] = field(default_factory=list)
 
@@ -68,12 +80,13 @@ def check(request: EverythingRequest) -> None:
     """Check the output before the model is loaded, and create its folder.
 
     Raises:
-        SettingsError: Two images would be written to the same files.
-        ResourceError: A file exists and `overwrite` is not set, or the folder cannot be created.
+        SettingsError: Two images would be written to the same files, or an image would be replaced.
+        ResourceError: A file or folder exists and `overwrite` is not set, or the folder cannot be created.
     """
     check_stems(request.images)
     files = [path for image in request.images for path in request.files(image).values()]
-    check_free([*files, *request.shared.values()], overwrite=request.overwrite)
+    check_free([*files, *request.shared.values(), *request.image_folders], overwrite=request.overwrite)
+    _check_inputs_remain(request)
     make_folder(request.out)
 
 
@@ -90,11 +103,22 @@ def run(segmenter: Segmenter, request: EverythingRequest) -> list[dict[str, Any]
             results.records.append(console.record_failed_image(str(path), error, only=len(request.images) == 1))
     if results.frames:
         first, find_spacing = results.frames[0], results.spacings.__getitem__
-        clip = Clip(request.out.name, first.size, (), names=results.names, spacing_of=find_spacing)
-        for name, file in request.shared.items():
-            with atomic_write(file) as handle:
-                _SHARED[name].write(handle, results.frames, clip)
+        names, files = [path.name for path in results.images], results.images
+        clip = Clip(request.out.name, first.size, (), names=names, files=files, spacing_of=find_spacing)
+        output = Output(request.out, clip, request.frames)
+        for name in request.shared:
+            output.write_images(SHARED[name], results.frames)
+            output.write(SHARED[name], results.frames)
     return results.records
+
+
+def _check_inputs_remain(request: EverythingRequest) -> None:
+    """Raise `SettingsError` if images would be written into the folder of an input."""
+    folders = {Path(os.path.realpath(folder)) for folder in request.image_folders}
+    for image in request.images:
+        if Path(os.path.realpath(image)).parent in folders:
+            message = f"{image} is in the folder to which --frames {request.frames} writes images"
+            raise SettingsError("bad-usage", f"{message}; write to another folder with --out")
 
 
 def _generate(segmenter: Segmenter, path: Path, request: EverythingRequest, results: _Results) -> None:
@@ -109,7 +133,7 @@ def _generate(segmenter: Segmenter, path: Path, request: EverythingRequest, resu
             handle.write(_WRITERS[name][1](masks, image, path))
     if request.shared:
         results.frames.append(masks.encode_frame(len(results.frames)))
-        results.names.append(path.name)
+        results.images.append(path)
         needs_spacing = request.spacing is None and CSV_IMAGES.name in request.formats
         results.spacings.append(read_spacing(path) if needs_spacing else request.spacing)
         files |= request.shared
@@ -163,5 +187,7 @@ _WRITERS: dict[str, tuple[str, Callable[[GeneratedMasks, Image8, Path], bytes]]]
     "png": (".png", _encode_png),
     "overlay": (".overlay.jpg", _encode_overlay),
 }
-_SHARED: dict[str, FileFormat] = {form.name: form for form in (COCO, CSV_IMAGES)}
-FORMATS = (*_WRITERS, *_SHARED)
+SHARED = {name: DATASET_FORMATS[name] for name in (COCO.name, CSV_IMAGES.name)}
+"""Formats with one file for all images, by name."""
+
+FORMATS = (*_WRITERS, *SHARED)
