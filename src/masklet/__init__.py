@@ -64,7 +64,7 @@ _HOMES = {
     "open_images": "datasets.layouts",
     "open_video": "video",
     "read_image": "images",
-    "read_mask": "images",
+    "read_mask": "masks.mask_reader",
     "read_masks": "formats",
     "read_prompts": "image_sets.image_prompts",
     "save_masks": "formats",
@@ -157,7 +157,8 @@ if TYPE_CHECKING:
     from masklet.image_sets.image_prompts import read_prompts
     from masklet.image_sets.request import SegmentedImage
     from masklet.image_sets.segment_images import segment_images
-    from masklet.images import read_image, read_mask
+    from masklet.images import read_image
+    from masklet.masks.mask_reader import read_mask
     from masklet.masks.masks import Masks
     from masklet.masks.postprocessing import PostProcessing
     from masklet.masks.tracked_frame import TrackedFrame

@@ -15,9 +15,9 @@ from pycocotools.coco import COCO
 from masklet.cli import track_run
 from masklet.cli.main import main
 from masklet.formats import FORMATS, read_masks
-from masklet.images import read_mask
 from masklet.jobs import resume
 from masklet.masks import rle
+from masklet.masks.mask_reader import read_mask
 from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter

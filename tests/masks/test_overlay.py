@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from masklet.errors import ImageError
+from masklet.errors import ImageError, InputNotFound
 from masklet.masks import overlay
+from masklet.masks.masks import Masks
+from masklet.predict.generated_masks import GeneratedMasks
 
 GRAY = np.full((60, 80, 3), 100, np.uint8)
 
@@ -85,9 +90,23 @@ def test_a_soft_cutout_is_half_opaque_at_the_threshold():
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((60, 80), np.uint8), np.zeros((80, 60, 3), np.uint8), np.zeros((60, 80, 3)), "image.jpg"]
+    "image", [np.zeros((60, 81), np.uint8), np.zeros((80, 60, 3), np.uint8), Image.new("L", (8, 6))]
 )
-def test_an_image_of_another_shape_is_refused(image: object):
-    with pytest.raises(ImageError) as raised:
-        overlay.check_image(image, (60, 80))
+def test_an_image_of_another_size_is_refused(image: object):
+    with pytest.raises(ImageError, match="need their image of 80 × 60 pixels, got") as raised:
+        overlay.read_image_of_masks(image, (60, 80))
     assert raised.value.code == "bad-image"
+
+
+def test_images_of_masks_are_paths_arrays_and_pillow_images(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    masks = Masks.from_binary(image[None, ..., 0] > 99)
+    generated = GeneratedMasks((60, 80), ())
+    Image.fromarray(image).save(tmp_path / "image.png")
+    for source in (tmp_path / "image.png", str(tmp_path / "image.png"), Image.fromarray(image), image[:, ::1].copy()):
+        assert np.array_equal(masks.overlay(source), masks.overlay(image))
+        assert np.array_equal(masks.cutout(source), masks.cutout(image))
+        assert np.array_equal(masks.apply_effect(source, "blur"), masks.apply_effect(image, "blur"))
+        assert np.array_equal(generated.overlay(source), image)
+    with pytest.raises(InputNotFound):
+        masks.overlay("missing.png")

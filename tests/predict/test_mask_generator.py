@@ -15,8 +15,8 @@ from pycocotools import mask as coco
 from masklet.backend import Decoded, Features, Predictions, Query, Recall
 from masklet.config import EMBEDDED_MODEL, ModelDefaults
 from masklet.errors import SettingsError
-from masklet.images import read_mask
 from masklet.masks import rle
+from masklet.masks.mask_reader import read_mask
 from masklet.predict import mask_generator
 from masklet.predict.generated_masks import GeneratedMask, GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_in_steps, generate_masks

@@ -15,7 +15,7 @@ from masklet.datasets.label_files import read_labels
 from masklet.datasets.layouts import open_clips, open_images
 from masklet.errors import FormatError, MaskletWarning
 from masklet.formats import read_masks
-from masklet.images import read_mask
+from masklet.masks.mask_reader import read_mask
 from masklet.masks.soft_masks import is_soft_mask
 from support import dataset_layouts
 from support.annotation_samples import (

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from masklet.datasets.annotation import Annotation, annotation_from_label_map, annotation_from_masks, distinct_labels
 from masklet.files.image_files import JPEG_SUFFIXES
-from masklet.images import MAX_PIXELS, read_mask
+from masklet.images import MAX_PIXELS
 from masklet.images.image_file import decode_image, open_source
-from masklet.images.mask_reader import read_gray_palette
+from masklet.masks.mask_reader import read_gray_palette, read_mask
 from masklet.masks.soft_masks import harden
 
 _BLACK_AND_WHITE = frozenset({0, 255})

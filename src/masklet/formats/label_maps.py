@@ -14,10 +14,10 @@ from masklet.files.json_fields import name_errors
 from masklet.files.open_input import open_input
 from masklet.formats.format import Clip, FolderFormat
 from masklet.formats.frame_files import list_frames
-from masklet.images import read_mask
 from masklet.masks import rle
 from masklet.masks.label_map import make_label_map, write_label_map, write_mask
 from masklet.masks.labels import read_png_labels
+from masklet.masks.mask_reader import read_mask
 from masklet.masks.masks import Masks
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame

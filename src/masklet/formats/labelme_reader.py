@@ -20,10 +20,10 @@ from masklet.formats.frame_masks import ReadMask, build_frame, check_size
 from masklet.formats.object_numbers import Key, KeyMaker
 from masklet.formats.object_numbers import number_objects as number_keys
 from masklet.formats.skipped import SkippedAnnotations
-from masklet.images import read_mask
 from masklet.images.image_file import read_size
 from masklet.masks import rle
 from masklet.masks.labels import UNLABELED, read_label
+from masklet.masks.mask_reader import read_mask
 from masklet.masks.polygons import rasterize, read_vertices
 from masklet.masks.tracked_frame import TrackedFrame
 

@@ -15,7 +15,7 @@ from masklet.masks.labels import UNLABELED, number_classes
 
 def make_tensor(masks: NDArray[np.bool_]) -> Any:
     """Copy masks (N, H, W) into a `torch.Tensor`. Raises `BackendError` if PyTorch is not installed."""
-    return _import_optional("torch", 'pip install "masklet[torch]"').from_numpy(masks.copy())
+    return _import_optional("torch", "pip install torch").from_numpy(masks.copy())
 
 
 def make_detections(

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from masklet.config import CERTAIN_LOGIT
 from masklet.errors import BackendError, FormatError, MaskWarning, PromptError, SettingsError
 from masklet.files.atomic import atomic_write
+from masklet.images.image_source import ImageSource
 from masklet.masks import connected_components, effects, interop, mask_files, polygons, rle
 from masklet.masks import overlay as drawing
 from masklet.masks.crop import Crop
@@ -414,38 +415,40 @@ class Masks:
         """
         return interop.make_detections(self.binary, self.boxes, self.scores, self.object_ids, self.labels)
 
-    def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def overlay(self, image: ImageSource) -> NDArray[np.uint8]:
         """Draw each mask in the translucent color of its object, with an outline, on a copy of the image.
 
         Args:
-            image: RGB image (H, W, 3) uint8 of the masks' size.
+            image: The image of the masks: whatever `read_image` takes, such as a path or an array (H, W, 3) uint8 RGB.
 
         Raises:
-            ImageError: `bad-image`. The image has another shape or dtype.
+            ImageError: `bad-image`. The image has another size than the masks. Also the errors of `read_image`.
         """
-        return drawing.draw_overlay(drawing.check_image(image, self.size), self._iterate_binary(), self.object_ids)
+        return drawing.draw_overlay(
+            drawing.read_image_of_masks(image, self.size), self._iterate_binary(), self.object_ids
+        )
 
-    def cutout(self, image: NDArray[np.uint8], *, soft: bool = False) -> NDArray[np.uint8]:
+    def cutout(self, image: ImageSource, *, soft: bool = False) -> NDArray[np.uint8]:
         """Cut out the pixels that belong to any mask.
 
         Args:
-            image: RGB image (H, W, 3) uint8 of the masks' size.
+            image: The image of the masks: whatever `read_image` takes, such as a path or an array (H, W, 3) uint8 RGB.
             soft: Use the sigmoid of the logits as alpha, so that edges fade out. By default alpha is 0 or 255.
 
         Returns:
             RGBA image (H, W, 4) uint8.
 
         Raises:
-            ImageError: `bad-image`. The image has another shape or dtype.
+            ImageError: `bad-image`. The image has another size than the masks. Also the errors of `read_image`.
         """
-        checked = drawing.check_image(image, self.size)
+        checked = drawing.read_image_of_masks(image, self.size)
         if soft:
             return drawing.cut_out(checked, drawing.make_soft_alpha(self._iterate_logits(), self.size))
         return drawing.cut_out(checked, drawing.make_binary_alpha(self._iterate_binary(), self.size))
 
     def apply_effect(
         self,
-        image: NDArray[np.uint8],
+        image: ImageSource,
         effect: str,
         *,
         background: str | Sequence[int] | NDArray[np.uint8] = effects.WHITE,
@@ -458,7 +461,7 @@ class Masks:
         - `background`: the background is replaced.
 
         Args:
-            image: RGB image (H, W, 3) uint8 of the masks' size.
+            image: The image of the masks: whatever `read_image` takes, such as a path or an array (H, W, 3) uint8 RGB.
             effect: Name of the effect.
             background: What replaces the background: a color (its CSS name or RGB values), or an image (h, w, 3) uint8,
                 scaled and cropped to cover the masks' image.
@@ -467,11 +470,11 @@ class Masks:
             RGB image (H, W, 3) uint8.
 
         Raises:
-            ImageError: `bad-image`. The image has another shape or dtype.
+            ImageError: `bad-image`. The image has another size than the masks. Also the errors of `read_image`.
             SettingsError: `bad-usage`. There is no such effect, or the background is invalid.
         """
         apply = effects.find_effect(effect)
-        checked = drawing.check_image(image, self.size)
+        checked = drawing.read_image_of_masks(image, self.size)
         alpha = effects.make_alpha_of_logits(self._iterate_logits(), self.size)
         return apply(checked, alpha, effects.check_background(background))
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import ImageError
+from masklet.images import read_image
+from masklet.images.image_source import ImageSource
 
 OPACITY = 0.45  # of the color inside a mask
 _COLORS = (
@@ -78,14 +80,16 @@ def make_soft_alpha(logits: Iterable[NDArray[Any]], size: tuple[int, int]) -> ND
     return np.asarray(np.rint(255 / (1 + np.exp(-highest.clip(-50, 50)))).astype(np.uint8))
 
 
-def check_image(image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return `image` as a contiguous array. Raises `ImageError` unless it is (H, W, 3) uint8 of `size` (H, W)."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (*size, 3):
-        actual = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(
-            "bad-image", f"the masks need their image as uint8 ({size[0]}, {size[1]}, 3) RGB, got {actual}"
-        )
-    return np.ascontiguousarray(image)
+def read_image_of_masks(image: ImageSource, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read an image and check that it has the size (H, W) of its masks.
+
+    Raises the errors of `read_image`, and `ImageError` (`bad-image`) for another size.
+    """
+    pixels = read_image(image)
+    if pixels.shape[:2] != size:
+        (height, width), sizes = size, f"{pixels.shape[1]} × {pixels.shape[0]}"
+        raise ImageError("bad-image", f"the masks need their image of {width} × {height} pixels, got {sizes}")
+    return np.ascontiguousarray(pixels)
 
 
 def _tint(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], rgb: tuple[int, int, int]) -> None:

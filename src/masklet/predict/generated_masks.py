@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from masklet.config import CERTAIN_LOGIT
 from masklet.files.atomic import atomic_write
+from masklet.images.image_source import ImageSource
 from masklet.masks import overlay as drawing
 from masklet.masks import rle
 from masklet.masks.label_map import write_label_map
@@ -127,19 +128,19 @@ class GeneratedMasks:
             labels[rle.decode(self.masks[position].rle)] = position + 1
         return labels
 
-    def overlay(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def overlay(self, image: ImageSource) -> NDArray[np.uint8]:
         """Draw all masks in translucent colors on a copy of the image, smaller ones over larger ones.
 
         Args:
-            image: The image, (H, W, 3) uint8 RGB.
+            image: The image: whatever `read_image` takes, such as a path or an array (H, W, 3) uint8 RGB.
 
         Raises:
-            ImageError: `bad-image`. The image has another shape or dtype.
+            ImageError: `bad-image`. The image has another size than the masks. Also the errors of `read_image`.
         """
         order = self.order_by_area()
         masks = (rle.decode(self.masks[position].rle) for position in order)
         ids = [position + 1 for position in order]
-        return drawing.draw_overlay(drawing.check_image(image, self.size), masks, ids)
+        return drawing.draw_overlay(drawing.read_image_of_masks(image, self.size), masks, ids)
 
     def order_by_area(self) -> list[int]:
         """Return the positions of the masks by descending area."""
