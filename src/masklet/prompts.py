@@ -18,6 +18,7 @@ MAX_POINTS = 1000  # per object and frame, which bounds the cost of attention
 MAX_LABEL_LENGTH = 200  # characters
 MARGIN_PX = 0.5  # a point up to this far outside the image is moved to its edge
 EXAMPLE = "click(230, 150)"  # the prompt that an error message shows if the arguments do not suggest one
+_MASK_STEP = 8  # the sides of the squares that networks take and return are multiples of it
 _SHOWN = 4  # points or boxes in an error message or a repr
 _NOT_IN_LABELS = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: control characters, surrogates, line separators
 
@@ -33,8 +34,8 @@ class Prompt:
         points: Points (P, 2) float32 xy in pixels of the image, the corners of a box first.
         labels: Labels (P,) int32 of the points: 0 negative click, 1 positive click, 2 and 3 top-left and bottom-right
             corner of a box.
-        mask: A mask (H, W) bool of any size, which covers the whole image. An empty mask means that the object is
-            absent.
+        mask: A mask (H, W) bool, which covers the whole image at any resolution. An empty mask means that the object
+            is absent.
         label: Label of the object, the name of its class, or None: 1 to 200 characters on one line. White space around
             it is removed.
 
@@ -85,7 +86,10 @@ class Prompt:
 
         Raises:
             PromptError: Both have a box, both have a mask, or both have a label and the labels differ.
+            TypeError: `other` is not a prompt.
         """
+        if not isinstance(other, Prompt):
+            return NotImplemented
         if self.label and other.label and self.label != other.label:
             raise _error(f"a prompt takes one label, got {self.label!r} and {other.label!r}")
         if self.mask is not None and other.mask is not None:
@@ -100,6 +104,20 @@ class Prompt:
     def point_count(self) -> int:
         """Number of points; a box counts as two."""
         return len(self.points)
+
+    def check_fits(self, size: tuple[int, int]) -> None:
+        """Check that the prompt can be of an image of `size` (H, W).
+
+        Raises:
+            PromptError: `bad-prompt`. A point lies outside the image by more than half a pixel. `mask-shape`. The mask
+                is of an image of other proportions.
+        """
+        self.normalize_points(size)
+        if self.mask is None or _has_proportions(self.mask.shape, size) or not self.mask.any():
+            return
+        (height, width), (mask_height, mask_width) = size, self.mask.shape
+        message = f"a mask of {mask_width} × {mask_height} pixels does not fit an image of {width} × {height}"
+        raise PromptError("mask-shape", f"{message}; pass a mask of the whole image, in its proportions")
 
     def normalize_points(self, size: tuple[int, int]) -> NDArray[np.float64]:
         """Convert the points to fractions of an image.
@@ -200,8 +218,9 @@ def mask(array: Any, *, label: str | None = None) -> Prompt:
     """Make a prompt of a mask.
 
     Args:
-        array: A mask (H, W) of any size, which covers the whole image. Leading axes of length 1 are removed. Booleans
-            and whole numbers are the object where they are not 0, fractions in [0, 1] where they are at least 0.5.
+        array: A mask (H, W), which covers the whole image: of its size or its proportions, or a square of the network,
+            whose side is a multiple of 8. Leading axes of length 1 are removed. Booleans and whole numbers are the
+            object where they are not 0, fractions in [0, 1] where they are at least 0.5.
         label: Label of the object, the name of its class.
 
     Returns:
@@ -246,6 +265,13 @@ def absent(*, label: str | None = None) -> Prompt:
         >>> frames = model.track("dog.mp4", {0: {1: masklet.click(230, 150)}, 40: {1: masklet.absent()}})
     """
     return Prompt(np.zeros((0, 2), np.float32), np.zeros(0, np.int32), np.zeros((1, 1), bool), label)
+
+
+def _has_proportions(mask: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Return whether a mask (h, w) covers an image (H, W): scaled and rounded, or a square of the network."""
+    (h, w), (height, width) = mask, size
+    is_of_network = h == w and h % _MASK_STEP == 0
+    return is_of_network or abs(h * width - w * height) <= max(height, width)
 
 
 def group_by_object(prompts: Prompts, call: str = "predict({})") -> dict[int, Prompt]:

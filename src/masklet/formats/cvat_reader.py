@@ -92,6 +92,8 @@ class _Document:
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Handle the start of an element."""
+        if not self.elements and name != "annotations":
+            raise ValueError(f"its root element is <{name}>, not <annotations>")
         self.elements.append(name)
         if self.ignored:
             return

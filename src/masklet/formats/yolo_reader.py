@@ -25,6 +25,8 @@ from masklet.masks import rle
 from masklet.masks.polygons import rasterize, read_vertices
 from masklet.masks.tracked_frame import TrackedFrame
 
+_MAX_FRACTION = 4  # shapes may extend beyond the image, but coordinates above this are pixels
+
 
 def read(path: Path) -> Iterator[TrackedFrame]:
     """Read the frames of a folder with `labels/` and the names of the classes, in `data.yaml` or `classes.txt`.
@@ -102,6 +104,8 @@ def _parse_line(line: str) -> _Line:
             raise ValueError(f"the score {extra} is not finite")
         numbers = np.array(values, np.float64)
         outline = _box_outline(*numbers.tolist()) if len(numbers) == 4 else numbers.reshape(-1, 2)
+        if np.abs(outline).max(initial=0) > _MAX_FRACTION:
+            raise ValueError("the coordinates are pixels, not fractions")
         number = float(class_id)  # some tools write 0.0
         if not number.is_integer():
             raise ValueError("the class is no whole number")
@@ -112,7 +116,9 @@ def _parse_line(line: str) -> _Line:
 
 
 def _box_outline(x: float, y: float, width: float, height: float) -> NDArray[np.float64]:
-    """Return the corners of a box, given by its center and its size."""
+    """Return the corners of a box, given by its center and its size. Raises `ValueError` for a negative size."""
+    if width < 0 or height < 0:
+        raise ValueError("the size of the box is negative")
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float64)
     return np.asarray((x, y) + corners * (width / 2, height / 2))
 

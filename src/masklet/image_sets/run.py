@@ -119,7 +119,7 @@ class _Run:
         key = fingerprint_image(path, request.prompts_of(path)) if self._log else None
         known = self._log.read(key) if self._log and key else None
         if known is not None:
-            missing = {name: file for name, file in files.items() if not output_exists(file)}
+            missing = {name: file for name, file in files.items() if not _is_written(file)}
             if not needs_logits(missing):
                 return self._restore(position, path, known, key, missing)
         may_replace = request.overwrite or (request.resume and self._log is not None)
@@ -211,6 +211,11 @@ class _FinishedImages:
             frame = self._log.read(item) if self._log and isinstance(item, str) else item
             assert isinstance(frame, RleFrame), "a finished image is in the log"
             yield replace(frame, index=position)
+
+
+def _is_written(path: Path) -> bool:
+    """Return whether a file exists and has content; a crash of the system can leave an empty one."""
+    return output_exists(path) and path.stat().st_size > 0
 
 
 def _describe(model: Segmenter, request: ImageSetRequest) -> dict[str, Any]:

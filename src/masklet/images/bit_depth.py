@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,13 @@ def check_range(value_range: Range | None) -> None:
     """Raise `SettingsError` for a range that is neither None nor (low, high) with low < high."""
     if value_range is None:
         return
-    low, high = value_range
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise SettingsError("bad-usage", f"value_range must be (low, high) with low < high, got {value_range}")
+    try:
+        low, high = value_range
+        is_valid = -math.inf < low < high < math.inf
+    except (TypeError, ValueError):  # not two, or no numbers
+        is_valid = False
+    if not is_valid:
+        raise SettingsError("bad-usage", f"value_range must be (low, high) with low < high, got {value_range!r:.60}")
 
 
 def warn_depth_reduced(bits: int = 16) -> None:

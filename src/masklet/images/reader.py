@@ -19,7 +19,7 @@ from masklet.images.image_file import (
     translate_image_errors,
 )
 from masklet.images.image_source import ImageSource
-from masklet.images.in_memory import array_to_rgb, tensor_to_rgb
+from masklet.images.in_memory import array_to_rgb, check_sides, tensor_to_rgb
 
 
 def read_image(
@@ -84,6 +84,7 @@ def _decode_pil(image: Image.Image, max_pixels: int) -> DecodedImage:
     """Decode a PIL image; one straight from a file is not decoded yet and may not be upright."""
     name = "the PIL image"
     if not isinstance(image, ImageFile.ImageFile):
+        check_sides(*image.size, name)
         return DecodedImage(image, name)
     with translate_image_errors(name):
         return decode_opened(image, name, max_pixels)

@@ -1,0 +1,87 @@
+"""Reports of the second audit: inputs of newcomers, converters and Python users that were read wrongly or unclearly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import masklet
+from masklet.cli.main import main
+from masklet.errors import FormatError, ImageError, MaskletWarning, SettingsError
+from masklet.formats import read_masks
+from support.annotation_samples import read_areas, write_photo, write_text
+
+SQUARE = "0.125 0.166667 0.375 0.166667 0.375 0.5 0.125 0.5"  # 400 pixels
+
+
+def write_yolo(folder: Path, *lines: str) -> Path:
+    write_photo(folder / "images/a.jpg")
+    write_text(folder / "data.yaml", "names:\n  0: a\n")
+    write_text(folder / "labels/a.txt", "\n".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("0 10 10 30 10 30 30 10 30", id="pixels"),
+        pytest.param("0 20 20 20 20", id="a box in pixels"),
+        pytest.param("0 0.5 0.5 -0.5 0.5", id="negative width"),
+        pytest.param("0 0.5 0.5 0.5 -0.5", id="negative height"),
+    ],
+)
+def test_yolo_shapes_that_are_no_fractions_of_the_image_are_skipped(line: str, tmp_path: Path) -> None:
+    path = write_yolo(tmp_path, f"0 {SQUARE}", line)
+    with pytest.warns(MaskletWarning, match=r"skipped 1 line: 1 broken \(.*a\.txt, line 2: expected a class"):
+        assert read_areas(path) == [[400]]
+
+
+def test_yolo_shapes_may_extend_beyond_the_image(tmp_path: Path) -> None:
+    assert read_areas(write_yolo(tmp_path, "0 0.5 0.5 3 3", "0 -1 0 1 0 1 1 -1 1")) == [[4800, 4800]]
+
+
+@pytest.mark.parametrize(
+    "text", ["<annotation><object><name>dog</name></object></annotation>", "<svg xmlns='http://www.w3.org/2000/svg'/>"]
+)
+def test_xml_of_other_formats_is_not_a_cvat_file_without_objects(text: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.xml", text)
+    with pytest.raises(FormatError, match=r"not a CVAT annotation file: its root element is <(annotation|svg)>"):
+        list(read_masks(path))
+
+
+@pytest.mark.parametrize("other", [5, None, "click", (3, 4)])
+def test_a_prompt_is_combined_with_prompts_only(other: object) -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        masklet.click(3, 3) + other  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("value", ["auto", "01", (0, 1, 2), (0,), 5, ("a", "b"), (None, 1), (0, float("inf"))])
+def test_a_range_of_values_is_two_ascending_numbers(value: object) -> None:
+    image = np.zeros((4, 4), np.float32)
+    with pytest.raises(SettingsError, match="value_range must be") as error:
+        masklet.read_image(image, value_range=value)  # type: ignore[arg-type]
+    assert error.value.code == "bad-usage"
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (65_536, 1)])
+def test_a_pil_image_has_sides_that_are_read(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=r"the PIL image is .* sides must be from 1") as error:
+        masklet.read_image(Image.new("RGB", size))
+    assert error.value.code == "bad-dimensions"
+
+
+def test_resume_writes_files_of_images_that_are_empty(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png")
+    write_photo(tmp_path / "b.png")
+    command = ["segment", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--box", "10,10,30,30", "--zoom", "0"]
+    command += ["--input-size", "128", "--format", "png,rle,overlay", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    whole = {path: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert len(whole) == 6
+    for path in whole:
+        path.write_bytes(b"")
+    assert main([*command, "--resume"]) == 0
+    assert {path: path.read_bytes() for path in whole} == whole
