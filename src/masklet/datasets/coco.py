@@ -15,8 +15,8 @@ from masklet.datasets.dataset import AnnotatedImage, Dataset, Images
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.error_translation import translate_read_errors
 from masklet.files.json_fields import Fields, read_json
-from masklet.files.names import check_relative
-from masklet.formats.coco_reader import CocoAnnotation, CocoImage, clean_file_name, list_image_folders, parse
+from masklet.files.names import check_relative, clean_file_name
+from masklet.formats.coco_reader import CocoAnnotation, CocoImage, list_image_folders, parse
 from masklet.formats.skipped import SkippedAnnotations
 from masklet.images import read_image
 

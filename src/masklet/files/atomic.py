@@ -77,7 +77,7 @@ def atomic_link(source: Path, path: Path) -> bool:
         except (OSError, NotImplementedError):
             return False
         with translate_write_errors(target):
-            part.replace(target)
+            _replace(part, target)
             sync_folder(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -141,8 +141,19 @@ def _folder_error(folder: Path, cause: OSError) -> ResourceError:
 def move_into_place(part: Path, target: Path) -> None:
     """Flush a finished file to the disk and rename it to `target`, which is replaced. Raises `OSError`."""
     _sync_file(part)
-    part.replace(target)
+    _replace(part, target)
     sync_folder(target.parent)
+
+
+def _replace(part: Path, target: Path) -> None:
+    """Rename a file to `target`, which is replaced. Raises `OSError`."""
+    try:
+        part.replace(target)
+    except PermissionError as cause:  # the folder is writable, since `part` was made in it
+        if not target.is_file():
+            raise
+        message = f"{target} cannot be replaced: {cause.strerror}; close the program that has it open and run it again"
+        raise ResourceError("output-unwritable", message) from cause
 
 
 def _sync_file(part: Path) -> None:

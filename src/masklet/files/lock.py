@@ -12,7 +12,7 @@ from masklet.errors import StateError
 
 
 class LockingUnsupported(OSError):
-    """The file system has no locks."""
+    """The file system or this Python has no locks."""
 
 
 class Lock:
@@ -24,7 +24,7 @@ class Lock:
 
     Raises:
         StateError: `job-locked`. Another process holds the lock.
-        LockingUnsupported: The file system has no locks.
+        LockingUnsupported: The file system or this Python has no locks.
         OSError: The file cannot be opened or written.
     """
 
@@ -55,15 +55,9 @@ class Lock:
 def _try_lock(descriptor: int, *, wait: bool) -> bool:
     """Lock an open file. Return False if another process holds the lock."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which stays readable
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        _lock(descriptor, wait=wait)
+    except ImportError as cause:
+        raise LockingUnsupported(errno.ENOSYS, f"this Python cannot lock files, it has no {cause.name}") from cause
     except OSError as cause:
         if cause.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
             raise LockingUnsupported(cause.errno, cause.strerror) from cause
@@ -71,3 +65,16 @@ def _try_lock(descriptor: int, *, wait: bool) -> bool:
     finally:
         os.lseek(descriptor, 0, os.SEEK_SET)
     return True
+
+
+def _lock(descriptor: int, *, wait: bool) -> None:
+    """Lock an open file. Raises `OSError`, and `ImportError` where Python lacks the module for it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which stays readable
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

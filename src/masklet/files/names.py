@@ -7,6 +7,8 @@ masklet read, write or delete files elsewhere. Every reader calls `check_name` o
 from __future__ import annotations
 
 import re
+import sys
+from typing import Any
 
 from masklet.errors import FormatError, InputNotFound
 
@@ -16,6 +18,9 @@ MAX_PATH_BYTES = 4096
 """Limit of a whole path on Linux."""
 
 _SHOWN = 60  # characters of a name in a message
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE | re.DOTALL)
+"""Names of devices on Windows, in any folder and with any suffix."""
+_NOT_ON_WINDOWS = re.compile(r'[\x00-\x1f"*:<>?|]')
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -33,6 +38,14 @@ def replace_non_xml(text: str) -> str:
     return _NOT_IN_XML.sub("\ufffd", text)
 
 
+def clean_file_name(name: Any) -> Any:
+    """Return a file name with slashes for the backslashes of Windows, and without parts that are `.`."""
+    if not isinstance(name, str):
+        return name
+    parts = name.replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part != ".") if len(parts) > 1 else name
+
+
 def check_name(name: object, source: object) -> str:
     """Return `name` after checking that it is a single component of a path and does not lead elsewhere.
 
@@ -43,7 +56,8 @@ def check_name(name: object, source: object) -> str:
     Raises:
         FormatError: `dataset-broken`. The name is not text, is empty, consists of dots and spaces, begins with a drive
             letter, or holds a slash, a backslash, a NUL or a lone surrogate.
-        InputNotFound: `input-unreadable`. The name is longer than `MAX_NAME_BYTES`, so no file has it.
+        InputNotFound: `input-unreadable`. The name is longer than `MAX_NAME_BYTES`, or Windows runs and reserves it, so
+            no file has it.
     """
     text = _require_text(name, source)
     if "/" in text:
@@ -62,7 +76,7 @@ def check_relative(name: object, source: object) -> str:
     Raises:
         FormatError: `dataset-broken`. The path is absolute, or `check_name` refuses one of its components.
         InputNotFound: `input-unreadable`. The path is longer than `MAX_PATH_BYTES`, or one of its components than
-            `MAX_NAME_BYTES`, so no file has it.
+            `MAX_NAME_BYTES`, or Windows runs and reserves a component, so no file has it.
     """
     text = _require_text(name, source)
     if text.startswith("/"):
@@ -98,6 +112,22 @@ def _check_component(component: str, name: str, source: object) -> None:
             raise _refuse(name, source, f"holds {description}")
     if _count_bytes(component) > MAX_NAME_BYTES:
         raise _too_long(name, source, MAX_NAME_BYTES)
+    if sys.platform == "win32":
+        _check_on_windows(component, name, source)
+
+
+def _check_on_windows(component: str, name: str, source: object) -> None:
+    """Raise for a component that Windows reads as a device, as a stream of another file, or without its end."""
+    reason = ""
+    if _DEVICES.fullmatch(component):
+        reason = "it is that of a device"
+    elif component.endswith((".", " ")):
+        reason = "it ends with a dot or a space"
+    elif character := _NOT_ON_WINDOWS.search(component):
+        reason = f"it holds {character[0]!r}"
+    if reason:
+        message = f"{source}: Windows has no files with the name {_shorten(name)}: {reason}; rename the file"
+        raise InputNotFound("input-unreadable", message, path=str(source))
 
 
 def _count_bytes(text: str) -> int:

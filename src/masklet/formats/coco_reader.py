@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from masklet.errors import FormatError, MaskletError
 from masklet.files.json_fields import Fields, name_errors, read_fields
-from masklet.files.names import check_relative
+from masklet.files.names import check_relative, clean_file_name
 from masklet.formats.frame_masks import MAX_SCORE, ReadMask, build_frame, check_size
 from masklet.formats.object_numbers import count_from_one
 from masklet.formats.skipped import SkippedAnnotations
@@ -126,14 +126,6 @@ def name_category(row: Fields, categories: Mapping[int | str, str]) -> str:
         return categories.get(row.identifier("category_id"), "")
     except FormatError:
         return ""
-
-
-def clean_file_name(name: Any) -> Any:
-    """Return a file name with slashes for the backslashes of Windows, and without parts that are `.`."""
-    if not isinstance(name, str):
-        return name
-    parts = name.replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part != ".") if len(parts) > 1 else name
 
 
 def list_image_folders(annotations: Path) -> list[Path]:

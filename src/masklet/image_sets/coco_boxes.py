@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from masklet.files.json_fields import Fields, name_errors
-from masklet.formats.coco_reader import clean_file_name, name_category, read_categories
+from masklet.files.names import clean_file_name
+from masklet.formats.coco_reader import name_category, read_categories
 from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks.labels import read_label
 from masklet.prompts import Prompt, box

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from masklet.errors import FormatError, PromptError
-from masklet.files.names import check_relative
+from masklet.files.names import check_relative, clean_file_name
 from masklet.files.open_input import open_input
 from masklet.files.text_files import decode_text
 from masklet.prompts import Prompt, box, click
@@ -77,7 +77,7 @@ def _parse_row(values: list[str], header: list[str], path: Path, where: str) -> 
     if len(values) > len(header) and any(values[len(header) :]):
         _fail(path, where, f"{len(values)} values for {len(header)} columns")
     row = dict(zip(header, values, strict=False))
-    image = check_relative(row.get("image", "").replace("\\", "/"), where)
+    image = check_relative(clean_file_name(row.get("image", "")), where)
     object_id = _parse_object(row, path, where)
     try:
         prompt = _parse_part(row, path, where)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from masklet.errors import FormatError, PromptError
 from masklet.files.json_fields import Fields, read_json
-from masklet.files.names import check_relative
+from masklet.files.names import check_relative, clean_file_name
 from masklet.formats import masks_at
 from masklet.masks import rle
 from masklet.prompts import Prompt, absent, box, clicks, mask
@@ -107,7 +107,7 @@ def _parse_image(row: _Row) -> str:
         raise row.error(": an image has no frames; 'image' is the name of the image, such as \"cat.jpg\"")
     if "image" not in row.fields:
         raise row.error(' names no image; add a field \'image\', such as "image": "cat.jpg"')
-    return check_relative(row.fields.get("image"), row.where)
+    return check_relative(clean_file_name(row.fields.get("image")), row.where)
 
 
 def _parse_prompt(row: _Row, frame: int, object_id: int) -> Prompt:
@@ -148,7 +148,7 @@ def _parse_mask(row: _Row, frame: int, object_id: int) -> Prompt | None:
         return mask(rle.decode(value))
     if not isinstance(value, str):
         raise PromptError("bad-prompt", f"a mask must be a file name or a COCO RLE, got {value!r:.60}")
-    masks = masks_at(row.path.parent / check_relative(value, row.path), frame)
+    masks = masks_at(row.path.parent / check_relative(clean_file_name(value), row.path), frame)
     one = masks if len(masks) == 1 else masks.of(object_id)
     return mask(one.binary[0], label=one.labels[0])
 

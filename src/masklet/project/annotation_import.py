@@ -10,9 +10,10 @@ from typing import Any
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, read_json
 from masklet.files.junk_files import skip_junk
+from masklet.files.names import clean_file_name
 from masklet.files.open_input import require_input
 from masklet.formats import read_masks
-from masklet.formats.coco_reader import clean_file_name, list_image_folders, parse
+from masklet.formats.coco_reader import list_image_folders, parse
 from masklet.formats.cvat_reader import read_image_names
 from masklet.formats.frame_files import list_frames
 from masklet.formats.labelme_reader import is_labelme_folder
