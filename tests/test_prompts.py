@@ -181,3 +181,18 @@ def test_an_invalid_label_is_refused(label: Any) -> None:
 @pytest.mark.parametrize("label", ["Straßenlaterne", "犬", "سگ‌ها", "👩‍🚀", 'a; b, c: "d" <e> & #f', "x" * 200])
 def test_a_label_may_be_any_text_on_one_line(label: str) -> None:
     assert click(1, 2, label=label).label == label
+
+
+@pytest.mark.parametrize("shape", [(300, 451), (150, 226), (600, 902), (75, 113), (256, 256), (64, 64), (1, 1)])
+def test_a_mask_covers_the_image_at_any_resolution(shape: tuple[int, int]) -> None:
+    mask(np.ones(shape)).check_fits((300, 451))
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (480, 854), (451, 300), (300, 300), (300, 455)])
+def test_a_mask_of_other_proportions_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(
+        PromptError, match=rf"a mask of {shape[1]} × {shape[0]} pixels does not fit .* 451 × 300"
+    ) as caught:
+        mask(np.ones(shape)).check_fits((300, 451))
+    assert caught.value.code == "mask-shape"
+    absent().check_fits((300, 451))

@@ -217,7 +217,7 @@ class Segmenter:
             Masks at the image's size, one per object in the order of `prompts`.
 
         Raises:
-            PromptError: A point lies outside the image, or an argument is not a prompt.
+            PromptError: A point lies outside the image, a mask has other proportions, or an argument is not a prompt.
             InputNotFound: The file does not exist.
             ImageError: The image cannot be read.
         """
@@ -300,7 +300,7 @@ class Segmenter:
         check_direction(direction)
         video = _open(source)
         for prompt in (prompt for by_object in schedule.values() for prompt in by_object.values()):
-            prompt.normalize_points(video.size)
+            prompt.check_fits(video.size)
         if hasattr(video, "frames"):
             traversal = plan_traversal(len(video), schedule, direction=direction, start=start, stop=stop)
             tracker = self._create_tracker(TraversedVideo(video, traversal), len(video), postprocessing)

@@ -249,6 +249,19 @@ def test_p2_9_an_error_in_a_batch_names_its_image(tmp_path: Path, capsys: pytest
     assert f"masklet: error: {tmp_path / 'b.png'}: (40, 40) lies outside" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("gray_world")
+@pytest.mark.parametrize("command", ["segment", "track"])
+def test_p2_8_a_mask_of_another_image_is_not_stretched(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "0.png")
+    Image.new("L", (10, 10), 255).save(tmp_path / "mask.png")
+    words = (command, tmp_path / "images", "--mask", tmp_path / "mask.png", "--out", tmp_path / "out")
+    assert main([*map(str, words)]) == 65
+    assert "a mask of 10 × 10 pixels does not fit an image of 60 × 40" in capsys.readouterr().err
+
+
 def test_p3_an_error_about_the_kind_of_a_file_names_its_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

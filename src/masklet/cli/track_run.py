@@ -93,7 +93,7 @@ def check_prompts(schedule: Schedule, size: tuple[int, int], formats: Sequence[F
     """
     for prompts in schedule.values():
         for prompt in prompts.values():
-            prompt.normalize_points(size)
+            prompt.check_fits(size)
         if PNG in formats:
             check_object_ids(prompts)
 

@@ -103,7 +103,7 @@ class EmbeddedImage:
         """
         by_object = group_by_object(prompts)
         for prompt in by_object.values():
-            prompt.normalize_points(self.size)  # before anything is computed
+            prompt.check_fits(self.size)  # before anything is computed
         refined = _select_refined(by_object, refine)
         objects = {
             key: PromptedObject(prompt, _find_mask(refined[key], self.size) if key in refined else None)

@@ -70,14 +70,14 @@ class References:
             The masks of the prompted objects on this image.
 
         Raises:
-            PromptError: A point lies outside the image, or an argument is not a prompt.
+            PromptError: A point lies outside the image, a mask has other proportions, or an argument is not a prompt.
             InputNotFound: The file does not exist.
             ImageError: The image cannot be read.
         """
         by_object = group_by_object(prompts, "references.add(image, {})")
         frame = self._open(image)
         for prompt in by_object.values():
-            prompt.normalize_points(frame.size)  # before any object changes
+            prompt.check_fits(frame.size)  # before any object changes
         objects = {key: PromptedObject(prompt) for key, prompt in by_object.items()}
         found: dict[int, _FoundObject] = {}
         for region, predicted in predict_prompts(frame, self._view, VIDEO_RULES, objects):

@@ -159,14 +159,14 @@ class Tracker:
             The masks of all objects on the frame. Their `warnings` are about the prompted objects.
 
         Raises:
-            PromptError: A point lies outside the frame, or an argument is not a prompt.
+            PromptError: A point lies outside the frame, a mask has other proportions, or an argument is not a prompt.
             StateError: The image is missing.
             VideoError: The image has another size than earlier frames.
         """
         by_object = group_by_object(prompts, f"tracker.prompt({frame if isinstance(frame, int) else 0}, {{}}, image)")
         opened = self._open(frame, image)
         for prompt in by_object.values():
-            prompt.normalize_points(opened.size)  # before any object changes
+            prompt.check_fits(opened.size)  # before any object changes
         objects = {key: self._find_prompted(frame, key, prompt) for key, prompt in by_object.items()}
         tracks = {key: self.tracks.get(key) or self._create_track(key) for key in by_object}
         for region, predicted in predict_prompts(opened, self.view, VIDEO_RULES, objects):
