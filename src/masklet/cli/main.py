@@ -11,19 +11,18 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from masklet.cli.streams import discard_stream, open_standard_streams
 from masklet.errors import InputNotFound, MaskletError
+from masklet.signals import END_SIGNALS, handle_signals
 
 if TYPE_CHECKING:
     import typer
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as shells report it
-_SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +49,8 @@ def _run(load: Callable[[], typer.Typer], name: str, arguments: Sequence[str] | 
     words, debug = _split_debug(sys.argv[1:] if arguments is None else arguments)
     open_standard_streams()
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings about cameras are repeated by our errors
-    with _exit_at_signals():  # before the commands are imported, which takes part of a second
+    numbers = [number for number in END_SIGNALS if number != signal.SIGINT]  # Ctrl-C raises KeyboardInterrupt
+    with handle_signals(_exit_at_signal, numbers):  # before the commands are imported, which takes part of a second
         try:
             status = _call(load(), words, name)
             if status == INTERRUPTED:  # Typer returns this status for an interrupt
@@ -69,21 +69,6 @@ def _call(command: Callable[..., Any], words: list[str], name: str) -> Any:
         status = command(args=words, prog_name=name, standalone_mode=False)
     flush_stdout()
     return status
-
-
-@contextmanager
-def _exit_at_signals() -> Iterator[None]:
-    """Exit cleanly on SIGTERM and SIGHUP while the block runs. A signal that is ignored, as by nohup, stays ignored."""
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    handlers = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
-    for number in handlers:
-        signal.signal(number, _exit_at_signal)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _exit_at_signal(number: int, frame: FrameType | None) -> None:

@@ -25,6 +25,7 @@ from masklet.files.open_input import require_input
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
+from masklet.signals import END_SIGNALS, handle_signals
 from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Clients
@@ -37,7 +38,6 @@ TOKEN_VARIABLE = "MASKLET_TOKEN"
 DEFAULT_PORT = 8790  # always the same, because browsers store settings of the page by port
 _EVERY_HOST = ("0.0.0.0", "::", "")
 _MAX_TOKEN_BYTES = 4096
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _MAX_SKIPPED = 5  # files that are listed
 
 
@@ -219,28 +219,22 @@ def _add_media(project: Project, paths: list[str]) -> None:
 
 @contextmanager
 def _note_interrupts() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C sets, and restore the handlers of signals at the end of the block.
+    """Yield an event that Ctrl-C sets, and restore the handlers of signals when the block ends.
 
     Ctrl-C also raises `KeyboardInterrupt` as usual, but Python drops that where an object is being finalized.
     """
     interrupted = threading.Event()
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def interrupt(*_: object) -> None:
         interrupted.set()
         raise KeyboardInterrupt
 
-    if handlers[signal.SIGINT] is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
-    try:
+    with handle_signals(interrupt, [signal.SIGINT]):
         yield interrupted
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _ignore_signals() -> None:
-    for number in _SIGNALS:
+    for number in END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

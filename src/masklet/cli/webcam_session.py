@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.prompts import Prompt
+from masklet.signals import handle_signals
 from masklet.studio.app import Site
 from masklet.studio.live import LiveCommands
 from masklet.studio.live_tracking import LiveTracking
@@ -254,11 +254,5 @@ class _InterruptDelay:
 def _delay_interrupts() -> Iterator[_InterruptDelay]:
     """Handle Ctrl-C so that the frame in progress is finished first. Yields the context manager for a frame."""
     busy = _InterruptDelay()
-    if threading.current_thread() is not threading.main_thread():
+    with handle_signals(busy.interrupt, [signal.SIGINT]):
         yield busy
-        return
-    previous = signal.signal(signal.SIGINT, busy.interrupt)
-    try:
-        yield busy
-    finally:
-        signal.signal(signal.SIGINT, previous)

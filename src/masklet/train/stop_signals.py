@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+from masklet.signals import handle_signals
 
 
 class StopRequest:
@@ -38,19 +37,8 @@ class StopRequest:
 def delay_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP while the block runs. A signal that is ignored stays ignored."""
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    with handle_signals(request.handle):
         yield request
-        return
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    handlers = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
-    for number in handlers:
-        signal.signal(number, request.handle)
-    try:
-        yield request
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _end_process(number: int) -> None:
