@@ -65,6 +65,16 @@ def test_every_object_is_tracked_through_frames_without_a_cell(
     assert captured.out == "" and "every frame is tracked already" in captured.err
 
 
+def test_masks_that_may_be_wrong_are_warned_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index in range(4, COUNT):
+        Image.fromarray(np.zeros_like(draw_frames(1)[0])).save(folder.parent / "a" / f"{index:03d}.png")
+    assert track("--project", folder, "--json") == 0
+    captured = capsys.readouterr()
+    (warning,) = json.loads(captured.out)["videos"][0]["warnings"]
+    assert (warning["code"], warning["object"], warning["frame"]) == ("object-lost", 1, 4)
+    assert captured.err.count("masklet: warning: object 1 ") == 1
+
+
 def test_an_interrupt_saves_the_tracked_frames(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from masklet.cli.console import print_warnings
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import show_job_progress
 from masklet.cli.track_run import check_model
+from masklet.cli.tracking_warnings import WarningLines
 from masklet.errors import PromptError, StateError
 from masklet.masks.postprocessing import PostProcessing
 from masklet.project.media import open_medium
@@ -70,19 +71,21 @@ def _plan(project: Project, media: Sequence[int]) -> list[TrackingPlan]:
 
 def _track(model: Segmenter, project: Project, plan: TrackingPlan, postprocessing: PostProcessing) -> dict[str, Any]:
     entry = project.document.medium(plan.medium)
-    started, done = time.monotonic(), 0
+    started, done, warnings = time.monotonic(), 0, WarningLines()
     video = open_medium(project, plan.medium)
     assert not hasattr(video, "dtype"), "it is a video"
     title = f"tracking {entry.path}"
     with closing(video), _hint_at_continuing(), show_job_progress(title, plan.visit_count, 0) as report:
         for done, frame in enumerate(run_tracking(model, video, project, plan, postprocessing=postprocessing), start=1):
             report(done, len(frame.masks))
+            warnings.report(frame.warnings)
     return {
         "medium": plan.medium,
         "path": entry.path,
         "frames": done,
         "seconds": round(time.monotonic() - started, 3),
         "objects": plan.to_json()["objects"],
+        "warnings": warnings.to_records(),
     }
 
 

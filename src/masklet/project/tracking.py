@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import nsmallest
 from itertools import pairwise
 
-from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import NO_POSTPROCESSING, PostProcessing
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.project.cells import Cell, CellKey
@@ -137,10 +136,10 @@ class _Pass:
         last = None
         for frame in frames:
             last = frame.index
-            yield self._store_masks(frame.index, frame.time, frame.masks)
+            yield self._store_masks(frame)
         if self._revises and last is not None and not self._group.undone:
             for position in self._tracker.settle(last, self._direction):
-                self._store_masks(position, None, self._tracker.masks(position))
+                self._store_masks(TrackedFrame(position, None, self._tracker.masks(position)))
 
     def _list_runs(self, plan: TrackingPlan) -> Iterator[_ObjectRun]:
         document, direction = self._project.document, self._direction
@@ -197,19 +196,20 @@ class _Pass:
     def _make_prompt(self, number: int | None) -> Prompt:
         return absent() if number is None else mask(self._store.read(number))
 
-    def _store_masks(self, frame: int, time: float | None, masks: Masks) -> TrackedFrame:
+    def _store_masks(self, frame: TrackedFrame) -> TrackedFrame:
         """Store the planned masks of a frame, and return them."""
-        runs = [self._active.get(object_id) for object_id in masks.object_ids]
-        masks = masks[[k for k, run in enumerate(runs) if run is not None and is_in(frame, run.spans)]]
+        runs = [self._active.get(object_id) for object_id in frame.masks.object_ids]
+        masks = frame.masks[[k for k, run in enumerate(runs) if run is not None and is_in(frame.index, run.spans)]]
         scores = (1 - masks.uncertainty).tolist()
         numbers = [self._store.add_counts(code["counts"]) for code in masks.to_rle()]
         cells = {
-            (self._medium, object_id, frame): Cell(number, score, "track")
+            (self._medium, object_id, frame.index): Cell(number, score, "track")
             for object_id, number, score in zip(masks.object_ids, numbers, scores, strict=True)
         }
         with self._project.lock:
             self._project.act("track", cells=self._drop_protected(cells), group=self._group)
-        return TrackedFrame(frame, time, masks)
+        warnings = tuple(warning for warning in frame.warnings if warning.object_id in masks.object_ids)
+        return replace(frame, masks=masks, warnings=warnings)
 
     def _drop_protected(self, cells: dict[CellKey, Cell]) -> dict[CellKey, Cell]:
         """Leave out cells that were annotated or accepted, and those of objects that were removed or locked."""

@@ -75,15 +75,10 @@ def apply_prompt(tracker: Tracker, given: LivePrompt, image: Image) -> Masks:
     """
     frame, object_id, prompt = given
     track = tracker.tracks.get(object_id)
-    if (track is None or frame not in track.results) and not _has_positive(prompt):
+    if (track is None or frame not in track.results) and not prompt.marks_object:
         raise PromptError("bad-prompt", f"object {object_id} needs a positive click or a box on frame {frame}")
     masks = tracker.prompt(frame, {object_id: prompt}, image)
     track = tracker.tracks[object_id]
     for later in [other for other in track.frames if other > frame and other not in track.prompts]:
         track.drop(later)
     return masks
-
-
-def _has_positive(prompt: Prompt) -> bool:
-    """Return whether a prompt has a positive point, a box or a mask."""
-    return prompt.mask is not None or bool(np.any(prompt.labels != 0))

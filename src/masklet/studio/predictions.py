@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from masklet.errors import MaskletError, PromptError
+from masklet.errors import MaskletError, MaskWarning, PromptError
 from masklet.masks.masks import Masks
+from masklet.predict.mask_checks import check_mask, list_facts
 from masklet.project.cells import Cell
 from masklet.project.entries import PromptEntry, prompt_key
 from masklet.project.project import ActionGroup, Project
@@ -25,7 +26,17 @@ _PREVIEW_SIDE_PX = 1024
 _GIVEN_MASK_SIDE_PX = 2048  # to which a mask is reduced before it is refined; the network takes far fewer pixels
 _MAX_PREDICTED_BYTES = 32 << 20
 
-ReportError = Callable[[MaskletError], object]
+
+class Reports(NamedTuple):
+    """What a prediction calls after its command was replied to.
+
+    Attributes:
+        error: Called with the error, if it fails.
+        warning: Called with each reason why its mask may be wrong.
+    """
+
+    error: Callable[[MaskletError], object]
+    warning: Callable[[MaskWarning], object]
 
 
 class Target(NamedTuple):
@@ -52,6 +63,7 @@ class _Request(NamedTuple):
         group: The action that the mask becomes part of.
         cell: The cell when the prompt was saved.
         continues: Whether the prompt adds points to the one before, and changes nothing else.
+        warn: Called with each reason why the mask may be wrong.
     """
 
     target: Target
@@ -59,6 +71,7 @@ class _Request(NamedTuple):
     group: ActionGroup
     cell: Cell | None
     continues: bool
+    warn: Callable[[MaskWarning], object]
 
 
 class Predictions:
@@ -79,14 +92,14 @@ class Predictions:
         self._candidates = BoundedCache[_Predicted](_MAX_PREDICTED_BYTES)  # by target: three masks, the best first
         self._jobs: list[tuple[int, Job[Embeddings]]] = []  # with the medium
 
-    def save(self, target: Target, prompt: PromptEntry, entries: dict[str, Any], on_error: ReportError) -> int:
+    def save(self, target: Target, prompt: PromptEntry, entries: dict[str, Any], reports: Reports) -> int:
         """Save a prompt, and predict its mask later, which becomes part of the same action.
 
         Args:
             target: The object and the frame.
             prompt: The prompt.
             entries: Entries to save with it, such as that of a new object.
-            on_error: Called with the error of the prediction.
+            reports: Receives the error of the prediction, and its warnings.
 
         Returns:
             Number of the change.
@@ -109,10 +122,10 @@ class Predictions:
 
         def end(job: Job[Embeddings]) -> None:
             if job.error is not None:
-                on_error(job.error)
+                reports.error(job.error)
             close_group()
 
-        request = _Request(target, prompt, group, cell, continues)
+        request = _Request(target, prompt, group, cell, continues, reports.warning)
         slot = "predict", target
         job = self._engine.submit(
             Priority.PREDICTION, lambda model: self._predict(model, request), on_end=end, slot=slot
@@ -126,7 +139,7 @@ class Predictions:
             if other == medium:
                 job.wait()
 
-    def choose(self, target: Target, candidate: int, on_error: ReportError) -> int:
+    def choose(self, target: Target, candidate: int, reports: Reports) -> int:
         """Choose one of the three masks of a lone click, and return the number of the change.
 
         Raises:
@@ -140,7 +153,7 @@ class Predictions:
         chosen = replace(prompt, candidate=candidate)
         found = self._candidates.get(target)
         if found is None or found.prompt.points != prompt.points:
-            return self.save(target, chosen, {}, on_error)
+            return self.save(target, chosen, {}, reports)
         cell = self._store(target, _Predicted(found.masks[candidate], chosen))
         return self._project.act("choose_candidate", {prompt_key(*target): chosen.to_json()}, {(*target,): cell}).seq
 
@@ -180,8 +193,19 @@ class Predictions:
         if self._is_current(request):
             cell = self._store(target, _Predicted(masks, prompt))
             with self._project.lock:
-                if self._is_current(request):
-                    self._project.act("prompt", {}, {(*target,): cell}, group=request.group)
+                if not self._is_current(request):
+                    return
+                self._project.act("prompt", {}, {(*target,): cell}, group=request.group)
+                warnings = [*self._check(target, _Predicted(masks, prompt))]
+            for warning in warnings:
+                request.warn(warning)
+
+    def _check(self, target: Target, predicted: _Predicted) -> Iterator[MaskWarning]:
+        """Yield the reasons why a mask may be wrong."""
+        medium, masks = self._project.document.medium(target.medium), predicted.masks
+        facts = next(list_facts(masks))._replace(object_id=target.object_id)
+        frame = target.frame if medium.kind == "video" else None
+        return check_mask(facts, masks.size, predicted.prompt.to_prompt(), frame)
 
     def _is_current(self, request: _Request) -> bool:
         """Return whether the user has not changed the prompt or the mask since the prompt was saved."""

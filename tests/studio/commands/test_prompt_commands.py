@@ -41,6 +41,21 @@ def test_a_click_makes_an_object_with_a_mask(session: Session) -> None:
     assert session.project.document.objects_of(FIRST) == {} and session.cell(1) is None
 
 
+def test_a_mask_that_may_be_wrong_is_reported_to_the_client_that_clicked(session: Session) -> None:
+    other = session.add_client()
+    session.click(160)
+    assert session.client.list_events("warning") == []
+    for medium, name in ((FIRST, "object 2"), (VIDEO, "object 1 on frame 2")):
+        frame = 2 if medium == VIDEO else 0
+        object_id = predict(session, [[X, Y, 1], [X + 1, Y, 0]], medium=medium, frame=frame)
+        session.settle()
+        event = session.client.list_events("warning")[-1]
+        assert event["message"].startswith(f"{name}: the prompt finds almost nothing, no pixel; click on")
+        assert event["code"] == "tiny-mask"
+        assert (event["medium"], event["frame"], event["object"]) == (medium, frame, object_id)
+    assert len(session.client.list_events("warning")) == 2 and not other.list_events("warning")
+
+
 def test_a_box_is_predicted_without_candidates(session: Session) -> None:
     object_id = predict(session, [], box=[X - 5, Y - 5, X + 5, Y + 5])
     session.settle()

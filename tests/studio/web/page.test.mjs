@@ -285,19 +285,23 @@ test("times are shown with hours only if there are any", () => {
 
 /** Parts of the application without a page. Requests are replied to at once, after a call of `onRequest`. */
 function makeApp(store = makeStore(), onRequest = (command) => {}) {
-  const requests = [], notes = [], problems = [];
+  const requests = [], notes = [], notices = [], problems = [];
   const request = async (command, fields) => {
     onRequest(command);
     requests.push({ command, ...fields });
     return command === "predict" ? { object: 7, seq: 1 } : { seq: 1 };
   };
-  const messages = { note: (text) => notes.push(text), notice: () => {}, problem: (text) => problems.push(String(text)) };
+  const messages = {
+    note: (text) => notes.push(text),
+    notice: (text) => notices.push(text),
+    problem: (text) => problems.push(String(text)),
+  };
   const server = makeServer(request, messages);
   const editor = new PromptEditor(store, server);
   const tracking = { onlySelected: false };
   const classes = new ClassChanges(store, server, editor, new ObjectChanges(store, server, messages, () => ""), messages);
   const review = new Review(store, server, editor, tracking, {}, messages);
-  return { store, server, editor, tracking, classes, review, requests, notes, problems };
+  return { store, server, editor, tracking, classes, review, requests, notes, notices, problems };
 }
 
 test("a digit after Enter gives the finished object its class, unless it has one", async () => {
@@ -378,6 +382,12 @@ test("a model that cannot be loaded is reported once", () => {
   assert.deepEqual(problems, ["The model could not be loaded: no weights at x."]);
   server.receiveEvent({ event: "problem", command: "predict", problem: { detail: "out of memory" } });
   assert.equal(problems.length, 2);
+});
+
+test("a mask that may be wrong is a notice", () => {
+  const { server, notices, problems } = makeApp();
+  server.receiveEvent({ event: "warning", code: "tiny-mask", message: "object 1: the prompt finds almost nothing" });
+  assert.deepEqual([notices, problems], [["Object 1: the prompt finds almost nothing."], []]);
 });
 
 test("sentences begin with a capital letter, names of files as they are", () => {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from masklet.errors import FormatError, PromptError
+from masklet.errors import FormatError, MaskWarning, PromptError
 from masklet.files.error_translation import translate_errors
 from masklet.project.entries import PromptEntry
 from masklet.prompts import click
 from masklet.studio.connection import Client
 from masklet.studio.embeddings import Embeddings
 from masklet.studio.engine import Priority
-from masklet.studio.predictions import Target
+from masklet.studio.predictions import Reports, Target
 from masklet.studio.updates import make_problem
 from masklet.studio.workspace import Workspace
 
@@ -82,11 +82,15 @@ class PromptCommands:
         """Choose one of the three masks of a lone click, the best of which is 0."""
         self._workspace.check_unlocked(medium, object_id)
         target = Target(medium, object_id, frame)
-        report = _report_to(client, "choose_candidate", target)
-        return {"candidate": candidate, "seq": self._workspace.predictions.choose(target, candidate, report)}
+        reports = _report_to(client, "choose_candidate", target)
+        return {"candidate": candidate, "seq": self._workspace.predictions.choose(target, candidate, reports)}
 
 
-def _report_to(client: Client, command: str, target: Target) -> Any:
-    """Return a function that sends the error of a prediction to the client that requested it."""
+def _report_to(client: Client, command: str, target: Target) -> Reports:
+    """Return functions that send the error and the warnings of a prediction to the client that requested it."""
     place = {"command": command, "medium": target.medium, "frame": target.frame, "object": target.object_id}
-    return lambda error: client.send_event(make_problem(error, **place))
+
+    def warn(warning: MaskWarning) -> None:
+        client.send_event({"event": "warning", **place, "code": warning.code, "message": warning.message})
+
+    return Reports(lambda error: client.send_event(make_problem(error, **place)), warn)
