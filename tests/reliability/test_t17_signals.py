@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psutil
 import pytest
 
+from masklet.cli.main import main
+from masklet.project.project import Project
 from support.clips import write_clip
+from support.studio import Visitor, ask
+from support.studio_browser import StudioProcess
 from support.track_runs import COUNT, KILLED_JOB, read_outputs
 from support.zygote import Zygote
 
@@ -78,3 +86,33 @@ def test_no_process_of_a_video_remains(count: int, zygote: Zygote, tmp_path: Pat
         interrupted += result["status"] != 0
         assert not result["orphans"] and not list(out.rglob("*.part"))
     assert interrupted
+
+
+@pytest.mark.slow
+def test_a_studio_that_tracks_four_videos_is_terminated(tmp_path: Path) -> None:
+    frames, media, folder = 60, (1, 2, 3, 4), tmp_path / "project"
+    clips = [write_clip(tmp_path / f"{medium}.mp4", frames) for medium in media]
+    with StudioProcess(folder, clips) as studio:
+        server: Any = SimpleNamespace(
+            entry=SimpleNamespace(path=Path(studio.entry[len("file://") :])), port=studio.port
+        )
+        with Visitor(server).connect(max_size=None) as socket:
+            while not {f"media/{medium}" for medium in media} <= {*ask(socket, "hello")["entries"]}:
+                time.sleep(0.1)
+            for medium in media:
+                object_id = ask(socket, "predict", medium=medium, frame=0, object=None, points=[[30, 36, 1]], box=None)
+                ask(socket, "settle", medium=medium)
+                assert "run" in ask(socket, "track", medium=medium, objects=[object_id["object"]])
+        processes, started = psutil.Process(studio.pid).children(recursive=True), time.monotonic()
+        assert studio.close() == 143 and time.monotonic() - started <= MAX_S
+    assert not any(process.is_running() for process in processes) and not list(tmp_path.rglob("*.part"))
+    counts = count_cells(folder)
+    assert len(counts) == len(media) and min(counts) >= 1 and sum(counts) < frames * len(media)
+    assert main(["track", "--project", str(folder)]) == 0
+    assert count_cells(folder) == [frames] * len(media)
+
+
+def count_cells(folder: Path) -> list[int]:
+    """Return the number of frames with a cell of each video's only object."""
+    with Project.open(folder, create=False) as project:
+        return [len(project.document.cells.frames_of(medium, 1)) for medium in project.document.media()]

@@ -83,14 +83,18 @@ class StudioProcess:
         """End the server as a crash does."""
         self._end(signal.SIGKILL)
 
-    def close(self) -> None:
-        """End the server as the system does, since Ctrl-C is ignored by processes in the background of a script."""
-        self._end(signal.SIGTERM)
+    def close(self) -> int:
+        """End the server as the system does, since Ctrl-C is ignored by processes in the background of a script.
 
-    def _end(self, number: signal.Signals) -> None:
+        Returns:
+            The exit status; 0 if the server has been ended before.
+        """
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
         process.send_signal(number)
         try:
             process.wait(60)
@@ -99,6 +103,7 @@ class StudioProcess:
             process.wait()
         assert process.stdout
         process.stdout.close()
+        return process.returncode
 
     def __enter__(self) -> StudioProcess:
         return self
