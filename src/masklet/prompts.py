@@ -101,6 +101,11 @@ class Prompt:
         return Prompt(points[order], labels[order], mask, self.label or other.label)
 
     @property
+    def marks_object(self) -> bool:
+        """Whether the prompt has a positive point, a box or a mask, and not only negative points."""
+        return self.mask is not None or bool(np.any(self.labels != NEGATIVE))
+
+    @property
     def point_count(self) -> int:
         """Number of points; a box counts as two."""
         return len(self.points)

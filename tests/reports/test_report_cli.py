@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from masklet.checkpoints.hub import find_local
 from masklet.cli.main import main
 from masklet.errors import InputNotFound
 from masklet.files.error_translation import translate_write_errors
+from masklet.masks.masks import Masks
+from support.gray_world import draw_boxes
 from support.ordinary_user import can_be_stopped, run_commands
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs descriptors, permissions and signals of POSIX")
@@ -271,3 +274,85 @@ def test_p3_an_error_about_the_kind_of_a_file_names_its_command(
     (tmp_path / "clip.mp4").write_bytes(b"video")
     assert main(["webcam", str(tmp_path / "clip.mp4")]) == 2
     assert f"masklet track {tmp_path / 'clip.mp4'}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("gray_world")
+@pytest.mark.parametrize(
+    ("command", "words", "message"),
+    [
+        (
+            "segment",
+            ["--point", "10,10#x"],
+            "'#x' is not understood; after the coordinates write # and a number from 1",
+        ),
+        ("segment", ["--point", "10,10#-1"], "'#-1' is not understood"),
+        ("segment", ["--point", "10,10@-3"], "'@-3' is not understood"),
+        ("track", ["--box", "1,1,9,9#1@2"], "'#1' is not understood; after the coordinates write @ and a frame from 0"),
+        ("track", ["--point", "10;10#1"], "--point takes 2 numbers separated by commas"),
+        ("segment", ["--mask", "EMPTY"], "has no object; mark it in the file or use another file"),
+        ("track", ["--mask", "EMPTY"], "has no object on frame 0; choose another frame or use another file"),
+        ("segment", ["--negative", "10,10"], "object 1 has only negative clicks; mark it by a positive click"),
+        ("segment", ["--point", "9,9", "--negative", "10,10#2"], "object 2 has only negative clicks"),
+        ("track", ["--negative", "10,10"], "object 1 has only negative clicks"),
+        ("everything", ["--pred-iou-thresh", "3"], "pred_iou_thresh must be at most 1"),
+        ("everything", ["--stability-score-thresh", "1.5"], "stability_score_thresh must be at most 1"),
+        ("segment", ["--mask", "NOTES"], "as MOTS has them"),
+    ],
+)
+def test_p3_errors_name_the_wrong_part(
+    command: str, words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    image = write_image(tmp_path / "images" / "0.png")
+    empty, notes = tmp_path / "empty.png", tmp_path / "notes.txt"
+    Image.new("L", (60, 40)).save(empty)
+    notes.write_text("hello world\n")
+    files = {"EMPTY": str(empty), "NOTES": str(notes)}
+    source = image if command == "everything" else tmp_path / "images"
+    status = main([command, str(source), *(files.get(word, word) for word in words), "--out", str(tmp_path / "out")])
+    assert status in (2, 65)
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("gray_world")
+def test_p3_a_negative_click_may_follow_on_a_later_frame(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.fromarray(draw_boxes({200: (2, 2, 30, 30)})).save(tmp_path / "images" / f"{number}.png")
+    words = ("--point", "9,9", "--negative", "50,35@1", "--out", str(tmp_path / "out"))
+    assert main(["track", str(tmp_path / "images"), *words]) == 0
+
+
+def test_p3_everything_lists_image_formats_for_what_is_neither(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.jpg").write_text("hello world\n")
+    assert main(["everything", str(tmp_path / "text.jpg")]) == 65
+    assert "hint: images are JPEG, PNG, WebP, TIFF or BMP files" in capsys.readouterr().err
+
+
+def test_p3_presets_are_listed_without_pytorch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from masklet.cli.main import main; sys.exit(main(['train', 'list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0 and "finetune-decoder  sam2.1-tiny" in done.stdout, done.stderr
+
+
+def test_p3_masks_are_shown_in_notebooks() -> None:
+    masks = Masks.from_binary(draw_boxes({200: (2, 2, 30, 30)})[None, ..., 0] > 0)
+    with Image.open(io.BytesIO(masks._repr_png_())) as image:
+        assert image.format == "PNG" and image.size == (60, 40)
+        assert image.getpixel((50, 35)) == (0, 0, 0) and image.getpixel((15, 15)) != (0, 0, 0)
+    assert Masks.from_binary(np.zeros((0, 4, 6), bool))._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", ["segment", "track"])
+def test_p3_names_of_prompts_fit_into_80_columns_of_the_help(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    assert main([command, "--help"]) == 0
+    place = "[@FRAME]" if command == "track" else ""
+    assert f"X0,Y0,X1,Y1{place}[#ID]" in capsys.readouterr().out

@@ -10,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from masklet.backend import Candidates  # noqa: E402
-from masklet.train.losses import LossWeights, compute_iou, compute_losses, dice_loss, find_boundary, focal_loss  # noqa: E402
+from masklet.train.loss_weights import LossWeights  # noqa: E402
+from masklet.train.losses import compute_iou, compute_losses, dice_loss, find_boundary, focal_loss  # noqa: E402
 
 N, M, H, W = 3, 4, 8, 8
 RNG = np.random.default_rng(0)

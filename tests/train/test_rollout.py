@@ -22,8 +22,9 @@ from masklet.train.image_rollout import (  # noqa: E402
     roll_out_images,
 )
 from masklet.train.initialization import create_model  # noqa: E402
-from masklet.train.losses import LossWeights  # noqa: E402
-from masklet.train.prompt_sampling import DecoderPrompts, PromptShares  # noqa: E402
+from masklet.train.loss_weights import LossWeights  # noqa: E402
+from masklet.train.prompt_sampling import DecoderPrompts  # noqa: E402
+from masklet.train.prompt_shares import PromptShares  # noqa: E402
 from masklet.train.synthetic_ellipses import compute_ellipse_loss, draw_ellipses  # noqa: E402
 from masklet.train.video_rollout import PromptSchedule, draw_schedule, roll_out_clips, stack_recall  # noqa: E402
 from support.train_fakes import disc_mixture  # noqa: E402

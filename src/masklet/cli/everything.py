@@ -15,7 +15,7 @@ from masklet.cli.mask_generator_options import MaskGeneratorArguments
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, ModelOptions, Overwrite, parse_formats
 from masklet.cli.spacing_option import SpacingOption, parse_spacing
-from masklet.errors import SettingsError
+from masklet.errors import SettingsError, VideoError
 
 if TYPE_CHECKING:
     from masklet.images.spacing import Spacing
@@ -131,7 +131,12 @@ def everything(
         raise SettingsError(
             "bad-usage", f"expected images or one video; not all of the {len(sources)} inputs are images"
         )
-    return _track_video(request, video)
+    try:
+        return _track_video(request, video)
+    except VideoError as error:
+        if error.code == "unsupported-format":
+            error.hint = error.hint or "images are JPEG, PNG, WebP, TIFF or BMP files"
+        raise
 
 
 def _is_image(source: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ Place = TypeVar("Place", int, Path)  # a frame or an image
 
 
 def _option(metavar: str, text: str, *names: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=text)
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel="Prompts")
 
 
 @dataclass(eq=False, repr=False)
@@ -58,13 +58,15 @@ class PromptOptions:
         """
         from masklet.image_sets.image_prompts import join_prompts, read_image_prompts
 
-        options = [*self._parts(0)]
+        options = [*self._parts(None)]
         if frames := {part.frame for part in options} - {0}:
             raise SettingsError("bad-usage", f"an image has no frames, got @{max(frames)}; remove it")
         everywhere = [(image, part.object_id, part.prompt) for image in images for part in options]
         listed = read_image_prompts(self.prompt_file, images) if self.prompt_file else []
         by_image = join_prompts([*listed, *everywhere], "of")
         by_image = {image: by_image[image] for image in images if image in by_image}
+        for prompts in by_image.values():
+            _check_marked([prompts])
         return self._add_labels(by_image)
 
     def parse_references(self, file: Path, images: Sequence[Path]) -> dict[Path, dict[int, Prompt]]:
@@ -113,7 +115,8 @@ class PromptOptions:
             for place, by_object in prompts.items()
         }
 
-    def _parts(self, first: int) -> Iterator[_Part]:
+    def _parts(self, first: int | None) -> Iterator[_Part]:
+        """Yield the prompts of the options. `first` is the frame of those that name none; None for images."""
         from masklet.prompts import box, click
 
         yield from (_parse_numbers("--box", text, box, first) for text in self.box or ())
@@ -152,6 +155,7 @@ class VideoPromptOptions(PromptOptions):
         listed = read_frame_prompts(self.prompt_file) if self.prompt_file else []
         given = [(part.frame, part.object_id, part.prompt) for part in self._parts(first)]
         schedule = join_prompts([*listed, *given], "on frame")
+        _check_marked(schedule.values())
         labeled = self._add_labels({frame: schedule[frame] for frame in sorted(schedule)})
         check_labels(labeled)
         return labeled
@@ -163,6 +167,15 @@ class _Part(NamedTuple):
     prompt: Prompt
     frame: int
     object_id: int
+
+
+def _check_marked(by_place: Iterable[Mapping[int, Prompt]]) -> None:
+    """Raise `PromptError` for an object that has only negative clicks in all of the places."""
+    places = [*by_place]
+    marked = {key for prompts in places for key, prompt in prompts.items() if prompt.marks_object}
+    for object_id in (key for prompts in places for key in prompts if key not in marked):
+        message = f"object {object_id} has only negative clicks; mark it by a positive click, a box or a mask"
+        raise PromptError("bad-prompt", message)
 
 
 def _parse_label(text: str) -> tuple[str, int]:
@@ -181,8 +194,12 @@ def _negative_click(x: float, y: float) -> Prompt:
     return click(x, y, positive=False)
 
 
-def _parse_numbers(option: str, text: str, make: Callable[..., Prompt], first: int) -> _Part:
-    value, frame, object_id = _split(option, text, first)
+def _parse_numbers(option: str, text: str, make: Callable[..., Prompt], first: int | None) -> _Part:
+    value, frame, object_id = _split(option, text, first or 0)
+    if suffix := re.search("[@#].*", value, re.DOTALL):
+        advice = "# and a number from 1" if first is None else "@ and a frame from 0, then # and a number from 1"
+        message = f"{option} {text!r}: {suffix[0]!r} is not understood; after the coordinates write {advice}"
+        raise SettingsError("bad-usage", message)
     example = "40,20,420,290" if option == "--box" else "230,150"
     count = len(example.split(","))
     try:
@@ -196,14 +213,18 @@ def _parse_numbers(option: str, text: str, make: Callable[..., Prompt], first: i
     return _Part(make(*numbers), frame, 1 if object_id is None else object_id)
 
 
-def _read_masks(text: str, first: int) -> Iterator[_Part]:
+def _read_masks(text: str, first: int | None) -> Iterator[_Part]:
     from masklet.formats import masks_at
     from masklet.prompts import mask
 
-    path, frame, object_id = (text, first, None) if Path(text).exists() else _split("--mask", text, first)
+    start = first or 0
+    path, frame, object_id = (text, start, None) if Path(text).exists() else _split("--mask", text, start)
     masks = masks_at(Path(path), frame)
     if not len(masks):
-        raise PromptError("bad-prompt", f"{path} has no object on frame {frame}; choose another frame or file")
+        on_frame, advice = (
+            ("", "mark it in the file") if first is None else (f" on frame {frame}", "choose another frame")
+        )
+        raise PromptError("bad-prompt", f"{path} has no object{on_frame}; {advice} or use another file")
     if object_id is None:
         yield from (_Part(mask(one.binary[0], label=one.labels[0]), frame, one.object_ids[0]) for one in masks)
     elif len(masks) == 1 or object_id in masks.object_ids:

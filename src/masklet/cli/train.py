@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -74,14 +74,16 @@ def train(
     TensorBoard and `state.safetensors`, from which --resume continues. Ctrl-C, SIGTERM and SIGHUP end it after the
     step in progress and save it.
     """
-    _require_torch()
-    from masklet.train.presets import PRESETS, resolve_settings
+    with _translate_missing_torch():
+        from masklet.train.presets import PRESETS, resolve_settings
 
     if preset == "list":
         for name, values in PRESETS.items():
             length = f"{values.steps} steps" if values.steps else f"{values.minutes:g} minutes"
             print_line(f"{name}  {values.model}, sizes {', '.join(map(str, values.input_sizes))}, {length}")
         return
+    with _translate_missing_torch():
+        import masklet.train.loop  # noqa: F401
     if output is None:
         raise SettingsError("bad-usage", "a run needs a folder; give --out RUN")
     time_settings = [] if minutes is None else [f"minutes={minutes}", "steps=0"]
@@ -180,6 +182,5 @@ def _print_progress(line: StepMetrics) -> None:
     )
 
 
-def _require_torch() -> None:
-    with translate_missing_torch("training", "pip install torch tomli", modules=("torch", "tomli")):
-        import masklet.train.loop  # noqa: F401
+def _translate_missing_torch() -> AbstractContextManager[None]:
+    return translate_missing_torch("training", "pip install torch tomli", modules=("torch", "tomli"))

@@ -114,7 +114,7 @@ def _parse_line(line: str, place: str) -> _Row:
         index, name, kind, height, width = (_to_integer(part) for part in parts[:5])
         code = {"size": [height, width], "counts": parts[5]}
     except (ValueError, IndexError) as cause:
-        message = f"{place}: expected frame, id, class, height, width and RLE"
+        message = f"{place}: expected frame, id, class, height, width and RLE, as MOTS has them"
         raise FormatError("annotation-broken", message) from cause
     with name_errors(place):
         rle.read_runs(code)

@@ -428,6 +428,11 @@ class Masks:
             drawing.read_image_of_masks(image, self.size), self._iterate_binary(), self.object_ids
         )
 
+    def _repr_png_(self) -> bytes:
+        """Return the masks in the colors of their objects on black, as a PNG file that notebooks show."""
+        black = np.zeros((*self.size, 3), np.uint8)
+        return drawing.encode_png(drawing.draw_overlay(black, self._iterate_binary(), self.object_ids))
+
     def cutout(self, image: ImageSource, *, soft: bool = False) -> NDArray[np.uint8]:
         """Cut out the pixels that belong to any mask.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from masklet.errors import ImageError
 from masklet.images import read_image
@@ -78,6 +80,13 @@ def make_soft_alpha(logits: Iterable[NDArray[Any]], size: tuple[int, int]) -> ND
     for mask_logits in logits:
         np.maximum(highest, mask_logits, out=highest, casting="same_kind")
     return np.asarray(np.rint(255 / (1 + np.exp(-highest.clip(-50, 50)))).astype(np.uint8))
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encode an image (H, W, 3) uint8 RGB as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def read_image_of_masks(image: ImageSource, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -84,6 +84,13 @@ class MaskGeneratorOptions:
     def __post_init__(self) -> None:
         if (self.points_per_side is None) == (self.point_grids is None):
             raise _bad("give either points_per_side or point_grids; with point_grids, pass points_per_side=None")
+        self._check_minima()
+        self._check_thresholds()
+        if not 0 <= self.crop_overlap_ratio < 1:
+            raise _bad(f"crop_overlap_ratio must be in [0, 1), got {self.crop_overlap_ratio}")
+        self._check_grids()
+
+    def _check_minima(self) -> None:
         for name in ("points_per_side", "points_per_batch", "crop_n_points_downscale_factor"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise _bad(f"{name} must be at least 1, got {value}")
@@ -92,13 +99,15 @@ class MaskGeneratorOptions:
                 raise _bad(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.crop_n_layers > _MAX_CROP_LAYERS:
             raise _bad(f"crop_n_layers must be at most {_MAX_CROP_LAYERS}, got {self.crop_n_layers}")
+
+    def _check_thresholds(self) -> None:
         for name in ("pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "mask_threshold",
                      "box_nms_thresh", "crop_nms_thresh"):  # fmt: skip
             if not math.isfinite(getattr(self, name) or 0.0):
                 raise _bad(f"{name} must be a finite number, got {getattr(self, name)}")
-        if not 0 <= self.crop_overlap_ratio < 1:
-            raise _bad(f"crop_overlap_ratio must be in [0, 1), got {self.crop_overlap_ratio}")
-        self._check_grids()
+        for name in ("pred_iou_thresh", "stability_score_thresh"):
+            if (getattr(self, name) or 0.0) > 1:
+                raise _bad(f"{name} must be at most 1, which no mask exceeds, got {getattr(self, name):g}")
 
     def __repr__(self) -> str:
         """Return the options that differ from their defaults; of `point_grids`, the shapes."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from masklet.backend import Features
 from masklet.config import ModelConfig
-from masklet.train.losses import LossWeights, dice_loss, focal_loss
+from masklet.train.loss_weights import LossWeights
+from masklet.train.losses import dice_loss, focal_loss
 from masklet.train.prompt_sampling import downsample_masks
 
 EMBEDDING_CHANNELS = 24

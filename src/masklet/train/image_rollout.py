@@ -17,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD, NO_OBJECT, Candidates, Decoded, Features
 from masklet.model.sam2 import Sam2
-from masklet.train.losses import Losses, LossWeights, compute_iou, compute_losses
+from masklet.train.loss_weights import LossWeights
+from masklet.train.losses import Losses, compute_iou, compute_losses
 from masklet.train.prompt_sampling import (
     DecoderPrompts,
     PromptShares,

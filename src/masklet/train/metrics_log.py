@@ -12,7 +12,7 @@ import torch
 
 from masklet.files.atomic import atomic_write
 from masklet.train.image_rollout import RolloutResult
-from masklet.train.losses import LossWeights
+from masklet.train.loss_weights import LossWeights
 from masklet.train.tensorboard import EventFile
 from masklet.train.validation import Quality
 

@@ -7,7 +7,6 @@ prompts depend neither on the other objects of a batch nor on how a batch is spl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -20,19 +19,9 @@ from torch import Tensor
 from masklet.backend import MASK_BIAS, MASK_SCALE
 from masklet.config import MASK_STRIDE, NOT_A_POINT
 from masklet.prompts import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
+from masklet.train.prompt_shares import PromptShares
 
 BOX_NOISE, BOX_NOISE_LIMIT = 0.1, 20 / 1024  # fractions of the box's side and of the image's (reference-model §10.1)
-
-
-@dataclass(frozen=True, slots=True)
-class PromptShares:
-    """Relative frequencies of first prompts (mask, click, box), and fractions of clicks by rule."""
-
-    mask: float = 0.5
-    click: float = 0.25
-    box: float = 0.25
-    centered: float = 0.0  # clicks at the center of the largest error; the others lie anywhere in the error region
-    from_ground_truth: float = 0.1  # corrections sampled from the object instead of the error region
 
 
 class DecoderPrompts(NamedTuple):

@@ -22,9 +22,10 @@ from masklet.train.image_rollout import (
     select_masks,
     upsample_logits,
 )
-from masklet.train.losses import LossWeights
+from masklet.train.loss_weights import LossWeights
 from masklet.train.metrics_log import LOG_FILE, VALIDATION_FILE, read_lines
-from masklet.train.prompt_sampling import PromptShares, sample_prompts
+from masklet.train.prompt_sampling import sample_prompts
+from masklet.train.prompt_shares import PromptShares
 from masklet.train.settings import Settings
 from masklet.train.validation import SEED, Examples
 

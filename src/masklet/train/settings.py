@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from masklet.config import CONFIGS, check_input_size
 from masklet.errors import SettingsError
 from masklet.files.names import replace_surrogates
-from masklet.train.losses import LossWeights
-from masklet.train.prompt_sampling import PromptShares
+from masklet.train.loss_weights import LossWeights
+from masklet.train.prompt_shares import PromptShares
 
 
 @dataclass(frozen=True, slots=True)

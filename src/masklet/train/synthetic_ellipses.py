@@ -17,7 +17,7 @@ from torch import Tensor
 from masklet.backend import Features
 from masklet.model.sam2 import Sam2
 from masklet.train.image_rollout import RolloutOptions, roll_out_images
-from masklet.train.prompt_sampling import PromptShares
+from masklet.train.prompt_shares import PromptShares
 
 BOX_SIDES = 1 / 80, 1 / 4  # smallest and largest side of a box, as a fraction of the image's side
 MIN_AREA_PX = 12

@@ -12,8 +12,8 @@ from torch import Tensor
 from masklet.model.sam2 import Sam2
 from masklet.train.batches import draw_objects
 from masklet.train.image_rollout import RolloutOptions, encode_images, roll_out_images
-from masklet.train.losses import LossWeights
-from masklet.train.prompt_sampling import PromptShares
+from masklet.train.loss_weights import LossWeights
+from masklet.train.prompt_shares import PromptShares
 from masklet.train.sources import ImageSampler
 
 MAX_CLICKS = 5
