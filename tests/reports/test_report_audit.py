@@ -13,6 +13,7 @@ from masklet.cli.main import main
 from masklet.errors import FormatError, ImageError, MaskletWarning, SettingsError
 from masklet.formats import read_masks
 from support.annotation_samples import read_areas, write_photo, write_text
+from support.dataset_layouts import write_coco
 
 SQUARE = "0.125 0.166667 0.375 0.166667 0.375 0.5 0.125 0.5"  # 400 pixels
 
@@ -85,3 +86,12 @@ def test_resume_writes_files_of_images_that_are_empty(tmp_path: Path) -> None:
         path.write_bytes(b"")
     assert main([*command, "--resume"]) == 0
     assert {path: path.read_bytes() for path in whole} == whole
+
+
+def test_objects_that_are_too_small_for_the_mask_generator_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_coco(tmp_path / "data")
+    words = ["evaluate", "everything", str(tmp_path / "data"), "--input-size", "64", "--points-per-side", "1"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "1 selected images have no object of at least 1024 pixels; select others" in capsys.readouterr().err

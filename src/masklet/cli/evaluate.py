@@ -227,7 +227,7 @@ def everything(
     """Measure how many objects of annotated images the mask generator finds, and how its predicted IoU ranks masks."""
     from masklet.datasets.layouts import open_images
     from masklet.evaluate.failure_cases import draw_missed_objects
-    from masklet.evaluate.generator_protocol import evaluate_generator
+    from masklet.evaluate.generator_protocol import MIN_AREA_PX, evaluate_generator
     from masklet.evaluate.generator_report import build_generator_report
 
     options = generator.parse()
@@ -236,7 +236,7 @@ def everything(
     segmenter = model.load()
     results = _evaluate_images(dataset, lambda record: [evaluate_generator(segmenter, record, options)])
     if not any(result.objects for result in results):
-        raise _no_objects(data, dataset)
+        raise _no_objects(data, dataset, MIN_AREA_PX)
     described = repr(options.for_model(segmenter.config.name))
     facts = {**_collect_facts(dataset, segmenter, model.model), "mask generator": described}
     failures = draw_missed_objects(dataset, results)
@@ -361,8 +361,9 @@ def _read_clicks(file: Path, dataset: Images) -> tuple[FixedClicks, Images]:
     return source, source.select(dataset)
 
 
-def _no_objects(data: Path, dataset: Images) -> SettingsError:
-    return SettingsError("bad-usage", f"{data}: the {len(dataset)} selected images have no object; select others")
+def _no_objects(data: Path, dataset: Images, min_area: int = 1) -> SettingsError:
+    kind = f"object of at least {min_area} pixels" if min_area > 1 else "object"
+    return SettingsError("bad-usage", f"{data}: the {len(dataset)} selected images have no {kind}; select others")
 
 
 def _predict(segmenter: Segmenter, clips: Clips, how: FirstPrompt, rules: Benchmark, report: ReportOptions) -> str:
