@@ -8,6 +8,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+if len(sys.argv) != 6:
+    sys.exit(__doc__)
 folder, image, x, y, mask = Path(sys.argv[1]), Image.open(sys.argv[2]), *sys.argv[3:6]
 manifest = json.loads((folder / "manifest.json").read_text())
 

@@ -356,3 +356,12 @@ def test_p3_names_of_prompts_fit_into_80_columns_of_the_help(
     assert main([command, "--help"]) == 0
     place = "[@FRAME]" if command == "track" else ""
     assert f"X0,Y0,X1,Y1{place}[#ID]" in capsys.readouterr().out
+
+
+def test_p3_the_example_without_masklet_states_its_arguments() -> None:
+    example = Path(__file__).parents[2] / "examples" / "plain_onnx.py"
+    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and done.stderr.startswith(
+        "An exported model without masklet: `python plain_onnx.py DIR"
+    )
+    assert "Traceback" not in done.stderr

@@ -201,9 +201,9 @@ def _prepare_folder(folder: Path, *, overwrite: bool) -> None:
     """Create the folder, or prepare to overwrite it by removing its manifest, which the new files would not match."""
     with translate_write_errors(folder):
         if folder.exists() and not folder.is_dir():
-            raise ResourceError("output-exists", f"{folder}: is a file, not a folder", hint="choose another folder")
+            raise ResourceError("output-exists", f"{folder} is a file, not a folder", hint="choose another folder")
         if folder.exists() and any(folder.iterdir()) and not overwrite:
-            message = f"{folder}: exists and is not empty"
+            message = f"{folder} exists and is not empty"
             raise ResourceError("output-exists", message, hint="--overwrite replaces it")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST_NAME).unlink(missing_ok=True)

@@ -19,13 +19,8 @@ from masklet.backend import IMAGE_MEAN, IMAGE_STD, NO_OBJECT, Candidates, Decode
 from masklet.model.sam2 import Sam2
 from masklet.train.loss_weights import LossWeights
 from masklet.train.losses import Losses, compute_iou, compute_losses
-from masklet.train.prompt_sampling import (
-    DecoderPrompts,
-    PromptShares,
-    downsample_masks,
-    sample_corrections,
-    sample_prompts,
-)
+from masklet.train.prompt_sampling import DecoderPrompts, downsample_masks, sample_corrections, sample_prompts
+from masklet.train.prompt_shares import PromptShares
 
 
 @dataclass(frozen=True, slots=True)
