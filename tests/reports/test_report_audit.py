@@ -95,3 +95,16 @@ def test_objects_that_are_too_small_for_the_mask_generator_are_named(
     words = ["evaluate", "everything", str(tmp_path / "data"), "--input-size", "64", "--points-per-side", "1"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "1 selected images have no object of at least 1024 pixels; select others" in capsys.readouterr().err
+
+
+def test_a_current_folder_that_was_removed_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_photo(tmp_path / "a.png")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for path in ("../a.png", str(image)):
+        assert main(["segment", path, "--point", "3,3", "--out", str(tmp_path / "out")]) == 66
+        assert "the current folder does not exist any more; change to another one" in capsys.readouterr().err

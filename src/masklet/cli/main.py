@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,20 @@ def _run(load: Callable[[], typer.Typer], name: str, arguments: Sequence[str] | 
 def _call(command: Callable[..., Any], words: list[str], name: str) -> Any:
     from masklet.cli.console import flush_stdout, print_warnings
 
+    _check_current_folder()
     with print_warnings():
         status = command(args=words, prog_name=name, standalone_mode=False)
     flush_stdout()
     return status
+
+
+def _check_current_folder() -> None:
+    """Raise `InputNotFound` if the current folder was removed: no relative path has a meaning, and PyTorch ends."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as cause:
+        message = "the current folder does not exist any more; change to another one"
+        raise InputNotFound("input-not-found", message) from cause
 
 
 def _exit_at_signal(number: int, frame: FrameType | None) -> None:
