@@ -121,6 +121,17 @@ def test_images_are_not_written_into_the_folder_of_an_input(
 
 
 @pytest.mark.usefixtures("gray_world")
+def test_a_job_is_resumed_to_a_later_end(clip: Path, tmp_path: Path) -> None:
+    words = (clip, *GRID, "--look-every", "5", "--format", "png,coco,csv")
+    assert run(*words, "--out", tmp_path / "whole") == 0
+    assert run(*words, "--out", tmp_path / "out", "--stop", "4") == 0
+    assert run(*words, "--out", tmp_path / "out", "--stop", "12", "--resume") == 0
+    assert run(*words, "--out", tmp_path / "out", "--resume") == 0
+    for name in ("coco.json", "measurements.csv", "png/019.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("gray_world")
 def test_frames_of_a_video_are_written_and_need_a_format(clip: Path, tmp_path: Path) -> None:
     words = (clip, *GRID, "--stop", "2", "--frames", "copy", "--out", tmp_path / "out")
     assert run(*words, "--format", "png") == 2

@@ -126,6 +126,37 @@ def test_images_of_the_same_name_in_several_folders_are_numbered(folder: Path, t
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("frames", ["none", "copy"])
+@pytest.mark.parametrize("stops", [["9", "15"], ["9", "12", None], ["1", "20"]])
+def test_a_job_is_resumed_to_a_later_end(
+    stops: list[str | None], frames: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formats = "png,coco,yolo,cvat,npz,csv,overlay"
+    words = [folder, "--point", "20,20", "--format", formats, "--frames", frames]
+
+    def run(out: str, stop: str | None, *more: str) -> int:
+        return track(*words, "--out", tmp_path / out, *(() if stop is None else ("--stop", stop)), *more)
+
+    assert run("whole", stops[-1]) == 0 and run("out", stops[0]) == 0
+    for stop in stops[1:]:
+        capsys.readouterr()
+        assert run("out", stop, "--resume") == 0
+        assert stop != stops[1] or f"{stops[0]} finished by an earlier run" in capsys.readouterr().err
+    assert run("out", stops[0], "--resume") == 78
+    assert run("out", stops[-1], "--resume") == 0
+    whole = read_outputs(tmp_path / "whole")
+    assert read_outputs(tmp_path / "out") == whole and len(whole) > 20
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_a_forward_job_is_resumed_to_a_later_end(folder: Path, tmp_path: Path) -> None:
+    words = [folder, "--point", "20,20@4", "--format", "png", "--out", tmp_path]
+    assert track(*words, "--direction", "both", "--stop", "9") == 0
+    assert track(*words, "--direction", "both", "--stop", "12", "--resume") == 78
+    assert track(*words, "--stop", "12", "--resume") == 78
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_job_is_neither_replaced_nor_changed_without_an_option(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,24 @@ def test_another_job_is_refused_with_the_difference(tmp_path: Path) -> None:
     FrameLog(tmp_path, JOB).close()  # the attempt did not change it
 
 
+def test_an_extended_job_keeps_the_frames_and_forgets_what_was_written(tmp_path: Path) -> None:
+    longer = {**JOB, "direction": "longer"}
+    with FrameLog(tmp_path, JOB) as log:
+        log.add_note(live=["png"])
+        log.append(frame(0))
+        log.add_note(wrote="coco")
+    (tmp_path / "state-1.session").write_bytes(b"state")
+    with FrameLog(tmp_path, longer, extends=lambda was, now: (was, now) == (JOB, longer)) as log:
+        assert [*log] == [frame(0)] and log.notes == [{"live": ["png"]}]
+        log.append(frame(1))
+        log.add_note(wrote="png")
+    assert not (tmp_path / "state-1.session").exists()
+    with FrameLog(tmp_path, longer) as log:
+        assert [*log] == [frame(0), frame(1)] and log.notes == [{"live": ["png"]}, {"wrote": "png"}]
+    with pytest.raises(StateError, match="direction was 'longer', is 'forward'"):
+        FrameLog(tmp_path, JOB)
+
+
 def test_a_log_that_another_process_has_open_is_refused(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys; from pathlib import Path; from masklet.jobs.frame_log import FrameLog\n"

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,7 +75,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
         with _hint_at_resume(request):
             if request.overwrite:
                 remove_job(request.out)
-            with FrameLog(request.out / FOLDER, _describe(job, request)) as log:
+            with FrameLog(request.out / FOLDER, _describe(job, request), extends=_is_longer) as log:
                 return _JobRun(job, log, request).finish()
 
 
@@ -325,6 +325,15 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
         # `strict` is stored as false, so that a job can be resumed with or without it: it does not change the masks.
         "care": {"rotate": policy.rotate, "rescale": policy.rescale, "carry": policy.carry, "strict": False},
     }
+
+
+def _is_longer(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether a description is that of an earlier forward job, but with a later end of the range."""
+    before, after = was.get("range"), now["range"]
+    if not isinstance(before, dict) or not isinstance(before.get("stop"), int) or after["direction"] != "forward":
+        return False
+    same = {**was, "range": {**before, "stop": after["stop"]}} == now
+    return same and (after["stop"] is None or after["stop"] > before["stop"])
 
 
 def _check_output(request: TrackRequest) -> None:

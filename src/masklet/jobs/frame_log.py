@@ -1,6 +1,7 @@
 """Frame log of a job: an append-only file of finished frames, which stays readable if the process is killed.
 
-Each line is a checksum and a JSON text. The first line describes the job; each further line is a frame or a note. An
+Each line is a checksum and a JSON text. The first line describes the job; each further line is a frame or a note, or
+describes the job anew if it was extended, after which it is as if no output had been written. An
 incomplete line, which a kill may leave at the end, is cut off at the next start. One process at a time may have the log
 open.
 """
@@ -13,7 +14,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from masklet.files.atomic import create_folder, sync_folder
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
+from masklet.jobs.resume import TrackerStates
 from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1
@@ -43,6 +45,9 @@ class FrameLog:
     Args:
         folder: The folder, which is made if it does not exist. If it has a log, that is continued.
         job: Description of the job.
+        extends: Returns for the description in the log and a new one whether the new job begins with the frames of the
+            first, in the same order and with the same masks. Then the log continues as that of the new job. By default
+            no job extends another.
 
     Attributes:
         path: The file.
@@ -54,8 +59,15 @@ class FrameLog:
         ResourceError: The log cannot be written.
     """
 
-    def __init__(self, folder: Path, job: JobDescription) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        job: JobDescription,
+        *,
+        extends: Callable[[JobDescription, JobDescription], bool] = lambda was, now: False,
+    ) -> None:
         self.path = folder / FILE_NAME
+        self._described: Mapping[str, Any] = {}  # the last line that describes the job
         self.notes: list[dict[str, Any]] = []
         self._lines: dict[int, tuple[int, int]] = {}  # offset and length of each frame's line
         with ExitStack() as opened, translate_write_errors(self.path):
@@ -64,7 +76,7 @@ class FrameLog:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             opened.callback(os.close, self._descriptor)
             _require_file(self.path, os.fstat(self._descriptor).st_mode)
-            self._end = self._recover(job)
+            self._end = self._recover(job, extends)
             self._opened = opened.pop_all()  # a failure before this line closes everything again
 
     def append(self, frame: RleFrame) -> None:
@@ -129,7 +141,7 @@ class FrameLog:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _recover(self, job: JobDescription) -> int:
+    def _recover(self, job: JobDescription, extends: Callable[[JobDescription, JobDescription], bool]) -> int:
         """Read the complete lines, cut off what follows them, and return the offset of the next line."""
         self._end = 0
         with open(self._descriptor, "rb", closefd=False) as file:
@@ -138,28 +150,41 @@ class FrameLog:
                 if record is None:
                     break
                 try:
-                    self._read_line(line, record, job)
+                    self._read_line(line, record)
                 except _MALFORMED as cause:
-                    if isinstance(cause, StateError):
-                        raise
                     raise _broken_error(self.path, f"the line at byte {self._end}") from cause
                 self._end += len(line)
+        is_extended = bool(self._end) and self._check_job(job, extends)
         with translate_write_errors(self.path):
             os.ftruncate(self._descriptor, self._end)
-        if not self._end:
+        if is_extended:
+            TrackerStates(self.path.parent).clear()  # they lack the memories that only the new frames recall
+            self.notes = _drop_written(self.notes)
+        if is_extended or not self._end:
             self._write({"masklet": VERSION, "identity": _hash_description(job), "job": job})
             sync_folder(self.path.parent)
         return self._end
 
-    def _read_line(self, line: bytes, record: Mapping[str, Any], job: JobDescription) -> None:
+    def _check_job(self, job: JobDescription, extends: Callable[[JobDescription, JobDescription], bool]) -> bool:
+        """Return whether the job extends that of the log. Raises `StateError` if it is a third one."""
+        version, identity, was = (self._described[name] for name in ("masklet", "identity", "job"))
+        if (version, identity) == (VERSION, _hash_description(job)):
+            return False
+        now = json.loads(json.dumps(job))
+        if version != VERSION or not isinstance(was, dict) or not extends(was, now):
+            raise _mismatch_error(self.path, was, now)
+        return True
+
+    def _read_line(self, line: bytes, record: Mapping[str, Any]) -> None:
         if not self._end and "masklet" not in record:
             raise ValueError("the first line does not describe a job")
         if match := _FRAME.match(line, _CHECKSUM):
             self._lines[int(match[1])] = (self._end, len(line))
         elif "note" in record:
             self.notes.append(_check_note(record["note"]))
-        elif (record["masklet"], record["identity"]) != (VERSION, _hash_description(job)):
-            raise _mismatch_error(self.path, record["job"], json.loads(json.dumps(job)))
+        else:
+            self._described = {name: record[name] for name in ("masklet", "identity", "job")}
+            self.notes = _drop_written(self.notes)
 
     def _write(self, record: Mapping[str, Any]) -> int:
         text = json.dumps(record, allow_nan=False).encode()
@@ -207,6 +232,11 @@ def _check_note(note: Any) -> dict[str, Any]:
     if not isinstance(note, dict) or not isinstance(note.get("live", []), list):
         raise ValueError("a note is malformed")
     return note
+
+
+def _drop_written(notes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out the notes that outputs are complete, which hold for the frames of the job before it was extended."""
+    return [note for note in notes if not {"wrote", "bytes", "settled"} & note.keys()]
 
 
 def _hash_description(job: JobDescription) -> str:
