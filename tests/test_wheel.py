@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,9 @@ import pytest
 pytest.importorskip("hatchling")
 
 ROOT = Path(__file__).resolve().parents[1]
-METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+LICENSES = {"LICENSE", "LICENSES.md", "MODEL_CARD.md", "docs/attribution/images.md", "docs/attribution/pack.md"}
+"""Licenses of the code and of the embedded weights, and of the material that the weights were trained on."""
+METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", *(f"licenses/{name}" for name in LICENSES)}
 PAGE = ROOT / "src" / "masklet" / "studio" / "web"
 PAGE_SUFFIXES = {".css", ".html", ".js", ".svg"}
 DATA_FILES = {"py.typed", "weights/nano.safetensors"}
@@ -48,6 +51,24 @@ def test_the_wheel_has_the_package_and_its_metadata_only(names: list[PurePosixPa
     assert {str(PurePosixPath(*name.parts[1:])) for name in names if name.parts[0] == metadata} == METADATA
 
 
+def test_the_wheel_has_the_licenses_as_in_the_repository(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        found = {
+            name.partition(".dist-info/licenses/")[2]: archive.read(name)
+            for name in archive.namelist()
+            if ".dist-info/licenses/" in name
+        }
+    assert found == {name: (ROOT / name).read_bytes() for name in LICENSES}
+
+
+def test_third_party_files_of_the_package_have_their_license_in_the_wheel() -> None:
+    """LICENSES.md has a row for each file of other authors. One below src needs its license text among `LICENSES`."""
+    rows = re.findall(r"^\| [^|`]*`([^`|]+)`", (ROOT / "LICENSES.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) > 10 and not [name for name in rows if name.startswith("src/")]
+    header = re.compile(r"@license|SPDX-License|Copyright|Licensed under|MIT License|BSD", re.IGNORECASE)
+    assert not [path for path in PAGE.rglob("*.*") if header.search(path.read_text())]
+
+
 def test_the_wheel_has_every_module_of_the_package(names: list[PurePosixPath]) -> None:
     modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "masklet").rglob("*.py")}
     assert {str(name) for name in package_files(names) if name.suffix == ".py"} == modules
@@ -66,7 +87,7 @@ def test_the_wheel_has_the_data_files_of_the_package_and_no_others(names: list[P
 
 
 def test_the_wheel_has_no_tests_and_no_development_tools(names: list[PurePosixPath]) -> None:
-    folders = {part for name in names if "web" not in name.parts for part in name.parts[:-1]}
+    folders = {part for name in package_files(names) if "web" not in name.parts for part in name.parts[:-1]}
     assert folders.isdisjoint({"tools", "tests", "scripts", "benchmarks", "examples", "docs", "packs"})
     assert not [name for name in names if name.stem.startswith(("test_", "conftest"))]
     assert "marks.json" not in {name.name for name in names}

@@ -15,6 +15,9 @@ from masklet.datasets.layouts import open_images
 from masklet.errors import FormatError, InputNotFound
 from masklet.files.names import check_name, check_relative
 from masklet.formats import read_masks
+from masklet.project.entries import media_key
+from masklet.project.image_names import name_images
+from masklet.project.project import Project
 from masklet.prompts import box
 from support.annotation_samples import (
     HEIGHT,
@@ -115,3 +118,12 @@ def test_prompts_of_names_with_drives_and_shares_are_refused(name: PureWindowsPa
     Image.new("RGB", (9, 9)).save(image)
     with pytest.raises(FormatError, match="names in a file must stay within its folders"):
         masklet.read_prompts(write_prompts(tmp_path, name, kind), [image])
+
+
+def test_exported_names_differ_in_more_than_their_case(tmp_path: Path) -> None:
+    entry = {"kind": "image", "size": [4, 4]}
+    paths = {1: "../a/Cat.jpg", 2: "../a/cat.jpg", 3: "../a/CAT.png"}
+    with Project.open(tmp_path / "project", create=True) as project:
+        project.act("add_media", {media_key(number): {"path": path, **entry} for number, path in paths.items()})
+        names = name_images(project.document)
+    assert len({name.rpartition(".")[0].lower() for name in names.values()}) == 3

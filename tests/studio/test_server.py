@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from importlib.metadata import version
 
 import pytest
 
@@ -17,6 +18,7 @@ from masklet.studio.connection import Content, FrameRequest
 from masklet.studio.server import Server
 from support.studio import RecordedCommands, Visitor, ask, serve
 
+REFUSED_METHOD = 405 if int(version("websockets").split(".")[0]) >= 17 else 400
 UPGRADE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -119,7 +121,7 @@ def exchange(port: int, data: bytes) -> tuple[int, dict[str, object]]:
     ("line", "headers", "status"),
     [("GET /" + "a" * 9000, "", 400), ("GET /ws", "A: b\r\n" * 200, 400), ("GET /ws", f"A: {'b' * 9000}\r\n", 400),
      ("GET /ws", "Content-Length: 3\r\n", 400), ("GET /ws", "Transfer-Encoding: chunked\r\n", 400),
-     ("POST /ws", "", 405), ("GET /ws", "Sec-WebSocket-Version: 8\r\n", 400), ("GET /enter", "", 404),
+     ("POST /ws", "", REFUSED_METHOD), ("GET /ws", "Sec-WebSocket-Version: 8\r\n", 400), ("GET /enter", "", 404),
      ("GET /frames/1/0", "", 404), ("GET /live/9/ws", "", 404)],
     ids=lambda value: value[:20] if isinstance(value, str) else None,
 )  # fmt: skip
