@@ -12,10 +12,22 @@ import masklet
 from masklet.cli.main import main
 from masklet.errors import FormatError, ImageError, MaskletWarning, SettingsError
 from masklet.formats import read_masks
-from support.annotation_samples import read_areas, write_photo, write_text
+from masklet.train.settings import Settings
+from masklet.train.settings_input import change_settings, parse_setting, read_toml
+from support.annotation_samples import (
+    make_coco,
+    make_coco_annotation,
+    make_labelme,
+    make_shape,
+    read_areas,
+    write_json,
+    write_photo,
+    write_text,
+)
 from support.dataset_layouts import write_coco
 
 SQUARE = "0.125 0.166667 0.375 0.166667 0.375 0.5 0.125 0.5"  # 400 pixels
+HUGE = 10**400  # no floating-point number
 
 
 def write_yolo(folder: Path, *lines: str) -> Path:
@@ -108,3 +120,51 @@ def test_a_current_folder_that_was_removed_is_not_found(
     for path in ("../a.png", str(image)):
         assert main(["segment", path, "--point", "3,3", "--out", str(tmp_path / "out")]) == 66
         assert "the current folder does not exist any more; change to another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("coco.json", make_coco([make_coco_annotation(1, [[HUGE, 10, 30, 10, 30, 30]])])),
+        ("a.json", make_labelme([make_shape("a", [[10, 10], [-HUGE, 10], [30, 30]])])),
+        ("a.json", make_labelme([make_shape("a", [[10, 10], [HUGE, 30]], "rectangle")])),
+        ("a.json", make_labelme([make_shape("a", [[10, 10], [HUGE, 30]], "circle")])),
+    ],
+    ids=["coco", "polygon", "rectangle", "circle"],
+)
+def test_coordinates_of_hundreds_of_digits_are_refused(name: str, content: object, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"points|pairs of numbers"):
+        list(read_masks(write_json(tmp_path / name, content)))
+
+
+def test_boxes_of_hundreds_of_digits_are_refused(tmp_path: Path) -> None:
+    boxes = make_coco([make_coco_annotation(1, bbox=[HUGE, 1, 2, 3])])
+    with pytest.raises(FormatError, match=r"a bbox must be \[x, y, width, height\]"):
+        masklet.read_prompts(write_json(tmp_path / "boxes.json", boxes), [write_photo(tmp_path / "a.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"minutes={HUGE}", "minutes must be from 0 to .*, got inf"),
+        (f"learning_rate=-{HUGE}", "learning_rate must be from .*, got -inf"),
+        (f"minutes={'9' * 5000}", "minutes must be a number"),
+        (f"minutes={'[' * 5000}", "minutes must be a number"),
+    ],
+    ids=["whole", "negative", "too long to convert", "nested"],
+)
+def test_settings_of_hundreds_of_digits_are_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        change_settings(Settings(), dict([parse_setting(text)]))
+
+
+@pytest.mark.parametrize("text", [f"minutes = {'9' * 5000}", f"minutes = {'[' * 5000}"], ids=["long", "nested"])
+def test_a_settings_file_that_toml_cannot_parse_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is not TOML"):
+        read_toml(write_text(tmp_path / "a.toml", text))
+
+
+@pytest.mark.parametrize("number", [65_536, HUGE], ids=["65536", "huge"])
+def test_points_per_side_have_a_limit(number: int) -> None:
+    with pytest.raises(SettingsError, match="points_per_side must be at most 65535, got more"):
+        masklet.MaskGeneratorOptions(points_per_side=number)

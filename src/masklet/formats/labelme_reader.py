@@ -225,7 +225,7 @@ def _read_points(shape: Fields, kind: str, *counts: int) -> NDArray[np.float64]:
     expected = " or ".join(map(str, counts))
     try:
         points = np.array(shape.array("points"), np.float64).reshape(-1, 2)
-    except (TypeError, ValueError) as cause:
+    except (TypeError, ValueError, OverflowError) as cause:
         raise shape.error(f"a {kind} must have {expected} points (x, y)") from cause
     if len(points) not in counts:
         raise shape.error(f"a {kind} must have {expected} points (x, y), got {len(points)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -80,7 +79,7 @@ def _list_images(file: Fields) -> dict[int | str, _Listed]:
 
 def _read_box(row: Fields, size: tuple[int, int] | None, category: str) -> Prompt:
     corners = row.array("bbox")
-    if len(corners) != 4 or not all(isinstance(value, int | float) and math.isfinite(value) for value in corners):
+    if len(corners) != 4 or not all(isinstance(value, int | float) and abs(value) < 2**1023 for value in corners):
         raise row.error(f"a bbox must be [x, y, width, height], got {corners!r:.60}")
     left, top, width, height = map(float, corners)
     right, bottom = left + width, top + height

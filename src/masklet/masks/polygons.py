@@ -75,7 +75,7 @@ def read_vertices(polygon: Any) -> NDArray[np.float64]:
     try:
         vertices = np.asarray(polygon, np.float64)
         vertices = vertices if vertices.ndim == 2 else vertices.reshape(-1, 2)
-    except (TypeError, ValueError) as cause:
+    except (TypeError, ValueError, OverflowError) as cause:
         raise _error("a polygon must be a list of x, y pairs of numbers") from cause
     if vertices.shape[1] != 2 or len(vertices) < 3:
         raise _error(f"a polygon needs at least 3 points (x, y), got an array of shape {vertices.shape}")

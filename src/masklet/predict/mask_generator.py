@@ -25,6 +25,7 @@ Points = NDArray[np.float64]  # (P, 2) xy as fractions of the crop
 Progress = Callable[[int, int], None]
 
 _MAX_CROP_LAYERS = 6  # the sixth layer has 4096 crops
+_MAX_POINTS_PER_SIDE = 65_535  # the longest side of an image in pixels
 _CROP_EDGE_PX = 20  # a mask that ends this close to an edge of its crop is left to other crops
 
 
@@ -97,6 +98,8 @@ class MaskGeneratorOptions:
         for name in ("crop_n_layers", "min_mask_region_area", "stability_score_offset"):
             if getattr(self, name) < 0:
                 raise _bad(f"{name} must be at least 0, got {getattr(self, name)}")
+        if (self.points_per_side or 1) > _MAX_POINTS_PER_SIDE:
+            raise _bad(f"points_per_side must be at most {_MAX_POINTS_PER_SIDE}, got more")
         if self.crop_n_layers > _MAX_CROP_LAYERS:
             raise _bad(f"crop_n_layers must be at most {_MAX_CROP_LAYERS}, got {self.crop_n_layers}")
 

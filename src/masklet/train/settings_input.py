@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -97,7 +98,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as cause:
         raise InputNotFound("input-not-found", f"{path}: cannot be read: {cause.strerror}", path=str(path)) from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+    except (ValueError, RecursionError) as cause:
         raise SettingsError("bad-settings", f"{path} is not TOML: {cause}", path=str(path)) from cause
 
 
@@ -111,7 +112,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise SettingsError("bad-settings", f"a setting must be name=value, got {text!r}")
     for toml in (value, f"[{value}]"):
-        with contextlib.suppress(tomllib.TOMLDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):  # also of numbers with thousands of digits
             return name, tomllib.loads(f"value = {toml}")["value"]
     return name, value.split(",") if "," in value else value
 
@@ -136,7 +137,9 @@ def _convert(name: str, current: Any, value: Any) -> Any:
         many = value if isinstance(value, list | tuple) else [value] if value != "" else []
         return tuple(_convert(name, kind(), item) for item in many)
     if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
+        return math.inf if value > 0 else -math.inf
     if type(value) is not type(current):
         raise SettingsError(
             "bad-settings", f"{name} must be {_TYPE_NAMES[type(current)]}, got {value!r}", name=name, value=str(value)
