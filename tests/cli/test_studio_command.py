@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -92,8 +93,9 @@ def test_media_are_opened_and_the_project_is_opened_again(
         record = {"address": server.address, "port": server.port, "project": "birds", "entry": str(server.entry.path)}
         visitor = Visitor(server)
         with visitor.connect() as client:
-            while len(entries := ask(client, "hello")["entries"]) < 3:
-                pass
+            deadline = time.monotonic() + 60
+            while len(entries := ask(client, "hello")["entries"]) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
             names.append([Path(entry["path"]).name for key, entry in entries.items() if key.startswith("media/")])
         seen[:] = [json.dumps(record), str(server.entry.path.parent), read_code(server), visitor.cookie.split("=")[1]]
 
