@@ -339,7 +339,7 @@ def test_p3_presets_are_listed_without_pytorch() -> None:
     assert done.returncode == 0 and "finetune-decoder  sam2.1-tiny" in done.stdout, done.stderr
 
 
-def test_p3_masks_are_shown_in_notebooks() -> None:
+def test_p3_masks_are_shown_in_jupyter() -> None:
     masks = Masks.from_binary(draw_boxes({200: (2, 2, 30, 30)})[None, ..., 0] > 0)
     with Image.open(io.BytesIO(masks._repr_png_())) as image:
         assert image.format == "PNG" and image.size == (60, 40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +179,19 @@ def test_17_a_state_with_impossible_values_is_refused(state: bytes, tmp_path: Pa
             write_tensors(path, changed, metadata, with_checksum=True)
             with pytest.raises(CheckpointError):
                 resume(tmp_path)
+
+
+# 6: names that are not UTF-8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_6_a_run_and_its_images_may_have_names_that_are_not_utf_8(images: Path, tmp_path: Path) -> None:
+    for path in [*images.glob("*/*.png")]:
+        path.rename(path.with_name(f"a\udcff{path.name}"))
+    odd = images.rename(tmp_path / "squares\udcff")
+    out = tmp_path / "run\udcff"
+    assert train(odd, out, 1, "--validate", str(odd)) == 0
+    assert train(odd, out, 2, "--resume") == 0
+    progress = read_progress(out.rename(tmp_path / "run"))  # PyTorch takes only names in UTF-8
+    assert progress["step"] == 2 and "report.html" in {path.name for path in (tmp_path / "run").iterdir()}

@@ -429,7 +429,7 @@ class Masks:
         )
 
     def _repr_png_(self) -> bytes:
-        """Return the masks in the colors of their objects on black, as a PNG file that notebooks show."""
+        """Return the masks in the colors of their objects on black, as a PNG file that Jupyter shows."""
         black = np.zeros((*self.size, 3), np.uint8)
         return drawing.encode_png(drawing.draw_overlay(black, self._iterate_binary(), self.object_ids))
 

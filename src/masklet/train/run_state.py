@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from masklet.checkpoints import write_tensors
 from masklet.checkpoints.checksum import CHECKSUM_KEY, compute_checksum
 from masklet.errors import CheckpointError, InputNotFound
+from masklet.files.names import replace_surrogates
 from masklet.files.open_input import open_input
 from masklet.model.sam2 import Sam2
 from masklet.train.ema import ExponentialMovingAverage
@@ -65,13 +66,17 @@ def load_state(
     if not path.is_file():
         message = f"{path}: no run to resume; start one without --resume"
         raise InputNotFound("input-not-found", message, path=str(path))
-    open_input(path).close()
     try:
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            metadata: dict[str, str] = file.metadata()
+        with open_input(path) as opened:
+            # PyTorch takes only names in UTF-8; other names exist on systems that have /dev/fd
+            name = str(path) if str(path) == replace_surrogates(str(path)) else f"/dev/fd/{opened.fileno()}"
+            tensors = load_file(name)
+            with safe_open(name, "pt") as file:
+                metadata: dict[str, str] = file.metadata()
         at = _read_progress(metadata["masklet"])
         _check_checksum(metadata, tensors)
+    except InputNotFound:
+        raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as cause:
         message = f"{path}: not a valid state file of a run: {cause!s:.200}"
         raise CheckpointError("checkpoint-corrupt", message, path=str(path)) from cause
