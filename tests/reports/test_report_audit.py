@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import masklet
 from masklet.cli.main import main
 from masklet.errors import FormatError, ImageError, MaskletWarning, SettingsError
 from masklet.formats import read_masks
+from masklet.train.presets import PRESETS
 from masklet.train.settings import Settings
 from masklet.train.settings_input import change_settings, parse_setting, read_toml
 from support.annotation_samples import (
@@ -168,3 +170,10 @@ def test_a_settings_file_that_toml_cannot_parse_is_refused(text: str, tmp_path: 
 def test_points_per_side_have_a_limit(number: int) -> None:
     with pytest.raises(SettingsError, match="points_per_side must be at most 65535, got more"):
         masklet.MaskGeneratorOptions(points_per_side=number)
+
+
+def test_presets_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "list", "--json"]) == 0
+    listed = {record["name"]: record["settings"] for record in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == PRESETS.keys()
+    assert listed["lite-images"]["model"] == "lite0"

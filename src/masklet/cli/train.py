@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -78,6 +79,9 @@ def train(
         from masklet.train.presets import PRESETS, resolve_settings
 
     if preset == "list":
+        if json:
+            print_json([{"name": name, "settings": asdict(values)} for name, values in PRESETS.items()])
+            return
         for name, values in PRESETS.items():
             length = f"{values.steps} steps" if values.steps else f"{values.minutes:g} minutes"
             print_line(f"{name}  {values.model}, sizes {', '.join(map(str, values.input_sizes))}, {length}")
