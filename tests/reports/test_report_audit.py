@@ -11,11 +11,12 @@ from PIL import Image
 
 import masklet
 from masklet.cli.main import main
-from masklet.errors import FormatError, ImageError, MaskletWarning, SettingsError
+from masklet.errors import FormatError, ImageError, MaskletWarning, ResourceError, SettingsError
 from masklet.formats import read_masks
 from masklet.train.presets import PRESETS
 from masklet.train.settings import Settings
 from masklet.train.settings_input import change_settings, parse_setting, read_toml
+from masklet.video import cameras
 from support.annotation_samples import (
     make_coco,
     make_coco_annotation,
@@ -177,3 +178,17 @@ def test_presets_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     listed = {record["name"]: record["settings"] for record in json.loads(capsys.readouterr().out)}
     assert listed.keys() == PRESETS.keys()
     assert listed["lite-images"]["model"] == "lite0"
+
+
+@pytest.mark.parametrize("index", [-1, 100, 10**20, True, 1.5, "0", "clip.mp4", None])
+def test_a_camera_is_a_number_that_opencv_takes_for_one(index: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(cameras, "OpenCvSource", lambda *arguments: opened.append(arguments))
+    with pytest.raises(ResourceError, match="a camera is a number from 0 to 99, got") as error:
+        masklet.camera(index)  # type: ignore[arg-type]
+    assert error.value.code == "camera-not-found" and opened == []
+
+
+def test_a_negative_number_is_no_video() -> None:
+    with pytest.raises(ResourceError, match="a camera is a number from 0 to 99, got -1"):
+        masklet.open_video(-1)

@@ -14,6 +14,7 @@ from masklet.video.camera_connection import CameraImage, CameraSource, Connectio
 from masklet.video.frames import Closable, Frame
 from masklet.video.image_sequence import rescale_image
 
+_MAX_INDEX = 99  # OpenCV takes hundreds for another driver, and ends the process for some negative numbers
 _JOIN_TIMEOUT_S = 1.0  # for a read that is in progress when the camera is closed
 
 
@@ -46,18 +47,21 @@ def camera(index: int = 0, options: CameraOptions | None = None) -> Camera:
     counted in `dropped`. Iteration raises `ResourceError` (`camera-lost`) when reconnections fail.
 
     Args:
-        index: The number of the camera.
+        index: The number of the camera, from 0 to 99.
         options: Resolution and timeouts.
 
     Raises:
-        ResourceError: `camera-not-found`. There is no image within the timeout.
+        ResourceError: `camera-not-found`. The index is no such number, or there is no image within the timeout.
 
     Example:
         >>> for frame in masklet.camera(0):
         ...     print(frame.index, frame.time, frame.image.shape)
     """
+    is_number = isinstance(index, int | np.integer) and not isinstance(index, bool)
+    if not is_number or not 0 <= index <= _MAX_INDEX:
+        raise ResourceError("camera-not-found", f"a camera is a number from 0 to {_MAX_INDEX}, got {index!r:.60}")
     options = options or CameraOptions()
-    return Camera(f"camera {index}", lambda: OpenCvSource(index, options.size), options)
+    return Camera(f"camera {index}", lambda: OpenCvSource(int(index), options.size), options)
 
 
 class OpenCvSource:
