@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,3 +193,31 @@ def test_a_camera_is_a_number_that_opencv_takes_for_one(index: object, monkeypat
 def test_a_negative_number_is_no_video() -> None:
     with pytest.raises(ResourceError, match="a camera is a number from 0 to 99, got -1"):
         masklet.open_video(-1)
+
+
+def make_frame(index: int, time: float | None = None) -> masklet.TrackedFrame:
+    masks = masklet.Masks.from_binary(np.ones((1, 4, 4), bool), object_ids=(1,))
+    return masklet.TrackedFrame(index, time, masks)
+
+
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([make_frame(3, 0.1), make_frame(3, 0.1)], "frame 3 is there twice; pass each frame once"),
+        ([make_frame(3, float("nan"))], "frame 3 has the time nan; pass None if it is unknown"),
+        ([make_frame(3).masks], r"a Masks is no frame; pass masklet\.TrackedFrame"),
+        ([None], "a NoneType is no frame"),
+    ],
+    ids=["twice", "time", "masks", "none"],
+)
+def test_frames_that_cannot_be_saved_are_refused(frames: list[Any], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=complaint):
+        masklet.save_masks(frames, tmp_path / "out", ["coco", "png"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tracker_steps_in_two_directions() -> None:
+    tracker = masklet.load(zoom=0, input_size=64).tracker(masklet.open_video(np.zeros((2, 20, 30, 3), np.uint8)))
+    tracker.prompt(0, {1: masklet.box(3, 3, 20, 15)})
+    with pytest.raises(SettingsError, match="direction must be 1 or -1, got 5"):
+        tracker.step(1, direction=5)

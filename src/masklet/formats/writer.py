@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -187,7 +188,8 @@ def save_masks(
         The file or folder of each format.
 
     Raises:
-        FormatError: There are no frames, or an object id does not fit into the format.
+        FormatError: There are no frames, a frame is there twice, its time is not finite, an item is no `TrackedFrame`,
+            or an object id does not fit into the format.
         SettingsError: A format is unknown, or it or `images` needs the video, or the background is invalid.
         VideoError: A frame whose image is written cannot be decoded.
         ResourceError: A file cannot be written.
@@ -204,6 +206,7 @@ def save_masks(
         raise SettingsError("bad-usage", f"images={images!r} writes the images of the frames; pass the video")
     with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as log:
         for frame in frames:
+            _check_frame(frame, log)
             log.append(encode_frame(frame))
         first = next(iter(log), None)
         if first is None:
@@ -218,6 +221,19 @@ def save_masks(
             output.write_images(form, log)
             output.write(form, log)
     return [output.path_of(form) for form in forms]
+
+
+def _check_frame(frame: object, log: FrameLog) -> None:
+    """Raise `FormatError` for a frame that cannot be saved beside those in the log."""
+    if not isinstance(frame, TrackedFrame):
+        fault = f"a {type(frame).__name__} is no frame; pass masklet.TrackedFrame(index, time, masks)"
+    elif frame.index in log:
+        fault = f"frame {frame.index} is there twice; pass each frame once"
+    elif frame.time is not None and not math.isfinite(frame.time):
+        fault = f"frame {frame.index} has the time {frame.time}; pass None if it is unknown"
+    else:
+        return
+    raise FormatError("annotation-broken", fault)
 
 
 def _make_folder(folder: Path) -> None:

@@ -198,8 +198,11 @@ class Tracker:
 
         Raises:
             StateError: There is no object, or the image is missing.
+            SettingsError: `direction` is neither 1 nor −1.
             VideoError: The image has another size than earlier frames.
         """
+        if direction not in (1, -1):
+            raise SettingsError("bad-usage", f"direction must be 1 or -1, got {direction!r:.60}")
         if not self.tracks:
             raise StateError("no-prompts", "nothing to track; prompt an object first")
         outdated = select_outdated(self.tracks, frame, direction, dependent=self._memories_depend_on_others)
