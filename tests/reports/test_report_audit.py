@@ -117,10 +117,10 @@ def test_a_current_folder_that_was_removed_is_not_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = write_photo(tmp_path / "a.png")
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    removed = tmp_path / "removed"
+    removed.mkdir()
+    monkeypatch.chdir(removed)
+    removed.rmdir()
     for path in ("../a.png", str(image)):
         assert main(["segment", path, "--point", "3,3", "--out", str(tmp_path / "out")]) == 66
         assert "the current folder does not exist any more; change to another one" in capsys.readouterr().err
