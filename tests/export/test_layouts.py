@@ -254,7 +254,7 @@ def test_a_folder_as_ailia_downloads_it_is_opened(
         (tmp_path / f"{path.name}.prototxt").write_text("for another runtime")
     weights = dict(np.load(folders["ailia"] / "pretrained_weights.npz"))
     others = {key.replace("v2.1", "v2"): value + 1 for key, value in weights.items()}
-    np.savez(tmp_path / "pretrained_weights.npz", allow_pickle=False, **others, **weights)  # all models share one file
+    np.savez(tmp_path / "pretrained_weights.npz", **others, **weights)  # all models share one file
     found = masklet.load(tmp_path).segment(IMAGE, click(50, 40))
     assert np.abs(found.low_res - ours.predict(click(50, 40)).low_res).max() < TOLERANCE
 
@@ -270,7 +270,7 @@ def flip_a_byte(content: bytes) -> bytes:
 
 def save_npz(value: Array) -> bytes:
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **{"v2.1_nano_no_mem_embed": value})
+    np.savez(file, **{"v2.1_nano_no_mem_embed": value})
     return file.getvalue()
 
 

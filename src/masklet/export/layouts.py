@@ -72,7 +72,7 @@ def _write_ailia(model: ExportedModel) -> dict[str, bytes]:
         "no_obj_ptr": "no_pointer",
     }
     archive, arrays = io.BytesIO(), {theirs: model.tensors[ours] for theirs, ours in keys.items()}
-    np.savez(archive, allow_pickle=False, **{f"v{config.release}_{name}_{key}": value for key, value in arrays.items()})
+    np.savez(archive, **{f"v{config.release}_{name}_{key}": value for key, value in arrays.items()})
     files = {f"{part}_{name}{release}.onnx": content for part, content in graphs.items()}
     return files | {"pretrained_weights.npz": archive.getvalue()}
 
