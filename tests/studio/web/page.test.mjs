@@ -285,7 +285,7 @@ test("times are shown with hours only if there are any", () => {
 
 /** Parts of the application without a page. Requests are replied to at once, after a call of `onRequest`. */
 function makeApp(store = makeStore(), onRequest = (command) => {}) {
-  const requests = [], notes = [], notices = [], problems = [];
+  const requests = [], notes = [], problems = [];
   const request = async (command, fields) => {
     onRequest(command);
     requests.push({ command, ...fields });
@@ -293,7 +293,7 @@ function makeApp(store = makeStore(), onRequest = (command) => {}) {
   };
   const messages = {
     note: (text) => notes.push(text),
-    notice: (text) => notices.push(text),
+    notice: () => {},
     problem: (text) => problems.push(String(text)),
   };
   const server = makeServer(request, messages);
@@ -301,7 +301,7 @@ function makeApp(store = makeStore(), onRequest = (command) => {}) {
   const tracking = { onlySelected: false };
   const classes = new ClassChanges(store, server, editor, new ObjectChanges(store, server, messages, () => ""), messages);
   const review = new Review(store, server, editor, tracking, {}, messages);
-  return { store, server, editor, tracking, classes, review, requests, notes, notices, problems };
+  return { store, server, editor, tracking, classes, review, requests, notes, problems };
 }
 
 test("a digit after Enter gives the finished object its class, unless it has one", async () => {
@@ -384,10 +384,10 @@ test("a model that cannot be loaded is reported once", () => {
   assert.equal(problems.length, 2);
 });
 
-test("a mask that may be wrong is a notice", () => {
-  const { server, notices, problems } = makeApp();
+test("a mask that may be wrong is noted", () => {
+  const { server, notes, problems } = makeApp();
   server.receiveEvent({ event: "warning", code: "tiny-mask", message: "object 1: the prompt finds almost nothing" });
-  assert.deepEqual([notices, problems], [["Object 1: the prompt finds almost nothing."], []]);
+  assert.deepEqual([notes, problems], [["Object 1: the prompt finds almost nothing."], []]);
 });
 
 test("sentences begin with a capital letter, names of files as they are", () => {

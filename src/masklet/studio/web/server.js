@@ -118,7 +118,7 @@ export class Server extends Emitter {
     else if (event.event === "progress") this.emit((event.export ?? null) !== null ? "export" : "progress", event);
     else {
       if (event.event === "problem") this.receiveProblem(event);
-      else if (event.event === "warning") this.messages.notice(sentence(event.message));
+      else if (event.event === "warning") this.messages.note(sentence(event.message));
       else if (event.event === "busy") this.busy = event.what;
       else if (event.event === "closing") {
         this.closing = true;
