@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from masklet.checkpoints import read_tensors, write_released
-from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
+from masklet.checkpoints.hub import get_embedded_path, get_release_path
+from masklet.checkpoints.releases import RELEASES, Release
 from masklet.cli import models
 from masklet.cli.console import escape_unprintable
 from masklet.cli.main import main
@@ -276,7 +277,7 @@ def test_a_model_that_a_command_needs_is_downloaded(
 def made(content: bytes) -> Release:
     import hashlib
 
-    return Release("toy", "092824", "toy.pt", len(content), 7, hashlib.sha256(content).hexdigest())
+    return Release("toy", "https://example.org", "toy.pt", len(content), 7, hashlib.sha256(content).hexdigest())
 
 
 def test_verify_of_another_file_under_a_released_name_fails(run: Run, micro: Path, tmp_path: Path) -> None:

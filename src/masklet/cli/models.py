@@ -14,7 +14,7 @@ from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.checkpoints.hub import Release
+    from masklet.checkpoints.releases import Release
 
 app = typer.Typer(
     help="List, inspect, download, verify and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
@@ -46,7 +46,7 @@ class Names(str, Enum):
 @app.command("list")
 def _list_models(json: Json = False) -> None:
     """List the embedded model and the released models, and which of them are downloaded."""
-    from masklet.checkpoints.hub import RELEASES
+    from masklet.checkpoints.releases import RELEASES
 
     records = [_make_embedded_record(), *(_make_release_record(release) for release in RELEASES.values())]
     if json:
@@ -56,7 +56,7 @@ def _list_models(json: Json = False) -> None:
         (
             record["name"],
             _format_millions(record["parameters"]),
-            format_megabytes(record["bytes"]),
+            "?" if record["bytes"] is None else format_megabytes(record["bytes"]),
             record["state"],
             str(record["path"]),
         )
@@ -233,10 +233,10 @@ def _make_release_record(release: Release) -> dict[str, Any]:
         "name": release.name,
         "parameters": release.parameter_count,
         "bytes": release.size_bytes,
-        "state": "not here" if size is None else "here" if size == release.size_bytes else "wrong size",
+        "state": "not here" if size is None else "here" if size == (release.size_bytes or size) else "wrong size",
         "path": path,
         "url": release.url,
-        "sha256": release.sha256,
+        "sha256": release.sha256 or None,
     }
 
 

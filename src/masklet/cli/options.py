@@ -16,7 +16,7 @@ from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_errors
 
 if TYPE_CHECKING:
-    from masklet.checkpoints.hub import Release
+    from masklet.checkpoints.releases import Release
     from masklet.segmenter import Segmenter
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -164,7 +164,8 @@ def download_release(release: Release, mirror: str | None = None) -> Path:
     """Download the file of a release with a progress bar."""
     from masklet.checkpoints.hub import pull
 
-    with progress(f"downloading {release.name} ({format_megabytes(release.size_bytes)})", unit="bytes") as report:
+    size = f" ({format_megabytes(release.size_bytes)})" if release.size_bytes else ""
+    with progress(f"downloading {release.name}{size}", unit="bytes") as report:
         return pull(release.name, report, mirror=mirror)
 
 
