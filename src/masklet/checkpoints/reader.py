@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -13,11 +13,9 @@ from masklet.checkpoints.dtypes import Dtype
 from masklet.checkpoints.file_kind import Kind, detect_kind
 from masklet.checkpoints.memory_map import map_file
 from masklet.checkpoints.safetensors_reader import read_safetensors
-from masklet.checkpoints.torch_reader import read_torch
-
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # added to every name by DDP, torch.compile and Lightning
-
-Value = TypeVar("Value")
+from masklet.checkpoints.torch_reader import TorchContent, read_torch
+from masklet.checkpoints.wrappers import rename, unwrap
+from masklet.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +25,18 @@ class Checkpoint:
     Attributes:
         path: The file.
         kind: "torch" or "safetensors".
-        tensors: The arrays by the names in the file, without the prefixes of DDP, torch.compile and Lightning.
+        tensors: The arrays by the names in the file, without what DDP, torch.compile, EMA, Lightning and PEFT add.
         dtypes: The dtypes in the file, each once. bfloat16 tensors are float32 in `tensors`.
+        wrapping: The keys that lead to the state dict, and what was removed from its names, outermost first.
+        counters: Epochs and steps of training by name.
     """
 
     path: Path
     kind: Kind
     tensors: dict[str, NDArray[Any]]
     dtypes: tuple[str, ...]
+    wrapping: tuple[str, ...] = ()
+    counters: dict[str, float] = field(default_factory=dict)
 
     @property
     def parameter_count(self) -> int:
@@ -45,8 +47,9 @@ class Checkpoint:
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """Read the weights of a checkpoint file. No code in the file is run.
 
-    Files of `torch.save` are read with the state dict as the saved object or as its entry "model", "state_dict" or
-    "model_state_dict"; the optimizer state and other entries are ignored.
+    Files of `torch.save` are read with the state dict as the saved object or as an entry such as "model",
+    "state_dict" or "model_ema", also nested; averaged weights are preferred. The optimizer state and other entries are
+    ignored.
 
     Returns:
         The arrays by name. They are views of a private memory map: they take no memory until they are changed, changes
@@ -64,16 +67,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read the weights of a checkpoint file with its kind and dtypes. See `read_tensors` for the details."""
     file = map_file(path)
     kind = detect_kind(file)
-    tensors, dtypes = read_torch(file) if kind == "torch" else read_safetensors(file)
-    return Checkpoint(path, kind, _strip_prefixes(tensors), _list_names(dtypes.values()))
-
-
-def _strip_prefixes(tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """Remove the prefixes that all names have."""
-    for prefix in _PREFIXES * 2:  # two wrappers can be nested in any order
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return dict(tensors)
+    content = read_torch(file) if kind == "torch" else TorchContent(*read_safetensors(file), (), {})
+    try:
+        unwrapped = unwrap(content.tensors)
+    except CheckpointError as error:
+        raise file.make_error(error.code, error.message) from None
+    return Checkpoint(
+        path,
+        kind,
+        rename(content.tensors, unwrapped),
+        _list_names(rename(content.dtypes, unwrapped).values()),
+        (*content.entry, *unwrapped.wrappers),
+        content.counters,
+    )
 
 
 def _list_names(dtypes: Iterable[Dtype]) -> tuple[str, ...]:
