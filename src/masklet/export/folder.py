@@ -75,7 +75,7 @@ def read_model(model: str | Path, input_size: int | None = None) -> ExportedMode
     shapes = {name: value.shape for name, value in tensors.items()}
     config = key_names.identify_config(shapes)
     key_names.check_entries(shapes, list_tensor_shapes(config), config)
-    return ExportedModel(config, tensors, check_input_size(input_size or config.input_size))
+    return ExportedModel(config, tensors, check_input_size(input_size or config.input_size, config))
 
 
 def export_onnx(
