@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import masklet
 from masklet import EmbeddedImage, Masks, Prompt, box, click, clicks
-from parity.inputs import frames
 from masklet.config import CONFIGS
+from parity.inputs import frames
 from support.recorded import PARITY
 
 pytest.importorskip("torch")
