@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklet.checkpoints import read_tensors, write_released
+from masklet.checkpoints import read_tensors, write_released, write_tensors
 from masklet.checkpoints.hub import get_embedded_path, get_release_path
 from masklet.checkpoints.releases import RELEASES, Release
 from masklet.cli import models
@@ -235,6 +235,50 @@ def test_info_prints_the_facts_of_a_file(run: Run, micro: Path) -> None:
     assert (record["format"], record["names"], record["path"]) == ("torch", "released", str(micro))
     plain = run("models", "info", micro)[1]
     assert all(str(value) in plain for value in record.values() if value is not None)
+
+
+def test_info_of_a_fine_tuned_file_shows_what_does_not_fit(run: Run, micro: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    tensors = {f"module.sam.{name}": torch.from_numpy(value.copy()) for name, value in read_tensors(micro).items()}
+    del tensors["module.sam.no_mem_embed"], tensors["module.sam.maskmem_tpos_enc"]
+    tensors |= {f"module.sam.head.{k}": torch.ones(1) for k in range(4)}
+    tensors["module.sam.no_obj_ptr"] = torch.ones(1, 7)
+    torch.save({"model_ema": tensors, "epoch": 12, "steps": {"train": 3400}}, tmp_path / "tuned.pt")
+    status, out, err = run("models", "info", tmp_path / "tuned.pt", "--json")
+    record = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (record["family"], record["architecture"], record["variant"]) == ("SAM 2.1", "sam2.1-micro", None)
+    assert record["wrapping"] == "model_ema → module → sam"
+    assert record["training"] == "epoch 12, steps of train 3400"
+    assert record["missing"] == "2: maskmem_tpos_enc, no_mem_embed"
+    assert record["extra"] == "4: head.0, head.1, head.2, …"
+    assert record["other shapes"] == "1: no_obj_ptr"
+    assert len(run("models", "info", tmp_path / "tuned.pt")[1].splitlines()) <= 24
+    status, _, err = run("models", "verify", tmp_path / "tuned.pt")
+    assert status == 65 and "2 keys missing (maskmem_tpos_enc, no_mem_embed); 4 keys unexpected" in err
+    assert err.count("\n") == 1
+
+
+def test_info_of_a_folder_of_transformers_and_of_an_adapter(run: Run, micro: Path, tmp_path: Path) -> None:
+    folder, adapter = tmp_path / "folder", tmp_path / "adapter"
+    for path in (folder, adapter):
+        path.mkdir()
+    run("models", "convert", micro, folder / "model.safetensors", "--names", "transformers")
+    record = json.loads(run("models", "info", folder, "--json")[1])
+    assert (record["architecture"], record["names"], record["sha256"]) == ("sam2.1-micro", "transformers", None)
+    assert record["bytes"] == (folder / "model.safetensors").stat().st_size
+    module = "base_model.model.memory_attention.layers.0.self_attn.q_proj"
+    updates = {f"{module}.lora_A.weight": np.ones((1, 256)), f"{module}.lora_B.weight": np.ones((256, 1))}
+    write_tensors(adapter / "adapter_model.safetensors", updates)
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 1}')
+    record = json.loads(run("models", "info", adapter, "--base", folder, "--json")[1])
+    assert record["wrapping"] == f"LoRA adapter {adapter} of" and record["missing"] is None
+    merged = tmp_path / "merged.pt"
+    assert run("models", "convert", adapter, merged, "--base", folder)[0] == 0
+    name = "memory_attention.layers.0.self_attn.q_proj.weight"
+    np.testing.assert_allclose(read_tensors(merged)[name], read_tensors(micro)[name] + 1, atol=1e-6)
+    status, _, err = run("models", "info", adapter)
+    assert status == 2 and "[bad-usage]" in err and "--base" in err
 
 
 def test_info_of_a_release_that_is_missing_shows_how_to_download_it(run: Run) -> None:

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from masklet.checkpoints.download import DEFAULT_RETRY_POLICY, Progress, RemoteFile, RetryPolicy, download
+from masklet.checkpoints.hugging_face import HUB_PREFIX, download_from_hub
 from masklet.checkpoints.releases import PUBLISHERS, RELEASES, Release
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, InputNotFound, SettingsError, warn
@@ -51,8 +52,8 @@ def find_or_pull(model: str | Path, progress: Progress | None = None) -> Path:
     """Return the file or folder of a model, and download a release that is not there yet.
 
     Args:
-        model: A path, the name of the embedded model, or the name or an alias of a release. An existing path takes
-            precedence over a name.
+        model: A path, the name of the embedded model, the name or an alias of a release, or `hf:owner/name` (see
+            `download_from_hub`). An existing path takes precedence over a name.
         progress: Called during a download with the bytes received so far and the total.
 
     Raises:
@@ -60,9 +61,13 @@ def find_or_pull(model: str | Path, progress: Progress | None = None) -> Path:
         SettingsError: No model has that name.
         CheckpointError: See `pull`.
         ResourceError: See `pull`.
+        BackendError: See `download_from_hub`.
     """
-    if isinstance(model, str) and find_release(model) and not Path(model).exists():
-        return pull(model, progress)
+    if isinstance(model, str) and not Path(model).exists():
+        if model.startswith(HUB_PREFIX):
+            return download_from_hub(model)
+        if find_release(model):
+            return pull(model, progress)
     return find_local(model)
 
 
@@ -172,7 +177,7 @@ def verify_file(path: Path) -> Release | None:
 
 def find_release_by_hash(path: Path) -> Release | None:
     """Return the release whose published hash a file has, or None. Raises `InputNotFound`."""
-    return find_release_by_sha256(sha256_of_file(path)) or _find_release_by_git_blob(git_blob_hash_of_file(path))
+    return find_release_by_sha256(sha256_of_file(path)) or find_release_by_git_blob(git_blob_hash_of_file(path))
 
 
 def find_release_by_sha256(digest: str) -> Release | None:
@@ -180,7 +185,8 @@ def find_release_by_sha256(digest: str) -> Release | None:
     return next((release for release in RELEASES.values() if release.sha256 == digest), None)
 
 
-def _find_release_by_git_blob(digest: str) -> Release | None:
+def find_release_by_git_blob(digest: str) -> Release | None:
+    """Return the release with this hash of Git, or None."""
     return next((release for release in RELEASES.values() if release.git_blob == digest), None)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import Dtype
+from masklet.checkpoints.file_content import FileContent
 from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
 from masklet.checkpoints.pickle_interpreter import Storage, Tensor, interpret_pickle
@@ -40,23 +40,7 @@ _MAX_NESTING = 3  # of the entries
 _DOWNLOAD_AGAIN = "download it again"
 
 
-class TorchContent(NamedTuple):
-    """The content of a file of `torch.save`.
-
-    Attributes:
-        tensors: The tensors of the state dict by name.
-        dtypes: The dtype of each in the file.
-        entry: The keys that lead to the state dict, such as `("model",)`; empty if it is the saved object.
-        counters: Epochs and steps of training by name.
-    """
-
-    tensors: dict[str, NDArray[Any]]
-    dtypes: dict[str, Dtype]
-    entry: tuple[str, ...]
-    counters: dict[str, float]
-
-
-def read_torch(file: MappedFile) -> TorchContent:
+def read_torch(file: MappedFile) -> FileContent:
     """Read a file of `torch.save`.
 
     Raises:
@@ -71,7 +55,7 @@ def read_torch(file: MappedFile) -> TorchContent:
     values = {key: storage.dtype.decode(members[f"data/{key}"].raw(file)) for key, storage in storages.items()}
     arrays = {name: view_tensor(file, name, tensor, values[tensor.storage.key]) for name, tensor in tensors.items()}
     require_finite(file, {name: arrays[name] for name, tensor in tensors.items() if tensor.storage.key in suspects})
-    return TorchContent(
+    return FileContent(
         arrays, {name: tensor.storage.dtype for name, tensor in tensors.items()}, entry, _find_counters(root)
     )
 

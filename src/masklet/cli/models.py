@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli.console import print_json, print_line, print_table
-from masklet.cli.options import Json, Overwrite, check_free, download_release, format_megabytes
+from masklet.cli.options import Base, Json, Overwrite, Variant, check_free, download_release, format_megabytes
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, SettingsError
 
@@ -24,7 +24,9 @@ app = typer.Typer(
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="NAME|PATH", help="Model name (see `masklet models list`), checkpoint file or exported folder."
+        metavar="NAME|PATH",
+        help="Model name (see `masklet models list`), checkpoint file, folder, or hf:owner/name of the Hugging Face "
+        "Hub.",
     ),
 ]
 
@@ -66,33 +68,18 @@ def _list_models(json: Json = False) -> None:
 
 
 @app.command()
-def info(model: Model, json: Json = False) -> None:
-    """Show the architecture, release, tensors, number format and SHA-256 of a checkpoint or exported folder."""
-    from masklet.checkpoints import hub, key_names, read_checkpoint
-    from masklet.files.hashing import sha256_of_file
+def info(model: Model, variant: Variant = None, base: Base = None, json: Json = False) -> None:
+    """Show what a checkpoint or exported folder is, and which tensors of its network are missing or too many.
 
-    path = hub.find_local(model)
-    if path.is_dir():
+    A checkpoint may be a file, a folder of transformers, or a LoRA adapter of PEFT.
+    """
+    from masklet.checkpoints.weight_folder import is_weight_folder
+    from masklet.cli.checkpoint_record import describe_checkpoint
+
+    path = _find(model)
+    if path.is_dir() and not is_weight_folder(path):
         return _print_record(_make_folder_record(path), as_json=json)
-    checkpoint = read_checkpoint(path)
-    key_names.check_dtypes(checkpoint.tensors)
-    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
-    digest = sha256_of_file(path)
-    release = hub.find_release_by_sha256(digest)
-    record = {
-        "path": path,
-        "architecture": config.name,
-        "release": release.name if release else None,
-        "format": checkpoint.kind,
-        "names": key_names.detect_layout(checkpoint.tensors),
-        "tensors": len(checkpoint.tensors),
-        "parameters": checkpoint.parameter_count,
-        "dtype": ", ".join(checkpoint.dtypes),
-        "size": config.input_size,
-        "bytes": path.stat().st_size,
-        "sha256": digest,
-    }
-    return _print_record(record, as_json=json)
+    return _print_record(describe_checkpoint(path, variant, base), as_json=json)
 
 
 @app.command()
@@ -120,20 +107,24 @@ def pull(
 
 
 @app.command()
-def verify(model: Model, json: Json = False) -> None:
-    """Check that a file equals its release, or else that it is intact and has a known architecture.
+def verify(model: Model, variant: Variant = None, base: Base = None, json: Json = False) -> None:
+    """Check that a file equals its release, or else that it is intact and has all tensors of a known architecture.
 
     In an exported folder, every file is checked against the manifest, and every graph is validated.
     """
-    from masklet.checkpoints import hub, key_names, read_checkpoint
+    from masklet.checkpoints import hub, key_names
+    from masklet.checkpoints.weight_folder import is_weight_folder
+    from masklet.checkpoints.weights import identify, read_merged
+    from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 
-    path = hub.find_local(model)
-    if path.is_dir():
+    path = _find(model)
+    if path.is_dir() and not is_weight_folder(path):
         return _verify_exported(path, as_json=json)
-    release = hub.verify_file(path)
-    checkpoint = read_checkpoint(path)
-    key_names.check_dtypes(checkpoint.tensors)
-    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
+    release = None if path.is_dir() else hub.verify_file(path)
+    checkpoint = read_merged(path, base)
+    tensors = key_names.to_masklet(checkpoint.tensors)
+    config = identify(checkpoint, variant)
+    key_names.check_entries({name: value.shape for name, value in tensors.items()}, list_tensor_shapes(config), config)
     if json:
         print_json({"path": path, "release": release.name if release else None, "architecture": config.name})
     elif release:
@@ -153,22 +144,26 @@ def convert(
         Names, typer.Option(help="Names of the tensors. A .pt file always has the released ones.")
     ] = Names.RELEASED,
     dtype: Annotated[Precision | None, typer.Option(help="Number format. Default: that of the checkpoint.")] = None,
+    variant: Variant = None,
+    base: Base = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Convert a checkpoint to the released .pt layout or to safetensors."""
-    from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
-    from masklet.checkpoints.hub import find_local
+    """Convert a checkpoint to the released .pt layout or to safetensors. LoRA updates are merged."""
+    from masklet.checkpoints import key_names, write_released, write_tensors
+    from masklet.checkpoints.weights import WeightOptions, load_weights
 
     _check_output(output, names, overwrite=overwrite)
-    path = find_local(model)
-    ours = key_names.to_masklet(read_tensors(path))
-    config = key_names.identify_config({name: value.shape for name, value in ours.items()})
+    path = _find(model)
+    config, ours = load_weights(path, WeightOptions(variant, base))
     _check_names(path, ours, config.name)
     tensors = key_names.to_released(ours) if names is Names.RELEASED else key_names.to_transformers(ours)
     if dtype:
         tensors = {name: value.astype(dtype.value) for name, value in tensors.items()}
-    (write_released if output.suffix == ".pt" else write_tensors)(output, tensors)
+    if output.suffix == ".pt":
+        write_released(output, tensors)
+    else:
+        write_tensors(output, tensors, {"format": "pt", "config": config.name})
     if json:
         print_json({"path": output, "architecture": config.name, "names": names.value, "tensors": len(tensors)})
     else:
@@ -206,6 +201,14 @@ def _import_trunk(
         print_json({"path": output, "trunk": published.trunk, "tensors": len(tensors), **origin})
     else:
         print_line(f"{output}: {published.trunk}, {len(tensors)} tensors")
+
+
+def _find(model: str) -> Path:
+    """Return the file or folder of a model. Only the Hugging Face Hub is asked for one that is not here."""
+    from masklet.checkpoints import hub
+    from masklet.checkpoints.hugging_face import HUB_PREFIX
+
+    return hub.find_or_pull(model) if model.startswith(HUB_PREFIX) else hub.find_local(model)
 
 
 def _make_embedded_record() -> dict[str, Any]:
