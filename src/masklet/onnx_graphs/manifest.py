@@ -134,9 +134,10 @@ def open_folder(path: Path) -> ExportedFolder:
         values = json.loads(content)
         if values["format"] != FORMAT:
             raise ValueError(f"it is of format {values['format']!r}, not {FORMAT!r}")
+        config = _config_from_json(values["model"])
         manifest = Manifest(
-            config=_config_from_json(values["model"]),
-            input_size=check_input_size(values["size"]),
+            config=config,
+            input_size=check_input_size(values["size"], config),
             precision=_check_precision(values["precision"]),
             identity=str(values["identity"]),
             graphs={
