@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import masklet
 from masklet import EmbeddedImage, Masks, Prompt, box, click, clicks
+from masklet.checkpoints.variants import name_variant
 from masklet.config import CONFIGS
 from parity.inputs import frames
 from support.recorded import PARITY
@@ -70,8 +71,8 @@ def predict_all(embedded: EmbeddedImage, first: Masks | None = None) -> dict[str
 @pytest.mark.parametrize("name", ALL)
 def test_every_recorded_mask_is_predicted_in_float64_and_float32_comes_close(name: str, checkpoint: Checkpoint) -> None:
     recorded = np.load(PARITY / f"image_{name}_{SEED}.npz")
-    path, size = checkpoint(name, SEED), CONFIGS[name.replace("_", "-")].input_size
-    exact = masklet.load(path, device="cpu", dtype="float64", input_size=size).embed(image())
+    path, variant = checkpoint(name, SEED), name_variant(CONFIGS[name.replace("_", "-")])
+    exact = masklet.load(path, device="cpu", dtype="float64", variant=variant).embed(image())
     features = dict(zip(("high_res_0", "high_res_1", "image_embed"), exact.features, strict=True))
     assert {key for key, value in features.items() if value.numel()} == features.keys() & set(recorded.files)
     for key, value in features.items():
@@ -84,7 +85,7 @@ def test_every_recorded_mask_is_predicted_in_float64_and_float32_comes_close(nam
         if f"{key}_low" in recorded:
             low = sample(found.low_res.clip(-32, 32), recorded[f"{key}_low"])
             assert np.abs(low - recorded[f"{key}_low"]).max() < 1e-5, key
-    compare_float32(masklet.load(path, device="cpu", input_size=size).embed(image()), exact, masks)
+    compare_float32(masklet.load(path, device="cpu", variant=variant).embed(image()), exact, masks)
 
 
 def compare_float32(single: EmbeddedImage, exact: EmbeddedImage, masks: dict[str, Masks]) -> None:
