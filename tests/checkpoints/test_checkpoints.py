@@ -147,7 +147,7 @@ def test_wrappers_of_single_components_are_removed(tmp_path: Path) -> None:
     assert are_equal(found.tensors, NETWORK) and found.wrapping == ("model", "module", "_orig_mod")
 
 
-def test_names_that_wrappers_tell_apart_remain(tmp_path: Path) -> None:
+def test_names_that_would_be_equal_without_wrappers_remain(tmp_path: Path) -> None:
     tensors = {"module.a": np.zeros(1), "a": np.ones(1)}
     write_released(tmp_path / "a.pt", tensors)
     assert are_equal(read_tensors(tmp_path / "a.pt"), tensors)

@@ -59,8 +59,8 @@ def test_an_adapter_is_downloaded_without_other_files(mirror: HubMirror) -> None
 def test_the_only_checkpoint_of_a_repository_is_downloaded(mirror: HubMirror, revision: str) -> None:
     path = find_or_pull(f"hf:owner/single{revision}")
     assert path.name == "best.pt" and path.read_bytes() == b"checkpoint"
-    asked = [line for line in mirror.requests if "/resolve/" in line]
-    assert all(f"/resolve/{revision[1:] or 'main'}/" in line or COMMIT in line for line in asked) and asked
+    requests = [line for line in mirror.requests if "/resolve/" in line]
+    assert all(f"/resolve/{revision[1:] or 'main'}/" in line or COMMIT in line for line in requests) and requests
 
 
 def test_a_file_of_a_repository_is_downloaded_by_its_path(mirror: HubMirror) -> None:

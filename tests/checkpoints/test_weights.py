@@ -13,10 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
-from masklet.checkpoints.variants import choose_variant, list_variants, name_variant
+from masklet.checkpoints.variants import choose_variant, name_variant
 from masklet.checkpoints.weights import WeightOptions, load_weights, read_merged
+from masklet.cli.main import main
 from masklet.config import CONFIGS
 from masklet.errors import CheckpointError, InputNotFound, MaskletWarning, SettingsError
+from masklet.export import read_model
+from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 from parity.inputs import weights
 from support.recorded import load_shapes
 
@@ -26,6 +29,7 @@ QKV = "image_encoder.trunk.blocks.0.attn.qkv"
 PATCHES = "image_encoder.trunk.patch_embed.proj"  # a convolution
 TOKEN = "sam_mask_decoder.iou_token.weight"
 BIAS = f"{QKV}.bias"
+SMALL_VARIANTS = [config for name, config in CONFIGS.items() if name.startswith("efficienttam-s")]
 
 
 @pytest.fixture(scope="module")
@@ -259,10 +263,6 @@ def test_weights_in_half_precision_are_read(base: Arrays, tmp_path: Path, dtype:
     assert_close({n: v.astype(np.float32) for n, v in tensors.items()}, key_names.to_masklet(expected))
 
 
-HAS_VARIANTS = "efficienttam-s-512" in CONFIGS
-
-
-@pytest.mark.skipif(not HAS_VARIANTS, reason="needs the configurations of EfficientTAM")
 @pytest.mark.parametrize(
     ("file", "name"),
     [
@@ -273,46 +273,60 @@ HAS_VARIANTS = "efficienttam-s-512" in CONFIGS
         ("efficienttam_s_512.pt", "efficienttam-s-512"),
     ],
 )
-def test_the_name_of_a_file_tells_its_variant(file: str, name: str) -> None:
+def test_the_name_of_a_file_is_that_of_a_variant(file: str, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert choose_variant(CONFIGS["efficienttam-s"], Path(file)).name == name
+        assert choose_variant(SMALL_VARIANTS, Path(file)).name == name
 
 
-@pytest.mark.skipif(not HAS_VARIANTS, reason="needs the configurations of EfficientTAM")
 @pytest.mark.parametrize("file", ["best.pt", "efficienttam_s_surgery.pt", "efficienttam_s_12.pt", "run_1.pt"])
 def test_a_name_that_tells_no_variant_is_plain_with_a_warning(file: str) -> None:
     with pytest.warns(MaskletWarning, match=r"does not tell its variant.*--variant") as issued:
-        assert choose_variant(CONFIGS["efficienttam-ti"], Path(file)).name == "efficienttam-ti"
+        assert choose_variant(SMALL_VARIANTS, Path(file)).name == "efficienttam-s"
     assert [warning.message.code for warning in issued] == ["variant-unknown"]
 
 
-@pytest.mark.skipif(not HAS_VARIANTS, reason="needs the configurations of EfficientTAM")
 def test_a_given_variant_comes_before_the_metadata_and_these_before_the_name() -> None:
-    config, path = CONFIGS["efficienttam-s"], Path("efficienttam_s_1.pt")
-    assert choose_variant(config, path, "512x512", "efficienttam-s-2").name == "efficienttam-s-512"
-    assert choose_variant(config, path, "plain") == config
-    assert choose_variant(config, path, None, "efficienttam-s-2").name == "efficienttam-s-2"
-    assert choose_variant(config, path, None, "sam2.1-tiny").name == "efficienttam-s-1"
-    assert [name_variant(variant) for variant in list_variants(config).values()] == ["plain", "1", "2", "512x512"]
+    path = Path("efficienttam_s_1.pt")
+    assert choose_variant(SMALL_VARIANTS, path, "512x512", "efficienttam-s-2").name == "efficienttam-s-512"
+    assert choose_variant(SMALL_VARIANTS, path, "plain").name == "efficienttam-s"
+    assert choose_variant(SMALL_VARIANTS, path, None, "efficienttam-s-2").name == "efficienttam-s-2"
+    assert choose_variant(SMALL_VARIANTS, path, None, "sam2.1-tiny").name == "efficienttam-s-1"
+    assert [name_variant(config) for config in SMALL_VARIANTS] == ["plain", "1", "2", "512x512"]
+    with pytest.raises(SettingsError, match="has no variant '3'; variant must be plain, 1, 2, 512x512"):
+        choose_variant(SMALL_VARIANTS, path, "3")
 
 
 def test_networks_without_variants_take_none() -> None:
     tiny = CONFIGS["sam2.1-tiny"]
-    assert choose_variant(tiny, Path("sam2.1_hiera_tiny_1.pt")) == choose_variant(tiny, Path("a.pt"), "plain") == tiny
+    for path, variant in ((Path("sam2.1_hiera_tiny_1.pt"), None), (Path("a.pt"), "plain")):
+        assert choose_variant([tiny], path, variant) == tiny
     assert name_variant(tiny) is None
     for variant in ("1", "3", ""):
         with pytest.raises(SettingsError, match=r"sam2\.1-tiny has no variant .*; leave out variant") as error:
-            choose_variant(tiny, Path("a.pt"), variant)
+            choose_variant([tiny], Path("a.pt"), variant)
         assert error.value.code == "bad-usage"
 
 
 def test_medsam2_runs_at_the_size_that_it_was_trained_for() -> None:
     tiny, small = CONFIGS["sam2.1-tiny"], CONFIGS["sam2.1-small"]
     for file in ("MedSAM2_latest.pt", "MedSAM2_CTLesion.pt"):
-        assert choose_variant(tiny, Path(file)).input_size == 512
-        assert choose_variant(small, Path(file)) == small
-    assert choose_variant(tiny, Path("sam2.1_hiera_tiny.pt")) == tiny
+        assert choose_variant([tiny], Path(file)).input_size == 512
+        assert choose_variant([small], Path(file)) == small
+    assert choose_variant([tiny], Path("sam2.1_hiera_tiny.pt")) == tiny
+
+
+def test_a_converted_file_stores_its_variant(tmp_path: Path) -> None:
+    shapes = list_tensor_shapes(CONFIGS["efficienttam-micro"])
+    tensors = key_names.to_released({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    write_tensors(tmp_path / "a.safetensors", tensors)
+    arguments = [str(tmp_path / name) for name in ("a.safetensors", "b.safetensors")]
+    assert main(["models", "convert", *arguments, "--variant", "2"]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_weights(tmp_path / "b.safetensors").config.name == "efficienttam-micro-2"
+        exported = read_model(tmp_path / "a.safetensors", options=WeightOptions("1"))
+        assert exported.config.name == "efficienttam-micro-1"
 
 
 def test_the_options_of_weights_reach_both_steps(base: Arrays, base_path: Path, tmp_path: Path) -> None:

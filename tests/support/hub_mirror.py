@@ -43,15 +43,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: HubMirror
 
     def do_HEAD(self) -> None:
-        self._answer()
+        self._respond()
 
     def do_GET(self) -> None:
-        self._answer()
+        self._respond()
 
     def log_message(self, *_: object) -> None:
         pass
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
         match path.strip("/").split("/"):

@@ -68,8 +68,8 @@ def identify(checkpoint: Checkpoint, variant: str | None = None) -> ModelConfig:
         CheckpointError: `checkpoint-mismatch`. The tensors fit no configuration.
         SettingsError: There is no such variant.
     """
-    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
-    return choose_variant(config, checkpoint.path, variant, checkpoint.metadata.get("config"))
+    candidates = key_names.list_configs({name: value.shape for name, value in checkpoint.tensors.items()})
+    return choose_variant(candidates, checkpoint.path, variant, checkpoint.metadata.get("config"))
 
 
 def read_merged(path: Path, base: str | Path | None = None) -> Checkpoint:

@@ -62,8 +62,8 @@ def unwrap(names: Iterable[str]) -> Unwrapped:
     prefixes = list(dict.fromkeys(prefix for name in short.values() if (prefix := _find_prefix(name)) is not None))
     prefix = _choose_prefix(prefixes) if prefixes else _find_common_prefix(short.values())
     others = tuple(other for other in prefixes if other not in ("", prefix) and prefix)
-    kept = {name: new.removeprefix(prefix) for name, new in short.items() if not (others and new.startswith(others))}
-    return Unwrapped(kept, (*removed, prefix.rstrip(".")) if prefix else tuple(removed))
+    renamed = {name: new.removeprefix(prefix) for name, new in short.items() if not (others and new.startswith(others))}
+    return Unwrapped(renamed, (*removed, prefix.rstrip(".")) if prefix else tuple(removed))
 
 
 def rename(values: Mapping[str, Value], unwrapped: Unwrapped) -> dict[str, Value]:

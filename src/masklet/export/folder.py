@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backends.onnx import build, load
-from masklet.checkpoints import key_names, read_tensors, write_tensors
+from masklet.checkpoints import key_names, write_tensors
 from masklet.checkpoints.hub import find_or_pull
+from masklet.checkpoints.weights import DEFAULT_WEIGHT_OPTIONS, WeightOptions, load_weights
 from masklet.config import check_input_size
 from masklet.errors import ResourceError, SettingsError
 from masklet.export import verification
@@ -55,12 +56,15 @@ class ExportResult:
     quantization_errors: tuple[QuantizationError, ...] = ()
 
 
-def read_model(model: str | Path, input_size: int | None = None) -> ExportedModel:
+def read_model(
+    model: str | Path, input_size: int | None = None, options: WeightOptions = DEFAULT_WEIGHT_OPTIONS
+) -> ExportedModel:
     """Read and check the weights of a model.
 
     Args:
-        model: Name of a model, or a checkpoint file.
+        model: Name of a model, a checkpoint file, or a folder of transformers or PEFT.
         input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
+        options: Variant of EfficientTAM, and base of a LoRA adapter.
 
     Returns:
         The model, ready to export.
@@ -71,9 +75,8 @@ def read_model(model: str | Path, input_size: int | None = None) -> ExportedMode
         SettingsError: The name or the input size is invalid.
         ResourceError: The model cannot be downloaded.
     """
-    tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
+    config, tensors = load_weights(find_or_pull(model), options)
     shapes = {name: value.shape for name, value in tensors.items()}
-    config = key_names.identify_config(shapes)
     key_names.check_entries(shapes, list_tensor_shapes(config), config)
     return ExportedModel(config, tensors, check_input_size(input_size or config.input_size, config))
 
