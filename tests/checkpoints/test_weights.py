@@ -280,7 +280,7 @@ def test_the_name_of_a_file_is_that_of_a_variant(file: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("file", ["best.pt", "efficienttam_s_surgery.pt", "efficienttam_s_12.pt", "run_1.pt"])
-def test_a_name_that_tells_no_variant_is_plain_with_a_warning(file: str) -> None:
+def test_a_name_without_a_variant_is_plain_with_a_warning(file: str) -> None:
     with pytest.warns(MaskletWarning, match=r"does not tell its variant.*--variant") as issued:
         assert choose_variant(SMALL_VARIANTS, Path(file)).name == "efficienttam-s"
     assert [warning.message.code for warning in issued] == ["variant-unknown"]

@@ -1,4 +1,4 @@
-"""`masklet models`: list, inspect, download, verify and convert checkpoints, and import pretrained trunks."""
+"""`masklet models`: list, inspect, download, verify, test and convert checkpoints, and import pretrained trunks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli.console import print_json, print_line, print_table
-from masklet.cli.options import Base, Json, Overwrite, Variant, check_free, download_release, format_megabytes
+from masklet.cli.options import (
+    Base,
+    Json,
+    Overwrite,
+    Variant,
+    check_free,
+    download_release,
+    format_megabytes,
+    locate_model,
+)
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
     from masklet.checkpoints.releases import Release
+    from masklet.evaluate.published_ious import Comparison
 
 app = typer.Typer(
-    help="List, inspect, download, verify and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
+    help="List, inspect, download, verify, test and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
     "masklet in the system's folder for caches."
 )
 
@@ -136,6 +146,44 @@ def verify(model: Model, variant: Variant = None, base: Base = None, json: Json 
     return None
 
 
+@app.command("test")
+def _test_weights(
+    model: Model,
+    images: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the photographs truck.jpg, groceries.jpg and car.png, or some of them. Default: the "
+            "current one.",
+        ),
+    ] = Path(),
+    variant: Variant = None,
+    base: Base = None,
+    device: Annotated[str | None, typer.Option(help="Device, as in `masklet segment`.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict masks on photographs and compare their predicted IoUs with those that third parties publish.
+
+    It checks real weights of SAM 2, SAM 2.1 and EdgeTAM, which `models verify` compares with their hash alone. The
+    photographs are not part of masklet; without them the error tells where they are.
+    """
+    from masklet.evaluate.published_ious import TOLERANCE, compare_with_published_ious
+    from masklet.segmenter import load
+
+    segmenter = load(locate_model(model), variant=variant, base=base, device=device)
+    comparisons = compare_with_published_ious(segmenter, images)
+    records = [_make_comparison_record(comparison) for comparison in comparisons]
+    if json:
+        print_json({"architecture": segmenter.config.name, "tolerance": TOLERANCE, "predictions": records})
+    else:
+        print_table(tuple(records[0]), [tuple(map(_format_cell, record.values())) for record in records])
+    wrong = [comparison for comparison in comparisons if comparison.is_equal is False]
+    if wrong:
+        checked = sum(comparison.is_equal is not None for comparison in comparisons)
+        message = f"{len(wrong)} of {checked} predictions of {segmenter.config.name} differ by more than {TOLERANCE:g}"
+        raise CheckpointError("weights-differ", message, hint="check the file with: masklet models verify")
+
+
 @app.command()
 def convert(
     model: Model,
@@ -201,6 +249,25 @@ def _import_trunk(
         print_json({"path": output, "trunk": published.trunk, "tensors": len(tensors), **origin})
     else:
         print_line(f"{output}: {published.trunk}, {len(tensors)} tensors")
+
+
+def _make_comparison_record(comparison: Comparison) -> dict[str, Any]:
+    entry, found = comparison.entry, comparison.scores
+    state = {True: "equal", False: "differs", None: "no photograph"}[comparison.is_equal]
+    return {
+        "image": entry.photograph.name,
+        "prompt": entry.description,
+        "published": list(entry.scores),
+        "predicted": None if found is None else [round(score, 4) for score in found],
+        "difference": None if comparison.difference is None else round(comparison.difference, 4),
+        "result": state,
+    }
+
+
+def _format_cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{score:.4f}" for score in value)
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _find(model: str) -> Path:
