@@ -95,7 +95,7 @@ def test_photographs_that_are_not_there_are_left_out(photographs: Path) -> None:
     assert len(model.calls) == 3
 
 
-def test_without_any_photograph_the_error_tells_where_they_are(tmp_path: Path) -> None:
+def test_without_any_photograph_the_error_has_their_sources(tmp_path: Path) -> None:
     with pytest.raises(InputNotFound, match=r"car\.png from huggingface\.co/ybelkada") as error:
         compare_with_published_ious(RecordedModel("edgetam"), tmp_path)  # type: ignore[arg-type]
     assert error.value.code == "input-not-found" and "truck" not in error.value.message

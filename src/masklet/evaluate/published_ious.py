@@ -2,8 +2,8 @@
 
 The sources are the transformers library's (Apache-2.0): for truck.jpg and groceries.jpg the tests of its Sam2Model
 (`tests/models/sam2/test_modeling_sam2.py` @01841b3, float32, tolerance 1e-4), for car.png its converters (tolerance
-1e-3). That library resizes 8-bit images with antialiasing, and the reference resizes floating-point numbers, so scores differ by up
-to 1e-2. Values of the tests are left out where that library pads the points of one object to the number of another's.
+1e-3). That library resizes 8-bit images with antialiasing, and the reference resizes floating-point numbers, so scores
+differ by up to 1e-2. Values of the tests are left out where that library pads the points of one object to the number of another's.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Photograph(NamedTuple):
 
 
 TRUCK, GROCERIES, CAR = PHOTOGRAPHS = (
-    Photograph("truck.jpg", (1800, 1200), "notebooks/images of github.com/facebookresearch/sam2"),
-    Photograph("groceries.jpg", (800, 534), "notebooks/images of github.com/facebookresearch/sam2"),
+    Photograph("truck.jpg", (1800, 1200), "the tests of Sam2Model in transformers"),
+    Photograph("groceries.jpg", (800, 534), "the tests of Sam2Model in transformers"),
     Photograph("car.png", None, "huggingface.co/ybelkada/segment-anything/resolve/main/assets/car.png"),
 )
 
@@ -59,7 +59,7 @@ class PublishedIous:
 
     @property
     def is_multimask(self) -> bool:
-        """Whether these are the scores the three masks of one object."""
+        """Whether these are the scores of the three masks of one object."""
         return len(self.scores) > len(self.prompts)
 
 
