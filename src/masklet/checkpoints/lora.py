@@ -87,7 +87,9 @@ def read_lora_config(path: Path) -> LoraConfig:
         message = f"{file}: alpha_pattern must have names of modules, not regular expressions"
         raise CheckpointError("checkpoint-mismatch", message, hint=_MERGE_HINT)
     base = content.get("base_model_name_or_path")
-    return LoraConfig(base if isinstance(base, str) else "", alpha, alphas, bool(content.get("use_rslora")))
+    return LoraConfig(
+        base if isinstance(base, str) else "", float(content["lora_alpha"]), alphas, bool(content.get("use_rslora"))
+    )
 
 
 def merge_adapter(path: Path, adapter: Arrays, base: Arrays, config: LoraConfig) -> dict[str, NDArray[Any]]:
@@ -180,7 +182,9 @@ def _add(path: Path, module: str, weight: NDArray[Any], update: _Update, config:
             path, f"the updates of {module} do not fit: they have the shapes {shapes}", "give another base"
         )
     product = up.reshape(-1, rank).astype(np.float32) @ down.reshape(rank, -1).astype(np.float32)
-    summed = weight.astype(np.float32) + product.reshape(weight.shape) * np.float32(config.scale_of(module, rank))
+    summed: NDArray[Any] = weight.astype(np.float32) + product.reshape(weight.shape) * np.float32(
+        config.scale_of(module, rank)
+    )
     return summed.astype(weight.dtype)
 
 

@@ -68,11 +68,11 @@ def _make_sam2_release(name: str, size_bytes: int, parameter_count: int, sha256:
 
 
 def _make_efficienttam_release(name: str, stem: str, sizes: _Sizes, sha256: str = "") -> Release:
-    hub_ids = (f"{EFFICIENTTAM_REPOSITORY}/{stem}", f"{EFFICIENTTAM_REPOSITORY}/{stem}.pt")
+    hub_ids = [f"{EFFICIENTTAM_REPOSITORY}/{stem}", f"{EFFICIENTTAM_REPOSITORY}/{stem}.pt"]
     if name == "efficienttam-s":  # the first of the publisher's list
-        hub_ids = (EFFICIENTTAM_REPOSITORY, *hub_ids)
+        hub_ids.append(EFFICIENTTAM_REPOSITORY)
     folder = f"https://huggingface.co/{EFFICIENTTAM_REPOSITORY}/resolve/main"
-    return Release(name, folder, f"{stem}.pt", *sizes, sha256, hub_ids=hub_ids)
+    return Release(name, folder, f"{stem}.pt", *sizes, sha256, hub_ids=tuple(hub_ids))
 
 
 _SMALL, _TINY = 34056098, 17866274  # numbers of values of EfficientTAM

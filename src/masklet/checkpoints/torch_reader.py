@@ -101,8 +101,9 @@ def _search_entries(root: object, nesting: int, visited: set[int]) -> tuple[tupl
 def _find_counters(root: object) -> dict[str, float]:
     """Find the epochs and steps in a training checkpoint. Meta's has the steps of each phase."""
     counters: dict[str, float] = {}
-    for key in _COUNTER_KEYS if isinstance(root, dict) else ():
-        value = root.get(key)
+    entries: dict[Any, Any] = root if isinstance(root, dict) else {}
+    for key in _COUNTER_KEYS:
+        value = entries.get(key)
         phases = {f"{key} of {phase}": count for phase, count in value.items()} if isinstance(value, dict) else {}
         counters |= {name: count for name, count in (phases or {key: value}).items() if _is_count(count)}
     return counters

@@ -3,7 +3,8 @@
 The sources are the transformers library's (Apache-2.0): for truck.jpg and groceries.jpg the tests of its Sam2Model
 (`tests/models/sam2/test_modeling_sam2.py` @01841b3, float32, tolerance 1e-4), for car.png its converters (tolerance
 1e-3). That library resizes 8-bit images with antialiasing, and the reference resizes floating-point numbers, so scores
-differ by up to 1e-2. Values of the tests are left out where that library pads the points of one object to the number of another's.
+differ by up to 1e-2. Values of the tests are left out where that library pads the points of one object to the number
+of another's.
 """
 
 from __future__ import annotations
