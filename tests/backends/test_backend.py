@@ -51,7 +51,10 @@ def make_backend(runtime: str, name: str = "sam2.1-micro") -> Backend:
     return torch.build(model.config, model.tensors, device="cpu", input_size=model.input_size)
 
 
-@pytest.fixture(scope="module", params=["fake", "onnx", *(f"torch {name}" for name in SIZES)])
+RUNTIMES = ["fake", *(f"{runtime} {name}" for name in SIZES for runtime in ("onnx", "torch"))]
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
 def backend(request: pytest.FixtureRequest) -> Backend:
     return make_backend(*request.param.split())
 

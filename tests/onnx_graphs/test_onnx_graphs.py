@@ -55,6 +55,10 @@ RELATIVE_SIZES = {
     "efficienttam-micro": 96,  # of 6 × 6 tokens; windows of 14 × 14 reach over the edge
     "efficienttam-micro-1": 64,
     "efficienttam-micro-2": 64,
+    "edgetam": 256,
+    "efficienttam-s": 512,  # windows of which the last ones reach over the edge
+    "efficienttam-ti-1": 256,
+    "efficienttam-ti-2": 256,
 }
 RELATIVES: list[tuple[str, GraphName, Counts]] = [
     *(("edgetam-micro", graph, counts) for graph, counts in COUNTS if graph != "decode"),  # which is that of SAM 2
@@ -65,6 +69,17 @@ RELATIVES: list[tuple[str, GraphName, Counts]] = [
         for graph, counts in COUNTS
         if graph in ("attend", "attend_scaled")
     ),
+]
+SEVERAL = Counts(objects=2, memories=3, pointers=2)
+FULL_RELATIVES: list[tuple[str, GraphName, Counts]] = [
+    ("edgetam", "encode", SEVERAL),
+    ("edgetam", "attend", SEVERAL),
+    ("edgetam", "memorize", SEVERAL),
+    ("efficienttam-s", "encode", SEVERAL),
+    ("efficienttam-s", "decode", SEVERAL),
+    ("efficienttam-ti-1", "encode", SEVERAL),
+    ("efficienttam-ti-1", "attend", SEVERAL),
+    ("efficienttam-ti-2", "attend", SEVERAL),
 ]
 
 
@@ -114,7 +129,11 @@ def test_a_graph_on_onnxruntime_equals_its_method_in_float32(graph: GraphName, c
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in exp")
-@pytest.mark.parametrize(("name", "graph", "counts"), RELATIVES, ids=str)
+@pytest.mark.parametrize(
+    ("name", "graph", "counts"),
+    [*RELATIVES, *(pytest.param(*case, marks=pytest.mark.slow) for case in FULL_RELATIVES)],
+    ids=str,
+)
 def test_graphs_of_edgetam_and_efficienttam_equal_their_methods(name: str, graph: GraphName, counts: Counts) -> None:
     given = make_inputs(graph, name, RELATIVE_SIZES[name], counts)
     expected = run_method(load_network(name, RELATIVE_SIZES[name]), graph, given)

@@ -19,7 +19,7 @@ from masklet.cli.options import (
     locate_model,
     merge_input_sizes,
 )
-from masklet.config import HIERA
+from masklet.config import LITE_SCALES, REPVIT_SCALES
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def _export(
     from masklet.images import read_image
 
     quantization = QuantizationOptions([read_image(path) for path in _expand_folders(images)], calibrate)
-    if precision == "int8" and not calibrate and model.config.trunk != HIERA:
+    if precision == "int8" and model.config.trunk in REPVIT_SCALES:
+        console.say(f"the trunk of {model.config.name} stays in float32")
+    elif precision == "int8" and not calibrate and model.config.trunk in LITE_SCALES:
         console.say(f"the trunk of {model.config.name} stays in float32; --calibrate with --pictures quantizes it")
     title = f"writing {model.config.name} at {model.input_size} px in {precision}"
     with console.progress(title, unit="steps") as progress:

@@ -167,11 +167,14 @@ def export_layout(model: ExportedModel, folder: Path, layout: str, *, overwrite:
         The files.
 
     Raises:
-        SettingsError: `layout` is unknown.
+        SettingsError: `layout` is unknown, or the network lacks the features that other tools pass on.
         ResourceError: The folder is not empty (`output-exists`) or cannot be written.
     """
     if layout not in LAYOUTS:
         raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
+    if not model.config.high_resolution:
+        message = f"layout {layout} needs features at strides 4 and 8, which {model.config.name} does not have"
+        raise SettingsError("bad-usage", message, hint="export it with --layout masklet")
     _prepare_folder(folder, overwrite=overwrite)
     files = LAYOUTS[layout](model)
     for name, content in files.items():
