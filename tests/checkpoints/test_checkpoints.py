@@ -202,6 +202,15 @@ def test_weights_are_found_under_the_entries_of_training_scripts(
     assert found.counters == {"epoch": 7, "steps of train": 120, "steps of val": 4}
 
 
+def test_counters_that_no_training_has_are_left_out(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    phases = {f"phase {k}": k for k in range(100)}
+    state = {"epoch": 2**2000, "step": float("nan"), "iter": True, "global_step": 12345678, "steps": phases}
+    torch.save({"model": {"a": torch.ones(2)}, **state}, tmp_path / "a.pt")
+    expected = {"global_step": 12345678, **{f"steps of phase {k}": k for k in range(4)}}
+    assert read_checkpoint(tmp_path / "a.pt").counters == expected
+
+
 def test_averages_without_names_are_left_out(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"model": {"a": torch.ones(2)}, "ema": {"shadow": [torch.zeros(2)], "decay": 0.9}}, tmp_path / "a.pt")

@@ -243,13 +243,13 @@ def test_info_of_a_fine_tuned_file_shows_what_does_not_fit(run: Run, micro: Path
     del tensors["module.sam.no_mem_embed"], tensors["module.sam.maskmem_tpos_enc"]
     tensors |= {f"module.sam.head.{k}": torch.ones(1) for k in range(4)}
     tensors["module.sam.no_obj_ptr"] = torch.ones(1, 7)
-    torch.save({"model_ema": tensors, "epoch": 12, "steps": {"train": 3400}}, tmp_path / "tuned.pt")
+    torch.save({"model_ema": tensors, "epoch": 12, "steps": {"train": 34567890}}, tmp_path / "tuned.pt")
     status, out, err = run("models", "info", tmp_path / "tuned.pt", "--json")
     record = json.loads(out)
     assert (status, err) == (0, "")
     assert (record["family"], record["architecture"], record["variant"]) == ("SAM 2.1", "sam2.1-micro", None)
     assert record["wrapping"] == "model_ema → module → sam"
-    assert record["training"] == "epoch 12, steps of train 3400"
+    assert record["training"] == "epoch 12, steps of train 34567890"
     assert record["missing"] == "2: maskmem_tpos_enc, no_mem_embed"
     assert record["extra"] == "4: head.0, head.1, head.2, …"
     assert record["other shapes"] == "1: no_obj_ptr"

@@ -36,6 +36,7 @@ _ENTRY_KEYS = (  # where training scripts put the state dict; averaged weights c
     "params",
 )
 _COUNTER_KEYS = ("epoch", "step", "steps", "global_step", "iteration", "iter")  # of training
+_MAX_PHASES, _MAX_NAME, _MAX_COUNT = 4, 40, 1 << 53  # of these that are read
 _MAX_NESTING = 3  # of the entries
 _DOWNLOAD_AGAIN = "download it again"
 
@@ -104,13 +105,14 @@ def _find_counters(root: object) -> dict[str, float]:
     entries: dict[Any, Any] = root if isinstance(root, dict) else {}
     for key in _COUNTER_KEYS:
         value = entries.get(key)
-        phases = {f"{key} of {phase}": count for phase, count in value.items()} if isinstance(value, dict) else {}
+        items = list(value.items())[:_MAX_PHASES] if isinstance(value, dict) else []
+        phases = {f"{key} of {str(phase)[:_MAX_NAME]}": count for phase, count in items}
         counters |= {name: count for name, count in (phases or {key: value}).items() if _is_count(count)}
     return counters
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
+    return type(value) in (int, float) and abs(value) < _MAX_COUNT  # type: ignore[operator]
 
 
 def _collect_storages(

@@ -30,6 +30,7 @@ _WRAPPERS = (  # attributes of DDP, torch.compile, FSDP, activation checkpointin
 )
 _COUNTERS = frozenset({"n_averaged", "initted", "step"})  # of torch.optim.swa_utils and of ema-pytorch
 _PREFIXES = ("model.", "sam.")  # removed where no component tells which prefix to remove
+_MAX_PREFIXES = 4
 
 Value = TypeVar("Value")
 
@@ -94,7 +95,7 @@ def _choose_prefix(prefixes: list[str]) -> str:
 def _find_common_prefix(names: Iterable[str]) -> str:
     """Return the known prefixes that all names have."""
     remaining, common = list(names), ""
-    while remaining:
+    for _ in range(_MAX_PREFIXES if remaining else 0):
         prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in remaining)), None)
         if prefix is None:
             break

@@ -34,7 +34,7 @@ def describe_checkpoint(path: Path, variant: str | None = None, base: str | None
     checkpoint = read_merged(path, base)
     key_names.check_dtypes(checkpoint.tensors)
     config = identify(checkpoint, variant)
-    counters = [f"{name} {count:g}" for name, count in checkpoint.counters.items()]
+    counters = [f"{name} {count}" for name, count in checkpoint.counters.items()]
     return {
         "path": path,
         "family": _FAMILIES.get(config.name.split("-")[0], "masklet"),
