@@ -36,8 +36,9 @@ CASES = [
 SHORT = ("edgetam-micro_4", "efficienttam-micro-2_4")
 RELATIVES = (
     *(*SHORT, "edgetam-micro_13", "efficienttam-micro_4", "efficienttam-micro-1_4"),
-    *("edgetam_4", "efficienttam-ti_4", "efficienttam-ti-1_4", "efficienttam-ti-512_4", "efficienttam-s-512_4"),
+    *("edgetam_4", "efficienttam-ti-512_4", "efficienttam-s-512_4"),
 )
+HEAVY = ("efficienttam-ti_4", "efficienttam-ti-1_4")  # a whole session takes five minutes
 Step = tuple[str, Masks, Tracker]
 
 
@@ -94,7 +95,7 @@ def test_every_frame_of_a_recorded_session_has_the_same_masks_in_float64(case: s
     assert compare_session(case) == set(names(np.load(PARITY / f"video_{case}.npz")))
 
 
-@pytest.mark.parametrize("case", SHORT)
+@pytest.mark.parametrize("case", [*SHORT, *(pytest.param(case, marks=pytest.mark.slow) for case in HEAVY)])
 def test_the_first_frames_of_a_recorded_session_have_the_same_masks_in_float64(case: str) -> None:
     assert "forward_1" in compare_session(case, last="forward_1")
 
