@@ -119,7 +119,7 @@ def test_modules_that_an_adapter_trained_completely_replace_those_of_the_base(
 ) -> None:
     new, bias = np.full_like(base[TOKEN], 3), np.full_like(base[BIAS], 4)
     for name in (TOKEN, TOKEN.replace(".weight", ".modules_to_save.weight")):
-        folder = write_adapter(tmp_path / "adapter", base, others={name: new, BIAS: bias})
+        folder = write_adapter(tmp_path / "adapter", base, others={name: new, f"{QKV}.base_layer.bias": bias})
         assert_close(
             read_merged(folder, base_path).tensors, merge_by_definition(base, ALPHA / RANK) | {TOKEN: new, BIAS: bias}
         )

@@ -124,8 +124,7 @@ def merge_full(path: Path, tensors: Arrays, config: LoraConfig) -> dict[str, NDA
     Raises:
         CheckpointError: `checkpoint-mismatch`. A weight is missing, or has another shape.
     """
-    updates, others = _split(path, tensors)
-    base = {name.replace(".base_layer.", "."): value for name, value in others.items()}
+    updates, base = _split(path, tensors)
     for module, update in updates.items():
         if f"{module}.weight" not in base:
             raise _make_error(path, f"it has updates of {module}, and no weight of it")
@@ -143,7 +142,7 @@ def _split(path: Path, tensors: Arrays) -> tuple[dict[str, _Update], dict[str, N
         elif ".lora_" in name:
             raise _make_error(path, f"{name} belongs to a kind of LoRA that is not merged", _MERGE_HINT)
         elif ".original_module." not in name:
-            others[name] = value
+            others[name.replace(".base_layer.", ".")] = value
     updates = {}
     for (module, adapter), sides in factors.items():
         if module in updates:
