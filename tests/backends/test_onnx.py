@@ -88,7 +88,13 @@ def test_three_objects_get_the_same_masks_with_a_correction_and_backward(name: s
     assert all(agree(*pair) for pair in zip(*(run_session(one, 6) for one in trackers), strict=True))
 
 
-@pytest.mark.parametrize("name", ["edgetam-micro", "efficienttam-micro", *(f"efficienttam-micro-{k}" for k in (1, 2))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("edgetam-micro", "efficienttam-micro-1"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficienttam-micro", "efficienttam-micro-2")),
+    ],
+)
 def test_edgetam_and_efficienttam_give_the_same_masks_with_a_correction_and_backward(name: str) -> None:
     trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
     assert all(agree(*pair) for pair in zip(*(run_session(one, 3) for one in trackers), strict=True))
