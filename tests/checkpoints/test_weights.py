@@ -13,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
+from masklet.checkpoints.hub import get_release_path
+from masklet.checkpoints.releases import RELEASES
 from masklet.checkpoints.variants import choose_variant, name_variant
 from masklet.checkpoints.weights import WeightOptions, load_weights, read_merged
 from masklet.cli.main import main
@@ -277,6 +279,15 @@ def test_the_name_of_a_file_is_that_of_a_variant(file: str, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert choose_variant(SMALL_VARIANTS, Path(file)).name == name
+
+
+def test_every_released_file_has_its_own_variant() -> None:
+    releases = [release for name, release in RELEASES.items() if name.startswith("efficienttam")]
+    for release in releases:
+        size = release.name.split("-")[1]
+        candidates = [config for name, config in CONFIGS.items() if name.startswith(f"efficienttam-{size}")]
+        assert choose_variant(candidates, get_release_path(release)).name == release.name
+    assert len(releases) == 8
 
 
 @pytest.mark.parametrize("file", ["best.pt", "efficienttam_s_surgery.pt", "efficienttam_s_12.pt", "run_1.pt"])

@@ -259,6 +259,39 @@ def test_info_of_a_fine_tuned_file_shows_what_does_not_fit(run: Run, micro: Path
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "family", "options", "variant", "tensors"),
+    [
+        ("edgetam-micro", "EdgeTAM", [], None, 650),
+        ("efficienttam-micro", "EfficientTAM", [], "plain", 359),
+        ("efficienttam-micro", "EfficientTAM", ["--variant", "2"], "2", 359),
+    ],
+)
+def test_info_of_the_relatives_of_sam2(
+    run: Run,
+    checkpoint: Callable[[str, int], Path],
+    name: str,
+    family: str,
+    options: list[str],
+    variant: str | None,
+    tensors: int,
+) -> None:
+    status, out, err = run("models", "info", checkpoint(name, 1), "--json", *options)
+    record = json.loads(out)
+    assert status == 0 and ("variant-unknown" in err) is (variant == "plain")
+    assert (record["family"], record["variant"], record["tensors"]) == (family, variant, tensors)
+    assert record["architecture"] == (f"{name}-2" if options else name)
+    assert (record["missing"], record["extra"], record["other shapes"]) == (None, None, None)
+
+
+def test_list_marks_a_size_that_is_not_published(run: Run, own_home: Path) -> None:
+    path = get_release_path(RELEASES["edgetam"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    (line,) = [line for line in run("models", "list")[1].splitlines() if line.startswith("edgetam")]
+    assert re.search(r"13\.9 M +\? +here ", line)
+
+
 def test_info_of_a_folder_of_transformers_and_of_an_adapter(run: Run, micro: Path, tmp_path: Path) -> None:
     folder, adapter = tmp_path / "folder", tmp_path / "adapter"
     for path in (folder, adapter):
