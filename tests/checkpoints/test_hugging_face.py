@@ -15,6 +15,7 @@ from masklet.checkpoints import key_names, write_released, write_tensors
 from masklet.checkpoints.hub import find_or_pull
 from masklet.checkpoints.hugging_face import looks_like_repository
 from masklet.checkpoints.weights import load_weights, read_merged
+from masklet.cli.main import main
 from masklet.errors import BackendError, CheckpointError, InputNotFound, MaskletError, ResourceError, SettingsError
 from parity.inputs import weights
 from support.hub_mirror import COMMIT, HubMirror, serve_hub
@@ -143,6 +144,19 @@ def test_a_model_of_the_hub_is_loaded(mirror: HubMirror, tmp_path: Path) -> None
     identity = key_names.compute_identity(tensors)
     assert [model.backend.identity for model in models] == [identity] * 2
     assert [model.config.name for model in models] == ["sam2.1-micro"] * 2
+
+
+def test_the_commands_for_models_take_models_of_the_hub(
+    mirror: HubMirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_micro(mirror, tmp_path)
+    assert main(["models", "pull", "hf:owner/micro/micro.pt"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.read_bytes() == mirror.repositories["owner/micro"]["micro.pt"]
+    assert main(["models", "info", "hf:owner/micro", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["architecture"] == "sam2.1-micro"
+    assert main(["models", "pull", "hf:owner/micro", "--mirror", mirror.url]) == 2
+    assert "HF_ENDPOINT" in capsys.readouterr().err
 
 
 def test_an_adapter_finds_its_base_on_the_hub(mirror: HubMirror, tmp_path: Path) -> None:

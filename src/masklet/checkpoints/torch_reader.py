@@ -112,7 +112,7 @@ def _find_counters(root: object) -> dict[str, float]:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < _MAX_COUNT  # type: ignore[operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_COUNT
 
 
 def _collect_storages(

@@ -94,7 +94,9 @@ def info(model: Model, variant: Variant = None, base: Base = None, json: Json = 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Model name (see `masklet models list`).")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Model name (see `masklet models list`), or hf:owner/name.")
+    ],
     mirror: Annotated[str | None, typer.Option(metavar="URL", help="Folder of a mirror of the released files.")] = None,
     json: Json = False,
 ) -> None:
@@ -104,9 +106,14 @@ def pull(
     system's folder for caches.
     """
     from masklet.checkpoints import hub
+    from masklet.checkpoints.hugging_face import HUB_PREFIX
 
     if name == EMBEDDED_MODEL:
         path = hub.get_embedded_path()
+    elif name.startswith(HUB_PREFIX):
+        if mirror is not None:
+            raise SettingsError("bad-usage", "--mirror is for released models; HF_ENDPOINT names a mirror of the hub")
+        path = hub.find_or_pull(name)
     else:
         release = hub.get_release(name)
         path = hub.pull(name) if hub.get_release_path(release).exists() else download_release(release, mirror)
