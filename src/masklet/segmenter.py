@@ -145,7 +145,7 @@ def from_pretrained(repository: str, *, revision: str | None = None, **options: 
         The model.
 
     Raises:
-        BackendError: huggingface_hub is not installed: `pip install 'masklet[hub]'`.
+        BackendError: huggingface_hub is not installed (extra `hub`).
         MaskletError: See `load`.
 
     Example:

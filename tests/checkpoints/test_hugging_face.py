@@ -111,7 +111,7 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(BackendError) as error:
         find_or_pull("hf:owner/name")
-    assert error.value.code == "backend-missing" and "masklet[hub]" in error.value.hint
+    assert error.value.code == "backend-missing" and "huggingface_hub" in error.value.hint
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def _import_library() -> Any:
         if missing.name != "huggingface_hub":
             raise
         message = "hf: needs huggingface_hub, which is not installed"
-        raise BackendError("backend-missing", message, hint="pip install 'masklet[hub]'") from missing
+        raise BackendError("backend-missing", message, hint='pip install "huggingface_hub>=0.30"') from missing
     return huggingface_hub
 
 
