@@ -80,6 +80,11 @@ def test_weights_are_the_same_bits_after_a_round_trip_through_each_layout(name: 
     assert get_shapes(to_released(ours)) == {key: tuple(shape) for key, shape in load_relative_shapes()[name].items()}
 
 
+def test_variants_with_the_same_weights_have_their_own_identities() -> None:
+    tensors = make_tensors("efficienttam-micro")
+    assert len({compute_identity(tensors, pooling) for pooling in (0, 1, 2)}) == 3
+
+
 @pytest.mark.parametrize(
     ("released", "transformers"),
     [
@@ -100,7 +105,7 @@ def test_edgetam_has_the_names_of_the_transformers_library(released: str, transf
     assert detect_layout(written) == "transformers"
 
 
-def test_the_transformers_library_has_keys_and_values_apart() -> None:
+def test_the_transformers_library_has_separate_keys_and_values() -> None:
     released = make_tensors("edgetam-micro")
     written = to_transformers(released)
     both = [written[f"spatial_perceiver.layers.1.cross_attention.{part}_proj.weight"] for part in "kv"]

@@ -111,7 +111,7 @@ def build(
     return TorchBackend(
         model.eval().requires_grad_(False),
         check_input_size(input_size or config.input_size, config),
-        key_names.compute_identity(tensors),
+        key_names.compute_identity(tensors, config.memory_pooling),
     )
 
 

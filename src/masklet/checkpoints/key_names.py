@@ -398,15 +398,19 @@ def _list_vit_configs(shapes: Mapping[str, Shape], depth: int) -> list[ModelConf
     )
 
 
-def compute_identity(tensors: Mapping[str, NDArray[np.generic]]) -> str:
+def compute_identity(tensors: Mapping[str, NDArray[np.generic]], memory_pooling: int = 0) -> str:
     """Compute an identifier of the weights, which is the same on every machine and in every layout.
 
     It is a hash of the names, the shapes and about 64 values of each tensor, so a training step changes it.
 
+    Args:
+        tensors: The weights in any layout.
+        memory_pooling: That of the configuration, which the weights do not tell.
+
     Returns:
         32 hexadecimal digits.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"pooling {memory_pooling}".encode() if memory_pooling else b"")
     for name, tensor in sorted(to_masklet(tensors).items()):
         flat = tensor.reshape(-1)
         sample = flat[:: max(1, flat.size // 64)][:64].astype("<f4")

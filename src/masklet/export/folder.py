@@ -188,7 +188,7 @@ def _make_manifest(model: ExportedModel, precision: str, hashes: Mapping[str, st
         config=model.config,
         input_size=model.input_size,
         precision=precision,
-        identity=key_names.compute_identity(model.tensors),
+        identity=key_names.compute_identity(model.tensors, model.config.memory_pooling),
         graphs={name: f"{name}.onnx" for name in GRAPH_WRITERS},
         sha256=dict(hashes),
     )

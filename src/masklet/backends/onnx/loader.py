@@ -101,5 +101,5 @@ def build(
         name: Session(name, partial(write_graph, name, model, dtype or "float32"), parsed) for name in GRAPH_WRITERS
     }
     runtime_info = RuntimeInfo(str(parsed), dtype or "float32")
-    identity = key_names.compute_identity(tensors)
+    identity = key_names.compute_identity(tensors, config.memory_pooling)
     return OnnxBackend(config, side, identity, graphs, extract_tables(tensors), runtime_info)
