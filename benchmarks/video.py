@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import measure_seconds
+from masklet.config import CONFIGS
 from masklet.formats.video_encoder import H264, Timing, VideoEncoder
 
 OBJECTS = (1, 4, 16)
@@ -30,14 +31,15 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(prog="scripts/bench video", description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--models", default="tiny")
-    parser.add_argument("--sizes", default="512")
+    parser.add_argument("--models", default="sam2.1-tiny", help="configurations, such as sam2.1-tiny,edgetam")
+    parser.add_argument("--sizes", default="", help="sides of the input, such as 512,1024; by default each model's own")
+    parser.add_argument("--objects", default=",".join(map(str, OBJECTS)), help="numbers of objects")
     parser.add_argument("--frames", type=int, default=5)
     options = parser.parse_args(arguments)
     rows, reading = [], _measure_reading_ms()
     for name in options.models.split(","):
-        for size in options.sizes.split(","):
-            measurements = [_measure(name, int(size), options, objects) for objects in OBJECTS]
+        for size in options.sizes.split(",") if options.sizes else [CONFIGS[name].input_size]:
+            measurements = [_measure(name, int(size), options, int(count)) for count in options.objects.split(",")]
             first = measurements[0]["frame_ms"]
             rows += [{**row, "ratio": row["frame_ms"] / first, "read_ms": reading} for row in measurements]
     return rows
@@ -58,9 +60,7 @@ def _measure(name: str, size: int, options: argparse.Namespace, objects: int) ->
     from masklet.tracking.tracker import Tracker
 
     backend = _TimedBackend(
-        masklet.load(
-            make_checkpoint(f"sam2.1-{name}"), device=options.device, dtype=options.dtype, input_size=size
-        ).backend
+        masklet.load(make_checkpoint(name), device=options.device, dtype=options.dtype, input_size=size).backend
     )
     backend.device = options.device
     image = np.random.RandomState(0).randint(0, 256, (360, 640, 3), np.uint8)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.recorded import load_shapes
+from support.recorded import load_relative_shapes, load_shapes
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -73,12 +73,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
     from parity.inputs import weights
 
     made: dict[tuple[str, int], Path] = {}
+    shapes = load_shapes() | load_relative_shapes()
 
     def make(name: str, seed: int = 1) -> Path:
         if (name, seed) not in made:
             path = tmp_path_factory.mktemp("checkpoints") / f"{name}_{seed}.pt"
             tensors: dict[str, Any] = {
-                k: torch.from_numpy(np.asarray(v)) for k, v in weights(load_shapes()[name], seed).items()
+                k: torch.from_numpy(np.asarray(v)) for k, v in weights(shapes[name], seed).items()
             }
             torch.save({"model": tensors}, path)
             made[name, seed] = path

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import masklet
-from masklet.checkpoints.hub import RELEASES
+from masklet.checkpoints.releases import RELEASES
 from masklet.cli import options
 from masklet.cli.main import main
 from masklet.segmenter import Segmenter

@@ -58,6 +58,7 @@ _HOMES = {
     "camera": "video",
     "click": "prompts",
     "clicks": "prompts",
+    "from_pretrained": "segmenter",
     "load": "segmenter",
     "mask": "prompts",
     "open_clips": "datasets.layouts",
@@ -120,6 +121,7 @@ __all__ = [
     "camera",
     "click",
     "clicks",
+    "from_pretrained",
     "load",
     "mask",
     "open_clips",
@@ -171,7 +173,7 @@ if TYPE_CHECKING:
     from masklet.predict.mask_generator import MaskGeneratorOptions
     from masklet.predict.references import References
     from masklet.prompts import Prompt, Prompts, absent, box, click, clicks, mask
-    from masklet.segmenter import Segmenter, load
+    from masklet.segmenter import Segmenter, from_pretrained, load
     from masklet.tracking.auto_tracker import AutoTrackOptions
     from masklet.tracking.disk_cache import DiskCache
     from masklet.tracking.tracker import Tracker

@@ -10,7 +10,7 @@ from masklet.errors import SettingsError
 
 
 class BlockConfig(NamedTuple):
-    """A block of Hiera."""
+    """A block of Hiera or of a plain vision transformer."""
 
     name: str  # prefix of the keys of its weights
     channels: int  # of its input
@@ -45,6 +45,44 @@ class MBConvConfig(NamedTuple):
         return self.stride == 1 and self.channels == self.out
 
 
+class RepVitBlockConfig(NamedTuple):
+    """A block of RepViT: a depthwise convolution, squeeze-excite, and an MLP of the channels."""
+
+    name: str  # prefix of the keys of its weights
+    channels: int
+    squeezed: int  # channels between the two layers of squeeze-excite; 0: the block has none
+
+
+class RepVitStageConfig(NamedTuple):
+    """A stage of RepViT. Where the number of channels changes, it starts with a layer that halves the map's sides."""
+
+    name: str  # prefix of the keys of its weights
+    channels: int  # of its input
+    out: int  # channels of its blocks
+    blocks: tuple[RepVitBlockConfig, ...]
+
+    @property
+    def before(self) -> RepVitBlockConfig | None:
+        """The block before the sides are halved; None in the first stage, which does not halve them."""
+        return None if self.channels == self.out else RepVitBlockConfig(f"{self.name}.before", self.channels, 0)
+
+
+class RepVitScale(NamedTuple):
+    """Size of a RepViT."""
+
+    widths: tuple[int, int, int, int]  # channels per stage
+    stages: tuple[int, int, int, int]  # blocks per stage, without those before the sides are halved
+
+
+class VitScale(NamedTuple):
+    """Size of a plain vision transformer."""
+
+    width: int
+    heads: int
+    depth: int
+    global_every: int  # of so many blocks the last attends to the whole image, the others within windows
+
+
 class LiteScale(NamedTuple):
     """Factors of EfficientNet-Lite 0 that give another of the family."""
 
@@ -59,7 +97,16 @@ LITE_SCALES = {
     "efficientnet-lite2": LiteScale(1.1, 1.2),
     "efficientnet-lite-micro": LiteScale(0.25, 0.3),  # for tests
 }
-TRUNKS = (HIERA, *LITE_SCALES)
+REPVIT_SCALES = {
+    "repvit-m1": RepVitScale((48, 96, 192, 384), (2, 2, 14, 2)),  # of EdgeTAM
+    "repvit-micro": RepVitScale((16, 32, 64, 128), (2, 1, 3, 1)),  # for tests
+}
+VIT_SCALES = {
+    "vit-tiny": VitScale(192, 3, 12, 3),  # of EfficientTAM-Ti
+    "vit-small": VitScale(384, 6, 12, 3),  # of EfficientTAM-S
+    "vit-micro": VitScale(64, 2, 4, 2),  # for tests
+}
+TRUNKS = (HIERA, *LITE_SCALES, *REPVIT_SCALES, *VIT_SCALES)
 """The trunks that a model can have."""
 
 LITE_STEM_CHANNELS = 32  # of the first convolution, at every scale
@@ -78,7 +125,8 @@ _LITE_STAGES = (  # number of blocks, expansion, kernel, stride of the first blo
 class ModelConfig:
     """Architecture of a network, without files, devices and runtimes (reference-model §1).
 
-    The fields from `width` to `background` describe Hiera. Other trunks are described by their names alone.
+    The fields from `width` to `background` describe Hiera. Other trunks are described by their names alone. Those from
+    `high_resolution` on describe what EdgeTAM and EfficientTAM do in another way than SAM 2.
     """
 
     name: str
@@ -97,10 +145,18 @@ class ModelConfig:
     occlusion: bool = True  # 2.1: an embedding marks the memories of hidden objects
     pointer_times: bool = True  # 2.1: pointers carry the number of frames since they were made
     trunk: str = HIERA  # one of `TRUNKS`
+    high_resolution: bool = True  # features at strides 4 and 8 reach the mask decoder
+    latent_grid: int = 0  # EdgeTAM: rows and columns of a memory's patch latents; 0: memories are maps at stride 16
+    global_latents: int = 0  # EdgeTAM: latents of a memory without a position, a multiple of `latent_grid`
+    memory_pooling: int = 0  # EfficientTAM: 1 or 2, how 2 × 2 keys of several memories are averaged; 0: they are not
 
     @property
     def levels(self) -> dict[int, int]:
         """Channels of the trunk's maps by stride, finest first."""
+        if self.trunk in VIT_SCALES:
+            return {STRIDE: VIT_SCALES[self.trunk].width}
+        if self.trunk in REPVIT_SCALES:
+            return dict(zip((*STRIDES, COARSEST_STRIDE), REPVIT_SCALES[self.trunk].widths, strict=True))
         if self.trunk == HIERA:
             return dict(zip((*STRIDES, COARSEST_STRIDE), self.widths, strict=True))
         blocks = self.mbconv_blocks
@@ -114,8 +170,28 @@ class ModelConfig:
 
     @property
     def feature_channels(self) -> tuple[int, int, int]:
-        """Channels of the features at strides 4, 8 and 16."""
-        return self.channels // 8, self.channels // 4, self.channels
+        """Channels of the features at strides 4, 8 and 16; 0 where the network has none."""
+        fine, medium = self.upscaled_channels if self.high_resolution else (0, 0)
+        return fine, medium, self.channels
+
+    @property
+    def upscaled_channels(self) -> tuple[int, int]:
+        """Channels of the mask decoder's maps at strides 4 and 8."""
+        return self.channels // 8, self.channels // 4
+
+    @property
+    def size_step(self) -> int:
+        """Number of pixels that the side of the input must be a multiple of."""
+        return math.lcm(COARSEST_STRIDE, STRIDE * max(self.latent_grid, 1))
+
+    def memory_shape(self, input_size: int) -> tuple[int, int, int]:
+        """Return the shape of a memory's features: channels, rows and columns.
+
+        Latents are stored as rows of `latent_grid` columns: the global ones, then the grid of patch latents.
+        """
+        if not self.latent_grid:
+            return self.memory_channels, input_size // STRIDE, input_size // STRIDE
+        return self.memory_channels, self.global_latents // self.latent_grid + self.latent_grid, self.latent_grid
 
     @property
     def release(self) -> str:
@@ -125,7 +201,9 @@ class ModelConfig:
     @property
     def depth(self) -> int:
         """Number of blocks of the trunk."""
-        return sum(self.stages) if self.trunk == HIERA else len(self.mbconv_blocks)
+        if self.trunk in REPVIT_SCALES:
+            return sum(REPVIT_SCALES[self.trunk].stages)
+        return len(self.mbconv_blocks if self.trunk in LITE_SCALES else self.blocks)
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
@@ -134,7 +212,16 @@ class ModelConfig:
 
     @property
     def blocks(self) -> tuple[BlockConfig, ...]:
-        """The blocks of Hiera. A block that opens a stage has the windows of the stage before."""
+        """The blocks of Hiera or of a plain vision transformer.
+
+        In Hiera a block that opens a stage has the windows of the stage before.
+        """
+        if self.trunk in VIT_SCALES:
+            width, heads, depth, every = VIT_SCALES[self.trunk]
+            windows = (0 if (index + 1) % every == 0 else VIT_WINDOW for index in range(depth))
+            return tuple(
+                BlockConfig(f"trunk.blocks.{k}", width, width, heads, window) for k, window in enumerate(windows)
+            )
         blocks: list[BlockConfig] = []
         for stage, count in enumerate(self.stages):
             out, heads = self.width << stage, self.heads << stage
@@ -144,6 +231,19 @@ class ModelConfig:
                 window = 0 if index in self.global_blocks else window
                 blocks.append(BlockConfig(f"trunk.blocks.{index}", channels, out, heads, window))
         return tuple(blocks)
+
+    @property
+    def repvit_stages(self) -> tuple[RepVitStageConfig, ...]:
+        """The stages of RepViT."""
+        widths, counts = REPVIT_SCALES[self.trunk]
+        stages = []
+        for stage, (channels, out, count) in enumerate(zip((widths[0], *widths), widths, counts, strict=False)):
+            name, squeezed = f"trunk.stages.{stage}", _scale_channels(out, SQUEEZE_RATIO)
+            blocks = (
+                RepVitBlockConfig(f"{name}.blocks.{index}", out, 0 if index % 2 else squeezed) for index in range(count)
+            )
+            stages.append(RepVitStageConfig(name, channels, out, tuple(blocks)))
+        return tuple(stages)
 
     @property
     def mbconv_blocks(self) -> tuple[MBConvConfig, ...]:
@@ -218,8 +318,34 @@ CONFIGS.update(
         "lite-micro": replace(_LITE, name="lite-micro", trunk="efficientnet-lite-micro", input_size=128),
     }
 )
-"""Every configuration by name: the eight released ones, `micro` in both releases, the embedded model's `nano`, and
-those with a trunk of EfficientNet-Lite."""
+
+_EDGETAM = ModelConfig(
+    "edgetam",
+    attention_layers=2,
+    occlusion=False,
+    pointer_times=False,
+    trunk="repvit-m1",
+    latent_grid=16,
+    global_latents=256,
+)
+_EFFICIENTTAM = ModelConfig("efficienttam", occlusion=False, pointer_times=False, high_resolution=False)
+_EFFICIENTTAM_SIZES = {"s": ("vit-small", 1024), "ti": ("vit-tiny", 1024), "micro": ("vit-micro", 256)}
+CONFIGS.update(
+    {
+        "edgetam": _EDGETAM,
+        "edgetam-micro": replace(
+            _EDGETAM, name="edgetam-micro", trunk="repvit-micro", input_size=256, latent_grid=8, global_latents=32
+        ),
+    }
+)
+for _size, (_trunk, _side) in _EFFICIENTTAM_SIZES.items():
+    _base = replace(_EFFICIENTTAM, name=f"efficienttam-{_size}", trunk=_trunk, input_size=_side)
+    _variants = [_base, *(replace(_base, name=f"{_base.name}-{k}", memory_pooling=k) for k in (1, 2))]
+    if _size != "micro":
+        _variants.append(replace(_base, name=f"{_base.name}-512", input_size=512))
+    CONFIGS.update({config.name: config for config in _variants})
+"""Every configuration by name: the eight released ones, `micro` in both releases, the embedded model's `nano`, those
+with a trunk of EfficientNet-Lite, EdgeTAM, and EfficientTAM with its variants, the plain one first."""
 
 
 class ModelDefaults(NamedTuple):
@@ -254,6 +380,11 @@ MASK_STRIDE, STRIDE = STRIDES[0], STRIDES[2]  # of low-resolution logits; of the
 COARSEST_STRIDE = 32  # of the trunk's last stage; the side of the input must be a multiple of it
 MAX_INPUT_SIZE = 4096
 PATCH_SIZE = 7  # side of the overlapping patches that Hiera embeds
+VIT_WINDOW = 14  # side of the attention windows of a plain vision transformer in tokens
+VIT_POSITIONS = 14  # side of its grid of position embeddings, which follow the embedding of an unused class token
+SQUEEZE_RATIO = 0.25  # share of a block's channels between the two layers of squeeze-excite
+PERCEIVER_LAYERS = 2  # of the network that turns a memory's map to latents
+POOLED_CELL = 2  # rows and columns of keys that `ModelConfig.memory_pooling` averages
 WAVE_CYCLES = (0.5, 2.0, 6.0)  # cycles per image of the waves that EfficientNet-Lite appends to its finest map
 POSITION_WAVES = 4 * len(WAVE_CYCLES)  # sines and cosines, along x and along y
 LAYER_NORM_EPS = 1e-6
@@ -269,13 +400,14 @@ NOT_A_POINT = -1  # label of the learned token that is not a point
 CERTAIN_LOGIT = 10.0  # of a mask that is given, not predicted; its negative is the logit of the background
 
 
-def check_input_size(input_size: int) -> int:
-    """Return the side of a square input after checking it. Raises `SettingsError` (`bad-size`)."""
-    step = COARSEST_STRIDE
+def check_input_size(input_size: int, config: ModelConfig | None = None) -> int:
+    """Return the side of a square input after checking it for a network. Raises `SettingsError` (`bad-size`)."""
+    step = COARSEST_STRIDE if config is None else config.size_step
     if not isinstance(input_size, int) or input_size % step or not step <= input_size <= MAX_INPUT_SIZE:
+        network = "" if step == COARSEST_STRIDE or config is None else f" for {config.name}"
         raise SettingsError(
             "bad-size",
-            f"input_size must be a multiple of {step} from {step} to {MAX_INPUT_SIZE}, got {input_size!r}; "
+            f"input_size must be a multiple of {step} from {step} to {MAX_INPUT_SIZE}{network}, got {input_size!r}; "
             "try 1024 or 512",
         )
     return input_size

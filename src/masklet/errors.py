@@ -84,6 +84,7 @@ EXIT_STATUS: dict[str, int] = {
     "onnx-external-data": 77,
     "onnx-refused": 77,
     "hash-mismatch": 77,
+    "weights-differ": 65,
     # running
     "backend-missing": 69,
     "device-unavailable": 69,

@@ -47,6 +47,22 @@ def compute_axial_angles(side: int, channels: int) -> Table:
     return np.concatenate((x, y), axis=-1).reshape(side * side, channels // 2)
 
 
+def compute_latent_positions(global_count: int, grid: int, channels: int) -> Table:
+    """Compute the position encodings (global_count + grid², channels) of latents.
+
+    Those of the global latents are zero, those of the patch latents the sine encoding of their grid.
+    """
+    return np.concatenate((np.zeros((global_count, channels)), compute_sine_table(grid, grid, channels)))
+
+
+def compute_latent_angles(global_count: int, grid: int, channels: int) -> Table:
+    """Compute the angles of the rotary encoding (global_count + grid², channels / 2) of latents.
+
+    Global latents are not rotated, patch latents as a map of their grid.
+    """
+    return np.concatenate((np.zeros((global_count, channels // 2)), compute_axial_angles(grid, channels)))
+
+
 def compute_cell_centers(height: int, width: int) -> Table:
     """Compute the cell centers (height · width, 2) of a grid, xy as fractions of the image."""
     x, y = np.meshgrid(*((np.arange(side) + 0.5) / side for side in (width, height)))

@@ -68,6 +68,8 @@ def load(
     view: View | None = None,
     memory: str | MemoryPolicy | None = None,
     runtime: str | None = None,
+    variant: str | None = None,
+    base: str | Path | None = None,
 ) -> Segmenter:
     """Load a model.
 
@@ -76,7 +78,8 @@ def load(
 
     Args:
         model: Name of a model (`masklet models list`), also as a file stem or repository of its release, path of a
-            checkpoint (.pt, or safetensors with the names of masklet, SAM 2 or transformers), or an exported folder.
+            checkpoint (.pt, or safetensors with the names of masklet, SAM 2 or transformers), a folder of transformers
+            or a LoRA adapter of PEFT, `hf:owner/name[/file][@revision]` on the Hugging Face Hub, or an exported folder.
         device: On PyTorch "cpu", "cuda", "cuda:1", "mps", …; by default the first available of CUDA, MPS and CPU.
             On onnxruntime "cpu" (default), "cuda", "tensorrt", "coreml", "directml" or "openvino".
         dtype: "float32" (default), "float16", on PyTorch also "bfloat16" or "float64", on onnxruntime also "int8".
@@ -91,6 +94,10 @@ def load(
             "sam2long" (docs/video.md), or a memory policy.
         runtime: "torch" or "onnx". By default PyTorch where it is installed, and onnxruntime elsewhere and on devices
             that PyTorch does not have. An exported folder always runs on onnxruntime.
+        variant: Variant of EfficientTAM, which its tensors do not tell: "plain", "1", "2" or "512x512". By default the
+            name of the file decides.
+        base: Name or path of the checkpoint that a LoRA adapter changes. By default the adapter's configuration names
+            it.
 
     Returns:
         The model.
@@ -106,20 +113,45 @@ def load(
         >>> model = masklet.load()
         >>> model = masklet.load("sam2.1-tiny", device="cuda", dtype="bfloat16")
     """
-    from masklet.checkpoints import key_names, read_tensors
     from masklet.checkpoints.hub import find_or_pull
+    from masklet.checkpoints.weight_folder import is_weight_folder
+    from masklet.checkpoints.weights import WeightOptions, load_weights
 
     parse_memory(memory)  # before anything is read
-    if Path(model).is_dir():
+    backends = None if Path(model).is_dir() else _select_runtime(runtime, device)
+    path = find_or_pull(model)
+    if path.is_dir() and not is_weight_folder(path):
         if runtime == "torch":
             raise SettingsError("bad-usage", f"{model}: an exported folder runs on onnxruntime only; leave out runtime")
-        backend = _import_onnx().load(Path(model), device=device, dtype=dtype, input_size=input_size)
+        if variant is not None or base is not None:
+            raise SettingsError("bad-usage", f"{model}: an exported folder has no variant and no base; leave them out")
+        backend = _import_onnx().load(path, device=device, dtype=dtype, input_size=input_size)
         return _build_segmenter(backend, zoom, view, memory)
-    backends = _select_runtime(runtime, device)
-    tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
-    config = key_names.identify_config({name: value.shape for name, value in tensors.items()})
-    backend = backends.build(config, tensors, device=device, dtype=dtype, input_size=input_size)
+    backends = backends or _select_runtime(runtime, device)
+    weights = load_weights(path, WeightOptions(variant, base))
+    backend = backends.build(weights.config, weights.tensors, device=device, dtype=dtype, input_size=input_size)
     return _build_segmenter(backend, zoom, view, memory)
+
+
+def from_pretrained(repository: str, *, revision: str | None = None, **options: Any) -> Segmenter:
+    """Load a model of the Hugging Face Hub: `load("hf:owner/name@revision")`.
+
+    Args:
+        repository: `owner/name`, or `owner/name/file` for one file of the repository.
+        revision: Branch, tag or commit. By default the main branch.
+        **options: The options of `load`.
+
+    Returns:
+        The model.
+
+    Raises:
+        BackendError: huggingface_hub is not installed (extra `hub`).
+        MaskletError: See `load`.
+
+    Example:
+        >>> model = masklet.from_pretrained("facebook/sam2.1-hiera-tiny", device="cpu")
+    """
+    return load(f"hf:{repository}" + (f"@{revision}" if revision else ""), **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,14 @@ CLIP = frames(5, 90, 160, 3)
 TOLERANCE = 1e-3  # of float32 logits up to about 20, which a batch sums in another order
 
 
-def make_backend(runtime: str) -> Backend:
+SIZES = {"sam2.1-micro": 64, "edgetam-micro": 128, "efficienttam-micro-1": 64, "efficienttam-micro-2": 64}
+
+
+def make_backend(runtime: str, name: str = "sam2.1-micro") -> Backend:
     """Build a small calm network on a runtime."""
     if runtime == "fake":
         return FakeBackend()
-    model = make_model("sam2.1-micro", 64, calm=True)
+    model = make_model(name, SIZES[name], calm=True)
     if runtime == "onnx":
         return onnx.build(model.config, model.tensors, input_size=model.input_size)
     pytest.importorskip("torch")
@@ -48,9 +51,12 @@ def make_backend(runtime: str) -> Backend:
     return torch.build(model.config, model.tensors, device="cpu", input_size=model.input_size)
 
 
-@pytest.fixture(scope="module", params=["fake", "torch", "onnx"])
+RUNTIMES = ["fake", *(f"{runtime} {name}" for name in SIZES for runtime in ("onnx", "torch"))]
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return make_backend(request.param)
+    return make_backend(*request.param.split())
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def equal(backend: Backend, found: Decoded, expected: Sequence[Decoded]) -> bool
 
 
 def test_it_has_a_configuration_an_input_size_and_an_identity(backend: Backend) -> None:
-    assert backend.config.name == "sam2.1-micro"
+    assert backend.config.name in SIZES
     assert backend.input_size % 16 == 0 and backend.identity
 
 

@@ -16,6 +16,7 @@ from masklet import Masks, Prompt, Segmenter, box, click, clicks, mask
 from masklet.backend import NO_PROMPT, Backend, Recall
 from masklet.backends import onnx
 from masklet.backends.onnx import arrays
+from masklet.config import CONFIGS
 from masklet.errors import BackendError, CheckpointError, SettingsError
 from masklet.memory.policies import parse_memory
 from masklet.predict.mask_generator import MaskGeneratorOptions, generate_masks
@@ -45,9 +46,9 @@ PROMPTS: dict[str, Prompt] = {
 
 
 @cache
-def backend(runtime: str, name: str = "nano") -> Backend:
+def backend(runtime: str, name: str = "nano", size: int = 128) -> Backend:
     """Build a calm network, whose attention is insensitive to float32's last digit, on a runtime."""
-    model = make_model(name, 128, calm=True)
+    model = make_model(name, size, calm=True)
     return BUILD[runtime](model.config, model.tensors, device="cpu", input_size=model.input_size)
 
 
@@ -85,6 +86,29 @@ def run_session(one: Tracker, length: int) -> Iterator[Masks]:
 def test_three_objects_get_the_same_masks_with_a_correction_and_backward(name: str) -> None:
     trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
     assert all(agree(*pair) for pair in zip(*(run_session(one, 6) for one in trackers), strict=True))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("edgetam-micro", "efficienttam-micro-1"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficienttam-micro", "efficienttam-micro-2")),
+    ],
+)
+def test_edgetam_and_efficienttam_give_the_same_masks_with_a_correction_and_backward(name: str) -> None:
+    trackers = [Tracker(backend(runtime, name), CLIP) for runtime in BUILD]
+    assert all(agree(*pair) for pair in zip(*(run_session(one, 3) for one in trackers), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["edgetam", "efficienttam-s-512", "efficienttam-ti-1"])
+def test_full_networks_of_edgetam_and_efficienttam_give_the_same_masks_at_their_own_size(name: str) -> None:
+    trackers = [Tracker(backend(runtime, name, CONFIGS[name].input_size), CLIP) for runtime in BUILD]
+    assert agree(*(one.prompt(0, {1: click(70, 60), 2: box(160, 40, 240, 120)}) for one in trackers))
+    for frame in (1, 2):
+        assert agree(*(one.step(frame) for one in trackers)), frame
+    assert agree(*(one.prompt(1, {2: click(190, 70)}) for one in trackers))
+    assert agree(*(one.step(2) for one in trackers))
 
 
 def test_a_network_with_efficientnet_lite_gives_the_same_masks() -> None:

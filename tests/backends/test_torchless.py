@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from masklet.checkpoints import key_names, write_tensors
+from masklet.checkpoints import key_names, write_released, write_tensors
 from masklet.cli.commands import app
-from masklet.formats import FORMATS
+from masklet.formats import FORMATS, read_masks
+from parity.inputs import weights
 from support import dataset_layouts
 from support.clips import write_clip
 from support.networks import make_model
+from support.recorded import load_relative_shapes
 from support.torchless import Torchless
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,6 +148,27 @@ def test_a_checkpoint_runs_without_an_export(shell: Torchless, model: Path, tmp_
     dataset_layouts.write_image(tmp_path / "one.jpg")
     words = (tmp_path / "one.jpg", "--point", "4,4", "--model", model, *SIZE, "--out", tmp_path / "masks")
     assert shell.run("segment", *words).status == 0
+
+
+@pytest.mark.parametrize(("name", "variant"), [("edgetam-micro", ()), ("efficienttam-micro-1", ("--variant", "1"))])
+def test_released_files_of_edgetam_and_efficienttam_are_tracked_and_exported(
+    name: str, variant: tuple[str, ...], shell: Torchless, clip: Path, tmp_path: Path
+) -> None:
+    file, folder = tmp_path / "model.pt", tmp_path / "exported"
+    write_released(file, weights(load_relative_shapes()[name], seed=1))
+    settings = (*variant, "--size", 128)
+    done = shell.run("export", "onnx", file, folder, *settings, "--json")
+    assert (done.status, json.loads(done.out)["model"]) == (0, name)
+    tracked = []
+    for model in ((file, *settings), (folder,)):
+        out = tmp_path / f"masks {len(tracked)}"
+        words = (clip, "--box", "20,5,100,40", "--point", "10,40#4", "--negative", "90,20@3#1", "--format", "npz")
+        done = shell.run("track", *words, "--model", *model, "--out", out, "--json")
+        record = json.loads(done.out)
+        assert (done.status, record["frames"]) == (0, 6)
+        tracked.append(np.stack([frame.masks.binary for frame in read_masks(record["files"]["npz"])]))
+    assert np.array_equal(*tracked)
+    assert 0 < tracked[0].mean() < 1
 
 
 @pytest.mark.parametrize(

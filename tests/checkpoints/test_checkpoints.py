@@ -109,16 +109,112 @@ def test_views_of_a_shared_storage_keep_their_strides(tmp_path: Path) -> None:
     assert are_equal(read_tensors(tmp_path / "a.pt"), {name: view.numpy() for name, view in views.items()})
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "sam.", "module._orig_mod.model.sam."])
 def test_the_prefix_of_a_wrapper_is_removed(tmp_path: Path, prefix: str) -> None:
     write_released(tmp_path / "a.pt", {f"{prefix}{name}": value for name, value in TENSORS.items()})
     assert are_equal(read_tensors(tmp_path / "a.pt"), TENSORS)
 
 
 def test_a_prefix_of_only_some_names_remains(tmp_path: Path) -> None:
-    tensors = {"module.a": np.ones(1), "b": np.ones(1)}
+    tensors = {"model.a": np.ones(1), "b": np.ones(1)}
     write_released(tmp_path / "a.pt", tensors)
     assert are_equal(read_tensors(tmp_path / "a.pt"), tensors)
+
+
+NETWORK = {
+    "image_encoder.trunk.pos_embed": np.float32([1, 2]),
+    "sam_mask_decoder.iou_token.weight": np.float32([3]),
+    "no_mem_embed": np.float32([4]),
+}
+
+
+@pytest.mark.parametrize("prefix", ["sam2_model.", "module.net.", "base_model.model.", "_orig_mod.student.sam."])
+def test_any_prefix_of_a_known_component_is_removed(tmp_path: Path, prefix: str) -> None:
+    write_released(
+        tmp_path / "a.pt", {f"{prefix}{name}": value for name, value in NETWORK.items()} | {"head.bias": np.ones(1)}
+    )
+    assert are_equal(read_tensors(tmp_path / "a.pt"), NETWORK | {"head.bias": np.ones(1)})
+
+
+def test_wrappers_of_single_components_are_removed(tmp_path: Path) -> None:
+    wrapped = {
+        "image_encoder._orig_mod.trunk.pos_embed": NETWORK["image_encoder.trunk.pos_embed"],
+        "sam_mask_decoder.module._orig_mod.iou_token.weight": NETWORK["sam_mask_decoder.iou_token.weight"],
+        "no_mem_embed": NETWORK["no_mem_embed"],
+    }
+    write_released(tmp_path / "a.pt", wrapped)
+    found = read_checkpoint(tmp_path / "a.pt")
+    assert are_equal(found.tensors, NETWORK) and found.wrapping == ("model", "module", "_orig_mod")
+
+
+def test_names_that_would_be_equal_without_wrappers_remain(tmp_path: Path) -> None:
+    tensors = {"module.a": np.zeros(1), "a": np.ones(1)}
+    write_released(tmp_path / "a.pt", tensors)
+    assert are_equal(read_tensors(tmp_path / "a.pt"), tensors)
+
+
+def test_of_an_averaged_and_a_current_network_the_average_is_read(tmp_path: Path) -> None:
+    current = {f"online_model.{name}": value + 1 for name, value in NETWORK.items()}
+    average = {f"ema_model.{name}": value for name, value in NETWORK.items()}
+    write_released(tmp_path / "a.pt", {**current, **average, "initted": np.ones(1), "step": np.ones(1)})
+    assert are_equal(read_tensors(tmp_path / "a.pt"), NETWORK)
+
+
+def test_a_model_averaged_by_pytorch_is_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(3, 2)
+    torch.save(torch.optim.swa_utils.AveragedModel(torch.nn.DataParallel(layer)).state_dict(), tmp_path / "a.pt")
+    assert are_equal(
+        read_tensors(tmp_path / "a.pt"), {name: p.detach().numpy() for name, p in layer.named_parameters()}
+    )
+
+
+def test_several_networks_in_one_file_are_refused(tmp_path: Path) -> None:
+    both = {f"{owner}.{name}": value for owner in ("student", "teacher") for name, value in NETWORK.items()}
+    write_released(tmp_path / "a.pt", both)
+    with pytest.raises(CheckpointError, match=r"a\.pt: 2 networks in one file: 'student\.', 'teacher\.'") as error:
+        read_tensors(tmp_path / "a.pt")
+    assert error.value.code == "checkpoint-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("entries", "wrapping"),
+    [
+        (("model_ema",), ("model_ema",)),
+        (("ema", "module"), ("ema", "module")),
+        (("ema_state_dict",), ("ema_state_dict",)),
+        (("state_dict", "model"), ("state_dict", "model")),
+        (("net",), ("net",)),
+    ],
+)
+def test_weights_are_found_under_the_entries_of_training_scripts(
+    tmp_path: Path, entries: tuple[str, ...], wrapping: tuple[str, ...]
+) -> None:
+    torch = pytest.importorskip("torch")
+    content = {name: torch.from_numpy(value) for name, value in NETWORK.items()}
+    for key in reversed(entries):
+        content = {key: content, "decay": 0.999, "updates": torch.ones(1)}
+    other = {name: torch.zeros(1) for name in NETWORK}
+    state = {"epoch": 7, "steps": {"train": 120, "val": 4}, "loss": torch.ones(()), **content}
+    torch.save({"model": other, **state} if "ema" in entries[0] else state, tmp_path / "a.pt")
+    found = read_checkpoint(tmp_path / "a.pt")
+    assert are_equal(found.tensors, NETWORK) and found.wrapping == wrapping
+    assert found.counters == {"epoch": 7, "steps of train": 120, "steps of val": 4}
+
+
+def test_counters_that_no_training_has_are_left_out(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    phases = {f"phase {k}": k for k in range(100)}
+    state = {"epoch": 2**2000, "step": float("nan"), "iter": True, "global_step": 12345678, "steps": phases}
+    torch.save({"model": {"a": torch.ones(2)}, **state}, tmp_path / "a.pt")
+    expected = {"global_step": 12345678, **{f"steps of phase {k}": k for k in range(4)}}
+    assert read_checkpoint(tmp_path / "a.pt").counters == expected
+
+
+def test_averages_without_names_are_left_out(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"model": {"a": torch.ones(2)}, "ema": {"shadow": [torch.zeros(2)], "decay": 0.9}}, tmp_path / "a.pt")
+    assert are_equal(read_tensors(tmp_path / "a.pt"), {"a": np.ones(2, np.float32)})
 
 
 def test_the_kind_is_detected_by_content_not_by_name(tmp_path: Path) -> None:

@@ -262,3 +262,44 @@ def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     with serve(CONTENT, send_correctly) as server, pytest.raises(MaskletError) as failure:
         download(make_remote_file(server.url), tmp_path / "models" / "model.pt", retry_policy=QUICK)
     assert failure.value.code == "output-unwritable"
+
+
+def make_unsized_file(url: str, content: bytes = CONTENT) -> RemoteFile:
+    """A file as EdgeTAM's: its size is unknown, and its hash is Git's."""
+    return RemoteFile(
+        f"{url}/model.pt", None, "", git_blob=hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    )
+
+
+@pytest.mark.parametrize("faults", [[], [fail_with(503), send_nothing]])
+def test_a_file_of_unknown_size_is_complete_by_the_size_that_the_server_states(
+    tmp_path: Path, faults: list[Behavior]
+) -> None:
+    reports: list[tuple[int, int]] = []
+    with serve(CONTENT, *faults, send_correctly, send_half, send_correctly) as server:
+        file = make_unsized_file(server.url)
+        download(file, tmp_path / "a.pt", lambda *report: reports.append(report), QUICK)
+    assert (tmp_path / "a.pt").read_bytes() == CONTENT
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
+    assert server.ranges == [None] * (len(faults) + 2) + [f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_a_file_with_another_git_blob_hash_is_refused(tmp_path: Path) -> None:
+    with serve(CONTENT, send_correctly) as server, pytest.raises(MaskletError, match="git blob hash") as failure:
+        download(make_unsized_file(server.url, b"other"), tmp_path / "a.pt", retry_policy=QUICK)
+    assert failure.value.code == "hash-mismatch" and not (tmp_path / "a.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("behavior", "code"),
+    [
+        (send_without_length, "download-failed"),
+        (send_login_page, "download-failed"),
+        (fail_with(404), "download-failed"),
+        (fail_with(503), "download-failed"),
+    ],
+)
+def test_a_file_without_any_size_is_refused(tmp_path: Path, behavior: Behavior, code: str) -> None:
+    with serve(CONTENT, behavior) as server, pytest.raises(MaskletError) as failure:
+        download(make_unsized_file(server.url), tmp_path / "a.pt", retry_policy=QUICK)
+    assert failure.value.code == code and not (tmp_path / "a.pt").exists()

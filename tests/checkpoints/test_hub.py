@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,9 @@ import pytest
 from masklet.checkpoints import read_tensors
 from masklet.checkpoints.download import RetryPolicy
 from masklet.checkpoints.hub import (
-    RELEASES,
-    Release,
     find_local,
     find_or_pull,
+    find_release_by_hash,
     get_embedded_path,
     get_home,
     get_release,
@@ -24,21 +24,34 @@ from masklet.checkpoints.hub import (
     verify_file,
 )
 from masklet.checkpoints.key_names import identify_config, to_masklet
+from masklet.checkpoints.releases import RELEASES, Release
 from masklet.cli import options
 from masklet.config import CONFIGS
-from masklet.errors import CheckpointError, InputNotFound, ResourceError, SettingsError
+from masklet.errors import CheckpointError, InputNotFound, MaskletWarning, ResourceError, SettingsError
 from support.faulty_server import FaultyServer, send_correctly, send_wrong_byte, serve
 from support.recorded import load_shapes
 
 CONTENT = b"weights" * 1000
-TOY = Release("sam2.1-toy", "092824", "sam2.1_hiera_toy.pt", len(CONTENT), 7, hashlib.sha256(CONTENT).hexdigest())
+TOY = Release(
+    "sam2.1-toy",
+    "https://example.org/toys",
+    "sam2.1_hiera_toy.pt",
+    len(CONTENT),
+    7,
+    hashlib.sha256(CONTENT).hexdigest(),
+    hub_ids=("facebook/sam2.1-hiera-toy",),
+)
+GIT_BLOB = hashlib.sha1(b"blob %d\0" % len(CONTENT) + CONTENT).hexdigest()
+BLOB_TOY = Release("edgetoy", "https://example.org/toys", "edgetoy.pt", None, 7, git_blob=GIT_BLOB)
+HASHLESS_TOY = Release("efficienttoy", "https://example.org/toys", "efficienttoy.pt", None, 7)
 QUICK = RetryPolicy(timeout_s=0.3, max_attempts=1, pause_s=0.01)
 
 
 @pytest.fixture(autouse=True)
 def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MASKLET_HOME", str(tmp_path / "home"))
-    monkeypatch.setitem(RELEASES, TOY.name, TOY)
+    for toy in (TOY, BLOB_TOY, HASHLESS_TOY):
+        monkeypatch.setitem(RELEASES, toy.name, toy)
     return tmp_path / "home"
 
 
@@ -51,34 +64,94 @@ def mirror(home_folder: Path) -> Iterator[FaultyServer]:
         yield server
 
 
-def put_release(content: bytes) -> Path:
-    """Write a file to the path of the toy release."""
-    path = get_release_path(TOY)
-    path.parent.mkdir(parents=True)
+def put_release(content: bytes, release: Release = TOY) -> Path:
+    """Write a file to the path of a toy release."""
+    path = get_release_path(release)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
+RELEASED = [release for name, release in RELEASES.items()]
+
+
 def test_every_released_configuration_has_a_release() -> None:
-    unreleased = {name for name in CONFIGS if name.endswith("micro") or not name.startswith("sam2")}
-    assert set(RELEASES) - {TOY.name} == set(CONFIGS) - unreleased
-    assert len(RELEASES) == 9
+    families = {"sam2", "sam2.1", "edgetam", "efficienttam"}
+    configs = {name for name in CONFIGS if name.split("-")[0] in families and "micro" not in name}
+    assert configs <= {release.name for release in RELEASED}
+    assert len(RELEASED) == 17
 
 
 def test_parameter_counts_are_those_of_the_state_dicts() -> None:
     counted = {name.replace("_", "-"): sum(map(math.prod, entries.values())) for name, entries in load_shapes().items()}
-    assert all(release.parameter_count == counted[name] for name, release in RELEASES.items() if name != TOY.name)
+    counts = {release.name: release.parameter_count for release in RELEASED if release.name in counted}
+    assert counts == {name: count for name, count in counted.items() if "micro" not in name}
+    assert len(counts) >= 8
 
 
 def test_addresses_are_those_of_the_publisher() -> None:
     base = "https://dl.fbaipublicfiles.com/segment_anything_2"
     assert RELEASES["sam2-base-plus"].url == f"{base}/072824/sam2_hiera_base_plus.pt"
     assert RELEASES["sam2.1-large"].url == f"{base}/092824/sam2.1_hiera_large.pt"
+    folder = "https://huggingface.co/yunyangx/efficient-track-anything/resolve/main"
+    assert RELEASES["efficienttam-ti-512"].url == f"{folder}/efficienttam_ti_512x512.pt"
+    assert RELEASES["edgetam"].url == "https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt"
 
 
 def test_hashes_are_valid_and_all_different() -> None:
-    hashes = {release.sha256 for release in RELEASES.values()}
-    assert len(hashes) == len(RELEASES) and all(len(bytes.fromhex(digest)) == 32 for digest in hashes)
+    hashes = [release.sha256 or release.git_blob for release in RELEASED]
+    published = [digest for digest in hashes if digest]
+    assert len(published) == len(set(published)) == len(RELEASED) - 1
+    assert {len(bytes.fromhex(digest)) for digest in published} == {20, 32}
+    assert [release.name for release in RELEASED if not (release.sha256 or release.git_blob)] == ["efficienttam-ti-1"]
+
+
+def test_a_release_is_checked_by_its_git_blob_hash(mirror: FaultyServer) -> None:
+    path = pull(BLOB_TOY.name)
+    assert pull(BLOB_TOY.name) == verify_and_locate(BLOB_TOY) == path and path.read_bytes() == CONTENT
+    assert verify_file(path) == BLOB_TOY
+    path.write_bytes(CONTENT[::-1])
+    for call in (lambda: pull(BLOB_TOY.name), lambda: verify_file(path)):
+        with pytest.raises(CheckpointError, match=r"git blob hash is [0-9a-f]{40}, not") as error:
+            call()
+        assert error.value.code == "hash-mismatch"
+
+
+def verify_and_locate(release: Release) -> Path:
+    path = find_local(release.name)
+    assert verify_file(path) == release
+    return path
+
+
+def test_a_git_blob_is_recognized_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.pt").write_bytes(CONTENT)
+    assert find_release_by_hash(tmp_path / "mine.pt") in (TOY, BLOB_TOY)
+    (tmp_path / "mine.pt").write_bytes(b"mine")
+    assert find_release_by_hash(tmp_path / "mine.pt") is None
+
+
+def test_the_hash_of_a_release_without_one_is_stored_at_its_first_use(mirror: FaultyServer) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    with pytest.warns(MaskletWarning, match=f"its SHA-256 is {digest}") as issued:
+        path = pull(HASHLESS_TOY.name)
+    assert [warning.message.code for warning in issued] == ["hash-not-published"]
+    assert path.with_name("efficienttoy.pt.sha256").read_text() == f"{digest}  efficienttoy.pt\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pull(HASHLESS_TOY.name) == path and verify_file(path) == HASHLESS_TOY
+    path.write_bytes(CONTENT[::-1])
+    for call in (lambda: pull(HASHLESS_TOY.name), lambda: verify_file(path)):
+        with pytest.raises(CheckpointError, match=f"not {digest}"):
+            call()
+
+
+def test_a_release_without_hash_that_is_downloaded_again_must_be_the_same(mirror: FaultyServer) -> None:
+    with pytest.warns(MaskletWarning):
+        path = pull(HASHLESS_TOY.name)
+    path.unlink()
+    mirror.content = CONTENT[::-1]
+    with pytest.raises(CheckpointError, match="is another file"):
+        pull(HASHLESS_TOY.name)
 
 
 def test_the_home_folder_is_set_by_the_environment(home_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +295,13 @@ def test_the_publishers_names_refer_to_the_released_file(name: str) -> None:
         ("sam2_hiera_t", "sam2-tiny"),
         ("sam2.1_hiera_s", "sam2.1-small"),
         ("sam2_hiera_l", "sam2-large"),
+        ("facebook/EdgeTAM", "edgetam"),
+        ("EdgeTAM", "edgetam"),
+        ("efficienttam_s", "efficienttam-s"),
+        ("efficienttam_s_2", "efficienttam-s-2"),
+        ("efficienttam_ti_512x512", "efficienttam-ti-512"),
+        ("yunyangx/efficient-track-anything", "efficienttam-s"),
+        ("yunyangx/efficient-track-anything/efficienttam_ti_1.pt", "efficienttam-ti-1"),
     ],
 )
 def test_an_alias_refers_to_one_release(alias: str, name: str) -> None:
@@ -229,8 +309,8 @@ def test_an_alias_refers_to_one_release(alias: str, name: str) -> None:
 
 
 def test_no_two_releases_share_a_name() -> None:
-    names = [name for release in RELEASES.values() for name in {release.name, *release.aliases}]
-    assert len(names) == len(set(names)) > 4 * len(RELEASES)
+    names = [name.lower() for release in RELEASES.values() for name in {release.name, *release.aliases}]
+    assert len(names) == len(set(names)) > 3 * len(RELEASES)
 
 
 @pytest.mark.parametrize("name", ["facebook/sam2.1-hiera-tny", "sam2.1_hiera_tinny", "facebook/sam2.1-tiny"])

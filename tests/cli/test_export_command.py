@@ -93,6 +93,19 @@ def test_int8_of_efficientnet_lite_asks_for_calibration(run: Run, tmp_path: Path
     assert err.splitlines()[0].startswith("the trunk of lite-micro stays in float32; --calibrate")
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "notes"),
+    [("edgetam-micro", 128, ["the trunk of edgetam-micro stays in float32"]), ("efficienttam-micro", 64, [])],
+)
+def test_int8_of_edgetam_and_efficienttam_says_what_it_leaves_out(
+    name: str, size: int, notes: list[str], run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{name}_plain.pt"
+    write_released(path, key_names.to_released(make_model(name).tensors))
+    status, _, err = run(path, tmp_path / "small", "--size", size, "--precision", "int8", "--variant", "plain")
+    assert (status, err.splitlines()) == (0, [*notes, f"writing {name} at {size} px in int8"])
+
+
 def test_info_and_verify_read_an_exported_folder(
     run: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklet.checkpoints import read_tensors, write_released
-from masklet.checkpoints.hub import RELEASES, Release, get_embedded_path, get_release_path
+from masklet.checkpoints import read_tensors, write_released, write_tensors
+from masklet.checkpoints.hub import get_embedded_path, get_release_path
+from masklet.checkpoints.releases import RELEASES, Release
 from masklet.cli import models
 from masklet.cli.console import escape_unprintable
 from masklet.cli.main import main
@@ -236,6 +237,83 @@ def test_info_prints_the_facts_of_a_file(run: Run, micro: Path) -> None:
     assert all(str(value) in plain for value in record.values() if value is not None)
 
 
+def test_info_of_a_fine_tuned_file_shows_what_does_not_fit(run: Run, micro: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    tensors = {f"module.sam.{name}": torch.from_numpy(value.copy()) for name, value in read_tensors(micro).items()}
+    del tensors["module.sam.no_mem_embed"], tensors["module.sam.maskmem_tpos_enc"]
+    tensors |= {f"module.sam.head.{k}": torch.ones(1) for k in range(4)}
+    tensors["module.sam.no_obj_ptr"] = torch.ones(1, 7)
+    torch.save({"model_ema": tensors, "epoch": 12, "steps": {"train": 34567890}}, tmp_path / "tuned.pt")
+    status, out, err = run("models", "info", tmp_path / "tuned.pt", "--json")
+    record = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (record["family"], record["architecture"], record["variant"]) == ("SAM 2.1", "sam2.1-micro", None)
+    assert record["wrapping"] == "model_ema → module → sam"
+    assert record["training"] == "epoch 12, steps of train 34567890"
+    assert record["missing"] == "2: maskmem_tpos_enc, no_mem_embed"
+    assert record["extra"] == "4: head.0, head.1, head.2, …"
+    assert record["other shapes"] == "1: no_obj_ptr"
+    assert len(run("models", "info", tmp_path / "tuned.pt")[1].splitlines()) <= 24
+    status, _, err = run("models", "verify", tmp_path / "tuned.pt")
+    assert status == 65 and "2 keys missing (maskmem_tpos_enc, no_mem_embed); 4 keys unexpected" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "options", "variant", "tensors"),
+    [
+        ("edgetam-micro", "EdgeTAM", [], None, 650),
+        ("efficienttam-micro", "EfficientTAM", [], "plain", 359),
+        ("efficienttam-micro", "EfficientTAM", ["--variant", "2"], "2", 359),
+    ],
+)
+def test_info_of_the_relatives_of_sam2(
+    run: Run,
+    checkpoint: Callable[[str, int], Path],
+    name: str,
+    family: str,
+    options: list[str],
+    variant: str | None,
+    tensors: int,
+) -> None:
+    status, out, err = run("models", "info", checkpoint(name, 1), "--json", *options)
+    record = json.loads(out)
+    assert status == 0 and ("variant-unknown" in err) is (variant == "plain")
+    assert (record["family"], record["variant"], record["tensors"]) == (family, variant, tensors)
+    assert record["architecture"] == (f"{name}-2" if options else name)
+    assert (record["missing"], record["extra"], record["other shapes"]) == (None, None, None)
+
+
+def test_list_marks_a_size_that_is_not_published(run: Run, own_home: Path) -> None:
+    path = get_release_path(RELEASES["edgetam"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    (line,) = [line for line in run("models", "list")[1].splitlines() if line.startswith("edgetam")]
+    assert re.search(r"13\.9 M +\? +here ", line)
+
+
+def test_info_of_a_folder_of_transformers_and_of_an_adapter(run: Run, micro: Path, tmp_path: Path) -> None:
+    folder, adapter = tmp_path / "folder", tmp_path / "adapter"
+    for path in (folder, adapter):
+        path.mkdir()
+    run("models", "convert", micro, folder / "model.safetensors", "--names", "transformers")
+    record = json.loads(run("models", "info", folder, "--json")[1])
+    assert (record["architecture"], record["names"], record["sha256"]) == ("sam2.1-micro", "transformers", None)
+    assert record["bytes"] == (folder / "model.safetensors").stat().st_size
+    module = "base_model.model.memory_attention.layers.0.self_attn.q_proj"
+    updates = {f"{module}.lora_A.weight": np.ones((1, 256)), f"{module}.lora_B.weight": np.ones((256, 1))}
+    write_tensors(adapter / "adapter_model.safetensors", updates)
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 1}')
+    record = json.loads(run("models", "info", adapter, "--base", folder, "--json")[1])
+    assert record["wrapping"] == f"LoRA adapter {adapter} of" and record["missing"] is None
+    merged = tmp_path / "merged.pt"
+    assert run("models", "convert", adapter, merged, "--base", folder)[0] == 0
+    name = "memory_attention.layers.0.self_attn.q_proj.weight"
+    np.testing.assert_allclose(read_tensors(merged)[name], read_tensors(micro)[name] + 1, atol=1e-6)
+    status, _, err = run("models", "info", adapter)
+    assert status == 2 and "[bad-usage]" in err and "--base" in err
+
+
 def test_info_of_a_release_that_is_missing_shows_how_to_download_it(run: Run) -> None:
     status, _, err = run("models", "info", "sam2-tiny")
     assert status == 66 and "hint: masklet models pull sam2-tiny" in err
@@ -276,7 +354,7 @@ def test_a_model_that_a_command_needs_is_downloaded(
 def made(content: bytes) -> Release:
     import hashlib
 
-    return Release("toy", "092824", "toy.pt", len(content), 7, hashlib.sha256(content).hexdigest())
+    return Release("toy", "https://example.org", "toy.pt", len(content), 7, hashlib.sha256(content).hexdigest())
 
 
 def test_verify_of_another_file_under_a_released_name_fails(run: Run, micro: Path, tmp_path: Path) -> None:

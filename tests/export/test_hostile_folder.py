@@ -67,9 +67,10 @@ def error_code(folder: Path) -> str:
     return caught.value.code
 
 
-def test_a_manifest_of_an_older_version_states_no_trunk(copy: Path) -> None:
-    change_manifest(copy, lambda manifest: manifest["model"].pop("trunk"))
-    assert masklet.load(copy).backend.config.trunk == "hiera"
+def test_a_manifest_of_an_older_version_lacks_later_fields(copy: Path) -> None:
+    later = ("trunk", "high_resolution", "latent_grid", "global_latents", "memory_pooling")
+    change_manifest(copy, lambda manifest: [manifest["model"].pop(name) for name in later])
+    assert masklet.load(copy).backend.config == NETWORK.config
 
 
 @pytest.mark.parametrize("trunk", ["vgg", None])
@@ -237,9 +238,16 @@ def of_an_unknown_model(manifest: Any) -> None:
     manifest["model"]["wings"] = 2
 
 
+def with_a_size_that_latents_do_not_fit(manifest: Any) -> None:
+    manifest["model"].update(latent_grid=5, global_latents=25)
+
+
 @pytest.mark.parametrize(
     "change",
-    [outside_the_folder, absolute, of_another_format, without_a_graph, with_text_for_a_size, of_an_unknown_model],
+    [
+        *(outside_the_folder, absolute, of_another_format, without_a_graph, with_text_for_a_size),
+        *(of_an_unknown_model, with_a_size_that_latents_do_not_fit),
+    ],
 )
 def test_an_inconsistent_manifest_is_refused(change: Callable[[Any], None], copy: Path) -> None:
     change_manifest(copy, change)

@@ -315,3 +315,17 @@ def test_a_missing_file_is_named(layout: str, name: str, folders: dict[str, Path
 def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="sam2-onnx, samexporter, ailia"):
         export_layout(NETWORK, tmp_path / "none", "theirs")
+
+
+def test_a_network_without_fine_features_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="needs features at strides 4 and 8, which efficienttam-micro does not"):
+        export_layout(make_model("efficienttam-micro"), tmp_path / "out", "samexporter")
+    assert not (tmp_path / "out").exists()
+
+
+def test_edgetam_is_written_for_other_tools(tmp_path: Path) -> None:
+    network = make_model("edgetam-micro", 128, calm=True)
+    export_layout(network, tmp_path / "out", "samexporter")
+    built = Segmenter(onnx_backend.build(network.config, network.tensors, input_size=128))
+    found, expected = (one.embed(IMAGE).predict(click(40, 30)) for one in (masklet.load(tmp_path / "out"), built))
+    assert np.abs(found.low_res - expected.low_res).max() < TOLERANCE

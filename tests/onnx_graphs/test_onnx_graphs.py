@@ -50,6 +50,48 @@ COUNTS: list[tuple[GraphName, Counts]] = [
     ("memorize", Counts(images=2, objects=2)),
 ]
 
+RELATIVE_SIZES = {
+    "edgetam-micro": 128,  # a grid of 8 × 8 patch latents
+    "efficienttam-micro": 96,  # of 6 × 6 tokens; windows of 14 × 14 reach over the edge
+    "efficienttam-micro-1": 64,
+    "efficienttam-micro-2": 64,
+    "edgetam": 256,
+    "efficienttam-s": 512,  # windows of which the last ones reach over the edge
+    "efficienttam-ti-1": 256,
+    "efficienttam-ti-2": 256,
+}
+SEVERAL = Counts(images=2, objects=2, memories=3, pointers=2)
+RELATIVES: list[tuple[str, GraphName, Counts]] = [
+    ("edgetam-micro", "encode", SEVERAL),
+    ("edgetam-micro", "attend", SEVERAL),
+    ("edgetam-micro", "attend_scaled", SEVERAL),
+    ("edgetam-micro", "memorize", SEVERAL),
+    ("efficienttam-micro", "encode", SEVERAL),
+    ("efficienttam-micro", "decode", SEVERAL),
+    ("efficienttam-micro-1", "attend", Counts()),  # a single map is not pooled
+    ("efficienttam-micro-1", "attend", SEVERAL),
+    ("efficienttam-micro-2", "attend", Counts()),
+    ("efficienttam-micro-2", "attend_scaled", SEVERAL),
+]
+SLOW_RELATIVES: list[tuple[str, GraphName, Counts]] = [
+    *(("edgetam-micro", graph, counts) for graph, counts in COUNTS),
+    *(("efficienttam-micro", graph, counts) for graph, counts in COUNTS if graph in ("encode", "decode")),
+    *(
+        (f"efficienttam-micro-{pooling}", graph, counts)
+        for pooling in (1, 2)
+        for graph, counts in COUNTS
+        if graph in ("attend", "attend_scaled")
+    ),
+    ("edgetam", "encode", Counts()),
+    ("edgetam", "attend", SEVERAL),
+    ("edgetam", "memorize", SEVERAL),
+    ("efficienttam-s", "encode", Counts()),
+    ("efficienttam-s", "decode", SEVERAL),
+    ("efficienttam-ti-1", "encode", Counts()),
+    ("efficienttam-ti-1", "attend", SEVERAL),
+    ("efficienttam-ti-2", "attend", SEVERAL),
+]
+
 
 class Gelu(OpRun):  # type: ignore[misc]
     """GELU in full precision: that of ONNX's reference implementation has √2 to seven digits."""
@@ -66,9 +108,9 @@ def exact(name: str, size: int, graph: GraphName) -> Any:
 
 
 @cache
-def session(name: str, graph: GraphName) -> Session:
+def session(name: str, graph: GraphName, size: int = 64) -> Session:
     """Make a session of onnxruntime for a graph of a calm network in float32."""
-    return Session(graph, partial(write_graph, graph, make_model(name, calm=True)))
+    return Session(graph, partial(write_graph, graph, make_model(name, size, calm=True)))
 
 
 def assert_close(found: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]], tolerance: float) -> None:
@@ -96,6 +138,21 @@ def test_a_graph_on_onnxruntime_equals_its_method_in_float32(graph: GraphName, c
     assert_close(found, run_method(load_network(name, 64, "float32", calm=True), graph, given), TOLERANCE_FLOAT32)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+@pytest.mark.parametrize(
+    ("name", "graph", "counts"),
+    [*RELATIVES, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_RELATIVES if case not in RELATIVES)],
+    ids=str,
+)
+def test_graphs_of_edgetam_and_efficienttam_equal_their_methods(name: str, graph: GraphName, counts: Counts) -> None:
+    given = make_inputs(graph, name, RELATIVE_SIZES[name], counts)
+    expected = run_method(load_network(name, RELATIVE_SIZES[name]), graph, given)
+    assert_close(exact(name, RELATIVE_SIZES[name], graph).run(None, given), expected, TOLERANCE_FLOAT64)
+    expected = run_method(load_network(name, RELATIVE_SIZES[name], "float32", calm=True), graph, given)
+    found = [to_numpy(value) for value in session(name, graph, RELATIVE_SIZES[name])(**given).values()]
+    assert_close(found, expected, TOLERANCE_FLOAT32)
+
+
 @pytest.mark.parametrize("size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (32, 128)), 224])
 def test_encode_equals_its_method_with_and_without_padded_windows(size: int) -> None:
     given = make_inputs("encode", "sam2.1-micro", size, Counts())
@@ -114,8 +171,22 @@ def test_encode_with_efficientnet_lite_equals_its_method(images: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_encode_with_efficientnet_lite_passes_the_onnx_checker(dtype: str) -> None:
-    proto = onnx.load_from_string(write_graph("encode", make_model("lite-micro"), dtype))
+@pytest.mark.parametrize(
+    ("name", "graph"),
+    [
+        ("lite-micro", "encode"),
+        ("edgetam-micro", "encode"),
+        ("edgetam-micro", "attend_scaled"),
+        ("edgetam-micro", "memorize"),
+        ("efficienttam-micro-1", "encode"),
+        ("efficienttam-micro-1", "decode"),
+        ("efficienttam-micro-1", "attend"),
+        ("efficienttam-micro-2", "attend_scaled"),
+    ],
+)
+def test_graphs_of_other_networks_pass_the_onnx_checker(name: str, graph: GraphName, dtype: str) -> None:
+    size = RELATIVE_SIZES.get(name, 64)
+    proto = onnx.load_from_string(write_graph(graph, make_model(name, size), dtype))
     onnx.checker.check_model(proto, full_check=True)
 
 

@@ -18,7 +18,13 @@ OPTIONS = MaskGeneratorOptions(
 )
 
 
-@pytest.mark.parametrize("case", ["sam2-micro_1", "sam2.1-micro_1"])
+CASES = [
+    *("sam2-micro_1", "sam2.1-micro_1"),
+    *(pytest.param(case, marks=pytest.mark.slow) for case in ("edgetam-micro_1", "efficienttam-micro_1")),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_generated_masks_equal_the_recorded_ones_in_float64(case: str) -> None:
     recorded = np.load(PARITY / f"image_{case}.npz")
     records = generate_masks(backend(case, "float64"), frames(1, 180, 320, 1)[0], OPTIONS).to_records()

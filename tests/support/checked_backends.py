@@ -66,6 +66,10 @@ def main() -> None:
     torch_runtime = torch_backend.build(model.config, model.tensors, device="cpu", input_size=64)
     for backend in (torch_runtime, onnx_backend.build(model.config, model.tensors, input_size=64)):
         run(backend)
+    for name, size in (("edgetam-micro", 128), ("efficienttam-micro-1", 64), ("efficienttam-micro-2", 64)):
+        relative = make_model(name, size, calm=True)
+        run(torch_backend.build(relative.config, relative.tensors, device="cpu", input_size=size))
+        run(onnx_backend.build(relative.config, relative.tensors, input_size=size))
     features = torch_runtime.encode([IMAGE])[0]
     expect_error(
         lambda: torch_runtime.model.decode(features, torch.zeros(2, 1, 2), torch.zeros(1, 1, dtype=torch.long))

@@ -50,11 +50,12 @@ def make_inputs(graph: GraphName, name: str, input_size: int, counts: Counts) ->
     if graph == "encode":
         return {"images": rng.standard_normal((counts.images, 3, input_size, input_size))}
     if graph in ("attend", "attend_scaled"):
-        memories = _make_memories(rng, name, side, counts)
+        memories = _make_memories(rng, name, input_size, counts)
         scales = _make_scales(rng, counts) if graph == "attend_scaled" else {}
         return {"stride16": stride16, **memories, **scales}
     if graph == "decode":
-        return {"stride16": stride16, **_make_prompts(rng, name, side, counts)}
+        finer = _make_finer_features(rng, name, side) if config.high_resolution else {}
+        return {"stride16": stride16, **finer, **_make_prompts(rng, side, counts)}
     return {
         "stride16": stride16,
         "logits": 5 * rng.standard_normal((counts.objects, 1, 4 * side, 4 * side)),
@@ -63,10 +64,10 @@ def make_inputs(graph: GraphName, name: str, input_size: int, counts: Counts) ->
     }
 
 
-def _make_memories(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
+def _make_memories(rng: np.random.Generator, name: str, input_size: int, counts: Counts) -> Inputs:
     config, objects = CONFIGS[name], counts.objects
     return {
-        "memories": rng.standard_normal((objects, counts.memories, config.memory_channels, side, side)),
+        "memories": rng.standard_normal((objects, counts.memories, *config.memory_shape(input_size))),
         "slots": rng.integers(0, 7, (objects, counts.memories)),
         "pointers": rng.standard_normal((objects, counts.pointers, config.channels)),
         "times": rng.uniform(-1, 1, (objects, counts.pointers)),
@@ -80,11 +81,17 @@ def _make_scales(rng: np.random.Generator, counts: Counts) -> Inputs:
     }
 
 
-def _make_prompts(rng: np.random.Generator, name: str, side: int, counts: Counts) -> Inputs:
-    channels, shape = CONFIGS[name].channels, (counts.objects, counts.points)
+def _make_finer_features(rng: np.random.Generator, name: str, side: int) -> Inputs:
+    fine, medium, _ = CONFIGS[name].feature_channels
     return {
-        "stride4": rng.standard_normal((1, channels // 8, 4 * side, 4 * side)),
-        "stride8": rng.standard_normal((1, channels // 4, 2 * side, 2 * side)),
+        "stride4": rng.standard_normal((1, fine, 4 * side, 4 * side)),
+        "stride8": rng.standard_normal((1, medium, 2 * side, 2 * side)),
+    }
+
+
+def _make_prompts(rng: np.random.Generator, side: int, counts: Counts) -> Inputs:
+    shape = counts.objects, counts.points
+    return {
         "points": rng.random((*shape, 2)),
         "labels": rng.integers(-1, 4, shape),
         "present": rng.random(shape) > 0.3,
@@ -99,7 +106,7 @@ def run_method(model: Sam2, graph: GraphName, given: Mapping[str, NDArray[Any]])
     like = model.no_pointer.dtype
     tensors = {key: value.to(like) if value.is_floating_point() else value for key, value in tensors.items()}
     if graph == "encode":
-        return [level.numpy() for level in model.encode(tensors["images"])]
+        return [level.numpy() for level in model.encode(tensors["images"]) if level.shape[1]]
     features = Features(*(tensors.pop(key, torch.empty(0)) for key in Features._fields))
     if graph == "attend":
         return [model.attend(features, **tensors).stride16.numpy()]

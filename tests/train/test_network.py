@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,39 @@ def test_low_rank_updates_freeze_the_weights_of_the_trunk() -> None:
 def test_low_rank_updates_need_a_trunk_with_attention() -> None:
     with pytest.raises(SettingsError, match="lora_rank must be 0 for lite-micro"):
         build_network(Settings(model="lite-micro", lora_rank=2), CPU)
+
+
+@pytest.mark.parametrize("name", ["edgetam-micro", "efficienttam-micro"])
+def test_edgetam_and_efficienttam_are_trained_from_a_checkpoint_only(
+    name: str, checkpoint: Callable[[str, int], Path]
+) -> None:
+    with pytest.raises(SettingsError, match=f"initial_weights must name a checkpoint of {name}"):
+        build_network(Settings(model=name), CPU)
+    settings = Settings(model=name, initial_weights=str(checkpoint(name, 1)), layer_decay=0.5)
+    model = build_network(settings, CPU)
+    with torch.no_grad():
+        assert model.encode(IMAGES).stride16.std() > 0
+    layers = {"edgetam-micro": ("trunk.stages.3.blocks.0.up.bias", "trunk.stem1.weight", 5)}
+    last, first, count = layers.get(name, ("trunk.blocks.3.norm1.bias", "trunk.patches.weight", 5))
+    assert learning_rate_factor(model, last, settings) == 0.5
+    assert learning_rate_factor(model, first, settings) == 0.5**count
+
+
+def test_stochastic_depth_needs_blocks_without_a_residual_inside() -> None:
+    with pytest.raises(SettingsError, match="drop_path must be 0 for edgetam-micro"):
+        build_network(Settings(model="edgetam-micro", drop_path=0.1), CPU)
+
+
+def test_efficienttam_trains_with_drop_path_and_low_rank_updates(checkpoint: Callable[[str, int], Path]) -> None:
+    weights = str(checkpoint("efficienttam-micro", 1))
+    model = build_network(
+        Settings(model="efficienttam-micro", initial_weights=weights, drop_path=0.9, lora_rank=2), CPU
+    )
+    with torch.no_grad():
+        whole = model.eval().trunk(IMAGES)[0]
+        shortened = model.train().trunk(IMAGES)[0]  # what remains is scaled, so each image differs in any case
+    assert (whole - shortened).abs().amax(dim=(1, 2, 3)).min() > 0
+    assert any(isinstance(module, LowRank) for module in model.trunk.modules())
 
 
 def test_a_network_with_efficientnet_lite_trains_with_drop_path() -> None:

@@ -27,6 +27,7 @@ from masklet.train.prompt_sampling import DecoderPrompts  # noqa: E402
 from masklet.train.prompt_shares import PromptShares  # noqa: E402
 from masklet.train.synthetic_ellipses import compute_ellipse_loss, draw_ellipses  # noqa: E402
 from masklet.train.video_rollout import PromptSchedule, draw_schedule, roll_out_clips, stack_recall  # noqa: E402
+from support.networks import make_model  # noqa: E402
 from support.train_fakes import disc_mixture  # noqa: E402
 
 SIZE = 64
@@ -38,11 +39,11 @@ def model() -> Sam2:
     return create_model(CONFIGS["sam2.1-micro"], seed=2)
 
 
-def make_batch(frames: int = 0) -> Batch:
+def make_batch(frames: int = 0, size: int = SIZE) -> Batch:
     batches = Batches(
         disc_mixture(), images_per_batch=2, objects_per_image=2, clips_per_batch=1, objects_per_clip=2, seed=0
     )
-    return batches[BatchRequest(0, SIZE, range(1 if frames else 2), frames)]
+    return batches[BatchRequest(0, size, range(1 if frames else 2), frames)]
 
 
 def options(**changes: object) -> RolloutOptions:
@@ -55,8 +56,10 @@ def roll_out(model: Sam2, chosen: RolloutOptions) -> RolloutResult:
     return roll_out_images(model, features, batch.ground_truth, chosen, create_object_generators(0, 0, range(2), 2))
 
 
-def track(model: Sam2, schedule: PromptSchedule, chosen: RolloutOptions, length: int = 3) -> RolloutResult:
-    batch = make_batch(length)
+def track(
+    model: Sam2, schedule: PromptSchedule, chosen: RolloutOptions, length: int = 3, size: int = SIZE
+) -> RolloutResult:
+    batch = make_batch(length, size)
     return roll_out_clips(model, *batch, schedule, chosen, create_object_generators(0, 0, range(1), 2))
 
 
@@ -86,6 +89,17 @@ def test_clips_also_train_the_memory(model: Sam2) -> None:
     names = names_with_gradient(model, track(model, PromptSchedule((0,), (0,), False), options()))
     for part in ("memory_attention.layers.0", "memory_encoder.out", "slots", "pointer_head", "pointer_times", "trunk"):
         assert any(name.startswith(part) for name in names), part
+
+
+@pytest.mark.parametrize("name", ["edgetam-micro", "efficienttam-micro-1"])
+def test_clips_train_the_memory_of_edgetam_and_efficienttam(name: str) -> None:
+    network = Sam2(CONFIGS[name])
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in make_model(name).tensors.items()})
+    names = names_with_gradient(network, track(network, PromptSchedule((0,), (0,), False), options(), size=128))
+    perceiver = {key for key in network.state_dict() if key.startswith("perceiver.")}
+    assert {key for key in names if key.startswith("perceiver.")} == perceiver
+    for part in ("memory_attention.layers.0", "memory_encoder.out", "slots", "pointer_head", "trunk", "neck"):
+        assert any(key.startswith(part) for key in names), part
 
 
 def test_a_mask_prompt_trains_through_its_memory(model: Sam2) -> None:

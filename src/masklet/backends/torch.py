@@ -40,7 +40,7 @@ from masklet.backend import (
 from masklet.backends.torch_device import parse_dtype, select_device
 from masklet.backends.torch_fork import FORK_GUARD
 from masklet.checkpoints import key_names
-from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, STRIDE, ModelConfig, check_input_size
+from masklet.config import MASK_STRIDE, NOT_A_POINT, NUM_MASKS, ModelConfig, check_input_size
 from masklet.errors import BackendError, ResourceError
 from masklet.files.error_translation import translate_errors
 from masklet.low_memory import MemoryFallback
@@ -110,8 +110,8 @@ def build(
         model.memory_attention.scores_at_once = MAX_ATTENTION_SCORES
     return TorchBackend(
         model.eval().requires_grad_(False),
-        check_input_size(input_size or config.input_size),
-        key_names.compute_identity(tensors),
+        check_input_size(input_size or config.input_size, config),
+        key_names.compute_identity(tensors, config.memory_pooling),
     )
 
 
@@ -308,7 +308,7 @@ class TorchBackend(Backend[Tensor]):
         like = self.model.no_pointer  # memories may come from another device or dtype
         maps = [memory.features.to(like) for recall in recalls for _, memory in recall.spatial]
         pointers = [memory.pointer.to(like) for recall in recalls for _, memory in recall.pointers]
-        shape = (self.config.memory_channels, self.input_size // STRIDE, self.input_size // STRIDE)
+        shape = self.config.memory_shape(self.input_size)
         return (
             torch.cat([like.new_zeros(0, *shape), *maps]).reshape(*slots.reshape(len(recalls), -1).shape, *shape),
             slots.reshape(len(recalls), -1).to(self.device),

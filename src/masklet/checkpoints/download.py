@@ -1,4 +1,4 @@
-"""Checkpoint download: HTTP with resume, retries, a SHA-256 check and an atomic rename."""
+"""Checkpoint download: HTTP with resume, retries, a hash check and an atomic rename."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from masklet.errors import CheckpointError, MaskletError, ResourceError, StateError
 from masklet.files.atomic import move_into_place
 from masklet.files.error_translation import translate_write_errors
-from masklet.files.hashing import sha256_of_file
+from masklet.files.hashing import git_blob_hash_of_file, sha256_of_file
 from masklet.files.lock import Lock, LockingUnsupported
 
 Progress = Callable[[int, int], None]
@@ -37,15 +37,17 @@ class RemoteFile:
 
     Attributes:
         url: Its address.
-        size_bytes: The exact size.
-        sha256: The hash of the content, in hexadecimal digits.
+        size_bytes: The exact size; None if only the server knows it.
+        sha256: The hash of the content, in hexadecimal digits; empty if it is unknown.
         hint: The hint of the errors that a failed download raises.
+        git_blob: Git's hash of the content; empty if it is unknown.
     """
 
     url: str
-    size_bytes: int
+    size_bytes: int | None
     sha256: str
     hint: str = ""
+    git_blob: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +102,65 @@ def _ignore_progress(done: int, total: int) -> None:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class _SizedFile(RemoteFile):
+    """A file to download whose size is known."""
+
+    size_bytes: int
+
+
 def _download_part(file: RemoteFile, part: Path, progress: Progress, retry_policy: RetryPolicy) -> None:
     """Complete the partial file and check its hash."""
     is_resumed = _size_of(part) > 0
-    _fetch_remaining(file, part, progress, retry_policy)
-    if is_resumed and sha256_of_file(part) != file.sha256:  # the partial file was the start of another file
+    sized = _find_size(file, part, retry_policy)
+    _fetch_remaining(sized, part, progress, retry_policy)
+    if is_resumed and _find_difference(file, part):  # the partial file was the start of another file
         part.unlink()
-        _fetch_remaining(file, part, progress, retry_policy)
-    if (digest := sha256_of_file(part)) != file.sha256:
+        _fetch_remaining(sized, part, progress, retry_policy)
+    if difference := _find_difference(file, part):
         part.unlink()
-        message = f"{file.url} is another file: its SHA-256 is {digest}, not {file.sha256}"
-        raise CheckpointError("hash-mismatch", message, hint=file.hint)
+        raise CheckpointError("hash-mismatch", f"{file.url} is another file: {difference}", hint=file.hint)
 
 
-def _fetch_remaining(file: RemoteFile, part: Path, progress: Progress, retry_policy: RetryPolicy) -> None:
+def _find_difference(file: RemoteFile, part: Path) -> str:
+    """Compare the hashes of a downloaded file. Returns a description of the difference, or an empty text."""
+    for kind, expected, compute in (
+        ("SHA-256", file.sha256, sha256_of_file),
+        ("git blob hash", file.git_blob, git_blob_hash_of_file),
+    ):
+        if expected and (digest := compute(part)) != expected:
+            return f"its {kind} is {digest}, not {expected}"
+    return ""
+
+
+def _find_size(file: RemoteFile, part: Path, retry_policy: RetryPolicy) -> _SizedFile:
+    """Return the file with its size, which the server is asked for if it is unknown."""
+    size: int | None = file.size_bytes
+    failures = 0
+    while size is None:
+        try:
+            size = _request_size(file, retry_policy.timeout_s)
+        except MaskletError:
+            raise
+        except (OSError, http.client.HTTPException) as cause:
+            error, failures = _explain_failure(file, cause, part), failures + 1
+            if failures >= retry_policy.max_attempts:
+                raise error from cause
+            time.sleep(retry_policy.pause_s * 2 ** (failures - 1))
+    return _SizedFile(file.url, size, file.sha256, file.hint, file.git_blob)
+
+
+def _request_size(file: RemoteFile, timeout_s: float) -> int:
+    """Read the size of a file from the header of a response, without its body."""
+    with _open(file, timeout_s) as response:
+        _refuse_web_page(file, response)
+        length = response.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise _make_error("download-failed", file, "has no stated size; use another mirror")
+        return int(length)
+
+
+def _fetch_remaining(file: _SizedFile, part: Path, progress: Progress, retry_policy: RetryPolicy) -> None:
     """Send requests until the partial file has its full size or too many in a row fail."""
     failures = 0
     while (size := _size_of(part)) < file.size_bytes:
@@ -126,28 +173,37 @@ def _fetch_remaining(file: RemoteFile, part: Path, progress: Progress, retry_pol
             time.sleep(retry_policy.pause_s * 2**failures)
 
 
-def _request_remaining(file: RemoteFile, part: Path, progress: Progress, timeout_s: float) -> ResourceError | None:
+def _request_remaining(file: _SizedFile, part: Path, progress: Progress, timeout_s: float) -> ResourceError | None:
     """Send one request for the remaining bytes. Return an error that a retry may cure, and raise any other."""
-    size = _size_of(part)
-    headers = {"User-Agent": "masklet", "Accept-Encoding": "identity"} | ({"Range": f"bytes={size}-"} if size else {})
     try:
-        with _OPENER.open(urllib.request.Request(file.url, headers=headers), timeout=timeout_s) as response:
+        with _open(file, timeout_s, _size_of(part)) as response:
             _write_body(file, response, part, progress)
     except MaskletError:
         raise
-    except urllib.error.HTTPError as refusal:
-        return _handle_error_status(file, refusal, part)
-    except urllib.error.URLError as cause:
-        return _make_error("network-unavailable", file, f"cannot be reached: {_describe(cause.reason)}")
     except (OSError, http.client.HTTPException) as cause:
-        received = f"{_size_of(part)} of {file.size_bytes} bytes"
-        return _make_error("download-failed", file, f"disconnected after {received}: {_describe(cause)}")
+        return _explain_failure(file, cause, part)
     if (size := _size_of(part)) < file.size_bytes:
         return _make_error("download-failed", file, f"ended after {size} of {file.size_bytes} bytes")
     return None
 
 
-def _write_body(file: RemoteFile, response: Any, part: Path, progress: Progress) -> None:
+def _open(file: RemoteFile, timeout_s: float, start: int = 0) -> Any:
+    """Request a file from the byte `start` on."""
+    headers = {"User-Agent": "masklet", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    return _OPENER.open(urllib.request.Request(file.url, headers=headers), timeout=timeout_s)
+
+
+def _explain_failure(file: RemoteFile, cause: BaseException, part: Path) -> ResourceError:
+    """Return the error of a failed request that a retry may cure, and raise that of any other."""
+    if isinstance(cause, urllib.error.HTTPError):
+        return _handle_error_status(file, cause, part)
+    if isinstance(cause, urllib.error.URLError):
+        return _make_error("network-unavailable", file, f"cannot be reached: {_describe(cause.reason)}")
+    received = f"{_size_of(part)} of {file.size_bytes or 'unknown'} bytes"
+    return _make_error("download-failed", file, f"disconnected after {received}: {_describe(cause)}")
+
+
+def _write_body(file: _SizedFile, response: Any, part: Path, progress: Progress) -> None:
     """Write the body of a response into the partial file, at the position that the response states."""
     done = _find_start(file, response, part)
     with _translate_disk_errors(part):
@@ -165,10 +221,9 @@ def _write_body(file: RemoteFile, response: Any, part: Path, progress: Progress)
         raise _make_error("download-failed", file, f"has more than {file.size_bytes} bytes; it is another file")
 
 
-def _find_start(file: RemoteFile, response: Any, part: Path) -> int:
+def _find_start(file: _SizedFile, response: Any, part: Path) -> int:
     """Return the position of the body's first byte in the file. Raise `ResourceError` for a body of another file."""
-    if response.headers.get_content_type() == "text/html":
-        raise _make_error("download-failed", file, "returned a web page, perhaps a login page, instead of the file")
+    _refuse_web_page(file, response)
     start, total = 0, response.headers.get("Content-Length")
     if response.status == http.client.PARTIAL_CONTENT:
         start = _size_of(part)
@@ -179,6 +234,11 @@ def _find_start(file: RemoteFile, response: Any, part: Path) -> int:
     if total not in (None, "*", str(file.size_bytes)):
         raise _make_error("download-failed", file, f"has {total} bytes, not {file.size_bytes}; it is another file")
     return start
+
+
+def _refuse_web_page(file: RemoteFile, response: Any) -> None:
+    if response.headers.get_content_type() == "text/html":
+        raise _make_error("download-failed", file, "returned a web page, perhaps a login page, instead of the file")
 
 
 def _handle_error_status(file: RemoteFile, response: urllib.error.HTTPError, part: Path) -> ResourceError:

@@ -13,91 +13,17 @@ import difflib
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from masklet.checkpoints.download import DEFAULT_RETRY_POLICY, Progress, RemoteFile, RetryPolicy, download
+from masklet.checkpoints.hugging_face import HUB_PREFIX, download_from_hub
+from masklet.checkpoints.releases import PUBLISHERS, RELEASES, Release
 from masklet.config import EMBEDDED_MODEL
-from masklet.errors import CheckpointError, InputNotFound, SettingsError
-from masklet.files.hashing import sha256_of_file
+from masklet.errors import CheckpointError, InputNotFound, SettingsError, warn
+from masklet.files.atomic import atomic_write
+from masklet.files.hashing import git_blob_hash_of_file, sha256_of_file
 
-_ORIGIN = "https://dl.fbaipublicfiles.com/segment_anything_2"
-_PUBLISHER = "facebook/"  # of the released models on the Hugging Face Hub
-_CONFIG_SIZES = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}  # in the names of the publisher's configs
 _SUFFIXES = (".pt", ".pth", ".safetensors", ".onnx")  # a model with one of these is a path, not a name
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A published checkpoint (Apache-2.0).
-
-    Attributes:
-        name: The name of its configuration in `masklet.config`.
-        date: The folder at the publisher.
-        file: The name of the file.
-        size_bytes: The exact size of the file.
-        parameter_count: The number of values in all tensors.
-        sha256: The hash of the file, in hexadecimal digits.
-    """
-
-    name: str
-    date: str
-    file: str
-    size_bytes: int
-    parameter_count: int
-    sha256: str
-
-    @property
-    def url(self) -> str:
-        """The publisher's address of the file."""
-        return f"{_ORIGIN}/{self.date}/{self.file}"
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """The publisher's names: the stem of the file, the id on the Hugging Face Hub with and without the publisher,
-        and the name of the configuration, such as `sam2.1_hiera_b+`."""
-        version, _, model = self.name.partition("-")
-        hub_id = f"{version}-hiera-{model}"
-        config = f"{version}_hiera_{_CONFIG_SIZES.get(model, model)}"
-        return Path(self.file).stem, f"{_PUBLISHER}{hub_id}", hub_id, config
-
-
-def _make_release(name: str, size_bytes: int, parameter_count: int, sha256: str) -> Release:
-    version, _, model = name.partition("-")
-    date = "092824" if version == "sam2.1" else "072824"
-    return Release(name, date, f"{version}_hiera_{model.replace('-', '_')}.pt", size_bytes, parameter_count, sha256)
-
-
-RELEASES: dict[str, Release] = {
-    release.name: release
-    for release in (
-        _make_release(
-            "sam2.1-tiny", 156008466, 38962754, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"
-        ),
-        _make_release(
-            "sam2.1-small", 184416285, 46060610, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"
-        ),
-        _make_release(
-            "sam2.1-base-plus", 323606802, 80850434, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"
-        ),
-        _make_release(
-            "sam2.1-large", 898083611, 224446898, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"
-        ),
-        _make_release(
-            "sam2-tiny", 155906050, 38946242, "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"
-        ),
-        _make_release(
-            "sam2-small", 184309650, 46044098, "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"
-        ),
-        _make_release(
-            "sam2-base-plus", 323493298, 80833922, "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"
-        ),
-        _make_release(
-            "sam2-large", 897952466, 224430386, "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"
-        ),
-    )
-}
-"""Every released checkpoint by name. The publisher states no checksums; these are the ones that users agree on."""
 
 
 def get_embedded_path() -> Path:
@@ -126,8 +52,8 @@ def find_or_pull(model: str | Path, progress: Progress | None = None) -> Path:
     """Return the file or folder of a model, and download a release that is not there yet.
 
     Args:
-        model: A path, the name of the embedded model, or the name or an alias of a release. An existing path takes
-            precedence over a name.
+        model: A path, the name of the embedded model, the name or an alias of a release, or `hf:owner/name` (see
+            `download_from_hub`). An existing path takes precedence over a name.
         progress: Called during a download with the bytes received so far and the total.
 
     Raises:
@@ -135,9 +61,13 @@ def find_or_pull(model: str | Path, progress: Progress | None = None) -> Path:
         SettingsError: No model has that name.
         CheckpointError: See `pull`.
         ResourceError: See `pull`.
+        BackendError: See `download_from_hub`.
     """
-    if isinstance(model, str) and find_release(model) and not Path(model).exists():
-        return pull(model, progress)
+    if isinstance(model, str) and not Path(model).exists():
+        if model.startswith(HUB_PREFIX):
+            return download_from_hub(model)
+        if find_release(model):
+            return pull(model, progress)
     return find_local(model)
 
 
@@ -163,7 +93,7 @@ def find_local(model: str | Path) -> Path:
             return path
         message = f"{model} is not downloaded: {path} does not exist"
         raise InputNotFound("input-not-found", message, hint=f"masklet models pull {release.name}")
-    if isinstance(model, str) and model.startswith(_PUBLISHER):
+    if isinstance(model, str) and model.startswith(PUBLISHERS):
         raise _make_unknown_model_error(model)
     if isinstance(model, Path) or path.suffix in _SUFFIXES or len(path.parts) > 1:
         raise InputNotFound("input-not-found", f"{path} does not exist", path=str(path))
@@ -171,8 +101,10 @@ def find_local(model: str | Path) -> Path:
 
 
 def find_release(name: str) -> Release | None:
-    """Return the release with that name or alias, or None."""
-    return RELEASES.get(name) or next((release for release in RELEASES.values() if name in release.aliases), None)
+    """Return the release with that name or alias, in lower or upper case, or None."""
+    folded = name.lower()
+    names = ((release, (release.name, *release.aliases)) for release in RELEASES.values())
+    return next((release for release, known in names if folded in map(str.lower, known)), None)
 
 
 def get_release(name: str) -> Release:
@@ -204,7 +136,9 @@ def pull(
         retry_policy: Timeout and retries.
 
     Returns:
-        The path of the file. The SHA-256 of a downloaded file and the size of an existing one have been checked.
+        The path of the file. A downloaded file has the published hash, and an existing one the published size, or
+        where no size is published, the published hash. Where no hash is published, the SHA-256 at the first use is
+        stored beside the file, reported as a warning, and compared later.
 
     Raises:
         SettingsError: `unknown-model` or `bad-mirror`.
@@ -214,14 +148,17 @@ def pull(
     release = get_release(name)
     path = get_release_path(release)
     if not path.exists():
-        return download(_make_remote_file(release, mirror), path, progress, retry_policy)
-    if path.stat().st_size != release.size_bytes:
+        download(_make_remote_file(release, mirror), path, progress, retry_policy)
+    elif release.size_bytes is None:
+        _check_hash(path, release)
+    elif path.stat().st_size != release.size_bytes:
         raise _make_mismatch_error(path, release, f"it has {path.stat().st_size} bytes, not {release.size_bytes}")
+    _store_hash(path, release)
     return path
 
 
 def verify_file(path: Path) -> Release | None:
-    """Compare the SHA-256 of a file with the releases.
+    """Compare the hash of a file with the releases.
 
     Returns:
         The release that the file is, or None if it is no release and does not have the name of one.
@@ -230,17 +167,63 @@ def verify_file(path: Path) -> Release | None:
         InputNotFound: The file cannot be read.
         CheckpointError: `hash-mismatch`. The file has the name of a release and other content.
     """
-    digest = sha256_of_file(path)
     expected = next((entry for entry in RELEASES.values() if entry.file == path.name), None)
-    release = find_release_by_sha256(digest)
-    if expected and release != expected:
-        raise _make_mismatch_error(path, expected, f"its SHA-256 is {digest}, not {expected.sha256}")
-    return release
+    if expected is None:
+        return find_release_by_hash(path)
+    _check_hash(path, expected)
+    _store_hash(path, expected)
+    return expected
+
+
+def find_release_by_hash(path: Path) -> Release | None:
+    """Return the release whose published hash a file has, or None. Raises `InputNotFound`."""
+    return find_release_by_sha256(sha256_of_file(path)) or find_release_by_git_blob(git_blob_hash_of_file(path))
 
 
 def find_release_by_sha256(digest: str) -> Release | None:
     """Return the release with this SHA-256, or None."""
     return next((release for release in RELEASES.values() if release.sha256 == digest), None)
+
+
+def find_release_by_git_blob(digest: str) -> Release | None:
+    """Return the release with this hash of Git, or None."""
+    return next((release for release in RELEASES.values() if release.git_blob == digest), None)
+
+
+def _check_hash(path: Path, release: Release) -> None:
+    """Compare the hash of a file with the published one, or with the one at its first use.
+
+    Raises:
+        CheckpointError: `hash-mismatch`.
+    """
+    if release.git_blob:
+        kind, digest, expected = "git blob hash", git_blob_hash_of_file(path), release.git_blob
+    else:
+        kind, digest, expected = "SHA-256", sha256_of_file(path), release.sha256 or _read_stored_hash(release)
+    if expected and digest != expected:
+        raise _make_mismatch_error(path, release, f"its {kind} is {digest}, not {expected}")
+
+
+def _get_hash_path(release: Release) -> Path:
+    """Return the path of the stored hash of a release, in the format of `sha256sum`."""
+    return get_release_path(release).with_name(f"{release.file}.sha256")
+
+
+def _read_stored_hash(release: Release) -> str:
+    path = _get_hash_path(release)
+    return path.read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip() if path.is_file() else ""
+
+
+def _store_hash(path: Path, release: Release) -> None:
+    """Store the SHA-256 of a release without a published hash at its first use, and report it."""
+    if release.sha256 or release.git_blob or _read_stored_hash(release):
+        return
+    digest, stored = sha256_of_file(path), _get_hash_path(release)
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(stored) as handle:
+        handle.write(f"{digest}  {release.file}\n".encode())
+    message = f"no hash of {release.file} is published; its SHA-256 is {digest}, which {stored} stores for later checks"
+    warn("hash-not-published", message)
 
 
 def _make_remote_file(release: Release, mirror: str | None) -> RemoteFile:
@@ -252,12 +235,13 @@ def _make_remote_file(release: Release, mirror: str | None) -> RemoteFile:
     url = f"{mirror.rstrip('/')}/{release.file}" if mirror else release.url
     path = get_release_path(release)
     hint = f"copy the file from another machine to {path}, or write the address of a mirror into {settings}"
-    return RemoteFile(url, release.size_bytes, release.sha256, hint)
+    sha256 = release.sha256 or ("" if release.git_blob else _read_stored_hash(release))
+    return RemoteFile(url, release.size_bytes, sha256, hint, release.git_blob)
 
 
 def _make_unknown_model_error(name: str | Path) -> SettingsError:
     names = (EMBEDDED_MODEL, *RELEASES)
-    normalized = re.sub(r"^facebook/|[-_]hiera", "", str(name).lower()).replace("_", "-")
+    normalized = re.sub(r"^(facebook|yunyangx)/|[-_]hiera", "", str(name).lower()).replace("_", "-")
     similar = difflib.get_close_matches(normalized, names, n=3, cutoff=0.5)
     suggestion = f"similar names: {', '.join(similar)}" if similar else f"known names: {', '.join(names)}"
     return SettingsError(

@@ -15,7 +15,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.config import CONFIGS, HIERA, ModelConfig
+from masklet.checkpoints.batch_norms import fold_batch_norms, fold_name, restore_batch_norms
+from masklet.checkpoints.relative_names import list_relatives
+from masklet.config import (
+    CONFIGS,
+    HIERA,
+    LITE_SCALES,
+    MASK_STRIDE,
+    REPVIT_SCALES,
+    STRIDE,
+    VIT_SCALES,
+    ModelConfig,
+)
 from masklet.errors import CheckpointError
 
 Layout = Literal["masklet", "released", "transformers"]
@@ -186,8 +197,12 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     *_list_prompt_encoder(),
     *_list_mask_decoder(),
     *_list_memory(),
+    *list_relatives(),
 )
-"""Every entry of a state dict: its name in masklet, in the released checkpoints, and in transformers."""
+"""Every entry of a state dict: its name in masklet, in the released checkpoints, and in transformers.
+
+Names of convolutions are those after `fold_batch_norms`.
+"""
 
 _POINT_EMBEDDINGS = "prompt_encoder.point_embed.weight"  # transformers stacks the four into one tensor
 _FOURIER_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
@@ -225,8 +240,11 @@ def rename_key(name: str, source: Layout, target: Layout) -> str | None:
 def to_masklet(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     """Rename the entries of a state dict to masklet's names. Unknown names are kept, for `check_entries` to report.
 
+    Batch norms are folded into the convolutions before them, which become float64.
+
     Raises:
-        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout, or a tensor holds integers.
+        CheckpointError: `checkpoint-mismatch`. The names are those of no known layout, a tensor holds integers, or a
+            variance is negative.
     """
     source = detect_layout(tensors)
     check_dtypes(tensors)
@@ -234,7 +252,8 @@ def to_masklet(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[
         return dict(tensors)
     if source == "transformers":
         tensors = _split_point_embeddings(tensors)
-    return {rename_key(name, source, "masklet") or name: tensor for name, tensor in tensors.items()}
+        tensors = _join_keys_and_values(tensors)
+    return {rename_key(name, source, "masklet") or name: value for name, value in fold_batch_norms(tensors).items()}
 
 
 def check_dtypes(tensors: Mapping[str, NDArray[np.generic]]) -> None:
@@ -254,16 +273,23 @@ def check_dtypes(tensors: Mapping[str, NDArray[np.generic]]) -> None:
 
 
 def _is_known(name: str, layout: Layout) -> bool:
-    return rename_key(name, layout, "released" if layout == "masklet" else "masklet") is not None
+    return rename_key(fold_name(name), layout, "released" if layout == "masklet" else "masklet") is not None
 
 
 def to_released(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Rename the entries of a state dict to the names of the released checkpoints. Raises like `to_masklet`."""
-    return {rename_key(name, "masklet", "released") or name: tensor for name, tensor in to_masklet(tensors).items()}
+    """Rename the entries of a state dict to the names of the released checkpoints. Raises like `to_masklet`.
+
+    Folded convolutions are written with batch norms that change nothing.
+    """
+    renamed = {rename_key(name, "masklet", "released") or name: tensor for name, tensor in to_masklet(tensors).items()}
+    return restore_batch_norms(renamed)
 
 
 def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    """Rename the entries of a state dict to the names of transformers' `Sam2VideoModel`. Raises like `to_masklet`."""
+    """Rename the entries of a state dict to the names of transformers' `Sam2VideoModel`, or `EdgeTamVideoModel`.
+
+    Folded convolutions are written with batch norms that change nothing. Raises like `to_masklet`.
+    """
     by_masklet_name = to_masklet(tensors)
     renamed = {rename_key(name, "masklet", "transformers") or name: tensor for name, tensor in by_masklet_name.items()}
     names = [f"{_POINT_EMBEDDINGS}.{label}" for label in range(4)]
@@ -273,11 +299,18 @@ def to_transformers(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDA
         renamed[_POINT_EMBEDDINGS] = np.concatenate(points)
     if fourier_features is not None:
         renamed[_FOURIER_FEATURES_COPY] = fourier_features
-    return renamed
+    return restore_batch_norms(_split_keys_and_values(renamed))
 
 
 def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
-    """Identify the configuration of a state dict by the shapes of its entries (reference-model §9).
+    """Identify the configuration of a state dict: the first one of `list_configs`, which has the details."""
+    return list_configs(shapes)[0]
+
+
+def list_configs(shapes: Mapping[str, Shape]) -> list[ModelConfig]:
+    """List the configurations that a state dict fits, by the shapes of its entries (reference-model §9).
+
+    The variants of EfficientTAM have equal entries; the plain one is the first.
 
     Args:
         shapes: The shape of each entry by name, in any known layout.
@@ -286,10 +319,19 @@ def identify_config(shapes: Mapping[str, Shape]) -> ModelConfig:
         CheckpointError: `checkpoint-mismatch`. The names or the shapes fit no configuration.
     """
     source = detect_layout(shapes)
-    renamed = {rename_key(name, source, "masklet") or name: shape for name, shape in shapes.items()}
+    renamed = {rename_key(fold_name(name), source, "masklet") or name: shape for name, shape in shapes.items()}
     depth = len({name.split(".")[2] for name in renamed if name.startswith("trunk.blocks.")})
     if "trunk.stem.weight" in renamed:
-        return _identify_lite_config(renamed, depth)
+        return [_identify_lite_config(renamed, depth)]
+    if "trunk.stem1.weight" in renamed:
+        return [_identify_repvit_config(renamed)]
+    if len(renamed.get("trunk.positions", ())) == 3:
+        return _list_vit_configs(renamed, depth)
+    return [_identify_hiera_config(renamed, depth)]
+
+
+def _identify_hiera_config(renamed: Mapping[str, Shape], depth: int) -> ModelConfig:
+    """Identify the configuration of a state dict whose trunk is Hiera."""
     width, side = (renamed.get(name, (0, 0, 0, 0)) for name in ("trunk.patches.weight", "trunk.positions"))
     for config in CONFIGS.values():
         expected = (config.width, config.background, config.depth, config.occlusion)
@@ -308,7 +350,7 @@ def _identify_lite_config(shapes: Mapping[str, Shape], depth: int) -> ModelConfi
     """Identify the configuration of a state dict whose trunk is EfficientNet-Lite."""
     last = shapes.get(f"trunk.blocks.{depth - 1}.project.weight", (0,))[0]
     channels = shapes.get("no_pointer", (0, 0))[-1]
-    configs = [config for config in CONFIGS.values() if config.trunk != HIERA]
+    configs = [config for config in CONFIGS.values() if config.trunk in LITE_SCALES]
     for config in configs:
         expected = (config.depth, config.mbconv_blocks[-1].out, config.channels, config.occlusion)
         if expected == (depth, last, channels, "hidden" in shapes):
@@ -322,15 +364,53 @@ def _identify_lite_config(shapes: Mapping[str, Shape], depth: int) -> ModelConfi
     )
 
 
-def compute_identity(tensors: Mapping[str, NDArray[np.generic]]) -> str:
+def _identify_repvit_config(shapes: Mapping[str, Shape]) -> ModelConfig:
+    """Identify the configuration of a state dict whose trunk is RepViT."""
+    width = shapes.get("trunk.stem2.weight", (0,))[0]
+    depth = len({name for name in shapes if re.fullmatch(r"trunk\.stages\.\d\.blocks\.\d+\.mixer\.weight", name)})
+    latents = shapes.get("perceiver.latents", (0,))[0]
+    configs = [config for config in CONFIGS.values() if config.trunk in REPVIT_SCALES]
+    for config in configs:
+        if (config.levels[MASK_STRIDE], config.depth, config.global_latents) == (width, depth, latents):
+            return config
+    raise CheckpointError(
+        "checkpoint-mismatch",
+        f"no model has a RepViT of {depth} blocks that starts with {width} channels, and memories with {latents} "
+        f"global latents; the known models are {', '.join(config.name for config in configs)}",
+        depth=depth,
+        width=width,
+    )
+
+
+def _list_vit_configs(shapes: Mapping[str, Shape], depth: int) -> list[ModelConfig]:
+    """List the configurations of a state dict whose trunk is a plain vision transformer."""
+    width = shapes.get("trunk.patches.weight", (0,))[0]
+    configs = [config for config in CONFIGS.values() if config.trunk in VIT_SCALES]
+    found = [config for config in configs if (config.levels[STRIDE], config.depth) == (width, depth)]
+    if found:
+        return found
+    raise CheckpointError(
+        "checkpoint-mismatch",
+        f"no model has a plain vision transformer of {depth} blocks with {width} channels; the known models are "
+        f"{', '.join(config.name for config in configs)}",
+        depth=depth,
+        width=width,
+    )
+
+
+def compute_identity(tensors: Mapping[str, NDArray[np.generic]], memory_pooling: int = 0) -> str:
     """Compute an identifier of the weights, which is the same on every machine and in every layout.
 
     It is a hash of the names, the shapes and about 64 values of each tensor, so a training step changes it.
 
+    Args:
+        tensors: The weights in any layout.
+        memory_pooling: That of the configuration, which the weights do not tell.
+
     Returns:
         32 hexadecimal digits.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"pooling {memory_pooling}".encode() if memory_pooling else b"")
     for name, tensor in sorted(to_masklet(tensors).items()):
         flat = tensor.reshape(-1)
         sample = flat[:: max(1, flat.size // 64)][:64].astype("<f4")
@@ -378,6 +458,50 @@ def _split_point_embeddings(tensors: Mapping[str, NDArray[np.generic]]) -> dict[
     if points is not None:
         split.update({f"{_POINT_EMBEDDINGS}.{label}": points[label : label + 1] for label in range(len(points))})
     return split
+
+
+_COMBINED = re.compile(r"(spatial_perceiver\.layers\.\d+\.\w+)\.kv_proj\.weight")
+_PARTS = re.compile(r"(spatial_perceiver\.layers\.\d+\.\w+)\.([kv])_proj\.weight")
+_EDGETAM_MLP = {"linear1": "mlp.up_proj", "linear2": "mlp.down_proj"}
+"""Layers of memory attention: transformers' names for SAM 2, and those for EdgeTAM."""
+
+
+def _join_keys_and_values(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Give entries of transformers' EdgeTAM the names and shapes that the table has."""
+    joined, parts = dict[str, NDArray[np.generic]](), dict[str, dict[str, str]]()
+    for name, value in tensors.items():
+        if match := _PARTS.fullmatch(name):
+            parts.setdefault(match[1], {})[match[2]] = name
+        else:
+            joined[_rename_mlp(name, {there: here for here, there in _EDGETAM_MLP.items()})] = value
+    for layer, names in parts.items():
+        if len(names) == 2 and len({tensors[name].shape for name in names.values()}) == 1:
+            joined[f"{layer}.kv_proj.weight"] = np.concatenate([tensors[names[part]] for part in "kv"])
+        else:
+            joined.update({name: tensors[name] for name in names.values()})
+    return joined
+
+
+def _split_keys_and_values(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    """Give entries of EdgeTAM the names and shapes that transformers has; those of other networks are unchanged."""
+    if not any(map(_COMBINED.fullmatch, tensors)):
+        return dict(tensors)
+    split = dict[str, NDArray[np.generic]]()
+    for name, value in tensors.items():
+        if match := _COMBINED.fullmatch(name):
+            keys, values = np.split(value, 2)
+            split |= {f"{match[1]}.k_proj.weight": keys, f"{match[1]}.v_proj.weight": values}
+        else:
+            split[_rename_mlp(name, _EDGETAM_MLP)] = value
+    return split
+
+
+def _rename_mlp(name: str, names: Mapping[str, str]) -> str:
+    if not name.startswith("memory_attention."):
+        return name
+    for old, new in names.items():
+        name = name.replace(f".{old}.", f".{new}.")
+    return name
 
 
 @cache

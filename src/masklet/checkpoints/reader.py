@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
 from masklet.checkpoints.dtypes import Dtype
+from masklet.checkpoints.file_content import FileContent
 from masklet.checkpoints.file_kind import Kind, detect_kind
-from masklet.checkpoints.memory_map import map_file
+from masklet.checkpoints.memory_map import MappedFile, map_file
 from masklet.checkpoints.safetensors_reader import read_safetensors
 from masklet.checkpoints.torch_reader import read_torch
-
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # added to every name by DDP, torch.compile and Lightning
-
-Value = TypeVar("Value")
+from masklet.checkpoints.weight_folder import is_weight_folder, list_weight_files
+from masklet.checkpoints.wrappers import rename, unwrap
+from masklet.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,22 @@ class Checkpoint:
     """The content of a checkpoint file.
 
     Attributes:
-        path: The file.
+        path: The file, or the folder of transformers or PEFT.
         kind: "torch" or "safetensors".
-        tensors: The arrays by the names in the file, without the prefixes of DDP, torch.compile and Lightning.
+        tensors: The arrays by the names in the file, without what DDP, torch.compile, EMA, Lightning and PEFT add.
         dtypes: The dtypes in the file, each once. bfloat16 tensors are float32 in `tensors`.
+        wrapping: The keys that lead to the state dict, and what was removed from its names, outermost first.
+        counters: Epochs and steps of training by name.
+        metadata: The texts in the header of a safetensors file.
     """
 
     path: Path
     kind: Kind
     tensors: dict[str, NDArray[Any]]
     dtypes: tuple[str, ...]
+    wrapping: tuple[str, ...] = ()
+    counters: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameter_count(self) -> int:
@@ -43,10 +49,11 @@ class Checkpoint:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the weights of a checkpoint file. No code in the file is run.
+    """Read the weights of a checkpoint file, or of a folder of transformers or PEFT. No code in the file is run.
 
-    Files of `torch.save` are read with the state dict as the saved object or as its entry "model", "state_dict" or
-    "model_state_dict"; the optimizer state and other entries are ignored.
+    Files of `torch.save` are read with the state dict as the saved object or as an entry such as "model",
+    "state_dict" or "model_ema", also nested; averaged weights are preferred. The optimizer state and other entries are
+    ignored.
 
     Returns:
         The arrays by name. They are views of a private memory map: they take no memory until they are changed, changes
@@ -62,18 +69,37 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read the weights of a checkpoint file with its kind and dtypes. See `read_tensors` for the details."""
-    file = map_file(path)
-    kind = detect_kind(file)
-    tensors, dtypes = read_torch(file) if kind == "torch" else read_safetensors(file)
-    return Checkpoint(path, kind, _strip_prefixes(tensors), _list_names(dtypes.values()))
+    files = [map_file(part) for part in (list_weight_files(path) if is_weight_folder(path) else [path])]
+    kind = detect_kind(files[0])
+    content = _join([(file, _read_file(file)) for file in files])
+    try:
+        unwrapped = unwrap(content.tensors)
+    except CheckpointError as error:
+        raise files[0].make_error(error.code, error.message) from None
+    return Checkpoint(
+        path,
+        kind,
+        rename(content.tensors, unwrapped),
+        _list_names(rename(content.dtypes, unwrapped).values()),
+        (*content.entry, *unwrapped.wrappers),
+        content.counters,
+        content.metadata,
+    )
 
 
-def _strip_prefixes(tensors: Mapping[str, Value]) -> dict[str, Value]:
-    """Remove the prefixes that all names have."""
-    for prefix in _PREFIXES * 2:  # two wrappers can be nested in any order
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return dict(tensors)
+def _read_file(file: MappedFile) -> FileContent:
+    return read_torch(file) if detect_kind(file) == "torch" else read_safetensors(file)
+
+
+def _join(parts: Sequence[tuple[MappedFile, FileContent]]) -> FileContent:
+    """Join the files of a folder. Raises `CheckpointError` if two have a tensor of the same name."""
+    joined = parts[0][1]
+    for file, part in parts[1:]:
+        repeated = next((name for name in part.tensors if name in joined.tensors), None)
+        if repeated is not None:
+            raise file.make_error("checkpoint-corrupt", f"{repeated} is in another file of the folder as well")
+        joined = replace(joined, tensors=joined.tensors | part.tensors, dtypes=joined.dtypes | part.dtypes)
+    return joined
 
 
 def _list_names(dtypes: Iterable[Dtype]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from masklet.checkpoints.dtypes import DTYPES_BY_SAFETENSORS_NAME, ByteArray, Dtype
+from masklet.checkpoints.file_content import FileContent
 from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
 
@@ -18,17 +19,14 @@ _LENGTH_BYTES = 8  # of the number in front of the header that states its length
 _DOWNLOAD_AGAIN = "download it again"
 
 
-def read_safetensors(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dtype]]:
+def read_safetensors(file: MappedFile) -> FileContent:
     """Read a safetensors file.
-
-    Returns:
-        The tensors by name, and the dtype of each in the file.
 
     Raises:
         CheckpointError: The file is truncated, inconsistent, too large, or contains NaN or infinity.
     """
     header_size = _read_header_size(file)
-    entries = _read_header(file, header_size)
+    entries, metadata = _read_header(file, header_size)
     data_start = _LENGTH_BYTES + header_size
     _check_length(file, data_start + max((entry.stop for entry in entries.values()), default=0))
     _validate_with_library(file)
@@ -37,7 +35,7 @@ def read_safetensors(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[st
     checks = check_blocks({name: Block(raw[name], dtypes[name]) for name in entries})
     tensors = {name: _view(file, name, raw[name], dtypes[name], entry.shape) for name, entry in entries.items()}
     require_finite(file, {name: tensors[name] for name, check in checks.items() if not check.is_finite})
-    return tensors, dtypes
+    return FileContent(tensors, dtypes, metadata=metadata)
 
 
 class _Entry(NamedTuple):
@@ -60,12 +58,14 @@ def _read_header_size(file: MappedFile) -> int:
     return size
 
 
-def _read_header(file: MappedFile, size: int) -> dict[str, _Entry]:
+def _read_header(file: MappedFile, size: int) -> tuple[dict[str, _Entry], dict[str, str]]:
+    """Read the entries of the tensors, and the metadata."""
     text = file.content[_LENGTH_BYTES : _LENGTH_BYTES + size]
     try:
         entries: dict[str, Any] = json.loads(text, object_pairs_hook=_refuse_duplicates)
-        entries.pop("__metadata__", None)
-        return {name: _parse_entry(name, entry) for name, entry in entries.items()}
+        metadata = entries.pop("__metadata__", None)
+        texts = {name: str(text) for name, text in metadata.items()} if isinstance(metadata, dict) else {}
+        return {name: _parse_entry(name, entry) for name, entry in entries.items()}, texts
     except (ValueError, RecursionError) as cause:
         message = f"the header is broken: {str(cause)[:200]}"
         raise file.make_error("checkpoint-corrupt", message, hint=_DOWNLOAD_AGAIN) from cause

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.checkpoints.dtypes import Dtype
+from masklet.checkpoints.file_content import FileContent
 from masklet.checkpoints.integrity import Block, check_blocks, require_finite
 from masklet.checkpoints.memory_map import MappedFile
 from masklet.checkpoints.pickle_interpreter import Storage, Tensor, interpret_pickle
@@ -18,29 +18,47 @@ from masklet.checkpoints.zip_archive import Member, list_members
 from masklet.errors import CheckpointError
 
 _MAX_PICKLE_BYTES = 16 << 20  # the pickle of the largest released checkpoint has 0.1 MB
-_WRAPPER_KEYS = ("model", "state_dict", "model_state_dict")  # where training scripts put the state dict
-_MAX_NESTING = 3  # of these keys
+_ENTRY_KEYS = (  # where training scripts put the state dict; averaged weights come first
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema",
+    "ema_model",
+    "params_ema",
+    "ema",
+    "shadow",
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "module",
+    "net",
+    "network",
+    "sam",
+    "params",
+)
+_COUNTER_KEYS = ("epoch", "step", "steps", "global_step", "iteration", "iter")  # of training
+_MAX_PHASES, _MAX_NAME, _MAX_COUNT = 4, 40, 1 << 53  # of these that are read
+_MAX_NESTING = 3  # of the entries
 _DOWNLOAD_AGAIN = "download it again"
 
 
-def read_torch(file: MappedFile) -> tuple[dict[str, NDArray[Any]], dict[str, Dtype]]:
+def read_torch(file: MappedFile) -> FileContent:
     """Read a file of `torch.save`.
-
-    Returns:
-        The tensors of the state dict by name, and the dtype of each in the file.
 
     Raises:
         CheckpointError: The file is damaged, unsafe, too large, has no state dict, or contains NaN or infinity.
     """
     members = list_members(file)
     _check_byte_order(file, members)
-    tensors = _find_state_dict(file, interpret_pickle(file, _read_pickle(file, members["data.pkl"])))
+    root = interpret_pickle(file, _read_pickle(file, members["data.pkl"]))
+    entry, tensors = _find_state_dict(file, root)
     storages = _collect_storages(file, tensors, members)
     suspects = _check_members(file, members, storages)
     values = {key: storage.dtype.decode(members[f"data/{key}"].raw(file)) for key, storage in storages.items()}
     arrays = {name: view_tensor(file, name, tensor, values[tensor.storage.key]) for name, tensor in tensors.items()}
     require_finite(file, {name: arrays[name] for name, tensor in tensors.items() if tensor.storage.key in suspects})
-    return arrays, {name: tensor.storage.dtype for name, tensor in tensors.items()}
+    return FileContent(
+        arrays, {name: tensor.storage.dtype for name, tensor in tensors.items()}, entry, _find_counters(root)
+    )
 
 
 def _check_byte_order(file: MappedFile, members: Mapping[str, Member]) -> None:
@@ -60,20 +78,41 @@ def _read_pickle(file: MappedFile, member: Member) -> bytes:
     return program
 
 
-def _find_state_dict(file: MappedFile, root: object) -> dict[str, Tensor]:
-    """Find the tensors in the unpickled object or under the keys of training scripts."""
-    for _ in range(_MAX_NESTING):
-        if not isinstance(root, dict):
-            break
-        tensors = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
-        if tensors:
-            return tensors
-        root = next((root[key] for key in _WRAPPER_KEYS if key in root), None)
-    raise file.make_error(
-        "checkpoint-mismatch",
-        f"no state dict: it must be the saved object or its entry {' or '.join(map(repr, _WRAPPER_KEYS))}",
-        hint='save the weights with torch.save({"model": model.state_dict()}, path)',
-    )
+def _find_state_dict(file: MappedFile, root: object) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """Find the tensors in the unpickled object or under the keys of training scripts. Returns the keys and them."""
+    found = _search_entries(root, _MAX_NESTING, set())
+    if found is None:
+        message = "no state dict: it must be the saved object or its entry 'model' or 'state_dict'"
+        hint = 'save the weights with torch.save({"model": model.state_dict()}, path)'
+        raise file.make_error("checkpoint-mismatch", message, hint=hint)
+    return found
+
+
+def _search_entries(root: object, nesting: int, visited: set[int]) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
+    if not isinstance(root, dict) or id(root) in visited:
+        return None
+    visited.add(id(root))
+    for key in _ENTRY_KEYS if nesting else ():
+        if key in root and (found := _search_entries(root[key], nesting - 1, visited)):
+            return (key, *found[0]), found[1]
+    tensors = {name: value for name, value in root.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    return ((), tensors) if tensors else None
+
+
+def _find_counters(root: object) -> dict[str, float]:
+    """Find the epochs and steps in a training checkpoint. Meta's has the steps of each phase."""
+    counters: dict[str, float] = {}
+    entries: dict[Any, Any] = root if isinstance(root, dict) else {}
+    for key in _COUNTER_KEYS:
+        value = entries.get(key)
+        items = list(value.items())[:_MAX_PHASES] if isinstance(value, dict) else []
+        phases = {f"{key} of {str(phase)[:_MAX_NAME]}": count for phase, count in items}
+        counters |= {name: count for name, count in (phases or {key: value}).items() if _is_count(count)}
+    return counters
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_COUNT
 
 
 def _collect_storages(

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console, export_project
-from masklet.cli.options import InputSize, Json, OldInputSize, Overwrite, locate_model, merge_input_sizes
-from masklet.config import HIERA
+from masklet.cli.options import (
+    Base,
+    InputSize,
+    Json,
+    OldInputSize,
+    Overwrite,
+    Variant,
+    locate_model,
+    merge_input_sizes,
+)
+from masklet.config import LITE_SCALES, REPVIT_SCALES
 from masklet.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,11 +50,18 @@ class Layout(str, Enum):
 @app.command()
 def onnx(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Model name (see `masklet models list`) or checkpoint.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model name (see `masklet models list`), checkpoint, folder, or hf:owner/name of the Hugging "
+            "Face Hub.",
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder, created if missing.")],
     input_size: InputSize = None,
     size: OldInputSize = None,
+    variant: Variant = None,
+    base: Base = None,
     precision: Annotated[
         Precision, typer.Option(help="fp16: half the file size, for GPUs. int8: quantize the weights of large layers.")
     ] = Precision.FP32,
@@ -79,13 +95,14 @@ def onnx(
 
       masklet export onnx sam2.1-tiny labeling --layout samexporter
     """
+    from masklet.checkpoints.weights import WeightOptions
     from masklet.export import export_layout, read_model
 
     side = merge_input_sizes(input_size, size)
     if layout is not Layout.MASKLET and (precision is not Precision.FP32 or images or calibrate):
         message = f"--layout {layout.value} supports only --precision fp32, without --pictures and --calibrate"
         raise SettingsError("bad-usage", message)
-    exported = read_model(locate_model(model), side)
+    exported = read_model(locate_model(model), side, WeightOptions(variant, base))
     if layout is Layout.MASKLET:
         result = _export(exported, folder, precision.value, images or [], calibrate=calibrate, overwrite=overwrite)
     else:
@@ -105,7 +122,9 @@ def _export(
     from masklet.images import read_image
 
     quantization = QuantizationOptions([read_image(path) for path in _expand_folders(images)], calibrate)
-    if precision == "int8" and not calibrate and model.config.trunk != HIERA:
+    if precision == "int8" and model.config.trunk in REPVIT_SCALES:
+        console.say(f"the trunk of {model.config.name} stays in float32")
+    elif precision == "int8" and not calibrate and model.config.trunk in LITE_SCALES:
         console.say(f"the trunk of {model.config.name} stays in float32; --calibrate with --pictures quantizes it")
     title = f"writing {model.config.name} at {model.input_size} px in {precision}"
     with console.progress(title, unit="steps") as progress:

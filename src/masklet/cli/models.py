@@ -1,4 +1,4 @@
-"""`masklet models`: list, inspect, download, verify and convert checkpoints, and import pretrained trunks."""
+"""`masklet models`: list, inspect, download, verify, test and convert checkpoints, and import pretrained trunks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli.console import print_json, print_line, print_table
-from masklet.cli.options import Json, Overwrite, check_free, download_release, format_megabytes
+from masklet.cli.options import (
+    Base,
+    Json,
+    Overwrite,
+    Variant,
+    check_free,
+    download_release,
+    format_megabytes,
+    locate_model,
+)
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import CheckpointError, SettingsError
 
 if TYPE_CHECKING:
-    from masklet.checkpoints.hub import Release
+    from masklet.checkpoints.releases import Release
+    from masklet.evaluate.published_ious import Comparison
 
 app = typer.Typer(
-    help="List, inspect, download, verify and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
+    help="List, inspect, download, verify, test and convert checkpoints. Downloads go to $MASKLET_HOME, by default "
     "masklet in the system's folder for caches."
 )
 
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="NAME|PATH", help="Model name (see `masklet models list`), checkpoint file or exported folder."
+        metavar="NAME|PATH",
+        help="Model name (see `masklet models list`), checkpoint file, folder, or hf:owner/name of the Hugging Face "
+        "Hub.",
     ),
 ]
 
@@ -46,7 +58,7 @@ class Names(str, Enum):
 @app.command("list")
 def _list_models(json: Json = False) -> None:
     """List the embedded model and the released models, and which of them are downloaded."""
-    from masklet.checkpoints.hub import RELEASES
+    from masklet.checkpoints.releases import RELEASES
 
     records = [_make_embedded_record(), *(_make_release_record(release) for release in RELEASES.values())]
     if json:
@@ -56,7 +68,7 @@ def _list_models(json: Json = False) -> None:
         (
             record["name"],
             _format_millions(record["parameters"]),
-            format_megabytes(record["bytes"]),
+            "?" if record["bytes"] is None else format_megabytes(record["bytes"]),
             record["state"],
             str(record["path"]),
         )
@@ -66,38 +78,25 @@ def _list_models(json: Json = False) -> None:
 
 
 @app.command()
-def info(model: Model, json: Json = False) -> None:
-    """Show the architecture, release, tensors, number format and SHA-256 of a checkpoint or exported folder."""
-    from masklet.checkpoints import hub, key_names, read_checkpoint
-    from masklet.files.hashing import sha256_of_file
+def info(model: Model, variant: Variant = None, base: Base = None, json: Json = False) -> None:
+    """Show what a checkpoint or exported folder is, and which tensors of its network are missing or too many.
 
-    path = hub.find_local(model)
-    if path.is_dir():
+    A checkpoint may be a file, a folder of transformers, or a LoRA adapter of PEFT.
+    """
+    from masklet.checkpoints.weight_folder import is_weight_folder
+    from masklet.cli.checkpoint_record import describe_checkpoint
+
+    path = _find(model)
+    if path.is_dir() and not is_weight_folder(path):
         return _print_record(_make_folder_record(path), as_json=json)
-    checkpoint = read_checkpoint(path)
-    key_names.check_dtypes(checkpoint.tensors)
-    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
-    digest = sha256_of_file(path)
-    release = hub.find_release_by_sha256(digest)
-    record = {
-        "path": path,
-        "architecture": config.name,
-        "release": release.name if release else None,
-        "format": checkpoint.kind,
-        "names": key_names.detect_layout(checkpoint.tensors),
-        "tensors": len(checkpoint.tensors),
-        "parameters": checkpoint.parameter_count,
-        "dtype": ", ".join(checkpoint.dtypes),
-        "size": config.input_size,
-        "bytes": path.stat().st_size,
-        "sha256": digest,
-    }
-    return _print_record(record, as_json=json)
+    return _print_record(describe_checkpoint(path, variant, base), as_json=json)
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Model name (see `masklet models list`).")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Model name (see `masklet models list`), or hf:owner/name.")
+    ],
     mirror: Annotated[str | None, typer.Option(metavar="URL", help="Folder of a mirror of the released files.")] = None,
     json: Json = False,
 ) -> None:
@@ -107,9 +106,14 @@ def pull(
     system's folder for caches.
     """
     from masklet.checkpoints import hub
+    from masklet.checkpoints.hugging_face import HUB_PREFIX
 
     if name == EMBEDDED_MODEL:
         path = hub.get_embedded_path()
+    elif name.startswith(HUB_PREFIX):
+        if mirror is not None:
+            raise SettingsError("bad-usage", "--mirror is for released models; HF_ENDPOINT names a mirror of the hub")
+        path = hub.find_or_pull(name)
     else:
         release = hub.get_release(name)
         path = hub.pull(name) if hub.get_release_path(release).exists() else download_release(release, mirror)
@@ -120,20 +124,24 @@ def pull(
 
 
 @app.command()
-def verify(model: Model, json: Json = False) -> None:
-    """Check that a file equals its release, or else that it is intact and has a known architecture.
+def verify(model: Model, variant: Variant = None, base: Base = None, json: Json = False) -> None:
+    """Check that a file equals its release, or else that it is intact and has all tensors of a known architecture.
 
     In an exported folder, every file is checked against the manifest, and every graph is validated.
     """
-    from masklet.checkpoints import hub, key_names, read_checkpoint
+    from masklet.checkpoints import hub, key_names
+    from masklet.checkpoints.weight_folder import is_weight_folder
+    from masklet.checkpoints.weights import identify, read_merged
+    from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 
-    path = hub.find_local(model)
-    if path.is_dir():
+    path = _find(model)
+    if path.is_dir() and not is_weight_folder(path):
         return _verify_exported(path, as_json=json)
-    release = hub.verify_file(path)
-    checkpoint = read_checkpoint(path)
-    key_names.check_dtypes(checkpoint.tensors)
-    config = key_names.identify_config({name: value.shape for name, value in checkpoint.tensors.items()})
+    release = None if path.is_dir() else hub.verify_file(path)
+    checkpoint = read_merged(path, base)
+    tensors = key_names.to_masklet(checkpoint.tensors)
+    config = identify(checkpoint, variant)
+    key_names.check_entries({name: value.shape for name, value in tensors.items()}, list_tensor_shapes(config), config)
     if json:
         print_json({"path": path, "release": release.name if release else None, "architecture": config.name})
     elif release:
@@ -145,6 +153,44 @@ def verify(model: Model, json: Json = False) -> None:
     return None
 
 
+@app.command("test")
+def _test_weights(
+    model: Model,
+    images: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the photographs truck.jpg, groceries.jpg and car.png, or some of them. Default: the "
+            "current one.",
+        ),
+    ] = Path(),
+    variant: Variant = None,
+    base: Base = None,
+    device: Annotated[str | None, typer.Option(help="Device, as in `masklet segment`.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict masks on photographs and compare their predicted IoUs with those that third parties publish.
+
+    It checks real weights of SAM 2, SAM 2.1 and EdgeTAM, which `models verify` compares with their hash alone. The
+    photographs are not part of masklet; without them the error tells where they are.
+    """
+    from masklet.evaluate.published_ious import TOLERANCE, compare_with_published_ious
+    from masklet.segmenter import load
+
+    segmenter = load(locate_model(model), variant=variant, base=base, device=device)
+    comparisons = compare_with_published_ious(segmenter, images)
+    records = [_make_comparison_record(comparison) for comparison in comparisons]
+    if json:
+        print_json({"architecture": segmenter.config.name, "tolerance": TOLERANCE, "predictions": records})
+    else:
+        print_table(tuple(records[0]), [tuple(map(_format_cell, record.values())) for record in records])
+    wrong = [comparison for comparison in comparisons if comparison.is_equal is False]
+    if wrong:
+        checked = sum(comparison.is_equal is not None for comparison in comparisons)
+        message = f"{len(wrong)} of {checked} predictions of {segmenter.config.name} differ by more than {TOLERANCE:g}"
+        raise CheckpointError("weights-differ", message, hint="check the file with: masklet models verify")
+
+
 @app.command()
 def convert(
     model: Model,
@@ -153,22 +199,26 @@ def convert(
         Names, typer.Option(help="Names of the tensors. A .pt file always has the released ones.")
     ] = Names.RELEASED,
     dtype: Annotated[Precision | None, typer.Option(help="Number format. Default: that of the checkpoint.")] = None,
+    variant: Variant = None,
+    base: Base = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Convert a checkpoint to the released .pt layout or to safetensors."""
-    from masklet.checkpoints import key_names, read_tensors, write_released, write_tensors
-    from masklet.checkpoints.hub import find_local
+    """Convert a checkpoint to the released .pt layout or to safetensors. LoRA updates are merged."""
+    from masklet.checkpoints import key_names, write_released, write_tensors
+    from masklet.checkpoints.weights import WeightOptions, load_weights
 
     _check_output(output, names, overwrite=overwrite)
-    path = find_local(model)
-    ours = key_names.to_masklet(read_tensors(path))
-    config = key_names.identify_config({name: value.shape for name, value in ours.items()})
+    path = _find(model)
+    config, ours = load_weights(path, WeightOptions(variant, base))
     _check_names(path, ours, config.name)
     tensors = key_names.to_released(ours) if names is Names.RELEASED else key_names.to_transformers(ours)
     if dtype:
         tensors = {name: value.astype(dtype.value) for name, value in tensors.items()}
-    (write_released if output.suffix == ".pt" else write_tensors)(output, tensors)
+    if output.suffix == ".pt":
+        write_released(output, tensors)
+    else:
+        write_tensors(output, tensors, {"format": "pt", "config": config.name})
     if json:
         print_json({"path": output, "architecture": config.name, "names": names.value, "tensors": len(tensors)})
     else:
@@ -208,6 +258,33 @@ def _import_trunk(
         print_line(f"{output}: {published.trunk}, {len(tensors)} tensors")
 
 
+def _make_comparison_record(comparison: Comparison) -> dict[str, Any]:
+    entry, found = comparison.entry, comparison.scores
+    state = {True: "equal", False: "differs", None: "no photograph"}[comparison.is_equal]
+    return {
+        "image": entry.photograph.name,
+        "prompt": entry.description,
+        "published": list(entry.scores),
+        "predicted": None if found is None else [round(score, 4) for score in found],
+        "difference": None if comparison.difference is None else round(comparison.difference, 4),
+        "result": state,
+    }
+
+
+def _format_cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{score:.4f}" for score in value)
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _find(model: str) -> Path:
+    """Return the file or folder of a model. Only the Hugging Face Hub is asked for one that is not here."""
+    from masklet.checkpoints import hub
+    from masklet.checkpoints.hugging_face import HUB_PREFIX
+
+    return hub.find_or_pull(model) if model.startswith(HUB_PREFIX) else hub.find_local(model)
+
+
 def _make_embedded_record() -> dict[str, Any]:
     from masklet.checkpoints import hub, read_checkpoint
     from masklet.files.hashing import sha256_of_file
@@ -233,10 +310,10 @@ def _make_release_record(release: Release) -> dict[str, Any]:
         "name": release.name,
         "parameters": release.parameter_count,
         "bytes": release.size_bytes,
-        "state": "not here" if size is None else "here" if size == release.size_bytes else "wrong size",
+        "state": "not here" if size is None else "here" if size == (release.size_bytes or size) else "wrong size",
         "path": path,
         "url": release.url,
-        "sha256": release.sha256,
+        "sha256": release.sha256 or None,
     }
 
 

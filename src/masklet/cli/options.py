@@ -16,7 +16,7 @@ from masklet.errors import BackendError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_errors
 
 if TYPE_CHECKING:
-    from masklet.checkpoints.hub import Release
+    from masklet.checkpoints.releases import Release
     from masklet.segmenter import Segmenter
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -28,6 +28,18 @@ InputSize = Annotated[
         help="Side of the network's square input, a multiple of 32. Default: the model's own, 1024 for released ones.",
     ),
 ]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="plain|1|2|512x512", help="Variant of an EfficientTAM file. Default: the one in the file's name."
+    ),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH", help="Checkpoint that a LoRA adapter changes. Default: the one in its configuration."
+    ),
+]
 OldInputSize = Annotated[int | None, typer.Option("--size", hidden=True)]  # old name of --input-size, until 0.3
 
 
@@ -36,8 +48,14 @@ class ModelOptions:
     """The model of a command and how it runs. None leaves the choice to `masklet.load`."""
 
     model: Annotated[
-        str, typer.Option(help="Model name (see `masklet models list`), checkpoint file or exported folder.")
+        str,
+        typer.Option(
+            help="Model name (see `masklet models list`), checkpoint file, folder, or hf:owner/name of the Hugging "
+            "Face Hub."
+        ),
     ] = EMBEDDED_MODEL
+    variant: Variant = None
+    base: Base = None
     input_size: InputSize = None
     size: OldInputSize = None
     zoom: float | None = None
@@ -67,6 +85,8 @@ class ModelOptions:
         path = locate_model(self.model)
         return load(
             path,
+            variant=self.variant,
+            base=self.base,
             input_size=self.input_size,
             device=self.device,
             dtype=self.dtype,
@@ -164,7 +184,8 @@ def download_release(release: Release, mirror: str | None = None) -> Path:
     """Download the file of a release with a progress bar."""
     from masklet.checkpoints.hub import pull
 
-    with progress(f"downloading {release.name} ({format_megabytes(release.size_bytes)})", unit="bytes") as report:
+    size = f" ({format_megabytes(release.size_bytes)})" if release.size_bytes else ""
+    with progress(f"downloading {release.name}{size}", unit="bytes") as report:
         return pull(release.name, report, mirror=mirror)
 
 

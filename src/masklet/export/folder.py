@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backends.onnx import build, load
-from masklet.checkpoints import key_names, read_tensors, write_tensors
+from masklet.checkpoints import key_names, write_tensors
 from masklet.checkpoints.hub import find_or_pull
+from masklet.checkpoints.weights import DEFAULT_WEIGHT_OPTIONS, WeightOptions, load_weights
 from masklet.config import check_input_size
 from masklet.errors import ResourceError, SettingsError
 from masklet.export import verification
@@ -55,12 +56,15 @@ class ExportResult:
     quantization_errors: tuple[QuantizationError, ...] = ()
 
 
-def read_model(model: str | Path, input_size: int | None = None) -> ExportedModel:
+def read_model(
+    model: str | Path, input_size: int | None = None, options: WeightOptions = DEFAULT_WEIGHT_OPTIONS
+) -> ExportedModel:
     """Read and check the weights of a model.
 
     Args:
-        model: Name of a model, or a checkpoint file.
+        model: Name of a model, a checkpoint file, or a folder of transformers or PEFT.
         input_size: Side of the network's square in pixels. Default: the size that the weights were trained for.
+        options: Variant of EfficientTAM, and base of a LoRA adapter.
 
     Returns:
         The model, ready to export.
@@ -71,11 +75,10 @@ def read_model(model: str | Path, input_size: int | None = None) -> ExportedMode
         SettingsError: The name or the input size is invalid.
         ResourceError: The model cannot be downloaded.
     """
-    tensors = key_names.to_masklet(read_tensors(find_or_pull(model)))
+    config, tensors = load_weights(find_or_pull(model), options)
     shapes = {name: value.shape for name, value in tensors.items()}
-    config = key_names.identify_config(shapes)
     key_names.check_entries(shapes, list_tensor_shapes(config), config)
-    return ExportedModel(config, tensors, check_input_size(input_size or config.input_size))
+    return ExportedModel(config, tensors, check_input_size(input_size or config.input_size, config))
 
 
 def export_onnx(
@@ -164,11 +167,14 @@ def export_layout(model: ExportedModel, folder: Path, layout: str, *, overwrite:
         The files.
 
     Raises:
-        SettingsError: `layout` is unknown.
+        SettingsError: `layout` is unknown, or the network lacks the features that other tools pass on.
         ResourceError: The folder is not empty (`output-exists`) or cannot be written.
     """
     if layout not in LAYOUTS:
         raise SettingsError("bad-usage", f"layout must be masklet, {', '.join(LAYOUTS)}, got {layout!r}")
+    if not model.config.high_resolution:
+        message = f"layout {layout} needs features at strides 4 and 8, which {model.config.name} does not have"
+        raise SettingsError("bad-usage", message, hint="export it with --layout masklet")
     _prepare_folder(folder, overwrite=overwrite)
     files = LAYOUTS[layout](model)
     for name, content in files.items():
@@ -182,7 +188,7 @@ def _make_manifest(model: ExportedModel, precision: str, hashes: Mapping[str, st
         config=model.config,
         input_size=model.input_size,
         precision=precision,
-        identity=key_names.compute_identity(model.tensors),
+        identity=key_names.compute_identity(model.tensors, model.config.memory_pooling),
         graphs={name: f"{name}.onnx" for name in GRAPH_WRITERS},
         sha256=dict(hashes),
     )

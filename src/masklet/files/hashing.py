@@ -1,4 +1,4 @@
-"""SHA-256 of bytes and of files, in hexadecimal digits."""
+"""SHA-256 of bytes and of files, and Git's hash of files, in hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def sha256_of_file(path: Path) -> str:
     """Compute the SHA-256 of a file. Raises `InputNotFound`."""
     digest = hashlib.sha256()
     with open_input(path) as handle:
+        while chunk := handle.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def git_blob_hash_of_file(path: Path) -> str:
+    """Compute Git's hash of a file's content, as `git hash-object` prints it. Raises `InputNotFound`."""
+    with open_input(path) as handle:
+        digest = hashlib.sha1(f"blob {os.fstat(handle.fileno()).st_size}\0".encode(), usedforsecurity=False)
         while chunk := handle.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

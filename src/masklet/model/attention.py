@@ -16,7 +16,7 @@ def scaled_dot_product_attention(
     q: Float[Tensor, "B heads N c"],
     k: Float[Tensor, "B heads M c"],
     v: Float[Tensor, "B heads M d"],
-    mask: Bool[Tensor, "#B #heads #N #M"] | None = None,
+    mask: Bool[Tensor, "#B #heads #N #M"] | Float[Tensor, "#B #heads #N #M"] | None = None,
 ) -> Float[Tensor, "B heads N d"]:
     """Compute softmax(q kᵀ / √c) v with PyTorch's own attention.
 
@@ -27,13 +27,14 @@ def scaled_dot_product_attention(
         q: Queries.
         k: Keys.
         v: Values.
-        mask: True where a key counts.
+        mask: True where a key counts, or numbers that are added to the scores.
 
     Returns:
         Averaged values, of the dtype of `q`.
     """
     if q.dtype != torch.bfloat16 or q.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    mask = mask.float() if mask is not None and mask.is_floating_point() else mask
     with torch.autocast("cpu", enabled=False):
         return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask).to(q.dtype)
 

@@ -22,7 +22,8 @@ class MaskDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        fine, medium, channels = config.feature_channels
+        channels, (fine, medium) = config.channels, config.upscaled_channels
+        self.high_resolution = config.high_resolution
         self.object_token = nn.Parameter(torch.zeros(1, channels))
         self.iou_token = nn.Parameter(torch.zeros(1, channels))
         self.mask_tokens = nn.Parameter(torch.zeros(NUM_MASKS, channels))
@@ -67,8 +68,10 @@ class MaskDecoder(nn.Module):
     def _predict_logits(
         self, features: Features[Tensor], image: Float[Tensor, "B C h w"], tokens: Float[Tensor, "B 4 C"]
     ) -> Float[Tensor, "B 4 4*h 4*w"]:
-        x = F.gelu(self.upscale_norm(self.upscale1(image) + features.stride8))
-        x = F.gelu(self.upscale2(x) + features.stride4)
+        x = self.upscale1(image)
+        x = F.gelu(self.upscale_norm(x + features.stride8 if self.high_resolution else x))
+        x = self.upscale2(x)
+        x = F.gelu(x + features.stride4 if self.high_resolution else x)
         weights = torch.stack([head(tokens[:, index]) for index, head in enumerate(self.mask_heads)], dim=1)
         return (weights @ x.flatten(2)).unflatten(2, x.shape[-2:])
 

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from masklet.config import ATTENTION_NORM_EPS, POSITION_WEIGHT, ModelConfig
 from masklet.model.position_encoding import compute_sine_encoding
-from masklet.model.rope import RotaryAttention, Rotation, compute_axial_rotation
+from masklet.model.rope import (
+    RotaryAttention,
+    Rotation,
+    Rotations,
+    compute_axial_rotation,
+    compute_latent_rotation,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,6 +44,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(MemoryAttentionLayer(config) for _ in range(config.attention_layers))
         self.norm = nn.LayerNorm(config.channels, ATTENTION_NORM_EPS)
+        self.latents = (config.global_latents, config.latent_grid) if config.latent_grid else None
         self.scores_at_once: int | None = None  # limit of scores in memory, with objects in turn; None: all together
 
     def forward(self, image: Float[Tensor, "#B C h w"], memories: MemoryTokens) -> Float[Tensor, "B C h w"]:
@@ -55,19 +62,24 @@ class MemoryAttention(nn.Module):
         channels, height, width = image.shape[1:]
         encoding = compute_sine_encoding(height, width, channels, image)
         rotation = compute_axial_rotation(height, channels, image)
+        rotations = Rotations(
+            rotation, rotation if self.latents is None else compute_latent_rotation(*self.latents, channels, image)
+        )
         x = self._layers[0].attend_self((image + POSITION_WEIGHT * encoding).flatten(2).mT, rotation)
         if self.scores_at_once is None:
-            attended = self._attend(x, memories, rotation)
+            attended = self._attend(x, memories, rotations)
         else:
             x, objects = x.expand(len(memories.values), -1, -1), range(len(memories.values))
-            attended = torch.cat([self._attend(x[k : k + 1], memories.of(k), rotation) for k in objects])
+            attended = torch.cat([self._attend(x[k : k + 1], memories.of(k), rotations) for k in objects])
         return attended.mT.unflatten(2, (height, width))
 
-    def _attend(self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotation: Rotation) -> Float[Tensor, "B N C"]:
+    def _attend(
+        self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotations: Rotations
+    ) -> Float[Tensor, "B N C"]:
         """Run all layers on tokens that have passed the first self-attention."""
         for index, layer in enumerate(self._layers):
-            x = x if index == 0 else layer.attend_self(x, rotation)
-            x = layer.attend_memories(x, memories, rotation, self.scores_at_once)
+            x = x if index == 0 else layer.attend_self(x, rotations.queries)
+            x = layer.attend_memories(x, memories, rotations, self.scores_at_once)
         return self.norm(x)
 
     @property
@@ -84,7 +96,7 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.self_attention = RotaryAttention(channels)
         self.norm2 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
-        self.to_memory = RotaryAttention(channels, memory=config.memory_channels)
+        self.to_memory = RotaryAttention(channels, config.memory_channels, config.memory_pooling)
         self.norm3 = nn.LayerNorm(channels, ATTENTION_NORM_EPS)
         self.up = nn.Linear(channels, config.attention_hidden)
         self.down = nn.Linear(config.attention_hidden, channels)
@@ -92,12 +104,12 @@ class MemoryAttentionLayer(nn.Module):
     def attend_self(self, x: Float[Tensor, "B N C"], rotation: Rotation) -> Float[Tensor, "B N C"]:
         """Apply self-attention with its residual."""
         normed = self.norm1(x)
-        return x + self.self_attention(normed, normed, normed, rotation)
+        return x + self.self_attention(normed, normed, normed, Rotations(rotation, rotation))
 
     def attend_memories(
-        self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotation: Rotation, scores_at_once: int | None
+        self, x: Float[Tensor, "#B N C"], memories: MemoryTokens, rotations: Rotations, scores_at_once: int | None
     ) -> Float[Tensor, "B N C"]:
         """Apply attention to memories and the MLP, each with its residual."""
         keys, values, maps, scales = memories
-        x = x + self.to_memory(self.norm2(x), keys, values, rotation, maps, scores_at_once, scales)
+        x = x + self.to_memory(self.norm2(x), keys, values, rotations, maps, scores_at_once, scales)
         return x + self.down(F.relu(self.up(self.norm3(x))))

@@ -1,4 +1,4 @@
-"""Feature pyramid neck: four trunk maps → the three maps of `Features` (reference-model §3.2, §3.3)."""
+"""Necks: the maps of a trunk → the three maps of `Features` (reference-model §3.2, §3.3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.backend import Features
-from masklet.config import ModelConfig
+from masklet.config import MASK_STRIDE, STRIDE, STRIDES, ModelConfig
+from masklet.model.layers import ChannelNorm
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Neck(nn.Module):
-    """Trunk maps (strides 4, 8, 16, 32) → `Features` (strides 4, 8, 16)."""
+    """Feature pyramid: trunk maps (strides 4, 8, 16, 32) → `Features` (strides 4, 8, 16)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -33,6 +34,25 @@ class Neck(nn.Module):
             _apply_merged(self.laterals[1], self.stride8, maps[1]),
             stride16,
         )
+
+
+class PlainNeck(nn.Module):
+    """EfficientTAM's neck: one trunk map (stride 16) → `Features` without channels at strides 4 and 8."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        self.project = nn.Conv2d(config.levels[STRIDE], channels, 1, bias=False)
+        self.norm1 = ChannelNorm(channels)
+        self.smooth = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = ChannelNorm(channels)
+
+    def forward(self, maps: tuple[Float[Tensor, "B C h w"]]) -> Features[Tensor]:
+        x = self.norm2(self.smooth(self.norm1(self.project(maps[0]))))
+        batch, _, height, width = x.shape
+        scales = (STRIDE // MASK_STRIDE, STRIDE // STRIDES[1])
+        stride4, stride8 = (x.new_zeros(batch, 0, scale * height, scale * width) for scale in scales)
+        return Features(stride4, stride8, x)
 
 
 def _apply_merged(first: nn.Module, second: nn.Conv2d, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B out h w"]:

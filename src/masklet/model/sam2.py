@@ -12,16 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from masklet.backend import MASK_BIAS, MASK_SCALE, MEMORY_SLOTS, NO_OBJECT, Candidates, Features
-from masklet.config import HIERA, MASK_STRIDE, STRIDE, ModelConfig
+from masklet.config import HIERA, MASK_STRIDE, REPVIT_SCALES, STRIDE, VIT_SCALES, ModelConfig
 from masklet.model.efficientnet_lite import EfficientNetLite
 from masklet.model.hiera import Hiera
 from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder
 from masklet.model.memory_attention import MemoryAttention, MemoryTokens
 from masklet.model.memory_encoder import MemoryEncoder
-from masklet.model.neck import Neck
-from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding
+from masklet.model.neck import Neck, PlainNeck
+from masklet.model.perceiver import Perceiver
+from masklet.model.position_encoding import compute_sine_encoding, compute_time_encoding, load_table
 from masklet.model.prompt_encoder import PromptEncoder
+from masklet.model.repvit import RepVit
+from masklet.model.vit import Vit
+from masklet.position_tables import compute_latent_positions
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -34,12 +38,13 @@ class Sam2(nn.Module):
         super().__init__()
         channels, memory = config.channels, config.memory_channels
         self.config = config
-        self.trunk = Hiera(config) if config.trunk == HIERA else EfficientNetLite(config)
-        self.neck = Neck(config)
+        self.trunk = _build_trunk(config)
+        self.neck = PlainNeck(config) if config.trunk in VIT_SCALES else Neck(config)
         self.prompt_encoder = PromptEncoder(config)
         self.mask_decoder = MaskDecoder(config)
         self.memory_attention = MemoryAttention(config)
         self.memory_encoder = MemoryEncoder(config)
+        self.perceiver = Perceiver(config) if config.latent_grid else None
         self.pointer_head = MLP(channels, channels, channels, 3)
         self.mask_downsample = nn.Conv2d(1, 1, MASK_STRIDE, stride=MASK_STRIDE)
         self.slots = nn.Parameter(torch.zeros(MEMORY_SLOTS, 1, 1, memory))
@@ -81,8 +86,9 @@ class Sam2(nn.Module):
             unconditioned = features.stride16 + self.no_memory.mT[..., None]
             return features._replace(stride16=unconditioned.expand(memories.shape[0], -1, -1, -1))
         channels, height, width = memories.shape[2:]
-        position = compute_sine_encoding(height, width, channels, memories).flatten(1).mT
-        positions = (position + self.slots[slots].flatten(2, 4)[:, :, None]).flatten(1, 2)
+        positions = (
+            self._memory_positions(height, width, memories) + self.slots[slots].flatten(2, 4)[:, :, None]
+        ).flatten(1, 2)
         tokens = torch.cat(
             (memories.flatten(3).mT.flatten(1, 2), pointers.unflatten(2, (-1, channels)).flatten(1, 2)), 1
         )
@@ -134,7 +140,7 @@ class Sam2(nn.Module):
         logits: Float[Tensor, "B 1 H W"],
         score: Float[Tensor, "B 1"],
         binarize: Bool[Tensor, " B"],
-    ) -> Float[Tensor, "B c H//4 W//4"]:
+    ) -> Float[Tensor, "B c rows columns"]:
         """Encode masks as memories (reference-model §6.1).
 
         Args:
@@ -144,18 +150,25 @@ class Sam2(nn.Module):
             binarize: True for masks of prompted frames, which are thresholded.
 
         Returns:
-            Memory maps.
+            Memory maps, of the shape `config.memory_shape`.
         """
         visible = score[..., None, None] > 0
         logits = torch.where(visible, logits, torch.full_like(logits, NO_OBJECT))
         logits = F.interpolate(logits, scale_factor=STRIDE // MASK_STRIDE, mode="bilinear", align_corners=False)
         mask = torch.where(binarize[:, None, None, None], (logits > 0).to(logits.dtype), logits.sigmoid())
         memory = self.memory_encoder(features.stride16, mask * MASK_SCALE + MASK_BIAS)
-        if self.hidden is None:
-            return memory
-        return memory + torch.where(
-            visible, torch.zeros_like(self.hidden[..., None, None]), self.hidden[..., None, None]
-        )
+        if self.hidden is not None:
+            hidden = self.hidden[..., None, None]
+            memory = memory + torch.where(visible, torch.zeros_like(hidden), hidden)
+        return memory if self.perceiver is None else self.perceiver(memory)
+
+    def _memory_positions(self, height: int, width: int, like: Tensor) -> Float[Tensor, "tokens c"]:
+        """Return the position encodings of the tokens of a memory of `height` rows and `width` columns."""
+        config = self.config
+        if self.perceiver is None:
+            return compute_sine_encoding(height, width, config.memory_channels, like).flatten(1).mT
+        sizes = config.global_latents, config.latent_grid, config.memory_channels
+        return load_table(compute_latent_positions, sizes, like.dtype, like.device)
 
     def _encode_pointer_times(
         self, pointers: Float[Tensor, "B P C"], times: Float[Tensor, "B P"]
@@ -167,6 +180,15 @@ class Sam2(nn.Module):
             return pointers.new_zeros(batch, count * channels // width, width)
         encoding = self.pointer_times(compute_time_encoding(times, channels).to(pointers.dtype))
         return encoding.repeat_interleave(channels // width, dim=1)
+
+
+def _build_trunk(config: ModelConfig) -> Hiera | RepVit | Vit | EfficientNetLite:
+    """Build the trunk that a configuration names."""
+    if config.trunk == HIERA:
+        return Hiera(config)
+    if config.trunk in REPVIT_SCALES:
+        return RepVit(config)
+    return Vit(config) if config.trunk in VIT_SCALES else EfficientNetLite(config)
 
 
 def select_pointers(

@@ -1,4 +1,4 @@
-"""Trunk of the image encoder, a protocol: `Hiera` and `EfficientNetLite` implement it."""
+"""Trunk of the image encoder, a protocol: `Hiera`, `RepVit`, `Vit` and `EfficientNetLite` implement it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         Float[Tensor, "B C3 h3 w3"],
         Float[Tensor, "B C4 h4 w4"],
     ]
-    """Features of images at strides 4, 8, 16 and 32."""
+    """Features of images at strides 4, 8, 16 and 32. `Vit` has one map at stride 16 in their place."""
 
 
 class Trunk(Protocol):
@@ -25,6 +25,6 @@ class Trunk(Protocol):
     levels: Mapping[int, int]
     """Channels of the maps by stride, finest first."""
 
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> TrunkMaps:
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> TrunkMaps | tuple[Float[Tensor, "B C h w"]]:
         """Compute the maps of normalized images whose sides are multiples of the coarsest stride."""
         ...

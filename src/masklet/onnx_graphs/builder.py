@@ -176,9 +176,17 @@ class GraphBuilder:
     def unsqueeze(self, x: str, *axes: int) -> str:
         return self.op("Unsqueeze", x, self.constant(np.array(axes, np.int64)))
 
+    def shape(self, x: str, axis: int) -> str:
+        """Return the length of one axis, (1,) int64."""
+        return self.op("Shape", x, start=axis, end=axis + 1)
+
     def reduce_max(self, x: str, *axes: int) -> str:
         """Return the maximum over `axes`, which are removed."""
         return self.op("ReduceMax", x, self.constant(np.array(axes, np.int64)), keepdims=0)
+
+    def reduce_mean(self, x: str, *axes: int) -> str:
+        """Return the mean over `axes`, which are removed."""
+        return self.op("ReduceMean", x, self.constant(np.array(axes, np.int64)), keepdims=0)
 
     @property
     def precise_dtype(self) -> str:
@@ -260,12 +268,14 @@ class GraphBuilder:
         names = (f"{name}.layers.{index}" for index in count())
         return list(takewhile(lambda layer: f"{layer}.weight" in self.weights, names))
 
-    def attention(self, q: str, k: str, v: str, chunks: int = 1) -> str:
+    def attention(self, q: str, k: str, v: str, chunks: int = 1, bias: str = "") -> str:
         """Attend from scaled queries (…, N, c) to keys (…, c, M) and values (…, M, d).
 
-        Queries are processed in `chunks`, which limits the memory that the scores take.
+        Queries are processed in `chunks`, which limits the memory that the scores take. `bias` (…, M) is added to the
+        scores.
         """
-        parts = [self.matmul(self.softmax(self.matmul(part, k)), v) for part in self.split(q, chunks, axis=-2)]
+        scores = (self.matmul(part, k) for part in self.split(q, chunks, axis=-2))
+        parts = [self.matmul(self.softmax(self.add(part, bias) if bias else part), v) for part in scores]
         return self.concat(parts, axis=-2)
 
     def _project_quantized(self, x: str, matrix: NDArray[Any], name: str, quantization: Quantization) -> str:

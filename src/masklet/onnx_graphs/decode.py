@@ -30,10 +30,15 @@ class DecoderOutput(NamedTuple):
 
 
 def write_decode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
-    """Write `Sam2.decode`: features of one image or of N objects, and N prompts → masks, scores and pointers."""
+    """Write `Sam2.decode`: features of one image or of N objects, and N prompts → masks, scores and pointers.
+
+    Strides at which the network has no features have no input.
+    """
     (fine, medium, channels), side = config.feature_channels, input_size // STRIDE
-    stride4 = graph.input("stride4", ["pictures", fine, 4 * side, 4 * side])
-    stride8 = graph.input("stride8", ["pictures", medium, 2 * side, 2 * side])
+    finer = None
+    if config.high_resolution:
+        stride4 = graph.input("stride4", ["pictures", fine, 4 * side, 4 * side])
+        finer = graph.input("stride8", ["pictures", medium, 2 * side, 2 * side]), stride4
     stride16 = graph.input("stride16", ["seen", channels, side, side])
     points = graph.input("points", ["prompts", "points", 2], graph.precise_dtype)
     labels = graph.input("labels", ["prompts", "points"], "int64")
@@ -43,7 +48,7 @@ def write_decode(graph: GraphBuilder, config: ModelConfig, input_size: int) -> N
     image = graph.add(graph.to_tokens(stride16, channels, side), encode_mask(graph, mask, masked, side))
     transformer = TwoWayTransformer(graph, side, encode_grid(graph, side), _padding_scores(graph, present))
     prompts = encode_points(graph, points, labels, input_size)
-    output = decode_masks(transformer, image, prompts, (stride8, stride4))
+    output = decode_masks(transformer, image, prompts, finer)
     visible = graph.unsqueeze(graph.op("Greater", output.object_score, graph.constant(0.0)), 2)
     pointers = graph.where(visible, graph.mlp(output.tokens, "pointer_head"), graph.weight("no_pointer"))
     shape: Dimensions = ["prompts", NUM_MASKS, 4 * side, 4 * side]
@@ -59,21 +64,23 @@ def _padding_scores(graph: GraphBuilder, present: str) -> str:
     return graph.unsqueeze(graph.op("Pad", bias, graph.constant(np.array([0, NUM_LEARNED_TOKENS, 0, 0]))), 1, 2)
 
 
-def decode_masks(transformer: TwoWayTransformer, image: str, prompts: str, features: tuple[str, str]) -> DecoderOutput:
+def decode_masks(
+    transformer: TwoWayTransformer, image: str, prompts: str, features: tuple[str, str] | None
+) -> DecoderOutput:
     """Decode prompt tokens into masks.
 
     Args:
         transformer: The two-way transformer.
         image: Features with encoded masks added, (1 or N, side², C).
         prompts: Prompt tokens (N, P, C).
-        features: Features at strides 8 and 4.
+        features: Features at strides 8 and 4. None: the network has none.
 
     Returns:
         Masks, scores and mask tokens.
     """
     graph, names = transformer.graph, ("object_token", "iou_token", "mask_tokens")
     learned = np.concatenate([graph.array(f"mask_decoder.{name}") for name in names])
-    count = graph.op("Shape", prompts, start=0, end=1)
+    count = graph.shape(prompts, 0)
     shape = graph.concat([count, graph.constant(np.array(learned.shape))], axis=0)
     repeated = graph.op("Expand", graph.constant(learned, "mask_decoder.learned"), shape)
     tokens, image = transformer.run(graph.concat([repeated, prompts], axis=1), image)
@@ -210,21 +217,20 @@ def _compute_mask_weights(graph: GraphBuilder, tokens: str) -> str:
     return graph.transpose(x, 1, 0, 2)
 
 
-def _compute_logits(graph: GraphBuilder, image: str, features: tuple[str, str], weights: str, side: int) -> str:
+def _compute_logits(graph: GraphBuilder, image: str, features: tuple[str, str] | None, weights: str, side: int) -> str:
     """Upsample pixels (N, side², C) twice, adding features, and multiply by `weights`: (N, 4, 4 · side, 4 · side).
 
     Rows that are 4 apart are computed together, so that no large tensor has to be transposed.
     """
     width = len(graph.array("mask_decoder.upscale_norm.weight"))
-    halves, rows = _upsample_rows(graph, image, "upscale1"), []
-    for half, feature in zip(halves, _split_rows(graph, features[0], side, 2, width), strict=True):
-        x = graph.add(graph.reshape(half, 0, -1, width), feature)
-        x = graph.gelu(graph.layer_norm(x, "mask_decoder.upscale_norm"))
-        rows += [graph.reshape(quarter, 0, -1, width // 2) for quarter in _upsample_rows(graph, x, "upscale2")]
+    halves = [graph.reshape(half, 0, -1, width) for half in _upsample_rows(graph, image, "upscale1")]
+    rows = []
+    for x in halves if features is None else _add_rows(graph, halves, features[0], side, width):
+        normed = graph.gelu(graph.layer_norm(x, "mask_decoder.upscale_norm"))
+        rows += [graph.reshape(quarter, 0, -1, width // 2) for quarter in _upsample_rows(graph, normed, "upscale2")]
     parts = []
-    for row, feature in zip(rows, _split_rows(graph, features[1], side, 4, width // 2), strict=True):
-        pixels = graph.gelu(graph.add(row, feature))
-        logits = graph.matmul(weights, graph.transpose(pixels, 0, 2, 1))
+    for x in rows if features is None else _add_rows(graph, rows, features[1], side, width // 2):
+        logits = graph.matmul(weights, graph.transpose(graph.gelu(x), 0, 2, 1))
         parts.append(graph.reshape(logits, 0, NUM_MASKS, side, 1, 4 * side))
     return graph.reshape(graph.concat(parts, axis=3), 0, NUM_MASKS, 4 * side, 4 * side)
 
@@ -243,7 +249,12 @@ def _upsample_rows(graph: GraphBuilder, x: str, name: str) -> list[str]:
     ]
 
 
-def _split_rows(graph: GraphBuilder, features: str, side: int, scale: int, channels: int) -> list[str]:
-    """Split features (B, C, scale · side, scale · side) by row into pixels: rows 0, scale, 2 · scale, … come first."""
+def _add_rows(graph: GraphBuilder, rows: list[str], features: str, side: int, channels: int) -> list[str]:
+    """Add features (B, C, scale · side, scale · side) to `scale` parts of the pixels.
+
+    The first part has rows 0, scale, 2 · scale, …
+    """
+    scale = len(rows)
     lines = graph.reshape(graph.transpose(features, 0, 2, 3, 1), 0, side, scale, scale * side * channels)
-    return [graph.reshape(part, 0, -1, channels) for part in graph.split(lines, scale, axis=2)]
+    parts = (graph.reshape(part, 0, -1, channels) for part in graph.split(lines, scale, axis=2))
+    return [graph.add(row, part) for row, part in zip(rows, parts, strict=True)]

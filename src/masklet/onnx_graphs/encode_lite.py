@@ -10,26 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.backend import GRAY, Features
-from masklet.config import COARSEST_STRIDE, MASK_STRIDE, POSITION_WAVES, STRIDE, MBConvConfig, ModelConfig
+from masklet.config import MASK_STRIDE, POSITION_WAVES, MBConvConfig, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
+from masklet.onnx_graphs.neck import apply_matrix, join_coarse_levels, merge_lateral
 from masklet.position_tables import compute_position_waves
 
 QUANTIZED_STRIDE = 32  # the finest of the blocks that int8 quantizes
 
 
-def encode_with_lite(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features:
+def encode_with_lite(graph: GraphBuilder, config: ModelConfig, input_size: int, images: str) -> Features[str]:
     """Encode `images` (B, 3, S, S) as features, each (B, C, h, w)."""
     first, second, third, fourth = _encode_trunk(graph, config, images)
-    coarse, half, channels = input_size // STRIDE, input_size // COARSEST_STRIDE, config.channels
-    level = graph.reshape(graph.conv(third, "neck.laterals.2"), -1, channels, half, 2, half, 2)
-    deeper = graph.reshape(graph.conv(fourth, "neck.laterals.3"), -1, channels, half, 1, half, 1)
-    both = graph.reshape(graph.add(level, deeper), -1, channels, coarse, coarse)  # nearest-neighbor upsampling
-    matrix, offset = _merge_lateral(graph, 0, "stride4")
-    stride4 = _apply_matrix(graph, first, matrix[:, :-POSITION_WAVES], offset, "neck.stride4")
+    matrix, offset = merge_lateral(graph, 0, "stride4")
+    stride4 = apply_matrix(graph, first, matrix[:, :-POSITION_WAVES], offset, "neck.stride4")
     waves = compute_position_waves(input_size // MASK_STRIDE, input_size // MASK_STRIDE)
     stride4 = graph.add(stride4, _project_waves(graph, matrix[:, -POSITION_WAVES:], waves))
-    stride8 = _apply_matrix(graph, second, *_merge_lateral(graph, 1, "stride8"), "neck.stride8")
-    return Features(stride4, stride8, both)
+    stride8 = apply_matrix(graph, second, *merge_lateral(graph, 1, "stride8"), "neck.stride8")
+    return Features(stride4, stride8, join_coarse_levels(graph, config, input_size, (third, fourth)))
 
 
 def _encode_trunk(graph: GraphBuilder, config: ModelConfig, images: str) -> list[str]:
@@ -78,20 +75,6 @@ def _convolve(graph: GraphBuilder, x: str, name: str, kernel: int, stride: int, 
 
 def _relu6(graph: GraphBuilder, x: str) -> str:
     return graph.op("Clip", x, graph.constant(0.0), graph.constant(6.0))
-
-
-def _merge_lateral(graph: GraphBuilder, level: int, last: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Merge two layers of the neck into one matrix and offset."""
-    inner, outer = (graph.array(f"neck.{name}.weight")[..., 0, 0] for name in (f"laterals.{level}", last))
-    return outer @ inner, outer @ graph.array(f"neck.laterals.{level}.bias") + graph.array(f"neck.{last}.bias")
-
-
-def _apply_matrix(
-    graph: GraphBuilder, x: str, matrix: NDArray[np.float64], offset: NDArray[np.float64], name: str
-) -> str:
-    """Apply a matrix (out, C) to the channels of a map."""
-    weight, bias = graph.constant(matrix[..., None, None], f"{name}.matrix"), graph.constant(offset, f"{name}.offset")
-    return graph.op("Conv", x, weight, bias, name=name)
 
 
 def _project_waves(graph: GraphBuilder, matrix: NDArray[np.float64], waves: NDArray[np.float64]) -> str:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD
-from masklet.config import HIERA, MASK_STRIDE, TRUNKS, ModelConfig, check_input_size
+from masklet.config import MASK_STRIDE, TRUNKS, ModelConfig, check_input_size
 from masklet.errors import CheckpointError, InputNotFound
 from masklet.files.hashing import sha256
 from masklet.files.names import check_name
@@ -26,6 +26,7 @@ MANIFEST_NAME, TABLES_NAME = "manifest.json", "tables.safetensors"
 FORMAT = "masklet-onnx-1"
 _MAX_BYTES = 1 << 20  # of the manifest, and of the tables
 _EXAMPLE_CONFIG = ModelConfig("", 1, 1, (1, 1, 1, 1), ())
+_LATER_FIELDS = ("trunk", "high_resolution", "latent_grid", "global_latents", "memory_pooling")  # with defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,10 @@ def open_folder(path: Path) -> ExportedFolder:
         values = json.loads(content)
         if values["format"] != FORMAT:
             raise ValueError(f"it is of format {values['format']!r}, not {FORMAT!r}")
+        config = _config_from_json(values["model"])
         manifest = Manifest(
-            config=_config_from_json(values["model"]),
-            input_size=check_input_size(values["size"]),
+            config=config,
+            input_size=check_input_size(values["size"], config),
             precision=_check_precision(values["precision"]),
             identity=str(values["identity"]),
             graphs={
@@ -156,11 +158,13 @@ def _config_to_json(config: ModelConfig) -> dict[str, Any]:
 
 
 def _config_from_json(values: Mapping[str, Any]) -> ModelConfig:
-    """Return the configuration with these fields; lists become tuples. Older manifests state no trunk."""
+    """Return the configuration with these fields; lists become tuples. Older manifests state no later fields."""
+    example = _config_to_json(_EXAMPLE_CONFIG)
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in {"trunk": HIERA, **values}.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in {**{name: example[name] for name in _LATER_FIELDS}, **values}.items()
     }
-    types = {name: type(value) for name, value in _config_to_json(_EXAMPLE_CONFIG).items()}
+    types = {name: type(value) for name, value in example.items()}
     if fields.keys() != types.keys() or any(type(fields[name]) is not kind for name, kind in types.items()):
         raise ValueError("the fields of the model are incomplete, unknown or of the wrong type")
     if fields["trunk"] not in TRUNKS:

@@ -1,4 +1,4 @@
-"""Graph `memorize`: features and a mask → a memory map (reference-model §6.1)."""
+"""Graph `memorize`: features and a mask → a memory map (reference-model §6.1), or the latents of EdgeTAM."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import numpy as np
 from masklet.backend import MASK_BIAS, MASK_SCALE, NO_OBJECT
 from masklet.config import FUSER_BLOCKS, MASK_STRIDE, STRIDE, ModelConfig
 from masklet.onnx_graphs.builder import GraphBuilder
+from masklet.onnx_graphs.perceiver import compute_latents
 
 
 def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) -> None:
     """Write `Sam2.memorize`: raw features of one image or of N objects, N low-res logits and scores → `memories`."""
-    channels, width, side = config.channels, config.memory_channels, input_size // STRIDE
+    channels, side = config.channels, input_size // STRIDE
     stride16 = graph.input("stride16", ["pictures", channels, side, side])
     logits = graph.input("logits", ["objects", 1, 4 * side, 4 * side], graph.precise_dtype)
     score = graph.input("score", ["objects", 1], graph.precise_dtype)
@@ -26,7 +27,9 @@ def write_memorize(graph: GraphBuilder, config: ModelConfig, input_size: int) ->
     if config.occlusion:
         hidden = graph.constant(graph.array("hidden")[..., None, None], "hidden")
         memories = graph.add(memories, graph.where(visible, graph.constant(0.0), hidden))
-    graph.output("memories", memories, ["objects", width, side, side])
+    if config.latent_grid:
+        memories = compute_latents(graph, config, memories, side)
+    graph.output("memories", memories, ["objects", *config.memory_shape(input_size)])
 
 
 def _encode_mask(graph: GraphBuilder, logits: str, binarize: str) -> str:

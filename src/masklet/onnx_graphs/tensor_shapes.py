@@ -16,7 +16,13 @@ from masklet.config import (
     NUM_LABELS,
     NUM_MASKS,
     PATCH_SIZE,
+    PERCEIVER_LAYERS,
+    REPVIT_SCALES,
+    STRIDE,
+    VIT_POSITIONS,
+    VIT_SCALES,
     ModelConfig,
+    RepVitBlockConfig,
 )
 
 Shape = tuple[int, ...]
@@ -25,8 +31,15 @@ Entry = tuple[str, Shape]
 
 def list_tensor_shapes(config: ModelConfig) -> dict[str, Shape]:
     """List every entry of the network's state dict (reference-model §9)."""
-    trunk = _hiera(config) if config.trunk == HIERA else _efficientnet_lite(config)
-    return dict([*trunk, *_neck(config), *_prompts(config), *_decoder(config), *_memory(config)])
+    trunk, neck = _efficientnet_lite, _neck
+    if config.trunk == HIERA:
+        trunk = _hiera
+    elif config.trunk in REPVIT_SCALES:
+        trunk = _repvit
+    elif config.trunk in VIT_SCALES:
+        trunk, neck = _vit, _plain_neck
+    parts = (trunk, neck, _prompts, _decoder, _memory, _perceiver)
+    return dict(entry for part in parts for entry in part(config))
 
 
 def _layer(name: str, out: int, *inner: int) -> Iterator[Entry]:
@@ -57,6 +70,17 @@ def _hiera(config: ModelConfig) -> Iterator[Entry]:
     yield "trunk.positions", (1, width, background, background)
     yield "trunk.window_positions", (1, width, tile, tile)
     yield from _layer("trunk.patches", width, 3, PATCH_SIZE, PATCH_SIZE)
+    yield from _attention_blocks(config)
+
+
+def _vit(config: ModelConfig) -> Iterator[Entry]:
+    width = config.levels[STRIDE]
+    yield "trunk.positions", (1, 1 + VIT_POSITIONS**2, width)
+    yield from _layer("trunk.patches", width, 3, STRIDE, STRIDE)
+    yield from _attention_blocks(config)
+
+
+def _attention_blocks(config: ModelConfig) -> Iterator[Entry]:
     for block in config.blocks:
         name = block.name
         yield from _norm(f"{name}.norm1", block.channels)
@@ -67,6 +91,33 @@ def _hiera(config: ModelConfig) -> Iterator[Entry]:
         yield from _layer(f"{name}.mlp.down", block.out, 4 * block.out)
         if block.pools:
             yield from _layer(f"{name}.shortcut", block.out, block.channels)
+
+
+def _repvit(config: ModelConfig) -> Iterator[Entry]:
+    width = config.levels[MASK_STRIDE]
+    yield from _layer("trunk.stem1", width // 2, 3, 3, 3)
+    yield from _layer("trunk.stem2", width, width // 2, 3, 3)
+    for stage in config.repvit_stages:
+        if stage.before is not None:
+            yield from _repvit_block(stage.before)
+            yield from _layer(f"{stage.name}.spatial", stage.channels, 1, 3, 3)
+            yield from _layer(f"{stage.name}.channel", stage.out, stage.channels, 1, 1)
+            yield from _channel_mlp(stage.name, stage.out)
+        for block in stage.blocks:
+            yield from _repvit_block(block)
+
+
+def _repvit_block(block: RepVitBlockConfig) -> Iterator[Entry]:
+    yield from _layer(f"{block.name}.mixer", block.channels, 1, 3, 3)
+    if block.squeezed:
+        yield from _layer(f"{block.name}.squeeze", block.squeezed, block.channels, 1, 1)
+        yield from _layer(f"{block.name}.excite", block.channels, block.squeezed, 1, 1)
+    yield from _channel_mlp(block.name, block.channels)
+
+
+def _channel_mlp(name: str, channels: int) -> Iterator[Entry]:
+    yield from _layer(f"{name}.up", 2 * channels, channels, 1, 1)
+    yield from _layer(f"{name}.down", channels, 2 * channels, 1, 1)
 
 
 def _efficientnet_lite(config: ModelConfig) -> Iterator[Entry]:
@@ -87,6 +138,14 @@ def _neck(config: ModelConfig) -> Iterator[Entry]:
     yield from _layer("neck.stride8", medium, channels, 1, 1)
 
 
+def _plain_neck(config: ModelConfig) -> Iterator[Entry]:
+    channels = config.channels
+    yield "neck.project.weight", (channels, config.levels[STRIDE], 1, 1)
+    yield from _norm("neck.norm1", channels)
+    yield "neck.smooth.weight", (channels, channels, 3, 3)
+    yield from _norm("neck.norm2", channels)
+
+
 def _prompts(config: ModelConfig) -> Iterator[Entry]:
     name, channels = "prompt_encoder", config.channels
     yield f"{name}.fourier.gaussian", (2, channels // 2)
@@ -100,7 +159,7 @@ def _prompts(config: ModelConfig) -> Iterator[Entry]:
 
 
 def _decoder(config: ModelConfig) -> Iterator[Entry]:
-    name, (fine, medium, channels) = "mask_decoder", config.feature_channels
+    name, channels, (fine, medium) = "mask_decoder", config.channels, config.upscaled_channels
     for token, count in (("object_token", 1), ("iou_token", 1), ("mask_tokens", NUM_MASKS)):
         yield f"{name}.{token}", (count, channels)
     for index in range(DECODER_LAYERS):
@@ -147,6 +206,35 @@ def _memory(config: ModelConfig) -> Iterator[Entry]:
         yield "hidden", (1, width)
     if config.pointer_times:
         yield from _layer("pointer_times", width, channels)
+
+
+def _perceiver(config: ModelConfig) -> Iterator[Entry]:
+    if not config.latent_grid:
+        return
+    name, width = "perceiver", config.memory_channels
+    yield f"{name}.latents", (config.global_latents, width)
+    yield f"{name}.patch_latents", (config.latent_grid**2, width)
+    for index in range(PERCEIVER_LAYERS):
+        layer = f"{name}.layers.{index}"
+        yield from _norm(f"{layer}.norm1", width)
+        yield from _norm(f"{layer}.norm_context", width)
+        yield from _latent_attention(f"{layer}.to_context", width)
+        yield from _latent_mlp(f"{layer}.mlp1", width)
+        yield from _norm(f"{layer}.norm2", width)
+        yield from _latent_attention(f"{layer}.self_attention", width)
+        yield from _latent_mlp(f"{layer}.mlp2", width)
+    yield from _norm(f"{name}.norm", width)
+
+
+def _latent_attention(name: str, width: int) -> Iterator[Entry]:
+    for projection, count in (("q", 1), ("kv", 2), ("out", 1)):
+        yield f"{name}.{projection}.weight", (count * width, width)
+
+
+def _latent_mlp(name: str, width: int) -> Iterator[Entry]:
+    yield from _norm(f"{name}.norm", width)
+    yield f"{name}.up.weight", (4 * width, width)
+    yield f"{name}.down.weight", (width, 4 * width)
 
 
 def _encoder(channels: int, width: int) -> Iterator[Entry]:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from masklet.backend import Backend
 from masklet.checkpoints.checksum import CHECKSUM_KEY, compute_checksum
-from masklet.config import MASK_STRIDE, STRIDE
+from masklet.config import MASK_STRIDE
 from masklet.errors import CheckpointError, InputNotFound, StateError
 from masklet.files.open_input import open_input
 from masklet.masks.crop import Crop
@@ -136,13 +136,13 @@ class _Shapes:
     """Shapes of the arrays that a backend stores. Those of the networks' arrays are known on real runtimes only."""
 
     def __init__(self, backend: Backend, size: tuple[int, int] | None) -> None:
-        side, coarse, config = backend.input_size // MASK_STRIDE, backend.input_size // STRIDE, backend.config
+        side, config = backend.input_size // MASK_STRIDE, backend.config
         self._size = size
         self._decoded: list[tuple[int, ...] | None] = [(1, 1, side, side), (1, 1), (1, 1), None]
         self._memory: list[tuple[int, ...] | None] = [None, None]
         if backend.runtime in ("torch", "onnx"):
             self._decoded[3] = 1, config.channels
-            self._memory = [(1, config.memory_channels, coarse, coarse), (1, config.channels)]
+            self._memory = [(1, *config.memory_shape(backend.input_size)), (1, config.channels)]
 
     def check_result(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Check a packed `ObjectResult`: a decoded mask, numbers, and further decoded masks."""

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from masklet.model.efficientnet_lite import EfficientNetLite, MBConv
 from masklet.model.hiera import Hiera, HieraBlock
+from masklet.model.vit import Vit
 
 
-def add_drop_path(trunk: Hiera | EfficientNetLite, max_probability: float) -> None:
+def add_drop_path(trunk: Hiera | Vit | EfficientNetLite, max_probability: float) -> None:
     """Leave out blocks in training mode, with a probability that grows with depth up to `max_probability`.
 
     Blocks are drawn separately for each image of a batch. The remaining residuals are scaled to keep their mean.
@@ -18,9 +19,9 @@ def add_drop_path(trunk: Hiera | EfficientNetLite, max_probability: float) -> No
     """
     last = max(1, len(trunk.blocks) - 1)
     for index, block in enumerate(trunk.blocks):
-        if isinstance(trunk, Hiera):
-            assert isinstance(block, HieraBlock)
-            can_be_left_out = block.shortcut is None and index > trunk.stage_ends[1]
+        if isinstance(block, HieraBlock):
+            in_tiles = isinstance(trunk, Hiera) and index <= trunk.stage_ends[1]
+            can_be_left_out = block.shortcut is None and not in_tiles
         else:
             assert isinstance(block, MBConv)
             can_be_left_out = block.is_residual

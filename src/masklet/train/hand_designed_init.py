@@ -26,6 +26,7 @@ from masklet.model.layers import MLP
 from masklet.model.mask_decoder import MaskDecoder, TwoWayLayer
 from masklet.model.memory_attention import MemoryAttentionLayer
 from masklet.model.memory_encoder import MemoryEncoder
+from masklet.model.neck import Neck
 from masklet.model.prompt_encoder import PromptEncoder
 from masklet.model.rope import RotaryAttention
 from masklet.model.sam2 import Sam2
@@ -113,8 +114,8 @@ def init_position_waves(model: Sam2) -> None:
     Mask logits are weighted sums of these features. Without waves, the position of a prompt could change masks
     only by cells of 16 pixels.
     """
-    trunk, finest = model.trunk, model.neck.stride4
-    lateral = _of_type(model.neck.laterals, nn.Conv2d)[0]
+    trunk, neck = model.trunk, _get_pyramid(model)
+    finest, lateral = neck.stride4, _of_type(neck.laterals, nn.Conv2d)[0]
     if isinstance(trunk, Hiera):
         count = _init_position_table(trunk, lateral)
     else:
@@ -144,7 +145,7 @@ def init_pretrained_laterals(model: Sam2) -> None:
 
     The decoder needs features with values around one or less, or the prompts have no effect (docs/log.md).
     """
-    laterals = _of_type(model.neck.laterals, nn.Conv2d)
+    laterals = _of_type(_get_pyramid(model).laterals, nn.Conv2d)
     for lateral, scale in zip(laterals, PRETRAINED_SCALES, strict=True):
         lateral.weight /= scale
     laterals[0].weight[:, -POSITION_WAVES:] *= PRETRAINED_SCALES[0]  # waves are not part of the pretrained maps
@@ -153,7 +154,7 @@ def init_pretrained_laterals(model: Sam2) -> None:
 @torch.no_grad()
 def init_mask_channels(model: Sam2) -> None:
     """Carry masks of prompts and of the memory through the networks to the output."""
-    for lateral in model.neck.laterals[2:]:
+    for lateral in _get_pyramid(model).laterals[2:]:
         _zero_channels(lateral)
     _init_mask_prompts(model.prompt_encoder)
     _init_memory_encoder(model.memory_encoder)
@@ -181,6 +182,12 @@ def init_click_response(model: Sam2, generator: Generator) -> None:
         attention.out.weight[:MASK_CHANNELS, firsts] = CLICK_GAIN / attention.heads
         attention.out.bias[:MASK_CHANNELS] = -BACKGROUND_FRACTION * CLICK_GAIN
     _bias(_last_linear(model.mask_decoder.object_head))[:] = OBJECT_SCORE_BIAS
+
+
+def _get_pyramid(model: Sam2) -> Neck:
+    """Return the neck of a network that can be initialized, whose trunk is Hiera or EfficientNet-Lite."""
+    assert isinstance(model.neck, Neck)
+    return model.neck
 
 
 def _position_waves(side: int) -> list[Tensor]:

@@ -8,8 +8,10 @@ import torch
 
 from masklet.checkpoints import key_names, read_tensors
 from masklet.checkpoints.hub import find_or_pull
-from masklet.config import CONFIGS, HIERA, ModelConfig
+from masklet.checkpoints.weights import read_merged
+from masklet.config import CONFIGS, HIERA, LITE_SCALES, REPVIT_SCALES, VIT_SCALES, ModelConfig
 from masklet.errors import SettingsError
+from masklet.model.repvit import RepVit
 from masklet.model.sam2 import Sam2
 from masklet.train.drop_path import add_drop_path
 from masklet.train.hand_designed_init import init_pretrained_laterals
@@ -22,25 +24,23 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
     """Build the network of the settings, in training mode, with gradients only for trained parameters.
 
     Raises:
-        SettingsError: A prefix in `trainable` fits no parameter, or the trunk has no attention for `lora_rank`.
+        SettingsError: A prefix in `trainable` fits no parameter, or a setting does not fit the trunk.
         CheckpointError: The initial weights or the initial trunk do not fit the model.
     """
     config = CONFIGS[settings.model]
-    if settings.lora_rank and config.trunk != HIERA:
-        message = f"lora_rank must be 0 for {config.name}: its trunk {config.trunk} has no attention to update"
-        raise SettingsError("bad-settings", message)
+    _check_trunk(settings, config)
     if settings.initial_weights:
         model = load_network(settings.initial_weights, config)
     else:
         model = create_model(config, settings.seed)
     if settings.initial_trunk:
         _load_trunk(model, Path(settings.initial_trunk))
-        if not settings.initial_weights and config.trunk != HIERA:
+        if not settings.initial_weights and config.trunk in LITE_SCALES:
             init_pretrained_laterals(model)
     model.to(device)
     if settings.lora_rank:
         add_low_rank(model, settings.lora_rank)
-    if settings.drop_path:
+    if settings.drop_path and not isinstance(model.trunk, RepVit):
         add_drop_path(model.trunk, settings.drop_path)
     _require_gradients(model, settings)
     if settings.compile:
@@ -48,9 +48,22 @@ def build_network(settings: Settings, device: torch.device) -> Sam2:
     return model.train()
 
 
+def _check_trunk(settings: Settings, config: ModelConfig) -> None:
+    """Check the settings that not every trunk has. Raises `SettingsError` (`bad-settings`)."""
+    problem = ""
+    if settings.lora_rank and config.trunk not in (HIERA, *VIT_SCALES):
+        problem = f"lora_rank must be 0 for {config.name}: its trunk {config.trunk} has no attention to update"
+    elif settings.drop_path and config.trunk in REPVIT_SCALES:
+        problem = f"drop_path must be 0 for {config.name}: the blocks of {config.trunk} contain their residuals"
+    elif not settings.initial_weights and config.trunk in (*REPVIT_SCALES, *VIT_SCALES):
+        problem = f"initial_weights must name a checkpoint of {config.name}: it is trained from released weights only"
+    if problem:
+        raise SettingsError("bad-settings", problem)
+
+
 def load_network(name: str, config: ModelConfig) -> Sam2:
     """Load a network from a checkpoint file or by a model's name."""
-    tensors = key_names.to_masklet(read_tensors(find_or_pull(name)))
+    tensors = key_names.to_masklet(read_merged(find_or_pull(name)).tensors)
     model = Sam2(config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     key_names.check_entries({key: value.shape for key, value in tensors.items()}, expected, config)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from masklet.train.settings import Settings
 
 MEMORY_PREFIXES = (
-    *("memory_attention", "memory_encoder", "slots"),
+    *("memory_attention", "memory_encoder", "perceiver", "slots"),
     *("pointer_head", "pointer_times", "hidden", "no_pointer"),
 )
 MUON_PREFIXES = ("trunk.blocks.", "mask_decoder.transformer.")  # linear layers below these names can use Muon
@@ -89,8 +89,9 @@ def learning_rate_factor(model: nn.Module, name: str, settings: Settings) -> flo
         return 1.0
     if name.startswith(("trunk.positions", "trunk.window_positions")):
         return settings.trunk_rate_factor
-    depth = sum(1 for _ in model.get_submodule("trunk.blocks").children())
-    layer = int(name.split(".")[2]) + 1 if name.startswith("trunk.blocks.") else 0
+    layers = "trunk.blocks" if hasattr(model.get_submodule("trunk"), "blocks") else "trunk.stages"  # of RepViT
+    depth = sum(1 for _ in model.get_submodule(layers).children())
+    layer = int(name.split(".")[2]) + 1 if name.startswith(f"{layers}.") else 0
     return float(settings.trunk_rate_factor * settings.layer_decay ** (depth + 1 - layer))
 
 

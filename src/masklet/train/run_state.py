@@ -123,7 +123,8 @@ def _are_alike(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> b
 def save_weights(path: Path, model: Sam2, *, half: bool = False) -> None:
     """Write the model's weights for `masklet.load`, in float32, or in float16 with `half`."""
     dtype = torch.float16 if half else torch.float32
-    write_tensors(path, {name: value.to("cpu", dtype).numpy() for name, value in fold_weights(model).items()})
+    weights = {name: value.to("cpu", dtype).numpy() for name, value in fold_weights(model).items()}
+    write_tensors(path, weights, {"format": "pt", "config": model.config.name})
 
 
 def _strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

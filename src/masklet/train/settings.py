@@ -127,7 +127,7 @@ class Settings:
         if self.precision not in ("float32", "bfloat16"):
             raise SettingsError("bad-settings", f"precision must be float32 or bfloat16, got {self.precision!r}")
         for size in self.input_sizes:
-            check_input_size(size)
+            check_input_size(size, CONFIGS[self.model])
         for path in (self.initial_weights, self.initial_trunk):
             if path != replace_surrogates(path):  # TOML has no escapes of them
                 raise SettingsError("bad-settings", f"{path} is not a name in UTF-8, as settings need it; rename it")

@@ -207,17 +207,17 @@ class OnnxBackend(Backend[Array]):
             score=np.concatenate([to_numpy(result.object_score) for result in decoded]),
             binarize=np.array(prompted, bool),
         )["memories"]
-        side = self.input_size // STRIDE
-        _check_shape("memories", maps, len(prompted), self.config.memory_channels, side, side)
+        _check_shape("memories", maps, len(prompted), *self.config.memory_shape(self.input_size))
         return arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
 
     def _encode_image(self, image: UInt8[NDArray[np.uint8], "H W 3"]) -> Features[Array]:
         outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
-        features = Features(*(outputs[name] for name in Features._fields))
-        levels = zip(Features._fields, features, STRIDES, self.config.feature_channels, strict=True)
-        for name, level, stride, channels in levels:
-            _check_shape(name, level, 1, channels, self.input_size // stride, self.input_size // stride)
-        return features
+        levels = []
+        for name, stride, channels in zip(Features._fields, STRIDES, self.config.feature_channels, strict=True):
+            shape = (1, channels, self.input_size // stride, self.input_size // stride)
+            levels.append(outputs[name] if channels else np.zeros(shape, np.float32))
+            _check_shape(name, levels[-1], *shape)
+        return Features(*levels)
 
     def _attend_group(self, features: Features[Array], recalls: Sequence[Recall[Array]]) -> Array:
         """Attend for objects of one group: (N, C, h, w), or (1, C, h, w) without memories."""

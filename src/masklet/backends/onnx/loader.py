@@ -95,11 +95,11 @@ def build(
         raise SettingsError("bad-dtype", f"without PyTorch dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     shapes = {name: value.shape for name, value in tensors.items()}
     key_names.check_entries(shapes, list_tensor_shapes(config), config)
-    side, parsed = check_input_size(input_size or config.input_size), parse_device(device)
+    side, parsed = check_input_size(input_size or config.input_size, config), parse_device(device)
     model = ExportedModel(config, tensors, side)
     graphs = {
         name: Session(name, partial(write_graph, name, model, dtype or "float32"), parsed) for name in GRAPH_WRITERS
     }
     runtime_info = RuntimeInfo(str(parsed), dtype or "float32")
-    identity = key_names.compute_identity(tensors)
+    identity = key_names.compute_identity(tensors, config.memory_pooling)
     return OnnxBackend(config, side, identity, graphs, extract_tables(tensors), runtime_info)
