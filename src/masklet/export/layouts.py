@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,8 +71,9 @@ def _write_ailia(model: ExportedModel) -> dict[str, bytes]:
         "no_mem_pos_enc": "no_memory_position",
         "no_obj_ptr": "no_pointer",
     }
-    archive, arrays = io.BytesIO(), {theirs: model.tensors[ours] for theirs, ours in keys.items()}
-    np.savez(archive, **{f"v{config.release}_{name}_{key}": value for key, value in arrays.items()})
+    archive = io.BytesIO()
+    arrays: dict[str, Any] = {f"v{config.release}_{name}_{key}": model.tensors[ours] for key, ours in keys.items()}
+    np.savez(archive, **arrays)
     files = {f"{part}_{name}{release}.onnx": content for part, content in graphs.items()}
     return files | {"pretrained_weights.npz": archive.getvalue()}
 
