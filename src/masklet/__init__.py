@@ -1,4 +1,4 @@
-"""Promptable segmentation of images and videos with SAM 2 and 2.1.
+"""Promptable segmentation of images and videos with SAM 2, SAM 2.1, EdgeTAM and EfficientTAM.
 
 Names are loaded on first use, so that importing the package loads no runtime and no image library.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AnnotatedClip": "datasets.dataset",
