@@ -10,14 +10,13 @@ from PIL import Image
 
 if len(sys.argv) != 6:
     sys.exit(__doc__)
-folder, image, x, y, mask = Path(sys.argv[1]), Image.open(sys.argv[2]), *sys.argv[3:6]
+folder, image, x, y, mask = Path(sys.argv[1]), Image.open(sys.argv[2]), *sys.argv[3:]
 manifest = json.loads((folder / "manifest.json").read_text())
 
 
 def run_graph(name: str, inputs: dict) -> dict:
     session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    return {output.name: x for output, x in zip(session.get_outputs(), session.run(None, inputs), strict=True)}
 
 
 def read_table(name: str) -> np.ndarray:  # safetensors: the length of the header, a JSON header, the values

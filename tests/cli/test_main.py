@@ -180,7 +180,7 @@ def test_a_signal_ends_a_download_and_keeps_the_finished_part(own_home: Path, nu
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
         running.send_signal(number)
-        _, err = running.communicate(timeout=10)
+        _, err = running.communicate(timeout=120)
     assert running.returncode == status and "Traceback" not in err
     assert ("masklet: interrupted" in err) == (number == signal.SIGINT)
     assert part.stat().st_size > 0 and not get_release_path(release).exists()

@@ -188,7 +188,7 @@ def test_a_camera_has_its_own_page(
         with visitor.connect("/live/1/ws") as client:
             assert ask(client, "hello")["can_record"] is True
             assert ask(client, "record", on=True)["reply"]
-            while not isinstance(message := client.recv(timeout=5), bytes) or not unpack(message)[0]["recording"]:
+            while not isinstance(message := client.recv(timeout=60), bytes) or not unpack(message)[0]["recording"]:
                 pass
         with pytest.raises(InvalidStatus), visitor.connect("/live/2/ws"):
             pass

@@ -46,7 +46,7 @@ def test_a_waiting_process_gets_the_lock_when_its_holder_has_ended(tmp_path: Pat
     process = start_holder(tmp_path / "lock", 0.5)
     with Lock(tmp_path / "lock", wait=True), pytest.raises(StateError):
         Lock(tmp_path / "lock")
-    assert process.wait(10) == 9
+    assert process.wait(120) == 9
     process.communicate()
 
 

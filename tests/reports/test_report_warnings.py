@@ -263,7 +263,7 @@ def test_automatic_tracking_does_not_report_objects_that_leave(
 
 
 def test_p1_4_segment_warns_of_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["segment", str(EXAMPLES / "cat.jpg"), "--negative", "10,10", "--out", str(tmp_path / "out")]
+    words = ["segment", str(EXAMPLES / "cat.jpg"), "--point", "225,5", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("masklet: warning: object 1 has a score of 0.")]

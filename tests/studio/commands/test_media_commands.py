@@ -102,7 +102,7 @@ def test_no_change_is_sent_before_lanes_that_lack_it(session: Session) -> None:
 def encoded_frames(session: Session) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     places = [(VIDEO, frame) for frame in range(FRAMES)] + [(medium, 0) for medium in (FIRST, SECOND, OTHER)]
-    session.studio._engine.submit(LAST, lambda model: found.update(p for p in places if model.is_encoded(*p))).wait(5)
+    session.studio._engine.submit(LAST, lambda model: found.update(p for p in places if model.is_encoded(*p))).wait(60)
     return found
 
 

@@ -146,7 +146,7 @@ def test_a_result_is_dropped_if_the_user_changed_the_prompt_or_the_mask(session:
     object_id = session.click(80)
     session.backend.close_gate()
     predict(session, [[X, Y, 1]], object_id)
-    assert session.backend.waiting.wait(5)
+    assert session.backend.waiting.wait(60)
     mask = make_mask(240)
     if change == "paint":
         session.paint(mask, medium=FIRST, frame=0, object=object_id)

@@ -54,7 +54,7 @@ def test_clicks_are_predicted_while_a_track_runs(session: Session) -> None:
     session.paint(make_mask(80), medium=VIDEO, frame=0, object=None)
     session.backend.close_gate()
     run = start_track(session)["run"]
-    assert session.backend.waiting.wait(5)
+    assert session.backend.waiting.wait(60)
     session.run("predict", medium=VIDEO, frame=0, object=None, points=[[30, 10, 1]], box=None)
     session.backend.gate.set()
     wait_for_end(session, run)
