@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 import masklet
+from benchmarks.plots import draw_bars
 from masklet.datasets.dataset import AnnotatedClip
 from masklet.datasets.layouts import open_clips
 from masklet.evaluate.aggregation import ObjectScores, average_scores
 from masklet.evaluate.j_and_f import compute_j_and_f
-from masklet.evaluate.plots import draw_bar_plot
 from masklet.evaluate.vos import FirstPrompt, track_clip
 from masklet.masks.masks import Masks
 from masklet.memory.dam4sam import Dam4SamMemory
@@ -36,7 +36,6 @@ ZOOMS = (2.0, 0.0)
 MIN_IOU = Dam4SamMemory.min_iou
 LOW_MIN_IOU = 0.5  # for models whose predicted IoU is rarely above DAM4SAM's threshold
 PROMPT = FirstPrompt.parse("mask")
-_STYLE = "<style>text { font: 13px sans-serif; } .track { fill: #e9ecef; }</style>"
 
 
 class Measured(NamedTuple):
@@ -98,7 +97,7 @@ def columns() -> list[tuple[str, str, str]]:
 def plot(rows: list[dict[str, Any]]) -> str:
     """Draw J&F of every policy and zoom as SVG."""
     bars = {f"{row['memory']}, zoom {row['zoom']:g}": row["j_and_f"] for row in rows}
-    return draw_bar_plot(bars, "J&F by memory policy, percent").replace(">", f">{_STYLE}", 1)
+    return draw_bars(bars, "J&F by memory policy, percent")
 
 
 def _open_clips(folders: Sequence[Path], names: Sequence[str]) -> list[AnnotatedClip]:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import measure_seconds
+from benchmarks.plots import draw_bars
 from masklet.config import CONFIGS
 from masklet.formats.video_encoder import H264, Timing, VideoEncoder
 
@@ -51,6 +52,12 @@ def columns() -> list[tuple[str, str, str]]:
     ends = [("frame_ms", "whole frame, ms", "{:.0f}"), ("ratio", "÷ one object", "{:.1f}")]
     ends += [("read_ms", "reading, ms", "{:.1f}")]
     return [("model", "model", "{}"), ("size", "size", "{}"), ("objects", "objects", "{}"), *parts, *ends]
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """Draw the time of a frame with one object by model as SVG."""
+    seconds = {f"{row['model']}, {row['size']} px": row["frame_ms"] / 1e3 for row in rows if row["objects"] == 1}
+    return draw_bars(seconds, "seconds per frame with one object", limit=max(seconds.values()))
 
 
 def _measure(name: str, size: int, options: argparse.Namespace, objects: int) -> dict[str, Any]:
