@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import webbrowser
 
 import uvicorn
@@ -21,7 +22,7 @@ from masklet.studio.websocket_protocol import WebSocketProtocol
 
 _log = logging.getLogger("masklet.studio")
 
-_GRACE_S = 2  # for responses in progress when the server ends
+_GRACE_S = 2  # for messages to the clients, and for responses in progress, when the server ends
 _JOIN_TIMEOUT_S = 4.0
 
 
@@ -76,8 +77,12 @@ class Server:
 
     def close(self) -> None:
         """Send `closing` to the clients, finish responses in progress, end the server and remove the private file."""
-        for clients in (self._site.clients, *(camera.clients for camera in self._site.cameras)):
+        every = (self._site.clients, *(camera.clients for camera in self._site.cameras))
+        for clients in every:
             clients.close()
+        deadline = time.monotonic() + _GRACE_S
+        while any(len(clients) for clients in every) and time.monotonic() < deadline:
+            time.sleep(0.005)  # the server would close the connections before `closing` is sent
         self._server.should_exit = True
         self._thread.join(_JOIN_TIMEOUT_S)
         self.entry.close()
