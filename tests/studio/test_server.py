@@ -280,7 +280,7 @@ def test_a_port_that_is_taken_is_an_error(server: Server) -> None:
     assert (caught.value.code, caught.value.exit_status) == ("port-taken", 69)
 
 
-def test_clients_are_told_that_the_server_ends_although_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_get_the_closing_event_although_the_server_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     next_message = Client.next_message
 
     async def wait_and_take(client: Client) -> str | bytes | int:
