@@ -175,19 +175,22 @@ def verify_file(path: Path) -> Release | None:
     return expected
 
 
-def find_release_by_hash(path: Path) -> Release | None:
-    """Return the release whose published hash a file has, or None. Raises `InputNotFound`."""
-    return find_release_by_sha256(sha256_of_file(path)) or find_release_by_git_blob(git_blob_hash_of_file(path))
+def find_release_by_hash(path: Path, sha256: str | None = None) -> Release | None:
+    """Return the release whose published hash a file has, or None.
 
+    Args:
+        path: The file.
+        sha256: Its SHA-256, if it is known.
 
-def find_release_by_sha256(digest: str) -> Release | None:
-    """Return the release with this SHA-256, or None."""
-    return next((release for release in RELEASES.values() if release.sha256 == digest), None)
-
-
-def find_release_by_git_blob(digest: str) -> Release | None:
-    """Return the release with this hash of Git, or None."""
-    return next((release for release in RELEASES.values() if release.git_blob == digest), None)
+    Raises:
+        InputNotFound: The file cannot be read.
+    """
+    digest = sha256 or sha256_of_file(path)
+    found = next((release for release in RELEASES.values() if release.sha256 == digest), None)
+    if found is None:
+        digest = git_blob_hash_of_file(path)
+        found = next((release for release in RELEASES.values() if release.git_blob == digest), None)
+    return found
 
 
 def _check_hash(path: Path, release: Release) -> None:

@@ -430,11 +430,7 @@ def check_entries(found: Mapping[str, Shape], expected: Mapping[str, Shape], con
         CheckpointError: `checkpoint-mismatch`. The message lists up to ten names of each kind, as in the released
             checkpoints.
     """
-    problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
-        "of another shape": [n for n in expected if n in found and tuple(found[n]) != tuple(expected[n])],
-    }
+    problems = compare_entries(found, expected)
     descriptions = [_describe(problem, names) for problem, names in problems.items() if names]
     if descriptions:
         raise CheckpointError(
@@ -444,10 +440,24 @@ def check_entries(found: Mapping[str, Shape], expected: Mapping[str, Shape], con
         )
 
 
+def compare_entries(found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> dict[str, list[str]]:
+    """Return the names of the entries that are `missing`, `unexpected` and `of another shape`."""
+    return {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "of another shape": [n for n in expected if n in found and tuple(found[n]) != tuple(expected[n])],
+    }
+
+
+def join_released_names(names: Sequence[str], limit: int) -> str:
+    """Join the first names of entries, as in the released checkpoints, into a text."""
+    listed = ", ".join(rename_key(name, "masklet", "released") or name for name in names[:limit])
+    return f"{listed}{', …' if len(names) > limit else ''}"
+
+
 def _describe(problem: str, names: list[str]) -> str:
-    listed = ", ".join(rename_key(name, "masklet", "released") or name for name in names[:10])
     keys = "key" if len(names) == 1 else "keys"
-    return f"{len(names)} {keys} {problem} ({listed}{', …' if len(names) > 10 else ''})"
+    return f"{len(names)} {keys} {problem} ({join_released_names(names, 10)})"
 
 
 def _split_point_embeddings(tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:

@@ -57,31 +57,26 @@ def _describe_file(path: Path) -> dict[str, Any]:
     """Return the release, the size and the hash of a file; of a folder only the size of its tensors."""
     from masklet.checkpoints import hub
     from masklet.checkpoints.weight_folder import list_weight_files
-    from masklet.files.hashing import git_blob_hash_of_file, sha256_of_file
+    from masklet.files.hashing import sha256_of_file
 
     if path.is_dir():
         return {"release": None, "bytes": sum(file.stat().st_size for file in list_weight_files(path)), "sha256": None}
     digest = sha256_of_file(path)
-    release = hub.find_release_by_sha256(digest) or hub.find_release_by_git_blob(git_blob_hash_of_file(path))
+    release = hub.find_release_by_hash(path, digest)
     return {"release": release.name if release else None, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def _compare_with_network(tensors: Mapping[str, Any], config: ModelConfig) -> dict[str, str | None]:
-    from masklet.checkpoints import key_names
+    from masklet.checkpoints.key_names import compare_entries, to_masklet
     from masklet.onnx_graphs.tensor_shapes import list_tensor_shapes
 
-    found = {name: tuple(value.shape) for name, value in key_names.to_masklet(tensors).items()}
-    expected = {name: tuple(shape) for name, shape in list_tensor_shapes(config).items()}
-    differing = [name for name in expected if name in found and found[name] != expected[name]]
-    return {
-        "missing": _list_names([name for name in expected if name not in found]),
-        "extra": _list_names([name for name in found if name not in expected]),
-        "other shapes": _list_names(differing),
-    }
+    found = {name: value.shape for name, value in to_masklet(tensors).items()}
+    problems = compare_entries(found, list_tensor_shapes(config))
+    headings = {"missing": "missing", "extra": "unexpected", "other shapes": "of another shape"}
+    return {heading: _list_names(problems[problem]) for heading, problem in headings.items()}
 
 
 def _list_names(names: Sequence[str]) -> str | None:
-    from masklet.checkpoints.key_names import rename_key
+    from masklet.checkpoints.key_names import join_released_names
 
-    listed = [rename_key(name, "masklet", "released") or name for name in names[:_LISTED]]
-    return f"{len(names)}: {', '.join(listed)}{', …' if len(names) > _LISTED else ''}" if names else None
+    return f"{len(names)}: {join_released_names(names, _LISTED)}" if names else None
