@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from masklet.cli.streams import discard_stream, open_standard_streams
 from masklet.errors import InputNotFound, MaskletError
-from masklet.signals import END_SIGNALS, handle_signals
+from masklet.signals import END_SIGNALS, handle_signals, repeat_lost_signals
 
 if TYPE_CHECKING:
     import typer
@@ -53,7 +53,8 @@ def _run(load: Callable[[], typer.Typer], name: str, arguments: Sequence[str] | 
     numbers = [number for number in END_SIGNALS if number != signal.SIGINT]  # Ctrl-C raises KeyboardInterrupt
     with handle_signals(_exit_at_signal, numbers):  # before the commands are imported, which takes part of a second
         try:
-            status = _call(load(), words, name)
+            with repeat_lost_signals():
+                status = _call(load(), words, name)
             if status == INTERRUPTED:  # Typer returns this status for an interrupt
                 raise KeyboardInterrupt
             return status if isinstance(status, int) else 0

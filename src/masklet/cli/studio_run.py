@@ -6,9 +6,8 @@ import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +24,7 @@ from masklet.files.open_input import require_input
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
-from masklet.signals import END_SIGNALS, handle_signals
+from masklet.signals import END_SIGNALS
 from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Clients
@@ -77,7 +76,6 @@ def run(request: StudioRequest) -> int:
     folders = _list_folders(files)
     _check_model(request.model.model)
     with ExitStack() as stack:
-        interrupted = stack.enter_context(_note_interrupts())
         stack.enter_context(print_warnings())
         try:
             project = stack.enter_context(_open_project(request))
@@ -90,7 +88,7 @@ def run(request: StudioRequest) -> int:
             stack.callback(_ignore_signals)  # while the studio is closed, which takes some seconds
             _show(server, cameras, request)
             _add_media(project, files)
-            _wait(interrupted)
+            _wait()
         except KeyboardInterrupt:
             console.say("closing; everything is saved")
     return 0
@@ -217,29 +215,12 @@ def _add_media(project: Project, paths: list[str]) -> None:
     console.say(f"{added} images and videos added" + (f", {known} were in the project" if known else ""))
 
 
-@contextmanager
-def _note_interrupts() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C sets, and restore the handlers of signals when the block ends.
-
-    Ctrl-C also raises `KeyboardInterrupt` as usual, but Python drops that where an object is being finalized.
-    """
-    interrupted = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    with handle_signals(interrupt, [signal.SIGINT]):
-        yield interrupted
-
-
 def _ignore_signals() -> None:
     for number in END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _wait(interrupted: threading.Event) -> None:
-    """Wait for Ctrl-C or another signal."""
-    while not interrupted.wait(1.0):
-        pass
-    raise KeyboardInterrupt
+def _wait() -> None:
+    """Wait for a signal."""
+    while True:
+        time.sleep(60.0)
