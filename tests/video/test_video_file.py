@@ -363,6 +363,16 @@ def test_frames_of_another_size_can_be_scaled_to_the_first(tmp_path: Path, open_
     assert read_number(frames[-1].image) == 7
 
 
+@pytest.mark.parametrize("isolated", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_frames_are_scaled_to_a_given_size_after_the_rotation(tmp_path: Path, open_clip: Any, isolated: bool) -> None:
+    path = set_display_matrix(write_clip(tmp_path / "a.mp4", 3), (0, 1, -1, 0))
+    video = open_clip(path, VideoOptions(isolated=isolated, scale_to=(64, 40)))
+    image, original = video[2], open_clip(path)[2]
+    assert video.size == image.shape[:2] == (64, 40)
+    rows, columns = np.arange(64) * 2 + 1, np.arange(40) * 48 // 40
+    assert np.median(np.abs(image.astype(int) - original[rows][:, columns])) <= 2
+
+
 def find_frames(avi: bytearray) -> list[tuple[int, int]]:
     """Find the start and end of each frame in an AVI file."""
     position, found = avi.index(b"movi") + 4, []

@@ -68,7 +68,8 @@ class Decoder:
             raise IndexError(index)
         time = self._seeker.time(index)
         frame, is_lost = self._seeker.frame(index)
-        size = self._size if self._options.rescale else self._compute_size(frame)
+        is_fixed = self._options.rescale or self._options.scale_to
+        size = self._size if is_fixed else self._compute_size(frame)
         try:
             return convert_frame(frame, size, None if isnan(time) else time, corrupt=is_lost or frame.is_corrupt)
         except FFMPEG_ERRORS as cause:
@@ -95,6 +96,11 @@ class Decoder:
             raise VideoError("video-no-frames", message, path=self._demuxer.name) from None
         self._size = self._compute_size(first)
         matrix = read_display_matrix(first) if self._options.autorotate else IDENTITY
+        if self._options.scale_to:
+            from masklet.video.orientation import rotate_size  # imports NumPy, which the process needs only here
+
+            height, width = self._options.scale_to
+            self._size = rotate_size((height, width), matrix)
         frame_count = len(index) if isinstance(self._seeker, TimeSeeker) else None
         return VideoInfo(*self._size, matrix, frame_count, tuple(self._list_warnings(index, matrix)))
 

@@ -12,6 +12,8 @@ class VideoOptions:
     Attributes:
         autorotate: Apply the rotation and the flips that a file states.
         rescale: Scale frames of another size to the size of the first frame. Without it they raise an error.
+        scale_to: Scale every frame of a file to (H, W) by FFmpeg's bicubic filter, in one step with the conversion to
+            RGB and without keeping proportions. Frames of folders, arrays and iterators are not scaled.
         isolated: Decode files in a process of their own. It is killed if it hangs, and its crash raises an error. It
             costs a fraction of a second per file; without it, open only files from trusted sources.
         max_pixels: The largest number of pixels of a frame.
@@ -24,6 +26,7 @@ class VideoOptions:
 
     autorotate: bool = True
     rescale: bool = False
+    scale_to: tuple[int, int] | None = None
     isolated: bool = True
     max_pixels: int = 8192 * 8192
     frame_timeout_s: float = 10.0
