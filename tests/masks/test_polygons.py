@@ -230,3 +230,15 @@ def test_a_component_smaller_than_the_tolerance_keeps_an_area() -> None:
     traced = polygons.trace_pieces(mask, 100)
     assert len(traced) == 2 and all(len(outline) >= 3 for outline in traced)
     assert iou(polygons.rasterize(traced, SIZE), mask) > 0.4
+
+
+def test_rings_list_the_holes_of_each_component_after_its_outline() -> None:
+    ring = make_disc(12, 10, 9) & ~make_disc(12, 8, 3)
+    mask = ring | make_disc(20, 26, 3)
+    components = polygons.trace_rings(mask)
+    assert [len(rings) for rings in components] == [2, 1]
+    filled = np.zeros(SIZE, bool)
+    for outline, *holes in components:
+        filled |= polygons.rasterize([outline], SIZE) & ~polygons.rasterize(holes, SIZE)
+    assert iou(filled, mask) >= 0.98
+    assert polygons.trace_rings(np.zeros(SIZE, bool)) == []

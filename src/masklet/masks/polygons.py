@@ -95,7 +95,7 @@ def trace_mask(mask: Mask) -> Loop:
     Returns:
         The polygon (P, 2) xy, (0, 2) for an empty mask.
     """
-    return _join([loop for piece in _trace_simplified(mask) for loop in piece])
+    return _join([loop for piece in trace_rings(mask) for loop in piece])
 
 
 def trace_pieces(mask: Mask, tolerance: float | None = None) -> list[Loop]:
@@ -109,7 +109,36 @@ def trace_pieces(mask: Mask, tolerance: float | None = None) -> list[Loop]:
     Returns:
         Polygons (P, 2) xy, none for an empty mask.
     """
-    return [_join(piece) for piece in _trace_simplified(mask, tolerance)]
+    return [_join(piece) for piece in trace_rings(mask, tolerance)]
+
+
+def trace_rings(mask: Mask, tolerance: float | None = None) -> list[list[Loop]]:
+    """Trace a mask as rings: for each 8-connected component its outline, followed by those of its holes.
+
+    Args:
+        mask: A mask (H, W).
+        tolerance: See `trace_pieces`.
+
+    Returns:
+        Rings (P, 2) xy by component, none for an empty mask. The last vertex of a ring is joined to the first.
+    """
+    mask = np.ascontiguousarray(mask, bool)
+    box = _Box(*cv2.boundingRect(mask.view(np.uint8)))
+    if not box.width:
+        return []
+    part = mask[box.top : box.top + box.height, box.left : box.left + box.width]
+    corner = np.array([box.left, box.top])
+    exact = [[loop + corner for loop in piece] for piece in _trace(part)]
+    if tolerance == 0:
+        return exact
+    smooth = [[_smooth(loop) for loop in piece] for piece in exact]
+    if tolerance is not None:
+        return [[_simplify_within(loop, tolerance) for loop in piece] for piece in smooth]
+    for tried in _TOLERANCES_PX:
+        simple = [[_simplify(loop, tried) for loop in piece] for piece in smooth]
+        if _match(simple, part, box):
+            return simple
+    return exact
 
 
 class _Edges(NamedTuple):
@@ -245,30 +274,6 @@ def _cross_steep(edges: _Edges, before: Integers) -> Integers:
 
 def _round(values: NDArray[Any]) -> Integers:
     return np.trunc(values + 0.5).astype(np.int64)
-
-
-def _trace_simplified(mask: Mask, tolerance: float | None = None) -> list[list[Loop]]:
-    """Trace the loops of each component, the outer one first, simplified as far as `MIN_IOU` allows.
-
-    With a tolerance they are simplified by that.
-    """
-    mask = np.ascontiguousarray(mask, bool)
-    box = _Box(*cv2.boundingRect(mask.view(np.uint8)))
-    if not box.width:
-        return []
-    part = mask[box.top : box.top + box.height, box.left : box.left + box.width]
-    corner = np.array([box.left, box.top])
-    exact = [[loop + corner for loop in piece] for piece in _trace(part)]
-    if tolerance == 0:
-        return exact
-    smooth = [[_smooth(loop) for loop in piece] for piece in exact]
-    if tolerance is not None:
-        return [[_simplify_within(loop, tolerance) for loop in piece] for piece in smooth]
-    for tried in _TOLERANCES_PX:
-        simple = [[_simplify(loop, tried) for loop in piece] for piece in smooth]
-        if _match(simple, part, box):
-            return simple
-    return exact
 
 
 def _trace(mask: Mask) -> list[list[Loop]]:
