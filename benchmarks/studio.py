@@ -24,12 +24,12 @@ from websockets.sync.client import ClientConnection, connect
 
 import masklet
 from benchmarks.machine import ROOT
+from masklet.http.security import Access
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.studio.app import Site
 from masklet.studio.connection import Clients
 from masklet.studio.messages import unpack
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
 

@@ -16,9 +16,9 @@ from fuzzing.kinds.images import encode_variants
 from fuzzing.kinds.videos import VP9
 from masklet import read_image
 from masklet.errors import ImageError, InputNotFound, VideoError
+from masklet.http.security import Access
 from masklet.studio.app import Site
 from masklet.studio.connection import Clients
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 from masklet.video import VideoOptions, open_video
 from support.clips import read_number, write_clip

@@ -20,10 +20,10 @@ from masklet.cli.main import main
 from masklet.errors import SettingsError
 from masklet.files.names import replace_surrogates
 from masklet.formats import FORMATS, read_masks
+from masklet.http.problems import problem
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.studio.exports import stream_zip
-from masklet.studio.problems import problem
 from support.gray_world import draw_boxes
 from support.studio_session import Session, SlowBackend, write_media
 

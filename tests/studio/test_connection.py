@@ -16,11 +16,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from masklet.http.websocket_protocol import TRY_LATER, WebSocketProtocol
 from masklet.studio import connection, websocket
-from masklet.studio.connection import MAX_CLIENTS, TRY_LATER, Client
+from masklet.studio.connection import MAX_CLIENTS, Client
 from masklet.studio.messages import pack, unpack
 from masklet.studio.server import Server
-from masklet.studio.websocket_protocol import WebSocketProtocol
 from support.studio import Visitor, ask, serve
 
 HANDSHAKE = (

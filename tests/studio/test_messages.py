@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from masklet.errors import FormatError
-from masklet.studio.messages import decode_runs, encode_runs, load_json, pack, pack_masks, unpack
+from masklet.http.json_text import load_json
+from masklet.studio.messages import decode_runs, encode_runs, pack, pack_masks, unpack
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 

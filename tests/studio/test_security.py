@@ -12,8 +12,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from masklet.errors import SettingsError
+from masklet.http.security import CODE_LIFETIME_S, Access, is_loopback
 from masklet.studio.entry_file import EntryFile
-from masklet.studio.security import CODE_LIFETIME_S, Access, is_loopback
 from masklet.studio.server import Server
 from support.studio import Visitor, ask, enter, read_code, serve
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from websockets.sync.client import ClientConnection, connect
 
 from masklet.errors import InputNotFound, PromptError
+from masklet.http.security import Access
 from masklet.studio.app import Site
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 
 

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from masklet.http.security import Access
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
 from masklet.studio import predictions
 from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Client, Clients
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
 from masklet.video.cameras import Camera, CameraOptions

@@ -21,6 +21,7 @@ from masklet.cli.webcam_session import open_source
 from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
 from masklet.files.error_translation import translate_read_errors
 from masklet.files.open_input import require_input
+from masklet.http.security import LOOPBACK_NAMES, Access, is_loopback
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
@@ -29,7 +30,6 @@ from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Clients
 from masklet.studio.live import LiveCommands
-from masklet.studio.security import LOOPBACK_NAMES, Access, is_loopback
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
 

@@ -19,6 +19,7 @@ from masklet.cli.studio_page import show_page
 from masklet.cli.track_run import check_model, check_prompts, collect_prompt_labels
 from masklet.errors import MaskletError, ResourceError, SettingsError, VideoError
 from masklet.formats import Format
+from masklet.http.security import Access
 from masklet.masks.masks import Masks
 from masklet.masks.postprocessing import PostProcessing
 from masklet.masks.rle_frame import RleFrame, encode_frame
@@ -29,7 +30,6 @@ from masklet.studio.app import Site
 from masklet.studio.live import LiveCommands
 from masklet.studio.live_tracking import LiveTracking
 from masklet.studio.recording import Recording
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 from masklet.tracking.propagate import need_nothing, propagate
 from masklet.tracking.schedule import Schedule

@@ -19,10 +19,10 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from masklet.errors import MaskletError
+from masklet.http.problems import problem, problem_of
+from masklet.http.security import Access, Guard
 from masklet.studio.connection import Clients, Commands, FrameRequest
 from masklet.studio.live import LiveCommands
-from masklet.studio.problems import problem, problem_of
-from masklet.studio.security import Access, Guard
 from masklet.studio.static_files import serve_file
 from masklet.studio.websocket import Socket
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from masklet.errors import MaskletError, VideoError
 from masklet.files.atomic import make_folder
+from masklet.http.problems import log_bug
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.project.media import add_media
@@ -19,7 +20,6 @@ from masklet.segmenter import Segmenter
 from masklet.studio.live import LiveCommands
 from masklet.studio.live_prompts import ShownImages
 from masklet.studio.live_tracking import LiveTracking
-from masklet.studio.problems import log_bug
 from masklet.studio.recording import Recording
 from masklet.video import Frame
 from masklet.video.cameras import Camera

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
-from masklet.studio.messages import dump_json, pack
+from masklet.http.json_text import dump_json
+from masklet.http.websocket_protocol import SERVER_ENDS, TRY_LATER
+from masklet.studio.messages import pack
 
 MAX_CLIENTS = 16
-SERVER_ENDS, TRY_LATER = 1012, 1013  # close codes
 _MAX_WAITING_BYTES = 64 << 20  # of one client
 
 _REPLACED_EVENTS = ("busy", "progress", "live")

@@ -15,11 +15,10 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from masklet.errors import InputNotFound, MaskletError, SettingsError
 from masklet.formats import FORMATS, FileFormat, find_formats
+from masklet.http.problems import describe_problem, log_bug
 from masklet.project.project import Project
 from masklet.project.transfer import export_project
 from masklet.studio.connection import Clients
-from masklet.studio.messages import describe_problem
-from masklet.studio.problems import log_bug
 
 MAX_WAITING = 100
 _FOLDER = "exports"
@@ -148,7 +147,7 @@ class _Report:
 
 def list_effects() -> list[str]:
     """Return the names of the formats that show images, such as blurred backgrounds."""
-    return [name for name, form in FORMATS.items() if isinstance(form, FileFormat) and form.shows_images]
+    return [name for name, form in FORMATS.items() if form.shows_images or form.shows_edges]
 
 
 def stream_zip(folder: Path) -> Iterator[bytes]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.errors import ImageError, MaskletError, PromptError
+from masklet.http.problems import log_bug
 from masklet.studio.connection import Content, FrameRequest
-from masklet.studio.problems import log_bug
 
 Image = NDArray[np.uint8]
 Value = TypeVar("Value")

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.errors import FormatError, MaskletError
+from masklet.errors import FormatError
+from masklet.http.json_text import dump_json, load_json
 
 _ALIGNMENT = 4  # bytes; browsers view the payload as an Int32Array without a copy
 _MAX_SIDE = 4096  # pixels
@@ -47,37 +47,6 @@ def unpack(message: bytes) -> tuple[dict[str, Any], memoryview]:
     if not isinstance(header, dict):
         raise FormatError("bad-request", "the header of a binary message must be a JSON object")
     return header, memoryview(message)[4 + length :]
-
-
-def dump_json(value: Any) -> str:
-    """Return compact JSON in ASCII. NaN raises `ValueError`, because JSON has none."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def load_json(text: str) -> Any:
-    """Parse JSON strictly.
-
-    Raises:
-        ValueError: `text` is not JSON, contains NaN or Infinity, is nested too deeply, or has a lone surrogate in a
-            string, which cannot be written to a file.
-    """
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError, a ValueError
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def describe_problem(error: MaskletError) -> dict[str, Any]:
-    """Return an error as the `problem` of a reply or an event."""
-    detail = f"{error.message}; {error.hint}" if error.hint else error.message
-    return {"code": error.code, "detail": detail, "retryable": error.retryable}
 
 
 def encode_runs(mask: NDArray[np.bool_]) -> NDArray[np.int32]:

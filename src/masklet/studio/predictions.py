@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from masklet.errors import MaskletError, MaskWarning, PromptError
+from masklet.http.engine import Engine, Job, Priority
 from masklet.masks.masks import Masks
 from masklet.predict.mask_checks import check_mask, list_facts
 from masklet.project.cells import Cell
@@ -18,7 +19,6 @@ from masklet.project.project import ActionGroup, Project
 from masklet.prompts import POSITIVE, click
 from masklet.studio.displayed_masks import BinaryMessage, DisplayedMasks, reduce_size, resize_mask
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine, Job, Priority
 from masklet.studio.frames import BoundedCache
 from masklet.studio.messages import encode_runs, pack_masks
 

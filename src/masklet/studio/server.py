@@ -13,12 +13,12 @@ import webbrowser
 import uvicorn
 
 from masklet.errors import ResourceError
+from masklet.http.http_protocol import HttpProtocol
+from masklet.http.security import CODE_LIFETIME_S, Access
+from masklet.http.websocket_protocol import WebSocketProtocol
 from masklet.studio.app import Site, build_app
 from masklet.studio.entry_file import EntryFile
-from masklet.studio.http_protocol import HttpProtocol
-from masklet.studio.security import CODE_LIFETIME_S, Access
 from masklet.studio.websocket import MAX_BINARY_BYTES
-from masklet.studio.websocket_protocol import WebSocketProtocol
 
 _log = logging.getLogger("masklet.studio")
 

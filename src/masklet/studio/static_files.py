@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from masklet.studio.problems import problem
+from masklet.http.problems import problem
 
 _TYPES = {
     "html": "text/html; charset=utf-8",

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from masklet.errors import MaskletError, StateError
+from masklet.http.engine import Engine, Priority
+from masklet.http.problems import log_bug
 from masklet.project.media import open_medium
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
@@ -28,11 +30,9 @@ from masklet.studio.commands.transfer import TransferCommands, import_content
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
 from masklet.studio.displayed_masks import DisplayedMasks
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine, Priority
 from masklet.studio.exports import Exports, stream_zip
 from masklet.studio.frames import DecodedFrames, FrameImages, Image, Medium
 from masklet.studio.predictions import Predictions
-from masklet.studio.problems import log_bug
 from masklet.studio.proposals import Proposals
 from masklet.studio.tracking_runs import TrackingRuns
 from masklet.studio.updates import Updates, make_problem

@@ -11,13 +11,13 @@ from itertools import count
 from typing import Any
 
 from masklet.errors import StateError
+from masklet.http.engine import Engine, Job, Priority
+from masklet.http.problems import describe_problem
 from masklet.project.media import open_medium
 from masklet.project.project import Project
 from masklet.project.tracking import TrackingPlan, run_tracking
 from masklet.studio.connection import Clients
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine, Job, Priority
-from masklet.studio.messages import describe_problem
 from masklet.video import Video
 
 MAX_RUNS = 4  # each has a decoder process

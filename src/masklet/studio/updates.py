@@ -6,12 +6,11 @@ import threading
 from typing import Any, NamedTuple
 
 from masklet.errors import MaskletError
+from masklet.http.problems import describe_problem, log_bug
 from masklet.project.action_log import Step
 from masklet.project.project import Project
 from masklet.studio.connection import Client, Clients
 from masklet.studio.displayed_masks import DisplayedMasks
-from masklet.studio.messages import describe_problem
-from masklet.studio.problems import log_bug
 
 Place = tuple[int, int]
 """Medium and frame."""

@@ -8,9 +8,11 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from masklet.errors import MaskletError
-from masklet.studio.connection import TRY_LATER, Client, Clients, Commands
-from masklet.studio.messages import describe_problem, load_json, unpack
-from masklet.studio.problems import log_bug
+from masklet.http.json_text import load_json
+from masklet.http.problems import describe_problem, log_bug
+from masklet.http.websocket_protocol import TRY_LATER
+from masklet.studio.connection import Client, Clients, Commands
+from masklet.studio.messages import unpack
 
 NOT_JSON, WRONG_KIND, TOO_LONG = 1007, 1003, 1009  # close codes
 MAX_TEXT_BYTES, MAX_BINARY_BYTES = 1 << 20, 16 << 20

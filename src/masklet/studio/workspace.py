@@ -9,13 +9,13 @@ from typing import Any
 
 from masklet.errors import FormatError, MaskletError, PromptError
 from masklet.files.error_translation import translate_errors
+from masklet.http.engine import Engine
 from masklet.masks.overlay import pick_color
 from masklet.project.document import Document
 from masklet.project.entries import ProjectObject, object_key, parse_entry
 from masklet.project.project import Project
 from masklet.studio.displayed_masks import DisplayedMasks
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Engine
 from masklet.studio.exports import Exports
 from masklet.studio.predictions import Predictions
 from masklet.studio.proposals import Proposals

@@ -18,10 +18,11 @@ from typing import Any
 
 from fuzzing.mutation import mutate_json, mutate_text
 from fuzzing.target import Target, require
+from masklet.http.json_text import load_json
+from masklet.http.security import Access
 from masklet.studio.app import Site
 from masklet.studio.connection import Clients
-from masklet.studio.messages import encode_runs, load_json, pack, unpack
-from masklet.studio.security import Access
+from masklet.studio.messages import encode_runs, pack, unpack
 from masklet.studio.server import Server
 from support.studio import enter
 from support.studio_requests import COMMANDS, RESOURCES

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from masklet.errors import ResourceError
+from masklet.http.security import Access
 from masklet.masks.masks import Masks
 from masklet.studio.app import Site
 from masklet.studio.live import LiveCommands
 from masklet.studio.live_prompts import LivePrompt
-from masklet.studio.security import Access
 from masklet.studio.server import Server
 from support.browser import launch_chromium
 

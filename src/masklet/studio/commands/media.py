@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
+from masklet.http.engine import Job, Priority
 from masklet.project.entries import media_key
 from masklet.project.media import add_media
 from masklet.studio.connection import Client
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Job, Priority
 from masklet.studio.updates import Place, make_problem
 from masklet.studio.workspace import Workspace
 

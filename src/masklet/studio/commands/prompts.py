@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from masklet.errors import FormatError, MaskWarning, PromptError
 from masklet.files.error_translation import translate_errors
+from masklet.http.engine import Priority
 from masklet.project.entries import PromptEntry
 from masklet.prompts import click
 from masklet.studio.connection import Client
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Priority
 from masklet.studio.predictions import Reports, Target
 from masklet.studio.updates import make_problem
 from masklet.studio.workspace import Workspace

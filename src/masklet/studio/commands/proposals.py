@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from masklet.http.engine import Priority
 from masklet.project.cells import Cell, CellKey
 from masklet.studio.connection import Client
 from masklet.studio.embeddings import Embeddings
-from masklet.studio.engine import Priority
 from masklet.studio.workspace import Workspace
 
 

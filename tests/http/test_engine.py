@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from masklet.errors import MaskletError, StateError
-from masklet.studio.engine import Engine, Job, Priority
+from masklet.http.engine import Engine, Job, Priority
 
 TIMEOUT_S = 60.0
 

@@ -1,4 +1,4 @@
-"""HTTP connections of the studio, with problem responses and limits that uvicorn does not have."""
+"""HTTP connections of a server, with problem responses and limits that uvicorn does not have."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from masklet.studio.problems import problem
-from masklet.studio.websocket_protocol import WebSocketProtocol
+from masklet.http.problems import problem
+from masklet.http.websocket_protocol import WebSocketProtocol
 
 MAX_CONNECTIONS = 256
 _REQUEST_TIMEOUT_S = 10.0

@@ -1,4 +1,4 @@
-"""Problem responses (RFC 9457) of the studio's HTTP resources."""
+"""Problem responses (RFC 9457) of HTTP resources."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from starlette.responses import Response
 
 from masklet.errors import MaskletError
-from masklet.studio.messages import describe_problem, dump_json
+from masklet.http.json_text import dump_json
 
 _NOT_FOUND = frozenset({"input-not-found", "unknown-frame", "unknown-object"})
-_log = logging.getLogger("masklet.studio")
+_log = logging.getLogger("masklet.http")
 
 
 def problem(status: int, code: str, detail: str = "", **headers: str) -> Response:
@@ -34,6 +34,12 @@ def log_bug(error: BaseException) -> MaskletError:
     """Log an unexpected exception with its traceback, and return it as an error that can be shown to the user."""
     _log.error("a bug in masklet", exc_info=error)
     return MaskletError("internal", f"a bug in masklet: {type(error).__name__}: {error}")
+
+
+def describe_problem(error: MaskletError) -> dict[str, Any]:
+    """Return an error as the `problem` of a reply or an event."""
+    detail = f"{error.message}; {error.hint}" if error.hint else error.message
+    return {"code": error.code, "detail": detail, "retryable": error.retryable}
 
 
 def _respond(body: dict[str, Any], **headers: str) -> Response:

@@ -1,4 +1,4 @@
-"""Inference engine of the studio: one thread that runs the work of the model, by priority and in steps."""
+"""Inference engine of a server: one thread that runs the work of the model, by priority and in steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 from typing import Generic, TypeAlias, TypeVar
 
 from masklet.errors import MaskletError
-from masklet.studio.problems import log_bug
+from masklet.http.problems import log_bug
 
 _STOP_TIMEOUT_S = 10.0  # for the step that runs when the engine ends
 

@@ -1,4 +1,4 @@
-"""WebSocket connections of the studio, with problem responses and limits that uvicorn does not have."""
+"""WebSocket connections of a server, with problem responses and limits that uvicorn does not have."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from websockets.exceptions import InvalidState
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
-from masklet.studio.connection import TRY_LATER
-from masklet.studio.problems import problem
+from masklet.http.problems import problem
 
+SERVER_ENDS, TRY_LATER = 1012, 1013  # close codes
 _CODES = {404: "not-found", 405: "method-not-allowed", 500: "internal"}
 
 

@@ -1,4 +1,4 @@
-"""Access to the studio: allowed hosts and origins, one-time codes, tokens and the session cookie.
+"""Access to a server: allowed hosts and origins, one-time codes, tokens and the session cookie.
 
 The private file of `entry_file.py` sends the browser to `/enter` with a one-time code, which is exchanged for a cookie.
 Neither is ever an argument of a process or part of a log.
@@ -19,7 +19,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from masklet.errors import SettingsError
-from masklet.studio.problems import problem
+from masklet.http.problems import problem
 
 CODE_LIFETIME_S = 300.0
 MIN_TOKEN_LENGTH = 16  # characters
