@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 MAX_ROOT_MODULES = 12
 HEAVY = {
-    "torch": {"model", "backends", "synthetic", "train"},
+    "torch": {"model", "backends", "synthetic", "train", "compat"},
     "onnxruntime": {"backends"},
     "av": {"video", "formats"},
 }

@@ -136,6 +136,18 @@ class Recall(Generic[A_co]):
         return bool(self.spatial)
 
 
+class StabilityRule(NamedTuple):
+    """Rule by which the best of the three masks replaces an unstable single mask (reference-model §5.4).
+
+    Attributes:
+        offset: Logit by which the mask threshold is shifted up and down for the stability.
+        threshold: Stability from which on the single mask is used; 0 always uses it.
+    """
+
+    offset: float = STABLE_OFFSET
+    threshold: float = STABILITY_THRESHOLD
+
+
 class Backend(Protocol[A]):
     """Runtime with a model. Arguments for several objects are sequences, which a backend may split into batches.
 
@@ -144,12 +156,14 @@ class Backend(Protocol[A]):
         input_size: Side of the square, in pixels, that images are resized to.
         identity: Identifier of the weights, equal for the same model on different runtimes and machines.
         runtime: "torch" or "onnx".
+        stability_rule: Rule by which the best of the three masks replaces an unstable single mask.
     """
 
     config: ModelConfig
     input_size: int
     identity: str
     runtime: str
+    stability_rule: StabilityRule = StabilityRule()
 
     @property
     def device(self) -> Any:
@@ -227,7 +241,10 @@ def count_feature_bytes(backend: Backend) -> int:
 
 
 def choose_masks(
-    iou: Float[NDArray[Any], "N 4"], stability: Float[NDArray[Any], " N"], ambiguous: Sequence[bool]
+    iou: Float[NDArray[Any], "N 4"],
+    stability: Float[NDArray[Any], " N"],
+    ambiguous: Sequence[bool],
+    threshold: float = STABILITY_THRESHOLD,
 ) -> tuple[list[int], list[int]]:
     """Select one of four masks and one of four pointers for each object (reference-model §5.4, §5.5).
 
@@ -238,12 +255,13 @@ def choose_masks(
         iou: Predicted IoUs.
         stability: Stability of the single masks.
         ambiguous: Whether each prompt is ambiguous, N values.
+        threshold: Stability from which on the single mask is stable.
 
     Returns:
         Indices of the masks and of the pointers.
     """
     best = 1 + iou[:, 1:].argmax(axis=1)
-    masks = np.where(np.logical_or(ambiguous, stability < STABILITY_THRESHOLD), best, 0)
+    masks = np.where(np.logical_or(ambiguous, stability < threshold), best, 0)
     return masks.tolist(), np.where(ambiguous, best, 0).tolist()
 
 

@@ -50,6 +50,7 @@ from masklet.views.view_fields import view_of_zoom
 from masklet.views.zoom_view import ZoomView
 
 if TYPE_CHECKING:
+    from masklet.checkpoints.weights import Weights
     from masklet.video import Frame, LiveVideo, Video
 
 _ONNX_ONLY = ("tensorrt", "coreml", "directml", "openvino")  # devices that PyTorch does not have
@@ -118,7 +119,8 @@ def load(
     from masklet.checkpoints.weights import WeightOptions, load_weights
 
     parse_memory(memory)  # before anything is read
-    backends = None if Path(model).is_dir() else _select_runtime(runtime, device)
+    if not Path(model).is_dir():
+        _select_runtime(runtime, device)
     path = find_or_pull(model)
     if path.is_dir() and not is_weight_folder(path):
         if runtime == "torch":
@@ -126,11 +128,35 @@ def load(
         if variant is not None or base is not None:
             raise SettingsError("bad-usage", f"{model}: an exported folder has no variant and no base; leave them out")
         backend = _import_onnx().load(path, device=device, dtype=dtype, input_size=input_size)
-        return _build_segmenter(backend, zoom, view, memory)
-    backends = backends or _select_runtime(runtime, device)
+        return _make_segmenter(backend, zoom, view, memory)
     weights = load_weights(path, WeightOptions(variant, base))
+    return build_segmenter(
+        weights,
+        device=device,
+        dtype=dtype,
+        input_size=input_size,
+        zoom=zoom,
+        view=view,
+        memory=memory,
+        runtime=runtime,
+    )
+
+
+def build_segmenter(
+    weights: Weights,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    input_size: int | None = None,
+    zoom: float | None = None,
+    view: View | None = None,
+    memory: str | MemoryPolicy | None = None,
+    runtime: str | None = None,
+) -> Segmenter:
+    """Build a model from weights in memory. The options and the errors are those of `load`."""
+    backends = _select_runtime(runtime, device)
     backend = backends.build(weights.config, weights.tensors, device=device, dtype=dtype, input_size=input_size)
-    return _build_segmenter(backend, zoom, view, memory)
+    return _make_segmenter(backend, zoom, view, memory)
 
 
 def from_pretrained(repository: str, *, revision: str | None = None, **options: Any) -> Segmenter:
@@ -466,7 +492,7 @@ def _open(source: Any) -> Any:
     return source if hasattr(source, "frames") else open_video(source)
 
 
-def _build_segmenter(
+def _make_segmenter(
     backend: Backend, zoom: float | None, view: View | None, memory: str | MemoryPolicy | None
 ) -> Segmenter:
     if view is not None and (isinstance(view, type) or not callable(getattr(view, "place", None))):

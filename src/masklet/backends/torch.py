@@ -23,7 +23,6 @@ from masklet.backend import (
     MAX_PROMPTS_PER_BATCH,
     NO_OBJECT,
     NO_PROMPT,
-    STABLE_OFFSET,
     Backend,
     Candidates,
     Decoded,
@@ -368,9 +367,10 @@ class TorchBackend(Backend[Tensor]):
         """Choose one of the four masks of each object."""
         logits, iou, score, pointers = candidates
         single = logits[:, 0].flatten(1)
-        inside, around = (single > STABLE_OFFSET).sum(1), (single > -STABLE_OFFSET).sum(1)
+        offset, threshold = self.stability_rule
+        inside, around = (single > offset).sum(1), (single > -offset).sum(1)
         stability = torch.where(around > 0, inside / around, torch.ones_like(inside / around))
-        masks, tokens = choose_masks(iou.float().cpu().numpy(), stability.cpu().numpy(), ambiguous)
+        masks, tokens = choose_masks(iou.float().cpu().numpy(), stability.cpu().numpy(), ambiguous, threshold)
         rows = list(range(len(masks)))
         return Decoded(
             logits[rows, masks][:, None], iou[rows, masks][:, None], score, pointers[rows, tokens], candidates

@@ -98,9 +98,11 @@ def batch_memories(recalls: Sequence[Recall[Array]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def compute_stability(single: Float32[Floats, "N h w"]) -> Float64[NDArray[np.float64], " N"]:
+def compute_stability(
+    single: Float32[Floats, "N h w"], offset: float = STABLE_OFFSET
+) -> Float64[NDArray[np.float64], " N"]:
     """Compute the stability of logits: the IoU of high and low thresholds (reference-model §5.4)."""
-    inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (STABLE_OFFSET, -STABLE_OFFSET))
+    inside, around = (np.count_nonzero(single > level, axis=(1, 2)) for level in (offset, -offset))
     return np.where(around > 0, inside / np.maximum(around, 1), 1.0)
 
 

@@ -130,8 +130,9 @@ class OnnxBackend(Backend[Array]):
         logits, iou, score, pointers = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         if hide:
             logits = np.where(score[..., None, None] > 0, logits, np.float32(NO_OBJECT))
-        stability = arrays.compute_stability(logits[:, 0])
-        masks, tokens = choose_masks(iou, stability, [query.ambiguous for query in queries])
+        offset, threshold = self.stability_rule
+        stability = arrays.compute_stability(logits[:, 0], offset)
+        masks, tokens = choose_masks(iou, stability, [query.ambiguous for query in queries], threshold)
         rows = np.arange(len(masks))
         return Decoded(
             logits[rows, masks][:, None],

@@ -1,0 +1,1 @@
+"""Replacements of other packages with their programming interfaces, on masklet's networks."""

@@ -1,0 +1,1 @@
+"""The model, under the name that the package `sam2` has for it."""

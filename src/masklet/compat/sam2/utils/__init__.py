@@ -1,0 +1,1 @@
+"""Functions that programs import from `sam2.utils`."""
