@@ -176,6 +176,9 @@ class Backend(Protocol[A]):
     def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[A]]:
         """Encode images (H, W, 3) uint8 RGB of any sizes in one call. Returns features with B = 1 for each."""
 
+    def encode_normalized(self, images: Float[A, "B 3 S S"]) -> Features[A]:
+        """Encode images that the caller resized to the square and normalized. Returns features of all B images."""
+
     def attend(self, features: Features[A], recalls: Sequence[Recall[A]]) -> Features[A]:
         """Condition one image's features on the memories of N objects; an empty recall has none. Returns B = N."""
 

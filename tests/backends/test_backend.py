@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from masklet import Masks, Segmenter, box, click, clicks, mask
 from masklet.backend import (
+    IMAGE_MEAN,
+    IMAGE_STD,
     NO_OBJECT,
     NO_PROMPT,
     Backend,
@@ -100,6 +102,17 @@ def test_images_of_different_sizes_are_encoded_in_one_call_as_one_by_one(backend
         alone = backend.encode([image])[0]
         results = [backend.decode(backend.attend(each, [Recall()]), [NO_PROMPT]) for each in (together, alone)]
         assert equal(backend, results[0], results[1:])
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_images_that_the_caller_normalized_are_encoded_as_others(runtime: str) -> None:
+    backend = make_backend(runtime)
+    squares = [image[:64, :64] for image in CLIP[:2]]
+    normalized = ((np.stack(squares) / 255 - IMAGE_MEAN) / IMAGE_STD).transpose(0, 3, 1, 2).astype(np.float32)
+    together = backend.store(backend.encode_normalized(*backend.restore([normalized])))
+    for k, features in enumerate(backend.encode(squares)):
+        for level, expected in zip(together, backend.store(features), strict=True):
+            assert np.abs(level[k : k + 1] - expected).max() < TOLERANCE
 
 
 def test_an_image_is_not_modified(backend: Backend) -> None:

@@ -39,6 +39,7 @@ MASK_ALONE = build_query(np.zeros((0, 2)), np.zeros(0, np.int32), MASK, ambiguou
 def run(backend: Backend) -> None:
     """Call every method that takes or returns arrays."""
     features, _ = backend.encode([IMAGE, IMAGE[:30]])
+    backend.encode_normalized(*backend.restore([np.zeros((2, 3, backend.input_size, backend.input_size), np.float32)]))
     first = backend.decode(backend.attend(features, [Recall()]), [CLICK, NO_PROMPT, MASK_ALONE])
     given = backend.use_masks(features, [MASK, MASK[:20]])
     selected = backend.select(first, [(0, None), (1, 2), (2, 0)])

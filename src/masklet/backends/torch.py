@@ -183,6 +183,12 @@ class TorchBackend(Backend[Tensor]):
         return encoded
 
     @_inference
+    def encode_normalized(self, images: Float[Tensor, "B 3 S S"]) -> Features[Tensor]:
+        images = images.to(device=self.device, dtype=self.dtype)
+        encoded = [self.model.encode(images[rows]) for rows in self.fallback.split(len(images))]
+        return Features(*map(torch.cat, zip(*encoded, strict=True)))
+
+    @_inference
     def attend(self, features: Features[Tensor], recalls: Sequence[Recall[Tensor]]) -> Features[Tensor]:
         rows: list[Tensor | None] = [None] * len(recalls)
         for group in group_recalls(recalls, self.fallback.limit(len(recalls))):

@@ -105,7 +105,13 @@ class OnnxBackend(Backend[Array]):
 
     @_with_fallback
     def encode(self, images: Sequence[UInt8[NDArray[np.uint8], "_ _ 3"]]) -> list[Features[Array]]:
-        return [self._encode_image(image) for image in images]
+        return [self._encode_square(arrays.normalize_image(image, self.input_size)) for image in images]
+
+    @_with_fallback
+    def encode_normalized(self, images: Float[Array, "B 3 S S"]) -> Features[Array]:
+        squares = to_numpy(images).astype(np.float32, copy=False)
+        encoded = [self._encode_square(squares[k : k + 1]) for k in range(len(squares))]
+        return Features(*(np.concatenate([*map(to_numpy, levels)]) for levels in zip(*encoded, strict=True)))
 
     @_with_fallback
     def attend(self, features: Features[Array], recalls: Sequence[Recall[Array]]) -> Features[Array]:
@@ -211,8 +217,8 @@ class OnnxBackend(Backend[Array]):
         _check_shape("memories", maps, len(prompted), *self.config.memory_shape(self.input_size))
         return arrays.to_bfloat16(to_numpy(maps).astype(np.float32))
 
-    def _encode_image(self, image: UInt8[NDArray[np.uint8], "H W 3"]) -> Features[Array]:
-        outputs = self.graphs["encode"](images=arrays.normalize_image(image, self.input_size))
+    def _encode_square(self, square: Float32[NDArray[np.float32], "1 3 S S"]) -> Features[Array]:
+        outputs = self.graphs["encode"](images=square)
         levels = []
         for name, stride, channels in zip(Features._fields, STRIDES, self.config.feature_channels, strict=True):
             shape = (1, channels, self.input_size // stride, self.input_size // stride)
