@@ -93,6 +93,9 @@ EXIT_STATUS: dict[str, int] = {
     "non-finite-output": 70,
     "onnx-failed": 70,
     "pictures-only": 69,
+    # detectors
+    "detector-failed": 70,
+    "bad-detections": 70,
     # data
     "dataset-broken": 65,
     "pack-broken": 65,

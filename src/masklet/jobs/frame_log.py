@@ -25,6 +25,7 @@ from masklet.files.error_translation import translate_write_errors
 from masklet.files.hashing import sha256
 from masklet.files.lock import Lock
 from masklet.jobs.resume import TrackerStates
+from masklet.masks.object_detection import ObjectDetection
 from masklet.masks.rle_frame import RleFrame
 
 VERSION = 1
@@ -255,6 +256,7 @@ def _frame_to_record(frame: RleFrame) -> dict[str, Any]:
         "counts": frame.counts,
         "corrupt": frame.corrupt,
         **({"labels": frame.labels} if any(frame.labels) else {}),
+        **({"detections": frame.detections} if frame.detections else {}),
     }
 
 
@@ -275,8 +277,15 @@ def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
         object_scores=tuple(map(_check_finite, columns["object_scores"])),
         counts=tuple(map(_check_text, columns["counts"])),
         corrupt=bool(record["corrupt"]),
+        detections=tuple(map(_read_detection, record.get("detections", ()))),
         labels=tuple(None if label is None else _check_text(label) for label in labels or ()),
     )
+
+
+def _read_detection(record: Any) -> ObjectDetection:
+    object_id, label, score, (x0, y0, x1, y1) = record
+    box = (_check_finite(x0), _check_finite(y0), _check_finite(x1), _check_finite(y1))
+    return ObjectDetection(_check_number(object_id), _check_text(label), _check_finite(score), box)
 
 
 def _check_number(value: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from masklet.masks.masks import Masks, format_object_ids
+from masklet.masks.object_detection import ObjectDetection
 from masklet.masks.tracked_frame import TrackedFrame
 
 
@@ -44,6 +45,7 @@ class RleFrame:
         counts: N compressed run-length encodings, as `counts` of COCO's RLE. A hidden object has an empty mask.
         corrupt: Whether the frame could not be decoded.
         labels: N labels of the objects, the names of their classes, or None. By default all are None.
+        detections: What a detector found on the frame, if it ran on it.
     """
 
     index: int
@@ -55,6 +57,7 @@ class RleFrame:
     counts: tuple[str, ...]
     corrupt: bool = False
     labels: tuple[str | None, ...] = ()
+    detections: tuple[ObjectDetection, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", self.labels or (None,) * len(self.object_ids))
@@ -76,11 +79,13 @@ class RleFrame:
     def decode(self) -> TrackedFrame:
         """Decode the masks. Their logits are ±10, since only the masks themselves are stored."""
         if not self.object_ids:
-            return TrackedFrame(self.index, self.time, Masks.empty(self.size), self.corrupt)
+            empty = Masks.empty(self.size)
+            return TrackedFrame(self.index, self.time, empty, self.corrupt, detections=self.detections)
         codes = [mask.rle for mask in self]
         masks = Masks.from_rle(codes, object_ids=self.object_ids, scores=self.scores, labels=self.labels)
         object_scores = np.array(self.object_scores, np.float32)
-        return TrackedFrame(self.index, self.time, replace(masks, object_scores=object_scores), self.corrupt)
+        masks = replace(masks, object_scores=object_scores)
+        return TrackedFrame(self.index, self.time, masks, self.corrupt, detections=self.detections)
 
 
 def encode_frame(frame: TrackedFrame) -> RleFrame:
@@ -96,6 +101,7 @@ def encode_frame(frame: TrackedFrame) -> RleFrame:
         counts=tuple(rle["counts"] for rle in masks.to_rle()),
         corrupt=frame.corrupt,
         labels=masks.labels,
+        detections=frame.detections,
     )
 
 

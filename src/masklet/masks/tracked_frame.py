@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from masklet.errors import MaskWarning
 from masklet.masks.masks import Masks
+from masklet.masks.object_detection import ObjectDetection
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class TrackedFrame:
         masks: One mask per object, at the frame's size.
         corrupt: Whether the frame could not be decoded completely.
         warnings: Why masks of this frame may be wrong, each reason only once for an object in a video.
+        detections: What a detector found on this frame, if it ran on it.
     """
 
     index: int
@@ -25,6 +27,7 @@ class TrackedFrame:
     masks: Masks
     corrupt: bool = False
     warnings: tuple[MaskWarning, ...] = ()
+    detections: tuple[ObjectDetection, ...] = ()
 
     def __repr__(self) -> str:
         corrupt = ", corrupt=True" if self.corrupt else ""
