@@ -10,7 +10,7 @@ from typing import Any
 from masklet.cli import console
 from masklet.cli.options import check_free
 from masklet.errors import SettingsError
-from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output
+from masklet.formats import Clip, FolderFormat, Format, Output
 from masklet.formats.job_folder import FOLDER, list_new_folders, remove_job
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
 from masklet.masks.rle_frame import RleFrame, collect_labels
@@ -63,7 +63,7 @@ class MaskWriter:
         """Write the formats that are files, and all formats again if objects or labels were added."""
         with self._log:
             for form in self._formats if len(self._log) else ():
-                if isinstance(form, FileFormat) or self._clip() != self._first:
+                if not isinstance(form, FolderFormat) or self._clip() != self._first:
                     console.say(f"writing {self._output.path_of(form)}")
                     self._output.write(form, self._log)
 
@@ -82,7 +82,7 @@ def check_outputs(out: Path | None, formats: Sequence[Format], record: Path | No
         ResourceError: An output exists and `overwrite` is not set.
     """
     for form in formats:
-        if isinstance(form, FileFormat) and form.shows_images:
+        if form.shows_images:
             message = f"format {form.name!r} needs the frames again, which a camera delivers once; use --record FILE"
             raise SettingsError("bad-usage", message)
     places = [*(form.path_in(out) for form in formats), out / FOLDER / FILE_NAME] if out else []

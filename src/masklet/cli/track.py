@@ -20,7 +20,7 @@ from masklet.errors import SettingsError, VideoError
 
 FORMATS = (
     "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, csv, overlay, cutout, prores, blur, blur_objects, "
-    "spotlight, background"
+    "spotlight, background, matte_prores, matte_mp4, matte_png, matte_exr"
 )
 
 

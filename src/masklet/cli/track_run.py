@@ -18,10 +18,10 @@ from masklet.cli.progress import show_job_progress
 from masklet.cli.spacing_option import find_spacing
 from masklet.cli.track_request import TrackRequest
 from masklet.cli.tracking_warnings import TrackingWarnings
-from masklet.errors import MaskletError, ResourceError, SettingsError, VideoError
+from masklet.errors import MaskletError, ResourceError, SettingsError, VideoError, warn
 from masklet.files.image_files import IMAGE_TYPES
 from masklet.files.outputs import output_exists
-from masklet.formats import Clip, FileFormat, FolderFormat, Format, Output, name_frames
+from masklet.formats import Clip, FolderFormat, Format, Output, name_frames
 from masklet.formats.coco import COCO
 from masklet.formats.image_layout import FRAME_MODES
 from masklet.formats.job_folder import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
@@ -71,6 +71,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
             request.auto_track,
             model.view,
             model.memory,
+            with_edges=any(form.shows_edges for form in request.formats),
         )
         with _hint_at_resume(request):
             if request.overwrite:
@@ -168,6 +169,7 @@ class _JobRun:
         if self._job.auto_track:
             self._clip = replace(self._clip, object_ids=tuple(list_object_ids(self._log)))
             self._output = Output(self._out, self._clip, self._frames)
+        self._warn_of_missing_edges()
         for form in self._formats:
             self._write(form, final=error is None)
         self._suggest_frames()
@@ -218,8 +220,8 @@ class _JobRun:
             with console.progress(f"writing {self._output.path_of(form)}") as report:
                 self._output.write(form, _ReportedFrames(self._log, report))
         if final:
-            if isinstance(form, FileFormat):
-                self._log.add_note(bytes={form.name: self._output.path_of(form).stat().st_size})
+            if not isinstance(form, FolderFormat):
+                self._log.add_note(bytes={form.name: self._output.measure(form)})
             self._log.add_note(**self._make_note(form))
 
     def _write_images(self, form: Format, name: str) -> None:
@@ -255,6 +257,14 @@ class _JobRun:
             files = " and ".join(Path(self._output.path_of(form)).name for form in forms)
             console.say(f"the frames that {files} names are not written; --frames jpg --resume adds them")
 
+    def _warn_of_missing_edges(self) -> None:
+        """Warn of frames that an earlier run without mattes tracked, which stored no soft edges."""
+        if any(form.shows_edges for form in self._formats):
+            missing = sum(None in frame.edges for frame in self._log)
+            if missing:
+                message = f"{missing} frames were tracked without mattes, so their edges are smoothed from the masks"
+                warn("edges-missing", f"{message}; --overwrite tracks them again, with soft edges")
+
     def _restore(self, form: FolderFormat) -> None:
         """Write the files of finished frames that were removed or changed since a run wrote them."""
         if self._finished_before or self._output.has_lost_files(form):
@@ -263,10 +273,10 @@ class _JobRun:
 
     def _is_complete(self, form: Format) -> bool:
         """Return whether the file that an earlier run wrote is there in its length."""
-        path = self._output.path_of(form)
+        now = self._output.measure(form)
         sizes = [note["bytes"].get(form.name) for note in self._log.notes if isinstance(note.get("bytes"), dict)]
         known = [size for size in sizes if size is not None]
-        return path.is_file() and (not known or path.stat().st_size == known[-1])
+        return now is not None and (not known or now == known[-1])
 
     def _summarize(self, seconds: float, error: MaskletError | None) -> dict[str, Any]:
         tracked = len(self._log) - self._finished_before

@@ -126,6 +126,7 @@ class _Session:
         self._outputs = request.outputs
         self._recording = Recording(request.record, video.size) if request.record else None
         ids, labels = sorted(request.object_ids), collect_prompt_labels(request.schedule)
+        self._with_edges = any(form.shows_edges for form in request.formats)
         self._masks = MaskWriter(request.out, request.formats, video, ids, labels) if request.out else None
 
     def run(self) -> dict[str, Any]:
@@ -178,7 +179,7 @@ class _Session:
     def _show(self, frame: TrackedFrame) -> None:
         """Write, record and show a frame."""
         masks, image = frame.masks, self._image
-        encoded = encode_frame(frame)
+        encoded = encode_frame(frame, with_edges=self._with_edges)
         if self._recording:
             self._recording.add(masks.overlay(image), frame.time or 0.0)
         if self._masks:

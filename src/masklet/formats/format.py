@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from masklet.formats.image_layout import FrameImages, ImageLayout
 from masklet.images.spacing import Spacing
@@ -88,6 +89,7 @@ class FolderFormat:
         encode_shared: Returns the files that belong to no frame.
         revision: Number that grows when the files change, so that a resumed job does not mix files of two versions.
         images: Where images of the frames belong; None if the format has none.
+        shows_edges: The soft edges of the masks are needed.
     """
 
     name: str
@@ -97,6 +99,8 @@ class FolderFormat:
     encode_shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
     revision: int = 1
     images: ImageLayout | None = None
+    shows_edges: bool = False
+    shows_images: ClassVar[bool] = False
 
     @property
     def log_name(self) -> str:
@@ -127,6 +131,7 @@ class FileFormat:
     read: Reader | None = None
     shows_images: bool = False
     images: ImageLayout | None = None
+    shows_edges: ClassVar[bool] = False
 
     @property
     def log_name(self) -> str:
@@ -138,7 +143,52 @@ class FileFormat:
         return out / self.file
 
 
-Format = FolderFormat | FileFormat
+OpenFile = Callable[[int], AbstractContextManager[BinaryIO]]
+"""Opens the file of an object for writing, by object id. It is in place after the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFilesFormat:
+    """A format with one file per object for all frames, in a folder. It is not read.
+
+    Attributes:
+        name: Name on the command line.
+        folder: Name of the folder.
+        suffix: Suffix of the files.
+        write: Writes the frames, which are sorted and may be iterated several times.
+        shows_images: The clip's video is needed.
+        shows_edges: The soft edges of the masks are needed.
+    """
+
+    name: str
+    folder: str
+    suffix: str
+    write: Callable[[OpenFile, Iterable[RleFrame], Clip], None]
+    shows_images: bool = False
+    shows_edges: bool = False
+    images: ClassVar[ImageLayout | None] = None
+    read: ClassVar[Reader | None] = None
+
+    @property
+    def log_name(self) -> str:
+        """Name in the notes of jobs."""
+        return self.name
+
+    def path_in(self, out: Path) -> Path:
+        """Return the folder of the format's files in the output folder `out`."""
+        return out / self.folder
+
+    def file_of(self, object_id: int, out: Path) -> Path:
+        """Return the file of an object in the output folder `out`."""
+        return self.path_in(out) / f"{name_object(object_id)}{self.suffix}"
+
+
+Format = FolderFormat | FileFormat | ObjectFilesFormat
+
+
+def name_object(object_id: int) -> str:
+    """Return the base name of the file or folder of an object."""
+    return f"object_{object_id:04d}"
 
 
 def name_frames(files: Sequence[Path] | None) -> list[str] | None:

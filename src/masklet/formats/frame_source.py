@@ -25,13 +25,22 @@ class FrameTimes:
     start: float
     stop: float
 
+    def durations(self, frames: Iterable[RleFrame]) -> Iterator[int]:
+        """Yield how long each frame is shown, in units of the time base: until the next one, or `stop`."""
+        ticks = map(self.ticks, frames)
+        before = next(ticks)
+        for after in ticks:
+            yield max(1, after - before)
+            before = after
+        yield max(1, round((Fraction(self.stop) - Fraction(self.start)) / self.timing.time_base) - before)
+
     def ticks(self, frame: RleFrame) -> int:
         """Return the presentation time of a frame in units of the time base."""
         return round((Fraction(_time(frame)) - Fraction(self.start)) / self.timing.time_base)
 
 
-def frame_times(frames: Iterable[RleFrame]) -> FrameTimes:
-    """Compute the times of a clip.
+def frame_times(frames: Iterable[RleFrame], time_base: Fraction = _TICK) -> FrameTimes:
+    """Compute the times of a clip in `time_base`.
 
     A clip that starts after the first frame of its video starts at time 0, and so does one whose first frame has a
     negative time.
@@ -45,7 +54,7 @@ def frame_times(frames: Iterable[RleFrame]) -> FrameTimes:
     length = _time(last) - _time(first)
     rate = Fraction((count - 1) / length).limit_denominator(1001) if length > 0 else Fraction(DEFAULT_FRAME_RATE)
     start = _time(first) if first.index else min(0.0, _time(first))
-    return FrameTimes(Timing(_TICK, rate), start, _time(last) + 1 / float(rate))
+    return FrameTimes(Timing(time_base, rate), start, _time(last) + 1 / float(rate))
 
 
 def pair_with_images(frames: Iterable[RleFrame], clip: Clip) -> Iterator[tuple[RleFrame, NDArray[np.uint8]]]:

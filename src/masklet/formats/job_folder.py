@@ -10,7 +10,7 @@ from masklet.files.atomic import remove_partial_files
 from masklet.files.error_translation import translate_write_errors
 from masklet.files.lock import Lock
 from masklet.files.outputs import output_exists, remove_folder
-from masklet.formats.format import FileFormat, FolderFormat, Format
+from masklet.formats.format import FileFormat, Format
 from masklet.formats.registry import FORMATS
 from masklet.jobs.frame_log import FILE_NAME, read_notes
 
@@ -59,14 +59,14 @@ def find_created_folders(out: Path) -> list[Path]:
     for note in _read_notes(out):
         forms = [FORMATS[name] for name in _names(note, "created", default="formats")]
         names = [name for name in _strings(note.get("image_folders")) if name in _IMAGE_FOLDERS]
-        folders |= dict.fromkeys(form.path_in(out) for form in forms if isinstance(form, FolderFormat))
+        folders |= dict.fromkeys(form.path_in(out) for form in forms if not isinstance(form, FileFormat))
         folders |= dict.fromkeys(out / name for name in names)
     return [folder for folder in folders if not folder.is_symlink()]
 
 
 def list_new_folders(forms: Iterable[Format], out: Path) -> list[str]:
     """Return the names of the formats whose folders do not exist yet, which a job therefore creates."""
-    return [form.name for form in forms if isinstance(form, FolderFormat) and not form.path_in(out).exists()]
+    return [form.name for form in forms if not isinstance(form, FileFormat) and not form.path_in(out).exists()]
 
 
 def list_image_folders(forms: Iterable[Format]) -> list[str]:

@@ -13,6 +13,7 @@ from masklet.formats.effect_video import EFFECT_VIDEOS
 from masklet.formats.format import Format
 from masklet.formats.label_maps import PNG, SAV
 from masklet.formats.labelme import LABELME
+from masklet.formats.matte import MATTES
 from masklet.formats.mots import MOTS
 from masklet.formats.npz import NPZ
 from masklet.formats.overlay_video import OVERLAY
@@ -21,7 +22,7 @@ from masklet.formats.ytvis import YTVIS
 
 _ALL: tuple[Format, ...] = (
     *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, CSV),
-    *(OVERLAY, CUTOUT, PRORES, *EFFECT_VIDEOS),
+    *(OVERLAY, CUTOUT, PRORES, *EFFECT_VIDEOS, *MATTES),
 )
 FORMATS: dict[str, Format] = {form.name: form for form in _ALL}
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from masklet.errors import FormatError, SettingsError
 from masklet.files.atomic import atomic_write, create_folder, remove_partial_files
 from masklet.files.error_translation import translate_write_errors
-from masklet.formats.format import Clip, FileFormat, FolderFormat, Format, locate_images, name_frames
+from masklet.formats.format import (
+    Clip,
+    FileFormat,
+    FolderFormat,
+    Format,
+    ObjectFilesFormat,
+    locate_images,
+    name_frames,
+)
 from masklet.formats.frame_images import ImageWriter, Progress
 from masklet.formats.image_layout import FrameImages, FrameMode, check_frame_mode
 from masklet.formats.registry import find_formats
@@ -101,6 +109,14 @@ class Output:
         """Return whether files of a format were removed or truncated since this object wrote them."""
         return any(_size_of(path) != size for path, size in self._sizes.get(form.name, {}).items())
 
+    def measure(self, form: Format) -> int | None:
+        """Return the bytes of the file of a format, or of its files of all objects; None if one is missing."""
+        files = [self.path_of(form)] if isinstance(form, FileFormat) else []
+        if isinstance(form, ObjectFilesFormat):
+            files = [form.file_of(object_id, self._out) for object_id in self._clip.object_ids]
+        sizes = [_size_of(file) if file.is_file() else None for file in files]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
     def restore(self, form: FolderFormat, frames: Iterable[RleFrame]) -> None:
         """Write the files of a format that are missing or differ from what `write` writes.
 
@@ -127,6 +143,11 @@ class Output:
             self.prepare(form)
             for frame in frames:
                 self.add(form, frame)
+            return
+        if isinstance(form, ObjectFilesFormat):
+            _make_folder(self.path_of(form))
+            remove_partial_files(self.path_of(form))
+            form.write(lambda object_id: atomic_write(form.file_of(object_id, self._out)), frames, self._clip)
             return
         _make_folder(self._out)
         remove_partial_files(self._out)
@@ -195,9 +216,7 @@ def save_masks(
         ResourceError: A file cannot be written.
     """
     forms = find_formats(formats)
-    if video is None and (
-        with_images := [form.name for form in forms if isinstance(form, FileFormat) and form.shows_images]
-    ):
+    if video is None and (with_images := [form.name for form in forms if form.shows_images]):
         raise SettingsError("bad-usage", f"format {with_images[0]!r} shows images; pass the video")
     source, behind = None if path is None else Path(path), check_background(background)
     check_frame_mode(images)
@@ -207,7 +226,7 @@ def save_masks(
     with tempfile.TemporaryDirectory(prefix="masklet-") as folder, FrameLog(Path(folder), {}) as log:
         for frame in frames:
             _check_frame(frame, log)
-            log.append(encode_frame(frame))
+            log.append(encode_frame(frame, with_edges=any(form.shows_edges for form in forms)))
         first = next(iter(log), None)
         if first is None:
             raise FormatError("annotation-broken", "there are no frames to save")

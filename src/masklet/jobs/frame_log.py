@@ -257,6 +257,7 @@ def _frame_to_record(frame: RleFrame) -> dict[str, Any]:
         "corrupt": frame.corrupt,
         **({"labels": frame.labels} if any(frame.labels) else {}),
         **({"detections": frame.detections} if frame.detections else {}),
+        **({"edges": frame.edges} if any(frame.edges) else {}),
     }
 
 
@@ -264,8 +265,7 @@ def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
     height, width = (_check_number(side) for side in record["size"])
     object_ids = tuple(_check_number(number) for number in record["object_ids"])
     columns = {name: record[name] for name in ("scores", "object_scores", "counts")}
-    if labels := record.get("labels"):
-        columns["labels"] = labels
+    columns |= {name: record[name] for name in ("labels", "edges") if record.get(name)}
     if any(not isinstance(values, list) or len(values) != len(object_ids) for values in columns.values()):
         raise ValueError("the columns of a frame have different lengths")
     return RleFrame(
@@ -278,7 +278,8 @@ def _record_to_frame(record: Mapping[str, Any]) -> RleFrame:
         counts=tuple(map(_check_text, columns["counts"])),
         corrupt=bool(record["corrupt"]),
         detections=tuple(map(_read_detection, record.get("detections", ()))),
-        labels=tuple(None if label is None else _check_text(label) for label in labels or ()),
+        labels=tuple(map(_check_optional_text, columns.get("labels", ()))),
+        edges=tuple(map(_check_optional_text, columns.get("edges", ()))),
     )
 
 
@@ -304,6 +305,10 @@ def _check_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.60} is not text")
     return value
+
+
+def _check_optional_text(value: Any) -> str | None:
+    return None if value is None else _check_text(value)
 
 
 def _check_line(line: bytes, path: Path) -> dict[str, Any] | None:

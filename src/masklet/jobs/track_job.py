@@ -6,7 +6,7 @@ frames that were finished after it once more, which gives the same masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -20,7 +20,7 @@ from masklet.masks.tracked_frame import TrackedFrame
 from masklet.memory.policy import MemoryPolicy
 from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.tracking.auto_tracker import AutoTracker, AutoTrackOptions
-from masklet.tracking.propagate import AfterFrame, propagate
+from masklet.tracking.propagate import propagate
 from masklet.tracking.retention import retain_for_turn
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.tracker import Tracker, check_settings
@@ -45,6 +45,7 @@ class TrackJob:
         auto_track: Options of automatic tracking, or None to track the prompts.
         view: Rule that places the part of a frame in which each object is predicted.
         memory: Memory policy.
+        with_edges: Store the soft edges of masks beside them, for mattes. Masks do not depend on it.
 
     Raises:
         SettingsError: Non-overlapping memories are combined with a view of parts of the frame or with several
@@ -60,6 +61,7 @@ class TrackJob:
     auto_track: AutoTrackOptions | None = None
     view: View = WHOLE_VIEW
     memory: MemoryPolicy = RECENT_MEMORY
+    with_edges: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self.view, self.memory, self.postprocessing)
@@ -109,17 +111,19 @@ def run_job(job: TrackJob, log: FrameLog) -> Iterator[RleFrame]:
     object_ids = None if job.auto_track else {key for prompts in job.schedule.values() for key in prompts}
     newest = states.read_newest(len(log), job.backend, job.images, object_ids)
     tracker, start = newest or (job.start_tracker(), 0)
+    auto_tracker = AutoTracker(tracker, job.auto_track, islice(log, start)) if job.auto_track else None
     frames = propagate(
         tracker,
         job.traversal.visits(job.video, start),
-        after=_follow_automatically(job, tracker, islice(log, start)),
+        after=auto_tracker.update if auto_tracker else None,
         on_corrupt="carry" if job.carry else "skip",
         needed=None if revises else retain_for_turn(tracker, job.traversal),
         progress=lambda done: states.save_sometimes(tracker, start + done),
     )
+    frames = auto_tracker.add_detections(frames) if auto_tracker else frames
     for number, frame in enumerate(frames, start=start + 1):
         if frame.index not in log:
-            yield encode_frame(frame)
+            yield encode_frame(frame, with_edges=job.with_edges)
             assert frame.index in log, "a frame is appended to the log before the next one is taken"
         if revises and number in job.traversal.ends:
             yield from _revise(job, log, tracker, *job.traversal.ends[number])
@@ -141,11 +145,8 @@ def _revise(job: TrackJob, log: FrameLog, tracker: Tracker, last: int, direction
     """Settle the hypotheses at the last position of a direction, and yield the frames that change."""
     for position in tracker.settle(last, direction):
         masks, index = tracker.masks(position), job.traversal.frames[position]
-        yield encode_frame(TrackedFrame(index, job.video.times[index], masks))
+        yield encode_frame(TrackedFrame(index, job.video.times[index], masks), with_edges=job.with_edges)
         later = (job.traversal.frames[t] for t in range(position + direction, last + direction, direction))
         carried = takewhile(lambda frame: job.carry and frame.corrupt, log.read(later))
-        yield from (encode_frame(TrackedFrame(frame.index, frame.time, masks, corrupt=True)) for frame in carried)
-
-
-def _follow_automatically(job: TrackJob, tracker: Tracker, finished: Iterable[RleFrame]) -> AfterFrame | None:
-    return None if job.auto_track is None else AutoTracker(tracker, job.auto_track, finished).update
+        copies = (TrackedFrame(frame.index, frame.time, masks, corrupt=True) for frame in carried)
+        yield from (encode_frame(copy, with_edges=job.with_edges) for copy in copies)

@@ -10,6 +10,7 @@ import numpy as np
 
 from masklet.masks.masks import Masks, format_object_ids
 from masklet.masks.object_detection import ObjectDetection
+from masklet.masks.soft_edges import encode_edge
 from masklet.masks.tracked_frame import TrackedFrame
 
 
@@ -22,6 +23,7 @@ class RleMask(NamedTuple):
         object_score: A logit that is positive where the object is visible.
         rle: COCO's RLE of the mask.
         label: The label of the object, the name of its class, or None.
+        edge: The soft edge of the mask, see `soft_edges`; None if it is not stored.
     """
 
     object_id: int
@@ -29,6 +31,7 @@ class RleMask(NamedTuple):
     object_score: float
     rle: dict[str, Any]
     label: str | None = None
+    edge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class RleFrame:
         corrupt: Whether the frame could not be decoded.
         labels: N labels of the objects, the names of their classes, or None. By default all are None.
         detections: What a detector found on the frame, if it ran on it.
+        edges: N soft edges of the masks, see `soft_edges`, or None. By default all are None.
     """
 
     index: int
@@ -58,19 +62,20 @@ class RleFrame:
     corrupt: bool = False
     labels: tuple[str | None, ...] = ()
     detections: tuple[ObjectDetection, ...] = ()
+    edges: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", self.labels or (None,) * len(self.object_ids))
+        object.__setattr__(self, "edges", self.edges or (None,) * len(self.object_ids))
 
     def __repr__(self) -> str:
         ids = format_object_ids(self.object_ids)
         return f"RleFrame(index={self.index}, time={self.time}, size={self.size}, object_ids={ids})"
 
     def __iter__(self) -> Iterator[RleMask]:
-        for object_id, score, object_score, counts, label in zip(
-            self.object_ids, self.scores, self.object_scores, self.counts, self.labels, strict=True
-        ):
-            yield RleMask(object_id, score, object_score, {"size": list(self.size), "counts": counts}, label)
+        columns = (self.object_ids, self.scores, self.object_scores, self.counts, self.labels, self.edges)
+        for object_id, score, object_score, counts, label, edge in zip(*columns, strict=True):
+            yield RleMask(object_id, score, object_score, {"size": list(self.size), "counts": counts}, label, edge)
 
     def of(self, object_id: int) -> RleMask | None:
         """Return the mask of an object, or None if the frame does not have it."""
@@ -88,8 +93,8 @@ class RleFrame:
         return TrackedFrame(self.index, self.time, masks, self.corrupt, detections=self.detections)
 
 
-def encode_frame(frame: TrackedFrame) -> RleFrame:
-    """Encode the masks of a tracked frame as RLE."""
+def encode_frame(frame: TrackedFrame, *, with_edges: bool = False) -> RleFrame:
+    """Encode the masks of a tracked frame as RLE, and their soft edges on request."""
     masks = frame.masks
     return RleFrame(
         index=frame.index,
@@ -102,6 +107,7 @@ def encode_frame(frame: TrackedFrame) -> RleFrame:
         corrupt=frame.corrupt,
         labels=masks.labels,
         detections=frame.detections,
+        edges=tuple(encode_edge(mask.binary[0], mask.logits[0]) for mask in masks) if with_edges else (),
     )
 
 

@@ -12,11 +12,12 @@ from masklet.errors import InputNotFound, SettingsError, warn
 from masklet.files.atomic import make_folder
 from masklet.files.names import replace_surrogates
 from masklet.files.outputs import atomic_folder
-from masklet.formats import Clip, FileFormat, Format, Output, find_formats, name_frames
+from masklet.formats import Clip, Format, Output, find_formats, name_frames
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.drawn_image import write_drawn_image
 from masklet.formats.image_dataset import DATASET_FORMATS, IMAGES, ImageDataset
 from masklet.formats.image_layout import FrameMode, check_frame_mode
+from masklet.formats.matte import MATTE_PRORES
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.rle_frame import RleFrame
 from masklet.project.annotation_import import ImportedAnnotations, import_annotations
@@ -159,10 +160,6 @@ class _ReportedFrames:
             self.report.note(int(done * self.share))
 
 
-def _shows_images(form: Format) -> bool:
-    return isinstance(form, FileFormat) and form.shows_images
-
-
 def _write_video(
     project: Project, frames: StoredFrames, forms: Sequence[Format], out: Path, options: _Options, report: _Report
 ) -> list[Path]:
@@ -175,7 +172,7 @@ def _write_video(
             stack.enter_context(video)  # type: ignore[arg-type]
             frames = replace(frames, times=video.times)  # type: ignore[union-attr]
         except InputNotFound:
-            if any(map(_shows_images, forms)):
+            if any(form.shows_images for form in forms):
                 raise
         files = find_frame_files(str(path)) if path.is_dir() else None
         clip = Clip(
@@ -187,7 +184,8 @@ def _write_video(
             if options.frames != "none" and form.images:
                 output.write_images(form, frames, progress=report.note_image)
                 report.end(len(frames))
-            everything = replace(frames, indices=range(len(frames.times))) if _shows_images(form) else frames
+            is_complete = video is not None and (form.shows_images or form.shows_edges)
+            everything = replace(frames, indices=range(len(frames.times))) if is_complete else frames
             output.write(form, _ReportedFrames(everything, report, len(frames) / len(everything)))
             report.end(len(frames))
     return [output.path_of(form) for form in forms]
@@ -213,7 +211,7 @@ class _ImageSet:
         for form in forms:
             if form.name in DATASET_FORMATS:
                 written.append(self._write_set(out, DATASET_FORMATS[form.name], frames))
-            elif _shows_images(form):
+            elif form.shows_images:
                 written.append(self._draw(out / form.name, form.name))
             else:
                 written += self._write_each(out, form, frames)
@@ -245,7 +243,7 @@ class _ImageSet:
         make_folder(folder)
         for done, (one, file) in enumerate(zip(self._images, self._names, strict=True), start=1):
             image, masks = open_medium(self._project, one.medium), one.read(0).decode().masks
-            drawn = CUTOUT.name if name == PRORES.name else name
+            drawn = CUTOUT.name if name in (PRORES.name, MATTE_PRORES.name) else name
             target = folder / f"{Path(file).stem}{'.png' if drawn == CUTOUT.name else '.jpg'}"
             write_drawn_image(target, drawn, masks, image, self._options.background)  # type: ignore[arg-type]
             self._report.note(done)

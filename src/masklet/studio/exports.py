@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from masklet.errors import InputNotFound, MaskletError, SettingsError
-from masklet.formats import FORMATS, FileFormat, find_formats
+from masklet.formats import FORMATS, find_formats
 from masklet.http.problems import describe_problem, log_bug
 from masklet.project.project import Project
 from masklet.project.transfer import export_project

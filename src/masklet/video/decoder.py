@@ -24,6 +24,7 @@ from masklet.video.raw_frame import (
     read_display_matrix,
 )
 from masklet.video.sample_index import index_samples
+from masklet.video.stream_properties import read_properties
 
 _MIN_DURATION_SHARE = 0.9  # of the stated duration that the frames of an intact file cover
 
@@ -102,7 +103,8 @@ class Decoder:
             height, width = self._options.scale_to
             self._size = rotate_size((height, width), matrix)
         frame_count = len(index) if isinstance(self._seeker, TimeSeeker) else None
-        return VideoInfo(*self._size, matrix, frame_count, tuple(self._list_warnings(index, matrix)))
+        properties = read_properties(self._demuxer.stream, first)
+        return VideoInfo(*self._size, matrix, frame_count, tuple(self._list_warnings(index, matrix)), properties)
 
     def _choose_seeker(self, index: PacketIndex) -> FrameSeeker:
         """Choose how to find frames. AVI states no times, and those that FFmpeg computes are wrong for B-frames."""

@@ -18,6 +18,7 @@ from masklet.files.error_translation import translate_errors
 from masklet.video.child_process import Watchdog, can_start_child, require_pipe, start_child, stop_child
 from masklet.video.options import VideoOptions
 from masklet.video.raw_frame import RawFrame, VideoInfo
+from masklet.video.stream_properties import parse_properties
 
 _CHILD_PROGRAM = """
 import json, sys
@@ -79,9 +80,10 @@ class DecoderClient:
         self._finish = weakref.finalize(self, stop_child, self._process, self._watchdog)
         header, _ = self._receive(self._options.open_timeout_s)
         with self._translate_invalid_response():
-            height, width, (a, b, c, d), frame_count, pairs = header["info"]
+            height, width, (a, b, c, d), frame_count, pairs, properties = header["info"]
             warnings = tuple((code, message) for code, message in pairs)
-            self.info = VideoInfo(height, width, (a, b, c, d), frame_count, warnings)
+            matrix = a, b, c, d
+            self.info = VideoInfo(height, width, matrix, frame_count, warnings, parse_properties(properties))
 
     def _request(self, request: str) -> tuple[dict[str, Any], bytearray]:
         if self._is_interrupted:  # while a response was read

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+from masklet.video.stream_properties import StreamProperties
+
 Matrix = tuple[int, int, int, int]
 """a, b, c, d of a display matrix in units of 1/65536: pixel (x, y) is shown at (ax + cy, bx + dy) plus a shift."""
 
@@ -45,6 +47,7 @@ class VideoInfo(NamedTuple):
         matrix: The rotation.
         frame_count: The number of frames, or None if it is unknown until the complete file is decoded.
         warnings: Codes and messages of warnings.
+        properties: Time base and color tags.
     """
 
     height: int
@@ -52,6 +55,7 @@ class VideoInfo(NamedTuple):
     matrix: Matrix
     frame_count: int | None
     warnings: tuple[tuple[str, str], ...]
+    properties: StreamProperties
 
 
 def compute_display_size(frame: Any, aspect: Any) -> tuple[int, int]:

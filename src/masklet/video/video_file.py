@@ -39,6 +39,9 @@ class VideoFile(Closable):
         path: The file.
         options: Orientation, frame size, isolation and limits.
 
+    Attributes:
+        properties: Time base and color tags of the file.
+
     Raises:
         InputNotFound: The file is missing, empty or unreadable.
         VideoError: The file is no video that can be decoded.
@@ -52,7 +55,7 @@ class VideoFile(Closable):
         self.size = rotate_size((info.height, info.width), info.matrix)
         self.truncated = any(code == "video-truncated" for code, _ in info.warnings)
         self._times: tuple[float | None, ...] | None = None
-        self._frame_count = info.frame_count
+        self._frame_count, self.properties = info.frame_count, info.properties
         for code, message in info.warnings:
             warn(code, message)
 
