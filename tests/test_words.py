@@ -28,7 +28,6 @@ RETIRED = {
     "findings": "generated masks",
     "doubt": "uncertainty",
     "surest": "highest score",
-    "notebook": "tracker",
     "shelf": "cache",
     "answer": "prediction, result, response",
     "clicker": "click simulator",
@@ -36,6 +35,7 @@ RETIRED = {
 }
 RETIRED_IDENTIFIERS = {
     *RETIRED,
+    "notebook",  # tracker; in prose it is a notebook of Jupyter
     *("said", "asked", "kept", "gone", "sure", "closer", "coded", "walk", "leg", "care", "due", "stands", "apart"),
     *("wishes", "tell", "tells", "lean", "drill", "drills", "answers", "answered", "doubts", "pictures"),
 }
