@@ -51,7 +51,7 @@ def keep_components_at(logits: NDArray[Any], points: NDArray[Any]) -> NDArray[An
     Returns:
         New logits (h, w), −10 in the other components.
     """
-    labels = _label(logits > 0)
+    labels = label_components(logits > 0)
     limit = np.array(labels.shape[::-1]) - 1
     columns, rows = np.clip(np.floor(points).astype(np.int64), 0, limit).T
     clicked = np.setdiff1d(labels[rows, columns], [0])
@@ -60,10 +60,16 @@ def keep_components_at(logits: NDArray[Any], points: NDArray[Any]) -> NDArray[An
 
 def keep_largest_component(logits: NDArray[Any]) -> NDArray[Any]:
     """Keep the largest component of one mask (h, w), the first of equals; the others become −10 in new logits."""
-    labels = _label(logits > 0)
+    labels = label_components(logits > 0)
     areas = np.bincount(labels.ravel())
     areas[0] = 0
     return _keep(logits, labels, areas.argmax())
+
+
+def label_components(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Number the 8-connected components of a mask (H, W) from 1; the background is 0."""
+    binary = np.ascontiguousarray(pixels).view(np.uint8)
+    return np.asarray(cv2.connectedComponents(binary, connectivity=8, ltype=cv2.CV_32S)[1])
 
 
 def _overwrite_small(processed: NDArray[Any], pixels: NDArray[np.bool_], area: float, value: float) -> None:
@@ -83,7 +89,7 @@ def _overwrite_small(processed: NDArray[Any], pixels: NDArray[np.bool_], area: f
 
 def _find_small(pixels: NDArray[np.bool_], area: float) -> NDArray[np.bool_]:
     """Return the pixels of components of at most `area` pixels."""
-    labels = _label(pixels)
+    labels = label_components(pixels)
     small = np.bincount(labels.ravel()) <= area
     small[0] = False
     return np.asarray(small.take(labels))
@@ -96,11 +102,6 @@ def _flood_fill(pixels: NDArray[np.bool_], start: NDArray[np.int32]) -> NDArray[
     canvas = pixels.astype(np.uint8, order="C")  # floodFill would fill a copy of an array in another order
     cv2.floodFill(canvas, None, (int(start[0]), int(start[1])), 2, flags=8)
     return np.asarray(canvas == 2)
-
-
-def _label(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the 8-connected components from 1; the background is 0."""
-    return np.asarray(cv2.connectedComponents(pixels.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)[1])
 
 
 def _keep(logits: NDArray[Any], labels: NDArray[np.int32], selected: ArrayLike) -> NDArray[Any]:

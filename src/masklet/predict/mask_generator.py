@@ -23,6 +23,7 @@ from masklet.prompts import POSITIVE
 
 Points = NDArray[np.float64]  # (P, 2) xy as fractions of the crop
 Progress = Callable[[int, int], None]
+CleanLogits = Callable[[NDArray[Any]], NDArray[Any]]
 
 _MAX_CROP_LAYERS = 6  # the sixth layer has 4096 crops
 _MAX_POINTS_PER_SIDE = 65_535  # the longest side of an image in pixels
@@ -156,6 +157,7 @@ def generate_masks(
     *,
     region: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
+    clean: CleanLogits | None = None,
 ) -> GeneratedMasks:
     """Segment an image without prompts: prompt a grid of points, filter the masks and remove duplicates.
 
@@ -165,11 +167,12 @@ def generate_masks(
         options: Options; thresholds that are None are the defaults of the model.
         region: Pixels (H, W) bool that may be prompted. By default all.
         progress: Function that is called with the numbers of points done and of all points, after each batch.
+        clean: Function that post-processes the low-resolution logits (h, w) of a mask before they are resized.
 
     Returns:
         The masks by descending score, or, with crops, by ascending area of their crops.
     """
-    steps = generate_in_steps(backend, image, options, region=region)
+    steps = generate_in_steps(backend, image, options, region=region, clean=clean)
     while True:
         try:
             done, total = next(steps)
@@ -185,6 +188,7 @@ def generate_in_steps(
     options: MaskGeneratorOptions | None = None,
     *,
     region: NDArray[np.bool_] | None = None,
+    clean: CleanLogits | None = None,
 ) -> Generator[tuple[int, int], None, GeneratedMasks]:
     """Segment an image without prompts, one batch of points in each step. See `generate_masks`.
 
@@ -200,7 +204,7 @@ def generate_in_steps(
     done = 0
     for (_, crop), grid in zip(crops, grids, strict=True):
         in_crop: list[GeneratedMask] = []
-        for points, batch in _generate_in_crop(backend, image, crop, grid, options):
+        for points, batch in _generate_in_crop(backend, image, crop, grid, options, clean):
             in_crop += batch
             done += len(points)
             yield done, total
@@ -245,7 +249,12 @@ def _select_points(grid: Points, crop: Box, region: NDArray[np.bool_] | None) ->
 
 
 def _generate_in_crop(
-    backend: Backend, image: NDArray[np.uint8], crop: Box, grid: Points, options: MaskGeneratorOptions
+    backend: Backend,
+    image: NDArray[np.uint8],
+    crop: Box,
+    grid: Points,
+    options: MaskGeneratorOptions,
+    clean: CleanLogits | None,
 ) -> Iterator[tuple[Points, list[GeneratedMask]]]:
     """Yield batches of a crop's points with their masks. A crop without points is not encoded."""
     if not len(grid):
@@ -255,6 +264,8 @@ def _generate_in_crop(
     for start in range(0, len(grid), options.points_per_batch):
         points = grid[start : start + options.points_per_batch]
         candidates = _decode_candidates(backend, features, points, options)
+        if clean is not None:
+            candidates = [candidate._replace(logits=clean(candidate.logits)) for candidate in candidates]
         masks = (_finish_mask(candidate, crop, image.shape[:2], options) for candidate in candidates)
         yield points, [mask for mask in masks if mask is not None]
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from typing_extensions import Self
 
 from masklet.backend import MAX_POINTERS, Backend, StabilityRule
@@ -92,8 +93,9 @@ class SAM2Base:
 
     def make_tensor(self, values: Any) -> Any:
         """Convert an array of NumPy or of the backend to what predictors return, on the model's device."""
-        is_tensor = hasattr(values, "detach")
-        return make_tensor(values if is_tensor else self._store(values), self.device if has_torch() else None)
+        if not isinstance(values, np.ndarray) and not hasattr(values, "detach"):
+            values = self.backend.store([values])[0]
+        return make_tensor(values, self.device if has_torch() else None)
 
     def to_backend(self, values: Any) -> Any:
         """Convert a tensor that a predictor returned, or a copy of it in NumPy, to an array of the backend."""
@@ -180,6 +182,3 @@ class SAM2Base:
         if isinstance(self._source, Weights):
             return build(self._source, self.settings, placement)
         return load_checkpoint(self._source, self.settings, placement)
-
-    def _store(self, values: Any) -> Any:
-        return self.backend.store([values])[0]
