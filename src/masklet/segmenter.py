@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
+from masklet.detectors.detected_objects import DetectedObjects, segment_detections
+from masklet.detectors.detections import Detector, min_score_of, run_detector
 from masklet.errors import BackendError, PromptError, SettingsError, issue
 from masklet.images import read_image
 from masklet.images.image_source import ImageSource
@@ -283,6 +285,37 @@ class Segmenter:
         embedded = EmbeddedImage.encode(self.backend, [read_image(image)], self.view, lazy=True, warn=True)[0]
         return embedded.predict(by_object, multimask=multimask)
 
+    def detect(self, image: ImageSource, detector: Detector, *, min_score: float | None = None) -> DetectedObjects:
+        """Find objects with a detector, and segment each of them.
+
+        Args:
+            image: Whatever `read_image` takes.
+            detector: The detector, such as `masklet.detectors.load.load_detector` returns.
+            min_score: Score of the detector from which a detection is an object. By default that of the detector.
+
+        Returns:
+            Masks and detections of objects 1, 2, … by descending score of the detector. Duplicates are left out. The
+            labels are the classes.
+
+        Raises:
+            BackendError: `bad-detections`. The detector does not return boxes, labels and scores. `detector-failed`. It
+                raised an error.
+            InputNotFound: The file does not exist.
+            ImageError: The image cannot be read.
+
+        Example:
+            >>> detector = load_detector("models/owlv2", "cat, dog")
+            >>> masks, detections = model.detect("street.jpg", detector)
+        """
+        pixels = read_image(image)
+        found = run_detector(detector, pixels)
+        least = min_score_of(detector) if min_score is None else min_score
+        embedded = EmbeddedImage.encode(self.backend, [pixels], self.view, lazy=True)[0]
+        objects = segment_detections(embedded, found[found.scores >= np.float32(least)])
+        for warning in objects.masks.warnings:
+            issue(warning)
+        return objects
+
     def references(self) -> References:
         """Create an empty set of reference images, on which objects are marked that other images are searched for.
 
@@ -399,7 +432,7 @@ class Segmenter:
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[TrackedFrame]:
-        """Track everything in a video without prompts, frame by frame.
+        """Track everything in a video without prompts, or what a detector finds, frame by frame.
 
         The source is opened and the arguments are checked at the call. Networks run when the iterator is advanced.
 
@@ -441,7 +474,8 @@ class Segmenter:
         """Track everything in frames that arrive once and in order."""
         tracker = Tracker(self.backend, length=length, memory=self.memory)
         visits = (replace(visit, position=position) for position, visit in enumerate(visit_in_order(frames)))
-        return propagate(tracker, visits, after=AutoTracker(tracker, options).update, needed=need_nothing)
+        auto_tracker = AutoTracker(tracker, options)
+        return auto_tracker.add_detections(propagate(tracker, visits, after=auto_tracker.update, needed=need_nothing))
 
     def _create_tracker(self, video: Any, length: int | None, postprocessing: PostProcessing) -> Tracker:
         return Tracker(

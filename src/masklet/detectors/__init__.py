@@ -1,0 +1,1 @@
+"""Text prompts: detectors that find boxes of named classes, and the masks of these boxes."""
