@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import numpy as np
@@ -209,6 +210,12 @@ class Backend(Protocol[A]):
             The result of each pick alone (N = 1), without candidates.
         """
 
+    def join(self, features: Sequence[Features[A]]) -> Features[A]:
+        """Join the features of N images or objects (B = 1 each), so that a query of each is decoded in one call."""
+
+    def split(self, decoded: Decoded[A], counts: Sequence[int]) -> list[Decoded[A]]:
+        """Split the result of `decode` into those of so many objects each."""
+
     def memorize(
         self, features: Features[A], decoded: Sequence[Decoded[A]], prompted: Sequence[bool]
     ) -> list[Memory[A]]:
@@ -277,6 +284,21 @@ def pick_mask(decoded: Decoded[A], row: int, candidate: int | None) -> Decoded[A
     logits, iou, score, pointers = (part[row : row + 1] for part in candidates)
     index = slice(candidate + 1, candidate + 2)  # after the single mask
     return Decoded(logits[:, index], iou[:, index], score, pointers[:, candidate + 1])
+
+
+def split_rows(decoded: Decoded[A], counts: Sequence[int]) -> list[Decoded[A]]:
+    """Slice a result into those of so many objects each, as `Backend.split` does."""
+    stops = list(accumulate(counts))
+    return [_slice_rows(decoded, slice(stop - count, stop)) for count, stop in zip(counts, stops, strict=True)]
+
+
+def _slice_rows(decoded: Decoded[A], rows: slice) -> Decoded[A]:
+    selected: tuple[Any, ...] = decoded[:4]
+    sliced = Decoded(*(part[rows] for part in selected))
+    if decoded.candidates is None:
+        return sliced
+    candidates: tuple[Any, ...] = decoded.candidates
+    return sliced._replace(candidates=Candidates(*(part[rows] for part in candidates)))
 
 
 def group_recalls(recalls: Sequence[Recall], max_size: int) -> list[list[int]]:

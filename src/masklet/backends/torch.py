@@ -35,6 +35,7 @@ from masklet.backend import (
     describe,
     group_recalls,
     pick_mask,
+    split_rows,
 )
 from masklet.backends.torch_device import parse_dtype, select_device
 from masklet.backends.torch_fork import FORK_GUARD
@@ -218,6 +219,14 @@ class TorchBackend(Backend[Tensor]):
     @_inference
     def select(self, decoded: Decoded[Tensor], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Tensor]]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    @_inference
+    def join(self, features: Sequence[Features[Tensor]]) -> Features[Tensor]:
+        return Features(*map(torch.cat, zip(*features, strict=True)))
+
+    @_inference
+    def split(self, decoded: Decoded[Tensor], counts: Sequence[int]) -> list[Decoded[Tensor]]:
+        return split_rows(decoded, counts)
 
     @_inference
     def memorize(

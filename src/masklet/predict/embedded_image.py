@@ -14,7 +14,14 @@ from masklet.config import NUM_CANDIDATES
 from masklet.errors import PromptError, issue
 from masklet.masks.masks import Masks
 from masklet.predict.mask_checks import check_masks
-from masklet.predict.prompt_prediction import PredictedMask, PromptedObject, PromptRules, predict_prompts
+from masklet.predict.prompt_prediction import (
+    PredictedMask,
+    PromptedObject,
+    PromptRules,
+    Steps,
+    collect_in_steps,
+    run_steps,
+)
 from masklet.predict.result_masks import build_masks
 from masklet.predict.sam2_arguments import refuse_sam2_arguments
 from masklet.prompts import EXAMPLE, Prompt, Prompts, group_by_object
@@ -101,6 +108,15 @@ class EmbeddedImage:
             PromptError: A point lies outside the image, an argument is not a prompt, or `refine` has no mask of a
                 prompted object.
         """
+        return run_steps(self._frame.backend, self.predict_in_steps(prompts, multimask=multimask, refine=refine))
+
+    def predict_in_steps(
+        self, prompts: Prompts, *, multimask: bool | None = None, refine: Masks | None = None
+    ) -> Steps[Masks]:
+        """Predict as `predict` does, but yield the calls of the decoder, and be sent their results.
+
+        `masklet.predict.batch_prediction` runs the calls of several predictions together.
+        """
         by_object = group_by_object(prompts)
         for prompt in by_object.values():
             prompt.check_fits(self.size)  # before anything is computed
@@ -114,8 +130,7 @@ class EmbeddedImage:
             return prompt.point_count <= 1 and not has_mask if multimask is None else multimask
 
         rules = PromptRules(is_ambiguous, multimask=bool(multimask))
-        batches = predict_prompts(self._frame, self._view, rules, objects)
-        by_key = {key: one for _, batch in batches for key, one in batch.items()}
+        by_key = yield from collect_in_steps(self._frame, self._view, rules, objects)
         predicted = {key: by_key[key] for key in objects}
         labels = {key: prompt.label or (refined[key].labels[0] if key in refined else None)
                   for key, prompt in by_object.items()}  # fmt: skip

@@ -6,20 +6,34 @@ in it, and zoom in where the view asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import Backend, Decoded, Query, Recall, build_query
+from masklet.backend import Backend, Decoded, Features, Query, Recall, build_query
 from masklet.config import NUM_CANDIDATES
 from masklet.prompts import Prompt
 from masklet.views.encoded_frame import EncodedFrame
 from masklet.views.found_mask import FoundMask
 from masklet.views.mapping import map_prompt
 from masklet.views.view import Region, View, group_by_region
+
+R = TypeVar("R")
+
+
+class DecodeCall(NamedTuple):
+    """Arguments of `Backend.decode`, which a prediction waits for."""
+
+    features: Features
+    queries: list[Query]
+    hide: bool
+
+
+Steps: TypeAlias = Generator[DecodeCall, Decoded, R]
+"""Work that yields its calls of the decoder, is sent their results, and returns its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,21 @@ def predict_prompts(
     Yields:
         Each region with the final masks of the objects in it, while its features are in the frame's cache.
     """
+    steps, decoded = predict_in_steps(frame, view, rules, objects), None
+    while True:
+        try:
+            step = steps.send(decoded)
+        except StopIteration:
+            return
+        decoded = run_decoder(frame.backend, step) if isinstance(step, DecodeCall) else None
+        if not isinstance(step, DecodeCall):
+            yield step
+
+
+def predict_in_steps(
+    frame: EncodedFrame, view: View, rules: PromptRules, objects: Mapping[int, PromptedObject]
+) -> Generator[DecodeCall | tuple[Region, dict[int, PredictedMask]], Decoded | None, None]:
+    """Predict as `predict_prompts` does, but yield the calls of the decoder too, and be sent their results."""
     call = _Call(frame, view, rules)
     regions = {key: view.place(one.prompt, one.found, frame.size) for key, one in objects.items()}
     in_whole = {key for key, region in regions.items() if region is None}
@@ -101,7 +130,7 @@ def predict_prompts(
         zoomed: dict[int, PromptedObject] = {}
         next_regions: dict[int, Region] = {}
         for region, group in group_by_region(objects, regions.__getitem__):
-            predicted = call.predict(region, group)
+            predicted = yield from call.predict(region, group)
             for key in in_whole & group.keys() if look < view.looks else ():
                 found = call.find_mask(predicted[key]).keep_clicked(group[key].prompt)
                 next_regions[key] = view.zoom_in(group[key].prompt, found, frame.size)
@@ -112,6 +141,38 @@ def predict_prompts(
         objects, regions = zoomed, next_regions
 
 
+def collect_in_steps(
+    frame: EncodedFrame, view: View, rules: PromptRules, objects: Mapping[int, PromptedObject]
+) -> Steps[dict[int, PredictedMask]]:
+    """Return the masks of prompted objects by id, in steps."""
+    predicted: dict[int, PredictedMask] = {}
+    steps, decoded = predict_in_steps(frame, view, rules, objects), None
+    while True:
+        try:
+            step = steps.send(decoded)
+        except StopIteration:
+            return predicted
+        decoded = (yield step) if isinstance(step, DecodeCall) else None
+        if not isinstance(step, DecodeCall):
+            predicted |= step[1]
+
+
+def run_steps(backend: Backend, steps: Steps[R]) -> R:
+    """Run the calls of the decoder that work yields, one by one, and return its result."""
+    try:
+        call = next(steps)
+        while True:
+            call = steps.send(run_decoder(backend, call))
+    except StopIteration as end:
+        result: R = end.value
+        return result
+
+
+def run_decoder(backend: Backend, call: DecodeCall) -> Decoded:
+    """Run one call of the decoder."""
+    return backend.decode(call.features, call.queries, hide=call.hide)
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """Predictions on one frame by one view and set of rules."""
@@ -120,15 +181,16 @@ class _Call:
     view: View
     rules: PromptRules
 
-    def predict(self, region: Region, group: Mapping[int, PromptedObject]) -> dict[int, PredictedMask]:
+    def predict(self, region: Region, group: Mapping[int, PromptedObject]) -> Steps[dict[int, PredictedMask]]:
         """Predict objects in one region."""
         predicted: dict[int, PredictedMask] = {}
         given = {key: one for key, one in group.items() if self.rules.video and not one.prompt.point_count}
         others = {key: one for key, one in group.items() if key not in given}
-        for part, predict in ((given, self._use_masks), (others, self._decode)):
-            if part:
-                decoded = predict(region, [*part.values()])
-                predicted |= {key: PredictedMask(decoded, row, region) for row, key in enumerate(part)}
+        if given:
+            predicted |= _list_rows(self._use_masks(region, [*given.values()]), given, region)
+        if others:
+            decoded = yield from self._decode(region, [*others.values()])
+            predicted |= _list_rows(decoded, others, region)
         return predicted
 
     def find_mask(self, predicted: PredictedMask) -> FoundMask:
@@ -145,12 +207,12 @@ class _Call:
         masks = [self._map(one.prompt, region).mask for one in objects]
         return self.frame.backend.use_masks(self.frame.encode(region), [mask for mask in masks if mask is not None])
 
-    def _decode(self, region: Region, objects: list[PromptedObject]) -> Decoded:
+    def _decode(self, region: Region, objects: list[PromptedObject]) -> Steps[Decoded]:
         """Decode prompts in a region, twice those that are repeated from their own mask."""
         backend, hide = self.frame.backend, self.rules.video
         attended = self.frame.attend(region, [one.recall for one in objects])
         queries = [self._build_query(region, one) for one in objects]
-        decoded = backend.decode(attended, queries, hide=hide)
+        decoded = yield DecodeCall(attended, [*queries], hide)
         repeats = self.view.repeats and region is not None and not self.rules.multimask
         repeated = [row for row, one in enumerate(objects) if repeats and one.prompt.mask is None]
         if not repeated:
@@ -159,7 +221,7 @@ class _Call:
         for row, one in zip(repeated, selected, strict=True):
             ambiguous = self.rules.is_ambiguous(objects[row].prompt, True)
             queries[row] = queries[row]._replace(mask=one.logits, ambiguous=ambiguous)
-        return backend.decode(attended, queries, hide=hide)
+        return (yield DecodeCall(attended, queries, hide))
 
     def _build_query(self, region: Region, one: PromptedObject) -> Query:
         prompt = self._map(one.prompt, region)
@@ -172,3 +234,7 @@ class _Call:
         mapped = map_prompt(prompt, region, self.frame.size)
         assert mapped is not None, "a region that is placed for a prompt contains some of it"
         return mapped
+
+
+def _list_rows(decoded: Decoded, keys: Mapping[int, object], region: Region) -> dict[int, PredictedMask]:
+    return {key: PredictedMask(decoded, row, region) for row, key in enumerate(keys)}

@@ -25,10 +25,22 @@ class FeatureCache:
     """
 
     def __init__(self, backend: Backend, max_bytes: int = MAX_FEATURE_BYTES, *, can_recompute: bool = True) -> None:
-        self._max_regions = max(1, max_bytes // count_feature_bytes(backend))
+        self._region_bytes = count_feature_bytes(backend)
+        self._max_regions = max(1, max_bytes // self._region_bytes)
         self._regions: OrderedDict[Hashable, Features] = OrderedDict()
         if can_recompute:
             clear_at_low_memory(self)
+
+    def __len__(self) -> int:
+        return len(self._regions)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._regions
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of all features."""
+        return len(self._regions) * self._region_bytes
 
     def clear(self) -> None:
         """Drop all features."""

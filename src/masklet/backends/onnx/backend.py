@@ -26,6 +26,7 @@ from masklet.backend import (
     describe,
     group_recalls,
     pick_mask,
+    split_rows,
 )
 from masklet.backends.onnx import arrays
 from masklet.backends.onnx.session import Array, to_numpy
@@ -156,6 +157,12 @@ class OnnxBackend(Backend[Array]):
 
     def select(self, decoded: Decoded[Array], picks: Sequence[tuple[int, int | None]]) -> list[Decoded[Array]]:
         return [pick_mask(decoded, row, candidate) for row, candidate in picks]
+
+    def join(self, features: Sequence[Features[Array]]) -> Features[Array]:
+        return Features(*(np.concatenate([*map(to_numpy, levels)]) for levels in zip(*features, strict=True)))
+
+    def split(self, decoded: Decoded[Array], counts: Sequence[int]) -> list[Decoded[Array]]:
+        return split_rows(decoded, counts)
 
     @_with_fallback
     def memorize(
@@ -297,7 +304,11 @@ def _to_predictions(
 
 def _select_rows(features: Features[Array], rows: slice) -> Features[Array]:
     """Select the features of some objects; features that all objects share are returned unchanged."""
-    count = features.stride16.shape[0] if isinstance(features.stride16, np.ndarray) else features.stride16.shape()[0]
+    count = _count_rows(features.stride16)
     if count == 1 or rows == slice(0, count):
         return features
-    return features._replace(stride16=to_numpy(features.stride16)[rows])
+    return Features(*(level if _count_rows(level) == 1 else to_numpy(level)[rows] for level in features))
+
+
+def _count_rows(array: Array) -> int:
+    return int(array.shape[0] if isinstance(array, np.ndarray) else array.shape()[0])
