@@ -116,15 +116,20 @@ EXIT_STATUS: dict[str, int] = {
     "network-unavailable": 69,
     "download-failed": 75,
     "port-taken": 69,
-    # studio
+    # servers
     "bad-request": 65,
+    "overloaded": 75,
+    "session-gone": 65,
+    "url-refused": 77,
     # command line
     "bad-usage": 2,
     "internal": 70,
 }
 """Exit status of the command line for every error code."""
 
-RETRYABLE = frozenset({"download-failed", "network-unavailable", "out-of-memory", "job-locked", "tracker-busy"})
+RETRYABLE = frozenset(
+    {"download-failed", "network-unavailable", "out-of-memory", "job-locked", "tracker-busy", "overloaded"}
+)
 """Codes of errors after which the same call may succeed later."""
 
 

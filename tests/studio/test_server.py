@@ -14,7 +14,8 @@ from importlib.metadata import version
 import pytest
 
 from masklet.errors import ResourceError
-from masklet.studio import app, http_protocol
+from masklet.http import http_protocol, request_body
+from masklet.studio import app
 from masklet.studio.connection import Client, Content, FrameRequest
 from masklet.studio.server import Server
 from support.studio import RecordedCommands, Visitor, ask, serve
@@ -171,7 +172,7 @@ def test_a_client_that_disconnects_while_it_sends_is_no_bug(visitor: Visitor, ca
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(request_body, "BODY_TIMEOUT_S", 0.2)
     response = begin_import(visitor, b"Content-Length: 9\r\n\r\nabc")
     assert response.startswith(b"HTTP/1.1 408") and b'"code":"too-slow"' in response
 

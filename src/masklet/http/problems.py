@@ -3,31 +3,89 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from masklet.errors import MaskletError
 from masklet.http.json_text import dump_json
 
-_NOT_FOUND = frozenset({"input-not-found", "unknown-frame", "unknown-object"})
+RETRY_AFTER_S = 1
+_STATUSES = {
+    "input-not-found": 404,
+    "unknown-frame": 404,
+    "unknown-object": 404,
+    "bad-request": 400,
+    "session-gone": 410,
+    "internal": 500,
+}
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "too-slow",
+    411: "length-required",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
 _log = logging.getLogger("masklet.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a request is refused.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable code: a key of `masklet.errors.EXIT_STATUS`, or a code of HTTP such as `not-found`.
+        detail: What is wrong, the value, and what to do; may be empty.
+        retryable: Whether the same request may succeed later.
+        headers: Headers of the response, such as `Allow` and `Retry-After`.
+    """
+
+    status: int
+    code: str
+    detail: str = ""
+    retryable: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(error: BaseException) -> Problem:
+        """Return the problem of an exception. One that is neither `MaskletError` nor `HTTPException` is logged."""
+        if isinstance(error, HTTPException):
+            return _of_http(error)
+        if not isinstance(error, MaskletError):
+            error = log_bug(error)
+        status = _STATUSES.get(error.code, 503 if error.retryable else 422)
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+        return Problem(status, headers=headers, **describe_problem(error))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the body of the response, a JSON object."""
+        title = HTTPStatus(self.status).phrase
+        return {"title": title, "status": self.status, "code": self.code, "detail": self.detail,
+                "retryable": self.retryable}  # fmt: skip
+
+    def to_response(self) -> Response:
+        """Return the problem as `application/problem+json`."""
+        headers = {**self.headers, "Cache-Control": "no-store"}
+        return Response(dump_json(self.to_record()), self.status, headers, "application/problem+json")
 
 
 def problem(status: int, code: str, detail: str = "", **headers: str) -> Response:
     """Return a problem response. Underscores in the names of headers stand for hyphens."""
-    body = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail, "retryable": False}
-    return _respond(body, **headers)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Problem(status, code, detail, headers=named).to_response()
 
 
 def problem_of(error: BaseException) -> Response:
-    """Return the problem response of an exception; exceptions that are not `MaskletError` are logged."""
-    if not isinstance(error, MaskletError):
-        error = log_bug(error)
-    status = 500 if error.code == "internal" else 503 if error.retryable else 422
-    status = 404 if error.code in _NOT_FOUND else 400 if error.code == "bad-request" else status
-    return _respond({"title": HTTPStatus(status).phrase, "status": status, **describe_problem(error)})
+    """Return the problem response of an exception. See `Problem.of`."""
+    return Problem.of(error).to_response()
 
 
 def log_bug(error: BaseException) -> MaskletError:
@@ -42,7 +100,11 @@ def describe_problem(error: MaskletError) -> dict[str, Any]:
     return {"code": error.code, "detail": detail, "retryable": error.retryable}
 
 
-def _respond(body: dict[str, Any], **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    headers = {**named, "Cache-Control": "no-store"}
-    return Response(dump_json(body), body["status"], headers, "application/problem+json")
+def _of_http(error: HTTPException) -> Problem:
+    """Return the problem of a refusal by Starlette. The connection is closed where the body was not read."""
+    status = error.status_code
+    headers = {"connection": "close"} if status in (408, 411, 413) else {}
+    if error.headers and "Allow" in error.headers:
+        headers["allow"] = error.headers["Allow"]
+    detail = "" if error.detail == HTTPStatus(status).phrase else str(error.detail)
+    return Problem(status, _CODES.get(status, "bad-request"), detail, headers=headers)

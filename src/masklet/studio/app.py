@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from masklet.errors import MaskletError
 from masklet.http.problems import problem, problem_of
+from masklet.http.request_body import read_body
 from masklet.http.security import Access, Guard
 from masklet.studio.connection import Clients, Commands, FrameRequest
 from masklet.studio.live import LiveCommands
@@ -27,7 +28,6 @@ from masklet.studio.static_files import serve_file
 from masklet.studio.websocket import Socket
 
 _MAX_FORM_BYTES, _FORM_TIMEOUT_S = 4096, 10.0
-_BODY_TIMEOUT_S = 10.0  # in which a part of a body arrives
 MAX_IMPORT_BYTES = 64 << 20
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _REGION = re.compile(r"[0-9]{1,6}(?:,[0-9]{1,6}){3}", re.ASCII)
@@ -87,7 +87,7 @@ def build_app(site: Site, access: Access) -> ASGIApp:
         WebSocketRoute("/live/{camera}/ws", resources.serve_camera),
         WebSocketRoute("/{path:path}", resources.refuse_socket),
     ]
-    handlers = {HTTPException: _refuse, MaskletError: _report, ClientDisconnect: _forget, Exception: _report}
+    handlers = {HTTPException: _report, MaskletError: _report, ClientDisconnect: _forget, Exception: _report}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Guard(app, access)
@@ -146,7 +146,7 @@ class _Resources:
         name = request.query_params.get("name", "")
         if not 0 < len(name) <= 255 or "/" in name or "\\" in name or not name.isprintable():
             raise MaskletError("bad-request", f"the name of the file must be without folders, got {name[:300]!r}")
-        content = await _read_body(request, MAX_IMPORT_BYTES)
+        content = await read_body(request, MAX_IMPORT_BYTES)
         reply = await run_in_threadpool(self._commands.import_annotations, medium, name, content)
         return JSONResponse(reply, headers={"Cache-Control": "no-store"})
 
@@ -184,36 +184,12 @@ async def _respond(make: Callable[[], Any], headers: dict[str, str]) -> Response
     return StreamingResponse(content.body, headers=headers, media_type=content.media_type)
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Read the body of a request.
-
-    Raises:
-        HTTPException: 413. It is longer than `limit` bytes. 408. The client stops sending it.
-    """
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > limit:
-        raise HTTPException(413)
-    parts: list[bytes] = []
-    total, stream = 0, request.stream()
-    while True:
-        try:
-            part = await asyncio.wait_for(stream.__anext__(), _BODY_TIMEOUT_S)
-        except StopAsyncIteration:
-            return b"".join(parts)
-        except asyncio.TimeoutError:
-            raise HTTPException(408) from None
-        total += len(part)
-        if total > limit:
-            raise HTTPException(413)
-        parts.append(part)
-
-
 async def _read_token(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415)
     try:
-        body = await asyncio.wait_for(_read_body(request, _MAX_FORM_BYTES), _FORM_TIMEOUT_S)
+        body = await asyncio.wait_for(read_body(request, _MAX_FORM_BYTES), _FORM_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise HTTPException(408) from None
     return parse_qs(body.decode("ascii", "replace"), max_num_fields=4).get("token", [""])[0]
@@ -239,22 +215,6 @@ def _parse_number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise MaskletError("bad-request", f"expected a number from 0 to 999999999, got {text[:100]!r}")
     return int(text)
-
-
-_CODES = {
-    404: "not-found",
-    405: "method-not-allowed",
-    408: "too-slow",
-    413: "body-too-large",
-    415: "unsupported-media-type",
-}
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    allowed = {"allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
-    connection = {"connection": "close"} if error.status_code in (408, 413) else {}
-    return problem(error.status_code, _CODES.get(error.status_code, "bad-request"), **allowed, **connection)
 
 
 async def _report(request: Request, error: Exception) -> Response:
