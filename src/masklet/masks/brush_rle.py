@@ -47,7 +47,8 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     numbers, sizes = (np.array(column, np.int64) for column in zip(*header, strict=True))
     bits = _to_bits(np.concatenate([numbers, records]), np.concatenate([sizes, 1 + _KIND_BITS + widths + _VALUE_BITS]))
     padding = np.zeros(8 - len(bits) % 8, np.uint8)  # a whole byte where the bits fill their bytes
-    return np.packbits(np.concatenate([bits, padding])).tolist()
+    packed: list[int] = np.packbits(np.concatenate([bits, padding])).tolist()
+    return packed
 
 
 def decode_brush(rle: Sequence[int] | bytes, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -153,9 +153,9 @@ class Service:
         """Return an image that was sent before. Raises `InputNotFound` (`input-not-found`)."""
         return self.images.find(key)
 
-    async def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    async def fetch(self, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> bytes:
         """Download an address that the operator allowed, within the limit of an upload. See `Sources.fetch`."""
-        return await self.run_in_thread(self._sources.fetch, url, self.limits.upload_bytes, headers)
+        return await self.run_in_thread(self._sources.fetch, url, self.limits.upload_bytes, headers, body)
 
     async def read_path(self, name: str) -> bytes:
         """Return the content of a file below `--root`. Raises `InputNotFound`; see `Sources.find`."""

@@ -66,13 +66,16 @@ class Sources:
             raise missing
         return path
 
-    def fetch(self, url: str, max_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
+    def fetch(
+        self, url: str, max_bytes: int, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> bytes:
         """Download an allowed address. It blocks; call it in a thread.
 
         Args:
             url: The address. Redirects are followed to allowed addresses only.
             max_bytes: Most bytes.
             headers: Further headers, such as `Authorization`.
+            body: Body of a POST request; None for a GET request.
 
         Raises:
             VideoError: `url-refused`. The operator has not allowed the address, or a redirect leads elsewhere.
@@ -84,7 +87,7 @@ class Sources:
         for handler in (urllib.request.HTTPHandler, urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler,
                         urllib.request.HTTPErrorProcessor, lambda: _Redirects(self)):  # fmt: skip
             opener.add_handler(handler())  # no proxies, no files, no FTP
-        request = urllib.request.Request(url, headers={"User-Agent": "masklet", **(headers or {})})
+        request = urllib.request.Request(url, body, headers={"User-Agent": "masklet", **(headers or {})})
         try:
             with opener.open(request, timeout=_TIMEOUT_S) as response:
                 return _read(response, max_bytes)
