@@ -80,13 +80,13 @@ class ImageStore:
         """Keep an image (H, W, 3) uint8 RGB that was sent as pixels, or return the one with the same content.
 
         Raises:
-            ImageError: `too-many-pixels`.
+            ImageError: `too-many-pixels`, or `bad-dimensions` for a side of over 65,535 pixels.
         """
         height, width = pixels.shape[:2]
         if height * width > self._max_pixels:
             message = f"the image has {width} × {height} pixels, over {self._max_pixels}; send a smaller one"
             raise ImageError("too-many-pixels", message)
-        content = np.array(pixels, np.uint8, order="C")  # a copy that nobody else changes
+        content = read_image(np.array(pixels, order="C"))  # a copy that nobody else changes
         key = hashlib.sha256(f"{width} {height} ".encode() + content.tobytes()).hexdigest()[:_KEY_LENGTH]
         return self._get(key) or self._put(key, content)
 
