@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from masklet.backend import NO_PROMPT, Backend, Recall, describe
 from masklet.config import EMBEDDED_MODEL, ModelConfig, ModelDefaults
-from masklet.detectors.detected_objects import DetectedObjects, segment_detections
-from masklet.detectors.detections import Detector, min_score_of, run_detector
+from masklet.detectors.detected_objects import DetectedObjects, detect_objects
+from masklet.detectors.detections import Detector
 from masklet.errors import BackendError, PromptError, SettingsError, issue
 from masklet.images import read_image
 from masklet.images.image_source import ImageSource
@@ -308,10 +308,8 @@ class Segmenter:
             >>> masks, detections = model.detect("street.jpg", detector)
         """
         pixels = read_image(image)
-        found = run_detector(detector, pixels)
-        least = min_score_of(detector) if min_score is None else min_score
         embedded = EmbeddedImage.encode(self.backend, [pixels], self.view, lazy=True)[0]
-        objects = segment_detections(embedded, found[found.scores >= np.float32(least)])
+        objects = detect_objects(embedded, pixels, detector, min_score)
         for warning in objects.masks.warnings:
             issue(warning)
         return objects

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masklet.cli import console
+from masklet.cli.found_objects import print_found_object
 from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.mask_generator_options import MaskGeneratorArguments
 from masklet.cli.option_groups import expand_groups
@@ -230,12 +231,7 @@ def _track_video(arguments: _Request, video: VideoArguments) -> int:
         console.print_json(record)
     else:
         for summary in record["objects"]:
-            frames = (
-                f"frames {summary['first_frame']} to {summary['last_frame']}"
-                if summary["visible_frames"]
-                else "never visible"
-            )
-            console.print_line(f"object {summary['id']}  {frames}")
+            print_found_object(summary)
         for path in record["files"].values():
             console.print_line(path)
     return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

@@ -1,4 +1,4 @@
-"""Object summaries: the frames on which each object is visible and its lowest score."""
+"""Object summaries: the frames on which each object is visible, its lowest score, its label and its detection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from masklet.masks.rle_frame import RleFrame, RleMask
 
 
 def summarize_objects(frames: Iterable[RleFrame], object_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Return one record per object.
+    """Return one record per object. Those with a label or a detection have it too.
 
     Args:
         frames: Frames in ascending order.
@@ -21,6 +21,9 @@ def summarize_objects(frames: Iterable[RleFrame], object_ids: Sequence[int]) -> 
         for mask in frame:
             if rle.compute_area(mask.rle):
                 _update(records[mask.object_id], frame.index, mask)
+        for detection in frame.detections:
+            record = records[detection.object_id]
+            record["detection_score"] = max(record.get("detection_score", 0.0), round(detection.score, 4))
     return [*records.values()]
 
 
@@ -36,6 +39,7 @@ def _empty_record(object_id: int) -> dict[str, Any]:
 
 
 def _update(record: dict[str, Any], index: int, mask: RleMask) -> None:
+    record |= {"label": mask.label} if mask.label else {}
     record["visible_frames"] += 1
     record["last_frame"] = index
     record["first_frame"] = index if record["first_frame"] is None else record["first_frame"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from masklet.cli.background_option import BackgroundOption, parse_background
+from masklet.cli.detection_options import DetectionOptions
 from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.image_input import find_images
 from masklet.cli.option_groups import expand_groups
@@ -40,6 +42,7 @@ def segment(
             help="A file of prompts for a few images. Their objects are found in the others, without prompts.",
         ),
     ] = None,
+    detection: DetectionOptions,
     model: ZoomModelOptions,
     out: Annotated[Path, typer.Option(help="Output folder, created if missing.")] = Path("masks"),
     format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = "png,overlay",
@@ -58,11 +61,11 @@ def segment(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> int:
-    """Segment images with clicks, boxes or masks.
+    """Segment images with clicks, boxes or masks, or what a detector finds.
 
     Prompts apply to every image, except those in a file, which name theirs. Images without a prompt are skipped, unless
-    --references finds the objects of the prompted images in them. An image that fails is reported, and the others are
-    finished.
+    --references finds the objects of the prompted images in them, or --detect finds objects by the names of classes. An
+    image that fails is reported, and the others are finished.
 
     Examples:
 
@@ -75,6 +78,8 @@ def segment(
       masklet segment photographs --prompts boxes.csv --format coco,yolo --out labels --resume
 
       masklet segment photographs --references prompts.json --out masks
+
+      masklet segment photographs --detect "cat, dog" --detector models/owlv2 --format coco
     """
     from masklet.cli import segment_run
     from masklet.image_sets.image_files import FORMATS as BY_NAME
@@ -85,13 +90,21 @@ def segment(
     images = find_images(sources)
     if references and multimask:
         raise SettingsError("bad-usage", "--multimask gives candidates of a prompt; leave it out with --references")
+    detects = detection.check()
+    if detects and (multimask or references):
+        option = "--multimask" if multimask else "--references"
+        raise SettingsError("bad-usage", f"{option} needs prompts; leave it out with --detect")
     with segment_run.print_warnings():
         by_image = prompts.parse_references(references, images) if references else prompts.parse_by_image(images)
-    if not by_image:
-        message = "there is no prompt; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
+    if detects and by_image:
+        raise SettingsError("bad-usage", "--detect finds the objects of every image; leave out the prompts")
+    if not by_image and not detects:
+        message = (
+            "there is no prompt; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE, --prompts FILE or --detect TEXT"
+        )
         raise SettingsError("bad-usage", f"{references} has no prompts" if references else message)
     request = ImageSetRequest(
-        images=images if references else [*by_image],
+        images=images if references or detects else [*by_image],
         prompts=by_image,
         folder=out,
         formats=formats,
@@ -107,6 +120,8 @@ def segment(
     )
     segment_run.check(request)
     started = time.perf_counter()
+    if detects:
+        request = replace(request, detector=detection.load(model.device), min_score=detection.detect_score)
     segmenter = model.load()
     load_seconds = time.perf_counter() - started
     return segment_run.run(

@@ -17,6 +17,7 @@ from masklet.image_sets.run import run_request
 
 if TYPE_CHECKING:
     from masklet.masks.masks import Masks
+    from masklet.masks.object_detection import ObjectDetection
     from masklet.segmenter import Segmenter
 
 __all__ = ["check", "print_warnings", "run"]
@@ -48,6 +49,8 @@ def run(segmenter: Segmenter, request: ImageSetRequest, *, skipped: int, load_se
         console.print_json({**summary, "skipped": skipped, "pictures": records})
     else:
         _print_records(records, skipped=skipped, count_found=request.references)
+        if request.detector is not None:
+            _report_detected(records)
     return console.PARTLY_DONE if any("error" in record for record in records) else 0
 
 
@@ -78,7 +81,7 @@ def _hint_at_resume(request: ImageSetRequest) -> Iterator[None]:
 
 def _describe(result: SegmentedImage, *, only: bool) -> dict[str, Any]:
     """Print the error or the warnings of an image, and return its record."""
-    path = str(result.path)
+    path, detections = str(result.path), {one.object_id: one for one in result.detections}
     if result.error is not None:
         return console.record_failed_image(path, result.error, only=only)
     assert result.masks is not None, "an image has masks or an error"
@@ -91,23 +94,41 @@ def _describe(result: SegmentedImage, *, only: bool) -> dict[str, Any]:
         **({"resumed": True} if result.resumed else {}),
         "encode_seconds": round(result.encode_seconds, 4),
         "decode_seconds": round(result.decode_seconds, 4),
-        "objects": [_describe_object(object_mask) for object_mask in result.masks],
+        "objects": [
+            _describe_object(object_mask, detections.get(object_mask.object_ids[0])) for object_mask in result.masks
+        ],
         "warnings": [warning.to_record() for warning in result.masks.warnings],
         "files": {name: str(file) for name, file in result.files.items()},
     }
 
 
-def _describe_object(object_mask: Masks) -> dict[str, Any]:
+def _describe_object(object_mask: Masks, detection: ObjectDetection | None) -> dict[str, Any]:
     """Return the record of one mask."""
     label = object_mask.labels[0]
     return {
         "id": object_mask.object_ids[0],
         **({} if label is None else {"label": label}),
         "score": round(float(object_mask.scores[0]), 4),
+        **({} if detection is None else {"detection": _describe_detection(detection)}),
         "visible": bool(object_mask.visible[0]),
         "area": int(object_mask.areas[0]),
         "box": object_mask.boxes[0].tolist(),
     }
+
+
+def _describe_detection(detection: ObjectDetection) -> dict[str, Any]:
+    return {"score": round(detection.score, 4), "box": [round(edge, 2) for edge in detection.box]}
+
+
+def _report_detected(records: Sequence[dict[str, Any]]) -> None:
+    """Print, on standard error, in how many images each class was found."""
+    finished = [record for record in records if "error" not in record]
+    counts = Counter(item["label"] for record in finished for item in record["objects"])
+    found = Counter(label for record in finished for label in {item["label"] for item in record["objects"]})
+    for label, count in counts.items():
+        console.say(f"{label}: {count} in {found[label]} of {len(finished)} images")
+    if empty := sum(not record["objects"] for record in finished):
+        console.say(f"nothing found in {empty} of {len(finished)} images; a lower --detect-score finds more")
 
 
 def _print_records(records: Sequence[dict[str, Any]], *, skipped: int, count_found: bool) -> None:
@@ -136,6 +157,7 @@ def _print_record(record: dict[str, Any]) -> None:
             record["picture"],
             _name(item),
             f"score {item['score']:.2f}",
+            *([f"detection {item['detection']['score']:.2f}"] if "detection" in item else []),
             f"{100 * item['area'] / (height * width):.1f} % of the image" if item["area"] else "empty",
             f"box {', '.join(f'{side:g}' for side in item['box'])}",
         ]

@@ -10,6 +10,8 @@ import typer
 
 from masklet.cli import console
 from masklet.cli.background_option import BackgroundOption, parse_background
+from masklet.cli.detection_options import VideoDetectionOptions
+from masklet.cli.found_objects import print_found_object
 from masklet.cli.frame_option import EXPLANATION, Frames, parse_frames
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_formats
@@ -73,6 +75,7 @@ def track(
         typer.Option(metavar="N", help="Number of a video of --project. Repeat the option for more. Default: all."),
     ] = None,
     prompts: VideoPromptOptions,
+    detection: VideoDetectionOptions,
     direction: Annotated[
         Direction, typer.Option(help="Direction of tracking from the prompted frames.")
     ] = Direction.FORWARD,
@@ -119,6 +122,8 @@ def track(
 
       masklet track dog.mp4 --box 260,100,700,620 --format coco --frames jpg
 
+      masklet track street.mp4 --detect "car, person" --detector models/owlv2 --format coco
+
       masklet track --project labels/
     """
     from masklet.cli.track_request import FrameRange, TrackRequest, VideoPolicy
@@ -128,7 +133,7 @@ def track(
 
     if project is not None:
         given = {
-            **{name: value is not None for name, value in vars(prompts).items()},
+            **{name: value is not None for name, value in (vars(prompts) | vars(detection)).items()},
             "VIDEO": video is not None,
             "direction": direction is not Direction.FORWARD,
             "start": start != 0,
@@ -155,9 +160,13 @@ def track(
         message = f"{video} is an address, not a file; to track a stream run: masklet webcam {video}"
         raise VideoError("reference-file-refused", message)
     source = Path(video)
+    detects = detection.check()
     schedule = prompts.parse_schedule(first=start)
-    if not schedule:
-        message = "nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --prompts FILE"
+    if detects and (schedule or direction is not Direction.FORWARD):
+        option = "prompts" if schedule else f"--direction {direction.value}"
+        raise SettingsError("bad-usage", f"--detect finds the objects and tracks them forward; leave out {option}")
+    if not schedule and not detects:
+        message = "nothing to track; give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE, --prompts FILE or --detect TEXT"
         raise SettingsError("bad-usage", message)
     forms = [BY_NAME[name] for name in parse_formats(format, BY_NAME)]
     request = TrackRequest(
@@ -171,6 +180,7 @@ def track(
         formats=forms,
         resume=resume,
         overwrite=overwrite,
+        auto_track=detection.build(model.device) if detects else None,
         background=parse_background(background),
         spacing=parse_spacing(spacing),
         frames=parse_frames(frames, forms),
@@ -179,6 +189,8 @@ def track(
     if json:
         console.print_json(record)
     else:
+        for summary in record["objects"] if detects else ():
+            print_found_object(summary)
         for path in record["files"].values():
             console.print_line(path)
     return console.PARTLY_DONE if record["truncated"] or record["corrupt_frames"] or record["error"] else 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from masklet.detectors.detections import Detections
+import numpy as np
+from numpy.typing import NDArray
+
+from masklet.detectors.detections import Detections, Detector, min_score_of, run_detector
 from masklet.detectors.matching import select_distinct
 from masklet.masks.masks import Masks
 from masklet.masks.object_detection import ObjectDetection
@@ -31,6 +34,25 @@ class DetectedObjects(NamedTuple):
     def list_detections(self) -> tuple[ObjectDetection, ...]:
         """Return the detection of each object."""
         return list_detections(self.detections, self.masks.object_ids)
+
+
+def detect_objects(
+    image: EmbeddedImage, pixels: NDArray[np.uint8], detector: Detector, min_score: float | None = None
+) -> DetectedObjects:
+    """Find the objects of an image with a detector, and predict a mask of each.
+
+    Args:
+        image: The image, which issues no warnings itself.
+        pixels: The same image (H, W, 3) uint8 RGB.
+        detector: The detector.
+        min_score: Score of the detector from which a detection is an object. By default that of the detector.
+
+    Raises:
+        BackendError: See `run_detector`.
+    """
+    found = run_detector(detector, pixels)
+    least = min_score_of(detector) if min_score is None else min_score
+    return segment_detections(image, found[found.scores >= np.float32(least)])
 
 
 def segment_detections(

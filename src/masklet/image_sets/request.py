@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from masklet.detectors.detections import Detector
 from masklet.errors import MaskletError
 from masklet.formats.image_layout import FrameMode
 from masklet.images.spacing import Spacing
 from masklet.masks.effects import WHITE, Background
 from masklet.masks.masks import Masks
+from masklet.masks.object_detection import ObjectDetection
 from masklet.prompts import Prompt
 
 
@@ -24,6 +26,8 @@ class ImageSetRequest:
         folder: Output folder.
         formats: Names of the output formats.
         references: Find the objects of the prompted images in all images.
+        detector: Detector that finds the objects of each image, in place of prompts.
+        min_score: Score of the detector from which a detection is an object; None for that of the detector.
         multimask: Write the three candidate masks of each prompt.
         fill_holes: Largest area of holes to fill, in low-resolution pixels.
         remove_islands: Largest area of islands to remove, in low-resolution pixels.
@@ -39,6 +43,8 @@ class ImageSetRequest:
     folder: Path
     formats: Sequence[str]
     references: bool = False
+    detector: Detector | None = None
+    min_score: float | None = None
     multimask: bool = False
     fill_holes: float = 0
     remove_islands: float = 0
@@ -65,7 +71,8 @@ class SegmentedImage:
         resumed: Whether an earlier run segmented the image.
         reference: Whether it is a reference image; None if there are none.
         encode_seconds: Time of encoding.
-        decode_seconds: Time of decoding.
+        decode_seconds: Time of decoding, with a detector that of all.
+        detections: The box and the score of each object, if a detector found them.
     """
 
     path: Path
@@ -76,6 +83,7 @@ class SegmentedImage:
     reference: bool | None = None
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
+    detections: tuple[ObjectDetection, ...] = ()
 
     def __repr__(self) -> str:
         result = f"masks={self.masks}" if self.error is None else f"error={self.error.code!r}"

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from masklet.detectors.detected_objects import detect_objects
+from masklet.detectors.detections import identify
 from masklet.errors import MaskletError
 from masklet.files.atomic import make_folder
 from masklet.files.outputs import output_exists
@@ -27,9 +29,11 @@ from masklet.images.spacing import Spacing, read_spacing
 from masklet.jobs.fingerprint import fingerprint_prompts
 from masklet.jobs.frame_log import FILE_NAME
 from masklet.masks.masks import Masks
+from masklet.masks.object_detection import ObjectDetection
 from masklet.masks.rle_frame import RleFrame, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.predict.mask_checks import check_found, check_masks
+from masklet.prompts import box
 from masklet.segmenter import Segmenter
 from masklet.views.view_fields import write_view
 
@@ -63,6 +67,7 @@ class _Prediction(NamedTuple):
     encode_seconds: float
     decode_seconds: float
     reference: bool | None = None
+    detections: tuple[ObjectDetection, ...] = ()
 
 
 class _Prompted:
@@ -93,6 +98,23 @@ class _Referenced:
         return _Prediction(masks, 0.0, seconds[0], reference=path in self._marked)
 
 
+class _Detected:
+    """Prediction in the boxes of a detector."""
+
+    def __init__(self, model: Segmenter, request: ImageSetRequest) -> None:
+        assert request.detector is not None, "the request has a detector"
+        self._model, self._detector, self._min_score = model, request.detector, request.min_score
+
+    def predict(self, path: Path, image: Image) -> _Prediction:
+        with _timer() as seconds:
+            embedded = self._model.embed(image, lazy=True, warn=False)
+            objects = detect_objects(embedded, image, self._detector, self._min_score)
+        return _Prediction(objects.masks, 0.0, seconds[0], detections=objects.list_detections())
+
+
+_Predictor = _Prompted | _Referenced | _Detected
+
+
 class _Run:
     """One run of a request."""
 
@@ -101,7 +123,7 @@ class _Run:
         model: Segmenter,
         request: ImageSetRequest,
         log: ImageLog | None,
-        predictor: _Prompted | _Referenced | None,
+        predictor: _Predictor | None,
     ) -> None:
         self._model, self._request, self._log, self._predictor = model, request, log, predictor
         self._finished: dict[int, str | RleFrame] = {}  # key in the log, or the masks without a log
@@ -126,15 +148,15 @@ class _Run:
         check_free([] if may_replace else files.values())
         make_folder(request.folder)
         image = read_image(path)
-        masks, encode_seconds, decode_seconds, reference = self._get_predictor().predict(path, image)
+        masks, encode_seconds, decode_seconds, reference, detections = self._get_predictor().predict(path, image)
         if request.fill_holes or request.remove_islands:
             masks = masks.postprocess(fill_holes=request.fill_holes, remove_islands=request.remove_islands)
         for name, file in files.items():
             write_file(name, file, masks, image, request.background)
         if key is not None or self._shared:
-            self._finish(position, path, encode_frame(TrackedFrame(position, None, masks)), key)
+            self._finish(position, path, encode_frame(TrackedFrame(position, None, masks, detections=detections)), key)
         outputs = {**files, **self._shared_files()}
-        return SegmentedImage(path, masks, None, outputs, False, reference, encode_seconds, decode_seconds)
+        return SegmentedImage(path, masks, None, outputs, False, reference, encode_seconds, decode_seconds, detections)
 
     def write_shared(self) -> None:
         """Write the formats that hold all images."""
@@ -167,9 +189,9 @@ class _Run:
         self._finish(position, path, known, key, is_new=False)
         reference = path in request.prompts if request.references else None
         files = {**list_files(path, request.folder, request.formats), **self._shared_files()}
-        prompts = request.prompts_of(path)
+        prompts = request.prompts_of(path) or {one.object_id: box(*one.box) for one in known.detections}
         masks = replace(masks, warnings=check_masks(masks, prompts) if prompts else check_found(masks))
-        return SegmentedImage(path, masks, None, files, resumed=True, reference=reference)
+        return SegmentedImage(path, masks, None, files, resumed=True, reference=reference, detections=known.detections)
 
     def _is_finished(self, path: Path) -> bool:
         request, log = self._request, self._log
@@ -193,10 +215,13 @@ class _Run:
     def _shared_files(self) -> dict[str, Path]:
         return {name: SHARED_FORMATS[name].path_in(self._request.folder) for name in self._shared}
 
-    def _get_predictor(self) -> _Prompted | _Referenced:
+    def _get_predictor(self) -> _Predictor:
         if self._predictor is None:
-            create: Callable[[Segmenter, ImageSetRequest], Any] = _Referenced if self._request.references else _Prompted
-            self._predictor = create(self._model, self._request)
+            request = self._request
+            create: Callable[[Segmenter, ImageSetRequest], _Predictor] = (
+                _Detected if request.detector else _Referenced if request.references else _Prompted
+            )
+            self._predictor = create(self._model, request)
         return self._predictor
 
 
@@ -229,6 +254,7 @@ def _describe(model: Segmenter, request: ImageSetRequest) -> dict[str, Any]:
         "cleaning": {"fill_holes": request.fill_holes, "remove_islands": request.remove_islands},
         "multimask": request.multimask,
         **({"references": references} if request.references else {}),
+        **({"detector": identify(request.detector), "min_score": request.min_score} if request.detector else {}),
     }
 
 

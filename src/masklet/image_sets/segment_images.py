@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from masklet.detectors.detections import Detector
+from masklet.errors import SettingsError
 from masklet.formats.image_layout import FrameMode
 from masklet.image_sets.request import ImageSetRequest, SegmentedImage
 from masklet.image_sets.request_checks import check_request
@@ -19,7 +21,7 @@ from masklet.segmenter import Segmenter
 def segment_images(
     model: Segmenter,
     images: Iterable[str | Path],
-    prompts: Prompts | Mapping[str | Path, Prompts],
+    prompts: Prompts | Mapping[str | Path, Prompts] | Detector,
     out: str | Path,
     formats: Sequence[str] = ("png",),
     *,
@@ -42,7 +44,7 @@ def segment_images(
         model: The model.
         images: Image files. Their names are the names of the output files and must have distinct stems.
         prompts: What `EmbeddedImage.predict` takes, for every image, or a mapping from image to that, such as
-            `read_prompts` returns. Images without a prompt are left out.
+            `read_prompts` returns. Images without a prompt are left out. With a detector, its objects are segmented.
         out: Output folder, created if missing.
         formats: Names of formats: `png`, `overlay`, `cutout`, `blur`, `blur_objects`, `spotlight`, `background`, `rle`
             and `npz` are a file per image; `coco`, `yolo`, `labelme`, `cvat` and `csv` hold all images.
@@ -71,10 +73,14 @@ def segment_images(
         ...     print(image.path, image.error or image.masks.areas)
     """
     paths = [Path(image) for image in images]
-    by_image = _group_prompts(prompts, paths)
+    detector = prompts if callable(prompts) else None
+    if detector and references:
+        raise SettingsError("bad-usage", "references are found by prompts; pass prompts in place of a detector")
+    by_image = {} if detector else _group_prompts(prompts, paths)
     request = ImageSetRequest(
-        images=paths if references else [path for path in paths if path in by_image],
+        images=paths if references or detector else [path for path in paths if path in by_image],
         prompts=by_image,
+        detector=detector,
         folder=Path(out),
         formats=[*dict.fromkeys(formats)],
         references=references,
