@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -37,6 +37,17 @@ def to_numpy(values: Any) -> NDArray[Any]:
         if str(values.dtype) == "torch.bfloat16":
             values = values.float()
     return np.asarray(values)
+
+
+def concatenate(tensors: Sequence[Any]) -> Any:
+    """Join tensors along their first axis."""
+    if len(tensors) == 1:
+        return tensors[0]
+    if not has_torch():
+        return Array(np.concatenate([to_numpy(tensor) for tensor in tensors]))
+    import torch
+
+    return torch.cat(list(tensors))
 
 
 class Array:

@@ -5,7 +5,8 @@ They take and return tensors. A step is composed of the calls of `Backend`, in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from masklet.backend import (
     LOGIT_LIMIT,
     MASK_THRESHOLD,
     MAX_POINTERS,
-    MEMORY_SLOTS,
     NO_PROMPT,
     Backend,
     Decoded,
@@ -24,7 +24,7 @@ from masklet.backend import (
     Query,
     Recall,
 )
-from masklet.compat.sam2.array import make_tensor, to_numpy
+from masklet.compat.sam2.array import concatenate, has_torch, make_tensor, to_numpy
 from masklet.config import CERTAIN_LOGIT, NOT_A_POINT, STRIDES
 from masklet.masks.overlap import remove_overlap
 from masklet.masks.resize import resize_logits
@@ -41,15 +41,33 @@ Output = dict[str, Any]
 class NetworkMethods:
     """Methods over a backend. The class that has them also has the attributes below."""
 
-    backend: Backend
-    device: Any
     image_size: int
     num_maskmem: int
     num_feature_levels: int
     binarize_mask_from_pts_for_mem_enc: bool
-    is_double: bool
-    make_tensor: Any
-    to_backend: Any
+
+    @property
+    def backend(self) -> Backend:
+        """The networks."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> Any:
+        """Device of results."""
+        raise NotImplementedError
+
+    @property
+    def is_double(self) -> bool:
+        """Whether the networks compute in float64."""
+        raise NotImplementedError
+
+    def make_tensor(self, values: Any) -> Any:
+        """Convert an array of the backend to a tensor."""
+        raise NotImplementedError
+
+    def to_backend(self, values: Any) -> Any:
+        """Convert a tensor to an array of the backend."""
+        raise NotImplementedError
 
     def forward_image(self, img_batch: Any) -> dict[str, Any]:
         """Encode images.
@@ -63,13 +81,8 @@ class NetworkMethods:
         """
         features = self.backend.encode_normalized(self.to_backend(img_batch))
         levels = [self.make_tensor(level) for level in features]
-        count = len(img_batch)
-        positions = [np.repeat(table, count, axis=0) if count > 1 else table for table in self._feature_positions()]
-        return {
-            "vision_features": levels[-1],
-            "vision_pos_enc": [make_tensor(table, self._tensor_device) for table in positions],
-            "backbone_fpn": levels,
-        }
+        positions = [concatenate([self._feature_positions(stride)] * len(img_batch)) for stride in STRIDES]
+        return {"vision_features": levels[-1], "vision_pos_enc": positions, "backbone_fpn": levels}
 
     def _prepare_backbone_features(
         self, backbone_out: Mapping[str, Any]
@@ -132,7 +145,9 @@ class NetworkMethods:
         else:
             recalls = None
             if not is_init_cond_frame:
-                recalls = [self._recall(output_dict, row, frame_idx, num_frames, track_in_reverse) for row in range(count)]
+                recalls = [
+                    self._recall(output_dict, row, frame_idx, num_frames, track_in_reverse) for row in range(count)
+                ]
             queries = self._build_queries(point_inputs, prev_sam_mask_logits, count)
             decoded = self.backend.decode(self._condition(features, recalls, count), queries, hide=True)
         output = self._publish_decoded(decoded)
@@ -140,42 +155,64 @@ class NetworkMethods:
         output["pred_masks_high_res"] = self._enlarge(output["pred_masks"], mask_inputs)
         output["maskmem_features"], output["maskmem_pos_enc"] = None, None
         if run_mem_encoder and self.num_maskmem > 0:
-            output |= self._memorize(features, output, is_mask_from_pts=point_inputs is not None)
+            memories = self._memorize(features, output, is_mask_from_pts=point_inputs is not None)
+            output["maskmem_features"] = concatenate(memories)
+            output["maskmem_pos_enc"] = [concatenate([self._memory_positions()] * count)]
         return output
+
+    def _track_objects(
+        self,
+        vision_feats: Sequence[Any],
+        feat_sizes: Sequence[tuple[int, int]],
+        output_dicts: Sequence[Mapping[str, Mapping[int, Output]]],
+        frame_idx: int,
+        num_frames: int,
+        track_in_reverse: bool,
+    ) -> list[Output]:
+        """Track objects to one frame together, each with its own memories. Returns a result for each, as `track_step`.
+
+        The features have one column, that of the frame.
+        """
+        features, count = self._restore_features(vision_feats, feat_sizes), len(output_dicts)
+        recalls = [self._recall(one, 0, frame_idx, num_frames, track_in_reverse) for one in output_dicts]
+        decoded = self.backend.decode(self._condition(features, recalls, count), [NO_PROMPT] * count, hide=True)
+        together = self._publish_decoded(decoded)
+        memories: list[Any] = [None] * count
+        if self.num_maskmem > 0:
+            memories = self._memorize(features, together, is_mask_from_pts=False)
+        return [
+            {
+                **{name: value[k : k + 1] for name, value in together.items()},
+                "maskmem_features": memory,
+                "maskmem_pos_enc": None if memory is None else [self._memory_positions()],
+            }
+            for k, memory in enumerate(memories)
+        ]
 
     def _apply_non_overlapping_constraints(self, pred_masks: Any) -> Any:
         """Assign each pixel of logits (N, 1, H, W) to one object; those of the others become at most −10."""
         if pred_masks.shape[0] == 1:
             return pred_masks
-        return make_tensor(remove_overlap(to_numpy(pred_masks)[:, 0])[:, None], self._tensor_device)
+        return make_tensor(remove_overlap(to_numpy(pred_masks)[:, 0])[:, None], self.device)
 
     def _use_multimask(self, is_init_cond_frame: bool, point_inputs: Mapping[str, Any] | None) -> bool:
         """Return whether the best of three masks is used: for at most one point."""
         return point_inputs is None or point_inputs["point_labels"].shape[1] <= 1
 
-    @property
-    def _tensor_device(self) -> Any:
-        return None if isinstance(self.device, str) else self.device
+    def _feature_positions(self, stride: int) -> Any:
+        """Return the position encodings (1, channels, h, w) of the features at a stride."""
+        side = self.image_size // stride
+        sizes = side, side, self.backend.config.channels
+        return _load_table(compute_sine_table, sizes, side, self.is_double, str(self.device))
 
-    @property
-    def _float(self) -> type[np.floating[Any]]:
-        return np.float64 if self.is_double else np.float32
-
-    def _feature_positions(self) -> list[NDArray[Any]]:
-        """Compute the position encodings (1, channels, h, w) of the levels of features."""
-        sides = [self.image_size // stride for stride in STRIDES]
-        return [self._make_table(compute_sine_table(side, side, self.backend.config.channels), side) for side in sides]
-
-    def _memory_positions(self) -> NDArray[Any]:
-        """Compute the position encodings (1, channels, h, w) of a memory."""
+    def _memory_positions(self) -> Any:
+        """Return the position encodings (1, channels, h, w) of a memory."""
         config = self.backend.config
         channels, rows, columns = config.memory_shape(self.image_size)
         if config.latent_grid:
-            return self._make_table(compute_latent_positions(config.global_latents, config.latent_grid, channels), rows)
-        return self._make_table(compute_sine_table(rows, columns, channels), rows)
-
-    def _make_table(self, table: NDArray[np.float64], rows: int) -> NDArray[Any]:
-        return np.ascontiguousarray(table.T.reshape(1, table.shape[1], rows, -1)).astype(self._float)
+            sizes = config.global_latents, config.latent_grid, channels
+            return _load_table(compute_latent_positions, sizes, rows, self.is_double, str(self.device))
+        return _load_table(compute_sine_table, (rows, columns, channels), rows, self.is_double, str(self.device))
 
     def _restore_features(self, vision_feats: Sequence[Any], feat_sizes: Sequence[tuple[int, int]]) -> Features:
         """Convert flattened features of one frame, one column per object, to those of the backend."""
@@ -194,18 +231,14 @@ class NetworkMethods:
         track_in_reverse: bool,
     ) -> Recall:
         """Return what one object recalls on a frame, by SAM 2's rule."""
-        prompted, tracked = (
-            output_dict[name] for name in ("cond_frame_outputs", "non_cond_frame_outputs")
-        )
+        prompted, tracked = output_dict["cond_frame_outputs"], output_dict["non_cond_frame_outputs"]
         assert len(prompted) > 0, "a frame that is tracked needs at least one conditioning frame"
         direction = -1 if track_in_reverse else 1
         window = [t for t in (frame_idx - direction * ago for ago in range(1, MAX_POINTERS)) if t in tracked]
         past = Past(dict.fromkeys(prompted, NO_RECORD), lambda: ((t, NO_RECORD) for t in window), num_frames)
         selection = RECENT_MEMORY.select(past, frame_idx, direction)
-        slots = tuple(
-            (slot, t) for slot, t in selection.slots if slot in (PROMPT_SLOT, *range(self.num_maskmem - 1))
-        )
-        assert PROMPT_SLOT == MEMORY_SLOTS - 1
+        used = (PROMPT_SLOT, *range(self.num_maskmem - 1))
+        slots = tuple((slot, t) for slot, t in selection.slots if slot in used)
 
         def get_memory(frame: int) -> Memory:
             output = prompted[frame] if frame in prompted else tracked[frame]
@@ -239,30 +272,29 @@ class NetworkMethods:
     def _enlarge(self, logits: Any, masks: Any) -> Any:
         """Return logits (B, 1, S, S): those of masks that are used as they are, or enlarged low-resolution ones."""
         if masks is not None:
-            values = np.where(to_numpy(masks) > MASK_THRESHOLD, CERTAIN_LOGIT, -CERTAIN_LOGIT).astype(self._float)
+            values = np.where(to_numpy(masks) > MASK_THRESHOLD, CERTAIN_LOGIT, -CERTAIN_LOGIT)
+            values = values.astype(np.float64 if self.is_double else np.float32)
         else:
             size = (self.image_size, self.image_size)
             values = np.stack([resize_logits(one, size) for one in to_numpy(logits)[:, 0]])[:, None]
-        return make_tensor(values, self._tensor_device)
+        return make_tensor(values, self.device)
 
-    def _memorize(self, features: Features, output: Output, *, is_mask_from_pts: bool) -> Output:
-        """Encode the low-resolution masks of a result as memories."""
+    def _memorize(self, features: Features, output: Output, *, is_mask_from_pts: bool) -> list[Any]:
+        """Encode the low-resolution masks of a result as memories, one for each object."""
         logits, score, pointer = (
             self.to_backend(output[name]) for name in ("pred_masks", "object_score_logits", "obj_ptr")
         )
-        decoded = [Decoded(logits[k : k + 1], score[k : k + 1], score[k : k + 1], pointer[k : k + 1]) for k in range(len(logits))]
+        singles = [slice(k, k + 1) for k in range(len(logits))]
+        decoded = [Decoded(logits[one], score[one], score[one], pointer[one]) for one in singles]
         binarize = [is_mask_from_pts and self.binarize_mask_from_pts_for_mem_enc] * len(decoded)
-        memories = [self._publish_memory(one.features) for one in self.backend.memorize(features, decoded, binarize)]
-        maps = memories[0] if len(memories) == 1 else _concatenate(memories)
-        positions = np.repeat(self._memory_positions(), len(memories), axis=0)
-        return {"maskmem_features": maps, "maskmem_pos_enc": [make_tensor(positions, self._tensor_device)]}
+        return [self._publish_memory(one.features) for one in self.backend.memorize(features, decoded, binarize)]
 
     def _publish_memory(self, features: Any) -> Any:
         """Convert a memory of the backend to a tensor, in bfloat16 with PyTorch and in float32 without."""
         published = self.make_tensor(features)
         if not str(published.dtype).endswith("uint16"):
             return published
-        if hasattr(published, "view"):
+        if has_torch():
             import torch
 
             return published.view(torch.bfloat16)
@@ -273,18 +305,19 @@ class NetworkMethods:
 
 def clamp_logits(logits: Any) -> Any:
     """Limit logits to [−32, 32], as they are given to the decoder again."""
-    return make_tensor(to_numpy(logits).clip(-LOGIT_LIMIT, LOGIT_LIMIT), None if isinstance(logits.device, str) else logits.device)
+    return make_tensor(to_numpy(logits).clip(-LOGIT_LIMIT, LOGIT_LIMIT), logits.device)
+
+
+@lru_cache(maxsize=16)
+def _load_table(
+    compute: Callable[..., NDArray[np.float64]], sizes: tuple[int, ...], rows: int, is_double: bool, device: str
+) -> Any:
+    """Return a table of position encodings (tokens, channels) as a tensor (1, channels, rows, columns)."""
+    table = compute(*sizes)
+    maps = np.ascontiguousarray(table.T.reshape(1, table.shape[1], rows, -1))
+    return make_tensor(maps.astype(np.float64 if is_double else np.float32), device)
 
 
 def _to_full_precision(values: Any) -> Any:
     """Convert half precision to float32."""
     return values if str(values.dtype).endswith(("float32", "float64")) else values.float()
-
-
-def _concatenate(parts: list[Any]) -> Any:
-    if hasattr(parts[0], "detach"):
-        import torch
-
-        if isinstance(parts[0], torch.Tensor):
-            return torch.cat(parts)
-    return make_tensor(np.concatenate([to_numpy(part) for part in parts]))

@@ -13,6 +13,7 @@ from masklet.backend import MAX_POINTERS, Backend, StabilityRule
 from masklet.checkpoints.weights import Weights
 from masklet.compat.sam2.array import has_torch, make_tensor, to_numpy
 from masklet.compat.sam2.loading import Placement, build, load_checkpoint, load_embedded, read_state_dict
+from masklet.compat.sam2.modeling.network_methods import NetworkMethods
 from masklet.compat.sam2.overrides import ModelSettings
 from masklet.errors import StateError
 from masklet.segmenter import Segmenter
@@ -25,7 +26,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class SAM2Base:
+class SAM2Base(NetworkMethods):
     """A model of SAM 2.
 
     Attributes:

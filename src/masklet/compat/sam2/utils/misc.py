@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD
-from masklet.compat.sam2.array import has_torch, make_tensor, to_numpy
+from masklet.compat.sam2.array import make_tensor, to_numpy
 from masklet.compat.sam2.video_frames import FileReader, FolderReader, Normalization, VideoFrames
 from masklet.errors import VideoError
 from masklet.masks.connected_components import fill_holes_and_remove_islands
@@ -66,7 +66,7 @@ def load_video_frames(
             "Only MP4 video and JPEG folder are supported at this moment. "
             f"Pass an array (T, H, W, 3) for anything else, got {video_path!r:.80}"
         )
-    video = open_video(to_numpy(video_path) if not has_torch() else video_path)
+    video = open_video(video_path)
     frames = VideoFrames(video.__getitem__, len(video), Normalization(image_size, img_mean, img_std), device)
     return frames, *video.size
 
@@ -129,8 +129,8 @@ def get_connected_components(mask: Any) -> tuple[Any, Any]:
         counts[0] = 0
         labels.append(numbered.astype(np.int32))
         areas.append(counts[numbered])
-    device = getattr(mask, "device", None) if has_torch() else None
-    return tuple(make_tensor(np.stack(parts)[:, None], device) for parts in (labels, areas))  # type: ignore[return-value]
+    device = getattr(mask, "device", None)
+    return tuple(make_tensor(np.stack(parts)[:, None], device) for parts in (labels, areas))
 
 
 def fill_holes_in_mask_scores(mask: Any, max_area: int) -> Any:
@@ -144,10 +144,8 @@ def fill_holes_in_mask_scores(mask: Any, max_area: int) -> Any:
         New logits of the same shape and dtype, 0.1 in filled holes.
     """
     assert max_area > 0, f"max_area must be positive, got {max_area}"
-    filled = [
-        fill_holes_and_remove_islands(one, max_area, fill_logit=VIDEO_FILL_LOGIT) for one in to_numpy(mask)[:, 0]
-    ]
-    device = getattr(mask, "device", None) if has_torch() else None
+    filled = [fill_holes_and_remove_islands(one, max_area, fill_logit=VIDEO_FILL_LOGIT) for one in to_numpy(mask)[:, 0]]
+    device = getattr(mask, "device", None)
     return make_tensor(np.reshape(filled, mask.shape), device)
 
 
@@ -168,7 +166,7 @@ def mask_to_box(masks: Any) -> Any:
         numbers = np.arange(length)
         sides.append((np.where(line, numbers, length).min(axis=-1), np.where(line, numbers, -1).max(axis=-1)))
     (left, right), (top, bottom) = sides
-    device = getattr(masks, "device", None) if has_torch() else None
+    device = getattr(masks, "device", None)
     return make_tensor(np.stack([left, top, right, bottom], axis=-1).astype(np.int64), device)
 
 
@@ -176,7 +174,7 @@ def concat_points(old_point_inputs: dict[str, Any] | None, new_points: Any, new_
     """Append points (B, P, 2) and labels (B, P) to those of `old_point_inputs`, if there are any."""
     if old_point_inputs is None:
         return {"point_coords": new_points, "point_labels": new_labels}
-    device = getattr(new_points, "device", None) if has_torch() else None
+    device = getattr(new_points, "device", None)
     pairs = {"point_coords": new_points, "point_labels": new_labels}
     return {
         name: make_tensor(np.concatenate([to_numpy(old_point_inputs[name]), to_numpy(new)], axis=1), device)
