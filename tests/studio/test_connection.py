@@ -258,7 +258,7 @@ def test_the_connection_of_a_client_that_does_not_read_is_cut_off(
     silent_client: tuple[Server, socket.socket],
 ) -> None:
     server, _ = silent_client
-    connections = server._server.server_state.connections
+    connections = server._server._server.server_state.connections
     (client,) = server._site.clients
     for _ in range(8):
         client.send_text("x" * (4 << 20))

@@ -6,20 +6,24 @@ Neither is ever an argument of a process or part of a log.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from masklet.errors import SettingsError
-from masklet.http.problems import problem
+from masklet.http.problems import Problem
 
 CODE_LIFETIME_S = 300.0
 MIN_TOKEN_LENGTH = 16  # characters
@@ -35,6 +39,31 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+class HostRules:
+    """Names of a server that requests may use, and origins of pages that may send them.
+
+    Args:
+        allowed_hosts: Names of this server, beside those of the loopback address.
+        schemes: Schemes of its own origin; `https` is that of a proxy before it.
+
+    Raises:
+        SettingsError: `bad-usage`. A host is not a name or an address.
+    """
+
+    def __init__(self, allowed_hosts: Iterable[str], schemes: Iterable[str] = ("http",)) -> None:
+        self._hosts = LOOPBACK_NAMES | {_normalize_host(name) for name in allowed_hosts}
+        self._schemes = tuple(schemes)
+
+    def refuse(self, headers: Headers) -> tuple[int, str] | None:
+        """Return the status and the code of the refusal of a request, or None."""
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if match is None or match[1] not in self._hosts:
+            return 421, "host-refused"
+        own = {f"{scheme}://{hosts[0]}" for scheme in self._schemes}
+        return (403, "origin-refused") if any(origin not in own for origin in origins) else None
 
 
 class Access:
@@ -56,10 +85,8 @@ class Access:
     def __init__(
         self, allowed_hosts: Iterable[str] = (), token: str | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:
-        if token is not None and len(token) < MIN_TOKEN_LENGTH:
-            message = f"the token must have at least {MIN_TOKEN_LENGTH} characters, it has {len(token)}"
-            raise SettingsError("bad-usage", message)
-        self._hosts = LOOPBACK_NAMES | {_normalize_host(name) for name in allowed_hosts}
+        _check_token(token)
+        self._rules = HostRules(allowed_hosts)
         self.token, self._now = token, now
         self.on_redeem: Callable[[], None] = lambda: None
         self._session = secrets.token_urlsafe(32)
@@ -98,18 +125,11 @@ class Access:
     def refuse(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and the code of the refusal of a request, or None if it is to be served."""
         headers = Headers(scope=scope)
-        hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        if len(hosts) != 1 or not self._allows_host(hosts[0]):
-            return 421, "host-refused"
-        if any(origin != f"http://{hosts[0]}" for origin in origins):
-            return 403, "origin-refused"
+        if (refusal := self._rules.refuse(headers)) is not None:
+            return refusal
         if scope["path"] != _OPEN_PATH and not self._has_cookie(headers):
             return 401, "unauthorized"
         return None
-
-    def _allows_host(self, host: str) -> bool:
-        match = _HOST.fullmatch(host.lower())
-        return match is not None and match[1] in self._hosts
 
     def _has_cookie(self, headers: Headers) -> bool:
         name = _cookie_name(headers)
@@ -117,11 +137,66 @@ class Access:
         return any(_equal(cookie.get(name, ""), self._session) for cookie in cookies)
 
 
-class Guard:
-    """Middleware that refuses requests without access, and adds the security headers to every response."""
+class TokenAccess:
+    """What a request of a program needs to be served: an allowed host, and the token in a header.
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
+    The token is accepted as `Authorization: Bearer`, as `Authorization: Token`, as the password or the user of
+    `Authorization: Basic`, in the headers `Token` and `X-API-Key`, and as the WebSocket subprotocol `token.TOKEN`,
+    which browsers can send. It is never accepted in a URL, since those are logged.
+
+    Args:
+        allowed_hosts: Names of this server that requests may use, beside those of the loopback address.
+        token: The token; None if everyone who reaches the server is served.
+        open_paths: Paths that are served to everyone.
+
+    Raises:
+        SettingsError: `bad-usage`. The token is too short, or a host is not a name or an address.
+    """
+
+    def __init__(
+        self, allowed_hosts: Iterable[str] = (), token: str | None = None, open_paths: Iterable[str] = ()
+    ) -> None:
+        _check_token(token)
+        self._rules = HostRules(allowed_hosts, ("http", "https"))
+        self._token, self._open_paths = token, frozenset(open_paths)
+
+    def refuse(self, scope: Scope) -> tuple[int, str] | None:
+        """Return the status and the code of the refusal of a request, or None if it is to be served."""
+        if scope["path"] in self._open_paths:
+            return None
+        headers = Headers(scope=scope)
+        if (refusal := self._rules.refuse(headers)) is not None:
+            return refusal
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return 403, "origin-refused"
+        if self._token is None or any(_equal(self._token, one) for one in _list_tokens(scope, headers)):
+            return None
+        return 401, "unauthorized"
+
+
+class Policy(Protocol):
+    """A rule that decides whether a request is served."""
+
+    def refuse(self, scope: Scope) -> tuple[int, str] | None:
+        """Return the status and the code of the refusal of a request, or None if it is to be served."""
+
+
+class Guard:
+    """Middleware that refuses requests without access, and adds the security headers to every response.
+
+    Args:
+        app: The application.
+        access: Which requests are served.
+        refuse: Returns the response to a refused request.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Policy,
+        refuse: Callable[[Scope, Problem], Response] = lambda scope, refusal: refusal.to_response(),
+    ) -> None:
+        self._app, self._access, self._refuse = app, access, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve or refuse a request."""
@@ -139,7 +214,9 @@ class Guard:
         if refusal is None:
             return await self._app(scope, receive, send_with_headers)
         status, code = refusal
-        return await problem(status, code, connection="close")(scope, receive, send_with_headers)
+        headers = {"connection": "close", **({"WWW-Authenticate": "Bearer"} if status == 401 else {})}
+        response = self._refuse(scope, Problem(status, code, headers=headers))
+        return await response(scope, receive, send_with_headers)
 
 
 def is_loopback(host: str) -> bool:
@@ -150,6 +227,26 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _check_token(token: str | None) -> None:
+    """Raise `SettingsError` (`bad-usage`) for a token that is too short."""
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+        message = f"the token must have at least {MIN_TOKEN_LENGTH} characters, it has {len(token)}"
+        raise SettingsError("bad-usage", message)
+
+
+def _list_tokens(scope: Scope, headers: Headers) -> Iterator[str]:
+    """Yield what a request gives as the token."""
+    yield from (headers[name] for name in ("token", "x-api-key") if name in headers)
+    yield from (name.removeprefix("token.") for name in scope.get("subprotocols", ()) if name.startswith("token."))
+    for value in headers.getlist("authorization"):
+        scheme, _, credentials = value.partition(" ")
+        if scheme.lower() in ("bearer", "token"):
+            yield credentials.strip()
+        elif scheme.lower() == "basic":
+            with suppress(ValueError):
+                yield from base64.b64decode(credentials, validate=True).decode().split(":", 1)
 
 
 def _normalize_host(name: str) -> str:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import threading
 import time
 import webbrowser
 
-import uvicorn
-
 from masklet.errors import ResourceError
-from masklet.http.http_protocol import HttpProtocol
 from masklet.http.security import CODE_LIFETIME_S, Access
-from masklet.http.websocket_protocol import WebSocketProtocol
+from masklet.http.uvicorn_server import UvicornServer
 from masklet.studio.app import Site, build_app
 from masklet.studio.entry_file import EntryFile
 from masklet.studio.websocket import MAX_BINARY_BYTES
@@ -45,35 +39,23 @@ class Server:
 
     def __init__(self, site: Site, access: Access, host: str = "127.0.0.1", port: int = 0) -> None:
         self._site, self._access = site, access
-        self._host = host.strip("[]")
-        self._socket = _listen(self._host, port)
-        self.port: int = self._socket.getsockname()[1]
+        self._server = UvicornServer(host, port)
+        self.port = self._server.port
         self.entry = EntryFile()
         self.entry.write(f"{self.address}enter?code={access.issue_code()}")
         access.on_redeem = self._renew_entry
-        config = uvicorn.Config(
+        self._server.start(
             build_app(site, access),
-            log_config=None,
-            log_level="critical",  # refusals are no errors, and bugs are logged in problems.py
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            loop="asyncio",
-            http=HttpProtocol,
-            ws=WebSocketProtocol,
-            ws_max_size=MAX_BINARY_BYTES,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=_GRACE_S,
+            name="masklet-studio",
+            max_message_bytes=MAX_BINARY_BYTES,
+            grace_s=_GRACE_S,
+            background=self._keep_entry_valid,
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, daemon=True, name="masklet-studio")
-        self._thread.start()
 
     @property
     def address(self) -> str:
         """The URL of the page, without a secret."""
-        return f"http://{_name_of(self._host)}:{self.port}/"
+        return self._server.address
 
     def close(self) -> None:
         """Send `closing` to the clients, finish responses in progress, end the server and remove the private file."""
@@ -83,8 +65,7 @@ class Server:
         deadline = time.monotonic() + _GRACE_S
         while any(len(clients) for clients in every) and time.monotonic() < deadline:
             time.sleep(0.005)  # the server would close the connections before `closing` is sent
-        self._server.should_exit = True
-        self._thread.join(_JOIN_TIMEOUT_S)
+        self._server.close(_JOIN_TIMEOUT_S)
         self.entry.close()
 
     def open_browser(self) -> bool:
@@ -93,14 +74,6 @@ class Server:
         The browser's arguments contain the private file only.
         """
         return webbrowser.open(self.entry.path.as_uri())
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        renewing = asyncio.create_task(self._keep_entry_valid())
-        await self._server.serve([self._socket])
-        renewing.cancel()
 
     async def _keep_entry_valid(self) -> None:
         while True:
@@ -113,25 +86,3 @@ class Server:
             self.entry.write(f"{self.address}enter?code={self._access.issue_code()}")
         except ResourceError as error:
             _log.warning("%s", error)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio sets no TCP_NODELAY
-    try:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as cause:
-        listener.close()
-        message = f"the page cannot be served at {host}:{port} ({cause.strerror}); choose another --port"
-        raise ResourceError("port-taken", message) from cause
-    return listener
-
-
-def _name_of(host: str) -> str:
-    """Return the name under which this machine reaches a server that listens on an address."""
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
