@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from masklet.backend import MAX_POINTERS
+
 State = dict[str, Any]
 
 CONDITIONING = "cond_frame_outputs"
@@ -123,6 +125,17 @@ def find_output(state: State, position: int, frame: int, kind: str) -> Any:
 def has_pending_condition(state: State, frame: int) -> bool:
     """Return whether any object has a conditioning output on a frame that was not propagated."""
     return any(frame in outputs[CONDITIONING] for outputs in state["temp_output_dict_per_obj"].values())
+
+
+def forget_old_results(state: State, frame: int) -> None:
+    """Delete the results of tracked frames that no later frame of a stream recalls."""
+    oldest = frame - MAX_POINTERS + 1
+    for results in state["output_dict_per_obj"].values():
+        for old in [t for t in results[NON_CONDITIONING] if t < oldest]:
+            del results[NON_CONDITIONING][old]
+    for frames in state["frames_tracked_per_obj"].values():
+        for old in [t for t in frames if t < oldest]:
+            del frames[old]
 
 
 def _get_cpu(device: Any) -> Any:

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from masklet.backend import MASK_THRESHOLD
-from masklet.compat.sam2.array import make_tensor, to_numpy
 from masklet.compat.sam2.inference_state import (
     CONDITIONING,
     NON_CONDITIONING,
     State,
-    create_state,
     delete_all_objects,
     delete_object,
     demote,
     find_object,
-    find_output,
+    forget_old_results,
     has_pending_condition,
     list_prompted_frames,
 )
-from masklet.compat.sam2.modeling.network_methods import clamp_logits
-from masklet.compat.sam2.modeling.video_steps import VideoSteps
-from masklet.compat.sam2.utils.misc import concat_points, load_video_frames
-from masklet.compat.sam2.video_frames import VideoFrames
-from masklet.images.resize import resize_antialiased
-
-Answer = tuple[int, list[Any], Any]
+from masklet.compat.sam2.modeling.prompting import Answer, Prompting
+from masklet.compat.sam2.utils.misc import load_video_frames
 
 
-class SAM2VideoPredictor(VideoSteps):
+class SAM2VideoPredictor(Prompting):
     """Predicts the masks of objects in videos. Each video has a state, which `init_state` creates.
 
     Args:
@@ -68,7 +57,7 @@ class SAM2VideoPredictor(VideoSteps):
 
     def init_state(
         self,
-        video_path: Any,
+        video_path: Any = None,
         offload_video_to_cpu: bool = False,
         offload_state_to_cpu: bool = False,
         async_loading_frames: bool = False,
@@ -77,7 +66,8 @@ class SAM2VideoPredictor(VideoSteps):
 
         Args:
             video_path: Path of a folder of JPEG files that are named by numbers, path of an MP4 file, or its content.
-                Not in the reference: an array (T, H, W, 3) uint8 RGB.
+                Not in the reference: an array (T, H, W, 3) uint8 RGB, or None for a stream without frames, to which
+                `add_new_frame` appends them.
             offload_video_to_cpu: Give frames on the CPU.
             offload_state_to_cpu: Store memories and low-resolution masks on the CPU.
             async_loading_frames: Has no effect: a frame is read when it is needed.
@@ -89,6 +79,9 @@ class SAM2VideoPredictor(VideoSteps):
             NotImplementedError: `video_path` is something else.
             RuntimeError: The folder has no JPEG files.
         """
+        offload = {"offload_video_to_cpu": offload_video_to_cpu, "offload_state_to_cpu": offload_state_to_cpu}
+        if video_path is None:
+            return self._open_stream(**offload)
         images, height, width = load_video_frames(
             video_path=video_path,
             image_size=self.image_size,
@@ -96,12 +89,7 @@ class SAM2VideoPredictor(VideoSteps):
             async_loading_frames=async_loading_frames,
             compute_device=self.device,
         )
-        return self._open(
-            images,
-            (height, width),
-            offload_video_to_cpu=offload_video_to_cpu,
-            offload_state_to_cpu=offload_state_to_cpu,
-        )
+        return self._open(images, (height, width), **offload)
 
     def add_new_points_or_box(
         self,
@@ -136,23 +124,16 @@ class SAM2VideoPredictor(VideoSteps):
                 `clear_old_points=False`.
             IndexError: There is no such frame.
         """
-        if (points is not None) != (labels is not None):
-            raise ValueError("points and labels must be provided together")
-        if points is None and box is None:
-            raise ValueError("at least one of points or box must be provided as input")
-        if box is not None and not clear_old_points:
-            raise ValueError(
-                "a box comes before the clicks of its object on a frame and replaces earlier ones; "
-                "pass clear_old_points=True"
-            )
-        self._check_frame(inference_state, frame_idx)
-        coords, marks = self._make_points(inference_state, points, labels, box, normalize_coords)
-        position = find_object(inference_state, obj_id)
-        earlier = None if clear_old_points else inference_state["point_inputs_per_obj"][position].get(frame_idx)
-        inputs = concat_points(earlier, coords, marks)
-        inference_state["point_inputs_per_obj"][position][frame_idx] = inputs
-        inference_state["mask_inputs_per_obj"][position].pop(frame_idx, None)
-        return self._prompt(inference_state, position, frame_idx, point_inputs=inputs)
+        return self._prompt_points(
+            inference_state,
+            frame_idx,
+            obj_id,
+            points,
+            labels,
+            box,
+            clear_old_points=clear_old_points,
+            normalize_coords=normalize_coords,
+        )
 
     def add_new_points(self, *args: Any, **kwargs: Any) -> Answer:
         """Prompt an object. An older name of `add_new_points_or_box`."""
@@ -174,19 +155,7 @@ class SAM2VideoPredictor(VideoSteps):
             AssertionError: The mask does not have two axes.
             IndexError: There is no such frame.
         """
-        values = to_numpy(mask)
-        assert values.ndim == 2, f"a mask has two axes (H, W), got shape {values.shape}"
-        self._check_frame(inference_state, frame_idx)
-        position = find_object(inference_state, obj_id)
-        number = np.float64 if self.is_double else np.float32
-        square = values.astype(number) if hasattr(mask, "detach") else (values != 0).astype(number)
-        if square.shape != (self.image_size, self.image_size):
-            resized = resize_antialiased(square, (self.image_size, self.image_size))
-            square = (resized >= MASK_THRESHOLD).astype(number)
-        inputs = make_tensor(square[None, None], inference_state["device"])
-        inference_state["mask_inputs_per_obj"][position][frame_idx] = inputs
-        inference_state["point_inputs_per_obj"][position].pop(frame_idx, None)
-        return self._prompt(inference_state, position, frame_idx, mask_inputs=inputs)
+        return self._prompt_mask(inference_state, frame_idx, obj_id, mask)
 
     def propagate_in_video_preflight(self, inference_state: State) -> None:
         """Write the results of new prompts to memory. `propagate_in_video` calls it.
@@ -194,22 +163,7 @@ class SAM2VideoPredictor(VideoSteps):
         Raises:
             RuntimeError: There is no object, or one without a prompt.
         """
-        if not inference_state["obj_ids"]:
-            raise RuntimeError("No input points or masks are provided for any object; please add inputs first.")
-        for position, results in inference_state["output_dict_per_obj"].items():
-            for kind in (NON_CONDITIONING, CONDITIONING):
-                pending = inference_state["temp_output_dict_per_obj"][position][kind]
-                for frame_idx, output in pending.items():
-                    results[kind][frame_idx] = self._complete(inference_state, frame_idx, output)
-                    self._clear_memory_around(inference_state, position, frame_idx)
-                pending.clear()
-            if not results[CONDITIONING]:
-                obj_id = inference_state["obj_idx_to_id"][position]
-                raise RuntimeError(
-                    f"No input points or masks are provided for object id {obj_id}; please add inputs first."
-                )
-            for frame_idx in results[CONDITIONING]:
-                results[NON_CONDITIONING].pop(frame_idx, None)
+        self._prepare_tracking(inference_state)
 
     def propagate_in_video(
         self,
@@ -236,10 +190,8 @@ class SAM2VideoPredictor(VideoSteps):
             RuntimeError: There is no object, or one without a prompt.
         """
         self.propagate_in_video_preflight(inference_state)
-        obj_ids = inference_state["obj_ids"]
         for frame_idx in _list_frames(inference_state, start_frame_idx, max_frame_num_to_track, reverse):
-            low_res = self._track_frame(inference_state, frame_idx, reverse=reverse)
-            yield frame_idx, obj_ids, self._get_orig_video_res_output(inference_state, low_res)[1]
+            yield self._track(inference_state, frame_idx, reverse=reverse)
 
     def clear_all_prompts_in_frame(
         self, inference_state: State, frame_idx: int, obj_id: Hashable, need_output: bool = True
@@ -292,65 +244,70 @@ class SAM2VideoPredictor(VideoSteps):
         """Remove all objects with their prompts and results. Frames and features stay."""
         delete_all_objects(inference_state)
 
-    def _open(
-        self, images: Any, size: tuple[int, int], *, offload_video_to_cpu: bool, offload_state_to_cpu: bool
-    ) -> State:
-        """Create the state of a video, and encode its first frame."""
-        if isinstance(images, VideoFrames) and self.is_double:
-            images.normalization = replace(images.normalization, dtype=np.float64)
-        state = create_state(
-            images,
-            size,
-            self.device,
-            offload_video_to_cpu=offload_video_to_cpu,
-            offload_state_to_cpu=offload_state_to_cpu,
-        )
-        self._get_image_feature(state, 0, 1)
-        return state
+    def add_new_frame(self, inference_state: State, new_frame: Any) -> int:
+        """Append a frame to a stream, as Grounded-SAM-2's copy of the predictor does.
 
-    def _prompt(
-        self, state: State, position: int, frame_idx: int, *, point_inputs: Any = None, mask_inputs: Any = None
-    ) -> Answer:
-        """Predict an object's mask from its prompt on a frame, and return the masks of all objects there."""
-        tracked = state["frames_tracked_per_obj"][position].get(frame_idx)
-        is_cond = tracked is None or self.add_all_frames_to_correct_as_cond
-        kind = CONDITIONING if is_cond else NON_CONDITIONING
-        earlier = find_output(state, position, frame_idx, kind) if point_inputs is not None else None
-        output = self._run_single_frame_inference(
-            inference_state=state,
-            output_dict=state["output_dict_per_obj"][position],
-            frame_idx=frame_idx,
-            batch_size=1,
-            is_init_cond_frame=tracked is None,
-            point_inputs=point_inputs,
-            mask_inputs=mask_inputs,
-            reverse=tracked is not None and tracked["reverse"],
-            run_mem_encoder=False,
-            prev_sam_mask_logits=None if earlier is None else clamp_logits(earlier["pred_masks"]),
-        )[0]
-        state["temp_output_dict_per_obj"][position][kind][frame_idx] = output
-        return frame_idx, state["obj_ids"], self._get_frame_masks(state, frame_idx, kind)
+        The first of several frames of a stream, up to the last `MAX_STREAM_FRAMES`, can be prompted.
 
-    def _make_points(self, state: State, points: Any, labels: Any, box: Any, normalize_coords: bool) -> tuple[Any, Any]:
-        """Return points (1, P, 2) in pixels of the network's square, with the corners of a box first, and labels."""
-        number = np.float64 if self.is_double else np.float32
-        coords = np.zeros((1, 0, 2), number) if points is None else to_numpy(points).astype(number).reshape(1, -1, 2)
-        marks = np.zeros((1, 0), np.int32) if labels is None else to_numpy(labels).astype(np.int32).reshape(1, -1)
-        if box is not None:
-            coords = np.concatenate([to_numpy(box).astype(number).reshape(1, 2, 2), coords], axis=1)
-            marks = np.concatenate([np.array([[2, 3]], np.int32), marks], axis=1)
-        if normalize_coords:
-            coords = coords / np.array([state["video_width"], state["video_height"]], number)
-        device = state["device"]
-        return make_tensor(coords * number(self.image_size), device), make_tensor(marks, device)
+        Args:
+            inference_state: A state of `init_state()`, without a video.
+            new_frame: Image (H, W, 3) uint8 RGB, or one of Pillow.
 
-    def _check_frame(self, state: State, frame_idx: int) -> None:
-        if not 0 <= frame_idx < state["num_frames"]:
-            raise IndexError(f"frame {frame_idx} does not exist; the video has {state['num_frames']} frames")
+        Returns:
+            Number of the frame.
+        """
+        return self._append(inference_state, new_frame)
+
+    def infer_single_frame(self, inference_state: State, frame_idx: int) -> Answer:
+        """Track all objects to one frame of a stream, as Grounded-SAM-2's copy of the predictor does.
+
+        Returns:
+            As `add_new_points_or_box`.
+
+        Raises:
+            RuntimeError: There is no object, or one without a prompt.
+        """
+        self._prepare_tracking(inference_state)
+        answer = self._track(inference_state, frame_idx)
+        forget_old_results(inference_state, frame_idx)
+        return answer
 
 
 class SAM2VideoPredictorVOS(SAM2VideoPredictor):
     """The predictor that `vos_optimized=True` selects. It predicts as the other does, and nothing is compiled."""
+
+
+class SAM2VideoPredictorNPZ(SAM2VideoPredictor):
+    """The predictor of MedSAM2 for volumes, whose slices the program has resized and normalized."""
+
+    def init_state(  # type: ignore[override]
+        self,
+        images: Any,
+        video_height: int,
+        video_width: int,
+        offload_video_to_cpu: bool = False,
+        offload_state_to_cpu: bool = False,
+        async_loading_frames: bool = False,
+    ) -> State:
+        """Take slices as a video, and encode the first one.
+
+        Args:
+            images: Normalized slices (T, 3, S, S).
+            video_height: Height of the slices in pixels before they were resized.
+            video_width: Width of the slices.
+            offload_video_to_cpu: Has no effect: a slice is moved when it is needed.
+            offload_state_to_cpu: Store memories and low-resolution masks on the CPU.
+            async_loading_frames: Has no effect.
+
+        Returns:
+            The state.
+        """
+        return self._open(
+            images,
+            (video_height, video_width),
+            offload_video_to_cpu=offload_video_to_cpu,
+            offload_state_to_cpu=offload_state_to_cpu,
+        )
 
 
 def _list_frames(state: State, start: int | None, count: int | None, reverse: bool) -> Sequence[int]:
