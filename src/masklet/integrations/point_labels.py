@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from masklet.errors import PromptError
-from masklet.prompts import TOP_LEFT, Prompt, box, clicks
+from masklet.prompts import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT, Prompt, box, clicks
 
 _IGNORED = -1  # pads lists of points to one length
 
@@ -34,7 +34,9 @@ def make_prompt(points: Any, labels: Any) -> Prompt:
     is_corner = kinds >= TOP_LEFT
     is_click = ~is_corner & (kinds != _IGNORED)
     corners, found = xy[is_corner], sorted(kinds[is_corner].tolist())
-    if found not in ([], [2, 3]):
+    if not np.isin(kinds, (_IGNORED, NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT)).all():
+        raise PromptError("bad-prompt", f"labels must be 0, 1, 2, 3, or -1 to leave a point out, got {kinds.tolist()}")
+    if found not in ([], [TOP_LEFT, BOTTOM_RIGHT]):
         raise PromptError("bad-prompt", f"a box needs one point with label 2 and one with label 3, got {found}")
     parts = [box(*corners.min(axis=0), *corners.max(axis=0))] if len(corners) else []
     if is_click.any() or not parts:
