@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("gray_world")
 CAR: Box = (2, 2, 12, 12)
 PEDESTRIAN: Box = (30, 5, 42, 17)
 DETECT = ("--detect", "car, pedestrian", "--detector", "support.gray_detector:make_gray_detector")
-READABLE = [name for name, form in FORMATS.items() if form.read and not name.startswith("matte")]
+READABLE = ("png", "sav", "coco", "ytvis", "yolo", "labelme", "cvat", "mots", "npz")
 
 
 def write(path: Path, boxes: Mapping[int, Box]) -> Path:
@@ -223,3 +223,23 @@ def test_python_detects_and_segments(images: Path, tmp_path: Path) -> None:
     assert [len(one.detections) for one in results] == [2, 1, 0]
     with pytest.raises(SettingsError, match="pass prompts"):
         masklet.segment_images(model, paths, detector, tmp_path / "out", references=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--detect-score", "0.5"], 2, "--detect-score needs --detector"),
+        (["--detector", "x/y", "--detect-score", "0"], 2, "must be above 0"),
+        (["--detector", "no/such/folder"], 66, "there is no folder no/such/folder"),
+        (["--detector", "no_such_module:x"], 66, "no Python module no_such_module"),
+    ],
+)
+def test_the_studio_checks_its_detector_before_it_starts(
+    words: list[str], status: int, message: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from masklet.detectors import zero_shot
+
+    monkeypatch.setattr(zero_shot, "find_spec", lambda name: name)
+    assert run("studio", images, "--project", tmp_path / "project", *words) == status
+    assert message in capsys.readouterr().err and not (tmp_path / "project").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from masklet.detectors.detections import Detections
-from masklet.detectors.matching import match_detections, select_distinct
+from masklet.detectors.matching import list_known, match_detections, select_distinct
 from masklet.masks.masks import Masks
 from support.gray_world import SIZE, Box
 
@@ -21,6 +21,11 @@ def make_masks(boxes: Sequence[Box], labels: Sequence[str | None], first_id: int
     for mask, (x0, y0, x1, y1) in zip(binary, boxes, strict=True):
         mask[y0:y1, x0:x1] = True
     return Masks.from_binary(binary, labels=labels, object_ids=range(first_id, first_id + len(boxes)))
+
+
+def select(candidates: Masks, objects: Masks) -> list[int]:
+    """Select the masks of which at least half is free."""
+    return select_distinct(candidates, list_known(objects), 0.5)
 
 
 def detect(*boxes: Box, labels: str) -> Detections:
@@ -64,18 +69,18 @@ def test_an_object_without_a_label_matches_every_class_and_a_hidden_one_nothing(
 def test_a_mask_must_be_free_of_objects_of_its_class() -> None:
     objects = make_masks([(0, 0, 10, 10)], ["person"])
     head = make_masks([(2, 2, 8, 6)], ["head"])
-    assert select_distinct(head, objects, 0.5) == [0]
-    assert select_distinct(make_masks([(2, 2, 8, 6)], ["person"]), objects, 0.5) == []
-    assert select_distinct(make_masks([(2, 2, 8, 6)], [None]), objects, 0.5) == [0]  # it has no class to compare
-    assert select_distinct(head, make_masks([(0, 0, 10, 10)], [None]), 0.5) == []
+    assert select(head, objects) == [0]
+    assert select(make_masks([(2, 2, 8, 6)], ["person"]), objects) == []
+    assert select(make_masks([(2, 2, 8, 6)], [None]), objects) == [0]  # it has no class to compare
+    assert select(head, make_masks([(0, 0, 10, 10)], [None])) == []
 
 
 def test_a_mask_of_another_class_must_be_another_mask() -> None:
     objects = make_masks([(0, 0, 10, 10)], ["cat"])
-    assert select_distinct(make_masks([(0, 0, 10, 9), (0, 0, 10, 6)], ["dog", "dog"]), objects, 0.5) == [1]
+    assert select(make_masks([(0, 0, 10, 9), (0, 0, 10, 6)], ["dog", "dog"]), objects) == [1]
 
 
 def test_of_several_new_masks_the_first_counts() -> None:
     new = make_masks([(0, 0, 10, 10), (0, 0, 10, 12), (30, 0, 40, 10), (50, 0, 50, 0)], ["a"] * 4)
-    assert select_distinct(new, Masks.empty(SIZE), 0.5) == [0, 2]
-    assert select_distinct(Masks.empty(SIZE), new, 0.5) == []
+    assert select(new, Masks.empty(SIZE)) == [0, 2]
+    assert select(Masks.empty(SIZE), new) == []

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Arguments] = {
     "stop_tracking": {"run": 1},
     "settle": {"medium": 1},
     "propose": {"medium": 2, "frame": 0, "class": None},
+    "detect": {"medium": 2, "frame": 0, "text": "cup, plate"},
     "take_proposals": {"medium": 2, "frame": 0, "indices": [0], "class": None},
     "next_review": {"medium": 1, "frame": 0, "backward": False},
     "undo": {},

@@ -30,8 +30,10 @@ from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Client, Clients
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
+from masklet.studio.text_prompts import TextPrompts
 from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera
+from support.gray_detector import make_gray_detector
 from support.gray_world import GrayWorld, draw_boxes
 from support.studio import Visitor, enter
 from support.studio_session import SlowBackend, make_boxes, write_media
@@ -193,9 +195,9 @@ def _serve(folder: Path, fault: str) -> None:
         if not project.document.media():
             add_media(project, [folder / "clip"], frame_folders=True)
             add_media(project, [folder / name for name in ("a.png", "b.png", "c.png")])
-        clients = Clients()
+        clients, prompts = Clients(), TextPrompts("gray", lambda: make_gray_detector)
         studio = stack.enter_context(
-            closing(_LeakingStudio(project, clients, lambda: Segmenter(_Backend()), "fake", [folder]))
+            closing(_LeakingStudio(project, clients, lambda: Segmenter(_Backend()), "fake", [folder], prompts))
         )
         images = (draw_boxes(make_boxes(number % 6)) for number in iter(int, 1))
         camera = Camera("camera", lambda: FakeCamera(images, pause_s=0.2), CameraOptions(allow_still=True))

@@ -24,7 +24,9 @@ from masklet.segmenter import Segmenter
 from masklet.studio.connection import Clients
 from masklet.studio.messages import decode_runs, encode_runs
 from masklet.studio.studio import Studio
+from masklet.studio.text_prompts import TextPrompts
 from support.color_backend import ColorBackend
+from support.gray_detector import make_gray_detector
 from support.gray_world import SIZE, Box, draw_boxes
 
 TIMEOUT_S = 60.0
@@ -150,7 +152,8 @@ class Session:
         self.client = self.add_client()
         load = load or (lambda: Segmenter(backend))
         self._seq = self.project.seq
-        self.studio = Studio(self.project, self.clients, load, "fake", [folder])
+        prompts = TextPrompts("gray", lambda: make_gray_detector)
+        self.studio = Studio(self.project, self.clients, load, "fake", [folder], prompts)
 
     def add_client(self) -> RecordingClient:
         """Connect another client."""

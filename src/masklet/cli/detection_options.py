@@ -27,6 +27,16 @@ DetectorName = Annotated[
 ]
 
 
+DetectScore = Annotated[
+    float | None,
+    _option(
+        "S",
+        "Lowest score of the detector for an object, from 0 to 1.",
+        show_default="0.1 for OWL, 0.25 for Grounding DINO",
+    ),
+]
+
+
 @dataclass(eq=False, repr=False)
 class DetectionOptions:
     """The classes to find in place of prompts, and the detector. None stands for the default."""
@@ -35,14 +45,7 @@ class DetectionOptions:
         str | None, _option("TEXT", 'Find objects of these classes, separated by commas, such as "cat, dog".')
     ] = None
     detector: DetectorName = None
-    detect_score: Annotated[
-        float | None,
-        _option(
-            "S",
-            "Lowest score of the detector for an object, from 0 to 1.",
-            show_default="0.1 for OWL, 0.25 for Grounding DINO",
-        ),
-    ] = None
+    detect_score: DetectScore = None
 
     def check(self) -> bool:
         """Return whether objects are detected.
@@ -61,9 +64,7 @@ class DetectionOptions:
         parse_classes(self.detect)
         if self.detector is None:
             raise SettingsError("bad-usage", f"--detect needs --detector: {_DETECTORS}")
-        if self.detect_score is not None and not 0 < self.detect_score <= 1:
-            message = f"--detect-score must be above 0 and at most 1, got {self.detect_score:g}"
-            raise SettingsError("bad-usage", message)
+        check_detect_score(self.detect_score)
         return True
 
     def load(self, device: str | None) -> Detector:
@@ -117,6 +118,12 @@ class VideoDetectionOptions(DetectionOptions):
         }
         given = {name: value for name, value in values.items() if value is not None}
         return AutoTrackOptions(detector=self.load(device), **given)
+
+
+def check_detect_score(score: float | None) -> None:
+    """Raise `SettingsError` unless a score is above 0 and at most 1, or None."""
+    if score is not None and not 0 < score <= 1:
+        raise SettingsError("bad-usage", f"--detect-score must be above 0 and at most 1, got {score:g}")
 
 
 def select_detector_device(device: str | None) -> str | None:

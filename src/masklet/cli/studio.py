@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from masklet.cli.detection_options import DetectorName, DetectScore
 from masklet.cli.option_groups import expand_groups
 from masklet.cli.options import VideoModelOptions
 
@@ -23,6 +24,8 @@ def studio(
     project: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the project, which is made if it does not exist.")
     ] = DEFAULT_PROJECT,
+    detector: DetectorName = None,
+    detect_score: DetectScore = None,
     model: VideoModelOptions,
     port: Annotated[
         int | None, typer.Option(help="Port of the server. Default: 8790, or any free port.", min=0, max=65535)
@@ -56,12 +59,16 @@ def studio(
       masklet studio
 
       masklet studio clips --project birds --model sam2.1-small
+
+      masklet studio photographs --detector models/owlv2
     """
     from masklet.cli.studio_run import StudioRequest, run
 
     request = StudioRequest(
         paths=paths or [],
         project=project,
+        detector=detector,
+        detect_score=detect_score,
         model=model,
         port=port,
         browser=browser,

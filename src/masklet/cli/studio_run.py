@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from masklet.checkpoints.hub import find_release
 from masklet.cli import console
 from masklet.cli.console import print_warnings
-from masklet.cli.options import ModelOptions, locate_model
+from masklet.cli.detection_options import check_detect_score, select_detector_device
+from masklet.cli.options import ModelOptions
+from masklet.cli.server_options import check_model, ignore_signals, list_hosts, read_token, select_runtime
 from masklet.cli.studio_page import show_page
 from masklet.cli.webcam_session import open_source
+from masklet.detectors.load import check_detector_name, load_text_detector
 from masklet.errors import InputNotFound, MaskletError, ResourceError, SettingsError
-from masklet.files.error_translation import translate_read_errors
 from masklet.files.open_input import require_input
-from masklet.http.security import LOOPBACK_NAMES, Access, is_loopback
+from masklet.http.security import Access, is_loopback
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from masklet.segmenter import Segmenter
-from masklet.signals import END_SIGNALS
 from masklet.studio.app import Site
 from masklet.studio.camera_run import CameraRun
 from masklet.studio.connection import Clients
 from masklet.studio.live import LiveCommands
 from masklet.studio.server import Server
 from masklet.studio.studio import Studio
+from masklet.studio.text_prompts import TextPrompts
 
-TOKEN_VARIABLE = "MASKLET_TOKEN"
 DEFAULT_PORT = 8790  # always the same, because browsers store settings of the page by port
-_EVERY_HOST = ("0.0.0.0", "::", "")
-_MAX_TOKEN_BYTES = 4096
 _MAX_SKIPPED = 5  # files that are listed
 
 
@@ -47,6 +42,8 @@ class StudioRequest:
     Attributes:
         paths: Images, videos and folders to add to the project, and cameras to show.
         project: The folder of the project.
+        detector: Name of the detector of objects that a text names; None for none.
+        detect_score: Lowest score of the detector; None for its own.
         port: The port; None for the default one, or any if it is taken.
         host: The address to listen on.
         allowed_hosts: Further names of the server.
@@ -56,6 +53,8 @@ class StudioRequest:
 
     paths: list[str]
     project: Path
+    detector: str | None
+    detect_score: float | None
     model: ModelOptions
     port: int | None
     browser: bool
@@ -71,54 +70,28 @@ def run(request: StudioRequest) -> int:
     Raises:
         MaskletError: An input, the project, the token or the port is not usable.
     """
-    access = _make_access(request)
+    access = Access(list_hosts(request.host, request.allowed_hosts), read_token(request.token_file, request.host))
     files = [path for path in request.paths if not _is_camera(path)]
     folders = _list_folders(files)
-    _check_model(request.model.model)
+    check_model(request.model.model)
+    text_prompts = _find_text_prompts(request)
     with ExitStack() as stack:
         stack.enter_context(print_warnings())
         try:
             project = stack.enter_context(_open_project(request))
             clients = Clients()
-            studio = Studio(project, clients, lambda: _load(request.model), request.model.model, folders)
+            studio = Studio(project, clients, lambda: _load(request.model), request.model.model, folders, text_prompts)
             stack.callback(studio.close)
             cameras = [_open_camera(path, project, studio, stack) for path in request.paths if _is_camera(path)]
             server = _serve(_make_site(studio, clients, cameras), access, request)
             stack.callback(server.close)
-            stack.callback(_ignore_signals)  # while the studio is closed, which takes some seconds
+            stack.callback(ignore_signals)  # while the studio is closed, which takes some seconds
             _show(server, cameras, request)
             _add_media(project, files)
             _wait()
         except KeyboardInterrupt:
             console.say("closing; everything is saved")
     return 0
-
-
-def _make_access(request: StudioRequest) -> Access:
-    """Return who may use the studio.
-
-    Raises:
-        SettingsError: Other machines may connect, but there is no token.
-    """
-    token = _read_token(request.token_file)
-    if token is None and not is_loopback(request.host):
-        message = f"--host {request.host} lets other machines connect; set ${TOKEN_VARIABLE} or --token-file"
-        raise SettingsError("bad-usage", f"{message} to a token of at least 16 characters")
-    own = [] if request.host in (*_EVERY_HOST, *LOOPBACK_NAMES, "::1") else [request.host]
-    return Access([*own, *request.allowed_hosts], token)
-
-
-def _read_token(file: Path | None) -> str | None:
-    """Read the token. The variable is removed, so that other programs do not inherit it."""
-    variable = os.environ.pop(TOKEN_VARIABLE, None)
-    if file is None:
-        return variable or None
-    with translate_read_errors(file), file.open("rb") as handle:
-        content = handle.read(_MAX_TOKEN_BYTES)
-    try:
-        return content.decode().strip()
-    except UnicodeDecodeError:
-        raise SettingsError("bad-usage", f"{file}: the token must be a line of text in UTF-8") from None
 
 
 def _is_camera(path: str) -> bool:
@@ -131,10 +104,17 @@ def _list_folders(paths: list[str]) -> list[Path]:
     return [path for path in found if path.is_dir()]
 
 
-def _check_model(model: str) -> None:
-    """Raise `MaskletError` for a model that does not exist; a release is downloaded later."""
-    if find_release(model) is None:
-        locate_model(model)
+def _find_text_prompts(request: StudioRequest) -> TextPrompts | None:
+    """Return the detector of objects that a text names, which is loaded later. Raises `MaskletError`."""
+    name, score = request.detector, request.detect_score
+    if name is None:
+        if score is not None:
+            raise SettingsError("bad-usage", "--detect-score needs --detector")
+        return None
+    check_detect_score(score)
+    check_detector_name(name)
+    device = select_detector_device(request.model.device)
+    return TextPrompts(name, lambda: load_text_detector(name, min_score=score, device=device), score)
 
 
 def _open_project(request: StudioRequest) -> Project:
@@ -154,16 +134,6 @@ def _load(options: ModelOptions) -> Segmenter:
     except MaskletError as error:
         console.print_error(error)
         raise
-
-
-def select_runtime(options: ModelOptions) -> str | None:
-    """Select onnxruntime on a CPU, where it predicts sooner than PyTorch; None leaves the choice to `load`."""
-    if find_spec("torch") is None or options.dtype not in (None, "float32"):
-        return None
-    from masklet.backends.torch_device import select_device
-
-    is_cpu = options.device == "cpu" or (options.device is None and select_device(None).type == "cpu")
-    return "onnx" if is_cpu else None
 
 
 def _open_camera(source: str, project: Project, studio: Studio, stack: ExitStack) -> LiveCommands:
@@ -213,11 +183,6 @@ def _add_media(project: Project, paths: list[str]) -> None:
         console.say(f"skipped: {len(result.skipped) - _MAX_SKIPPED} further files")
     added, known = len(result.added), len(result.known)
     console.say(f"{added} images and videos added" + (f", {known} were in the project" if known else ""))
-
-
-def _ignore_signals() -> None:
-    for number in END_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _wait() -> None:

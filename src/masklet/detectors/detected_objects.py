@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklet.detectors.detections import Detections, Detector, min_score_of, run_detector
-from masklet.detectors.matching import select_distinct
+from masklet.detectors.matching import KnownMask, select_distinct
 from masklet.masks.masks import Masks
 from masklet.masks.object_detection import ObjectDetection
 from masklet.predict.embedded_image import EmbeddedImage
@@ -58,7 +59,7 @@ def detect_objects(
 def segment_detections(
     image: EmbeddedImage,
     detections: Detections,
-    known: Masks | None = None,
+    known: Sequence[KnownMask] = (),
     *,
     first_id: int = 1,
     min_uncovered: float = MIN_UNCOVERED,
@@ -68,14 +69,14 @@ def segment_detections(
     Args:
         image: The image, which issues no warnings itself.
         detections: The detections, the most important first.
-        known: Masks of objects that are known; by default none.
+        known: Masks of objects that are known.
         first_id: Object id of the first object; the others follow it.
         min_uncovered: See `select_distinct`.
     """
     if not len(detections):
         return DetectedObjects(Masks.empty(image.size), detections)
     masks = image.predict(list_prompts(detections))
-    positions = select_distinct(masks, known or Masks.empty(image.size), min_uncovered)
+    positions = select_distinct(masks, known, min_uncovered)
     object_ids = range(first_id, first_id + len(positions))
     selected, distinct = detections[positions], replace(masks[positions], object_ids=tuple(object_ids), warnings=())
     prompts = dict(zip(object_ids, list_prompts(selected), strict=True))

@@ -57,12 +57,20 @@ def load_text_detector(name: str, *, min_score: float | None = None, device: str
         SettingsError: The module has no such callable.
         ResourceError: The device is not available, or the download failed.
     """
-    entry = None if Path(name).is_dir() or name.startswith(HUB_PREFIX) else _ENTRY.fullmatch(name)
+    entry = _import_if_entry(name)
     if entry is not None:
-        return _import_entry(entry["module"], entry["name"])
+        return entry
     from masklet.detectors.zero_shot import load_zero_shot
 
     return load_zero_shot(name, min_score=min_score, device=device)
+
+
+def check_detector_name(name: str) -> None:
+    """Raise the errors of `load_text_detector` that need no model: a missing folder, module or library."""
+    if not _import_if_entry(name):
+        from masklet.detectors.zero_shot import check_source
+
+        check_source(name)
 
 
 def make_detector(make: Callable[[tuple[str, ...]], Any], classes: tuple[str, ...], name: str) -> Detector:
@@ -89,6 +97,11 @@ def make_detector(make: Callable[[tuple[str, ...]], Any], classes: tuple[str, ..
         message = f"{name} takes classes and returns a detector, a function of an image; got {type(detector).__name__}"
         raise BackendError("bad-detections", message)
     return detector  # type: ignore[no-any-return]
+
+
+def _import_if_entry(name: str) -> TextDetector | None:
+    entry = None if Path(name).is_dir() or name.startswith(HUB_PREFIX) else _ENTRY.fullmatch(name)
+    return None if entry is None else _import_entry(entry["module"], entry["name"])
 
 
 def _import_entry(module: str, name: str) -> TextDetector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,13 @@ from masklet.masks.masks import Masks
 _SAME_CLASS_IOU = 0.3  # box IoU from which a detection is the known object of its class: a mask may be partly hidden
 _OTHER_CLASS_IOU = 0.8  # the same with an object of another class, which keeps its class
 _DUPLICATE_IOU = 0.8  # mask IoU from which two objects of different classes are one
+
+
+class KnownMask(NamedTuple):
+    """Mask (H, W) bool of an object that is known, and its label."""
+
+    label: str | None
+    mask: NDArray[np.bool_]
 
 
 class Matches(NamedTuple):
@@ -51,7 +59,12 @@ def match_detections(detections: Detections, objects: Masks) -> Matches:
     return Matches(known, [position for position in range(len(detections)) if position not in matched])
 
 
-def select_distinct(candidates: Masks, objects: Masks, min_uncovered: float) -> list[int]:
+def list_known(masks: Masks) -> list[KnownMask]:
+    """Return masks as those of known objects."""
+    return list(map(KnownMask, masks.labels, masks.binary))
+
+
+def select_distinct(candidates: Masks, objects: Sequence[KnownMask], min_uncovered: float) -> list[int]:
     """Select the masks that are objects of their own.
 
     A mask is left out if it is empty, if less than `min_uncovered` of it is free of objects of its class, or if it is
@@ -65,22 +78,19 @@ def select_distinct(candidates: Masks, objects: Masks, min_uncovered: float) -> 
     Returns:
         Positions of the selected masks.
     """
-    found = [(label, mask) for label, mask in zip(objects.labels, objects.binary, strict=True) if mask.any()]
-    selected: list[int] = []
-    for position, (label, mask) in enumerate(zip(candidates.labels, candidates.binary, strict=True)):
-        if _is_distinct(mask, label, found, min_uncovered):
+    found, selected = [known for known in objects if known.mask.any()], list[int]()
+    for position, candidate in enumerate(list_known(candidates)):
+        if _is_distinct(candidate, found, min_uncovered):
             selected.append(position)
-            found.append((label, mask))
+            found.append(candidate)
     return selected
 
 
-def _is_distinct(
-    mask: NDArray[np.bool_], label: str | None, found: list[tuple[str | None, NDArray[np.bool_]]], min_uncovered: float
-) -> bool:
-    free, area = mask.copy(), int(np.count_nonzero(mask))
-    for known, other in found:
-        if known in (None, label):
-            free &= ~other
-        elif mask_iou(mask[None], other[None])[0, 0] >= _DUPLICATE_IOU:
+def _is_distinct(candidate: KnownMask, found: Sequence[KnownMask], min_uncovered: float) -> bool:
+    free, area = candidate.mask.copy(), int(np.count_nonzero(candidate.mask))
+    for known in found:
+        if known.label in (None, candidate.label):
+            free &= ~known.mask
+        elif mask_iou(candidate.mask[None], known.mask[None])[0, 0] >= _DUPLICATE_IOU:
             return False
     return area > 0 and bool(np.count_nonzero(free) >= min_uncovered * area)

@@ -128,14 +128,8 @@ def load_zero_shot(name: str, *, min_score: float | None = None, device: str | N
     """
     if min_score is not None and not 0 < min_score <= 1:
         raise SettingsError("bad-usage", f"the score of a detection must be above 0 and at most 1, got {min_score:g}")
-    missing = [library for library in ("transformers", "torch") if find_spec(library) is None]
-    if missing:
-        message = f"text prompts need {' and '.join(missing)}, which is not installed"
-        raise BackendError("backend-missing", message, hint=f"{_INSTALL}, or give a detector as MODULE:NAME")
+    check_source(name)
     folder, repository = Path(name), name.removeprefix(HUB_PREFIX)
-    if not folder.is_dir() and not looks_like_repository(repository.partition("@")[0]):
-        message = f"there is no folder {name}; give a folder, a model as owner/name, or MODULE:NAME"
-        raise InputNotFound("input-not-found", message, path=name)
     from masklet.backends.torch_device import select_device
 
     target = select_device(device)
@@ -147,6 +141,18 @@ def load_zero_shot(name: str, *, min_score: float | None = None, device: str | N
         raise CheckpointError("checkpoint-mismatch", message)
     identity = _hash_weights(folder) if folder.is_dir() else f"{repository} {model.config._commit_hash}"
     return ZeroShotModel(name, identity, processor, model.requires_grad_(False).eval().to(target), min_score)
+
+
+def check_source(name: str) -> None:
+    """Raise `BackendError` if a library is missing, and `InputNotFound` for a name of neither a folder nor a model."""
+    missing = [library for library in ("transformers", "torch") if find_spec(library) is None]
+    if missing:
+        message = f"text prompts need {' and '.join(missing)}, which is not installed"
+        raise BackendError("backend-missing", message, hint=f"{_INSTALL}, or give a detector as MODULE:NAME")
+    repository = name.removeprefix(HUB_PREFIX).partition("@")[0]
+    if not Path(name).is_dir() and not looks_like_repository(repository):
+        message = f"there is no folder {name}; give a folder, a model as owner/name, or MODULE:NAME"
+        raise InputNotFound("input-not-found", message, path=name)
 
 
 def _check_resizing(kind: str) -> None:

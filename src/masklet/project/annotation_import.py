@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from masklet.errors import FormatError
 from masklet.files.json_fields import Fields, read_json
@@ -19,11 +18,11 @@ from masklet.formats.frame_files import list_frames
 from masklet.formats.labelme_reader import is_labelme_folder
 from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks.masks import Masks
-from masklet.masks.overlay import pick_color
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.project.action_log import Step
 from masklet.project.cells import EMPTY_MASK, Cell, CellKey
-from masklet.project.entries import ObjectClass, ProjectObject, class_key, object_key
+from masklet.project.classes_of_labels import find_classes, make_color
+from masklet.project.entries import ProjectObject, object_key
 from masklet.project.image_names import ImageFinder
 from masklet.project.project import Project
 
@@ -141,11 +140,11 @@ class _Import:
         if not self.cells:
             raise FormatError("annotation-broken", f"{source} has no masks", path=str(source))
         with self.project.lock:  # no other object is added between the choice of the numbers and the change
-            classes, entries = self._number_classes()
+            classes, entries = find_classes(self.project.document, self.labels.values())
             numbers = self._number_objects()
             for (medium, object_id), number in numbers.items():
                 label = self.labels.get((medium, object_id))
-                entry = ProjectObject("", None if label is None else classes[label], _color(number))
+                entry = ProjectObject("", None if label is None else classes[label], make_color(number))
                 entries[object_key(medium, number)] = entry.to_json()
             cells = {
                 (medium, numbers[medium, object_id], frame): cell
@@ -167,19 +166,3 @@ class _Import:
             numbers[medium, object_id] = number = object_id if is_free else max(taken, default=0) + 1
             taken.add(number)
         return numbers
-
-    def _number_classes(self) -> tuple[dict[str, int], dict[str, Any]]:
-        """Return the numbers of the classes by label, and the entries of new ones."""
-        document = self.project.document
-        classes = {value.name: number for number, value in document.classes().items()}
-        first = document.new_class()
-        entries: dict[str, Any] = {}
-        new = dict.fromkeys(label for label in self.labels.values() if label not in classes)
-        for number, label in enumerate(new, start=first):
-            classes[label] = number
-            entries[class_key(number)] = ObjectClass(label, _color(number)).to_json()
-        return classes, entries
-
-
-def _color(number: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*pick_color(number))

@@ -15,13 +15,13 @@ import masklet
 from masklet.errors import MaskletError, PromptError
 from masklet.http.problems import describe_problem
 from masklet.masks.masks import Masks
+from masklet.project.classes_of_labels import make_color
 from masklet.prompts import Prompt, box, clicks
 from masklet.studio.arguments import read_arguments
 from masklet.studio.connection import Client, Clients, Content, FrameRequest
 from masklet.studio.displayed_masks import resize_mask
 from masklet.studio.live_prompts import LivePrompt, Removal
 from masklet.studio.messages import encode_runs, pack_masks
-from masklet.studio.workspace import make_color
 
 MAX_OBJECTS = 256
 MAX_WIDTH = 1280  # pixels; wider frames are reduced

@@ -34,6 +34,7 @@ from masklet.studio.exports import Exports, stream_zip
 from masklet.studio.frames import DecodedFrames, FrameImages, Image, Medium
 from masklet.studio.predictions import Predictions
 from masklet.studio.proposals import Proposals
+from masklet.studio.text_prompts import TextPrompts
 from masklet.studio.tracking_runs import TrackingRuns
 from masklet.studio.updates import Updates, make_problem
 from masklet.studio.workspace import Workspace
@@ -60,6 +61,7 @@ class Studio:
         load: Loads the model, in the thread of the engine.
         model_name: Name of the model, for the page.
         folders: The opened folders.
+        text_prompts: Detector of objects that a text names; None for none.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Studio:
         load: Callable[[], Segmenter],
         model_name: str,
         folders: Iterable[Path] = (),
+        text_prompts: TextPrompts | None = None,
     ) -> None:
         self._clients, self._load = clients, load
         self._busy: dict[str, Any] = {"event": "busy", "what": "loading", "medium": None, "frame": None}
@@ -88,6 +91,7 @@ class Studio:
             Proposals(project, self._frames),
             TrackingRuns(project, self._engine, clients),
             Exports(project, clients),
+            text_prompts,
         )
         self._handlers = _list_handlers(self._workspace)
         self._ordered = ThreadPoolExecutor(1, "masklet-commands")

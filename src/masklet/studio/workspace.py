@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from typing import Any
 from masklet.errors import FormatError, MaskletError, PromptError
 from masklet.files.error_translation import translate_errors
 from masklet.http.engine import Engine
-from masklet.masks.overlay import pick_color
+from masklet.project.classes_of_labels import make_color
 from masklet.project.document import Document
-from masklet.project.entries import ProjectObject, object_key, parse_entry
+from masklet.project.entries import ProjectObject, class_key, object_key, parse_entry
 from masklet.project.project import Project
 from masklet.studio.displayed_masks import DisplayedMasks
 from masklet.studio.embeddings import Embeddings
 from masklet.studio.exports import Exports
 from masklet.studio.predictions import Predictions
 from masklet.studio.proposals import Proposals
+from masklet.studio.text_prompts import TextPrompts
 from masklet.studio.tracking_runs import TrackingRuns
 from masklet.studio.updates import Updates
 
@@ -41,6 +42,7 @@ class Workspace:
         proposals: Masks of the mask generator.
         runs: Tracking runs.
         exports: Exports.
+        text_prompts: Detector of objects that a text names, or None.
         cameras: Names of the cameras, in the order of their pages.
     """
 
@@ -54,6 +56,7 @@ class Workspace:
     proposals: Proposals
     runs: TrackingRuns
     exports: Exports
+    text_prompts: TextPrompts | None = None
     cameras: list[str] = field(default_factory=list)
 
     @property
@@ -101,19 +104,23 @@ class Workspace:
         if class_id is not None and class_id not in self.document.classes():
             raise PromptError("unknown-object", f"the project has no class {class_id}")
 
-    def make_object(self, medium: int, class_id: int | None, position: int = 0) -> tuple[int, dict[str, Any]]:
+    def make_object(
+        self, medium: int, class_id: int | None, position: int = 0, new: Collection[str] = ()
+    ) -> tuple[int, dict[str, Any]]:
         """Return the number of a new object, and its entry by key. The caller holds the project.
 
         Args:
             medium: The image or video.
             class_id: Its class, or None.
             position: Its position among several new objects.
+            new: Keys of classes that are added with it.
 
         Raises:
             PromptError: There is no such image or video, or no such class.
         """
         self.document.medium(medium)
-        self.check_class(class_id)
+        if class_id is None or class_key(class_id) not in new:
+            self.check_class(class_id)
         number = self.document.new_object(medium) + position
         entry = ProjectObject("", class_id, make_color(number))
         return number, {object_key(medium, number): entry.to_json()}
@@ -124,8 +131,3 @@ def check_entry(key: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     with translate_errors(FormatError, into=lambda error: MaskletError("bad-request", error.message)):
         parse_entry(key, entry)
     return entry
-
-
-def make_color(number: int) -> str:
-    """Return the color of an object or a class, "#rrggbb"."""
-    return "#{:02x}{:02x}{:02x}".format(*pick_color(number))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masklet.detectors.detected_objects import list_detections, segment_detections
 from masklet.detectors.detections import Detections, Detector, identify, min_score_of, run_detector
-from masklet.detectors.matching import match_detections
+from masklet.detectors.matching import list_known, match_detections
 from masklet.errors import SettingsError
 from masklet.masks import rle
 from masklet.masks.masks import Masks
@@ -200,7 +200,7 @@ class AutoTracker:
             return {}
         embedded = EmbeddedImage.encode(tracker.backend, [image], tracker.view, lazy=True)[0]
         objects = segment_detections(
-            embedded, found, masks, first_id=self._next_id, min_uncovered=options.min_uncovered
+            embedded, found, list_known(masks), first_id=self._next_id, min_uncovered=options.min_uncovered
         )
         self.detections += objects.list_detections()[:free_places]
         pairs = zip(objects.masks.object_ids, objects.masks.binary, objects.masks.labels, strict=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from masklet.errors import MaskletError, PromptError
+from masklet.project.classes_of_labels import make_color
 from masklet.project.entries import class_key, object_key
 from masklet.studio.connection import Client
-from masklet.studio.workspace import Workspace, check_entry, make_color
+from masklet.studio.workspace import Workspace, check_entry
 
 
 class ClassFields(TypedDict, total=False):

@@ -24,6 +24,7 @@ class ProjectCommands:
             return {
                 "project": workspace.document.name,
                 "model": workspace.model_name,
+                "detector": None if workspace.text_prompts is None else workspace.text_prompts.name,
                 "version": masklet.__version__,
                 "seq": workspace.project.seq,
                 "entries": workspace.document.entries,

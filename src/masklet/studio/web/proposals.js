@@ -1,7 +1,9 @@
-/** Proposals: masks of the automatic mask generator, which become objects by a click. */
+/** Proposals: masks of the mask generator, or of what a text names, which become objects by a click. */
 
 /** @import { ImageView } from "./image_view.js" */
 /** @import { Mask, Store } from "./store.js" */
+
+/** @typedef {{runs: Uint32Array, score: number, label: string | null}} LabelledProposal */
 
 export class Proposals {
   /** @param {Store} store @param {ImageView} view @param {import("./server.js").Server} server */
@@ -11,7 +13,9 @@ export class Proposals {
     this.server = server;
     /** @type {{medium: number, frame: number} | null} */
     this.place = null;
-    /** @type {{runs: Uint32Array, score: number}[]} */
+    /** Classes that the detector finds, separated by commas; empty for everything in the image. */
+    this.text = "";
+    /** @type {LabelledProposal[]} */
     this.proposals = [];
     /** @type {Set<number>} positions of those that were taken */
     this.taken = new Set();
@@ -34,23 +38,37 @@ export class Proposals {
     if (store.tool === "proposals" && !this.place && medium !== null && !this.waiting) this.propose();
   }
 
+  /** Find objects of classes on this frame and those that are shown next. @param {string} text */
+  find(text) {
+    this.text = text.trim();
+    if (this.waiting) this.place = null; // the masks that are awaited are of another text
+    else this.propose();
+  }
+
   async propose() {
     const { medium, frame, currentClass } = this.store;
     if (medium === null) return;
     this.place = { medium, frame };
     this.waiting = true;
     this.onChange();
-    if (await this.server.send("propose", { medium, frame, class: currentClass })) return;
+    const { text } = this;
+    const request = text
+      ? this.server.send("detect", { medium, frame, text })
+      : this.server.send("propose", { medium, frame, class: currentClass });
+    if (await request) return;
     this.waiting = false;
     this.onChange();
   }
 
-  /** @param {{medium: number, frame: number, size: [number, number]}} header @param {Mask[]} masks */
+  /**
+   * @param {{medium: number, frame: number, size: [number, number]}} header
+   * @param {(Mask & {label?: string})[]} masks
+   */
   receive(header, masks) {
     this.waiting = false;
     if (this.place?.medium === header.medium && this.place.frame === header.frame) {
       this.size = header.size;
-      this.proposals = masks.map(({ runs, score }) => ({ runs, score: score || 0 }));
+      this.proposals = masks.map(({ runs, score, label }) => ({ runs, score: score || 0, label: label || null }));
       this.taken.clear();
       this.draw();
     } else this.update();
@@ -60,6 +78,17 @@ export class Proposals {
   /** @returns {number[]} positions of those that were not taken */
   get open() {
     return [...this.proposals.keys()].filter((position) => !this.taken.has(position));
+  }
+
+  /** @returns {[string, number][]} how many of those that were not taken have each label */
+  get labels() {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const position of this.open) {
+      const { label } = this.proposals[position];
+      if (label) counts.set(label, (counts.get(label) || 0) + 1);
+    }
+    return [...counts];
   }
 
   /** Those that were taken stay in the list without pixels, so that the others keep their colors. */

@@ -13,8 +13,8 @@ import { splitRuns } from "./rle.js";
 /** Commands that leave the project as it is. */
 const READS = new Set(
   (
-    "hello show hover get_polygons plan_tracking plan_retracking propose next_review get_lanes list_annotations " +
-    "stop_tracking settle export"
+    "hello show hover get_polygons plan_tracking plan_retracking propose detect next_review get_lanes " +
+    "list_annotations stop_tracking settle export"
   ).split(" "),
 );
 

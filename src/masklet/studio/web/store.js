@@ -39,13 +39,15 @@ import { isAnnotated } from "./lane_colors.js";
  *   | "range" | "undo" | "view"} Topic
  */
 
-const FIELDS = ["project", "model", "undo", "redo"];
+const FIELDS = ["project", "model", "detector", "undo", "redo"];
 
 export class Store {
   constructor() {
     this.loaded = false;
     this.project = "";
     this.model = "";
+    /** @type {string | null} name of the detector of objects that a text names */
+    this.detector = null;
     this.seq = 0;
     /** @type {Record<string, any>[] | null} changes since the state was requested, while it is expected */
     this.early = null;

@@ -36,12 +36,26 @@ export function createToolOptions(app, parent) {
     onclick: () => app.corrections.correct(() => app.polygons.apply()),
   });
   const proposals = h("span", { role: "status" });
+  const text = h("input", {
+    class: "field",
+    type: "search",
+    placeholder: "cat, dog",
+    "aria-label": "Classes to find, separated by commas",
+    title: "Names of classes, separated by commas. Leave it empty for everything in the image.",
+    maxLength: 4096,
+    autocomplete: "off",
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Enter" && !event.isComposing) app.proposals.find(text.value);
+    },
+  });
+  const find = button({ text: "Find", class: "outlined", onclick: () => app.proposals.find(text.value) });
+  const textRow = div("row", text, find);
   const takeAll = button({ text: "Take all", class: "outlined", onclick: () => app.proposals.takeAll() });
   const rows = {
     brush: [brush.row],
     eraser: [brush.row],
     polygon: [tolerance.row, div("row", vertices, spacer(), apply)],
-    proposals: [div("row", proposals, spacer(), takeAll)],
+    proposals: [textRow, div("row", proposals, spacer(), takeAll)],
     prompt: [
       checkbox({
         label: "Preview under the pointer",
@@ -69,6 +83,7 @@ export function createToolOptions(app, parent) {
     setText(heading, TOOL_NAMES[store.tool]);
     const shown = new Set(/** @type {HTMLElement[]} */ (rows[store.tool]));
     for (const row of Object.values(rows).flat()) row.hidden = !shown.has(row);
+    if (!store.detector) textRow.hidden = true;
   }
 
   function drawPolygons() {
@@ -78,14 +93,17 @@ export function createToolOptions(app, parent) {
   }
 
   function drawProposals() {
-    const { waiting, open } = app.proposals;
-    setText(proposals, waiting ? "Looking for objects…" : counted(open.length, "proposal"));
+    const { waiting, open, labels } = app.proposals;
+    const names = labels.map(([label, count]) => `${count} ${label}`).join(", ");
+    const found = counted(open.length, "proposal") + (names && `: ${names}`);
+    setText(proposals, waiting ? "Looking for objects…" : found);
+    find.disabled = waiting;
     takeAll.disabled = waiting || open.length === 0;
   }
 
   app.polygons.onChange = drawPolygons;
   app.proposals.onChange = drawProposals;
-  store.subscribe(["tool"], draw);
+  store.subscribe(["tool", "project"], draw);
   store.subscribe(["selection"], drawPolygons);
   draw();
   drawPolygons();
