@@ -73,6 +73,10 @@ def request(items=None, *, config=IMAGE_CONFIG, tasks=None, **context):
     }
 
 
+def task_of(address):
+    return [{"id": 1, "data": {"image": address}}]
+
+
 def predict(client, *arguments, **settings):
     answer = client.post("/predict", json=request(*arguments, **settings))
     assert answer.status_code == 200, answer.text
@@ -174,10 +178,10 @@ def test_pre_annotation_gives_automatic_masks_of_every_task_with_the_options_of_
         (request([{"type": "choices"}]), 422, "no key point"),
         (request([point(1, 1)], tasks=[{"id": 1, "data": {"text": "a"}}]), 422, "no field 'image'"),
         (request([point(1, 1)], event="dance"), 400, "unknown event"),
-        (request([point(1, 1)], tasks=[{"id": 1, "data": {"image": "http://169.254.169.254/x.png"}}]), 422, "not allowed"),
-        (request([point(1, 1)], tasks=[{"id": 1, "data": {"image": "file:///etc/passwd"}}]), 422, "http, https"),
-        (request([point(1, 1)], tasks=[{"id": 1, "data": {"image": "/data/upload/x.png"}}]), 422, "unknown; set LABEL"),
-        (request([point(1, 1)], tasks=[{"id": 1, "data": {"image": "../../etc/passwd"}}]), 404, "no file"),
+        (request([point(1, 1)], tasks=task_of("http://169.254.169.254/x.png")), 422, "not allowed"),
+        (request([point(1, 1)], tasks=task_of("file:///etc/passwd")), 422, "http, https"),
+        (request([point(1, 1)], tasks=task_of("/data/upload/x.png")), 422, "unknown; set LABEL"),
+        (request([point(1, 1)], tasks=task_of("../../etc/passwd")), 404, "no file"),
     ],
 )  # fmt: skip
 def test_bad_requests_are_answered_in_the_tools_form(client, body, status, message):
@@ -330,7 +334,9 @@ def test_a_video_as_data_is_opened_and_a_broken_one_is_an_error(tmp_path):
     content = write_lossless_clip(tmp_path / "a.mkv", moving(3)).read_bytes()
     address = f"data:video/x-matroska;base64,{base64.b64encode(content).decode()}"
     with open_protocol(label_studio) as client:
-        answer = client.post("/predict", json=video_request(address, event="predict", frame=3, result=[click_item(15, 20)]))
+        answer = client.post(
+            "/predict", json=video_request(address, event="predict", frame=3, result=[click_item(15, 20)])
+        )
         (item,) = answer.json()["results"][0]["result"]
         assert (decode_data_url(item["value"]["imageDataURL"]) > 0).tolist() == make_mask((10, 16, 26, 48)).tolist()
         answer = client.post("/predict", json=video_request("data:video/mp4;base64,AAAA", event="prewarm"))

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,25 @@ from masklet.segmenter import Segmenter
 from masklet.serve.limits import Limits
 from masklet.serve.service import Service
 from masklet.serve.sources import Sources
+from masklet.video import VideoOptions
 from support.gray_world import GrayWorld
 
 SIDE = 64  # of an image, as of the network's square: masks are exact
 Box = tuple[int, int, int, int]
 
 
+class _QuickService(Service):
+    """A service that decodes videos without a process of their own, whose start takes half a second."""
+
+    @property
+    def _video_options(self) -> VideoOptions:
+        return replace(super()._video_options, isolated=False)
+
+
 @contextmanager
 def open_protocol(protocol: Any, sources: Sources | None = None, limits: Limits | None = None) -> Iterator[TestClient]:
     """Serve a protocol with `GrayWorld`, which segments the gray value that is clicked."""
-    service = Service(lambda: Segmenter(GrayWorld()), limits, sources)
+    service = _QuickService(lambda: Segmenter(GrayWorld()), limits, sources)
 
     @asynccontextmanager
     async def run(app: Starlette) -> AsyncIterator[None]:

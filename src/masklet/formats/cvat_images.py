@@ -7,13 +7,12 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
 from masklet.files.names import replace_non_xml
 from masklet.formats.cvat import CVAT
 from masklet.formats.format import Clip, FileFormat
 from masklet.formats.image_layout import ImageLayout
 from masklet.masks import rle
+from masklet.masks.cvat_shapes import encode_runs
 from masklet.masks.rle_frame import RleFrame, RleMask
 
 
@@ -50,11 +49,9 @@ def _element(mask: RleMask, label: str) -> str:
     left, top, right, bottom = rle.compute_box(mask.rle)
     if left == right:
         return ""
-    pixels = rle.decode(mask.rle)[top:bottom, left:right].ravel()
-    changes = np.flatnonzero(np.diff(pixels.astype(np.int8), prepend=0))
-    runs = np.diff(changes, prepend=0, append=pixels.size)
+    runs = encode_runs(rle.decode(mask.rle)[top:bottom, left:right])
     return (
-        f'<mask label={quoteattr(label)} source="auto" occluded="0" rle="{", ".join(map(str, runs.tolist()))}" '
+        f'<mask label={quoteattr(label)} source="auto" occluded="0" rle="{", ".join(map(str, runs))}" '
         f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}" z_order="0" '
         f'group_id="{mask.object_id}"></mask>\n'
     )

@@ -20,6 +20,7 @@ from masklet.formats.frame_masks import MAX_FRAMES, ReadMask, build_frame, check
 from masklet.formats.object_numbers import Key, KeyMaker, count_from_one, number_objects
 from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks import rle
+from masklet.masks.cvat_shapes import decode_runs
 from masklet.masks.labels import read_label
 from masklet.masks.polygons import rasterize
 from masklet.masks.tracked_frame import TrackedFrame
@@ -348,11 +349,9 @@ def _rotate(outline: NDArray[np.float64], attributes: Attributes) -> NDArray[np.
 def _mask(attributes: Attributes, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Decode a CVAT mask: runs along rows within a box, background first."""
     left, top, width, height = (int(float(attributes[side])) for side in ("left", "top", "width", "height"))
-    runs = np.array([int(run) for run in attributes["rle"].split(",")])
-    inside = 0 <= left <= left + width <= size[1] and 0 <= top <= top + height <= size[0]
-    if not inside or (runs < 0).any() or (runs > width * height).any() or runs.sum() != width * height:
-        raise ValueError(f"a mask of {width} × {height} pixels at ({left}, {top}) does not fit its box or the image")
+    if not (0 <= left <= left + width <= size[1] and 0 <= top <= top + height <= size[0]):
+        raise ValueError(f"a mask of {width} × {height} pixels at ({left}, {top}) does not fit the image")
     mask = rasterize([], size)
-    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-    mask[top : top + height, left : left + width] = pixels
+    runs = [int(run) for run in attributes["rle"].split(",")]
+    mask[top : top + height, left : left + width] = decode_runs(runs, (height, width))
     return mask
