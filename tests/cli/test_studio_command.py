@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from masklet.cli import studio_run
+from masklet.cli import server_options, studio_run
 from masklet.cli.main import main
 from masklet.cli.options import ModelOptions
 from masklet.project.project import Project
@@ -38,7 +38,7 @@ def quick(gray_world: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Use a network that is no network, and an empty folder with two media."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(studio_run, "DEFAULT_PORT", 0)
-    monkeypatch.delenv(studio_run.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(server_options.TOKEN_VARIABLE, raising=False)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -158,11 +158,11 @@ def test_other_machines_enter_with_the_token(
         cookie = response.headers["set-cookie"].partition(";")[0]
         assert Visitor(server, cookie).get("/", Host="studio.example").status == 200
         assert Visitor(server, cookie).get("/", Host="other.example").status == 421
-        assert studio_run.TOKEN_VARIABLE not in os.environ
+        assert server_options.TOKEN_VARIABLE not in os.environ
 
     raised = visit(enter)
     Path("token").write_text(f"{TOKEN}\n")
-    monkeypatch.setenv(studio_run.TOKEN_VARIABLE, "the file is stronger")
+    monkeypatch.setenv(server_options.TOKEN_VARIABLE, "the file is stronger")
     words = ["--host", "0.0.0.0", "--allow-host", "studio.example", "--token-file", "token"]
     assert studio(media / "a.png", *words) == 0 and not raised
 
@@ -228,7 +228,7 @@ def test_wrong_usage_is_refused(
 def test_a_short_token_is_refused(
     media: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(studio_run.TOKEN_VARIABLE, "short")
+    monkeypatch.setenv(server_options.TOKEN_VARIABLE, "short")
     assert studio(media, "--host", "0.0.0.0") == 2 and "at least 16 characters" in capsys.readouterr().err
 
 
@@ -248,4 +248,4 @@ def test_a_project_is_open_once(media: Path, capsys: pytest.CaptureFixture[str])
 )
 def test_a_cpu_runs_the_model_on_onnxruntime(options: ModelOptions, runtime: str | None) -> None:
     pytest.importorskip("torch")
-    assert studio_run.select_runtime(options) == runtime
+    assert server_options.select_runtime(options) == runtime

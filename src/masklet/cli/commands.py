@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import masklet
-from masklet.cli import data, evaluate, everything, export, models, segment, studio, track, train, webcam
+from masklet.cli import data, evaluate, everything, export, models, segment, serve, studio, track, train, webcam
 from masklet.cli.option_groups import expand_groups
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("segment")(segment.segment)
 app.command("track")(track.track)
 app.command("webcam")(webcam.webcam)
 app.command("studio")(studio.studio)
+app.command("serve")(serve.serve)
 app.command("everything")(everything.everything)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")

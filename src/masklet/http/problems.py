@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -46,6 +46,7 @@ class Problem:
         detail: What is wrong, the value, and what to do; may be empty.
         retryable: Whether the same request may succeed later.
         headers: Headers of the response, such as `Allow` and `Retry-After`.
+        errors: Invalid fields of a request: `pointer` (RFC 6901) and `detail` of each.
     """
 
     status: int
@@ -53,6 +54,7 @@ class Problem:
     detail: str = ""
     retryable: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    errors: Sequence[Mapping[str, str]] = ()
 
     @staticmethod
     def of(error: BaseException) -> Problem:
@@ -68,8 +70,9 @@ class Problem:
     def to_record(self) -> dict[str, Any]:
         """Return the body of the response, a JSON object."""
         title = HTTPStatus(self.status).phrase
+        errors = {"errors": [*self.errors]} if self.errors else {}
         return {"title": title, "status": self.status, "code": self.code, "detail": self.detail,
-                "retryable": self.retryable}  # fmt: skip
+                "retryable": self.retryable, **errors}  # fmt: skip
 
     def to_response(self) -> Response:
         """Return the problem as `application/problem+json`."""

@@ -33,19 +33,28 @@ def check_length(request: Request, limit: int) -> None:
         raise HTTPException(413, f"the body has {length[:20]} bytes, the limit is {limit}")
 
 
-def bound(receive: Receive, limit: int) -> Receive:
-    """Return a `receive` that raises `HTTPException`: 413 beyond `limit` bytes, 408 if the client stops sending."""
-    total = 0
+def bound(receive: Receive, limit: int, error: type[HTTPException] = HTTPException) -> Receive:
+    """Return a `receive` that raises an error for a body beyond `limit` bytes (413), or that does not arrive (408).
+
+    Args:
+        receive: What receives the messages of a request.
+        limit: Most bytes of the body.
+        error: Class of the error; FastAPI lets only its own pass.
+    """
+    total, is_complete = 0, False
 
     async def receive_part() -> Message:
-        nonlocal total
+        nonlocal total, is_complete
+        if is_complete:
+            return await receive()
         try:
             message = await asyncio.wait_for(receive(), BODY_TIMEOUT_S)
         except asyncio.TimeoutError:
-            raise HTTPException(408, f"no part of the body arrived for {BODY_TIMEOUT_S:g} s") from None
+            raise error(408, f"no part of the body arrived for {BODY_TIMEOUT_S:g} s") from None
         total += len(message.get("body", b""))
         if total > limit:
-            raise HTTPException(413, f"the body has more than {limit} bytes")
+            raise error(413, f"the body has more than {limit} bytes")
+        is_complete = not message.get("more_body", False)
         return message
 
     return receive_part

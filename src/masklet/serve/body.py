@@ -83,14 +83,13 @@ async def receive_file(request: Request, folder: Path) -> AsyncIterator[Path]:
     limit = get_limits(request).upload_bytes
     check_length(request, limit)
     bounded = Request(request.scope, bound(request.receive, limit))
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as file:
-        path = Path(file.name)
-        try:
-            with translate_write_errors(path):
-                async for part in bounded.stream():
-                    file.write(part)
-                file.flush()
-            yield path
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False)  # noqa: SIM115 - it is kept
+    path = Path(file.name)
+    try:
+        with file, translate_write_errors(Path("the upload")):
+            async for part in bounded.stream():
+                file.write(part)
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

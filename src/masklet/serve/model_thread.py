@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from masklet.errors import MaskletError, StateError
 from masklet.http.engine import Engine, Job, Priority
+from masklet.http.problems import log_bug
 from masklet.segmenter import Segmenter
 
 R = TypeVar("R")
@@ -29,6 +31,7 @@ class ModelThread:
     Attributes:
         model: The model; None before it is loaded.
         failure: Why the model cannot be loaded.
+        refused_count: Number of requests that were refused as `overloaded`.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class ModelThread:
         self._load, self._max_waiting, self._on_loaded = load, max_waiting, on_loaded
         self.model: Segmenter | None = None
         self.failure: MaskletError | None = None
+        self.refused_count = 0
         self._count, self._is_stopping = 0, False
-        self._idle = asyncio.Event()
+        self._idle, self._has_loaded = asyncio.Event(), threading.Event()
         self.engine: Engine[Segmenter] = Engine(self._load_model)
 
     @property
@@ -80,10 +84,10 @@ class ModelThread:
         Raises:
             StateError: `overloaded`. Too many requests wait, or the server stops.
         """
-        if self._is_stopping:
-            raise StateError("overloaded", "the server stops; repeat the request later")
-        if self._count >= self._max_waiting:
-            raise StateError("overloaded", f"{self._count} requests wait for the model; repeat the request later")
+        if self._is_stopping or self._count >= self._max_waiting:
+            self.refused_count += 1
+            reason = "the server stops" if self._is_stopping else f"{self._count} requests wait for the model"
+            raise StateError("overloaded", f"{reason}; repeat the request later")
         self._count += 1
         try:
             yield
@@ -134,8 +138,10 @@ class ModelThread:
                 pending = asyncio.ensure_future(self.call(advance))
                 yield item
         finally:
+            pending.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody waits for it
             pending.cancel()
-            await asyncio.shield(self.call(close))
+            with suppress(StateError):  # the thread has ended
+                await asyncio.shield(self.call(close))
 
     async def _complete(self, work: Callable[[Segmenter], Iterator[object] | None]) -> None:
         """Run a job, and raise the error that ended it. It is cancelled with the coroutine."""
@@ -157,11 +163,20 @@ class ModelThread:
             job.cancel()
             raise
 
+    def wait_until_loaded(self) -> None:
+        """Wait until the model is loaded, in another thread than the event loop's. Raises why it cannot be."""
+        self._has_loaded.wait()
+        if self.failure is not None:
+            raise self.failure
+
     def _load_model(self) -> Segmenter:
         try:
-            self.model = self._load()
-        except MaskletError as error:
-            self.failure = error
+            model = self._load()
+            self._on_loaded(model)
+            self.model = model
+        except Exception as error:
+            self.failure = error if isinstance(error, MaskletError) else log_bug(error)
             raise
-        self._on_loaded(self.model)
-        return self.model
+        finally:
+            self._has_loaded.set()
+        return model

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, TypeVar
 
 import masklet
-from masklet.errors import PromptError, StateError, VideoError
+from masklet.errors import InputNotFound, MaskletError, PromptError, StateError, VideoError
+from masklet.files.error_translation import translate_write_errors
+from masklet.files.open_input import open_input
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.predict.generated_masks import GeneratedMasks
@@ -90,6 +93,9 @@ class Service:
         images: The images that clients may refer to by key.
         sessions: The video sessions.
         thread: The thread of the model.
+        embedding_hits: Number of predictions whose image was encoded before.
+        embedding_misses: Number of those whose image was not.
+        upload_folder: Private folder for the bodies of requests, which is removed at the end.
     """
 
     def __init__(
@@ -105,7 +111,10 @@ class Service:
         self.sessions = Sessions(self.thread, self.limits)
         self.embeddings: EmbeddingCache | None = None
         self.predictions = PredictionBatches(self.thread, self.limits.batch, on_batch)
+        self._folder = TemporaryDirectory(prefix="masklet-serve-")
+        self.upload_folder = Path(self._folder.name)
         self._pool = ThreadPoolExecutor(min(_MAX_THREADS, (os.cpu_count() or 1) + 1), "masklet-serve")
+        self.embedding_hits = self.embedding_misses = 0
         self._tracks = 0
         self._closing_idle: asyncio.Task[None] | None = None
 
@@ -132,6 +141,7 @@ class Service:
         self.sessions.close()
         await asyncio.to_thread(self.thread.stop)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._folder.cleanup()
 
     async def run_in_thread(self, function: Callable[..., R], *arguments: Any) -> R:
         """Call a function in one of a few threads: decoding, encoding, reading of files."""
@@ -157,9 +167,23 @@ class Service:
         """Download an address that the operator allowed, within the limit of an upload. See `Sources.fetch`."""
         return await self.run_in_thread(self._sources.fetch, url, self.limits.upload_bytes, headers, body)
 
+    async def download(self, url: str) -> Path:
+        """Download an allowed address to a new file in `upload_folder`, which the caller removes. See `fetch`."""
+        content = await self.fetch(url)
+
+        def write() -> Path:
+            with (
+                NamedTemporaryFile(dir=self.upload_folder, delete=False) as file,
+                translate_write_errors(self.upload_folder),
+            ):
+                file.write(content)
+            return Path(file.name)
+
+        return await self.run_in_thread(write)
+
     async def read_path(self, name: str) -> bytes:
         """Return the content of a file below `--root`. Raises `InputNotFound`; see `Sources.find`."""
-        return await self.run_in_thread(lambda: self._sources.find(name).read_bytes())
+        return await self.run_in_thread(lambda: _read_named(self._sources.find(name), name, self.limits.upload_bytes))
 
     async def embed(self, image: ServedImage) -> None:
         """Encode an image, so that later prompts are only decoded. Nothing happens if that is done.
@@ -201,7 +225,10 @@ class Service:
         for prompt in by_object.values():
             prompt.check_fits(served.size)
         with self.thread.admit():
-            if not self._require_embeddings().is_ready(served):
+            if self._require_embeddings().is_ready(served):
+                self.embedding_hits += 1
+            else:
+                self.embedding_misses += 1
                 await self._embed(served)
             return await self.predictions.predict(served, by_object, multimask, refine)
 
@@ -235,11 +262,11 @@ class Service:
             InputNotFound: See `Sources.find`.
             VideoError: The file is not a video.
         """
-        return await self.run_in_thread(lambda: open_video(self._sources.find(name), self._video_options))
+        return await self.run_in_thread(lambda: _open_named(self._sources.find(name), name, self._video_options))
 
     async def open_upload(self, path: Path) -> Video:
         """Open a video file that the server wrote, from the body of a request. The caller closes it."""
-        return await self.run_in_thread(open_video, path, self._video_options)
+        return await self.run_in_thread(_open_named, path, "the video", self._video_options)
 
     async def track(
         self,
@@ -317,3 +344,28 @@ class Service:
 
 def _open_images(frames: Sequence[bytes | str], options: VideoOptions) -> Video:
     return open_video([decode_base64(one) if isinstance(one, str) else one for one in frames], options)
+
+
+def _open_named(path: Path, name: str, options: VideoOptions) -> Video:
+    with _hide_path(path, name):
+        video: Video = open_video(path, options)
+        return video
+
+
+def _read_named(path: Path, name: str, max_bytes: int) -> bytes:
+    """Read a file. Raises `InputNotFound`, also for a folder and for a file that is too large."""
+    with _hide_path(path, name), open_input(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InputNotFound("input-unreadable", f"{name} has more than {max_bytes} bytes")
+    return content
+
+
+@contextmanager
+def _hide_path(path: Path, name: str) -> Iterator[None]:
+    """Replace a path of this machine in messages of errors by the name that the client knows."""
+    try:
+        yield
+    except MaskletError as error:
+        message, hint = (text.replace(str(path), name) for text in (error.message, error.hint))
+        raise type(error)(error.code, message, hint=hint) from None

@@ -13,7 +13,7 @@ from masklet.errors import SettingsError
 from masklet.http.problems import Problem
 from masklet.serve.service import Service
 
-PROTOCOLS: tuple[str, ...] = ()
+PROTOCOLS = ("label-studio", "cvat", "x-anylabeling", "samapi", "monai-label", "kserve", "osam")
 """Names of the protocols; `label-studio` is the module `label_studio`."""
 
 
