@@ -104,6 +104,40 @@ def build_sam2_video_predictor(
     return _finish(_make_predictor(kind, settings, Placement.of(device, dtype, runtime)), ckpt_path)
 
 
+def build_sam2_video_predictor_npz(
+    config_file: str,
+    ckpt_path: str | os.PathLike[str] | None = None,
+    device: Any = "cuda",
+    mode: str = "eval",
+    hydra_overrides_extra: Sequence[str] = [],
+    apply_postprocessing: bool = True,
+    *,
+    dtype: Any = None,
+    runtime: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Build a predictor of volumes, as MedSAM2 has it. See `build_sam2_video_predictor`.
+
+    Args:
+        config_file: See `build_sam2`.
+        ckpt_path: See `build_sam2`.
+        device: See `build_sam2`.
+        mode: Has no effect.
+        hydra_overrides_extra: See `build_sam2`.
+        apply_postprocessing: See `build_sam2_video_predictor`.
+        dtype: See `build_sam2`.
+        runtime: See `build_sam2`.
+        **kwargs: Have no effect.
+
+    Returns:
+        A `SAM2VideoPredictorNPZ`.
+    """
+    from masklet.compat.sam2.sam2_video_predictor import SAM2VideoPredictorNPZ
+
+    settings = _read_video_settings(config_file, hydra_overrides_extra, apply_postprocessing)
+    return _finish(_make_predictor(SAM2VideoPredictorNPZ, settings, Placement.of(device, dtype, runtime)), ckpt_path)
+
+
 def build_sam2_camera_predictor(
     config_file: str,
     ckpt_path: str | os.PathLike[str] | None = None,
