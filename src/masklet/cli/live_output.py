@@ -11,6 +11,7 @@ from masklet.cli import console
 from masklet.cli.options import check_free
 from masklet.errors import SettingsError
 from masklet.formats import Clip, FolderFormat, Format, Output
+from masklet.formats.format import check_formats
 from masklet.formats.job_folder import FOLDER, list_new_folders, remove_job
 from masklet.jobs.frame_log import FILE_NAME, FrameLog
 from masklet.masks.rle_frame import RleFrame, collect_labels
@@ -81,6 +82,7 @@ def check_outputs(out: Path | None, formats: Sequence[Format], record: Path | No
         SettingsError: A format shows the frames themselves, which a camera delivers only once.
         ResourceError: An output exists and `overwrite` is not set.
     """
+    check_formats(formats, None)
     for form in formats:
         if form.shows_images:
             message = f"format {form.name!r} needs the frames again, which a camera delivers once; use --record FILE"

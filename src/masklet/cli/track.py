@@ -18,11 +18,12 @@ from masklet.cli.options import Json, Overwrite, VideoModelOptions, parse_format
 from masklet.cli.postprocessing_options import PostProcessingOptions
 from masklet.cli.prompt_options import VideoPromptOptions
 from masklet.cli.spacing_option import SpacingOption, parse_spacing
+from masklet.cli.value_range_option import ValueRangeOption, parse_value_range
 from masklet.errors import SettingsError, VideoError
 
 FORMATS = (
-    "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, csv, overlay, cutout, prores, blur, blur_objects, "
-    "spotlight, background, matte_prores, matte_mp4, matte_png, matte_exr"
+    "png, sav, coco, ytvis, yolo, labelme, cvat, mots, npz, csv, tiff, nifti, dicom_seg, overlay, cutout, prores, "
+    "blur, blur_objects, spotlight, background, matte_prores, matte_mp4, matte_png, matte_exr"
 )
 
 
@@ -57,7 +58,7 @@ def track(
         str | None,
         typer.Argument(
             metavar="VIDEO",
-            help="A video file, a folder of images, or a pattern such as 'frames/*.png'.",
+            help="A video file, a folder of images, a pattern such as 'frames/*.png', or a stack: TIFF, NIfTI, DICOM.",
             show_default=False,
         ),
     ] = None,
@@ -101,6 +102,7 @@ def track(
     format: Annotated[str, typer.Option(help=f"Output formats, separated by commas: {FORMATS}.")] = DEFAULT_FORMATS,
     background: BackgroundOption = "white",
     spacing: SpacingOption = None,
+    value_range: ValueRangeOption = None,
     frames: Annotated[
         Frames | None, typer.Option(help=f"{EXPLANATION} Default: copy for labelme and yolo, none for the others.")
     ] = None,
@@ -123,6 +125,8 @@ def track(
       masklet track dog.mp4 --box 260,100,700,620 --format coco --frames jpg
 
       masklet track street.mp4 --detect "car, person" --detector models/owlv2 --format coco
+
+      masklet track ct-series/ --box 120,80,190,160@40 --direction both --format dicom_seg,csv --value-range=-160,240
 
       masklet track --project labels/
     """
@@ -147,6 +151,7 @@ def track(
             "format": format != DEFAULT_FORMATS,
             "background": background != "white",
             "spacing": spacing is not None,
+            "value-range": value_range is not None,
             "frames": frames is not None,
             "resume": resume,
             "overwrite": overwrite,
@@ -175,7 +180,13 @@ def track(
         range=FrameRange(direction.value, start, stop, every),
         model=model,
         postprocessing=postprocessing.build(),
-        policy=VideoPolicy(autorotate, on_resize is OnResize.SCALE, on_corrupt is OnCorrupt.CARRY, strict),
+        policy=VideoPolicy(
+            autorotate,
+            on_resize is OnResize.SCALE,
+            on_corrupt is OnCorrupt.CARRY,
+            strict,
+            parse_value_range(value_range),
+        ),
         out=out or Path(f"{name_video(source)}_masks"),
         formats=forms,
         resume=resume,

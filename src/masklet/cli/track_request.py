@@ -36,12 +36,14 @@ class VideoPolicy:
         rescale: Resize frames of another size to the size of the first frame; otherwise tracking stops there.
         carry: Give frames that cannot be decoded the masks of the frame before; otherwise none.
         strict: Fail on a truncated video and on a frame that cannot be decoded.
+        value_range: The numbers of black and white of a stack; None for those of its file.
     """
 
     rotate: bool = True
     rescale: bool = False
     carry: bool = False
     strict: bool = False
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from masklet.files.image_files import IMAGE_TYPES
 from masklet.files.outputs import output_exists
 from masklet.formats import Clip, FolderFormat, Format, Output, name_frames
 from masklet.formats.coco import COCO
+from masklet.formats.format import check_formats
 from masklet.formats.image_layout import FRAME_MODES
 from masklet.formats.job_folder import FOLDER, find_created_folders, list_image_folders, list_new_folders, remove_job
 from masklet.formats.label_maps import PNG
@@ -58,6 +59,7 @@ def run(request: TrackRequest) -> dict[str, Any]:
             len(video), prompted, direction=span.direction, start=span.start, stop=span.stop, every=span.every
         )
         check_prompts(request.schedule, video.size, request.formats)
+        check_formats(request.formats, video)
         _check_output(request)
         model = request.model.load()
         check_model(model, request.postprocessing)
@@ -115,7 +117,8 @@ def _open(request: TrackRequest) -> Any:
     """Open the video; with `strict`, raise `VideoError` if it is truncated."""
     policy = request.policy
     try:
-        video = open_video(request.source, VideoOptions(autorotate=policy.rotate, rescale=policy.rescale))
+        options = VideoOptions(autorotate=policy.rotate, rescale=policy.rescale, value_range=policy.value_range)
+        video = open_video(request.source, options)
     except VideoError as error:
         if error.context.get("kind") in IMAGE_TYPES:
             error.hint = f"masklet segment {request.source} segments an image"
@@ -147,7 +150,7 @@ class _JobRun:
             names=name_frames(files),
             labels=collect_prompt_labels(job.schedule),
             background=request.background,
-            spacing_of=find_spacing(request.source, request.spacing, request.formats),
+            spacing_of=find_spacing(request.source, request.spacing, request.formats, job.video),
             files=files,
         )
         self._out, self._frames = request.out, request.frames
@@ -326,6 +329,7 @@ def _describe(job: TrackJob, request: TrackRequest) -> dict[str, Any]:
         **({"watch": request.auto_track.to_json()} if request.auto_track else {}),
         **{name: value for name, value in write_view(job.view).items() if value},
         **({"memory": policy_to_fields(job.memory)} if job.memory != RECENT_MEMORY else {}),
+        **({"value_range": [*policy.value_range]} if policy.value_range else {}),
         "video": fingerprint.fingerprint_source(request.source),
         "prompts": fingerprint.fingerprint_prompts(request.schedule),
         "model": {"name": job.backend.config.name, "weights": job.backend.identity, "size": job.backend.input_size},

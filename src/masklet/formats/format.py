@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from masklet.formats.image_layout import FrameImages, ImageLayout
 from masklet.images.spacing import Spacing
@@ -85,7 +85,7 @@ class FolderFormat:
         name: Name on the command line.
         folder: Name of the folder.
         encode_frame: Returns the files of one frame, by name within the folder.
-        read: Reads the frames of the folder.
+        read: Reads the frames of the folder, or None if its files have no masks that can be read.
         encode_shared: Returns the files that belong to no frame.
         revision: Number that grows when the files change, so that a resumed job does not mix files of two versions.
         images: Where images of the frames belong; None if the format has none.
@@ -95,7 +95,7 @@ class FolderFormat:
     name: str
     folder: str
     encode_frame: Callable[[RleFrame, Clip], Mapping[str, bytes]]
-    read: Reader
+    read: Reader | None
     encode_shared: Callable[[Clip], Mapping[str, bytes]] = lambda clip: {}
     revision: int = 1
     images: ImageLayout | None = None
@@ -123,6 +123,7 @@ class FileFormat:
         read: Reads the frames, or None if the file has no masks.
         shows_images: The clip's video is needed.
         images: Where images of the frames belong, relative to the folder of the file; None if the format has none.
+        check: Raises an error if the format cannot be written for a video, or if a library is missing.
     """
 
     name: str
@@ -131,6 +132,7 @@ class FileFormat:
     read: Reader | None = None
     shows_images: bool = False
     images: ImageLayout | None = None
+    check: Callable[[Any], None] = lambda video: None
     shows_edges: ClassVar[bool] = False
 
     @property
@@ -184,6 +186,18 @@ class ObjectFilesFormat:
 
 
 Format = FolderFormat | FileFormat | ObjectFilesFormat
+
+
+def check_formats(forms: Iterable[Format], video: Any) -> None:
+    """Check that formats can be written for a video, or without one, before it is tracked.
+
+    Raises:
+        SettingsError: A format needs another kind of video.
+        BackendError: A library is missing.
+    """
+    for form in forms:
+        if isinstance(form, FileFormat):
+            form.check(video)
 
 
 def name_object(object_id: int) -> str:

@@ -55,7 +55,7 @@ def read_frames(path: Path) -> Iterator[TrackedFrame]:
     for index, file in list_frames(path, ".png") if path.is_dir() else [(0, path)]:
         labels = read_mask(file)
         object_ids = [int(label) for label in np.unique(labels) if label]
-        yield TrackedFrame(index, None, _build_masks(labels, object_ids, _read_names(file)))
+        yield TrackedFrame(index, None, build_masks(labels, object_ids, _read_names(file)))
 
 
 def read_objects(path: Path) -> Iterator[TrackedFrame]:
@@ -85,7 +85,8 @@ def _read_names(file: Path) -> dict[int, str]:
         return read_png_labels(handle)
 
 
-def _build_masks(labels: NDArray[np.int32], object_ids: list[int], names: Mapping[int, str]) -> Masks:
+def build_masks(labels: NDArray[np.int32], object_ids: list[int], names: Mapping[int, str]) -> Masks:
+    """Build the masks of objects in a label map (H, W), with their labels by object id."""
     if not object_ids:
         return Masks.empty((labels.shape[0], labels.shape[1]))
     binary = np.stack([labels == object_id for object_id in object_ids])

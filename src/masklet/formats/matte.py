@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.errors import FormatError
 from masklet.formats.format import Clip, FolderFormat, Format, ObjectFilesFormat, OpenFile, name_object
 from masklet.formats.frame_source import DEFAULT_FRAME_RATE, frame_times, pair_with_images
 from masklet.formats.video_encoder import H264_MATTE, PRORES_4444, Codec, VideoEncoder
@@ -105,11 +104,6 @@ def _fill(image: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint16]:
     return np.dstack([colors, np.rint(alpha * 65_535).astype(np.uint16)])
 
 
-def _refuse_reading(path: object) -> Any:
-    message = f"{path} has mattes, which are written for video editors and not read; give a mask file such as coco.json"
-    raise FormatError("unsupported-format", message)
-
-
 MATTE_PRORES = ObjectFilesFormat(
     "matte_prores", "matte_prores", ".mov", partial(_write_videos, codec=PRORES_4444, fill=True),
     shows_images=True, shows_edges=True,
@@ -118,11 +112,11 @@ MATTE_MP4 = ObjectFilesFormat(
     "matte_mp4", "matte_mp4", ".mp4", partial(_write_videos, codec=H264_MATTE, fill=False), shows_edges=True
 )
 MATTE_PNG = FolderFormat(
-    "matte_png", "matte_png", partial(_encode_images, suffix=".png", encode=_encode_png), _refuse_reading,
+    "matte_png", "matte_png", partial(_encode_images, suffix=".png", encode=_encode_png), read=None,
     shows_edges=True,
 )  # fmt: skip
 MATTE_EXR = FolderFormat(
-    "matte_exr", "matte_exr", partial(_encode_images, suffix=".exr", encode=_encode_exr), _refuse_reading,
+    "matte_exr", "matte_exr", partial(_encode_images, suffix=".exr", encode=_encode_exr), read=None,
     shows_edges=True,
 )  # fmt: skip
 MATTES: tuple[Format, ...] = (MATTE_PRORES, MATTE_MP4, MATTE_PNG, MATTE_EXR)

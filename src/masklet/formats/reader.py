@@ -15,6 +15,7 @@ from masklet.formats import (
     coco_reader,
     cvat_reader,
     label_maps,
+    label_stack,
     labelme_reader,
     mots,
     npz,
@@ -28,6 +29,7 @@ from masklet.formats.skipped import SkippedAnnotations
 from masklet.masks.labels import read_label
 from masklet.masks.masks import Masks
 from masklet.masks.tracked_frame import TrackedFrame
+from masklet.video.stacks.detection import find_stack
 
 
 def read_masks(path: str | Path) -> Iterator[TrackedFrame]:
@@ -75,6 +77,8 @@ def _reader(path: Path) -> Reader:
     if path.is_dir():
         return _folder_reader(path)
     suffix = path.suffix.lower()
+    if find_stack(path) in ("tiff", "nifti"):
+        return label_stack.read_stack
     if has_image_suffix(path) or suffix == ".npy":
         return label_maps.read_frames
     readers = {".npz": npz.read, ".xml": cvat_reader.read, ".txt": mots.read, ".json": _read_json}

@@ -9,9 +9,11 @@ from masklet.formats.coco import COCO
 from masklet.formats.csv_measurements import CSV
 from masklet.formats.cutout_video import CUTOUT, PRORES
 from masklet.formats.cvat import CVAT
+from masklet.formats.dicom_seg import DICOM_SEG
 from masklet.formats.effect_video import EFFECT_VIDEOS
 from masklet.formats.format import Format
 from masklet.formats.label_maps import PNG, SAV
+from masklet.formats.label_stack import NIFTI, TIFF
 from masklet.formats.labelme import LABELME
 from masklet.formats.matte import MATTES
 from masklet.formats.mots import MOTS
@@ -21,7 +23,7 @@ from masklet.formats.yolo import YOLO
 from masklet.formats.ytvis import YTVIS
 
 _ALL: tuple[Format, ...] = (
-    *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, CSV),
+    *(PNG, SAV, COCO, YTVIS, YOLO, LABELME, CVAT, MOTS, NPZ, CSV, TIFF, NIFTI, DICOM_SEG),
     *(OVERLAY, CUTOUT, PRORES, *EFFECT_VIDEOS, *MATTES),
 )
 FORMATS: dict[str, Format] = {form.name: form for form in _ALL}

@@ -18,6 +18,7 @@ from masklet.formats.format import (
     FolderFormat,
     Format,
     ObjectFilesFormat,
+    check_formats,
     locate_images,
     name_frames,
 )
@@ -218,6 +219,7 @@ def save_masks(
     forms = find_formats(formats)
     if video is None and (with_images := [form.name for form in forms if form.shows_images]):
         raise SettingsError("bad-usage", f"format {with_images[0]!r} shows images; pass the video")
+    check_formats(forms, video)
     source, behind = None if path is None else Path(path), check_background(background)
     check_frame_mode(images)
     files = None if source is None else find_frame_files(str(source))

@@ -56,7 +56,7 @@ def read_spacing(path: Path) -> Spacing | None:
 
 
 def _parse_tags(tags: Mapping[int, Any]) -> Spacing | None:
-    description = str(tags.get(_DESCRIPTION, ""))
+    description = _decode(str(tags.get(_DESCRIPTION, "")))
     if pixels := _OME_PIXELS.search(description):
         values = dict(_ATTRIBUTE.findall(pixels[1]))
         sides = [(values.get(f"PhysicalSize{axis}"), values.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XY"]
@@ -71,6 +71,23 @@ def _parse_tags(tags: Mapping[int, Any]) -> Spacing | None:
     return _check(*(micrometres / value for value in per_unit))
 
 
+def _decode(text: str) -> str:
+    """Return a text that Pillow has decoded as Latin-1, and that may be UTF-8, as in OME."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
 def _check(x: float, y: float) -> Spacing | None:
     """Return a spacing; None if it is not positive and finite."""
     return Spacing(x, y) if all(0 < side < math.inf for side in (x, y)) else None
+
+
+def to_micrometres(length: object, unit: object) -> float | None:
+    """Return a length in micrometres; None if it is not positive and finite, or its unit is unknown."""
+    try:
+        micrometres = float(length) * _UNITS.get(str(unit), math.nan)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return micrometres if 0 < micrometres < math.inf else None

@@ -11,6 +11,7 @@ from masklet.files.hashing import sha256, sha256_of_samples
 from masklet.masks import rle
 from masklet.tracking.schedule import Schedule
 from masklet.video.frame_folder import find_frame_files
+from masklet.video.stacks.detection import list_series
 
 
 def fingerprint_source(path: Path) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def fingerprint_source(path: Path) -> dict[str, Any]:
 
     Only samples of each file are hashed, so that the time does not depend on the length of a video.
     """
-    files = find_frame_files(str(path))
+    files = find_frame_files(str(path)) or list_series(path) or None
     if files is None:
         return {"bytes": path.stat().st_size, "sha256_of_samples": sha256_of_samples(path)}
     digest = hashlib.sha256()

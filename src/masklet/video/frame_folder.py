@@ -9,6 +9,7 @@ from pathlib import Path
 from masklet.errors import VideoError
 from masklet.files.error_translation import translate_read_errors
 from masklet.files.image_files import has_wildcards, is_pattern, match_pattern, select_images
+from masklet.video.stacks.detection import list_series
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -30,12 +31,14 @@ def find_frame_files(source: str) -> list[Path] | None:
     """Find the images of a folder, or of a pattern such as `frames/*.png`, in natural order.
 
     Returns:
-        The files, or None if `source` is neither a folder nor a pattern but one file.
+        The files, or None if `source` is one file or a DICOM series.
 
     Raises:
         VideoError: See `list_images`.
         InputNotFound: See `list_images`.
     """
+    if list_series(Path(source)):
+        return None
     if is_pattern(source):
         return _check_frames([path for path in match_pattern(source) if path.is_file()], source)
     return list_images(Path(source)) if Path(source).is_dir() else None
@@ -44,7 +47,7 @@ def find_frame_files(source: str) -> list[Path] | None:
 def name_video(source: Path) -> str:
     """Return the name of a video: that of its file or folder without suffix, or of the folder above a pattern."""
     if source.exists():
-        return Path(os.path.realpath(source)).stem
+        return Path(os.path.realpath(source)).stem.removesuffix(".nii")
     names = (folder.name for folder in source.absolute().parents)
     plain = (name for name in names if not has_wildcards(name))
     return next(plain, "") or "video"

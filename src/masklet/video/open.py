@@ -16,6 +16,7 @@ from masklet.video.frame_folder import find_frame_files
 from masklet.video.frames import LiveVideo, Video
 from masklet.video.image_sequence import ImageIterator, ImageSequence
 from masklet.video.options import VideoOptions
+from masklet.video.stacks.detection import find_stack
 from masklet.video.video_file import VideoFile
 
 
@@ -34,6 +35,7 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
     |--------------------------------------------------------|-------------------------------------------------------|
     | path of a file                                         | its frames; MP4, MOV, MKV, WebM, AVI, MPEG, …         |
     | path of a folder, or a pattern such as `frames/*.png`  | its images in natural order: frame9 before frame10    |
+    | TIFF stack, NIfTI file, DICOM file or folder of a series | its slices; needs the extra `stacks`               |
     | list of paths or of anything that `read_image` accepts | these images in this order                            |
     | array (T, H, W, C) or tensor (T, C, H, W)              | its images                                            |
     | iterator of anything that `read_image` accepts         | a `LiveVideo`: frames come once and in order          |
@@ -83,6 +85,10 @@ def open_video(source: Any, options: VideoOptions | None = None) -> Video | Live
 
 def _open_path(source: str, options: VideoOptions) -> Video:
     check_address(source)
+    if kind := find_stack(Path(source)):
+        from masklet.video.stacks.open import open_stack
+
+        return open_stack(Path(source), kind, options)
     files = find_frame_files(source)
     return VideoFile(require_input(source), options) if files is None else _open_files(source, files, options)
 
