@@ -89,16 +89,14 @@ class _Resources:
 
     async def _interact(self, request: Fields) -> Any:
         image = await self._service.read_image(request.text("image"))
-        box = request.array("obj_bbox") if request.get("obj_bbox") else None
-        prompt = make_click_prompt(_read_points(request, "pos_points"), _read_points(request, "neg_points"), box)
+        positive, negative, box = (_read_list(request, name) for name in ("pos_points", "neg_points", "obj_bbox"))
+        prompt = make_click_prompt(positive, negative, box)
         masks = await self._service.predict(image, prompt)
         return {"mask": await self._service.run_in_thread(_list_pixels, masks)}
 
     async def _track(self, request: Fields) -> Any:
         image = await self._service.read_image(request.text("image"))
-        shapes, states = await self._tracker.track(
-            image, _read_points(request, "shapes"), _read_points(request, "states")
-        )
+        shapes, states = await self._tracker.track(image, _read_list(request, "shapes"), _read_list(request, "states"))
         return {"shapes": shapes, "states": states}
 
     async def _detect(self, request: Fields) -> Any:
@@ -117,7 +115,7 @@ def _list_pixels(masks: Masks) -> list[list[int]]:
     return pixels
 
 
-def _read_points(request: Fields, name: str) -> list[Any]:
+def _read_list(request: Fields, name: str) -> list[Any]:
     """Return a list of the request, which may be missing or null."""
     return [] if request.get(name) is None else request.array(name)
 
