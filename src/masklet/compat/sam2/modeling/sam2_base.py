@@ -151,6 +151,16 @@ class SAM2Base(NetworkMethods):
         """Move the model to the CPU."""
         return self.to("cpu")
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse the call, as the reference does: predictors have methods of their own.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("call the methods of a predictor; models are trained by `masklet train`")
+
+    __call__ = forward
+
     def eval(self) -> Self:
         """Return the model, which only predicts."""
         return self

@@ -146,12 +146,12 @@ def generate_crop_boxes(
 
 def uncrop_boxes_xyxy(boxes: Any, crop_box: list[int]) -> Any:
     """Move boxes (…, 4) from a crop to the image."""
-    return make_tensor(to_numpy(boxes) + np.array([*crop_box[:2], *crop_box[:2]]))
+    return _move(boxes, [*crop_box[:2], *crop_box[:2]])
 
 
 def uncrop_points(points: Any, crop_box: list[int]) -> Any:
     """Move points (…, 2) from a crop to the image."""
-    return make_tensor(to_numpy(points) + np.array(crop_box[:2]))
+    return _move(points, crop_box[:2])
 
 
 def uncrop_masks(masks: Any, crop_box: list[int], orig_h: int, orig_w: int) -> Any:
@@ -202,6 +202,11 @@ def batched_mask_to_box(masks: Any) -> Any:
             boxes[..., high] = occupied.shape[-1] - 1 - occupied[..., ::-1].argmax(axis=-1)
     boxes[~values.any(axis=(-2, -1))] = 0
     return make_tensor(boxes, getattr(masks, "device", None))
+
+
+def _move(coordinates: Any, offset: list[int]) -> Any:
+    values = to_numpy(coordinates)
+    return make_tensor(values + np.array(offset, values.dtype), getattr(coordinates, "device", None))
 
 
 def _to_uncompressed(mask: NDArray[np.bool_]) -> dict[str, Any]:
