@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,12 @@ def webcam(
     *,
     prompts: VideoPromptOptions,
     stop: Annotated[int | None, typer.Option(help="Frame to stop before. Default: run until Ctrl-C.", min=1)] = None,
+    every: Annotated[
+        int, typer.Option(metavar="N", help="Track one in N of the images that the camera gives.", min=1)
+    ] = 1,
+    max_fps: Annotated[
+        float | None, typer.Option(metavar="F", help="Track at most F frames per second. Default: no limit.")
+    ] = None,
     model: VideoModelOptions,
     postprocessing: PostProcessingOptions,
     preview: Annotated[
@@ -41,6 +48,13 @@ def webcam(
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="Print a line of JSON per frame: capture time, latency, boxes and masks of the objects.",
+        ),
+    ] = False,
 ) -> int:
     """Track objects in the frames of a camera. Click on them on the page that opens, or give prompts.
 
@@ -54,7 +68,10 @@ def webcam(
       masklet webcam 1 --point 320,240 --record session.mp4
 
       masklet webcam rtsp://192.168.0.9/live --box 10,20,200,300 --no-preview --out masks
+
+      masklet webcam --point 320,240 --no-preview --max-fps 5 --json-lines | my-robot
     """
+    from masklet.cli.live_lines import print_record
     from masklet.cli.webcam_session import WebcamRequest, run
     from masklet.formats import FORMATS
 
@@ -62,6 +79,10 @@ def webcam(
     if not schedule and not preview:
         message = "nothing to track; without the page give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE"
         raise SettingsError("no-prompts", message)
+    if json and json_lines:
+        raise SettingsError("bad-usage", "--json-lines ends with the summary of --json; leave --json out")
+    if max_fps is not None and not 0 < max_fps < math.inf:
+        raise SettingsError("bad-usage", f"--max-fps must be a positive number of frames per second, got {max_fps:g}")
     mask_folder = out or (Path("webcam_masks") if format else None)
     request = WebcamRequest(
         source=camera,
@@ -74,9 +95,14 @@ def webcam(
         out=mask_folder,
         formats=[FORMATS[name] for name in parse_formats(format or "png", FORMATS)] if mask_folder else [],
         overwrite=overwrite,
+        every=every,
+        max_rate=max_fps,
+        lines=json_lines,
     )
     summary = run(request)
-    if json:
+    if json_lines:
+        print_record({"event": "end", **summary})
+    elif json:
         console.print_json(summary)
     else:
         for path in summary["files"].values():

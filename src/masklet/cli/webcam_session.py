@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from masklet.cli import console
+from masklet.cli.live_lines import print_frame
 from masklet.cli.live_output import MaskWriter, check_outputs
 from masklet.cli.options import ModelOptions
 from masklet.cli.progress import format_count, show_live_status
@@ -37,6 +38,7 @@ from masklet.tracking.tracker import Tracker
 from masklet.tracking.traversal import VisitedFrame, visit_in_order
 from masklet.video import Frame, camera, stream
 from masklet.video.cameras import Camera
+from masklet.video.pacing import PacedCamera
 
 _RATE_DECAY = 0.9  # weight of the earlier frames in the moving average of the frame rate
 
@@ -50,6 +52,9 @@ class WebcamRequest:
         port: The port of the page; None for no page.
         record: The video file to record; None for none.
         out: The folder of the masks; None to write none.
+        every: Track one in so many images of the camera.
+        max_rate: The largest number of frames per second; None for no limit.
+        lines: Print a line of JSON for each frame.
     """
 
     source: str
@@ -62,6 +67,9 @@ class WebcamRequest:
     out: Path | None
     formats: list[Format]
     overwrite: bool
+    every: int = 1
+    max_rate: float | None = None
+    lines: bool = False
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -116,7 +124,8 @@ class _Session:
     def __init__(self, video: Camera, tracker: Tracker, request: WebcamRequest, page: LiveCommands | None) -> None:
         self._video, self._tracker, self._page = video, tracker, page
         self._pending: dict[int, Mapping[int, Prompt]] = dict(request.schedule)
-        self._stop = request.stop
+        self._stop, self._prints_lines = request.stop, request.lines
+        self._paced = PacedCamera(video, every=request.every, max_rate=request.max_rate)
         self._error: MaskletError | None = None
         self._frames, self._rate, self._started = 0, 0.0, time.monotonic()
         self._last = self._started
@@ -172,7 +181,7 @@ class _Session:
 
     def _visits(self, busy: _InterruptDelay) -> Iterator[VisitedFrame]:
         """Visit the camera's frames. Ctrl-C waits until a frame is finished, but does not wait for the next one."""
-        for visit in visit_in_order(self._video):
+        for visit in visit_in_order(self._paced):
             with busy:
                 yield visit
 
@@ -180,6 +189,8 @@ class _Session:
         """Write, record and show a frame."""
         masks, image = frame.masks, self._image
         encoded = encode_frame(frame, with_edges=self._with_edges)
+        if self._prints_lines:
+            print_frame(encoded, masks, arrival_time=self._video.arrival_time, dropped=self._video.dropped)
         if self._recording:
             self._recording.add(masks.overlay(image), frame.time or 0.0)
         if self._masks:
@@ -221,6 +232,7 @@ class _Session:
             "ended": ended,
             "frames": self._frames,
             "frames_dropped": self._video.dropped,
+            "frames_skipped": self._paced.skipped,
             "reconnects": self._video.reconnects,
             "seconds": round(seconds, 3),
             "frames_per_second": round(self._frames / seconds, 3),

@@ -103,6 +103,7 @@ class Camera(Closable):
     Attributes:
         size: (H, W) of every image.
         reconnects: The number of reconnections so far.
+        arrival_time: The value of `time.monotonic()` when the latest frame was read from the source.
 
     Raises:
         ResourceError: `camera-not-found`. There is no image within the timeout.
@@ -112,6 +113,7 @@ class Camera(Closable):
         self.name, self._connect, self._options = name, connect, options
         self.reconnects, self._frame_count, self._dropped = 0, 0, 0
         self._start_time = time.monotonic()
+        self.arrival_time = self._start_time
         self._time_shift = 0.0  # added to the source's times
         self._last: tuple[Connection, float, float] | None = None  # of the last frame: connection, time, arrival time
         self._connection = Connection(connect, allow_still=options.allow_still)
@@ -129,6 +131,11 @@ class Camera(Closable):
     def dropped(self) -> int:
         """The number of images that arrived during processing and were replaced by a later one."""
         return self._dropped + self._connection.dropped
+
+    @property
+    def received(self) -> int:
+        """The number of images that arrived and were taken or dropped."""
+        return self._frame_count + self.dropped
 
     def __iter__(self) -> Iterator[Frame]:
         """Iterate over the latest images until the source ends or is closed.
@@ -173,7 +180,7 @@ class Camera(Closable):
             message = f"{self.name}: frame {self._frame_count} has size {size}, the first one {self.size}"
             hint = "pass CameraOptions(rescale=True) to scale it"
             raise VideoError("resolution-changed", message, hint=hint, frame=self._frame_count)
-        self._frame_count += 1
+        self._frame_count, self.arrival_time = self._frame_count + 1, image.arrival_time
         return Frame(self._frame_count - 1, self._compute_time(image), rescale_image(image.image, self.size))
 
     def _compute_time(self, image: CameraImage) -> float:
