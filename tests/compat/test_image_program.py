@@ -79,12 +79,12 @@ def run_torchless(process: Torchless, folder: Path, *parts: str) -> CallLog:
     return CallLog.load(path)
 
 
+@pytest.mark.slow
 def test_without_pytorch_every_call_of_the_image_predictor_gives_the_recorded_result(
     recorded: CallLog, torchless: Torchless, tmp_path: Path
 ) -> None:
     found = run_torchless(torchless, tmp_path, "run_predictor", "run_utilities")
     others = select(recorded, "generator.", "raw.")
-    # the wrapper takes the place of tensors, also in records of the log
     assert found.facts.keys() == recorded.facts.keys() - others
     compare_logs(found, recorded, IN_FLOAT32)
 
