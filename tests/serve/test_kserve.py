@@ -14,14 +14,15 @@ from starlette.testclient import TestClient
 
 from masklet.masks import rle
 from masklet.serve.protocols import kserve
-from support.protocol_client import BOX, IMAGE, OTHER_BOX, encode_base64, encode_png, fill, open_client
+from support.tool_protocols import open_protocol
+from support.two_boxes import BOX, IMAGE, OTHER_BOX, encode_base64, encode_png, fill
 
 INFER = "/v2/models/masklet/infer"
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with open_client(kserve) as client:
+    with open_protocol(kserve) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from masklet.serve.limits import Limits
 from masklet.serve.protocols import monai_label
-from support.protocol_client import open_client
+from support.tool_protocols import open_protocol
 
 SHAPE = (30, 20, 6)  # voxels along x, y and z
 AFFINE = np.array([[-0.8, 0, 0, 12], [0, 0.7, 0, -5], [0, 0, 2.5, 40], [0, 0, 0, 1]])
@@ -45,7 +45,7 @@ def parse(content: bytes) -> Any:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with open_client(monai_label) as client:
+    with open_protocol(monai_label) as client:
         yield client
 
 
@@ -159,7 +159,7 @@ def test_files_that_are_no_volumes(client: TestClient) -> None:
 
 
 def test_an_unpacked_volume_is_limited() -> None:
-    with open_client(monai_label, Limits(upload_bytes=100_000)) as client:
+    with open_protocol(monai_label, limits=Limits(upload_bytes=100_000)) as client:
         file = ("ct.nii.gz", gzip.compress(bytes(3_000_000)), "application/octet-stream")
         response = infer(client, "sam_3d", {"foreground": [[1, 1, 1]]}, file=file)
         assert response.status_code == 422 and "more than 100000 bytes" in response.json()["detail"]

@@ -14,12 +14,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from masklet.serve.protocols import osam
-from support.protocol_client import BOX, IMAGE, OTHER_BOX, encode_base64, fill, open_client
+from support.tool_protocols import open_protocol
+from support.two_boxes import BOX, IMAGE, OTHER_BOX, encode_base64, fill
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with open_client(osam) as client:
+    with open_protocol(osam) as client:
         yield client
 
 

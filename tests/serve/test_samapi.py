@@ -18,7 +18,8 @@ from masklet.serve.protocols import samapi
 from masklet.serve.protocols.frame_uploads import FrameUploads
 from masklet.serve.protocols.geojson import make_geometry
 from support.gray_world import draw_boxes
-from support.protocol_client import BOX, IMAGE, OTHER_BOX, encode_base64, encode_png, fill, open_client
+from support.tool_protocols import open_protocol
+from support.two_boxes import BOX, IMAGE, OTHER_BOX, encode_base64, encode_png, fill
 
 FRAMES = [draw_boxes({100: (10 + 2 * n, 8, 20 + 2 * n, 18), 200: (40, 25, 50, 35)}) for n in range(5)]
 POINTS = {"point_coords": [[20, 12]], "point_labels": [1]}
@@ -26,7 +27,7 @@ POINTS = {"point_coords": [[20, 12]], "point_labels": [1]}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with open_client(samapi) as client:
+    with open_protocol(samapi) as client:
         yield client
 
 
@@ -189,5 +190,5 @@ def test_errors_of_other_requests(client: TestClient) -> None:
 
 
 def test_a_full_server_asks_to_repeat_the_request() -> None:
-    with open_client(samapi, Limits(frames=3)) as client:
+    with open_protocol(samapi, limits=Limits(frames=3)) as client:
         assert "at most 3 frames" in track(client).json()["detail"]

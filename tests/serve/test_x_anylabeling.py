@@ -18,7 +18,8 @@ from masklet.serve.protocols import x_anylabeling
 from masklet.serve.protocols.x_anylabeling.marks import read_marks
 from masklet.serve.protocols.x_anylabeling.shapes import make_shapes
 from support.gray_world import draw_boxes
-from support.protocol_client import BOX, IMAGE, OTHER_BOX, encode_base64, fill, open_client
+from support.tool_protocols import open_protocol
+from support.two_boxes import BOX, IMAGE, OTHER_BOX, encode_base64, fill
 
 POINT = {"type": "point", "data": [20, 12], "label": 1}
 OTHER_POINT = {"type": "point", "data": [40, 20], "label": 1}
@@ -27,7 +28,7 @@ MOVING = [draw_boxes({100: (10 + 2 * n, 8, 20 + 2 * n, 18)}) for n in range(5)]
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with open_client(x_anylabeling) as client:
+    with open_protocol(x_anylabeling) as client:
         yield client
 
 
@@ -73,6 +74,7 @@ def test_each_rectangle_is_an_object(client: TestClient) -> None:
     assert np.array_equal(draw([first]), fill(BOX)) and np.array_equal(draw([second]), fill(OTHER_BOX))
 
 
+@pytest.mark.slow
 def test_everything_is_segmented_without_marks(client: TestClient) -> None:
     data = predict(client, None, "masklet-everything").json()["data"]
     found = {tuple(map(tuple, draw([shape]).nonzero())) for shape in data["shapes"]}
@@ -213,7 +215,7 @@ def test_errors_of_videos(client: TestClient) -> None:
 
 
 def test_a_full_server_asks_to_repeat_the_request() -> None:
-    with open_client(x_anylabeling, Limits(sessions=1)) as client:
+    with open_protocol(x_anylabeling, limits=Limits(sessions=1)) as client:
         open_video(client)
         body = {"model": "masklet-video", "frames": [encode_base64()]}
         response = client.post("/v1/video/init", json=body)
