@@ -121,7 +121,7 @@ def compare_logs(found: CallLog, recorded: CallLog, tolerance: float, *, single:
             assert measured <= tolerance, (name, measured)
             assert abs(fact["true"] - expected["true"]) <= 10 * tolerance * np.prod(fact["shape"]), name
         else:
-            value = fact.get("value")
+            values = [fact.get("value"), expected["value"]]
             if name.endswith(":type") and not single:
-                value = str(value).replace("float64", "float32")
-            assert value == expected["value"], (name, fact)
+                values = [str(value).replace("float64", "float32") for value in values]
+            assert values[0] == values[1], (name, fact)
