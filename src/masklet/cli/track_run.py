@@ -37,6 +37,7 @@ from masklet.masks.rle_frame import RleFrame, list_object_ids
 from masklet.memory.policies import policy_to_fields
 from masklet.memory.recent_memory import RECENT_MEMORY
 from masklet.segmenter import Segmenter
+from masklet.tracking.auto_tracker import AutoTrackOptions
 from masklet.tracking.schedule import Schedule
 from masklet.tracking.traversal import plan_traversal
 from masklet.video import VideoOptions, open_video
@@ -191,7 +192,7 @@ class _JobRun:
         )
         for form in live:
             self._output.prepare(form)
-        title = f"{'tracking everything in' if self._job.auto_track else 'tracking'} {self._clip.name}"
+        title = f"{_name_action(self._job.auto_track)} {self._clip.name}"
         self._warnings.note(self._log.read(frame for frame in self._job.traversal.order if frame in self._log))
         with show_job_progress(title, len(self._job.traversal), self._finished_before) as report:
             for frame in run_job(self._job, self._log):
@@ -296,6 +297,12 @@ class _JobRun:
             "error": console.error_record(error) if error else None,
             "files": {form.name: str(self._output.path_of(form)) for form in self._formats},
         }
+
+
+def _name_action(options: AutoTrackOptions | None) -> str:
+    if options is None:
+        return "tracking"
+    return "tracking everything in" if options.detector is None else "tracking detected objects in"
 
 
 def collect_prompt_labels(schedule: Schedule) -> dict[int, str]:
