@@ -33,10 +33,11 @@ class StudioProcess:
     Args:
         project: The folder of the project.
         paths: Images, videos and folders.
+        options: Further options of the command.
     """
 
-    def __init__(self, project: Path, paths: Sequence[Path] = ()) -> None:
-        self.project = project
+    def __init__(self, project: Path, paths: Sequence[Path] = (), options: Sequence[str] = ()) -> None:
+        self.project, self._options = project, options
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
         self._entry: str | None = None
@@ -45,8 +46,10 @@ class StudioProcess:
     def start(self, paths: Sequence[Path] = ()) -> None:
         """Start the server, at the same port as before. It need not be ready yet."""
         command = [sys.executable, "-m", "masklet", "studio", *map(str, paths), "--project", str(self.project)]
-        command += ["--port", str(self.port), "--no-browser", "--json"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        command += ["--port", str(self.port), "--no-browser", "--json", *self._options]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=EXAMPLES.parent
+        )
         self._entry = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ def open_studio(browser: Any, tmp_path: Path) -> Iterator[Callable[..., tuple[St
     """A function that starts a studio on paths, and opens a window."""
     with ExitStack() as stack:
 
-        def start(*paths: Path, **options: Any) -> tuple[StudioProcess, StudioPage]:
-            studio = stack.enter_context(StudioProcess(tmp_path / "project", paths))
+        def start(*paths: Path, arguments: Sequence[str] = (), **options: Any) -> tuple[StudioProcess, StudioPage]:
+            studio = stack.enter_context(StudioProcess(tmp_path / "project", paths, arguments))
             return studio, stack.enter_context(open_window(browser, studio, **options))
 
         yield start

@@ -13,8 +13,8 @@ export class Proposals {
     this.server = server;
     /** @type {{medium: number, frame: number} | null} */
     this.place = null;
-    /** Classes that the detector finds, separated by commas; empty for everything in the image. */
-    this.text = "";
+    /** @type {string | null} classes that the detector finds, empty for everything in the image, null before the first */
+    this.text = null;
     /** @type {LabelledProposal[]} */
     this.proposals = [];
     /** @type {Set<number>} positions of those that were taken */
@@ -26,6 +26,11 @@ export class Proposals {
     this.onChange = () => {};
   }
 
+  /** @returns {boolean} whether a text is awaited, which everything in the image would delay */
+  get asks() {
+    return Boolean(this.store.detector) && this.text === null;
+  }
+
   /** Request proposals when the tool is chosen, and drop them when the frame changes. */
   update() {
     const { store } = this;
@@ -35,7 +40,8 @@ export class Proposals {
       this.proposals = [];
       this.draw();
     }
-    if (store.tool === "proposals" && !this.place && medium !== null && !this.waiting) this.propose();
+    const isReady = !this.place && medium !== null && !this.waiting && !this.asks;
+    if (store.tool === "proposals" && isReady) this.propose();
   }
 
   /** Find objects of classes on this frame and those that are shown next. @param {string} text */

@@ -96,7 +96,8 @@ export function createToolOptions(app, parent) {
     const { waiting, open, labels } = app.proposals;
     const names = labels.map(([label, count]) => `${count} ${label}`).join(", ");
     const found = counted(open.length, "proposal") + (names && `: ${names}`);
-    setText(proposals, waiting ? "Looking for objects…" : found);
+    const shown = app.proposals.asks ? "Name what to find" : found;
+    setText(proposals, waiting ? "Looking for objects…" : shown);
     find.disabled = waiting;
     takeAll.disabled = waiting || open.length === 0;
   }
@@ -104,6 +105,7 @@ export function createToolOptions(app, parent) {
   app.polygons.onChange = drawPolygons;
   app.proposals.onChange = drawProposals;
   store.subscribe(["tool", "project"], draw);
+  store.subscribe(["project"], drawProposals);
   store.subscribe(["selection"], drawPolygons);
   draw();
   drawPolygons();
