@@ -20,6 +20,9 @@ _HOMES = {
     "CheckpointError": "errors",
     "Dam4SamMemory": "memory.dam4sam",
     "Dataset": "datasets.dataset",
+    "DetectedObjects": "detectors.detected_objects",
+    "Detections": "detectors.detections",
+    "Detector": "detectors.detections",
     "DiskCache": "tracking.disk_cache",
     "EmbeddedImage": "predict.embedded_image",
     "FormatError": "errors",
@@ -35,6 +38,7 @@ _HOMES = {
     "MaskletWarning": "errors",
     "Masks": "masks.masks",
     "MemoryPolicy": "memory.policy",
+    "ObjectDetection": "masks.object_detection",
     "PostProcessing": "masks.postprocessing",
     "Prompt": "prompts",
     "PromptError": "errors",
@@ -60,6 +64,7 @@ _HOMES = {
     "clicks": "prompts",
     "from_pretrained": "segmenter",
     "load": "segmenter",
+    "load_detector": "detectors.load",
     "mask": "prompts",
     "open_clips": "datasets.layouts",
     "open_images": "datasets.layouts",
@@ -83,6 +88,9 @@ __all__ = [
     "CheckpointError",
     "Dam4SamMemory",
     "Dataset",
+    "DetectedObjects",
+    "Detections",
+    "Detector",
     "DiskCache",
     "EmbeddedImage",
     "FormatError",
@@ -98,6 +106,7 @@ __all__ = [
     "MaskletWarning",
     "Masks",
     "MemoryPolicy",
+    "ObjectDetection",
     "PostProcessing",
     "Prompt",
     "PromptError",
@@ -123,6 +132,7 @@ __all__ = [
     "clicks",
     "from_pretrained",
     "load",
+    "load_detector",
     "mask",
     "open_clips",
     "open_images",
@@ -140,6 +150,9 @@ if TYPE_CHECKING:
     from masklet.datasets.annotation import Annotation
     from masklet.datasets.dataset import AnnotatedClip, AnnotatedImage, Dataset
     from masklet.datasets.layouts import open_clips, open_images
+    from masklet.detectors.detected_objects import DetectedObjects
+    from masklet.detectors.detections import Detections, Detector
+    from masklet.detectors.load import load_detector
     from masklet.errors import (
         BackendError,
         CheckpointError,
@@ -162,6 +175,7 @@ if TYPE_CHECKING:
     from masklet.images import read_image
     from masklet.masks.mask_reader import read_mask
     from masklet.masks.masks import Masks
+    from masklet.masks.object_detection import ObjectDetection
     from masklet.masks.postprocessing import PostProcessing
     from masklet.masks.tracked_frame import TrackedFrame
     from masklet.memory.dam4sam import Dam4SamMemory
