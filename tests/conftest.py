@@ -62,7 +62,7 @@ def gray_world(monkeypatch: pytest.MonkeyPatch) -> None:
     from masklet.segmenter import Segmenter
     from support.gray_world import GrayWorld
 
-    monkeypatch.setattr(options.ModelOptions, "load", lambda self: Segmenter(GrayWorld()))
+    monkeypatch.setattr(options.ModelOptions, "load", lambda self, **options: Segmenter(GrayWorld()))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 

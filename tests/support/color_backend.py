@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklet.backend import NO_OBJECT, Candidates, Decoded, Features, Memory, Predictions, Query, Recall, pick_mask
+from masklet.backend import (
+    NO_OBJECT,
+    Candidates,
+    Decoded,
+    Features,
+    Memory,
+    Predictions,
+    Query,
+    Recall,
+    pick_mask,
+    split_rows,
+)
 from masklet.config import CONFIGS, ModelConfig
 
 Colors = NDArray[np.bool_]  # (256,): whether each gray value belongs to the object
@@ -41,7 +52,16 @@ class ColorBackend:
             stride16=np.stack([np.any([np.zeros(256, bool), *colors], axis=0) for colors in known])
         )
 
+    def join(self, features: Sequence[Features]) -> Features:
+        return Features([one.stride4 for one in features], None, np.concatenate([one.stride16 for one in features]))
+
+    def split(self, decoded: Decoded, counts: Sequence[int]) -> list[Decoded]:
+        return split_rows(decoded, counts)
+
     def decode(self, features: Features, queries: Sequence[Query], *, hide: bool = False) -> Decoded:
+        if isinstance(features.stride4, list):  # of several images, one query each
+            rows = zip(features.stride4, features.stride16, queries, strict=True)
+            return _stack([self.decode(Features(image, None, known[None]), [query]) for image, known, query in rows])
         known = np.broadcast_to(features.stride16, (len(queries), 256))
         return _decode_colors(
             features.stride4, [_prompted_colors(features.stride4, *pair) for pair in zip(known, queries, strict=True)]
@@ -71,6 +91,15 @@ class ColorBackend:
 
     def restore(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         return list(arrays)
+
+
+def _stack(parts: Sequence[Decoded]) -> Decoded:
+    """Join the results of single objects."""
+    selected = [np.concatenate(arrays) for arrays in zip(*(part[:4] for part in parts), strict=True)]
+    candidates = [part.candidates for part in parts if part.candidates is not None]
+    if not candidates:
+        return Decoded(*selected)
+    return Decoded(*selected, Candidates(*(np.concatenate(arrays) for arrays in zip(*candidates, strict=True))))
 
 
 def _prompted_colors(image: NDArray[np.uint8], known: Colors, query: Query) -> Colors:

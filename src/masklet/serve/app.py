@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -66,7 +67,7 @@ def build_app(
         yield
         await service.stop()
 
-    app = FastAPI(
+    app = _Api(
         title="masklet",
         version=masklet.__version__,
         summary="Promptable segmentation of images and video.",
@@ -88,6 +89,19 @@ def build_app(
     _add_error_handlers(app, refuse)
     limited = _LimitBodies(app, service.limits, tuple(protocol.PREFIX for protocol in protocols.values()), refuse)
     return Measure(Guard(limited, access, lambda scope, refusal: refuse(scope["path"], refusal)), metrics)
+
+
+class _Api(FastAPI):
+    """FastAPI with problems as `application/problem+json` only."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        document = super().openapi()
+        operations = (one for methods in document["paths"].values() for one in methods.values())
+        for response in (response for one in operations for response in one["responses"].values()):
+            if "application/problem+json" in response.get("content", {}):
+                response["content"].pop("application/json", None)
+        return document
 
 
 def _add_server_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:

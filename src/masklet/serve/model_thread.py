@@ -176,7 +176,7 @@ class ModelThread:
             self.model = model
         except Exception as error:
             self.failure = error if isinstance(error, MaskletError) else log_bug(error)
-            raise
+            raise self.failure from error
         finally:
             self._has_loaded.set()
         return model

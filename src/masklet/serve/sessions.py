@@ -203,6 +203,8 @@ class VideoSession:
         return self.video
 
     def _check_frame(self, frame: int) -> None:
+        if self.is_closed:
+            raise _gone(self.id)
         if self.video is not None and not 0 <= frame < len(self.video):
             message = f"the video has no frame {frame}; there are {len(self.video)} frames"
             raise PromptError("unknown-frame", message)

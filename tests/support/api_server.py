@@ -1,0 +1,262 @@
+"""`masklet serve` with a model whose masks are known: in this process, or in one of its own, which can be measured.
+
+`python -m support.api_server FOLDER [FAULT]` serves until its stdin ends. Its first line is {"port": …}.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image
+from websockets.sync.client import ClientConnection, connect
+
+from masklet.http.security import TokenAccess
+from masklet.segmenter import Segmenter
+from masklet.serve.app import OPEN_PATHS
+from masklet.serve.limits import Limits
+from masklet.serve.protocols import PROTOCOLS
+from masklet.serve.server import ApiServer
+from masklet.serve.sources import Sources
+from support.gray_world import GrayWorld, draw_boxes
+from support.studio import Response
+from support.studio_server import Usage
+
+TIMEOUT_S = 120.0
+TOKEN = "0123456789abcdef-token"
+BOX, OTHER_BOX = (10, 8, 30, 20), (35, 5, 50, 35)  # left, top, right, bottom
+IMAGE = draw_boxes({100: BOX, 200: OTHER_BOX})
+_FAULTS = ("", "memory", "descriptors", "threads", "files", "waits")
+
+
+def encode_png(image: NDArray[np.uint8] = IMAGE) -> bytes:
+    """Return an image (H, W, 3) as a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()
+
+
+def fill(box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Return the mask of a box."""
+    mask = np.zeros(IMAGE.shape[:2], bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
+class ApiClient:
+    """A program that uses the API.
+
+    Args:
+        port: Port of the server.
+        token: The token; empty to send none.
+    """
+
+    def __init__(self, port: int, token: str = TOKEN) -> None:
+        self.port = port
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
+        """Send a request. Underscores in the names of headers stand for hyphens."""
+        names = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            connection.request(method, path, body, names)
+            response = connection.getresponse()
+            found = {name.lower(): text for name, text in response.getheaders()}
+            return Response(response.status, found, response.read())
+
+    def get(self, path: str, **headers: str) -> Response:
+        """Send a GET request."""
+        return self.request("GET", path, **headers)
+
+    def post(self, path: str, record: Any, **headers: str) -> Response:
+        """Send JSON."""
+        return self.request("POST", path, json.dumps(record).encode(), Content_Type="application/json", **headers)
+
+    def ask(self, path: str, record: Any) -> Any:
+        """Send JSON, and return that of the response, which must be a success."""
+        response = self.post(path, record)
+        assert response.status < 300, response
+        return json.loads(response.body)
+
+    def send_image(self, content: bytes) -> str:
+        """Send an image, and return its key."""
+        response = self.request("POST", "/v1/images", content, Content_Type="image/png")
+        assert response.status == 201, response
+        return str(json.loads(response.body)["image"])
+
+    def open_frames(self, frames: list[bytes]) -> str:
+        """Create a session from images, and return its id."""
+        part = b'--x\r\nContent-Disposition: form-data; name="frames"; filename="a.png"\r\n\r\n'
+        body = b"".join(part + frame + b"\r\n" for frame in frames) + b"--x--\r\n"
+        response = self.request("POST", "/v1/videos/frames", body, Content_Type="multipart/form-data; boundary=x")
+        assert response.status == 201, response
+        return str(json.loads(response.body)["session"])
+
+    def connect(self, path: str = "/v1/ws", **options: Any) -> AbstractContextManager[ClientConnection]:
+        """Open the WebSocket for a block."""
+        address = f"ws://127.0.0.1:{self.port}{path}"
+        return connect(address, additional_headers=self._headers, compression=None, proxy=None, **options)
+
+
+@contextmanager
+def serve_api(
+    load: Callable[[], Segmenter] = lambda: Segmenter(GrayWorld()), *, token: str | None = TOKEN, **options: Any
+) -> Iterator[tuple[ApiServer, ApiClient]]:
+    """Serve the API in this process for a block, with a client."""
+    server = ApiServer(load, TokenAccess((), token, OPEN_PATHS), **options)
+    try:
+        server.wait_until_ready()
+        yield server, ApiClient(server.port, token or "")
+    finally:
+        server.close()
+
+
+class ApiProcess:
+    """The server in a process.
+
+    Args:
+        folder: Folder that clients may name files of, for its temporary files, and for what it writes to stderr.
+        fault: What it leaks with each session; the last fault waits for slow clients.
+
+    Attributes:
+        port: Its port.
+        client: A client with the token.
+    """
+
+    def __init__(self, folder: Path, fault: str = "") -> None:
+        assert fault in _FAULTS
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir()
+        (folder / "root").mkdir(exist_ok=True)
+        self._errors = (folder / "errors.txt").open("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.api_server", str(folder), fault],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+            env={**os.environ, "TMPDIR": str(self._temporary), "OMP_NUM_THREADS": "1"},
+        )
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        assert line, self.read_errors()
+        self.port: int = json.loads(line)["port"]
+        self._measured = psutil.Process(self._process.pid)
+        self.client = ApiClient(self.port)
+
+    def measure(self) -> Usage:
+        """Return what the process uses now."""
+        with self._measured.oneshot():
+            times = self._measured.cpu_times()
+            return Usage(
+                self._measured.memory_info().rss / 2**20,
+                self._measured.num_fds(),
+                self._measured.num_threads(),
+                sum(path.is_file() for path in self._temporary.rglob("*")),
+                len(self._measured.children(recursive=True)),
+                times.user + times.system,
+            )
+
+    def read_errors(self) -> str:
+        """Return what the process wrote to stderr: bugs, warnings, and connections to other machines."""
+        self._errors.flush()
+        return Path(self._errors.name).read_text()
+
+    def close(self) -> int:
+        """End the process as Ctrl-C does, and return its status."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        try:
+            return self._process.wait(TIMEOUT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._errors.close()
+
+    def __enter__(self) -> ApiProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.returncode is None:
+            self.close()
+
+
+def _serve(folder: Path, fault: str) -> None:
+    import warnings
+
+    from masklet.errors import MaskletWarning
+    from support.studio_server import _note_connections
+
+    logging.basicConfig(level=logging.WARNING)
+    warnings.simplefilter("ignore", MaskletWarning)
+    sys.addaudithook(_note_connections)
+    _leak(fault)
+    limits = Limits(body_bytes=4 << 20, upload_bytes=16 << 20, pixels=1 << 20, image_bytes=1 << 20, waiting=32)
+    server = ApiServer(
+        lambda: Segmenter(GrayWorld()),
+        TokenAccess((), TOKEN, OPEN_PATHS),
+        limits=limits,
+        sources=Sources(folder / "root"),
+        protocols=PROTOCOLS,
+    )
+    server.wait_until_ready()
+    sys.stdout.write(json.dumps({"port": server.port}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    server.close()
+
+
+def _leak(fault: str) -> None:
+    """Let every session leak something, or every frame wait for the slowest client."""
+    import tempfile
+    import threading
+
+    from masklet.serve.api.socket import ApiSocket
+    from masklet.serve.sessions import Sessions
+
+    kept: list[object] = []
+    leaks: dict[str, Callable[[], object]] = {
+        "memory": lambda: kept.append(os.urandom(8 << 20)),
+        "descriptors": lambda: kept.append(os.open(os.devnull, os.O_RDONLY)),
+        "threads": lambda: threading.Thread(target=threading.Event().wait, daemon=True).start(),
+        "files": lambda: os.close(tempfile.mkstemp()[0]),
+    }
+    if fault == "waits":
+        send = ApiSocket._send
+
+        async def send_and_wait(self: ApiSocket, record: Any) -> None:
+            if self._socket.scope["client"] and len(json.dumps(record)) > 100_000:
+                time.sleep(0.5)  # the loop of all clients
+            await send(self, record)
+
+        ApiSocket._send = send_and_wait  # type: ignore[method-assign]
+    elif fault:
+        create = Sessions.create
+
+        async def create_and_leak(self: Sessions, *arguments: Any, **options: Any) -> Any:
+            leaks[fault]()
+            return await create(self, *arguments, **options)
+
+        Sessions.create = create_and_leak  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), sys.argv[2])
