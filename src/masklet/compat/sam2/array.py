@@ -30,6 +30,15 @@ def make_tensor(values: Any, device: Any = None) -> Any:
     return tensor if device is None else tensor.to(device)
 
 
+def to_bfloat16(tensor: Any) -> Any:
+    """Convert a tensor to bfloat16. An `Array`, which has no such numbers, stays as it is."""
+    if not has_torch():
+        return tensor
+    import torch
+
+    return tensor.to(torch.bfloat16)
+
+
 def to_numpy(values: Any) -> NDArray[Any]:
     """Convert a tensor, an `Array` or whatever NumPy takes to an array of NumPy."""
     if hasattr(values, "detach"):

@@ -156,7 +156,7 @@ class NetworkMethods:
         output["maskmem_features"], output["maskmem_pos_enc"] = None, None
         if run_mem_encoder and self.num_maskmem > 0:
             memories = self._memorize(features, output, is_mask_from_pts=point_inputs is not None)
-            output["maskmem_features"] = concatenate(memories)
+            output["maskmem_features"] = _to_full_precision(concatenate(memories))
             output["maskmem_pos_enc"] = [concatenate([self._memory_positions()] * count)]
         return output
 

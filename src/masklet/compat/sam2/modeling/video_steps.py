@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from masklet.backend import NO_OBJECT
-from masklet.compat.sam2.array import concatenate, make_tensor, to_numpy
+from masklet.compat.sam2.array import concatenate, make_tensor, to_bfloat16, to_numpy
 from masklet.compat.sam2.inference_state import CONDITIONING, NON_CONDITIONING, State, find_output
 from masklet.compat.sam2.modeling.network_methods import Output
 from masklet.compat.sam2.modeling.sam2_base import SAM2Base
@@ -113,7 +113,7 @@ class VideoSteps(SAM2Base):
             masks = fill_holes_in_mask_scores(masks, self.fill_hole_area)
         compact = {**{name: output[name] for name in _COMPACT}, "pred_masks": masks.to(storage)}
         if output["maskmem_features"] is not None:
-            compact["maskmem_features"] = output["maskmem_features"].to(storage)
+            compact["maskmem_features"] = to_bfloat16(output["maskmem_features"]).to(storage)
             constants.setdefault("maskmem_pos_enc", [level[:1] for level in output["maskmem_pos_enc"]])
             compact["maskmem_pos_enc"] = [_expand(level, len(masks)) for level in constants["maskmem_pos_enc"]]
         return compact, masks

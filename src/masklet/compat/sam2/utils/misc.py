@@ -156,7 +156,7 @@ def mask_to_box(masks: Any) -> Any:
         masks: Masks (B, 1, H, W) bool.
 
     Returns:
-        Boxes (B, 1, 4) xyxy int64 of the first and last pixels; (W, H, −1, −1) for an empty mask.
+        Boxes (B, 1, 4) xyxy int32 of the first and last pixels; (W, H, −1, −1) for an empty mask.
     """
     values = to_numpy(masks).astype(bool)
     height, width = values.shape[-2:]
@@ -167,7 +167,7 @@ def mask_to_box(masks: Any) -> Any:
         sides.append((np.where(line, numbers, length).min(axis=-1), np.where(line, numbers, -1).max(axis=-1)))
     (left, right), (top, bottom) = sides
     device = getattr(masks, "device", None)
-    return make_tensor(np.stack([left, top, right, bottom], axis=-1).astype(np.int64), device)
+    return make_tensor(np.stack([left, top, right, bottom], axis=-1).astype(np.int32), device)
 
 
 def concat_points(old_point_inputs: dict[str, Any] | None, new_points: Any, new_labels: Any) -> dict[str, Any]:
