@@ -107,7 +107,7 @@ class LabelStudioAccess:
         if expiry < time.monotonic():
             body = json.dumps({"refresh": account.token}).encode()
             answer = await self._service.fetch(
-                f"{account.url}/api/token/refresh", {"Content-Type": "application/json"}, body
+                f"{account.url}/api/token/refresh/", {"Content-Type": "application/json"}, body
             )
             token = Fields(parse_json(answer, "the answer of Label Studio"), "the answer of Label Studio").text(
                 "access"
