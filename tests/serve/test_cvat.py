@@ -6,10 +6,17 @@ import json
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
+from masklet.http.security import TokenAccess
 from masklet.masks.polygons import rasterize
+from masklet.segmenter import Segmenter
+from masklet.serve.app import build_app
 from masklet.serve.limits import Limits
-from masklet.serve.protocols import cvat
+from masklet.serve.metrics import Metrics
+from masklet.serve.protocols import cvat, load_protocol
+from masklet.serve.service import Service
+from support.gray_world import GrayWorld
 from support.tool_protocols import SIDE, draw, encode_png, make_mask, open_protocol
 
 A, B = (8, 16, 24, 48), (40, 4, 60, 20)  # boxes of two objects
@@ -136,6 +143,22 @@ def test_a_call_of_an_unknown_function_and_a_frame_of_another_size_are_refused(c
     small = encode_png(draw({100: A})[:32])
     answer = client.post("/tracker", json={"image": small, "shapes": [[*A]], "states": states})
     assert answer.status_code == 422 and "size" in answer.json()["error"]
+
+
+def test_the_dashboard_is_also_served_where_cvat_looks_for_it():
+    service = Service(lambda: Segmenter(GrayWorld()))
+    token = "token-of-the-test-0123456789"
+    app = build_app(service, TokenAccess(token=token), Metrics(), {"cvat": load_protocol("cvat")}, set())
+    with TestClient(app, "http://localhost") as client:
+        service.thread.wait_until_loaded()
+        refused = client.get("/api/functions")
+        assert refused.status_code == 401 and set(refused.json()) == {"error"}
+        client.auth = ("any", token)
+        functions = client.get("/api/functions").json()
+        assert client.get("/api/functions/masklet-tracker").json() == functions["masklet-tracker"]
+        answer = invoke(client, "interactor", image=IMAGE, pos_points=[[12, 20]], neg_points=[], obj_bbox=None)
+        assert answer["mask"] == make_mask(A).astype(int).tolist()
+        assert client.get("/api/other").status_code == 404
 
 
 def test_sessions_are_limited_and_retries_are_announced():

@@ -23,6 +23,7 @@ A protocol is a module of `serve/protocols/` with three names; `protocols/__init
     PREFIX = "/label-studio"                                  # where the server mounts its routes
     def routes(service: Service) -> list[BaseRoute]: …        # Starlette or FastAPI routes below the prefix
     def make_error_response(problem: Problem) -> Response: …  # the tool's form of an error
+    ROOT_PATHS = ("/api/functions",)                          # optional: paths that are also served without the prefix
 
 Routes may raise `MaskletError` and `HTTPException`. The server turns both, and its own refusals below the prefix (a
 token that is missing, a body that is too large, a queue that is full), into `Problem` and calls `make_error_response`.

@@ -88,7 +88,8 @@ def build_app(
     refuse = _make_refuse(protocols)
     _add_error_handlers(app, refuse)
     limited = _LimitBodies(app, service.limits, tuple(protocol.PREFIX for protocol in protocols.values()), refuse)
-    return Measure(Guard(limited, access, lambda scope, refusal: refuse(scope["path"], refusal)), metrics)
+    guarded = Guard(limited, access, lambda scope, refusal: refuse(scope["path"], refusal))
+    return Measure(_RootPaths(guarded, protocols), metrics)
 
 
 class _Api(FastAPI):
@@ -173,6 +174,25 @@ def _describe_invalid(request: Request, error: RequestValidationError) -> Proble
 
 async def _refuse_socket(websocket: WebSocket) -> None:
     await websocket.send_denial_response(Problem(404, "not-found").to_response())
+
+
+class _RootPaths:
+    """Middleware for clients that cannot be given a prefix: serves `ROOT_PATHS` of protocols below their prefix."""
+
+    def __init__(self, app: ASGIApp, protocols: Mapping[str, ToolProtocol]) -> None:
+        self._app = app
+        self._prefixes = {
+            path: protocol.PREFIX for protocol in protocols.values() for path in getattr(protocol, "ROOT_PATHS", ())
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            for root, prefix in self._prefixes.items():
+                if path == root or path.startswith(f"{root}/"):
+                    scope = {**scope, "path": f"{prefix}{path}"}
+        await self._app(scope, receive, send)
 
 
 class _LimitBodies:

@@ -26,6 +26,7 @@ from masklet.serve.protocols.cvat_tracking import CvatTracker
 from masklet.serve.service import Service
 
 PREFIX = "/cvat"
+ROOT_PATHS = ("/api/functions", "/api/function_invocations")  # CVAT is given the host and the port of nuclio only
 NAME_HEADER = "x-nuclio-function-name"
 
 Function = Callable[[Fields], Awaitable[Any]]
