@@ -14,6 +14,7 @@ KINDS = (
     "image",
     "video",
     "length",
+    "live",
     "data",
     "j_and_f",
     "onnx",
@@ -25,6 +26,7 @@ KINDS = (
     "mask_warnings",
     "studio",
     "studio_page",
+    "serve",
 )
 
 

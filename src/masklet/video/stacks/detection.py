@@ -46,16 +46,15 @@ def find_stack(source: Path) -> StackKind | None:
 def list_series(source: Path) -> list[Path]:
     """List the DICOM files of a folder in natural order, without those in its folders.
 
-    The first file decides whether it is a series. Other files, such as reports, are left out. The list is empty for a
-    folder with image files, and for anything that is not a folder.
+    Other files are left out. The list is empty for a folder with image files, and for anything that is not a folder.
     """
     if not source.is_dir():
         return []
     with translate_read_errors(source):
-        files = [path for path in skip_junk(source.iterdir()) if path.is_file() and path.name.lower() != _INDEX_FILE]
-    if not files or any(map(has_image_suffix, files)):
+        entries = [path for path in skip_junk(source.iterdir()) if path.name.lower() != _INDEX_FILE]
+    if any(map(has_image_suffix, entries)):
         return []
-    return [path for path in sort_naturally(files) if _is_dicom(path)]
+    return [path for path in sort_naturally(entries) if path.is_file() and _is_dicom(path)]
 
 
 def _is_dicom(path: Path) -> bool:
