@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from masklet.errors import FormatError, InputNotFound, MaskletError
+from masklet.files.error_translation import translate_write_errors
 from masklet.files.json_fields import Fields
 from masklet.serve.image_store import ServedImage, decode_base64
 from masklet.serve.protocols.label_studio.access import LabelStudioAccess
@@ -78,6 +79,7 @@ class TaskMedia:
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
         self._videos: OrderedDict[str, TaskVideo] = OrderedDict()
         self._loading: dict[str, asyncio.Lock] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="masklet-videos-", ignore_cleanup_errors=True)
 
     async def read_image(self, task: Fields, media: Media) -> ServedImage:
         """Return the image of a task.
@@ -130,11 +132,6 @@ class TaskMedia:
         if key in self._videos and not self._videos[key].uses:
             self._forget(key)
 
-    def close(self) -> None:
-        """Close all videos."""
-        for key in [*self._videos]:
-            self._forget(key)
-
     async def read_frame(self, video: TaskVideo, index: int) -> ServedImage:
         """Return a frame of a video as an image, whose embedding is kept as that of an image."""
         known = self.find_frame(video, index)
@@ -158,13 +155,20 @@ class TaskMedia:
         else:
             video = await self._service.open_path(address)
             return await self._service.run_in_thread(TaskVideo, video, None)
-        path = await self._service.run_in_thread(_write_temporary, content)
+        path = await self._service.run_in_thread(self._write, content)
         try:
             video = await self._service.open_upload(path)
             return await self._service.run_in_thread(TaskVideo, video, path)
         except MaskletError:
             path.unlink(missing_ok=True)
             raise
+
+    def _write(self, content: bytes) -> Path:
+        """Write a video to a file of its own. The folder is removed when the process ends."""
+        folder = Path(self._folder.name)
+        with translate_write_errors(folder), tempfile.NamedTemporaryFile(dir=folder, delete=False) as handle:
+            handle.write(content)
+        return Path(handle.name)
 
     def _close_unused(self, count: int) -> None:
         """Close videos that were not read for long, and the least recently read ones beyond a number."""
@@ -198,9 +202,3 @@ def read_task_id(task: Fields) -> str:
 def make_video_key(task: Fields, address: str) -> str:
     """Return the name of a task's video in caches."""
     return hashlib.sha256(f"{read_task_id(task)} {address}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _write_temporary(content: bytes) -> Path:
-    with tempfile.NamedTemporaryFile(prefix="masklet-video-", delete=False) as handle:
-        handle.write(content)
-    return Path(handle.name)
