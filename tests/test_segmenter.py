@@ -366,7 +366,7 @@ def test_the_repr_of_public_objects_is_one_line(small: Segmenter, tmp_path: Path
     assert repr(options) == "MaskGeneratorOptions(points_per_side=None, point_grids=[(500, 2)])"
     assert repr(AutoTrackOptions()) == (
         "AutoTrackOptions(mask_generator=MaskGeneratorOptions(), every=15, min_uncovered=0.5, patience=30, "
-        "max_objects=64)"
+        "max_objects=64, detector=None, min_score=None, max_misses=None)"
     )
     assert repr(masklet.PostProcessing()) == (
         "PostProcessing(fill_holes=0, remove_islands=0, non_overlapping=False, in_memory=False)"

@@ -107,8 +107,8 @@ def test_a_detector_is_used_on_images_and_videos(
     assert np.all(np.diff(detections.scores) <= 0) and masks.areas.all()
     words = ["--detect", "black cat,dog, car", "--detector", str(folder(kind)), "--detect-score", str(MIN_SCORE)]
     assert main(["segment", str(frames), *words, "--out", str(tmp_path / "out"), "--format", "coco", "--json"]) == 0
-    pictures = json.loads(capsys.readouterr().out)["pictures"]
-    assert len(pictures) == 4 and [one["label"] for one in pictures[0]["objects"]] == [*masks.labels]
+    records = json.loads(capsys.readouterr().out)["pictures"]
+    assert len(records) == 4 and [one["label"] for one in records[0]["objects"]] == [*masks.labels]
     first = next(iter(read_masks(tmp_path / "out" / "coco.json"))).masks
     assert sorted(first.labels) == sorted(masks.labels)
     options = ["--detect-every", "2", "--most", "5", "--format", "coco,png", "--json"]
