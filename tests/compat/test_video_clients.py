@@ -28,6 +28,7 @@ SIZE, COUNT = (60, 100), 6
 CLIP = frames(COUNT, *SIZE, 5)
 CONFIG, SMALL = image_program.CONFIG, ["++model.image_size=64"]
 IMAGE_MEAN, IMAGE_STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+RUNTIMES = ["torch", "onnx"]
 SLOW_RUNTIMES = ["torch", pytest.param("onnx", marks=pytest.mark.slow)]
 
 
@@ -68,7 +69,8 @@ def collect(frames_of: Iterator[Any]) -> dict[int, dict[Any, NDArray[np.bool_]]]
     }
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_notebook_for_videos(runtime: str, folder: Path) -> None:
     predictor = build(runtime)
     state = predictor.init_state(video_path=str(folder))
@@ -95,7 +97,8 @@ def test_the_notebook_for_videos(runtime: str, folder: Path) -> None:
     assert set(segments[5]) == {4, 7}
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("separately", [False, True])
 def test_the_tool_for_video_object_segmentation(runtime: str, separately: bool, folder: Path) -> None:
     predictor = build(runtime, "++model.non_overlap_masks=true", apply_postprocessing=False)
@@ -116,7 +119,8 @@ def test_the_tool_for_video_object_segmentation(runtime: str, separately: bool, 
         assert masks.sum(axis=0).max() <= 1, "each pixel belongs to one object"
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_server_of_the_demo(runtime: str, tmp_path: Path) -> None:
     predictor, lock = build(runtime), threading.Lock()
     state = predictor.init_state(str(write_clip(tmp_path / "clip.mp4", COUNT)), offload_video_to_cpu=True)
@@ -192,7 +196,8 @@ class LazyFrames:
         return self.wrap(((square - IMAGE_MEAN) / IMAGE_STD).transpose(2, 0, 1).astype(np.float32))
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_an_annotation_backend_that_replaces_the_images(runtime: str, folder: Path) -> None:
     torch = pytest.importorskip("torch")
     predictor = build(runtime)
@@ -272,7 +277,8 @@ def test_an_agent_with_memories_of_its_own(runtime: str, monkeypatch: pytest.Mon
     assert float(((resized > 0) == (expected[1][2] > 0)).float().mean()) > 0.95
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_volume_in_both_directions(runtime: str) -> None:
     torch = pytest.importorskip("torch")
     predictor = build(runtime, npz=True)
@@ -288,6 +294,7 @@ def test_a_volume_in_both_directions(runtime: str) -> None:
     assert [int(part.any()) for part in volume] == [1] * COUNT
 
 
+@pytest.mark.slow
 def test_without_pytorch_results_are_arrays(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     from masklet.compat.sam2 import array
     from masklet.compat.sam2.modeling import network_methods, sam2_base
