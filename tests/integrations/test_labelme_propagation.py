@@ -95,8 +95,8 @@ def test_the_ai_tools_of_labelme_run_on_masklet(osam_models: Any, folder: Path) 
     session = session_type(model_name="sam2:latest")
     image = np.asarray(Image.open(folder / "00000.jpg"))
     for points, labels in ([[55.0, 55.0]], [1]), ([[28.0, 28.0], [82.0, 82.0]], [2, 3]):
-        answer = session.run(image=image, image_id="00000", points=np.array(points), point_labels=np.array(labels))
-        (annotation,) = answer.annotations
+        response = session.run(image=image, image_id="00000", points=np.array(points), point_labels=np.array(labels))
+        (annotation,) = response.annotations
         box, found = annotation.bounding_box, np.zeros(SIZE, bool)
         found[box.ymin : box.ymax + 1, box.xmin : box.xmax + 1] = annotation.mask
         wanted = draw_square(0)

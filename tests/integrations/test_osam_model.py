@@ -98,7 +98,7 @@ def test_what_labelme_relies_on(models: list[Any]) -> None:
         model.generate(osam.types.GenerateRequest(model=NAME))
 
 
-def test_answers_are_read_back_from_json(models: list[Any]) -> None:
+def test_responses_are_read_back_from_json(models: list[Any]) -> None:
     register()
     response = ask(points=[[100, 80]], point_labels=[1])
     (record,) = json.loads(response.model_dump_json())["annotations"]

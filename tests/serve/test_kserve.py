@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol in JSON and with binary data, and answers as its clients read them."""
+"""Requests of the Open Inference Protocol in JSON and with binary data, and responses as its clients read them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def points(*xy: tuple[float, float], labels: list[int] | None = None) -> list[di
 
 
 def infer(client: TestClient, *inputs: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Return the outputs of an answer by name, as arrays in their shapes."""
+    """Return the outputs of a response by name, as arrays in their shapes."""
     response = client.post(INFER, json={"inputs": [*inputs], **more})
     assert response.status_code == 200, response.text
     outputs = {}
@@ -72,7 +72,7 @@ def test_points_give_rle_scores_and_boxes(client: TestClient) -> None:
     assert outputs["mask_boxes"].tolist() == [[*map(float, BOX)]]
 
 
-def test_boxes_of_several_objects_give_the_masks_that_are_asked_for(client: TestClient) -> None:
+def test_boxes_of_several_objects_give_the_requested_masks(client: TestClient) -> None:
     boxes = tensor("boxes", "FP32", [[9, 7, 31, 21], [34, 4, 51, 36]])
     outputs = infer(client, image(), boxes, outputs=[{"name": "masks"}])
     assert [*outputs] == ["masks"] and outputs["masks"].dtype == bool
@@ -108,9 +108,9 @@ def test_pixels_and_masks_may_be_binary(client: TestClient) -> None:
         INFER, content=header + pixels + xy + labels, headers={"Inference-Header-Content-Length": str(len(header))}
     )
     length = int(response.headers["inference-header-content-length"])
-    answer = json.loads(response.content[:length])
-    masks, scores = answer["outputs"]
-    assert answer["id"] == "7" and answer["model_name"] == "masklet" and scores["data"] == [1.0]
+    record = json.loads(response.content[:length])
+    masks, scores = record["outputs"]
+    assert record["id"] == "7" and record["model_name"] == "masklet" and scores["data"] == [1.0]
     found = np.frombuffer(response.content[length:], bool).reshape(masks["shape"])
     assert masks["parameters"]["binary_data_size"] == found.size and np.array_equal(found[0], fill(BOX))
 

@@ -1,4 +1,4 @@
-"""Requests as 3D Slicer's module for MONAI Label sends them, and answers as its client reads them."""
+"""Requests as 3D Slicer's module for MONAI Label sends them, and responses as its client reads them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def infer(client: TestClient, model: str, params: Any, query: dict[str, Any] | N
 
 
 def read_parts(response: Any) -> tuple[dict[str, Any], Any]:
-    """Read an answer as the client does: fields of a form, and files by name."""
+    """Read a response as the client does: fields of a form, and files by name."""
     assert response.status_code == 200, response.text
     head = f"Content-Type: {response.headers['content-type']}\r\n\r\n".encode()
     message: Any = email.message_from_bytes(head + response.content, policy=email.policy.HTTP)

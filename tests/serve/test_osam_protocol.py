@@ -1,4 +1,4 @@
-"""Requests to osam's server in the form that osam documents, and answers as its clients read them."""
+"""Requests to osam's server in the form that osam documents, and responses as its clients read them."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def generate(client: TestClient, prompt: dict[str, Any] | None, **more: Any) -> 
     ids=["click", "box", "clicks"],
 )
 def test_points_and_boxes(client: TestClient, prompt: dict[str, Any], box: Any) -> None:
-    answer = generate(client, prompt).json()
-    assert answer["model"] == "sam2:latest" and answer["image_embedding"] is None
-    (annotation,) = answer["annotations"]
+    response = generate(client, prompt).json()
+    assert response["model"] == "sam2:latest" and response["image_embedding"] is None
+    (annotation,) = response["annotations"]
     assert np.array_equal(paste(annotation), fill(box))
     assert 0 < annotation["score"] <= 1 and annotation["text"] is None
 
@@ -57,8 +57,8 @@ def test_points_and_boxes(client: TestClient, prompt: dict[str, Any], box: Any) 
 def test_without_a_prompt_the_middle_is_clicked(client: TestClient) -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     image[15:25, 25:35] = 80
-    answer = generate(client, None, image=encode_base64(image)).json()
-    assert answer["annotations"][0]["bounding_box"] == {"xmin": 25, "ymin": 15, "xmax": 34, "ymax": 24}
+    response = generate(client, None, image=encode_base64(image)).json()
+    assert response["annotations"][0]["bounding_box"] == {"xmin": 25, "ymin": 15, "xmax": 34, "ymax": 24}
 
 
 def test_an_empty_mask_is_no_annotation(client: TestClient) -> None:
@@ -85,5 +85,5 @@ def test_bad_requests_get_a_detail(client: TestClient, changes: dict[str, Any], 
     assert response.status_code == 400 and part in response.json()["detail"]
 
 
-def test_the_server_answers_at_its_root(client: TestClient) -> None:
+def test_the_server_responds_at_its_root(client: TestClient) -> None:
     assert client.get("/").text == "osam is running"

@@ -51,12 +51,12 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def read_message(name: str, answer: Any) -> str:
+def read_message(name: str, response: Any) -> str:
     """Return the message of an error as the tool finds it."""
-    if name == "x-anylabeling" and "error" in answer:
-        assert answer["success"] is False
-        return str(answer["error"]["code"])
-    return str(answer["error"] if name == "kserve" else answer["detail"])
+    if name == "x-anylabeling" and "error" in response:
+        assert response["success"] is False
+        return str(response["error"]["code"])
+    return str(response["error"] if name == "kserve" else response["detail"])
 
 
 @pytest.mark.parametrize("name", [*PATHS])

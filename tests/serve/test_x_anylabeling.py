@@ -1,4 +1,4 @@
-"""Requests as X-AnyLabeling sends them, and answers as it reads them."""
+"""Requests as X-AnyLabeling sends them, and responses as it reads them."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def draw(shapes: list[dict[str, Any]]) -> Any:
 
 
 def test_models_have_the_widgets_of_the_program(client: TestClient) -> None:
-    answer = client.get("/v1/models").json()
-    assert answer["success"] is True
-    models = answer["data"]
+    response = client.get("/v1/models").json()
+    assert response["success"] is True
+    models = response["data"]
     assert [models[name]["batch_processing_mode"] for name in models] == [None, "default", "video"]
     widgets = {widget["name"]: widget["value"] for widget in models["masklet"]["widgets"]}
     assert {"button_add_point", "button_remove_point", "button_add_rect", "button_finish_object"} <= {*widgets}
@@ -98,7 +98,8 @@ def test_marks_become_prompts() -> None:
 
 def test_components_share_a_group_and_holes_stay_open() -> None:
     ring = fill((5, 5, 25, 25)) & ~fill((10, 10, 15, 15))
-    masks = Masks.from_binary(np.stack([ring | fill((40, 5, 50, 15)), fill(BOX)]), object_ids=[4, 7])
+    whole = ring | fill((40, 5, 50, 15)) | fill((55, 30, 57, 32))  # with a speck
+    masks = Masks.from_binary(np.stack([whole, fill(BOX)]), object_ids=[4, 7])
     shapes = make_shapes(masks, 0.0)
     assert [shape["group_id"] for shape in shapes] == [4, 4, None]
     assert np.array_equal(draw(shapes[:2]), ring | fill((40, 5, 50, 15)))

@@ -46,7 +46,7 @@ _SOURCE = "https://pypi.org/project/masklet/"
 
 
 class MaskletModel(osam.types.Model):  # type: ignore[misc]
-    """A model of masklet as a model of osam. `make_model_type` makes the classes that osam registers.
+    """A model of masklet as a model of osam. `register` makes the classes.
 
     The weights are read once in a process. The encodings of the last three images are kept, by their content, so that
     `encode_image` is not needed and raises, as that of osam's base class does.
@@ -116,19 +116,6 @@ class MaskletModel(osam.types.Model):  # type: ignore[misc]
         return self._embedded[key]
 
 
-def make_model_type(model: str | Path = EMBEDDED_MODEL, name: str = NAME) -> type[MaskletModel]:
-    """Return a class for osam to make instances of.
-
-    Args:
-        model: What `masklet.load` takes. A release that is not in the cache is downloaded now.
-        name: Name of the model in osam, such as "masklet:latest".
-
-    Raises:
-        MaskletError: See `masklet.load`.
-    """
-    return type("MaskletModel", (MaskletModel,), {"name": name, "_weights": find_or_pull(model)})
-
-
 def register(
     model: str | Path = EMBEDDED_MODEL, *, name: str = NAME, replaces: str | Sequence[str] = ()
 ) -> type[MaskletModel]:
@@ -147,7 +134,7 @@ def register(
     Raises:
         MaskletError: See `masklet.load`.
     """
-    kind = make_model_type(model, name)
+    kind: type[MaskletModel] = type("MaskletModel", (MaskletModel,), {"name": name, "_weights": find_or_pull(model)})
     others = [replaces] if isinstance(replaces, str) else list(replaces)
     kinds: list[type[MaskletModel]] = [kind, *(type(kind.__name__, (kind,), {"name": other}) for other in others)]
     names = {each.name for each in kinds}

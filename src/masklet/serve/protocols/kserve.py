@@ -197,7 +197,7 @@ def _read_outputs(body: Fields, parameters: Fields) -> dict[str, bool]:
 
 
 def _write(body: Fields, masks: Masks, wanted: Mapping[str, bool]) -> tuple[bytes, int | None]:
-    """Return the content of an answer, and the length of its JSON if binary data follow."""
+    """Return the content of a response, and the length of its JSON if binary data follow."""
     outputs = [_MAKERS[name](masks) for name in wanted]
     entries, binary = write_tensors(outputs, [*wanted.values()])
     record: dict[str, Any] = {"model_name": MODEL, "model_version": VERSION, "outputs": entries}

@@ -27,7 +27,7 @@ _MAX_ELEMENTS = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a request or of an answer.
+    """A tensor of a request or of a response.
 
     Attributes:
         name: Its name.
@@ -75,7 +75,7 @@ def read_tensors(body: Fields, binary: bytes = b"") -> dict[str, Tensor]:
 
 
 def write_tensors(tensors: Sequence[Tensor], are_binary: Sequence[bool]) -> tuple[list[dict[str, Any]], bytes]:
-    """Write the outputs of an answer.
+    """Write the outputs of a response.
 
     Args:
         tensors: The outputs.

@@ -112,7 +112,7 @@ class _Resources:
                 self._service.sessions.delete(session.id)
         label = params.get("label") if isinstance(params.get("label"), str) else "object"
         record = {"label_names": {label: OBJECT}, "latencies": {"total": round(time.monotonic() - began, 2)}}
-        return _answer(output, record, result)
+        return _respond(output, record, result)
 
     async def _open(self, file: UploadFile) -> VideoSession:
         """Write a file to a folder, and open its slices in a session, which removes the file when it ends."""
@@ -155,7 +155,7 @@ def _read_params(form: FormData) -> Fields:
         raise FormatError("annotation-broken", f"params must be JSON, got {str(text)[:40]!r}") from None
 
 
-def _answer(output: str, record: dict[str, Any], result: bytes) -> Response:
+def _respond(output: str, record: dict[str, Any], result: bytes) -> Response:
     if output == "json":
         return JSONResponse(record)
     if output == "image":

@@ -81,7 +81,7 @@ class _Resources:
     async def generate(self, request: Request) -> Response:
         """Segment everything in an image."""
         body = await self._read(request)
-        options = read_generator_options(body)
+        options = _read_generator_options(body)
         image = await self._service.read_image(body.text("b64img"))
         found = await self._service.generate(image, options)
         return JSONResponse(await self._service.run_in_thread(lambda: self._make_features(found.to_masks())))
@@ -197,7 +197,7 @@ class _Resources:
         return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def read_generator_options(body: Fields) -> MaskGeneratorOptions:
+def _read_generator_options(body: Fields) -> MaskGeneratorOptions:
     """Return the options of automatic masks that a request has; the model's defaults for the others.
 
     `include_image_edge` is ignored, as samapi ignores it for SAM 2.

@@ -107,7 +107,7 @@ def _describe(
 
 
 def _read_thresholds(params: Fields) -> MaskGeneratorOptions:
-    """Return the options of a request. A confidence of 0 stands for the model's own threshold."""
+    """Return the options of a request. A confidence of 0 means the model's own threshold."""
     confidence = params.number("conf_threshold", 0.0)
     return MaskGeneratorOptions(
         pred_iou_thresh=confidence or None, box_nms_thresh=params.number("iou_threshold", 0.0) or _BOX_NMS_THRESHOLD

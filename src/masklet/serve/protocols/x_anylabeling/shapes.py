@@ -13,13 +13,14 @@ from masklet.errors import PromptError
 from masklet.files.json_fields import Fields
 from masklet.masks.masks import Masks
 from masklet.masks.polygons import trace_pieces
+from masklet.serve.protocols.main_parts import select_main_parts
 
 _LABEL = "AUTOLABEL_OBJECT"  # X-AnyLabeling asks the user for the label of such a shape
 _EPSILON_FACTOR = 0.001  # of the program's slider at 10, its default
 
 
 def make_shapes(masks: Masks, epsilon_factor: float = _EPSILON_FACTOR, *, label: str = _LABEL) -> list[dict[str, Any]]:
-    """Return masks as polygons, one for each connected component.
+    """Return masks as polygons, one for each connected component that is not a speck (`select_main_parts`).
 
     The components of one object have its id as their group. A hole is joined to its outline by a line of no width. The
     first point is repeated at the end, which closes the polygon in X-AnyLabeling.
@@ -33,7 +34,8 @@ def make_shapes(masks: Masks, epsilon_factor: float = _EPSILON_FACTOR, *, label:
     for object_id, mask, score, name in zip(
         masks.object_ids, masks.binary, masks.scores.tolist(), masks.labels, strict=True
     ):
-        pieces = trace_pieces(mask, epsilon_factor * _measure_outline(mask))
+        main = select_main_parts(mask)
+        pieces = trace_pieces(main, epsilon_factor * _measure_outline(main))
         group = object_id if len(pieces) > 1 and object_id > 0 else None
         shapes += [make_shape(piece, name or label, score, group) for piece in pieces]
     return shapes
@@ -68,7 +70,7 @@ def refuse_text(fields: Fields) -> None:
 
 
 def succeed(data: Any) -> Response:
-    """Return an answer in the envelope of the protocol."""
+    """Return a response in the envelope of the protocol."""
     return JSONResponse({"success": True, "data": data})
 
 
