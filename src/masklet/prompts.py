@@ -408,7 +408,8 @@ def _to_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _to_numbers(values: ArrayLike | Sequence[Any], what: str) -> NDArray[np.float32]:
     try:
-        return np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused
+            return np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as cause:
         raise _error(f"{what} must be numbers, got {values!r:.60}") from cause
 

@@ -115,14 +115,14 @@ class RawClient:
         events: Number of text messages that were received.
     """
 
-    def __init__(self, server: Any, cookie: str, extension: str = "") -> None:
+    def __init__(self, server: Any, cookie: str, extension: str = "", path: str = "/ws") -> None:
         self.code: int | None = None
         self.events = 0
         self._buffer = b""
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=120)
         own = f"Host: 127.0.0.1:{server.port}\r\nCookie: {cookie}\r\nSec-WebSocket-Key: {'A' * 22}==\r\n{extension}"
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        self.socket.sendall(f"GET /ws HTTP/1.1\r\n{own}{upgrade}\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\n{own}{upgrade}\r\n".encode())
         head = b""
         while b"\r\n\r\n" not in head:
             part = self.socket.recv(4096)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from masklet.backend import (
     NO_OBJECT,
@@ -78,7 +79,7 @@ class ColorBackend:
         return [Memory(np.zeros((1, 1)), result.pointer) for result in decoded]
 
     def fetch(self, decoded: Sequence[Decoded | None]) -> Predictions:
-        shape = next(result.logits.shape[1:] for result in decoded if result is not None)
+        shape = next((result.logits.shape[1:] for result in decoded if result is not None), (1, 1, 1))
         absent = np.full((1, *shape), NO_OBJECT, np.float32), np.zeros((1, 1)), np.full((1, 1), NO_OBJECT)
         logits, iou, score = zip(*(absent if result is None else result[:3] for result in decoded), strict=True)
         return Predictions(np.concatenate(logits)[:, 0], np.concatenate(iou)[:, 0], np.concatenate(score)[:, 0])
@@ -116,7 +117,8 @@ def _prompted_colors(image: NDArray[np.uint8], known: Colors, query: Query) -> C
         x, y = corners.mean(axis=0).astype(int)
         colors[image[y, x]] = True
     if query.mask is not None and query.mask.dtype == bool:
-        colors |= _colors_of(image[query.mask])
+        mask = np.asarray(Image.fromarray(query.mask).resize(image.shape[::-1], Image.Resampling.NEAREST))
+        colors |= _colors_of(image[mask])
     return colors
 
 

@@ -15,9 +15,8 @@ from masklet.serve.api.models import (
     ModelResponse,
     PredictRequest,
 )
-from masklet.serve.api.prompts import make_prompts
 from masklet.serve.api.results import describe_generated, describe_masks
-from masklet.serve.api.routes import describe_file, get_service, list_problems, read_image, respond
+from masklet.serve.api.routes import describe_file, get_service, list_problems, read_image, read_prompts, respond
 from masklet.serve.body import read_file
 from masklet.serve.image_store import ServedImage
 from masklet.serve.service import Service
@@ -97,7 +96,7 @@ async def generate(request: Request, body: GenerateRequest) -> Response:
 async def run_predict(service: Service, body: PredictRequest) -> dict[str, Any]:
     """Return the response to a request for predictions."""
     image = await read_image(service, body)
-    prompts = await service.run_in_thread(make_prompts, body.objects, service.limits.pixels)
+    prompts = await read_prompts(service, body.objects)
     masks = await service.predict(image, prompts, multimask=body.multimask)
     return {"image": image.key, **await service.run_in_thread(describe_masks, masks, body.output)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from fastapi import Request
@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from masklet.errors import MaskletError
 from masklet.http.json_text import dump_json
-from masklet.serve.api.models import ImageRequest, ProblemResponse
+from masklet.prompts import Prompt
+from masklet.serve.api.models import ImageRequest, ObjectPrompt, ProblemResponse
+from masklet.serve.api.prompts import make_prompts
 from masklet.serve.image_store import ServedImage
 from masklet.serve.service import Service
 
@@ -50,6 +52,13 @@ def get_service(request: Request) -> Service:
 def respond(record: Mapping[str, Any], status: int = 200) -> Response:
     """Return a JSON object as a response."""
     return Response(dump_json(record), status, {"Cache-Control": "no-store"}, "application/json")
+
+
+async def read_prompts(service: Service, objects: Sequence[ObjectPrompt]) -> dict[int, Prompt]:
+    """Return the prompts of a request by object id. Masks are decoded in a thread. See `make_prompts`."""
+    if any(one.mask is not None for one in objects):
+        return await service.run_in_thread(make_prompts, objects, service.limits.pixels)
+    return make_prompts(objects, service.limits.pixels)
 
 
 async def read_image(service: Service, request: ImageRequest) -> ServedImage:

@@ -21,9 +21,8 @@ from masklet.serve.api.models import (
     PropagateRequest,
     SessionResponse,
 )
-from masklet.serve.api.prompts import make_prompts
 from masklet.serve.api.results import describe_frame, describe_masks
-from masklet.serve.api.routes import describe_file, get_service, list_problems, respond
+from masklet.serve.api.routes import describe_file, get_service, list_problems, read_prompts, respond
 from masklet.serve.body import read_form, receive_file
 from masklet.serve.service import Service
 from masklet.serve.sessions import VideoSession
@@ -218,7 +217,7 @@ async def cancel(request: Request, session: SessionId) -> dict[str, bool]:
 
 async def run_prompt(service: Service, session: VideoSession, body: PromptRequest) -> dict[str, Any]:
     """Return the response to a prompt on a frame of a video."""
-    prompts = await service.run_in_thread(make_prompts, body.objects, service.limits.pixels)
+    prompts = await read_prompts(service, body.objects)
     masks = await session.prompt(body.frame, prompts)
     return {"frame": body.frame, **await service.run_in_thread(describe_masks, masks, body.output)}
 
