@@ -125,13 +125,13 @@ def test_overrides_of_the_program_win_over_those_of_postprocessing() -> None:
 
 
 def test_a_model_of_the_hub_is_taken_from_the_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    names: list[str] = []
     monkeypatch.setitem(build_sam.HF_MODEL_ID_TO_FILENAMES, "facebook/sam2.1-hiera-tiny", (CONFIG, "file.pt"))
-    monkeypatch.setattr(build_sam, "find_or_pull", lambda name: asked.append(name) or file)
+    monkeypatch.setattr(build_sam, "find_or_pull", lambda name: names.append(name) or file)
     options = {"device": "cpu", "runtime": "onnx", "hydra_overrides_extra": ["++model.image_size=64"]}
     predictor = SAM2ImagePredictor.from_pretrained("facebook/sam2.1-hiera-tiny", mask_threshold=0.5, **options)
     generator = SAM2AutomaticMaskGenerator.from_pretrained("facebook/sam2.1-hiera-tiny", points_per_side=2, **options)
-    assert asked == ["facebook/sam2.1-hiera-tiny"] * 2
+    assert names == ["facebook/sam2.1-hiera-tiny"] * 2
     assert (predictor.mask_threshold, predictor.model.image_size, len(generator.point_grids[0])) == (0.5, 64, 4)
     with pytest.raises(KeyError, match="facebook/sam3 is not one of facebook/sam2-hiera-tiny"):
         build_sam2_hf("facebook/sam3")

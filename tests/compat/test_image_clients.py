@@ -51,7 +51,7 @@ def embedded(image: NDArray[np.uint8]) -> masklet.EmbeddedImage:
     return masklet.load(runtime="onnx", zoom=0).embed(image, warn=False)
 
 
-def test_notebook_of_the_image_predictor(model: Any, image: NDArray[np.uint8], embedded: masklet.EmbeddedImage) -> None:
+def test_example_of_the_image_predictor(model: Any, image: NDArray[np.uint8], embedded: masklet.EmbeddedImage) -> None:
     """Facebookresearch/sam2, notebooks/image_predictor_example.ipynb."""
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -88,7 +88,7 @@ def test_notebook_of_the_image_predictor(model: Any, image: NDArray[np.uint8], e
     assert np.array_equal(masks.squeeze(1).astype(bool), boxes.binary)
 
 
-def test_notebook_of_the_image_predictor_with_a_batch(model: Any, image: NDArray[np.uint8]) -> None:
+def test_example_of_the_image_predictor_with_a_batch(model: Any, image: NDArray[np.uint8]) -> None:
     """The cells with `set_image_batch`."""
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -110,7 +110,7 @@ def test_notebook_of_the_image_predictor_with_a_batch(model: Any, image: NDArray
     assert np.array_equal(alone[0], masks_batch[0])
 
 
-def test_notebook_of_the_mask_generator(model: Any, image: NDArray[np.uint8]) -> None:
+def test_example_of_the_mask_generator(model: Any, image: NDArray[np.uint8]) -> None:
     """Facebookresearch/sam2, notebooks/automatic_mask_generator_example.ipynb."""
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 

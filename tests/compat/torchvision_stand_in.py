@@ -50,14 +50,14 @@ def box_area(boxes: Tensor) -> Tensor:
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
     """Return the positions of the boxes that no better one overlaps by more than the threshold."""
-    kept, order, areas = [], scores.argsort(descending=True, stable=True), box_area(boxes)
+    remaining, order, areas = [], scores.argsort(descending=True, stable=True), box_area(boxes)
     while len(order):
         best, order = order[0], order[1:]
-        kept.append(best)
+        remaining.append(best)
         corner = torch.max(boxes[best, :2], boxes[order, :2]), torch.min(boxes[best, 2:], boxes[order, 2:])
         common = (corner[1] - corner[0]).clamp(min=0).prod(dim=1)
         order = order[~(common / (areas[best] + areas[order] - common) > iou_threshold)]
-    return torch.stack(kept) if kept else order
+    return torch.stack(remaining) if remaining else order
 
 
 CONTENTS: dict[str, tuple[Any, ...]] = {

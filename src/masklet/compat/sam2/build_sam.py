@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, TypeVar
 
 from masklet.checkpoints.hub import find_or_pull
@@ -97,10 +98,8 @@ def build_sam2_video_predictor(
     Returns:
         A `SAM2VideoPredictor`.
     """
-    from masklet.compat.sam2 import sam2_video_predictor as video
-
     settings = _read_video_settings(config_file, hydra_overrides_extra, apply_postprocessing)
-    kind = video.SAM2VideoPredictorVOS if vos_optimized else video.SAM2VideoPredictor
+    kind = _import_predictor("sam2_video_predictor", "SAM2VideoPredictor" + ("VOS" if vos_optimized else ""))
     return _finish(_make_predictor(kind, settings, Placement.of(device, dtype, runtime)), ckpt_path)
 
 
@@ -168,10 +167,9 @@ def build_sam2_camera_predictor(
     Returns:
         A `SAM2CameraPredictor`.
     """
-    from masklet.compat.sam2.sam2_camera_predictor import SAM2CameraPredictor
-
     settings = _read_video_settings(config_file, hydra_overrides_extra, apply_postprocessing)
-    return _finish(_make_predictor(SAM2CameraPredictor, settings, Placement.of(device, dtype, runtime)), ckpt_path)
+    kind = _import_predictor("sam2_camera_predictor", "SAM2CameraPredictor")
+    return _finish(_make_predictor(kind, settings, Placement.of(device, dtype, runtime)), ckpt_path)
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:
@@ -218,6 +216,12 @@ def _load_checkpoint(model: SAM2Base, ckpt_path: str | os.PathLike[str] | None) 
 def _read_video_settings(config_file: str, overrides: Sequence[str], apply_postprocessing: bool) -> ModelSettings:
     defaults = (*DYNAMIC_MULTIMASK, *VIDEO_POSTPROCESSING) if apply_postprocessing else ()
     return read_settings(config_file, [*defaults, *overrides])
+
+
+def _import_predictor(module: str, name: str) -> type[Any]:
+    """Import a class of a module that imports this one."""
+    kind: type[Any] = getattr(import_module(f"masklet.compat.sam2.{module}"), name)
+    return kind
 
 
 def _make_predictor(kind: type[Any], settings: ModelSettings, placement: Placement) -> Any:
