@@ -207,15 +207,15 @@ def test_an_edge_of_another_mask_is_refused(edge: str) -> None:
         decode_alpha(logits_of(3) > 5, edge)
 
 
-def test_edges_are_kept_in_the_log_of_a_job(tmp_path: Path) -> None:
+def test_edges_are_stored_in_the_log_of_a_job(tmp_path: Path) -> None:
     masks = Masks.from_logits(np.stack([logits_of(0), logits_of(4)]), SIZE)
     frame = encode_frame(TrackedFrame(0, None, masks), with_edges=True)
     with FrameLog(tmp_path, {}) as log:
         log.append(frame)
     with FrameLog(tmp_path, {}) as log:
-        (kept,) = log
-    assert kept == frame and None not in kept.edges
-    first = next(iter(kept))
+        (stored,) = log
+    assert stored == frame and None not in stored.edges
+    first = next(iter(stored))
     assert np.array_equal(decode_alpha(rle.decode(first.rle), first.edge) > 0.5, logits_of(0) > 0)
     assert encode_frame(TrackedFrame(0, None, masks)) == RleFrame(
         0, None, SIZE, frame.object_ids, frame.scores, frame.object_scores, frame.counts

@@ -69,6 +69,9 @@ def test_numbers_are_mapped_by_the_window_or_else_by_percentiles_of_all_slices(t
     assert -700 <= low < -690 and 310 < high <= 336
     inverted: Any = open_video(write_series(tmp_path / "c", PhotometricInterpretation="MONOCHROME1"))
     assert np.abs(inverted[2].astype(int) - (255 - ct[2].astype(int))).max() <= 1
+    chosen = VideoOptions(value_range=(-1000, 500))
+    pair = [open_video(tmp_path / name, chosen)[2].astype(int) for name in ("a", "c")]
+    assert np.abs(pair[0] + pair[1] - 255).max() == 0
     volume: Any = open_video(write_nifti(tmp_path / "a.nii"))
     assert volume.value_range == pytest.approx((low, high))
     ball = draw_ball()[3]
@@ -82,6 +85,12 @@ def test_images_of_8_bits_and_of_colors_are_not_changed(tmp_path: Path) -> None:
     rgb, gray = open_video(tmp_path / "rgb.tif"), open_video(tmp_path / "gray.tif")
     assert all(np.array_equal(rgb[index], colors[index]) for index in range(4))
     assert all(np.array_equal(gray[index], colors[index][..., [0, 0, 0]]) for index in range(4))
+
+
+def test_a_stack_whose_white_is_zero_is_inverted(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (4, *SIZE), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+    assert np.array_equal(open_video(tmp_path / "a.tif")[2][..., 0], 255 - values[2])
 
 
 def test_ome_stacks_have_their_spacing_and_of_several_channels_the_first(tmp_path: Path) -> None:

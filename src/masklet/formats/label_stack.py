@@ -29,7 +29,7 @@ _MAX_IMAGEJ_BYTES = 3_900_000_000  # ImageJ's files have offsets of 32 bits
 _MILLIMETRES = 1e-3  # in a micrometre
 
 
-def count_slices(frames: Iterable[RleFrame], clip: Clip) -> int:
+def _count_slices(frames: Iterable[RleFrame], clip: Clip) -> int:
     """Return the number of slices of a stack, or of frames of any other video."""
     return len(clip.video) if clip.video is not None else 1 + max(frame.index for frame in frames)
 
@@ -65,7 +65,7 @@ def write_tiff(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None
     import tifffile
 
     geometry, dtype = _read_geometry(clip), np.dtype(_choose_dtype(clip))
-    shape = (count_slices(frames, clip), *clip.size)
+    shape = (_count_slices(frames, clip), *clip.size)
     is_long = math.prod(shape) * dtype.itemsize > _MAX_IMAGEJ_BYTES
     settings = _describe_for_ome(geometry) if is_long else _describe_for_imagej(geometry)
     spacing = None if is_long else geometry.spacing
@@ -95,7 +95,7 @@ def _describe_for_ome(geometry: StackGeometry) -> dict[str, Any]:
 
 def write_nifti(handle: BinaryIO, frames: Iterable[RleFrame], clip: Clip) -> None:
     """Write a compressed NIfTI file with the header and affine of the source, slice by slice."""
-    count, dtype = count_slices(frames, clip), np.dtype(_choose_dtype(clip))
+    count, dtype = _count_slices(frames, clip), np.dtype(_choose_dtype(clip))
     header = _make_header(clip, count, dtype)
     with gzip.GzipFile(filename="", mode="wb", fileobj=handle, mtime=0) as packed:
         packed.write(header.binaryblock)

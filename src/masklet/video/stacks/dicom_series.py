@@ -71,7 +71,7 @@ class DicomSeries:
         self.length, self.size = len(self.slices), (int(first.header.Rows), int(first.header.Columns))
         distance = _measure_distance(self.slices, path)
         self.geometry = StackGeometry(_read_spacing(first), distance, _make_affine(self.slices))
-        self._is_inverted = first.header.get("PhotometricInterpretation") == "MONOCHROME1"
+        self.is_inverted = first.header.get("PhotometricInterpretation") == "MONOCHROME1"
 
     @property
     def value_range(self) -> Range | None:
@@ -84,22 +84,13 @@ class DicomSeries:
         is_linear = first.header.get("VOILUTFunction", "LINEAR") == "LINEAR"
         middle, half = (center - 0.5, (width - 1) / 2) if is_linear else (center, width / 2)
         half = max(half, 0.5)
-        return (-middle - half, -middle + half) if self._is_inverted else (middle - half, middle + half)
+        return middle - half, middle + half
 
     def read(self, index: int) -> NDArray[Any]:
-        """Read a slice. Where high numbers are dark (MONOCHROME1), numbers are negated."""
+        """Read a slice, with slope and intercept applied."""
         one = self.slices[index]
         values = pixel_array(one.path, index=one.frame)
-        if values.ndim == 3:
-            return values
-        values = _rescale(values, one)
-        if not self._is_inverted:
-            return values
-        return (
-            255 - values
-            if values.dtype == np.uint8
-            else -values.astype(np.int32 if values.dtype.kind in "ui" else float)
-        )
+        return values if values.ndim == 3 else _rescale(values, one)
 
     def close(self) -> None:
         """Do nothing: files are closed after each slice."""

@@ -32,6 +32,7 @@ class NiftiVolume:
     """
 
     kind: StackKind = "nifti"
+    is_inverted = False
     truncated = False
 
     def __init__(self, path: Path) -> None:

@@ -48,13 +48,14 @@ class StackGeometry:
 
 
 class SliceReader(Protocol):
-    """Reads the slices of a stack, for one thread at a time."""
+    """Reads the slices of a stack, for one thread at a time. If it is inverted, low numbers are bright."""
 
     kind: StackKind
     length: int
     size: tuple[int, int]
     geometry: StackGeometry
     truncated: bool
+    is_inverted: bool
 
     @property
     def value_range(self) -> Range | None:
@@ -138,6 +139,8 @@ class StackVideo(Closable):
 
     def _read_frame(self, index: int) -> Frame:
         gray = to_uint8(self._read(index), self.name, self.value_range)
+        if self.reader.is_inverted and gray.ndim == 2:
+            gray = 255 - gray
         image = gray if gray.ndim == 3 else np.repeat(gray[:, :, None], 3, axis=2)
         return Frame(index, None, np.ascontiguousarray(image))
 

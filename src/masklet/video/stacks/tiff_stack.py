@@ -32,6 +32,7 @@ class TiffStack:
             self._file = tifffile.TiffFile(path)
             self._series: Any = self._file.series[0]
         self.truncated = bool(errors)
+        self.is_inverted = self._series.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         self._axes, self._shape = self._series.axes, self._series.shape
         self._frame_axis = self._find_frame_axis(path)
         self.length = self._shape[self._frame_axis] if self._frame_axis is not None else 1
