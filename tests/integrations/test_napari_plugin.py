@@ -15,6 +15,7 @@ pytest.importorskip("napari")
 from masklet.errors import PromptError
 from masklet.integrations.napari.prompt_layers import EXCLUDE, read_prompts
 from masklet.integrations.napari.segment_widget import SegmentWidget
+from masklet.integrations.napari.video_reader import find_reader
 from masklet.segmenter import Segmenter
 from support.clips import write_clip
 from support.gray_world import GrayWorld, draw_boxes
@@ -307,6 +308,13 @@ def test_prompts_that_mark_nothing_are_reported(start: Start) -> None:
         widget.target.read_prompts()
 
 
+def test_a_click_before_the_first_frame_is_reported(start: Start) -> None:
+    widget = start(STACK)
+    widget.target.points.add([-2, 10, 8])
+    widget.wait()
+    assert "no frame -2" in widget.status.value and not widget.target.labels.data.any()
+
+
 def test_a_model_that_does_not_exist_is_reported(start: Start) -> None:
     widget = start(IMAGE)
     widget.model_name.value = "no-such-model"
@@ -338,6 +346,7 @@ def test_a_video_is_read_and_tracked(make_napari_viewer: Any, tmp_path: Path, qt
     assert layer.name == "dog" and layer.rgb and layer.data.shape == (5, 64, 96, 3)
     assert layer.data[1:3, 0].shape == (2, 96, 3) and np.asarray(layer.data).shape == (5, 64, 96, 3)
     assert np.array_equal(layer.data[-1], np.asarray(layer.data)[4])
+    assert find_reader([str(tmp_path / "dog.mp4")] * 2) is None  # several files are no video
     widget = SegmentWidget(viewer)  # with the embedded model
     viewer.window.add_dock_widget(widget)
     press(widget.start)
