@@ -23,6 +23,7 @@ from masklet.tracking.traversal import Direction
 
 MAX_FRAMES = 300  # in each direction
 POLL_S = 5.0  # for which a poll waits for a frame
+_GATHER_S = 0.1  # for which it waits for further frames
 LIFETIME_S = 300.0  # without a poll
 _PATIENCE = 3  # frames in a row without the object, after which tracking ends
 _MAX_COVERED = 0.7  # share of the frame above which a mask is taken for lost
@@ -74,7 +75,7 @@ class TrackRun:
         self.is_done, self.last_poll = False, time.monotonic()
         self.error: str | None = None
         self._frames: list[dict[str, Any]] = []
-        self._changed = asyncio.Event()
+        self._changed, self._ended = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, work: Any) -> None:
@@ -93,12 +94,15 @@ class TrackRun:
             self._task.cancel()
 
     async def poll(self, timeout_s: float = POLL_S) -> list[dict[str, Any]]:
-        """Return the frames since the last poll. It waits for one while the run goes on."""
+        """Return the frames since the last poll. While the run goes on, it waits for one and gathers further ones."""
         self.last_poll = time.monotonic()
         if not self._frames and not self.is_done:
             self._changed.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), timeout_s)
+        if self._frames and not self.is_done:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _GATHER_S)
         frames, self._frames = self._frames, []
         return frames
 
@@ -112,6 +116,7 @@ class TrackRun:
         finally:
             self.is_done = True
             self._changed.set()
+            self._ended.set()
 
 
 class TrackRuns:
