@@ -290,7 +290,7 @@ class Segmenter:
 
         Args:
             image: Whatever `read_image` takes.
-            detector: The detector, such as `masklet.detectors.load.load_detector` returns.
+            detector: The detector, such as `masklet.load_detector` returns.
             min_score: Score of the detector from which a detection is an object. By default that of the detector.
 
         Returns:
@@ -304,7 +304,7 @@ class Segmenter:
             ImageError: The image cannot be read.
 
         Example:
-            >>> detector = load_detector("models/owlv2", "cat, dog")
+            >>> detector = masklet.load_detector("models/owlv2", "cat, dog")
             >>> masks, detections = model.detect("street.jpg", detector)
         """
         pixels = read_image(image)

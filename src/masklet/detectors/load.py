@@ -33,7 +33,7 @@ def load_detector(
         MaskletError: See `load_text_detector`.
 
     Example:
-        >>> detector = load_detector("models/owlv2", "cat, dog")
+        >>> detector = masklet.load_detector("models/owlv2", "cat, dog")
         >>> masks, detections = masklet.load().detect("street.jpg", detector)
     """
     classes = parse_classes(text)
