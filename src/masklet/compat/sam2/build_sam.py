@@ -131,10 +131,9 @@ def build_sam2_video_predictor_npz(
     Returns:
         A `SAM2VideoPredictorNPZ`.
     """
-    from masklet.compat.sam2.sam2_video_predictor import SAM2VideoPredictorNPZ
-
     settings = _read_video_settings(config_file, hydra_overrides_extra, apply_postprocessing)
-    return _finish(_make_predictor(SAM2VideoPredictorNPZ, settings, Placement.of(device, dtype, runtime)), ckpt_path)
+    kind = _import_predictor("sam2_video_predictor", "SAM2VideoPredictorNPZ")
+    return _finish(_make_predictor(kind, settings, Placement.of(device, dtype, runtime)), ckpt_path)
 
 
 def build_sam2_camera_predictor(
