@@ -19,7 +19,8 @@ LICENSES = {"LICENSE", "LICENSES.md", "MODEL_CARD.md", "docs/attribution/images.
 METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", *(f"licenses/{name}" for name in LICENSES)}
 PAGE = ROOT / "src" / "masklet" / "studio" / "web"
 PAGE_SUFFIXES = {".css", ".html", ".js", ".svg"}
-DATA_FILES = {"py.typed", "weights/nano.safetensors"}
+WIDGETS = {"napari/napari.yaml", "notebook/segment_widget.css", "notebook/segment_widget.js"}
+DATA_FILES = {"py.typed", "weights/nano.safetensors", *(f"integrations/{name}" for name in WIDGETS)}
 MAX_PAGE_BYTES = 400_000
 MAX_WHEEL_BYTES = 13_000_000  # 11.5 MB on 2026-11-30, of which the weights are 10.9 MB
 
