@@ -25,9 +25,9 @@ from masklet.checkpoints.hub import find_or_pull
 from masklet.config import EMBEDDED_MODEL
 from masklet.errors import BackendError, MaskletError
 from masklet.images import read_image
-from masklet.integrations.point_labels import make_prompt
 from masklet.masks.masks import Masks
 from masklet.predict.embedded_image import EmbeddedImage
+from masklet.predict.point_labels import make_prompt
 from masklet.prompts import Prompt, click
 from masklet.segmenter import Segmenter, load
 

@@ -1,4 +1,4 @@
-"""Descriptions of the functions for CVAT, and the answers of the detector."""
+"""Descriptions of the functions for CVAT, and the results of the detector."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_functions(info: ModelInfo, port: int | None) -> dict[str, Any]:
 
 
 def make_detections(generated: GeneratedMasks) -> list[dict[str, Any]]:
-    """Return automatic masks as the answer of a detector, with a polygon for tasks that convert masks."""
+    """Return automatic masks as the result of a detector, with a polygon for tasks that convert masks."""
     return [_make_detection(one) for one in generated]
 
 

@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Route
 from masklet.errors import PromptError
 from masklet.files.json_fields import Fields
 from masklet.http.problems import Problem
-from masklet.integrations.point_labels import make_prompt
 from masklet.masks.masks import Masks
+from masklet.predict.point_labels import make_prompt
 from masklet.prompts import Prompt, box
 from masklet.serve.body import read_file
 from masklet.serve.image_store import ServedImage

@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Route
 from masklet.errors import PromptError
 from masklet.files.json_fields import Fields
 from masklet.http.problems import Problem
-from masklet.integrations.point_labels import make_prompt
 from masklet.masks.masks import Masks
+from masklet.predict.point_labels import make_prompt
 from masklet.prompts import Prompt, click
 from masklet.serve.body import read_json
 from masklet.serve.service import Service

@@ -1,6 +1,6 @@
 """Protocol of Label Studio's ML backends: interactive masks, pre-annotation, and the tools for videos.
 
-`backend.py` answers requests, `events.py` those of the video tools. `prompts.py`, `regions.py` and `label_config.py`
+`backend.py` handles requests, `events.py` those of the video tools. `prompts.py`, `regions.py` and `label_config.py`
 translate between Label Studio's JSON and masklet; `task_media.py` and `access.py` read the files of tasks.
 """
 

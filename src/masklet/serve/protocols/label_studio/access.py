@@ -106,7 +106,7 @@ class LabelStudioAccess:
         expiry, token = self._bearer.get(account, (0.0, ""))
         if expiry < time.monotonic():
             body = json.dumps({"refresh": account.token}).encode()
-            answer = await self._service.fetch(
+            response = await self._service.fetch(
                 f"{account.url}/api/token/refresh/", {"Content-Type": "application/json"}, body
             )
             token = Fields(parse_json(answer, "the answer of Label Studio"), "the answer of Label Studio").text(

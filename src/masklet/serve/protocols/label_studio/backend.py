@@ -79,7 +79,7 @@ class Backend:
         if not 0 < len(tasks) <= MAX_TASKS:
             raise MaskletError("bad-request", f"a request has 1 to {MAX_TASKS} tasks, got {len(tasks)}")
         if params.get("context"):
-            return {"results": [await self._answer(tasks[0], params.object("context"), config)]}
+            return {"results": [await self._respond(tasks[0], params.object("context"), config)]}
         options = self._options.get(request.text("project", ""), MaskGeneratorOptions())
         results: list[dict[str, Any]] = []
         failure: MaskletError | None = None
@@ -93,7 +93,7 @@ class Backend:
             raise failure
         return {"results": results}
 
-    async def _answer(self, task: Fields, context: Fields, config: LabelConfig) -> dict[str, Any]:
+    async def _respond(self, task: Fields, context: Fields, config: LabelConfig) -> dict[str, Any]:
         """Return the prediction for what a person drew, or for an event."""
         event = context.text("event", "")
         if event:

@@ -16,7 +16,7 @@ from masklet.serve.protocols.label_studio.label_config import IMAGE, VIDEO, Labe
 from masklet.serve.protocols.label_studio.prompts import read_items
 from masklet.serve.protocols.label_studio.regions import make_data_url, make_id
 from masklet.serve.protocols.label_studio.task_media import TaskMedia, TaskVideo
-from masklet.serve.protocols.label_studio.track_runs import MAX_FRAMES, TrackRuns, plan_legs
+from masklet.serve.protocols.label_studio.track_runs import MAX_FRAMES, TrackRuns, plan_spans
 from masklet.serve.protocols.label_studio.video_time import find_frame
 from masklet.serve.service import Service
 from masklet.tracking.traversal import Direction
@@ -35,7 +35,7 @@ _TARGETS: tuple[tuple[str, str, bool], ...] = (
 
 
 class Target(NamedTuple):
-    """The image or video of a request, and the tool in whose name it is answered."""
+    """The image or video of a request, and the tool that the result is of."""
 
     media: Media
     from_name: str
@@ -50,7 +50,7 @@ class EventRequest(NamedTuple):
 
 
 class VideoEvents:
-    """Handlers of the events. Each returns the type and the value of the answer.
+    """Handlers of the events. Each returns the type and the value of the result.
 
     Args:
         service: The service.
@@ -72,7 +72,7 @@ class VideoEvents:
         }
 
     async def handle(self, event: str, task: Fields, context: Fields, config: LabelConfig) -> dict[str, Any]:
-        """Return the prediction that answers an event.
+        """Return the prediction of an event.
 
         Raises:
             MaskletError: `bad-request` for an unknown event; otherwise why it failed.
@@ -147,9 +147,9 @@ class VideoEvents:
             prompts = read_items(context.array("result"), video.video.size).by_object
             for prompt in prompts.values():
                 prompt.check_fits(video.video.size)
-            legs = plan_legs(frame, len(video.video), _read_direction(context), _read_max_frames(context, video.fps))
+            spans = plan_spans(frame, len(video.video), _read_direction(context), _read_max_frames(context, video.fps))
             opened = self._media.open_video(request.task, request.target.media)
-            run = self._runs.start(opened, frame, prompts, legs)
+            run = self._runs.start(opened, frame, prompts, spans)
             started = {"session_id": run.id, "total_frames": run.total, "fps": video.fps,
                        "duration_ms": video.duration_s * 1000}  # fmt: skip
             return "track_started", started
@@ -208,7 +208,7 @@ class VideoEvents:
 
 
 def find_target(config: LabelConfig) -> Target:
-    """Return the video of a label configuration, or its image, with the first tool that can hold an answer.
+    """Return the video of a label configuration, or its image, with the first tool that can hold a mask.
 
     Raises:
         PromptError: `bad-prompt`. It has neither.

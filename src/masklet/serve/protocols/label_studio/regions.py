@@ -50,7 +50,7 @@ def make_regions(tool: Tool, mask: Mask, label: str | None, score: float) -> lis
 
 
 def choose_label(tool: Tool, drawn: str | None) -> str | None:
-    """Return the label of an answer: that of the prompt, or the only one of the tool that the answer is written with.
+    """Return the label of a result: that of the prompt, or the only one of the tool that the result is written with.
 
     Raises:
         PromptError: `bad-prompt`. The tool has several labels and not that of the prompt.

@@ -29,14 +29,14 @@ _PATIENCE = 3  # frames in a row without the object, after which tracking ends
 _MAX_COVERED = 0.7  # share of the frame above which a mask is taken for lost
 
 
-class Leg(NamedTuple):
+class Span(NamedTuple):
     """Frames that are tracked in one direction.
 
     Attributes:
         direction: "forward" or "backward".
         start: First frame.
         stop: End of the range.
-        skips_prompted: Whether the mask of the prompted frame is left out, since another leg has it.
+        skips_prompted: Whether the mask of the prompted frame is left out, since another span has it.
     """
 
     direction: Direction
@@ -50,10 +50,10 @@ class Leg(NamedTuple):
         return self.stop - self.start - self.skips_prompted
 
 
-def plan_legs(frame: int, length: int, direction: Direction, max_frames: int) -> list[Leg]:
+def plan_spans(frame: int, length: int, direction: Direction, max_frames: int) -> list[Span]:
     """Return the parts of a track from a frame of a video with `length` frames."""
-    forward = Leg("forward", frame, min(length, frame + max_frames + 1))
-    backward = Leg("backward", max(0, frame - max_frames), frame + 1)
+    forward = Span("forward", frame, min(length, frame + max_frames + 1))
+    backward = Span("backward", max(0, frame - max_frames), frame + 1)
     both = [forward, backward._replace(skips_prompted=True)]
     return {"forward": [forward], "backward": [backward], "both": both}[direction]
 
@@ -111,7 +111,7 @@ class TrackRun:
             await work
         except MaskletError as error:
             self.error = error.message
-        except Exception as error:  # noqa: BLE001 - the client is told
+        except Exception as error:  # noqa: BLE001 - the poll reports it
             self.error = log_bug(error).message
         finally:
             self.is_done = True
@@ -149,7 +149,7 @@ class TrackRuns:
         opened: AbstractAsyncContextManager[TaskVideo],
         frame: int,
         prompts: dict[int, Prompt],
-        legs: Sequence[Leg],
+        spans: Sequence[Span],
     ) -> TrackRun:
         """Start a track.
 
@@ -157,15 +157,15 @@ class TrackRuns:
             opened: Opens the video for the time of the track.
             frame: The prompted frame, from 0.
             prompts: Prompts by object id; the masks of all objects are one mask.
-            legs: The frames.
+            spans: The frames.
         """
-        run = TrackRun(sum(leg.frame_count for leg in legs))
+        run = TrackRun(sum(span.frame_count for span in spans))
         self._runs[run.id] = run
 
         async def work() -> None:
             async with opened as video:
-                for leg in legs:
-                    await self._track(run, video, frame, prompts, leg)
+                for span in spans:
+                    await self._track(run, video, frame, prompts, span)
 
         run.start(work())
         return run
@@ -185,10 +185,10 @@ class TrackRuns:
             if run.last_poll < self._now() - LIFETIME_S:
                 self.drop(run)
 
-    async def _track(self, run: TrackRun, video: TaskVideo, frame: int, prompts: dict[int, Prompt], leg: Leg) -> None:
+    async def _track(self, run: TrackRun, video: TaskVideo, frame: int, prompts: dict[int, Prompt], span: Span) -> None:
         lost, prompts_by_frame = 0, {frame: prompts}
         tracked = self._service.track(
-            video.video, prompts_by_frame, start=leg.start, stop=leg.stop, direction=leg.direction
+            video.video, prompts_by_frame, start=span.start, stop=span.stop, direction=span.direction
         )
         async with aclosing(tracked) as frames:
             async for one in frames:
@@ -196,7 +196,7 @@ class TrackRuns:
                 lost = 0 if encoded else lost + 1
                 if lost >= _PATIENCE or (encoded is not None and encoded.covered > _MAX_COVERED):
                     return
-                if encoded is not None and not (leg.skips_prompted and one.index == frame):
+                if encoded is not None and not (span.skips_prompted and one.index == frame):
                     run.add(encoded.record)
 
 

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from masklet.errors import InputNotFound, MaskletError, PromptError, SettingsError, StateError
 from masklet.files.json_fields import Fields
-from masklet.integrations.point_labels import make_prompt
+from masklet.predict.point_labels import make_prompt
 from masklet.prompts import Prompt
 from masklet.serve.body import read_json
 from masklet.serve.protocols.x_anylabeling.shapes import make_shapes, read_epsilon, read_params, refuse_text, succeed
