@@ -113,7 +113,7 @@ def _make_object(source: Dataset, slices: Sequence[Slice], clip: Clip) -> Datase
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-    from masklet import __version__
+    import masklet
 
     seg = pydicom.Dataset()
     for name in _EMPTY:
@@ -128,7 +128,7 @@ def _make_object(source: Dataset, slices: Sequence[Slice], clip: Clip) -> Datase
     seg.Modality, seg.SeriesNumber, seg.InstanceNumber = "SEG", int(source.get("SeriesNumber") or 0) + 1000, 1
     seg.SeriesDescription = "Segmentation by masklet"
     seg.Manufacturer, seg.ManufacturerModelName, seg.DeviceSerialNumber = "masklet", "masklet", "0"
-    seg.SoftwareVersions = __version__
+    seg.SoftwareVersions = masklet.__version__
     seg.ContentDate = seg.SeriesDate = seg.InstanceCreationDate = now.strftime("%Y%m%d")
     seg.ContentTime = seg.SeriesTime = seg.InstanceCreationTime = now.strftime("%H%M%S")
     seg.ContentLabel, seg.ContentDescription, seg.ContentCreatorName = "SEGMENTATION", "Masks of objects", ""
