@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import masklet
 from masklet.checkpoints import key_names, write_tensors
@@ -160,3 +161,17 @@ def test_a_checkpoint_is_loaded_by_the_function_that_programs_import(file: Path)
     build_sam._load_checkpoint(model, None)
     build_sam._load_checkpoint(model, file)
     assert model.segmenter.config.name == CONFIG
+
+
+def test_the_embedded_model_is_placed_when_it_is_built() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(ResourceError, match="no device 'cuda:99'"):
+        build_sam2("nano", device="cuda:99", runtime="torch")
+
+
+def test_images_with_reversed_channels_and_gray_ones_are_encoded() -> None:
+    predictor = SAM2ImagePredictor(build_sam2("nano", device="cpu"))
+    image = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
+    predictor.set_image(image[..., ::-1])
+    predictor.set_image(Image.fromarray(image).convert("L"))
+    assert predictor._orig_hw == [(30, 40)]

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from masklet.checkpoints.hub import find_or_pull
-from masklet.compat.sam2.loading import Placement
+from masklet.compat.sam2.loading import Placement, find_embedded
 from masklet.compat.sam2.modeling.sam2_base import SAM2Base
 from masklet.compat.sam2.overrides import DYNAMIC_MULTIMASK, VIDEO_POSTPROCESSING, ModelSettings, read_settings
 
@@ -235,5 +235,5 @@ def _make_predictor(kind: type[Any], settings: ModelSettings, placement: Placeme
 
 
 def _finish(model: Model, ckpt_path: str | os.PathLike[str] | None) -> Model:
-    _load_checkpoint(model, ckpt_path)
+    _load_checkpoint(model, find_embedded(model.settings) if ckpt_path is None else ckpt_path)
     return model

@@ -63,11 +63,9 @@ def load_checkpoint(path: str | os.PathLike[str], settings: ModelSettings, place
     return build(load_weights(found, WeightOptions(name_variant(settings.config))), settings, placement)
 
 
-def load_embedded(settings: ModelSettings, placement: Placement) -> Segmenter | None:
-    """Load the weights that the package has, None if it has none of this configuration."""
-    if settings.config.name != EMBEDDED_MODEL:
-        return None
-    return load_checkpoint(get_embedded_path(), settings, placement)
+def find_embedded(settings: ModelSettings) -> Path | None:
+    """Return the weights that the package has of a configuration; None if it has none."""
+    return get_embedded_path() if settings.config.name == EMBEDDED_MODEL else None
 
 
 def read_state_dict(state_dict: Mapping[str, Any], settings: ModelSettings) -> Weights:

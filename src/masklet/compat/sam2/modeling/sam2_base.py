@@ -12,7 +12,7 @@ from typing_extensions import Self
 from masklet.backend import MAX_POINTERS, Backend, StabilityRule
 from masklet.checkpoints.weights import Weights
 from masklet.compat.sam2.array import has_torch, make_tensor, to_numpy
-from masklet.compat.sam2.loading import Placement, build, load_checkpoint, load_embedded, read_state_dict
+from masklet.compat.sam2.loading import Placement, build, load_checkpoint, read_state_dict
 from masklet.compat.sam2.modeling.network_methods import NetworkMethods
 from masklet.compat.sam2.overrides import ModelSettings
 from masklet.errors import StateError
@@ -59,8 +59,6 @@ class SAM2Base(NetworkMethods):
         Raises:
             StateError: No weights have been loaded.
         """
-        if self._segmenter is None:
-            self._install(load_embedded(self.settings, self.placement))
         if self._segmenter is None:
             message = f"the model {self.settings.config.name} has no weights; pass ckpt_path, or call load_state_dict"
             raise StateError("bad-usage", message)
@@ -138,8 +136,8 @@ class SAM2Base(NetworkMethods):
         if device is None or (not isinstance(device, str) and not hasattr(device, "type")):
             return self
         placement = Placement.of(device, self.placement.dtype, self.placement.runtime)
-        if self._segmenter is not None and str(device) != str(self.backend.device):
-            self._install(self._load_again(placement))
+        if self._source is not None and str(device) != str(self.backend.device):
+            self._install(self._load_again(self._source, placement))
         self.placement = placement
         return self
 
@@ -178,18 +176,15 @@ class SAM2Base(NetworkMethods):
         model = getattr(self.backend, "model", None)
         return iter(()) if model is None else model.parameters(recurse)
 
-    def _install(self, segmenter: Segmenter | None) -> None:
-        if segmenter is not None:
-            settings = self.settings
-            segmenter.backend.stability_rule = StabilityRule(
-                settings.dynamic_multimask_stability_delta,
-                settings.dynamic_multimask_stability_thresh if settings.dynamic_multimask_via_stability else 0.0,
-            )
-            self._segmenter = segmenter
+    def _install(self, segmenter: Segmenter) -> None:
+        settings = self.settings
+        segmenter.backend.stability_rule = StabilityRule(
+            settings.dynamic_multimask_stability_delta,
+            settings.dynamic_multimask_stability_thresh if settings.dynamic_multimask_via_stability else 0.0,
+        )
+        self._segmenter = segmenter
 
-    def _load_again(self, placement: Placement) -> Segmenter | None:
-        if self._source is None:
-            return load_embedded(self.settings, placement)
-        if isinstance(self._source, Weights):
-            return build(self._source, self.settings, placement)
-        return load_checkpoint(self._source, self.settings, placement)
+    def _load_again(self, source: str | os.PathLike[str] | Weights, placement: Placement) -> Segmenter:
+        if isinstance(source, Weights):
+            return build(source, self.settings, placement)
+        return load_checkpoint(source, self.settings, placement)

@@ -128,7 +128,7 @@ def to_rgb(image: Any) -> NDArray[Any]:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ImageError("bad-image", f"an image must be (H, W, 3) RGB, got shape {pixels.shape}")
     if pixels.dtype == np.uint8:
-        return pixels
+        return np.ascontiguousarray(pixels)  # PyTorch refuses reversed channels, as of BGR images
     if pixels.dtype.kind != "f":
         message = f"an image must be uint8, or fractions in [0, 1], got {pixels.dtype}; scale it to uint8"
         raise ImageError("bad-image", message)
