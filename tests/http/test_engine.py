@@ -198,3 +198,18 @@ def test_stopping_closes_what_has_begun_and_cancels_the_rest(engine: Engine[list
     jobs.append(engine.submit(Priority.PREDICTION, write("too late")))
     assert all(job.has_ended and not job.is_complete for job in jobs)
     assert ended == ["closed"]
+
+
+def test_a_job_that_is_cancelled_while_it_ends_ends_once(engine: Engine[list[str]]) -> None:
+    ends: list[str] = []
+
+    def cancel(job: Job[list[str]]) -> None:
+        ends.append("end")
+        thread = threading.Thread(target=job.cancel)  # as a client that disconnects at this moment
+        thread.start()
+        thread.join()
+
+    job = engine.submit(Priority.PREDICTION, lambda model: None, on_end=cancel)
+    engine.start()
+    job.complete()
+    assert ends == ["end"] and job.is_complete

@@ -133,9 +133,7 @@ def send_operations(server: ApiProcess, stride: int) -> None:
 
 def test_the_table_has_every_operation(server: ApiProcess) -> None:
     document = json.loads(server.client.get("/openapi.json").body)
-    documented = {
-        f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods
-    }
+    documented = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     listed = {name.partition("?")[0].replace("KEY", "{key}").replace("SESSION", "{session}")
               .replace("objects/9", "objects/{object_id}").replace("prompts/0/9", "prompts/{frame}/{object_id}")
               .replace("frames/0", "frames/{frame}").replace("videos/none", "videos/{session}")
@@ -162,4 +160,6 @@ def test_4_000_requests_and_every_fault(server: ApiProcess) -> None:
 
 def test_a_bug_fails_the_test() -> None:
     with pytest.raises(AssertionError):
-        check_problem(500, "application/problem+json", b'{"status": 500, "code": "internal", "title": "", "detail": ""}')
+        check_problem(
+            500, "application/problem+json", b'{"status": 500, "code": "internal", "title": "", "detail": ""}'
+        )

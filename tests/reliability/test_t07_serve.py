@@ -181,7 +181,7 @@ def test_4_000_messages_and_100_aborts(server: ApiProcess) -> None:
     attack(server, 4_000, 100)
 
 
-def test_the_end_of_the_server_is_told(tmp_path: Path) -> None:
+def test_the_end_of_the_server_closes_connections(tmp_path: Path) -> None:
     with ApiProcess(tmp_path) as server:
         client = connect(server)
         assert server.close() == 0

@@ -101,7 +101,13 @@ def check_origins(server: ApiProcess, paths: tuple[str, ...]) -> int:
 
 def check_paths(server: ApiProcess, paths: list[str]) -> int:
     """Request paths out of the folder, as addresses and as names of videos."""
-    resources = ("/v1/images/{}", "/v1/videos/{}", "/v1/videos/{}/frames/0", "/{}", *(f"{one}/{{}}" for one in PREFIXES))
+    resources = (
+        "/v1/images/{}",
+        "/v1/videos/{}",
+        "/v1/videos/{}/frames/0",
+        "/{}",
+        *(f"{one}/{{}}" for one in PREFIXES),
+    )
     for path in paths:
         for resource in resources:
             status, _, body = send(server, "GET", resource.format(path).replace(" ", "%20"))

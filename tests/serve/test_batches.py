@@ -143,8 +143,8 @@ def test_a_batch_has_the_masks_that_each_request_has_alone(runtime: str, zoom: f
     pytest.importorskip("torch" if runtime == "torch" else "onnxruntime")
     model = masklet.load(runtime=runtime, device="cpu", zoom=zoom)
     generator = np.random.default_rng(1)
-    pictures = [generator.integers(0, 255, size, np.uint8) for size in [(60, 80, 3), (90, 50, 3)]]
-    embedded = model.embed(pictures)
+    arrays = [generator.integers(0, 255, size, np.uint8) for size in [(60, 80, 3), (90, 50, 3)]]
+    embedded = model.embed(arrays)
     first = embedded[0].predict(click(20, 20))
     requests = [
         PredictionRequest(embedded[0], {1: click(30, 30)}),

@@ -132,7 +132,7 @@ def test_a_stop_does_not_wait_longer_than_the_limit() -> None:
     asyncio.run(stop())
 
 
-def test_idle_sessions_end_and_their_ids_are_gone() -> None:
+def test_idle_sessions_end() -> None:
     async def wait(service: Service) -> None:
         now, released = [0.0], []
         sessions = Sessions(service.thread, Limits(sessions=2, session_idle_s=60), lambda: now[0])

@@ -42,7 +42,8 @@ SOCKET_OPERATIONS: dict[str, Record] = {
 """Valid fields of each operation of the WebSocket, but `delete`."""
 
 _WRONG_OBJECTS: list[Any] = [
-    *([], [{}], [None], ["x"], [{"points": []}], [{"points": [[1]]}], [{"points": [[1e300, 1]]}], [{"box": [9, 9, 1, 1]}]),
+    *([], [{}], [None], ["x"], [{"points": []}], [{"points": [[1]]}], [{"points": [[1e300, 1]]}]),
+    [{"box": [9, 9, 1, 1]}],
     *([{"points": [[1, 1]], "labels": [2]}], [{"points": [[1, 1]], "labels": []}], [{"mask": "x"}], [{"id": 10**30}]),
     *([{"mask": {"size": [40, 60], "counts": "x"}}], [{"mask": {"size": [10**9, 10**9], "counts": [1]}}]),
     *([{"mask": {"size": [1, 1], "counts": [1]}}], [{"absent": True}], [{"label": "\n", "box": [1, 1, 9, 9]}]),
@@ -50,10 +51,30 @@ _WRONG_OBJECTS: list[Any] = [
     *([{"id": 1, "box": [1, 1, 9, 9]}] * 2, [{"box": ["1", "1", "9", "9"]}], [{"mask": ""}], [{"mask": "data:,x"}]),
 ]  # fmt: skip
 _BODIES = [
-    *(b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"a":' * 5000, b"NaN", b'{"image": NaN}', bytes(99)),
+    *(
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"a":' * 5000,
+        b"NaN",
+        b'{"image": NaN}',
+        bytes(99),
+    ),
     *(b"\x89PNG\r\n\x1a\n", b"--x\r\n\r\n--x--", b"RIFF" + bytes(50), b'{"image": "\\ud800"}', b"<html>", b"II*\0"),
 ]
-_TYPES = ["application/json", "image/png", "text/plain", "multipart/form-data; boundary=x", "multipart/form-data", "x", ""]
+_TYPES = [
+    "application/json",
+    "image/png",
+    "text/plain",
+    "multipart/form-data; boundary=x",
+    "multipart/form-data",
+    "x",
+    "",
+]
 
 
 def fill(value: Any, names: dict[str, str]) -> Any:

@@ -232,10 +232,10 @@ def _leak(fault: str) -> None:
     from masklet.serve.api.socket import ApiSocket
     from masklet.serve.sessions import Sessions
 
-    kept: list[object] = []
+    leaked: list[object] = []
     leaks: dict[str, Callable[[], object]] = {
-        "memory": lambda: kept.append(os.urandom(8 << 20)),
-        "descriptors": lambda: kept.append(os.open(os.devnull, os.O_RDONLY)),
+        "memory": lambda: leaked.append(os.urandom(8 << 20)),
+        "descriptors": lambda: leaked.append(os.open(os.devnull, os.O_RDONLY)),
         "threads": lambda: threading.Thread(target=threading.Event().wait, daemon=True).start(),
         "files": lambda: os.close(tempfile.mkstemp()[0]),
     }
@@ -243,7 +243,7 @@ def _leak(fault: str) -> None:
         send = ApiSocket._send
 
         async def send_and_wait(self: ApiSocket, record: Any) -> None:
-            if self._socket.scope["client"] and len(json.dumps(record)) > 100_000:
+            if self._sending.locked() and len(self._running) > 32:
                 time.sleep(0.5)  # the loop of all clients
             await send(self, record)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from masklet.cli import console
 from masklet.cli.options import ModelOptions
-from masklet.cli.serve import AccessOptions, LimitOptions
+from masklet.cli.serve_options import AccessOptions, LimitOptions
 from masklet.cli.server_options import check_model, ignore_signals, list_hosts, read_token, select_runtime
 from masklet.errors import BackendError, MaskletWarning
 from masklet.files.error_translation import translate_errors
@@ -54,7 +54,7 @@ def run(request: ServeRequest) -> int:
     """
     token = read_token(request.access.token_file, request.access.host)
     check_model(request.model.model)
-    warnings.simplefilter("ignore", MaskletWarning)  # clients are told of them
+    warnings.simplefilter("ignore", MaskletWarning)  # responses contain those about masks
     with ExitStack() as stack:
         try:
             server = _start(request, token)

@@ -60,6 +60,7 @@ class Job(Generic[Model]):
         self.is_complete = self.is_cancelled = False
         self.steps: Iterator[object] | None = None
         self._engine, self._on_end, self._ended = engine, on_end, threading.Event()
+        self._lock, self._is_ending = threading.Lock(), False
 
     def cancel(self) -> None:
         """End the job before its next step. It does nothing if the job has ended."""
@@ -81,9 +82,11 @@ class Job(Generic[Model]):
         return self._ended.is_set()
 
     def end(self) -> None:
-        """Note the end of the job, for the engine."""
-        if self._ended.is_set():
-            return
+        """Note the end of the job, for the engine. Of two threads that do, one calls `on_end`."""
+        with self._lock:
+            if self._is_ending:
+                return
+            self._is_ending = True
         try:
             self._on_end(self)
         except Exception as error:  # noqa: BLE001 - the next job must run

@@ -20,6 +20,7 @@ _STATUSES = {
     "unknown-frame": 404,
     "unknown-object": 404,
     "bad-request": 400,
+    "tracker-busy": 409,
     "session-gone": 410,
     "internal": 500,
 }

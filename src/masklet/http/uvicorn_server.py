@@ -63,7 +63,7 @@ class UvicornServer:
             name: Name of the thread.
             max_message_bytes: Largest message of a WebSocket.
             grace_s: Seconds for responses in progress when the server ends.
-            lifespan: Whether the application is told of the start and the end.
+            lifespan: Whether the application handles the start and the end.
             background: Runs on the loop while the server runs.
         """
         config = uvicorn.Config(

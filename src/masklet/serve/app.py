@@ -126,7 +126,7 @@ def _add_server_routes(app: FastAPI, service: Service, metrics: Metrics) -> None
 
 
 def _make_refuse(protocols: Mapping[str, ToolProtocol]) -> Refuse:
-    """Return a function that answers a problem of a request in the form of the protocol at its path."""
+    """Return a function that writes a problem in the form of the protocol at a path."""
 
     def refuse(path: str, problem: Problem) -> Response:
         for protocol in protocols.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,9 +21,10 @@ from masklet.http.request_body import bound, check_length, read_body
 from masklet.serve.limits import Limits
 
 _MAX_FIELDS = 100  # of a form, beside its files
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the response says what is malformed
 
 
-def get_limits(request: Request) -> Limits:
+def _get_limits(request: Request) -> Limits:
     """Return the limits of the server of a request."""
     limits = request.scope.get("masklet.limits")
     return limits if isinstance(limits, Limits) else Limits()
@@ -39,7 +41,7 @@ async def read_json(request: Request, max_bytes: int | None = None) -> Any:
         MaskletError: `bad-request`. It is not JSON, or contains NaN or Infinity.
         HTTPException: 413 or 408.
     """
-    content = await read_body(request, max_bytes or get_limits(request).body_bytes)
+    content = await read_body(request, max_bytes or _get_limits(request).body_bytes)
     try:
         return load_json(content.decode())
     except ValueError as error:
@@ -49,7 +51,7 @@ async def read_json(request: Request, max_bytes: int | None = None) -> Any:
 
 async def read_file(request: Request, max_bytes: int | None = None) -> bytes:
     """Read a body that is a file, such as an image. `max_bytes` is by default the limit `body_bytes`."""
-    return await read_body(request, max_bytes or get_limits(request).body_bytes)
+    return await read_body(request, max_bytes or _get_limits(request).body_bytes)
 
 
 async def read_form(request: Request, max_bytes: int | None = None) -> FormData:
@@ -62,7 +64,7 @@ async def read_form(request: Request, max_bytes: int | None = None) -> FormData:
     Raises:
         HTTPException: 413 or 408; 415 if it is not a form; 400 if it is malformed or has too many parts.
     """
-    limits = get_limits(request)
+    limits = _get_limits(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise HTTPException(415, f"the body must be multipart/form-data, got {kind[:100] or 'no type'}")
@@ -80,7 +82,7 @@ async def receive_file(request: Request, folder: Path) -> AsyncIterator[Path]:
         HTTPException: 413 or 408.
         ResourceError: `disk-full`, …
     """
-    limit = get_limits(request).upload_bytes
+    limit = _get_limits(request).upload_bytes
     check_length(request, limit)
     bounded = Request(request.scope, bound(request.receive, limit))
     file = tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False)  # noqa: SIM115 - it is kept

@@ -180,7 +180,7 @@ class VideoSession:
     def _use(self) -> Iterator[None]:
         """Keep the session for the time of a block. Raises `StateError` (`session-gone`)."""
         if self.is_closed:
-            raise _gone(self.id)
+            raise _make_end_error(self.id)
         self._uses += 1
         self.last_use = time.monotonic()
         try:
@@ -204,7 +204,7 @@ class VideoSession:
 
     def _check_frame(self, frame: int) -> None:
         if self.is_closed:
-            raise _gone(self.id)
+            raise _make_end_error(self.id)
         if self.video is not None and not 0 <= frame < len(self.video):
             message = f"the video has no frame {frame}; there are {len(self.video)} frames"
             raise PromptError("unknown-frame", message)
@@ -264,7 +264,7 @@ class Sessions:
         self.close_idle()
         session = self._sessions.get(session_id)
         if session is None:
-            raise _gone(session_id)
+            raise _make_end_error(session_id)
         return session
 
     def delete(self, session_id: str) -> None:
@@ -287,7 +287,7 @@ class Sessions:
         self._sessions.clear()
 
 
-def _gone(session_id: str) -> StateError:
+def _make_end_error(session_id: str) -> StateError:
     message = f"there is no video session {session_id[:100]!r}, or it ended after a time without requests"
     return StateError("session-gone", f"{message}; create a new one")
 

@@ -47,9 +47,7 @@ async def show_limits(request: Request) -> dict[str, float]:
 )
 async def send_image(
     request: Request,
-    embed: Annotated[
-        bool, Query(description="Encode the image now, so that the first prompt is answered sooner.")
-    ] = True,
+    embed: Annotated[bool, Query(description="Encode the image now, so that the first prompt takes less time.")] = True,
 ) -> Response:
     """Send an image once, for any number of prompts. The body is the file.
 

@@ -21,6 +21,7 @@ _PROBLEMS = {
     401: "The token is missing or wrong.",
     404: "There is no such image, frame, object or file.",
     408: "The body did not arrive in time.",
+    409: "The session is tracked already.",
     410: "The video session has ended.",
     413: "The body is too large.",
     415: "The body has another type than expected.",

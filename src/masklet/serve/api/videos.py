@@ -191,7 +191,7 @@ async def remove_prompt(
                 "text/event-stream": {"schema": {"type": "string"}},
             },
         },
-        **list_problems(400, 410, 415),
+        **list_problems(400, 409, 410, 415),
     },
 )
 async def propagate(request: Request, session: SessionId, body: PropagateRequest) -> Response:
