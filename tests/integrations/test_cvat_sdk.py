@@ -1,4 +1,4 @@
-"""Functions for CVAT under the interfaces of cvat-sdk, and answers of the server read by its decoder of masks."""
+"""Functions for CVAT under the interfaces of cvat-sdk, and masks read by its decoder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A, B = (8, 16, 24, 48), (40, 4, 60, 20)
 CONTEXT = SimpleNamespace(frame_name="0.png", conf_threshold=None, conv_mask_to_poly=False, original_shape_type="mask")
 
 
-def picture(step=0, *, hidden=False):
+def make_frame(step=0, *, hidden=False):
     return Image.fromarray(draw({200: B} if hidden else {100: (8 + step, 16, 24 + step, 48), 200: B}))
 
 
@@ -48,12 +48,12 @@ def test_detection_gives_masks_or_polygons_of_everything(threshold):
     (label,) = function.spec.labels
     assert (label.name, label.id, label.type) == ("thing", 0, "mask")
     context = SimpleNamespace(frame_name="0.png", conf_threshold=threshold, conv_mask_to_poly=False)
-    shapes = function.detect(context, picture())
+    shapes = function.detect(context, make_frame())
     masks = [read_mask(shape.points) for shape in shapes]
     assert {(shape.label_id, str(shape.type), shape.frame) for shape in shapes} == {(0, "mask", 0)}
     assert any((mask == make_mask(A)).all() for mask in masks) and any((mask == make_mask(B)).all() for mask in masks)
     context.conv_mask_to_poly = True
-    outlines = function.detect(context, picture())
+    outlines = function.detect(context, make_frame())
     assert {str(shape.type) for shape in outlines} == {"polygon"}
     pairs = zip(outlines, masks, strict=True)
     assert all((rasterize([shape.points], (SIDE, SIDE)) == mask).all() for shape, mask in pairs)
@@ -62,7 +62,7 @@ def test_detection_gives_masks_or_polygons_of_everything(threshold):
 def test_interaction_uses_points_and_a_box_on_a_prepared_image():
     function = interactor.Interactor(Segmenter(GrayWorld()))
     assert function.spec == cvataa.InteractionFunctionSpec(min_pos_points=1, min_neg_points=0, min_bounding_boxes=0)
-    prepared = function.preprocess_image(CONTEXT, picture().convert("L"))
+    prepared = function.preprocess_image(CONTEXT, make_frame().convert("L"))
     prompts = SimpleNamespace(pos_points=((12.0, 20.0),), neg_points=((50.0, 10.0),), bounding_box=None)
     for box in (None, ((8.0, 16.0), (24.0, 48.0))):
         prompts.bounding_box = box
@@ -81,9 +81,9 @@ def test_tracking_follows_a_shape_and_reports_that_it_is_hidden(kind):
     assert kind in function.spec.supported_shape_types
     points = {"mask": encode_mask(make_mask(A)), "polygon": [8, 16, 24, 16, 24, 48, 8, 48], "rectangle": [*A]}[kind]
     shape = cvataa.TrackableShape(type=kind, points=points)
-    state = function.init_tracking_state(CONTEXT, function.preprocess_image(CONTEXT, picture()), shape)
+    state = function.init_tracking_state(CONTEXT, function.preprocess_image(CONTEXT, make_frame()), shape)
     found = [function.track(CONTEXT, function.preprocess_image(CONTEXT, image), state)
-             for image in (picture(2), picture(2, hidden=True), picture(5))]  # fmt: skip
+             for image in (make_frame(2), make_frame(2, hidden=True), make_frame(5))]  # fmt: skip
     assert found[1] is None
     for one, step in ((found[0], 2), (found[2], 5)):
         assert one.type == kind
@@ -98,11 +98,11 @@ def test_tracking_follows_a_shape_and_reports_that_it_is_hidden(kind):
 def test_shapes_on_one_frame_share_its_embedding():
     backend = GrayWorld()
     function = tracker.ShapeTracker(Segmenter(backend))
-    image = function.preprocess_image(CONTEXT, picture())
+    image = function.preprocess_image(CONTEXT, make_frame())
     states = [function.init_tracking_state(CONTEXT, image, cvataa.TrackableShape(type="rectangle", points=[*box]))
               for box in (A, B)]  # fmt: skip
     assert backend.encoded == 1
-    image = function.preprocess_image(CONTEXT, picture(2))
+    image = function.preprocess_image(CONTEXT, make_frame(2))
     assert [function.track(CONTEXT, image, state).points for state in states] == [[10, 16, 26, 48], [*B]]
     assert backend.encoded == 2
 

@@ -1,4 +1,4 @@
-"""Answers for Label Studio, read by label-studio-sdk: its decoder of brush masks and its checks of predictions."""
+"""Predictions for Label Studio, read by label-studio-sdk: its decoder of brush masks and its checks of predictions."""
 
 from __future__ import annotations
 

@@ -101,9 +101,9 @@ def test_a_click_becomes_an_annotation_whose_export_has_the_mask(project):
     item = {"id": "click", "type": "keypointlabels", "from_name": "tag2", "to_name": "image", "is_positive": 1,
             "original_width": SIZE[1], "original_height": SIZE[0], "image_rotation": 0, "value": value}  # fmt: skip
     body = {"task": task_id, "context": {"result": [item]}}
-    answer = api.post(f"/api/ml/{model_id}/interactive-annotating", json=body)
-    assert "errors" not in answer, answer
-    (region,) = answer["data"]["result"]
+    response = api.post(f"/api/ml/{model_id}/interactive-annotating", json=body)
+    assert "errors" not in response, response
+    (region,) = response["data"]["result"]
     assert region["value"]["brushlabels"] == ["fish"]
     api.post(f"/api/tasks/{task_id}/annotations/", json={"result": [region]})
 
@@ -145,9 +145,9 @@ class Api:
     def _send(self, method, path, **body):
         access = requests.post(f"{self._address}/api/token/refresh/", json={"refresh": self._token}, timeout=60)
         headers = {"Authorization": f"Bearer {access.json()['access']}"}
-        answer = requests.request(method, f"{self._address}{path}", headers=headers, timeout=120, **body)
-        assert answer.ok, f"{path}: {answer.status_code} {answer.text[:1000]}"
-        return answer
+        response = requests.request(method, f"{self._address}{path}", headers=headers, timeout=120, **body)
+        assert response.ok, f"{path}: {response.status_code} {response.text[:1000]}"
+        return response
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def run(command, log, environment):
 
 
 def wait_for(url, log):
-    """Wait until an address is answered with success."""
+    """Wait until a request of an address succeeds."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
@@ -178,7 +178,7 @@ def wait_for(url, log):
         except requests.RequestException:
             pass
         time.sleep(0.5)
-    pytest.fail(f"{url} is not answered: {log.read_text(errors='replace')[-2000:]}")
+    pytest.fail(f"{url} does not respond: {log.read_text(errors='replace')[-2000:]}")
 
 
 def create_token(address):
@@ -189,9 +189,9 @@ def create_token(address):
     form = {"email": USER, "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
     session.post(login, data=form, headers={"Referer": login}, timeout=60)
     headers = {"X-CSRFToken": session.cookies["csrftoken"], "Referer": login}
-    answer = session.post(f"{address}/api/token/", headers=headers, timeout=60)
-    assert answer.ok, answer.text
-    return answer.json()["token"]
+    response = session.post(f"{address}/api/token/", headers=headers, timeout=60)
+    assert response.ok, response.text
+    return response.json()["token"]
 
 
 def find_port():

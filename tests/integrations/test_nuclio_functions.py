@@ -35,7 +35,7 @@ def make_context():
 
 
 @pytest.mark.parametrize("kind", ["interactor", "tracker"])
-def test_the_examples_answer_as_nuclio_calls_them(kind, monkeypatch):
+def test_the_examples_work_as_nuclio_calls_them(kind, monkeypatch):
     options = {}
     monkeypatch.setattr(
         nuclio, "load", lambda name, **given: options.update(given, name=name) or Segmenter(GrayWorld())
@@ -82,8 +82,8 @@ def test_an_interaction_gives_rows_and_encodes_each_image_once():
     backend = GrayWorld()
     function = InteractorFunction(Segmenter(backend))
     for _ in range(2):
-        answer = call(function, image=moving(0), pos_points=[[12, 20]], neg_points=[[50, 10]], obj_bbox=[])
-        assert answer == {"mask": make_mask(A).astype(int).tolist()}
+        response = call(function, image=moving(0), pos_points=[[12, 20]], neg_points=[[50, 10]], obj_bbox=[])
+        assert response == {"mask": make_mask(A).astype(int).tolist()}
     assert backend.encoded == 1
     for step in range(1, 6):
         call(function, image=moving(step), pos_points=[[20, 20]])
@@ -93,10 +93,10 @@ def test_an_interaction_gives_rows_and_encodes_each_image_once():
 def test_shapes_are_followed_and_stay_while_their_object_is_hidden():
     function = TrackerFunction(Segmenter(GrayWorld()))
     states = call(function, image=moving(0), shapes=[[*A], [*B]], states=[None, None])["states"]
-    answer = call(function, image=moving(3), shapes=[[*A], [*B]], states=states)
-    assert answer == {"shapes": [[11, 16, 27, 48], [*B]], "states": states}
-    hidden = call(function, image=moving(3, hidden=True), shapes=answer["shapes"], states=states)
-    assert hidden == answer
+    response = call(function, image=moving(3), shapes=[[*A], [*B]], states=states)
+    assert response == {"shapes": [[11, 16, 27, 48], [*B]], "states": states}
+    hidden = call(function, image=moving(3, hidden=True), shapes=response["shapes"], states=states)
+    assert hidden == response
     mixed = call(function, image=moving(5), shapes=[[13, 16, 29, 48], [*B]], states=[states[0], None])
     assert mixed["shapes"] == [[13, 16, 29, 48], [*B]] and mixed["states"][0] == states[0] != mixed["states"][1]
 
@@ -122,7 +122,7 @@ def test_tracks_are_limited_and_end_after_a_time():
         ({"image": moving(0), "pos_points": [[1, 99]]}, "outside the image"),
     ],
 )
-def test_bad_requests_are_answered_with_one_line(body, message):
+def test_bad_requests_get_errors_of_one_line(body, message):
     text, status = respond(InteractorFunction(Segmenter(GrayWorld())), body)
     assert status == 400 and message in json.loads(text)["error"]
 

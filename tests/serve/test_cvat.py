@@ -1,4 +1,4 @@
-"""CVAT's serverless functions: requests in the documented form, answered for images whose masks are known."""
+"""CVAT's serverless functions: requests in the documented form, for images whose masks are known."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def invoke(client, kind, **body):
     """Call a function as CVAT does through nuclio's dashboard."""
     headers = {"x-nuclio-function-name": f"masklet-{kind}", "x-nuclio-path": "/", "x-nuclio-project-name": "cvat",
                "x-nuclio-function-namespace": "nuclio", "X-Nuclio-Invoke-Timeout": "120s"}  # fmt: skip
-    answer = client.post("/api/function_invocations", json=body, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = client.post("/api/function_invocations", json=body, headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def moving(step, *, hidden=False):
@@ -61,14 +61,14 @@ def test_the_functions_are_listed_as_cvat_reads_them(client):
 
 
 def test_an_interaction_gives_the_mask_as_rows(client):
-    answer = invoke(client, "interactor", image=IMAGE, pos_points=[[12, 20]], neg_points=[[50, 10]], obj_bbox=None)
-    assert set(answer) == {"mask"} and answer["mask"] == make_mask(A).astype(int).tolist()
-    answer = invoke(client, "interactor", image=IMAGE, pos_points=[], neg_points=[], obj_bbox=[[40, 4], [60, 20]])
-    assert answer["mask"] == make_mask(B).astype(int).tolist()
-    answer = client.post(
+    response = invoke(client, "interactor", image=IMAGE, pos_points=[[12, 20]], neg_points=[[50, 10]], obj_bbox=None)
+    assert set(response) == {"mask"} and response["mask"] == make_mask(A).astype(int).tolist()
+    response = invoke(client, "interactor", image=IMAGE, pos_points=[], neg_points=[], obj_bbox=[[40, 4], [60, 20]])
+    assert response["mask"] == make_mask(B).astype(int).tolist()
+    response = client.post(
         "/interactor", json={"image": IMAGE, "pos_points": [[12, 20]], "neg_points": [], "obj_bbox": []}
     )
-    assert answer.json()["mask"] == make_mask(A).astype(int).tolist()
+    assert response.json()["mask"] == make_mask(A).astype(int).tolist()
 
 
 def test_shapes_are_followed_from_frame_to_frame_with_states(client):
@@ -94,9 +94,9 @@ def test_a_shape_whose_object_is_hidden_stays_where_it_was(client):
 
 def test_new_shapes_and_shapes_with_a_state_may_be_in_one_request(client):
     states = invoke(client, "tracker", image=moving(0), shapes=[[*A]], states=[None])["states"]
-    answer = invoke(client, "tracker", image=moving(2), shapes=[[*B], [*A]], states=[None, *states])
-    assert answer["shapes"] == [[*B], [10, 16, 26, 48]]
-    assert answer["states"][1] == states[0] != answer["states"][0]
+    response = invoke(client, "tracker", image=moving(2), shapes=[[*B], [*A]], states=[None, *states])
+    assert response["shapes"] == [[*B], [10, 16, 26, 48]]
+    assert response["states"][1] == states[0] != response["states"][0]
 
 
 def test_the_detector_gives_masks_with_polygons(client):
@@ -130,19 +130,19 @@ def test_the_detector_gives_masks_with_polygons(client):
         ("/detector", [], 422, "an object"),
     ],
 )
-def test_bad_requests_are_answered_in_the_tools_form(client, path, body, status, message):
-    answer = client.post(path, json=body)
-    assert answer.status_code == status, answer.text
-    assert set(answer.json()) == {"error"} and message in answer.json()["error"]
+def test_bad_requests_get_errors_in_the_tools_form(client, path, body, status, message):
+    response = client.post(path, json=body)
+    assert response.status_code == status, response.text
+    assert set(response.json()) == {"error"} and message in response.json()["error"]
 
 
 def test_a_call_of_an_unknown_function_and_a_frame_of_another_size_are_refused(client):
-    answer = client.post("/api/function_invocations", json={}, headers={"x-nuclio-function-name": "interactor"})
-    assert answer.status_code == 404 and "'interactor'" in answer.json()["error"]
+    response = client.post("/api/function_invocations", json={}, headers={"x-nuclio-function-name": "interactor"})
+    assert response.status_code == 404 and "'interactor'" in response.json()["error"]
     states = invoke(client, "tracker", image=moving(0), shapes=[[*A]], states=[None])["states"]
     small = encode_png(draw({100: A})[:32])
-    answer = client.post("/tracker", json={"image": small, "shapes": [[*A]], "states": states})
-    assert answer.status_code == 422 and "size" in answer.json()["error"]
+    response = client.post("/tracker", json={"image": small, "shapes": [[*A]], "states": states})
+    assert response.status_code == 422 and "size" in response.json()["error"]
 
 
 def test_the_dashboard_is_also_served_where_cvat_looks_for_it():
@@ -156,8 +156,8 @@ def test_the_dashboard_is_also_served_where_cvat_looks_for_it():
         client.auth = ("any", token)
         functions = client.get("/api/functions").json()
         assert client.get("/api/functions/masklet-tracker").json() == functions["masklet-tracker"]
-        answer = invoke(client, "interactor", image=IMAGE, pos_points=[[12, 20]], neg_points=[], obj_bbox=None)
-        assert answer["mask"] == make_mask(A).astype(int).tolist()
+        response = invoke(client, "interactor", image=IMAGE, pos_points=[[12, 20]], neg_points=[], obj_bbox=None)
+        assert response["mask"] == make_mask(A).astype(int).tolist()
         assert client.get("/api/other").status_code == 404
 
 
@@ -165,5 +165,5 @@ def test_sessions_are_limited_and_retries_are_announced():
     with open_protocol(cvat, limits=Limits(sessions=1)) as client:
         body = {"image": moving(0), "shapes": [[*A]], "states": [None]}
         assert client.post("/tracker", json=body).status_code == 200
-        answer = client.post("/tracker", json=body)
-        assert answer.status_code == 503 and answer.headers["retry-after"] and answer.json()["error"]
+        response = client.post("/tracker", json=body)
+        assert response.status_code == 503 and response.headers["retry-after"] and response.json()["error"]

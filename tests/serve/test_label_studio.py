@@ -1,4 +1,4 @@
-"""Label Studio's ML backend: requests in the documented form, answered for images whose masks are known."""
+"""Label Studio's ML backend: requests in the documented form, for images whose masks are known."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def task_of(address):
 
 
 def predict(client, *arguments, **settings):
-    answer = client.post("/predict", json=request(*arguments, **settings))
-    assert answer.status_code == 200, answer.text
-    (result,) = answer.json()["results"]
+    response = client.post("/predict", json=request(*arguments, **settings))
+    assert response.status_code == 200, response.text
+    (result,) = response.json()["results"]
     return result
 
 
@@ -98,8 +98,8 @@ def test_health_setup_webhook_versions_and_metrics_have_the_documented_form(clie
 
 
 def test_training_is_refused_with_advice(client):
-    answer = client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 1}})
-    assert answer.status_code == 400 and "masklet train" in answer.json()["error"]
+    response = client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 1}})
+    assert response.status_code == 400 and "masklet train" in response.json()["error"]
 
 
 def test_a_key_point_gives_a_brush_region_with_its_label(client):
@@ -184,17 +184,17 @@ def test_pre_annotation_gives_automatic_masks_of_every_task_with_the_options_of_
         (request([point(1, 1)], tasks=task_of("../../etc/passwd")), 404, "no file"),
     ],
 )  # fmt: skip
-def test_bad_requests_are_answered_in_the_tools_form(client, body, status, message):
+def test_bad_requests_get_errors_in_the_tools_form(client, body, status, message):
     client.post("/setup", json={"project": "1", "hostname": ""})
-    answer = client.post("/predict", **({"content": body} if isinstance(body, bytes) else {"json": body}))
-    assert answer.status_code == status, answer.text
-    assert message in answer.json()["error"]
+    response = client.post("/predict", **({"content": body} if isinstance(body, bytes) else {"json": body}))
+    assert response.status_code == status, response.text
+    assert message in response.json()["error"]
 
 
 @pytest.mark.parametrize("extra", ['{"grid": 3}', '{"points_per_side": "many"}', "{", "3", '{"box_nms_thresh": true}'])
 def test_unknown_options_of_a_project_are_refused_at_setup(client, extra):
-    answer = client.post("/setup", json={"project": "1", "schema": IMAGE_CONFIG, "extra_params": extra})
-    assert answer.status_code == 422 and "extra_params" in answer.json()["error"]
+    response = client.post("/setup", json={"project": "1", "schema": IMAGE_CONFIG, "extra_params": extra})
+    assert response.status_code == 422 and "extra_params" in response.json()["error"]
 
 
 # videos
@@ -216,9 +216,9 @@ def video_request(address="clip.mkv", **context):
 
 
 def send(client, **context):
-    answer = client.post("/predict", json=video_request(**context))
-    assert answer.status_code == 200, answer.text
-    (item,) = answer.json()["results"][0]["result"]
+    response = client.post("/predict", json=video_request(**context))
+    assert response.status_code == 200, response.text
+    (item,) = response.json()["results"][0]["result"]
     assert (item["from_name"], item["to_name"], item["origin"]) == ("box", "video", "manual") and item["id"]
     return item["type"], item["value"]
 
@@ -243,8 +243,8 @@ def test_video_rectangles_are_continued_and_disabled_while_the_object_is_hidden(
     value = {"framesCount": 8, "duration": 0.8, "sequence": [key], "labels": ["Person"]}
     item = {"id": "abc", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}
     with open_video_client(tmp_path, moving(8, hidden=(4, 5))) as client:
-        answer = client.post("/predict", json=video_request(result=[item]))
-    (region,) = answer.json()["results"][0]["result"]
+        response = client.post("/predict", json=video_request(result=[item]))
+    (region,) = response.json()["results"][0]["result"]
     assert (region["id"], region["type"], region["from_name"]) == ("abc", "videorectangle", "box")
     found = region["value"]
     assert (found["framesCount"], found["duration"], found["labels"]) == (8, 0.8, ["Person"])
@@ -283,8 +283,8 @@ def test_prewarm_prepares_a_window_and_predict_uses_it(tmp_path):
 
 def test_predict_without_a_prompt_has_no_result(tmp_path):
     with open_video_client(tmp_path, moving(2)) as client:
-        answer = client.post("/predict", json=video_request(event="predict", frame=1, result=[]))
-    assert answer.json()["results"][0]["result"] == []
+        response = client.post("/predict", json=video_request(event="predict", frame=1, result=[]))
+    assert response.json()["results"][0]["result"] == []
 
 
 def test_a_track_in_both_directions_gives_each_frame_once(tmp_path):
@@ -334,10 +334,10 @@ def test_a_video_as_data_is_opened_and_a_broken_one_is_an_error(tmp_path):
     content = write_lossless_clip(tmp_path / "a.mkv", moving(3)).read_bytes()
     address = f"data:video/x-matroska;base64,{base64.b64encode(content).decode()}"
     with open_protocol(label_studio) as client:
-        answer = client.post(
+        response = client.post(
             "/predict", json=video_request(address, event="predict", frame=3, result=[click_item(15, 20)])
         )
-        (item,) = answer.json()["results"][0]["result"]
+        (item,) = response.json()["results"][0]["result"]
         assert (decode_data_url(item["value"]["imageDataURL"]) > 0).tolist() == make_mask((10, 16, 26, 48)).tolist()
-        answer = client.post("/predict", json=video_request("data:video/mp4;base64,AAAA", event="prewarm"))
-        assert answer.status_code == 422 and answer.json()["error"]
+        response = client.post("/predict", json=video_request("data:video/mp4;base64,AAAA", event="prewarm"))
+        assert response.status_code == 422 and response.json()["error"]

@@ -42,21 +42,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append((self.path, body))
-        self._answer(200 if body == {"refresh": PERSONAL} else 401, b'{"access": "short-lived"}')
+        self._respond(200 if body == {"refresh": PERSONAL} else 401, b'{"access": "short-lived"}')
 
     def do_GET(self):
         self.server.requests.append((self.path, self.headers.get("Authorization")))
         path = urlsplit(self.path).path
         if path.startswith("/data/") and self.headers.get("Authorization") not in self.server.accepted:
-            self._answer(401, b"")
+            self._respond(401, b"")
         elif path.endswith("/presign/"):
             self.send_response(303)
             self.send_header("Location", self.server.redirect)
             self.end_headers()
         else:
-            self._answer(200, PNG)
+            self._respond(200, PNG)
 
-    def _answer(self, status, body):
+    def _respond(self, status, body):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -96,9 +96,9 @@ def predict(client, address):
     return client.post("/predict", json=body)
 
 
-def check(answer):
-    assert answer.status_code == 200, answer.text
-    (item,) = answer.json()["results"][0]["result"]
+def check(response):
+    assert response.status_code == 200, response.text
+    (item,) = response.json()["results"][0]["result"]
     assert (decode_brush(item["value"]["rle"], (SIDE, SIDE)) == make_mask(BOX)).all()
 
 
@@ -110,8 +110,8 @@ def test_uploads_are_read_once_with_the_address_and_the_token_of_setup(studio):
         check(predict(client, "/data/upload/1/dog.png"))
         assert studio.requests == [("/data/upload/1/dog.png", "Token abc")]
         set_up(client, studio.url, "wrong")
-        answer = predict(client, f"{studio.url}/data/upload/1/cat.png")
-        assert answer.status_code == 503 and "status 401" in answer.json()["error"]
+        response = predict(client, f"{studio.url}/data/upload/1/cat.png")
+        assert response.status_code == 503 and "status 401" in response.json()["error"]
 
 
 def test_a_personal_access_token_of_the_environment_is_exchanged_once(studio, monkeypatch):
@@ -143,8 +143,8 @@ def test_a_redirect_to_an_address_that_is_not_allowed_is_refused(studio):
     with serve_fake() as other, open_protocol(label_studio, Sources(addresses=(studio.url,))) as client:
         studio.redirect = f"{other.url}/storage/dog.png"
         set_up(client, studio.url, "abc")
-        answer = predict(client, "s3://bucket/dog.png")
-        assert answer.status_code == 422 and "not allowed" in answer.json()["error"]
+        response = predict(client, "s3://bucket/dog.png")
+        assert response.status_code == 422 and "not allowed" in response.json()["error"]
         assert other.requests == []
 
 
@@ -159,8 +159,8 @@ def test_addresses_that_setup_announces_are_read_only_if_the_operator_allows_the
     with open_protocol(label_studio) as client:
         set_up(client, studio.url, "abc")
         for address in ("/data/upload/1/dog.png", f"{studio.url}/dog.png", "s3://bucket/dog.png"):
-            answer = predict(client, address)
-            assert answer.status_code == 422 and "not allowed" in answer.json()["error"]
+            response = predict(client, address)
+            assert response.status_code == 422 and "not allowed" in response.json()["error"]
     assert studio.requests == []
 
 

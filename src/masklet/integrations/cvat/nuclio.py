@@ -102,9 +102,9 @@ class TrackerFunction:
         image = read_image(_decode(request))
         shapes, states = _read_list(request, "shapes"), _read_list(request, "states")
         padded = [*states, *[None] * (len(shapes) - len(states))]
-        answers = [self._begin(image, shapes[n: n + 1]) if state is None else self._follow(image, state)
+        results = [self._begin(image, shapes[n: n + 1]) if state is None else self._follow(image, state)
                    for n, state in enumerate(padded)]  # fmt: skip
-        return {"shapes": [shape for shape, _ in answers], "states": [state for _, state in answers]}
+        return {"shapes": [shape for shape, _ in results], "states": [state for _, state in results]}
 
     def _begin(self, image: NDArray[np.uint8], shapes: Sequence[Any]) -> tuple[list[float], str]:
         points = Fields({"points": next(iter(shapes), None)}, "the request", ("shapes",)).array("points")
@@ -158,7 +158,7 @@ def make_handlers(kind: str) -> tuple[Callable[[Any], None], Handler]:
 
 
 def respond(function: Function, body: Any) -> tuple[str, int]:
-    """Return the JSON and the HTTP status that answer a body, which nuclio has parsed or not."""
+    """Return the JSON and the HTTP status of the response to a body, which nuclio has parsed or not."""
     try:
         value = json.loads(body) if isinstance(body, str | bytes) else body
         return json.dumps(function(Fields(value, "the request"))), 200

@@ -109,9 +109,8 @@ class LabelStudioAccess:
             response = await self._service.fetch(
                 f"{account.url}/api/token/refresh/", {"Content-Type": "application/json"}, body
             )
-            token = Fields(parse_json(answer, "the answer of Label Studio"), "the answer of Label Studio").text(
-                "access"
-            )
+            name = "the response of Label Studio"
+            token = Fields(parse_json(response, name), name).text("access")
             if not token.isascii() or not token.isprintable():
                 raise ResourceError("download-failed", f"{account.url} gave an access token with invalid characters")
             self._bearer[account] = time.monotonic() + _TOKEN_LIFETIME_S, token

@@ -61,7 +61,7 @@ class Backend:
             config = parse_label_config(request.text("schema"))
             if not config.media:
                 raise FormatError("annotation-broken", "the label configuration has no Image and no Video")
-        options = read_options(request.get("extra_params"))
+        options = _read_options(request.get("extra_params"))
         self._options[request.text("project", "")] = options
         while len(self._options) > _MAX_PROJECTS:
             self._options.pop(next(iter(self._options)))
@@ -142,7 +142,7 @@ class Backend:
         return {"result": regions, "score": score, "model_version": self.model_version}
 
 
-def read_options(extra: Any) -> MaskGeneratorOptions:
+def _read_options(extra: Any) -> MaskGeneratorOptions:
     """Read the "extra params" of a project: options of the mask generator, as a JSON object or its text.
 
     Raises:

@@ -81,7 +81,7 @@ class VideoEvents:
             known = ", ".join(self._handlers)
             raise MaskletError("bad-request", f"unknown event {event[:60]!r}; the events are {known}")
         self._runs.drop_idle()
-        target = find_target(config)
+        target = _find_target(config)
         kind, value = await self._handlers[event](EventRequest(task, context, target))
         if value is None:
             return {"result": []}
@@ -207,7 +207,7 @@ class VideoEvents:
         task.add_done_callback(self._preparing.discard)
 
 
-def find_target(config: LabelConfig) -> Target:
+def _find_target(config: LabelConfig) -> Target:
     """Return the video of a label configuration, or its image, with the first tool that can hold a mask.
 
     Raises:

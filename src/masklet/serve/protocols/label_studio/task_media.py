@@ -88,14 +88,14 @@ class TaskMedia:
             FormatError: `annotation-broken`. The task has no such field.
             MaskletError: It cannot be read, see `LabelStudioAccess.read` and `Service.read_image`.
         """
-        address = find_address(task, media)
+        address = _find_address(task, media)
         if address.startswith("data:"):
             return await self._service.read_image(address)
         known = self._addresses.get(address)
         if known is not None and known.read_time > self._now() - _IMAGE_LIFETIME_S:
             with suppress(InputNotFound):
                 return self._service.find_image(known.key)
-        image = await self._service.read_image(await self._access.read(address, read_task_id(task)))
+        image = await self._service.read_image(await self._access.read(address, _read_task_id(task)))
         self._addresses[address] = _Address(image.key, self._now())
         self._addresses.move_to_end(address)
         while len(self._addresses) > _MAX_ADDRESSES:
@@ -110,12 +110,12 @@ class TaskMedia:
             FormatError: `annotation-broken`. The task has no such field.
             MaskletError: It cannot be read, see `LabelStudioAccess.read` and `Service.open_upload`.
         """
-        address = find_address(task, media)
-        key = make_video_key(task, address)
+        address = _find_address(task, media)
+        key = _make_video_key(task, address)
         async with self._loading.setdefault(key, asyncio.Lock()):
             if key not in self._videos:
                 self._close_unused(MAX_VIDEOS - 1)
-                self._videos[key] = await self._load(address, read_task_id(task))
+                self._videos[key] = await self._load(address, _read_task_id(task))
         found = self._videos[key]
         self._videos.move_to_end(key)
         found.uses += 1
@@ -128,7 +128,7 @@ class TaskMedia:
 
     def release(self, task: Fields, media: Media) -> None:
         """Close the video of a task, unless a track reads it."""
-        key = make_video_key(task, find_address(task, media))
+        key = _make_video_key(task, _find_address(task, media))
         if key in self._videos and not self._videos[key].uses:
             self._forget(key)
 
@@ -182,7 +182,7 @@ class TaskMedia:
         self._loading.pop(key, None)
 
 
-def find_address(task: Fields, media: Media) -> str:
+def _find_address(task: Fields, media: Media) -> str:
     """Return the address in a task's data that an image or a video of the label configuration names."""
     data = task.object("data")
     if media.field in data:
@@ -194,11 +194,11 @@ def find_address(task: Fields, media: Media) -> str:
     raise FormatError("annotation-broken", f"{message}; its fields are {names}")
 
 
-def read_task_id(task: Fields) -> str:
+def _read_task_id(task: Fields) -> str:
     """Return the id of a task as text; "" if it has none."""
     return str(task.identifier("id")) if "id" in task else ""
 
 
-def make_video_key(task: Fields, address: str) -> str:
+def _make_video_key(task: Fields, address: str) -> str:
     """Return the name of a task's video in caches."""
-    return hashlib.sha256(f"{read_task_id(task)} {address}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(f"{_read_task_id(task)} {address}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
