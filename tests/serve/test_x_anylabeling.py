@@ -184,15 +184,24 @@ def test_what_the_program_prompts_after_a_track_is_another_object(client: TestCl
     assert np.array_equal(draw(results["2"]["masks"]), fill((30, 5, 40, 15)))
 
 
-def test_a_track_in_the_background_has_a_status(client: TestClient) -> None:
-    session = open_video(client)
-    prompt_video(client, session, 0, 12, 12)
+def wait_for_task(client: TestClient, session: str) -> dict[str, Any]:
+    """Track in the background, and return the status at the end."""
     body = {"session_id": session, "model": "masklet-video"}
-    task = client.post("/v1/video/propagate", json=body).json()["data"]["task_id"]
+    status: dict[str, Any] = client.post("/v1/video/propagate", json=body).json()["data"]
     for _ in range(10_000):
-        status = client.get(f"/v1/video/status/{task}").json()["data"]
+        status = client.get(f"/v1/video/status/{status['task_id']}").json()["data"]
         if status["status"] != "processing":
             break
+    return status
+
+
+def test_a_track_in_the_background_has_a_status(client: TestClient) -> None:
+    session = open_video(client)
+    failed = wait_for_task(client, session)
+    assert failed["status"] == "error" and "nothing to track" in failed["message"]
+    prompt_video(client, session, 0, 12, 12)
+    status = wait_for_task(client, session)
+    task = status["task_id"]
     assert status["status"] == "completed" and len(status["results"]) == 5 and status["total_frames"] == 5
     assert client.post(f"/v1/video/cancel/{task}").json()["data"]["status"] == "completed"
     assert client.post(f"/v1/video/cleanup/{session}", params={"model": "masklet-video"}).json()["success"]

@@ -162,7 +162,7 @@ class _Resources:
 
     async def _track(
         self, video: Video, schedule: dict[int, dict[int, Prompt]], start: int, stop: int
-    ) -> AsyncGenerator[TrackedFrame]:
+    ) -> AsyncGenerator[TrackedFrame, None]:
         """Track from the first prompt on, and yield the frames of a range."""
         if max(schedule) >= len(video):
             message = f"there are {len(video)} frames, the prompts name frame {max(schedule)}"

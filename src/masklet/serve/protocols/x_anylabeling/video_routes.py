@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from itertools import count
 from typing import Any
@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from masklet.errors import InputNotFound, MaskletError, PromptError, SettingsError, StateError
+from masklet.errors import InputNotFound, PromptError, SettingsError, StateError
 from masklet.files.json_fields import Fields
+from masklet.http.problems import Problem
 from masklet.predict.point_labels import make_prompt
 from masklet.prompts import Prompt
 from masklet.serve.body import read_json
@@ -125,7 +126,7 @@ class _Resources:
             raise InputNotFound("input-not-found", f"task {task_id} is not known, or another one was started since")
         return session, record
 
-    async def _track(self, session: VideoSession, body: Fields) -> AsyncIterator[Event]:
+    async def _track(self, session: VideoSession, body: Fields) -> AsyncGenerator[Event, None]:
         """Yield the events of a propagation through the frames that a request asks for, both ends included."""
         assert session.video is not None
         first = min(await session.list_prompts(), default=0)
@@ -144,24 +145,31 @@ class _Resources:
         yield {"type": "completed", "results": results}
 
 
-async def _follow(events: AsyncIterator[Event], record: Event) -> None:
+async def _follow(events: AsyncGenerator[Event, None], record: Event) -> None:
     """Note the events of a propagation in the record of its task."""
-    try:
-        async for event in events:
+    async with aclosing(events):
+        async for event in _report_failures(events):
             record.update({name: value for name, value in event.items() if name != "type"})
-            if event["type"] == "completed" and record["status"] == "processing":
+            if event["type"] == "error":
+                record["status"] = "error"
+            elif event["type"] == "completed" and record["status"] == "processing":
                 record["status"] = "completed"
-    except MaskletError as error:
-        record.update(status="error", message=str(error))
 
 
-async def _write(events: AsyncIterator[Event]) -> AsyncIterator[str]:
-    """Write events as lines of `text/event-stream`; an error is the last event."""
+async def _write(events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:
+    """Write events as lines of `text/event-stream`."""
+    async with aclosing(events):
+        async for event in _report_failures(events):
+            yield f"data: {json.dumps(event)}\n\n"
+
+
+async def _report_failures(events: AsyncGenerator[Event, None]) -> AsyncIterator[Event]:
+    """Yield events, and a failure as the last one."""
     try:
         async for event in events:
-            yield f"data: {json.dumps(event)}\n\n"
-    except MaskletError as error:
-        yield f"data: {json.dumps({'type': 'error', 'message': str(error)})}\n\n"
+            yield event
+    except Exception as error:  # noqa: BLE001
+        yield {"type": "error", "message": Problem.of(error).detail}
 
 
 async def _read_body(request: Request, service: Service) -> Fields:
