@@ -72,6 +72,7 @@ def labels_of(path: Path) -> dict[tuple[int, int], str | None]:
     }
 
 
+@pytest.mark.slow
 def test_images_have_classes_in_every_format(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     names = ["png", "overlay", "rle", "npz", *SHARED_FORMATS]
@@ -121,6 +122,7 @@ def test_a_detection_below_the_score_is_no_object(images: Path, tmp_path: Path) 
     assert len(labels_of(tmp_path / "out" / "a.json")) == 2
 
 
+@pytest.mark.slow
 def test_videos_have_classes_in_every_format(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     formats = ",".join([*READABLE, "csv", "overlay"])
@@ -171,7 +173,7 @@ def test_a_track_drops_what_the_detector_misses(
         ([*DETECT, "--point", "3,3"], "leave out"),
     ],
 )
-@pytest.mark.parametrize("command", ["segment", "track"])
+@pytest.mark.parametrize("command", ["segment", pytest.param("track", marks=pytest.mark.slow)])
 def test_bad_options_are_refused(
     command: str, words: list[str], message: str, images: Path, clip: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
@@ -186,6 +188,7 @@ def test_bad_options_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_options_that_need_prompts_are_refused(images: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("segment", images, *DETECT, "--multimask") == 2
     assert run("segment", images, *DETECT, "--references", "x.json") == 2
@@ -225,6 +228,7 @@ def test_python_detects_and_segments(images: Path, tmp_path: Path) -> None:
         masklet.segment_images(model, paths, detector, tmp_path / "out", references=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

@@ -43,6 +43,7 @@ def test_the_example_finds_regions_of_colors() -> None:
         load_detector(COLORS, "cat")
 
 
+@pytest.mark.slow
 def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(masklet, "load", lambda: Segmenter(GrayWorld()))
