@@ -21,7 +21,7 @@ from masklet.compat.sam2.sam2_image_predictor import SAM2ImagePredictor
 from masklet.errors import InputNotFound, MaskletWarning, ResourceError, SettingsError, StateError
 from support.networks import make_model
 
-CONFIG = "sam2.1-micro"
+CONFIG = "lite-micro"
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,14 @@ def predict(model: SAM2Base) -> Any:
 
 def test_a_file_and_a_state_dict_give_the_same_model(file: Path, state_dict: dict[str, Any]) -> None:
     loaded, waiting = build(file), build()
-    with pytest.raises(StateError, match=r"sam2.1-micro has no weights; pass ckpt_path, or call load_state_dict"):
+    with pytest.raises(StateError, match=r"lite-micro has no weights; pass ckpt_path, or call load_state_dict"):
         predict(waiting)
     result = waiting.load_state_dict(state_dict)
     assert (result.missing_keys, result.unexpected_keys) == ([], [])
     assert np.array_equal(predict(loaded), predict(waiting))
 
 
+@pytest.mark.slow
 def test_tensors_of_pytorch_are_a_state_dict_too(state_dict: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     model = build()
@@ -88,7 +89,7 @@ def test_a_state_dict_that_does_not_fit_raises_the_error_of_pytorch(
 
 
 def test_weights_of_another_configuration_are_refused(file: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"the weights are of sam2\.1-micro, but the configuration is sam2-micro"):
+    with pytest.raises(RuntimeError, match=r"the weights are of lite-micro, but the configuration is sam2-micro"):
         build_sam2("sam2-micro", file, "cpu", runtime="onnx")
 
 
@@ -146,6 +147,7 @@ def test_methods_of_modules_are_accepted(file: Path) -> None:
         model(np.zeros(3))
 
 
+@pytest.mark.slow
 def test_the_embedded_model_needs_no_file() -> None:
     pytest.importorskip("torch")
     model = build_sam2("nano", device="cpu", dtype="float64")

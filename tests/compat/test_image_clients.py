@@ -88,6 +88,7 @@ def test_example_of_the_image_predictor(model: Any, image: NDArray[np.uint8], em
     assert np.array_equal(masks.squeeze(1).astype(bool), boxes.binary)
 
 
+@pytest.mark.slow
 def test_example_of_the_image_predictor_with_a_batch(model: Any, image: NDArray[np.uint8]) -> None:
     """The cells with `set_image_batch`."""
     from sam2.sam2_image_predictor import SAM2ImagePredictor
@@ -114,9 +115,9 @@ def test_example_of_the_mask_generator(model: Any, image: NDArray[np.uint8]) -> 
     """Facebookresearch/sam2, notebooks/automatic_mask_generator_example.ipynb."""
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
-    generator = SAM2AutomaticMaskGenerator(model, points_per_side=5, pred_iou_thresh=0.4, stability_score_thresh=0.3)
+    generator = SAM2AutomaticMaskGenerator(model, points_per_side=4, pred_iou_thresh=0.4, stability_score_thresh=0.3)
     masks = generator.generate(image)
-    options = masklet.MaskGeneratorOptions(points_per_side=5, pred_iou_thresh=0.4, stability_score_thresh=0.3)
+    options = masklet.MaskGeneratorOptions(points_per_side=4, pred_iou_thresh=0.4, stability_score_thresh=0.3)
     expected = masklet.load(runtime="onnx", zoom=0).generate_masks(image, options)
     assert len(masks) == len(expected) > 2
     assert masks[0].keys() == {
@@ -144,6 +145,7 @@ def test_handler_of_nuclio_in_cvat(model: Any, image: NDArray[np.uint8]) -> None
     assert not mask[GROUND[1], GROUND[0]]
 
 
+@pytest.mark.slow
 def test_server_samapi(image: NDArray[np.uint8]) -> None:
     """Ksugar/samapi, src/samapi/main.py: its own `load_state_dict`, tuples and None."""
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
@@ -254,6 +256,7 @@ def test_after_an_image_that_is_refused_no_image_is_set(bad: Any, model: Any, im
         predictor.predict(box=BOX)
 
 
+@pytest.mark.slow
 def test_fractions_give_the_masks_of_whole_numbers(model: Any, image: NDArray[np.uint8]) -> None:
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 

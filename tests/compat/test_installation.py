@@ -56,6 +56,7 @@ def run(code: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_modules_of_sam2_are_those_of_the_replacement_without_hydra(tmp_path: Path) -> None:
     (tmp_path / "sam2_of_another_name.py").touch()
     (tmp_path / "sam2").mkdir()
