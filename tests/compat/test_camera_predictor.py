@@ -75,13 +75,13 @@ def test_objects_are_added_and_corrected_during_tracking() -> None:
 
 def test_the_channels_of_opencv_are_put_in_order() -> None:
     predictor = build("torch")
-    answers = []
+    results = []
     for takes_bgr, image in ((False, CLIP[0]), (True, CLIP[0][..., ::-1])):
         predictor.takes_bgr = takes_bgr
         predictor.load_first_frame(image)
-        answers.append(predictor.add_new_points(0, 1, POINT, ONE)[2].numpy())
+        results.append(predictor.add_new_points(0, 1, POINT, ONE)[2].numpy())
     predictor.takes_bgr = False
-    assert np.array_equal(*answers)
+    assert np.array_equal(*results)
 
 
 @pytest.mark.slow

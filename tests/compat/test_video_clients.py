@@ -71,7 +71,7 @@ def collect(frames_of: Iterator[Any]) -> dict[int, dict[Any, NDArray[np.bool_]]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_notebook_for_videos(runtime: str, folder: Path) -> None:
+def test_the_example_for_videos(runtime: str, folder: Path) -> None:
     predictor = build(runtime)
     state = predictor.init_state(video_path=str(folder))
     predictor.reset_state(state)
@@ -126,7 +126,7 @@ def test_the_server_of_the_demo(runtime: str, tmp_path: Path) -> None:
     state = predictor.init_state(str(write_clip(tmp_path / "clip.mp4", COUNT)), offload_video_to_cpu=True)
     size = state["video_height"], state["video_width"]
     assert size == (48, 128) and state["num_frames"] == COUNT
-    answers: list[Any] = []
+    results: list[Any] = []
 
     def click(obj_id: int) -> None:
         with lock:
@@ -139,14 +139,14 @@ def test_the_server_of_the_demo(runtime: str, tmp_path: Path) -> None:
                 clear_old_points=True,
                 normalize_coords=False,
             )
-            answers.append((frame, list(ids), (logits > 0).cpu().numpy()[:, 0]))
+            results.append((frame, list(ids), (logits > 0).cpu().numpy()[:, 0]))
 
     threads = [threading.Thread(target=click, args=(obj_id,)) for obj_id in (1, 2, 3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(answers[-1][1]) == [1, 2, 3] and answers[-1][2].shape == (3, *size)
+    assert sorted(results[-1][1]) == [1, 2, 3] and results[-1][2].shape == (3, *size)
     cleared = predictor.clear_all_prompts_in_frame(inference_state=state, frame_idx=2, obj_id=3)
     assert (cleared[2].numpy()[state["obj_ids"].index(3)] == -1024).all()
     ids, updated = predictor.remove_object(inference_state=state, obj_id=3)
@@ -164,7 +164,8 @@ def test_the_server_of_the_demo(runtime: str, tmp_path: Path) -> None:
     assert state["obj_ids"] == [] and len(state["images"]) == COUNT
 
 
-@pytest.mark.parametrize("runtime", SLOW_RUNTIMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_demo_that_detects_again_at_intervals(runtime: str, folder: Path) -> None:
     predictor = build(runtime)
     state = predictor.init_state(video_path=str(folder), offload_video_to_cpu=True, async_loading_frames=True)
@@ -182,16 +183,16 @@ def test_the_demo_that_detects_again_at_intervals(runtime: str, folder: Path) ->
 
 
 class LazyFrames:
-    """Frames as an annotation backend gives them: normalized when they are asked for."""
+    """Frames as an annotation backend gives them: normalized on request."""
 
     def __init__(self, side: int, wrap: Any) -> None:
-        self.side, self.wrap, self.asked = side, wrap, []
+        self.side, self.wrap, self.indices = side, wrap, []
 
     def __len__(self) -> int:
         return COUNT
 
     def __getitem__(self, index: int) -> Any:
-        self.asked.append(index)
+        self.indices.append(index)
         square = np.asarray(Image.fromarray(CLIP[index]).resize((self.side, self.side))) / 255
         return self.wrap(((square - IMAGE_MEAN) / IMAGE_STD).transpose(2, 0, 1).astype(np.float32))
 
@@ -212,7 +213,7 @@ def test_an_annotation_backend_that_replaces_the_images(runtime: str, folder: Pa
         labels=np.array([1], np.int32),
     )
     segments = collect(predictor.propagate_in_video(inference_state=state, start_frame_idx=1, max_frame_num_to_track=2))
-    assert ids == ["car"] and list(segments) == [1, 2, 3] and frames_of.asked == [1, 2, 3]
+    assert ids == ["car"] and list(segments) == [1, 2, 3] and frames_of.indices == [1, 2, 3]
     outputs = state["output_dict_per_obj"][state["obj_id_to_idx"]["car"]]
     score = outputs["non_cond_frame_outputs"][2]["object_score_logits"]
     assert 0 <= float(score.sigmoid().flatten()[0]) <= 1 and score.shape == (1, 1)

@@ -105,6 +105,7 @@ def test_a_refused_prompt_leaves_no_object_behind() -> None:
     assert state["obj_ids"] == [] and state["point_inputs_per_obj"] == {}
 
 
+@pytest.mark.slow
 def test_memories_around_a_prompt_are_deleted_on_request() -> None:
     overrides = ["++model.image_size=64", "++model.clear_non_cond_mem_around_input=true", "++model.num_maskmem=2"]
     predictor = build_sam2_video_predictor("nano", device="cpu", hydra_overrides_extra=overrides)

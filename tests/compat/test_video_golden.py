@@ -65,7 +65,7 @@ def prompt(predictor: Any, state: Any, recording: Recording) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["sam2-micro_3", "sam2.1-micro_7", "sam2.1-micro_9"])
+@pytest.mark.parametrize("case", ["sam2-micro_3", "sam2.1-micro_7"])
 def test_every_frame_of_a_recorded_session_has_the_same_masks(case: str) -> None:
     predictor, recording = open_case(case)
     state = predictor.init_state(recording.clip)

@@ -16,7 +16,7 @@ from masklet.compat.sam2.build_sam import build_sam2_video_predictor
 from masklet.compat.sam2.utils import misc
 from support.recorded import load_shapes
 
-VARIANTS: dict[str, dict[str, Any]] = {  # see record_video.py
+VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "corrections": {
         "hydra_overrides_extra": ["++model.add_all_frames_to_correct_as_cond=true", "++model.non_overlap_masks=true"]

@@ -79,9 +79,9 @@ def delete_object(state: State, obj_id: Hashable) -> None:
     state["obj_idx_to_id"] = dict(enumerate(ids))
     state["obj_ids"] = ids
     for name in _PER_OBJECT:
-        kept = [state[name][position] for position in remaining]
+        remaining_values = [state[name][position] for position in remaining]
         state[name].clear()
-        state[name].update(enumerate(kept))
+        state[name].update(enumerate(remaining_values))
 
 
 def delete_all_objects(state: State) -> None:

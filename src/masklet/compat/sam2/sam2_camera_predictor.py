@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from masklet.compat.sam2.inference_state import State, delete_all_objects, forget_old_results
-from masklet.compat.sam2.modeling.prompting import Answer, Prompting
+from masklet.compat.sam2.modeling.prompting import FrameResult, Prompting
 
 
 class SAM2CameraPredictor(Prompting):
@@ -72,7 +72,7 @@ class SAM2CameraPredictor(Prompting):
         bbox: Any = None,
         clear_old_points: bool = True,
         normalize_coords: bool = True,
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object with clicks, a box or both.
 
         Args:
@@ -111,11 +111,11 @@ class SAM2CameraPredictor(Prompting):
         labels: Any,
         clear_old_points: bool = True,
         normalize_coords: bool = True,
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object with clicks. See `add_new_prompt`."""
         return self.add_new_prompt(frame_idx, obj_id, points, labels, None, clear_old_points, normalize_coords)
 
-    def add_new_mask(self, frame_idx: int, obj_id: Hashable, mask: Any) -> Answer:
+    def add_new_mask(self, frame_idx: int, obj_id: Hashable, mask: Any) -> FrameResult:
         """Prompt an object with a mask (H, W), which is used as it is. Returns as `add_new_prompt`."""
         return self._prompt_mask(self._get_state(), frame_idx, obj_id, mask)
 
@@ -129,7 +129,7 @@ class SAM2CameraPredictor(Prompting):
         if_new_target: bool = True,
         clear_old_points: bool = True,
         normalize_coords: bool = True,
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object on the last frame.
 
         Args:
@@ -159,7 +159,7 @@ class SAM2CameraPredictor(Prompting):
 
     def add_new_promot_during_track(
         self, point: Any = None, bbox: Any = None, mask: Any = None, if_new_target: bool = True
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object on the last frame. The fork's older name of `add_new_prompt_during_track`."""
         return self.add_new_prompt_during_track(point, bbox, mask=mask, if_new_target=if_new_target)
 

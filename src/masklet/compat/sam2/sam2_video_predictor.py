@@ -17,7 +17,7 @@ from masklet.compat.sam2.inference_state import (
     has_pending_condition,
     list_prompted_frames,
 )
-from masklet.compat.sam2.modeling.prompting import Answer, Prompting
+from masklet.compat.sam2.modeling.prompting import FrameResult, Prompting
 from masklet.compat.sam2.utils.misc import load_video_frames
 
 
@@ -101,7 +101,7 @@ class SAM2VideoPredictor(Prompting):
         clear_old_points: bool = True,
         normalize_coords: bool = True,
         box: Any = None,
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object with clicks, a box or both, on any frame.
 
         The mask so far is refined, whatever `clear_old_points` is.
@@ -135,11 +135,11 @@ class SAM2VideoPredictor(Prompting):
             normalize_coords=normalize_coords,
         )
 
-    def add_new_points(self, *args: Any, **kwargs: Any) -> Answer:
+    def add_new_points(self, *args: Any, **kwargs: Any) -> FrameResult:
         """Prompt an object. An older name of `add_new_points_or_box`."""
         return self.add_new_points_or_box(*args, **kwargs)
 
-    def add_new_mask(self, inference_state: State, frame_idx: int, obj_id: Hashable, mask: Any) -> Answer:
+    def add_new_mask(self, inference_state: State, frame_idx: int, obj_id: Hashable, mask: Any) -> FrameResult:
         """Prompt an object with a mask, which is used as it is.
 
         Args:
@@ -171,7 +171,7 @@ class SAM2VideoPredictor(Prompting):
         start_frame_idx: int | None = None,
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
-    ) -> Iterator[Answer]:
+    ) -> Iterator[FrameResult]:
         """Track all objects through the video.
 
         Every frame is tracked again, except an object's conditioning frames, which keep their masks.
@@ -195,7 +195,7 @@ class SAM2VideoPredictor(Prompting):
 
     def clear_all_prompts_in_frame(
         self, inference_state: State, frame_idx: int, obj_id: Hashable, need_output: bool = True
-    ) -> Answer | None:
+    ) -> FrameResult | None:
         """Delete an object's prompts on a frame. Its result there remains, as that of a tracked frame.
 
         Returns:
@@ -258,7 +258,7 @@ class SAM2VideoPredictor(Prompting):
         """
         return self._append(inference_state, new_frame)
 
-    def infer_single_frame(self, inference_state: State, frame_idx: int) -> Answer:
+    def infer_single_frame(self, inference_state: State, frame_idx: int) -> FrameResult:
         """Track all objects to one frame of a stream, as Grounded-SAM-2's copy of the predictor does.
 
         Returns:
@@ -268,9 +268,9 @@ class SAM2VideoPredictor(Prompting):
             RuntimeError: There is no object, or one without a prompt.
         """
         self._prepare_tracking(inference_state)
-        answer = self._track(inference_state, frame_idx)
+        result = self._track(inference_state, frame_idx)
         forget_old_results(inference_state, frame_idx)
-        return answer
+        return result
 
 
 class SAM2VideoPredictorVOS(SAM2VideoPredictor):

@@ -28,7 +28,7 @@ class StreamFrames(Sequence[Any]):
     def __init__(self, normalization: Normalization, device: Any) -> None:
         self.normalization, self.device = normalization, device
         self._squares: dict[int, NDArray[np.uint8]] = {}
-        self._kept: set[int] = set()
+        self._pinned: set[int] = set()
         self._count = 0
 
     def __len__(self) -> int:
@@ -76,8 +76,8 @@ class StreamFrames(Sequence[Any]):
             )
             raise ImageError("bad-image", message)
         self._squares[self._count] = square
-        self._kept |= {self._count} if keep else set()
+        self._pinned |= {self._count} if keep else set()
         self._count += 1
         oldest = self._count - MAX_STREAM_FRAMES
-        self._squares = {t: one for t, one in self._squares.items() if t >= oldest or t in self._kept}
+        self._squares = {t: one for t, one in self._squares.items() if t >= oldest or t in self._pinned}
         return size

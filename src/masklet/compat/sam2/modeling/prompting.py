@@ -25,7 +25,7 @@ from masklet.compat.sam2.utils.misc import concat_points
 from masklet.compat.sam2.video_frames import Normalization, VideoFrames
 from masklet.images.resize import resize_antialiased
 
-Answer = tuple[int, list[Any], Any]
+FrameResult = tuple[int, list[Any], Any]
 """Number of a frame, ids of all objects, and their logits (N, 1, H, W) on the frame."""
 
 
@@ -74,7 +74,7 @@ class Prompting(VideoSteps):
         *,
         clear_old_points: bool,
         normalize_coords: bool,
-    ) -> Answer:
+    ) -> FrameResult:
         """Prompt an object with clicks, a box or both. See `SAM2VideoPredictor.add_new_points_or_box`."""
         if (points is not None) != (labels is not None):
             raise ValueError("points and labels must be provided together")
@@ -94,7 +94,7 @@ class Prompting(VideoSteps):
         state["mask_inputs_per_obj"][position].pop(frame_idx, None)
         return self._prompt(state, position, frame_idx, point_inputs=inputs)
 
-    def _prompt_mask(self, state: State, frame_idx: int, obj_id: Hashable, mask: Any) -> Answer:
+    def _prompt_mask(self, state: State, frame_idx: int, obj_id: Hashable, mask: Any) -> FrameResult:
         """Prompt an object with a mask. See `SAM2VideoPredictor.add_new_mask`."""
         values = to_numpy(mask)
         assert values.ndim == 2, f"a mask has two axes (H, W), got shape {values.shape}"
@@ -129,14 +129,14 @@ class Prompting(VideoSteps):
             for frame_idx in results[CONDITIONING]:
                 results[NON_CONDITIONING].pop(frame_idx, None)
 
-    def _track(self, state: State, frame_idx: int, *, reverse: bool = False) -> Answer:
+    def _track(self, state: State, frame_idx: int, *, reverse: bool = False) -> FrameResult:
         """Track all objects to a frame, after `_prepare_tracking`."""
         low_res = self._track_frame(state, frame_idx, reverse=reverse)
         return frame_idx, state["obj_ids"], self._get_orig_video_res_output(state, low_res)[1]
 
     def _prompt(
         self, state: State, position: int, frame_idx: int, *, point_inputs: Any = None, mask_inputs: Any = None
-    ) -> Answer:
+    ) -> FrameResult:
         """Predict an object's mask from its prompt on a frame, and return the masks of all objects there."""
         tracked = state["frames_tracked_per_obj"][position].get(frame_idx)
         is_cond = tracked is None or self.add_all_frames_to_correct_as_cond
