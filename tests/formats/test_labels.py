@@ -21,7 +21,7 @@ from masklet.masks.rle_frame import collect_labels, encode_frame
 from masklet.masks.tracked_frame import TrackedFrame
 
 SIZE = (24, 40)
-NAMES = [name for name, form in FORMATS.items() if form.read]
+NAMES = [name for name, form in FORMATS.items() if form.read and name not in ("tiff", "nifti")]  # hold ids only
 ODD = """a: "b" & 'c', [d] <e> #1 犬 👩‍🚀"""
 LABELS = {2: "dog", 7: None, 9: ODD, 11: "dog"}
 CLASSES_OF_MOTS = {2: "car", 7: "pedestrian", 9: "car", 11: "pedestrian"}

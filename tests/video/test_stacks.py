@@ -87,6 +87,16 @@ def test_images_of_8_bits_and_of_colors_are_not_changed(tmp_path: Path) -> None:
     assert all(np.array_equal(gray[index], colors[index][..., [0, 0, 0]]) for index in range(4))
 
 
+def test_slices_without_numbers_are_black(tmp_path: Path) -> None:
+    values = np.full((5, 6, 3), np.nan, np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "empty.nii")
+    assert not open_video(tmp_path / "empty.nii")[1].any()
+    values[..., 2] = np.arange(30).reshape(5, 6)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii")
+    video = open_video(tmp_path / "a.nii")
+    assert not video[0].any() and video[2].max() == 255
+
+
 def test_a_stack_whose_white_is_zero_is_inverted(tmp_path: Path) -> None:
     values = np.random.default_rng(1).integers(0, 256, (4, *SIZE), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
@@ -168,6 +178,7 @@ def test_a_file_of_several_frames_is_a_stack(tmp_path: Path) -> None:
         ({"ImagePositionPatient": [0, 0, 1]}, None),
         ({"PixelData": b"\0\0"}, "slice 0 cannot be read"),
         ({"Rows": 0}, "cannot be read"),
+        ({"NumberOfFrames": 2_000_000_000}, "states 2000000000 frames"),
     ],
 )
 def test_odd_series_are_opened_or_refused_with_a_reason(

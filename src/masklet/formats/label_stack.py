@@ -22,7 +22,7 @@ from masklet.masks.label_map import check_object_ids, make_label_map
 from masklet.masks.rle_frame import RleFrame
 from masklet.masks.tracked_frame import TrackedFrame
 from masklet.video.stacks.open import open_reader, require_library
-from masklet.video.stacks.stack import StackGeometry
+from masklet.video.stacks.stack import StackGeometry, translate_slice_errors
 
 Labels = NDArray[np.uint8] | NDArray[np.uint16]
 _MAX_IMAGEJ_BYTES = 3_900_000_000  # ImageJ's files have offsets of 32 bits
@@ -139,13 +139,15 @@ def read_stack(path: Path) -> Iterator[TrackedFrame]:
     """Read the label maps of a TIFF stack or of a NIfTI file as frames.
 
     Raises:
-        FormatError: A value is not a whole number from 0, or an object id is too large.
+        FormatError: A value is not a whole number from 0.
+        VideoError: The file or a slice cannot be read.
         BackendError: The library that reads it is not installed.
     """
     reader = open_reader(path)
     try:
         for index in range(reader.length):
-            values = reader.read(index)
+            with translate_slice_errors(str(path), index):
+                values = reader.read(index)
             labels = np.asarray(values, np.int64) if values.ndim == 2 else np.full((1, 1), -1)
             if (labels < 0).any() or not np.array_equal(labels, values):
                 message = f"{path}: slice {index} has values that are not object ids, whole numbers from 0"

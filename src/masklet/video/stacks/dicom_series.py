@@ -27,6 +27,7 @@ _TAGS = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]  # fmt: skip
 _MICROMETRES = 1000.0  # in a millimetre, the unit of DICOM
+_MAX_FRAMES = 100_000  # of a file: over an hour of ultrasound
 _IRREGULAR = 0.01  # share by which distances of slices may differ
 
 
@@ -103,7 +104,10 @@ def _list_slices(path: Path) -> Iterator[Slice]:
     header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
     if "Rows" not in header or "Columns" not in header:  # a report or a plan
         return
-    for frame in range(int(header.get("NumberOfFrames") or 1)):
+    count = int(header.get("NumberOfFrames") or 1)
+    if count > _MAX_FRAMES:
+        raise ValueError(f"{path.name} states {count} frames, more than {_MAX_FRAMES}")
+    for frame in range(count):
         one = Slice(path, header, frame, None, None)
         position = one.find("ImagePositionPatient", "PlanePositionSequence")
         orientation = one.find("ImageOrientationPatient", "PlaneOrientationSequence")

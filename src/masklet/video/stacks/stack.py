@@ -25,10 +25,6 @@ from masklet.video.stacks.detection import StackKind
 _PREFETCH_FRAMES = 4
 _SAMPLES = 16  # slices from which the range of values is estimated
 _PERCENTILES = (0.5, 99.5)
-_FAULTS = (
-    *(OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError, RuntimeError),
-    *(NotImplementedError, ImportError, AssertionError, MemoryError),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,16 +144,12 @@ class StackVideo(Closable):
         if not 0 <= index < len(self):
             message = f"{self.name} has no slice {index}; there are {len(self)}, numbered from 0"
             raise PromptError("unknown-frame", message, path=self.name, frame=index)
-        with self._lock, translate_errors(*_FAULTS, into=lambda cause: self._slice_error(index, cause)):
+        with self._lock, translate_slice_errors(self.name, index):
             values = self.reader.read(index)
         if values.shape[:2] != self.size:
             message = f"{self.name}: slice {index} has size {values.shape[:2]}, the first one {self.size}"
             raise VideoError("frames-inconsistent", message, path=self.name, frame=index)
         return values
-
-    def _slice_error(self, index: int, cause: BaseException) -> VideoError:
-        message = f"{self.name}: slice {index} cannot be read: {_describe(cause)}"
-        return VideoError("frame-corrupt", message, path=self.name, frame=index)
 
     def _estimate_range(self) -> Range | None:
         """Estimate the range from some slices; None if they are uint8 already."""
@@ -168,20 +160,31 @@ class StackVideo(Closable):
         if any(values.dtype.kind not in "buif" for values in slices):
             kinds = ", ".join(sorted({str(values.dtype) for values in slices}))
             raise ImageError("bad-image", f"{self.name} holds {kinds} numbers, which are not gray levels")
-        limits = np.array(
-            [np.percentile(values[np.isfinite(values)], _PERCENTILES) for values in slices if values.size]
-        )
+        finite = [values[np.isfinite(values)] for values in slices]
+        limits = np.array([np.percentile(values, _PERCENTILES) for values in finite if values.size] or [(0, 1)])
         low, high = float(limits[:, 0].min()), float(limits[:, 1].max())
         return (low, high) if low < high else (low, low + 1)
 
 
 def translate_stack_errors(path: Path, kind: str) -> AbstractContextManager[None]:
     """Translate the exceptions of opening a stack into `VideoError` (`unsupported-format`)."""
+    return _translate_exceptions("unsupported-format", f"{path} cannot be read as {kind}", path=str(path))
 
-    def to_error(cause: BaseException) -> VideoError:
-        return VideoError("unsupported-format", f"{path} cannot be read as {kind}: {_describe(cause)}", path=str(path))
 
-    return translate_errors(*_FAULTS, into=to_error)
+def translate_slice_errors(name: str, index: int) -> AbstractContextManager[None]:
+    """Translate the exceptions of reading a slice into `VideoError` (`frame-corrupt`)."""
+    return _translate_exceptions("frame-corrupt", f"{name}: slice {index} cannot be read", path=name, frame=index)
+
+
+def _translate_exceptions(code: str, message: str, **context: Any) -> AbstractContextManager[None]:
+    """Translate every exception but warnings, since each library has classes of its own."""
+
+    def to_error(cause: Exception) -> Exception:
+        if isinstance(cause, Warning):
+            return cause
+        return VideoError(code, f"{message}: {_describe(cause)}", **context)
+
+    return translate_errors(Exception, into=to_error)
 
 
 def translate_missing_library(library: str, purpose: str) -> AbstractContextManager[None]:
