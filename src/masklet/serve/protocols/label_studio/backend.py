@@ -18,7 +18,7 @@ from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.serve.protocols.label_studio.access import LabelStudioAccess
 from masklet.serve.protocols.label_studio.events import VideoEvents
 from masklet.serve.protocols.label_studio.label_config import IMAGE, VIDEO, LabelConfig, Media, Tool, parse_label_config
-from masklet.serve.protocols.label_studio.prompts import DrawnPrompts, read_items
+from masklet.serve.protocols.label_studio.prompts import read_items
 from masklet.serve.protocols.label_studio.rectangle_tracks import extend_tracks, read_tracks
 from masklet.serve.protocols.label_studio.regions import choose_label, make_regions
 from masklet.serve.protocols.label_studio.task_media import TaskMedia
@@ -113,7 +113,7 @@ class Backend:
         image = await self._media.read_image(task, media)
         drawn, tool = read_items(items, image.size), config.find_output(media)
         label = choose_label(tool, drawn.label)
-        masks = await self._service.predict(image, _keep_prompts(drawn))
+        masks = await self._service.predict(image, drawn.by_object)
         regions = await self._service.run_in_thread(_make_all_regions, tool, masks, label)
         return self._make_prediction(regions, float(masks.scores.mean()))
 
@@ -171,10 +171,6 @@ def _find_media(config: LabelConfig, tag: str, name: str | None = None) -> Media
         which = tag if name is None else f"{tag} {name[:60]!r}"
         raise FormatError("annotation-broken", f"the label configuration has no {which}")
     return media
-
-
-def _keep_prompts(drawn: DrawnPrompts) -> dict[int, Any]:
-    return dict(drawn.by_object)
 
 
 def _make_all_regions(tool: Tool, masks: Masks, label: str | None) -> list[dict[str, Any]]:

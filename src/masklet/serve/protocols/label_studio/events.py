@@ -60,7 +60,7 @@ class VideoEvents:
     def __init__(self, service: Service, media: TaskMedia) -> None:
         self._service, self._media = service, media
         self._runs = TrackRuns(service)
-        self._preparing: set[asyncio.Task[None]] = set()
+        self._preparing: dict[str, asyncio.Task[None]] = {}  # by the id of the task
         self._handlers: dict[str, Callable[[EventRequest], Awaitable[tuple[str, Any]]]] = {
             "capabilities": self._list_capabilities,
             "prewarm": self._prewarm,
@@ -193,9 +193,10 @@ class VideoEvents:
         return image is not None and embeddings is not None and embeddings.is_ready(image)
 
     def _prepare_later(self, request: EventRequest, frames: list[int]) -> None:
-        """Encode frames in the background. A newer request takes the place of an older one."""
-        for task in self._preparing:
-            task.cancel()
+        """Encode frames in the background. A newer request of a task takes the place of an older one."""
+        key = str(request.task.get("id"))
+        if key in self._preparing:
+            self._preparing.pop(key).cancel()
 
         async def prepare() -> None:
             async with self._media.open_video(request.task, request.target.media) as video:
@@ -203,8 +204,12 @@ class VideoEvents:
                     await self._service.embed(await self._media.read_frame(video, index))
 
         task = asyncio.get_running_loop().create_task(_ignore_errors(prepare()))
-        self._preparing.add(task)
-        task.add_done_callback(self._preparing.discard)
+        self._preparing[key] = task
+        task.add_done_callback(lambda ended: self._forget_preparation(key, ended))
+
+    def _forget_preparation(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._preparing.get(key) is task:
+            del self._preparing[key]
 
 
 def _find_target(config: LabelConfig) -> Target:
