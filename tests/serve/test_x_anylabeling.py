@@ -215,6 +215,8 @@ def test_errors_of_videos(client: TestClient) -> None:
     assert "nothing to track" in event["message"]
     assert "fractions" in prompt_video(client, session, 0, 400, 12)["error"]["message"]
     assert "no frame 9" in prompt_video(client, session, 9, 12, 12)["error"]["message"]
+    body = {"session_id": session, "model": "masklet-video", "points": [[]], "point_labels": [1]}
+    assert "fractions" in client.post("/v1/video/prompt", json=body).json()["error"]["message"]
     body = {"session_id": session, "model": "masklet-video", "frame_index": 0, "text_prompt": "cup"}
     assert "no text" in client.post("/v1/video/prompt", json=body).json()["error"]["message"]
     assert prompt_video(client, "unknown", 0, 1, 1)["error"]["code"] == "SESSION_NOT_FOUND"

@@ -121,7 +121,7 @@ def unpack_nifti(source: BinaryIO, path: Path, max_bytes: int) -> None:
                         "too-many-pixels", f"the volume has more than {max_bytes} bytes; send a smaller one"
                     )
                 target.write(part)
-        if find_stack(path) != "nifti":
+        if not written or find_stack(path) != "nifti":
             raise VideoError("unsupported-format", "the file must be NIfTI, .nii or .nii.gz; convert it first")
     except BaseException:
         path.unlink(missing_ok=True)

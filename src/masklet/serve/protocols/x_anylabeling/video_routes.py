@@ -193,6 +193,8 @@ def _read_prompt(body: Fields, session: VideoSession) -> Prompt:
         [Fields({"points": value}, "the request", ("points", number)).number("points") for value in point]
         for number, point in enumerate(body.arrays("points"))
     ]
-    if any(not 0 <= value <= 1 for point in points for value in point):
-        raise PromptError("bad-prompt", "points of a video must be fractions of its width and height, from 0 to 1")
+    if any(len(point) != 2 or not all(0 <= value <= 1 for value in point) for point in points):
+        raise PromptError(
+            "bad-prompt", "points of a video must be [x, y], fractions of its width and height from 0 to 1"
+        )
     return make_prompt([[x * width, y * height] for x, y in points], body.array("point_labels"))
