@@ -49,7 +49,7 @@ def start(make_napari_viewer: Any, qtbot: Any) -> Start:
         widget = SegmentWidget(viewer, Segmenter(GrayWorld()))
         viewer.window.add_dock_widget(widget, name="Segment and track")
         widget.start.changed.emit(True)
-        widget.wait = lambda: qtbot.waitUntil(lambda: not widget.is_running, timeout=20_000)
+        widget.wait = lambda: qtbot.waitUntil(lambda: not widget.is_running, timeout=60_000)
         return widget
 
     return make
@@ -214,22 +214,37 @@ def test_a_correction_is_tracked_again(start: Start) -> None:
     assert target.session.model.backend is model  # the session goes on
 
 
-def test_tracking_can_be_cancelled(start: Start, monkeypatch: pytest.MonkeyPatch, qtbot: Any) -> None:
-    widget, reached, go_on = start(STACK), threading.Event(), threading.Event()
-    attend = GrayWorld.attend
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch, qtbot: Any) -> Iterator[Any]:
+    """`pause(method)` lets a method of the backend wait for `pause.go_on()`, and returns what waits for its call."""
+    events = threading.Event(), threading.Event()
 
-    def wait(self: GrayWorld, *args: Any) -> Any:
-        reached.set()
-        assert go_on.wait(20)
-        return attend(self, *args)
+    def start_pausing(method: str) -> Callable[[], None]:
+        reached, go_on = events
+        original = getattr(GrayWorld, method)
 
+        def wait(self: GrayWorld, *args: Any) -> Any:
+            reached.set()
+            assert go_on.wait(60)
+            return original(self, *args)
+
+        monkeypatch.setattr(GrayWorld, method, wait)
+        return lambda: qtbot.waitUntil(reached.is_set, timeout=60_000)
+
+    start_pausing.go_on = events[1].set  # type: ignore[attr-defined]
+    yield start_pausing
+    events[1].set()
+
+
+def test_tracking_can_be_cancelled(start: Start, pause: Any) -> None:
+    widget = start(STACK)
     widget.target.points.add([0, 10, 8])
     widget.wait()
-    monkeypatch.setattr(GrayWorld, "attend", wait)
+    wait_for_call = pause("attend")
     press(widget.track)
-    qtbot.waitUntil(reached.is_set, timeout=20_000)
+    wait_for_call()
     press(widget.cancel)
-    go_on.set()
+    pause.go_on()
     widget.wait()
     assert widget.status.value == "cancelled"
     tracked = [bool(frame.any()) for frame in widget.target.labels.data]
@@ -239,13 +254,16 @@ def test_tracking_can_be_cancelled(start: Start, monkeypatch: pytest.MonkeyPatch
     assert all(frame.any() for frame in widget.target.labels.data)
 
 
-def test_the_dock_widget_may_be_closed_while_the_model_runs(start: Start, qtbot: Any) -> None:
-    widget = start(STACK)
+def test_the_dock_widget_may_be_closed_while_the_model_runs(start: Start, pause: Any, qtbot: Any) -> None:
+    widget, wait_for_call = start(STACK), pause("encode")
     widget.target.points.add([0, 10, 8])
+    wait_for_call()
     worker, viewer = widget._worker, widget._viewer
     viewer.window.remove_dock_widget("all")
     widget.native.deleteLater()
-    qtbot.waitUntil(lambda: widget._is_closed and not worker.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: widget._is_closed, timeout=60_000)
+    pause.go_on()
+    qtbot.waitUntil(lambda: widget._worker is None and not worker.is_running, timeout=60_000)
     assert not viewer.layers["masks of cells"].data.any()
 
 
