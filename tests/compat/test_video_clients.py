@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from compat import image_program
+from masklet.checkpoints import key_names
 from masklet.compat.sam2 import build_sam
 from masklet.compat.sam2.array import Array
 from masklet.compat.sam2.build_sam import build_sam2_video_predictor, build_sam2_video_predictor_npz
@@ -22,6 +23,7 @@ from masklet.compat.sam2.sam2_video_predictor import SAM2VideoPredictor, SAM2Vid
 from masklet.compat.sam2.utils.misc import fill_holes_in_mask_scores
 from parity.inputs import frames
 from support.clips import write_clip
+from support.networks import make_model
 from support.recorded import load_shapes
 
 SIZE, COUNT = (60, 100), 6
@@ -319,3 +321,30 @@ def test_without_pytorch_results_are_arrays(monkeypatch: pytest.MonkeyPatch, fol
 def test_the_optimized_predictor_is_selected() -> None:
     predictor = build_sam2_video_predictor("nano", device="cpu", vos_optimized=True)
     assert type(predictor) is SAM2VideoPredictorVOS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(("name", "side"), [("edgetam-micro", 256), ("efficienttam-micro-1", 64)])
+def test_edgetam_and_efficienttam_are_tracked(runtime: str, name: str, side: int) -> None:
+    pytest.importorskip("torch")
+    overrides = [f"++model.image_size={side}"]
+    predictor = build_sam2_video_predictor(name, device="cpu", hydra_overrides_extra=overrides, runtime=runtime)
+    predictor.load_state_dict(key_names.to_released(make_model(name, side, calm=True).tensors))
+    state = predictor.init_state(CLIP[:3])
+    predictor.add_new_points_or_box(state, 0, 1, points=[[30, 20]], labels=[1])
+    predictor.add_new_mask(state, 1, 2, np.ones(SIZE, bool))
+    assert set(collect(predictor.propagate_in_video(state))[2]) == {1, 2}
+    output = state["output_dict_per_obj"][0]["non_cond_frame_outputs"][2]
+    assert output["maskmem_pos_enc"][0].shape == output["maskmem_features"].shape
+
+
+@pytest.mark.slow
+def test_programs_may_use_autocast_and_inference_mode() -> None:
+    torch = pytest.importorskip("torch")
+    predictor = build("torch")
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        state = predictor.init_state(CLIP)
+        predictor.add_new_points_or_box(state, 0, 1, points=torch.tensor([[30, 20]]), labels=torch.tensor([1]))
+        logits = [one for _, _, one in predictor.propagate_in_video(state)]
+    assert len(logits) == COUNT and {one.dtype for one in logits} == {torch.float32}
