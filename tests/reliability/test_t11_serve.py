@@ -103,18 +103,22 @@ class StalledReader:
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        long_id = "1" * 4000  # the reply repeats it
         while not self._is_stopped.is_set():
             # it stops reading when a message waits
             with suppress(ConnectionClosed, OSError), self._client.connect(max_queue=1, close_timeout=0) as connection:
-                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-                connection.socket.settimeout(0.5)
-                with suppress(TimeoutError):  # the server stops reading requests
-                    for _ in range(self._requests):
-                        connection.send(f'{{"id": {long_id}, "op": "unknown"}}')
+                sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
+                sender.start()
+                sender.join(1.0)  # by then the server reads no further requests
                 self._is_stalled.set()
                 self._is_stopped.wait()
                 connection.socket.shutdown(socket.SHUT_RDWR)
+                sender.join(10)
+
+    def _send(self, connection: ClientConnection) -> None:
+        request = f'{{"id": {"1" * 4000}, "op": "unknown"}}'  # the reply repeats the id
+        with suppress(ConnectionClosed, OSError):
+            for _ in range(self._requests):
+                connection.send(request)
 
 
 def soak(
