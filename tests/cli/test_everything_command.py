@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from masklet.cli import track_run
 from masklet.cli.main import main
-from masklet.formats import FORMATS, read_masks
+from masklet.formats import read_masks
 from masklet.jobs import resume
 from masklet.masks import rle
 from masklet.masks.mask_reader import read_mask
@@ -22,6 +22,7 @@ from masklet.predict.generated_masks import GeneratedMasks
 from masklet.predict.mask_generator import MaskGeneratorOptions
 from masklet.segmenter import Segmenter
 from support.gray_world import Box, draw_boxes
+from support.video_formats import VIDEO_FORMATS
 
 OBJECTS: dict[int, Box] = {50: (2, 2, 12, 12), 80: (20, 5, 50, 35), 90: (30, 10, 40, 20)}
 GRID = ["--points-per-side", "10"]
@@ -226,10 +227,10 @@ VIDEO = [*GRID, "--look-every", "4", "--patience", "3"]
 
 @pytest.mark.usefixtures("gray_world")
 def test_a_video_is_written_in_every_format(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(clip, *VIDEO, "--format", ",".join(FORMATS), "--out", tmp_path / "out", "--json") == 0
+    assert run(clip, *VIDEO, "--format", ",".join(VIDEO_FORMATS), "--out", tmp_path / "out", "--json") == 0
     record = read_json(capsys)
     assert [(one["id"], one["first_frame"], one["last_frame"]) for one in record["objects"]] == [(1, 0, 19), (2, 8, 9)]
-    for name, form in FORMATS.items():
+    for name, form in VIDEO_FORMATS.items():
         assert Path(record["files"][name]).exists()
         if form.read:
             frames = {frame.index: frame.masks for frame in read_masks(record["files"][name])}

@@ -23,6 +23,7 @@ from masklet.segmenter import Segmenter, load
 from support.clips import set_display_matrix, write_clip
 from support.fake_backend import FakeBackend
 from support.track_runs import COUNT, read_outputs, track, write_frames
+from support.video_formats import VIDEO_FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,12 @@ def test_a_clip_is_tracked_and_every_format_reads_back(
 ) -> None:
     clip, out = write_clip(tmp_path / "clip.mp4", 5), tmp_path / "out"
     words = ["--box", "20,5,100,40", "--point", "10,40#4", "--model", model, "--size", "64", "--json"]
-    forms = {name: form for name, form in FORMATS.items() if name != "dicom_seg"}  # needs a DICOM series
-    assert track(clip, *words, "--out", out, "--format", ",".join(forms)) == 0
+    assert track(clip, *words, "--out", out, "--format", ",".join(VIDEO_FORMATS)) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["frames"] == 5 and [one["id"] for one in record["objects"]] == [1, 4]
     prompts = {1: box(20, 5, 100, 40), 4: click(10, 40)}
     wanted = {frame.index: frame.masks for frame in load(model, input_size=64).track(clip, prompts)}
-    for name, form in forms.items():
+    for name, form in VIDEO_FORMATS.items():
         assert Path(record["files"][name]).exists()
         if form.read and name != "mots":  # in MOTS, masks must not overlap
             found = {frame.index: frame.masks for frame in read_masks(record["files"][name])}
