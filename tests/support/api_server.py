@@ -244,7 +244,7 @@ def _leak(fault: str) -> None:
 
         async def send_and_wait(self: ApiSocket, record: Any) -> None:
             if self._sending.locked() and len(self._running) > 32:
-                time.sleep(0.5)  # the loop of all clients
+                time.sleep(0.2)  # the loop of all clients
             await send(self, record)
 
         ApiSocket._send = send_and_wait  # type: ignore[method-assign]
