@@ -596,7 +596,7 @@ def test_a_hung_decoder_is_killed(clip: Any, open_clip: Any) -> None:
     os.kill(process.pid, signal.SIGSTOP)
     start = time.monotonic()
     assert get_error_code(lambda: video[20]) == "decoder-timeout"
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
     assert process.poll() == -signal.SIGKILL
 
 
@@ -645,7 +645,22 @@ def test_a_decoder_that_hangs_while_opening_is_killed(clip: Any, monkeypatch: py
     monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", "import time; time.sleep(60)")
     start = time.monotonic()
     assert get_error_code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=0.5))) == "decoder-timeout"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the states of processes in /proc")
+def test_a_decoder_that_waits_for_a_processor_has_more_time(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", "import time; time.sleep(60)")
+    uses = [(False, 7.0), (True, 7.0), (True, 7.04), (True, 7.06), (False, 7.0)]  # at the start, and at each timeout
+    answers = iter(uses)
+    monkeypatch.setattr("masklet.video.child_process._read_cpu_use", lambda pid: next(answers))
+    assert get_error_code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=0.06))) == "decoder-timeout"
+    assert list(answers) == [(False, 7.0)]  # the fourth one had used its time
+
+
+def test_a_decoder_in_an_endless_loop_is_killed(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", "while True: pass")
+    assert get_error_code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=0.3))) == "decoder-timeout"
 
 
 def test_signs_of_life_keep_a_slow_decoder_alive(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
