@@ -227,10 +227,11 @@ def test_one_loop_drives_the_tracker() -> None:
         for path in MODULES.values()
         if re.search(r"^(?!\s*>>>).*tracker\.step\(", path.read_text(), flags=re.MULTILINE)
     }
-    # propagate() calls it in a function of its own, once per frame; others are hooks that correct a frame, or are called
-    # by programs that pass their frames one by one
-    hooks, one_by_one = {"tracking/auto_tracker.py", "evaluate/interactive.py"}, {"serve/sessions.py"}
-    assert set(calling) - {"integrations/cvat/shape_track.py"} == {"tracking/propagate.py", *hooks, *one_by_one}
+    # propagate() calls it in a function of its own, once per frame. Others are hooks that correct a frame, or are
+    # called by programs that pass their frames one by one.
+    hooks = {"tracking/auto_tracker.py", "evaluate/interactive.py"}
+    one_by_one = {"serve/sessions.py", "integrations/cvat/shape_track.py"}
+    assert set(calling) == {"tracking/propagate.py", *hooks, *one_by_one}
     for tree in calling.values():
         loops = (node for node in ast.walk(tree) if isinstance(node, ast.For | ast.While | ast.GeneratorExp))
         assert not any("tracker.step(" in ast.unparse(loop) for loop in loops)

@@ -652,10 +652,10 @@ def test_a_decoder_that_hangs_while_opening_is_killed(clip: Any, monkeypatch: py
 def test_a_decoder_that_waits_for_a_processor_has_more_time(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("masklet.video.decoder_client._CHILD_PROGRAM", "import time; time.sleep(60)")
     uses = [(False, 7.0), (True, 7.0), (True, 7.04), (True, 7.06), (False, 7.0)]  # at the start, and at each timeout
-    answers = iter(uses)
-    monkeypatch.setattr("masklet.video.child_process._read_cpu_use", lambda pid: next(answers))
+    left = iter(uses)
+    monkeypatch.setattr("masklet.video.child_process._read_cpu_use", lambda pid: next(left))
     assert get_error_code(lambda: open_video(clip("h264.mp4"), VideoOptions(open_timeout_s=0.06))) == "decoder-timeout"
-    assert list(answers) == [(False, 7.0)]  # the fourth one had used its time
+    assert list(left) == [(False, 7.0)]  # the fourth one had used its time
 
 
 def test_a_decoder_in_an_endless_loop_is_killed(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
