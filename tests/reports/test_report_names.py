@@ -26,6 +26,7 @@ from masklet.project.project import Project
 from masklet.studio.exports import stream_zip
 from support.gray_world import draw_boxes
 from support.studio_session import Session, SlowBackend, write_media
+from support.video_formats import VIDEO_FORMATS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 
@@ -63,7 +64,7 @@ def check_names(out: Path, name: str) -> None:
 def test_6_frames_are_tracked_and_written_in_all_formats(
     words: tuple[str, ...], folder: Path, run: Callable[..., int], tmp_path: Path
 ) -> None:
-    formats = ",".join(FORMATS) if not words else ",".join(name for name, form in FORMATS.items() if form.images)
+    formats = ",".join(VIDEO_FORMATS) if not words else ",".join(name for name, form in FORMATS.items() if form.images)
     job = ("track", folder, "--point", "8,10", "--format", formats, *words, "--out", "out")
     assert run(*job) == 0 and run(*job, "--resume") == 0
     for name in formats.split(","):
@@ -77,10 +78,10 @@ def test_6_frames_are_tracked_and_written_in_all_formats(
 def test_6_a_video_is_tracked_and_resumed(folder: Path, run: Callable[..., int], tmp_path: Path) -> None:
     video = tmp_path / f"{ODD}.mp4"
     shutil.copy(Path(__file__).parents[2] / "examples" / "car.mp4", video)
-    job = ("track", video, "--point", "80,80", "--stop", "2", "--format", ",".join(FORMATS), "--frames", "jpg")
+    job = ("track", video, "--point", "80,80", "--stop", "2", "--format", ",".join(VIDEO_FORMATS), "--frames", "jpg")
     assert run(*job) == 0 and run(*job, "--resume") == 0
     out = tmp_path / f"{ODD}_masks"
-    assert all(form.path_in(out).exists() for form in FORMATS.values())
+    assert all(form.path_in(out).exists() for form in VIDEO_FORMATS.values())
     task = ElementTree.parse(out / "cvat.xml").find("meta/task/name")
     assert task is not None and task.text == "a\ufffd"
 
@@ -164,7 +165,7 @@ def test_6_a_project_exports_names_in_valid_unicode(folder: Path, run: Callable[
         assert [entry["path"] for key, entry in session.run("hello")["entries"].items() if key.startswith("media/")]
     finally:
         session.close()
-    assert run("export", "project", place / "project", "--format", ",".join(FORMATS), "--out", "out") == 0
+    assert run("export", "project", place / "project", "--format", ",".join(VIDEO_FORMATS), "--out", "out") == 0
     names = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")]
     "".join(names).encode()
     assert {f"images/labelme/a\ufffd{end}" for end in (".png", "_2.png", ".json", "_2.json")} <= {*names}

@@ -41,7 +41,7 @@ def decode_runs(runs: Sequence[int], size: tuple[int, int]) -> Mask:
     if not is_whole or not 0 < height * width <= MAX_PIXELS or not ((lengths >= 0) & (lengths <= height * width)).all():
         raise FormatError("bad-rle", f"run lengths must be whole numbers that fill {width} × {height} pixels")
     if lengths.sum() != height * width:
-        raise FormatError("bad-rle", f"run lengths add up to {lengths.sum()}, not to {width} × {height} pixels")
+        raise FormatError("bad-rle", f"a sum of run lengths of {lengths.sum()} does not fit {width} × {height} pixels")
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
 
 
