@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--slow"):
         return
     for item in items:
-        if "slow" in item.keywords:
+        if item.get_closest_marker("slow"):  # the keywords also have the names of folders
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 
