@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection
 
 from masklet.errors import EXIT_STATUS
 from masklet.studio.studio import Studio
+from support.measured_process import report
 from support.studio import Visitor, serve
 from support.studio_requests import (
     COMMANDS,
@@ -40,7 +41,7 @@ from support.studio_requests import (
     list_documented_resources,
     list_hostile_requests,
 )
-from support.studio_server import ServerProcess, report
+from support.studio_server import ServerProcess
 from support.studio_session import open_session
 
 SEED = 6

@@ -22,8 +22,8 @@ from masklet.errors import EXIT_STATUS
 from support.api_requests import JSON_OPERATIONS, OTHER_OPERATIONS, SOCKET_OPERATIONS, draw, fill, list_broken
 from support.api_server import TOKEN, ApiProcess, encode_png
 from support.gray_world import draw_boxes
+from support.measured_process import report
 from support.studio_requests import damage_request, list_hostile_requests
-from support.studio_server import report
 
 FRAMES = [encode_png(draw_boxes({100: (5 + step, 5, 20 + step, 20)})) for step in range(4)]
 GUIDE = (Path(__file__).resolve().parents[2] / "docs/serving.md").read_text()

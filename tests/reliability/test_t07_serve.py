@@ -32,8 +32,8 @@ from test_t07_websocket import (
 
 from support.api_requests import SOCKET_OPERATIONS, fill
 from support.api_server import TOKEN, ApiProcess, encode_png
+from support.measured_process import report
 from support.studio_requests import draw_arguments
-from support.studio_server import report
 
 EXTRA = f"Authorization: Bearer {TOKEN}\r\n"
 

@@ -23,9 +23,10 @@ import pytest
 from websockets.frames import Close
 
 from masklet.studio.messages import pack
+from support.measured_process import report
 from support.studio import Visitor, serve
 from support.studio_requests import COMMANDS, draw_arguments
-from support.studio_server import ServerProcess, report
+from support.studio_server import ServerProcess
 
 SEED = 7
 THREADS = 4

@@ -22,8 +22,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from support.measured_process import Usage, report
 from support.studio_requests import COMMANDS
-from support.studio_server import ServerProcess, Usage, report
+from support.studio_server import ServerProcess
 from support.studio_session import VIDEO
 
 SEED = 11

@@ -23,7 +23,7 @@ from test_t13_web_attacks import (
 
 from masklet.serve.protocols import PROTOCOLS, load_protocol
 from support.api_server import TOKEN, ApiProcess, encode_png
-from support.studio_server import report
+from support.measured_process import report
 
 PREFIXES = tuple(load_protocol(name).PREFIX for name in PROTOCOLS)
 PATHS = ("/v1/model", "/v1/predict", "/v1/videos/x", "/v1/ws", "/openapi.json", "/metrics", "/none", *PREFIXES)

@@ -22,9 +22,10 @@ from masklet.project.entries import ObjectClass, ProjectObject, class_key, objec
 from masklet.project.media import add_media
 from masklet.project.project import Project
 from support.browser import launch_chromium
+from support.measured_process import report
 from support.studio import ask
 from support.studio_browser import StudioPage, expect, open_window
-from support.studio_server import ServerProcess, report
+from support.studio_server import ServerProcess
 from support.studio_session import write_media
 
 SEED = 13

@@ -10,17 +10,14 @@ import io
 import json
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
@@ -33,10 +30,9 @@ from masklet.serve.protocols import PROTOCOLS
 from masklet.serve.server import ApiServer
 from masklet.serve.sources import Sources
 from support.gray_world import GrayWorld, draw_boxes
+from support.measured_process import MeasuredProcess, note_connections
 from support.studio import Response
-from support.studio_server import Usage
 
-TIMEOUT_S = 120.0
 TOKEN = "0123456789abcdef-token"
 BOX, OTHER_BOX = (10, 8, 30, 20), (35, 5, 50, 35)  # left, top, right, bottom
 IMAGE = draw_boxes({100: BOX, 200: OTHER_BOX})
@@ -125,7 +121,7 @@ def serve_api(
         server.close()
 
 
-class ApiProcess:
+class ApiProcess(MeasuredProcess):
     """The server in a process.
 
     Args:
@@ -139,75 +135,20 @@ class ApiProcess:
 
     def __init__(self, folder: Path, fault: str = "") -> None:
         assert fault in _FAULTS
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir()
         (folder / "root").mkdir(exist_ok=True)
-        self._errors = (folder / "errors.txt").open("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.api_server", str(folder), fault],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            cwd=Path(__file__).resolve().parents[1],
-            env={**os.environ, "TMPDIR": str(self._temporary), "OMP_NUM_THREADS": "1"},
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        assert line, self.read_errors()
-        self.port: int = json.loads(line)["port"]
-        self._measured = psutil.Process(self._process.pid)
+        super().__init__("support.api_server", folder, fault)
+        self.port: int = self.record["port"]
         self.client = ApiClient(self.port)
-
-    def measure(self) -> Usage:
-        """Return what the process uses now."""
-        with self._measured.oneshot():
-            times = self._measured.cpu_times()
-            return Usage(
-                self._measured.memory_info().rss / 2**20,
-                self._measured.num_fds(),
-                self._measured.num_threads(),
-                sum(path.is_file() for path in self._temporary.rglob("*")),
-                len(self._measured.children(recursive=True)),
-                times.user + times.system,
-            )
-
-    def read_errors(self) -> str:
-        """Return what the process wrote to stderr: bugs, warnings, and connections to other machines."""
-        self._errors.flush()
-        return Path(self._errors.name).read_text()
-
-    def close(self) -> int:
-        """End the process as Ctrl-C does, and return its status."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        try:
-            return self._process.wait(TIMEOUT_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._errors.close()
-
-    def __enter__(self) -> ApiProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process.returncode is None:
-            self.close()
 
 
 def _serve(folder: Path, fault: str) -> None:
     import warnings
 
     from masklet.errors import MaskletWarning
-    from support.studio_server import _note_connections
 
     logging.basicConfig(level=logging.WARNING)
     warnings.simplefilter("ignore", MaskletWarning)
-    sys.addaudithook(_note_connections)
+    sys.addaudithook(note_connections)
     _leak(fault)
     limits = Limits(body_bytes=4 << 20, upload_bytes=16 << 20, pixels=1 << 20, image_bytes=1 << 20, waiting=32)
     server = ApiServer(

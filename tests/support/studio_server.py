@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any, NamedTuple
-
-import psutil
+from types import SimpleNamespace
+from typing import Any
 
 from masklet.http.security import Access
 from masklet.project.project import Project
@@ -35,33 +32,15 @@ from masklet.video.cameras import Camera, CameraOptions
 from support.cameras import FakeCamera
 from support.gray_detector import make_gray_detector
 from support.gray_world import GrayWorld, draw_boxes
+from support.measured_process import MeasuredProcess, note_connections
 from support.studio import Visitor, enter
 from support.studio_session import SlowBackend, make_boxes, write_media
 
-TIMEOUT_S = 120.0
 FAULTS = ("memory", "descriptors", "threads", "files", "waits")
 """What a bad server leaks for each client; the last one waits for slow clients."""
 
-_log = logging.getLogger("masklet.reliability")
 
-
-def report(row: str, **figures: object) -> None:
-    """Log the figures of a row of the test plan; `-o log_cli=true -o log_cli_level=INFO` shows them."""
-    _log.info("%s: %s", row, ", ".join(f"{name} {value}" for name, value in figures.items()))
-
-
-class Usage(NamedTuple):
-    """What a process uses: memory in MiB, descriptors, threads, temporary files, child processes, seconds of CPU."""
-
-    memory_mib: float
-    descriptors: int
-    threads: int
-    files: int
-    children: int
-    cpu_s: float
-
-
-class ServerProcess:
+class ServerProcess(MeasuredProcess):
     """The process.
 
     Args:
@@ -79,65 +58,11 @@ class ServerProcess:
     def __init__(self, folder: Path, fault: str = "", *, prepare: bool = True) -> None:
         if prepare:
             write_media(folder)
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir()
-        self._errors = (folder / "errors.txt").open("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.studio_server", str(folder), fault],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            cwd=Path(__file__).resolve().parents[1],
-            env={**os.environ, "TMPDIR": str(self._temporary), "OMP_NUM_THREADS": "1"},
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        assert line, self.read_errors()
-        record = json.loads(line)
-        self.port: int = record["port"]
-        self.entry = SimpleNamespace(path=Path(record["entry"]))
-        self._measured = psutil.Process(self._process.pid)
+        super().__init__("support.studio_server", folder, fault)
+        self.port: int = self.record["port"]
+        self.entry = SimpleNamespace(path=Path(self.record["entry"]))
         self.cookie = enter(self)  # type: ignore[arg-type]
         self.visitor = Visitor(self, self.cookie)  # type: ignore[arg-type]
-
-    def measure(self) -> Usage:
-        """Return what the process uses now."""
-        with self._measured.oneshot():
-            times = self._measured.cpu_times()
-            return Usage(
-                self._measured.memory_info().rss / 2**20,
-                self._measured.num_fds(),
-                self._measured.num_threads(),
-                sum(path.is_file() for path in self._temporary.rglob("*")),
-                len(self._measured.children(recursive=True)),
-                times.user + times.system,
-            )
-
-    def read_errors(self) -> str:
-        """Return what the process wrote to stderr: bugs, warnings, and connections to other machines."""
-        self._errors.flush()
-        return Path(self._errors.name).read_text()
-
-    def close(self) -> int:
-        """End the process as Ctrl-C does, and return its status."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        try:
-            return self._process.wait(TIMEOUT_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._errors.close()
-
-    def __enter__(self) -> ServerProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Backend(SlowBackend, GrayWorld):
@@ -175,15 +100,9 @@ def _let_senders_wait() -> None:
     Clients.broadcast = broadcast_slowly  # type: ignore[method-assign]
 
 
-def _note_connections(event: str, arguments: tuple[Any, ...]) -> None:
-    """Write connections and look-ups of other machines to stderr."""
-    if event == "socket.getaddrinfo" or (event == "socket.connect" and not isinstance(arguments[1], str | bytes)):
-        sys.stderr.write(f"{event} {arguments[1:]}\n")
-
-
 def _serve(folder: Path, fault: str) -> None:
     logging.basicConfig(level=logging.WARNING)
-    sys.addaudithook(_note_connections)
+    sys.addaudithook(note_connections)
     if fault == "waits":
         _let_senders_wait()
     from masklet.project.media import add_media
