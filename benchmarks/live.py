@@ -19,6 +19,7 @@ import torch
 import masklet
 from benchmarks.checkpoints import make_checkpoint
 from benchmarks.machine import ROOT
+from benchmarks.plots import draw_bars
 from masklet.prompts import box
 
 CLIP = ROOT / "examples/car.mp4"
@@ -53,6 +54,12 @@ def columns() -> list[tuple[str, str, str]]:
         ("passed_ms", "passed, ms", "{:.0f}"),
         ("load", "load", "{:.0f}"),
     ]
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """Draw the processor time of every model and runtime as SVG."""
+    bars = {f"{row['model']}, {row['size']} px, {row['runtime']}": row["processor_ms"] for row in rows}
+    return draw_bars(bars, "Processor time per frame, ms", max(bars.values()))
 
 
 def _measure(name: str, runtime: str, options: argparse.Namespace) -> dict[str, Any]:

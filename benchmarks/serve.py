@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 
 import masklet
 from benchmarks.machine import ROOT, measure_median_seconds
+from benchmarks.plots import draw_bars
 from masklet.predict.batch_prediction import PredictionRequest, predict_batch
 
 IMAGES = ("cat.jpg", "coffee.jpg", "fish.jpg", "rocket.jpg")
@@ -64,6 +65,15 @@ def columns() -> list[tuple[str, str, str]]:
         ("eight_cpu_ms", "CPU of 8, ms", "{:.1f}"),
         ("model_ratio", "model only, ratio", "{:.2f}"),
     ]
+
+
+def plot(rows: list[dict[str, Any]]) -> str:
+    """Draw the predictions per second of one client and of eight as SVG."""
+    bars = {}
+    for row in rows:
+        bars[f"{row['runtime']}, 1 client"] = row["one_rate"]
+        bars[f"{row['runtime']}, {CLIENTS} clients"] = row["eight_rate"]
+    return draw_bars(bars, "Predictions per second", max(bars.values()))
 
 
 @contextmanager
