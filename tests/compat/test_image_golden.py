@@ -1,4 +1,4 @@
-"""Recorded answers of the reference on one image (tests/parity), through the image predictor, in float64."""
+"""Recorded results of the reference on one image (tests/parity), through the image predictor, in float64."""
 
 from __future__ import annotations
 
