@@ -22,7 +22,7 @@ from support.clips import write_clip
 from support.networks import make_model
 from support.recorded import load_relative_shapes
 from support.torchless import Torchless
-from support.video_formats import VIDEO_FORMATS
+from support.video_formats import BASE_FORMATS
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = ("--size", 64)
@@ -83,12 +83,12 @@ def test_a_clip_is_tracked_with_two_objects_and_a_correction_in_every_format(
     shell: Torchless, exported: Path, clip: Path, tmp_path: Path
 ) -> None:
     prompts = ("--box", "20,5,100,40", "--point", "10,40#4", "--negative", "90,20@3#1")
-    words = (clip, *prompts, "--direction", "both", "--format", ",".join(VIDEO_FORMATS), "--out", tmp_path / "out")
+    words = (clip, *prompts, "--direction", "both", "--format", ",".join(BASE_FORMATS), "--out", tmp_path / "out")
     done = shell.run("track", *words, "--model", exported, "--json")
     assert done.status == 0
     record = json.loads(done.out)
     assert record["frames"] == 6 and [one["id"] for one in record["objects"]] == [1, 4]
-    assert all(Path(record["files"][name]).exists() for name in VIDEO_FORMATS)
+    assert all(Path(record["files"][name]).exists() for name in BASE_FORMATS)
     assert shell.run("track", *words, "--model", exported, "--resume").status == 0  # no frames remain
 
 
