@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from masklet.backend import IMAGE_MEAN, IMAGE_STD
 from masklet.compat.sam2.array import make_tensor, to_numpy
 from masklet.compat.sam2.video_frames import FileReader, FolderReader, Normalization, VideoFrames
 from masklet.errors import VideoError
-from masklet.masks.connected_components import fill_holes_and_remove_islands
+from masklet.masks.connected_components import fill_holes_and_remove_islands, label_components
 from masklet.masks.postprocessing import VIDEO_FILL_LOGIT
 from masklet.video import open_video
 
@@ -124,10 +123,10 @@ def get_connected_components(mask: Any) -> tuple[Any, Any]:
     """
     labels, areas = [], []
     for one in to_numpy(mask)[:, 0] != 0:
-        _, numbered, statistics, _ = cv2.connectedComponentsWithStats(one.astype(np.uint8), connectivity=8)
-        counts = statistics[:, cv2.CC_STAT_AREA].astype(np.int32)
+        numbered = label_components(one)
+        counts = np.bincount(numbered.ravel()).astype(np.int32)
         counts[0] = 0
-        labels.append(numbered.astype(np.int32))
+        labels.append(numbered)
         areas.append(counts[numbered])
     device = getattr(mask, "device", None)
     return tuple(make_tensor(np.stack(parts)[:, None], device) for parts in (labels, areas))
